@@ -1,0 +1,208 @@
+"""The types that every floor shares: `Prompt` (what the user gives), `Mask` (what comes back), `Predictor`.
+
+Points are (x, y) in image pixels, boxes are XYXY in image pixels, arrays are H x W.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import PromptError
+
+Float = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+UInt8 = npt.NDArray[np.uint8]
+Int = npt.NDArray[np.int64]
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+class Mask:
+    """A segmentation of one image.
+
+    Args:
+        probability: H x W float32 in 0..1, or a function that computes it when first asked.
+        score: the predictor's own estimate of the mask's quality (IoU), 0..1.
+        level: granularity in 0..1 (leaf 0, whole image 1), or None where the predictor has no such notion.
+        roi: XYXY region that the network looked at, or None for the whole image; handed back with
+            `previous=mask` so that zoom-in can go on from it.
+        alternatives: function that returns other readings of the same prompt, best first.
+        state: whatever the predictor wants to find again in `previous` (low-resolution logits); opaque.
+    """
+
+    def __init__(
+        self,
+        probability: Float | Callable[[], Float],
+        *,
+        score: float = 1.0,
+        level: float | None = None,
+        roi: Box | None = None,
+        alternatives: "Callable[[], list[Mask]] | None" = None,
+        state: Any = None,
+    ) -> None:
+        self._source = probability
+        self._alternatives = alternatives
+        self.score = float(score)
+        self.level = level
+        self.roi = roi
+        self.state = state
+
+    @cached_property
+    def probability(self) -> Float:
+        """H x W float32 in 0..1, computed on first use."""
+        value = self._source() if callable(self._source) else self._source
+        return np.ascontiguousarray(value, dtype=np.float32)
+
+    @cached_property
+    def binary(self) -> Bool:
+        """H x W bool: probability > 0.5, computed on first use."""
+        return self.probability > 0.5
+
+    @cached_property
+    def alternatives(self) -> "list[Mask]":
+        """Other readings of the same prompt, ranked best first; may be empty. Computed on first use."""
+        return [] if self._alternatives is None else self._alternatives()
+
+    def __repr__(self) -> str:
+        return f"Mask(score={self.score:.3f}, level={self.level}, roi={self.roi})"
+
+
+@dataclass(frozen=True)
+class Scribble:
+    """A stroke: `points` is K x 2 (x, y) pixels along a polyline; label 1 marks object, 0 background."""
+
+    points: Float
+    label: int = 1
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, dtype=np.float32)
+        if points.ndim != 2 or points.shape[1:] != (2,) or len(points) == 0:
+            raise PromptError(f"a scribble needs K x 2 points, got shape {points.shape}; give [[x, y], ...]")
+        if self.label not in (0, 1):
+            raise PromptError(f"scribble label {self.label!r} is not 0 or 1; use 1 for object, 0 for background")
+        object.__setattr__(self, "points", points)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """All that a user gives for one object; build it with `Prompt.of`, which validates.
+
+    Attributes:
+        points: N x 2 float32, (x, y) pixels in click order.
+        labels: N uint8, 1 = object, 0 = background.
+        box: XYXY pixels or None.
+        scribbles: strokes.
+        level: wanted granularity 0..1 or None.
+    """
+
+    points: Float = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    labels: UInt8 = field(default_factory=lambda: np.zeros(0, np.uint8))
+    box: Box | None = None
+    scribbles: tuple[Scribble, ...] = ()
+    level: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        points: npt.ArrayLike | None,
+        labels: npt.ArrayLike | None,
+        *,
+        size: Size,
+        box: npt.ArrayLike | None = None,
+        scribbles: Sequence[Scribble] | None = None,
+        level: float | None = None,
+    ) -> "Prompt":
+        """Validate a prompt against an image of `size` = (height, width).
+
+        Raises:
+            PromptError: for points outside the image, labels other than 0/1, unequal lengths, an empty or
+                outside box, a level outside 0..1, or a prompt that holds nothing at all.
+        """
+        points_, labels_ = _points(points, size), _labels(labels)
+        if len(points_) != len(labels_):
+            raise PromptError(f"{len(points_)} points but {len(labels_)} labels; give one label per point")
+        strokes = tuple(scribbles or ())
+        for stroke in strokes:
+            _points(stroke.points, size)
+        if level is not None and not 0.0 <= level <= 1.0:
+            raise PromptError(f"level {level!r} is outside 0..1; 0 is the finest part, 1 the whole image")
+        if len(points_) == 0 and box is None and not strokes:
+            raise PromptError("the prompt is empty; give at least one click, scribble or box")
+        return cls(points_, labels_, None if box is None else _box(box, size), strokes, level)
+
+    @property
+    def positives(self) -> Float:
+        """P x 2 (x, y): the positive clicks."""
+        return self.points[self.labels == 1]
+
+    @property
+    def negatives(self) -> Float:
+        """M x 2 (x, y): the negative clicks."""
+        return self.points[self.labels == 0]
+
+
+def _points(points: npt.ArrayLike | None, size: Size) -> Float:
+    array = np.zeros((0, 2), np.float32) if points is None else np.asarray(points, dtype=np.float32)
+    if array.size == 0:
+        return np.zeros((0, 2), np.float32)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise PromptError(f"points have shape {array.shape}; give N x 2 (x, y) pixels")
+    height, width = size
+    inside = (array[:, 0] >= 0) & (array[:, 0] < width) & (array[:, 1] >= 0) & (array[:, 1] < height)
+    if not inside.all():
+        x, y = array[~inside][0]
+        raise PromptError(f"point ({x:g}, {y:g}) is outside the image of {width} x {height} pixels (x, y)")
+    return array
+
+
+def _labels(labels: npt.ArrayLike | None) -> UInt8:
+    array = np.zeros(0) if labels is None else np.asarray(labels)
+    if array.ndim != 1:
+        raise PromptError(f"labels have shape {array.shape}; give a flat list of 1 (object) and 0 (background)")
+    wrong = array[(array != 0) & (array != 1)]
+    if wrong.size:
+        raise PromptError(f"label {wrong[0]!r} is not 0 or 1; use 1 for object, 0 for background")
+    return array.astype(np.uint8)
+
+
+def _box(box: npt.ArrayLike, size: Size) -> Box:
+    array = np.asarray(box, dtype=np.float32)
+    if array.shape != (4,) or not np.isfinite(array).all():
+        raise PromptError(f"box {box!r} is not four numbers; give x1, y1, x2, y2 in pixels")
+    x1, y1, x2, y2 = (float(v) for v in array)
+    height, width = size
+    if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+        raise PromptError(
+            f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or outside the image of {width} x {height} pixels;"
+            " give x1 < x2 and y1 < y2 inside it"
+        )
+    return x1, y1, x2, y2
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Anything that answers clicks: our models, tree mode, baselines, or somebody else's network."""
+
+    def set_image(self, image: UInt8) -> None:
+        """Take an H x W x 3 uint8 RGB image; later `predict` calls refer to it."""
+
+    def predict(
+        self,
+        points: npt.ArrayLike | None,
+        labels: npt.ArrayLike | None,
+        box: npt.ArrayLike | None = None,
+        scribbles: Sequence[Scribble] | None = None,
+        level: float | None = None,
+        previous: "Mask | Float | None" = None,
+    ) -> Mask:
+        """Answer a prompt: N x 2 (x, y) pixel points with N labels (1 object, 0 background) and the rest.
+
+        `previous` is the last Mask, or an H x W probability.
+        """
+        ...
