@@ -139,12 +139,14 @@ class Prompt:
     @property
     def positives(self) -> Float:
         """P x 2 (x, y): the positive clicks."""
-        return self.points[self.labels == 1]
+        chosen: Float = self.points[self.labels == 1]
+        return chosen
 
     @property
     def negatives(self) -> Float:
         """M x 2 (x, y): the negative clicks."""
-        return self.points[self.labels == 0]
+        chosen: Float = self.points[self.labels == 0]
+        return chosen
 
 
 def _points(points: npt.ArrayLike | None, size: Size) -> Float:

@@ -1,0 +1,264 @@
+"""`MergeTree`: regions of an image at every granularity, and `build_tree`, which makes it from features."""
+
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import TreeError
+from clickgrain.images import guided_upsample
+from clickgrain.tree.kernel import describe, join_level, merge
+from clickgrain.types import Bool, Float, Size, UInt8
+
+Int32 = npt.NDArray[np.int32]
+Linkage = Literal["ward", "average", "cosine"]
+FREE_LEAVES = 20_000
+"""Without connectivity all pairs are held in memory: 1.6 GB at this many leaves."""
+
+
+class MergeTree:
+    """A binary merge tree over an h x w grid of leaves (patches) that covers an image evenly.
+
+    Leaves are nodes 0..n-1 in raster order, merge i makes node n+i, the last node is the root (the image).
+
+    Args:
+        children: (n-1) x 2 int32, the two nodes that merge i joins.
+        cost: (n-1) float32, the price of merge i. Not monotone under a connectivity constraint.
+        grid: (h, w), leaves down and across; n = h * w.
+        image_size: (H, W) pixels of the image; the grid's own size when not given.
+
+    Raises:
+        TreeError: if the children do not form one binary tree over the grid.
+    """
+
+    def __init__(
+        self, children: npt.ArrayLike, cost: npt.ArrayLike, grid: Size, image_size: Size | None = None
+    ) -> None:
+        self.children: Int32 = np.ascontiguousarray(children, np.int32).reshape(-1, 2)
+        self.cost: Float = np.ascontiguousarray(cost, np.float32)
+        self.grid = (int(grid[0]), int(grid[1]))
+        self.image_size = (int(image_size[0]), int(image_size[1])) if image_size is not None else self.grid
+        self.n_leaves = self.grid[0] * self.grid[1]
+        self.n_nodes = 2 * self.n_leaves - 1
+        self.root = self.n_nodes - 1
+        self._check()
+        area, parent, order, start = describe(self.children)
+        self.area: Int32 = area
+        """(2n-1) int32: leaves below each node."""
+        self.parent: Int32 = parent
+        """(2n-1) int32: the node that each node was merged into, -1 at the root."""
+        self.order: Int32 = order
+        """(n) int32: leaves in an order in which every node is one slice."""
+        self.start: Int32 = start
+        """(2n-1) int32: node's leaves are order[start[node] : start[node] + area[node]]."""
+
+    def _check(self) -> None:
+        n = self.n_leaves
+        if self.children.shape != (n - 1, 2) or self.cost.shape != (n - 1,):
+            raise TreeError(
+                f"a {self.grid[0]} x {self.grid[1]} grid needs {n - 1} merges and costs, got children of shape"
+                f" {self.children.shape} and costs of shape {self.cost.shape}"
+            )
+        each_once = np.array_equal(np.sort(self.children, axis=None), np.arange(2 * n - 2))
+        before = (self.children < np.arange(n, 2 * n - 1)[:, None]).all()
+        if not each_once or not before:
+            raise TreeError("the children do not form a merge tree: every node but the root must be merged once")
+
+    @cached_property
+    def level(self) -> Float:
+        """(2n-1) float32: 0 at leaves, 1 - ln k / ln n for the node whose merge leaves k regions, 1 at the root."""
+        n = self.n_leaves
+        if n == 1:
+            return np.ones(1, np.float32)
+        remaining = np.arange(n - 1, 0, -1)
+        return np.concatenate([np.zeros(n), 1 - np.log(remaining) / np.log(n)]).astype(np.float32)
+
+    def leaves(self, node: int) -> Int32:
+        """Leaves below a node, int32, in the tree's order."""
+        node = self._node(node)
+        return self.order[self.start[node] : self.start[node] + self.area[node]]
+
+    def mask(self, node: int) -> Bool:
+        """h x w bool: the leaves of a node."""
+        mask = np.zeros(self.n_leaves, bool)
+        mask[self.leaves(node)] = True
+        return mask.reshape(self.grid)
+
+    def leaf_at(self, x: float, y: float) -> int:
+        """The leaf under image pixel (x, y): column floor((x + 0.5) w / W), row floor((y + 0.5) h / H)."""
+        return int(self._leaves_at([[x, y]])[0])
+
+    def node_at(self, x: float, y: float, level: float) -> int:
+        """The largest node over image pixel (x, y) whose level is at most `level`."""
+        path = self.path(x, y)
+        return int(path[np.searchsorted(self.level[path], np.float32(level), side="right") - 1])
+
+    def path(self, x: float, y: float) -> Int32:
+        """Nodes over image pixel (x, y), from its leaf to the root."""
+        return self.ancestors(self.leaf_at(x, y))
+
+    def ancestors(self, node: int) -> Int32:
+        """The node itself, its parent, and so on to the root."""
+        path = [self._node(node)]
+        while (up := self.parent[path[-1]]) >= 0:
+            path.append(int(up))
+        return np.array(path, np.int32)
+
+    def lca(self, a: int, b: int) -> int:
+        """Lowest common ancestor of two nodes."""
+        a, b = self._node(a), self._node(b)
+        while a != b:  # a parent's number is larger than its child's
+            if a < b:
+                a = int(self.parent[a])
+            else:
+                b = int(self.parent[b])
+        return a
+
+    def siblings(self, node: int) -> int:
+        """The node that `node` is merged with.
+
+        Raises:
+            TreeError: for the root, which has none.
+        """
+        up = self.parent[self._node(node)]
+        if up < 0:
+            raise TreeError(f"node {node} is the root and has no sibling")
+        a, b = self.children[up - self.n_leaves]
+        return int(b if a == node else a)
+
+    def cut(self, k: int) -> Int32:
+        """h x w int32 labels 0..k-1 of the partition into k regions, numbered in raster order.
+
+        Raises:
+            TreeError: if k is not in 1..n.
+        """
+        n = self.n_leaves
+        if not 1 <= k <= n:
+            raise TreeError(f"a cut into {k} regions is impossible: the tree has {n} leaves; give 1..{n}")
+        alive = np.arange(self.n_nodes) < 2 * n - k  # nodes that exist once k regions are left
+        tops = np.flatnonzero(alive & np.append(~alive[self.parent[:-1]], True))
+        labels = np.empty(n, np.int32)
+        for node in tops:
+            labels[self.leaves(int(node))] = node
+        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+        rank = np.argsort(np.argsort(first))
+        return rank[inverse].reshape(self.grid).astype(np.int32)
+
+    def level_map(self, points: npt.ArrayLike) -> Float:
+        """For every leaf the level at which it joins the nearest of the points: the ultrametric distance to them.
+
+        Args:
+            points: N x 2 (x, y) image pixels; with N = 0 every leaf is at level 1.
+
+        Returns:
+            h x w float32: 0 at the points' own leaves, at most 1.
+        """
+        array = np.asarray(points, np.float64).reshape(-1, 2)
+        if len(array) == 0:
+            return np.ones(self.grid, np.float32)
+        joined: Float = join_level(self.parent, self.level, self._leaves_at(array))
+        return joined.reshape(self.grid)
+
+    def upsample(self, node: int, image: UInt8) -> Float:
+        """H x W float32 in 0..1: the node at image resolution, anti-aliased and snapped to the image's edges.
+
+        Args:
+            node: any node.
+            image: H x W x 3 uint8 RGB of `image_size`.
+        """
+        if image.shape[:2] != self.image_size:
+            raise TreeError(
+                f"the image is {image.shape[1]} x {image.shape[0]} pixels but the tree is of an image of"
+                f" {self.image_size[1]} x {self.image_size[0]}; pass the image that the tree was built from"
+            )
+        return snap(self.mask(node).astype(np.float32), image)
+
+    def _leaves_at(self, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        xy = np.asarray(points, np.float64)
+        (h, w), (height, width) = self.grid, self.image_size
+        outside = (xy < 0).any(1) | (xy[:, 0] >= width) | (xy[:, 1] >= height) | ~np.isfinite(xy).all(1)
+        if outside.any():
+            x, y = xy[outside][0]
+            raise TreeError(f"point ({x:g}, {y:g}) is outside the image of {width} x {height} pixels (x, y)")
+        column = np.minimum((xy[:, 0] + 0.5) * w / width, w - 1).astype(np.int64)
+        row = np.minimum((xy[:, 1] + 0.5) * h / height, h - 1).astype(np.int64)
+        return row * w + column
+
+    def _node(self, node: int) -> int:
+        if not 0 <= node < self.n_nodes:
+            raise TreeError(f"node {node} does not exist; this tree has nodes 0..{self.root}")
+        return int(node)
+
+    def __repr__(self) -> str:
+        return (
+            f"MergeTree({self.grid[0]} x {self.grid[1]} leaves, image {self.image_size[1]} x {self.image_size[0]})"
+        )
+
+
+def snap(leaf_values: Float, image: UInt8) -> Float:
+    """H x W float32 in 0..1: values on the leaf grid brought to the image's edges by a guided filter."""
+    h, w = leaf_values.shape
+    height, width = image.shape[:2]
+    return guided_upsample(leaf_values, image, radius=2, eps=1e-3) if (h, w) != (height, width) else leaf_values
+
+
+def build_tree(
+    features: npt.NDArray[np.floating],
+    image_size: Size | None = None,
+    *,
+    connectivity: Literal[0, 4, 8] = 4,
+    linkage: Linkage = "ward",
+) -> MergeTree:
+    """Merge patches bottom-up into a tree of regions (MIS, ICCV 2023, section 3.1).
+
+    At every step the cheapest pair of adjacent regions is merged; ties go to the smaller, then the larger id.
+
+    Args:
+        features: h x w x d, finite; used as float32.
+        image_size: (H, W) pixels of the image that the grid covers.
+        connectivity: 4 or 8 neighbours on the grid, or 0: any two regions may merge (the paper's comparison).
+        linkage: "ward" = growth of the within-region sum of squares, |A||B| / (|A|+|B|) ||mean A - mean B||²;
+            "average" = mean squared distance between the patches of A and of B;
+            "cosine" = mean cosine distance between them.
+
+    Raises:
+        TreeError: for features that are not h x w x d, hold NaN or infinities, or (connectivity 0) are too many.
+    """
+    array = np.asarray(features)
+    if array.ndim != 3 or 0 in array.shape:
+        raise TreeError(f"features have shape {array.shape}; give h x w x d with at least one patch")
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array).all(-1))[0]
+        raise TreeError(f"features hold NaN or infinity, first at row {row}, column {column}; check the extractor")
+    if connectivity not in (0, 4, 8) or linkage not in ("ward", "average", "cosine"):
+        raise TreeError(
+            f"connectivity {connectivity!r} / linkage {linkage!r}: give 0, 4 or 8 / ward, average or cosine"
+        )
+    array = array.astype(np.float32)
+    if linkage == "cosine":
+        array = array / np.maximum(np.linalg.norm(array, axis=-1, keepdims=True), 1e-12)
+    h, w = array.shape[:2]
+    if h * w == 1:
+        return MergeTree(np.zeros((0, 2)), np.zeros(0), (1, 1), image_size)
+    if connectivity == 0:
+        children, cost = _merge_freely(array.reshape(h * w, -1), ward=linkage == "ward")
+    else:
+        children, cost = merge(array, connectivity=connectivity, ward=linkage == "ward")
+    # For unit vectors the mean cosine distance is half the mean squared one.
+    return MergeTree(children, cost / 2 if linkage == "cosine" else cost, (h, w), image_size)
+
+
+def _merge_freely(vectors: Float, *, ward: bool) -> tuple[Int32, npt.NDArray[np.float64]]:
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import pdist
+
+    n = len(vectors)
+    if n > FREE_LEAVES:
+        raise TreeError(
+            f"merging without connectivity holds all pairs: {n} patches are over {FREE_LEAVES}; use 4 or 8"
+        )
+    pairs = pdist(vectors.astype(np.float64), "euclidean" if ward else "sqeuclidean")
+    table = linkage(pairs, "ward" if ward else "average")
+    cost = table[:, 2] ** 2 / 2 if ward else table[:, 2]  # scipy's Ward height is sqrt(2 x growth)
+    return np.sort(table[:, :2].astype(np.int32), axis=1), cost
