@@ -1,0 +1,107 @@
+"""From decoded values of any depth and any number of channels to H x W x 3 uint8 RGB."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.types import UInt8
+
+PERCENTILES = (0.5, 99.5)
+_SAMPLE = 4_000_000  # values looked at for the percentiles; more change them by less than one grey step
+
+
+def to_rgb(values: npt.NDArray[Any], notes: list[str], *, alpha: bool = False) -> UInt8:
+    """Fold H x W x C values into H x W x 3 uint8; deeper values are scaled, alpha is composited over white.
+
+    Args:
+        values: H x W x C, bool, any integer or any real float; C = 1 grey, 3 or more RGB first.
+        notes: takes a line if values were scaled or channels left out.
+        alpha: the last channel is opacity (0 to the type's maximum, 0..1 for floats).
+    """
+    colour, opacity = (values[..., :-1], values[..., -1:]) if alpha else (values, None)
+    if colour.shape[2] not in (1, 3):
+        kept = 1 if colour.shape[2] == 2 else 3
+        notes.append(f"{colour.shape[2]} channels; the first {kept} shown as {'grey' if kept == 1 else 'RGB'}")
+        colour = colour[..., :kept]
+    rgb = _scaled(colour, notes)
+    rgb = np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb
+    return rgb if opacity is None else _over_white(rgb, opacity)
+
+
+def orientation_of(exif: bytes) -> int:
+    """EXIF orientation 1..8 of an EXIF block (a small TIFF); 1 where there is none or it is damaged.
+
+    Source: EXIF 2.32, tag 0x0112. Read here because Pillow's reader warns and re-reads the whole block.
+    """
+    block = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "little", b"MM": "big"}.get(block[:2])
+    if order is None:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(block[at : at + size], "little" if order == "little" else "big")
+
+    start = number(4, 4)
+    for entry in range(start + 2, min(start + 2 + 12 * number(start, 2), len(block)), 12):
+        if number(entry, 2) == 0x0112:
+            value = number(entry + 8, 2)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def orient(image: UInt8, orientation: int) -> UInt8:
+    """Turn an H x W x 3 image as EXIF `orientation` (1..8) asks, so that it stands upright."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return image
+
+
+def _scaled(values: npt.NDArray[Any], notes: list[str]) -> UInt8:
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"values of type {values.dtype} are not supported")
+    low, high = _range(values)
+    notes.append(f"{values.dtype} values {low:g} to {high:g} (percentiles 0.5 and 99.5) scaled to 0..255")
+    scaled = np.empty(values.shape, np.uint8)
+    factor = 255.0 / (high - low) if high > low else 0.0
+    for row, source in zip(scaled, values):  # row by row: a float copy of 200 megapixels would need 2.4 GB
+        real = np.nan_to_num(source.astype(np.float32), nan=low, posinf=high, neginf=low)
+        row[:] = np.rint((np.clip(real, low, high) - low) * factor)
+    return scaled
+
+
+def _range(values: npt.NDArray[Any]) -> tuple[float, float]:
+    flat = values.reshape(-1)
+    sample = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    low, high = np.percentile(sample, PERCENTILES) if sample.size else (0.0, 0.0)
+    if low == high and sample.size:  # nearly constant: the few other values would vanish
+        low, high = sample.min(), sample.max()
+    return float(low), float(high)
+
+
+def _over_white(rgb: UInt8, opacity: npt.NDArray[Any]) -> UInt8:
+    top = 1.0 if opacity.dtype.kind in "fb" else float(np.iinfo(opacity.dtype).max)
+    share = np.clip(np.nan_to_num(opacity[..., 0].astype(np.float32) / top), 0.0, 1.0)
+    mixed = np.empty_like(rgb)
+    for channel in range(3):
+        mixed[..., channel] = np.rint(255.0 + (rgb[..., channel] - np.float32(255.0)) * share)
+    return mixed
+
+
+def from_bgr(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """OpenCV's H x W, BGR or BGRA order to H x W x C in RGB(A) order."""
+    if values.ndim == 2:
+        return values[..., None]
+    codes = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+    code = codes.get(values.shape[2])
+    return values if code is None else cv2.cvtColor(values, code)
