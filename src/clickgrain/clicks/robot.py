@@ -1,0 +1,176 @@
+"""The robot user of the click benchmark: where the next click falls, given target and prediction.
+
+The rule is that of RITM and SimpleClick: the pixel of the larger error (missed object or spurious object)
+that lies farthest from the error's border. Points are (x, y) image pixels, masks are H x W.
+"""
+
+from typing import Protocol
+from zlib import crc32
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import DataError
+from clickgrain.types import Bool, Float, UInt8
+
+IGNORE = 128
+"""Grey value of pixels that count neither as object nor as background; brighter is object, darker not."""
+
+Click = tuple[int, int, int]
+"""(x, y, label): image pixels, label 1 = object, 0 = background."""
+
+
+def split_target(target: UInt8 | Bool) -> tuple[Bool, Bool]:
+    """The H x W bool masks (object, valid) of a target: uint8 (128 ignored, above object) or bool.
+
+    Raises:
+        DataError: for another shape or dtype.
+    """
+    if target.ndim != 2 or target.dtype not in (np.uint8, np.bool_):
+        raise DataError(
+            f"the target has shape {target.shape} and dtype {target.dtype};"
+            " give H x W uint8 (0 background, 128 ignore, 255 object) or bool"
+        )
+    if target.dtype == np.bool_:
+        return target.astype(np.bool_, copy=False), np.ones(target.shape, np.bool_)
+    return target > IGNORE, target != IGNORE
+
+
+def error_masks(target: UInt8 | Bool, prediction: Bool) -> tuple[Bool, Bool]:
+    """The H x W bool masks (missed, spurious): object not predicted, and predicted background.
+
+    Raises:
+        DataError: when the prediction is not a bool array of the target's shape.
+    """
+    object_, valid = split_target(target)
+    if prediction.shape != object_.shape or prediction.dtype != np.bool_:
+        raise DataError(
+            f"the prediction has shape {prediction.shape} and dtype {prediction.dtype};"
+            f" give H x W bool of the target's shape {object_.shape}"
+        )
+    # Object pixels are valid by definition; among bools, > is "and not".
+    return object_ > prediction, (prediction > object_) & valid
+
+
+class ErrorDepth:
+    """How deep every pixel lies inside an error region, over the region's bounding box only.
+
+    Attributes:
+        depth: h x w float32, exact Euclidean distance in pixels to the nearest pixel outside the region or
+            outside the image; 0 outside the region and at pixels already clicked.
+        left, top: image pixel of depth[0, 0].
+    """
+
+    def __init__(self, error: Bool, clicked: npt.ArrayLike) -> None:
+        region = error.view(np.uint8)
+        self.left, self.top, width, height = cv2.boundingRect(region)
+        self.depth: Float = np.zeros((height, width), np.float32)
+        if width == 0:
+            return
+        # Whatever zero lies beyond the box, the frame of zeros around it holds one at least as near: exact.
+        box = region[self.top : self.top + height, self.left : self.left + width]
+        padded = cv2.copyMakeBorder(box, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        self.depth = np.ascontiguousarray(cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1])
+        self._forget(clicked)
+
+    def _forget(self, clicked: npt.ArrayLike) -> None:
+        points = np.asarray(clicked, dtype=np.float64).reshape(-1, 2)
+        x, y = np.floor(points).astype(np.int64).T - np.array([[self.left], [self.top]])
+        inside = (x >= 0) & (y >= 0) & (x < self.depth.shape[1]) & (y < self.depth.shape[0])
+        self.depth[y[inside], x[inside]] = 0
+
+    @property
+    def maximum(self) -> float:
+        """The largest depth in pixels; 0 when nothing is left to click."""
+        return float(self.depth.max(initial=0))
+
+    def point(self, flat: int) -> tuple[int, int]:
+        """The image pixel (x, y) of `depth.flat[flat]`."""
+        y, x = divmod(flat, self.depth.shape[1])
+        return self.left + x, self.top + y
+
+
+def _larger_error(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> tuple[ErrorDepth, float, int]:
+    """(depths, their maximum, label) of the error to correct; a tie goes to the spurious object."""
+    missed, spurious = (ErrorDepth(error, clicked) for error in error_masks(target, prediction))
+    missed_depth, spurious_depth = missed.maximum, spurious.maximum
+    if missed_depth > spurious_depth:
+        return missed, missed_depth, 1
+    return spurious, spurious_depth, 0
+
+
+def next_click(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
+    """The next click of the benchmark's robot user.
+
+    Args:
+        target: H x W uint8 (0 background, 128 ignore, 255 object) or bool.
+        prediction: H x W bool; all False before the first click.
+        clicked: N x 2 (x, y) pixels clicked so far; none of them is clicked again.
+
+    Returns:
+        (x, y, label) of the deepest error pixel, the first in raster order among equals; None when no error
+        pixel is left, or every one has been clicked.
+
+    Raises:
+        DataError: for arrays of a wrong shape or dtype.
+    """
+    error, depth, label = _larger_error(target, prediction, clicked)
+    if depth == 0:
+        return None
+    x, y = error.point(int(error.depth.argmax()))
+    return x, y, label
+
+
+class User(Protocol):
+    """Who clicks in an evaluation.
+
+    Attributes:
+        name: identifies the user and all its settings; part of an evaluation's settings.
+    """
+
+    name: str
+
+    def start(self, target_id: str) -> None:
+        """Begin a target; what follows must depend on the target alone, so that runs can be resumed."""
+
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
+        """The next click, as `next_click`."""
+        ...
+
+
+class RobotUser:
+    """The deterministic user of the published figures: `next_click`."""
+
+    name = "robot"
+
+    def start(self, target_id: str) -> None:
+        """Nothing to do: the robot has no memory."""
+
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
+        """See `next_click`."""
+        return next_click(target, prediction, clicked)
+
+
+class NoisyUser:
+    """A less exact hand: a random pixel of the larger error, deeper than half its maximal depth.
+
+    Clicks depend on the seed and the target's id only, not on the targets seen before.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.name = f"noisy-{seed}"
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
+
+    def start(self, target_id: str) -> None:
+        """Reseed for this target."""
+        self._rng = np.random.default_rng([self._seed, crc32(target_id.encode())])
+
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
+        """A random (x, y, label); None when no error pixel is left unclicked."""
+        error, depth, label = _larger_error(target, prediction, clicked)
+        if depth == 0:
+            return None
+        x, y = error.point(int(self._rng.choice(np.flatnonzero(error.depth > depth / 2))))
+        return x, y, label
