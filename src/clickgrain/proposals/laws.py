@@ -1,0 +1,51 @@
+"""Sampling laws: which regions of a tree become proposals, and how often. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clickgrain.errors import ConfigError
+
+LawName = Literal["paper", "area", "level"]
+
+
+@dataclass(frozen=True)
+class SamplingLaw:
+    """How proposals are drawn from a merge tree.
+
+    - `paper`: from the root, while u ~ U(0, 1) <= p (p starts at 1), to a random child, then p *= decay
+      (MIS, section 3). Regions of at most `min_area` are rejected; after 100 tries the largest of them is taken.
+    - `area`: log-area balanced: every octave share of area is as likely, whatever number of nodes it holds.
+    - `level`: level balanced: every stretch of granularity is as likely.
+
+    `area` and `level` never draw the whole image.
+
+    Attributes:
+        name: which law.
+        decay: `paper` only, 0 < decay <= 1; smaller stops higher up.
+        min_area: fraction of the leaves that a region must exceed.
+        max_area: fraction of the leaves that a region may have at most.
+
+    Raises:
+        ConfigError: a value out of range; names the flag.
+    """
+
+    name: LawName = "paper"
+    decay: float = 0.9
+    min_area: float = 0.05
+    max_area: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("paper", "area", "level"):
+            raise ConfigError(f"--law.name {self.name!r} is no sampling law; use paper, area or level")
+        if not 0.0 < self.decay <= 1.0:
+            raise ConfigError(f"--law.decay {self.decay!r} is outside 0..1; the paper uses 0.9")
+        if not 0.0 <= self.min_area < self.max_area <= 1.0:
+            raise ConfigError(
+                f"--law.min-area {self.min_area!r} and --law.max-area {self.max_area!r} are no range inside 0..1;"
+                " they are fractions of the image, e.g. 0.002 and 0.8"
+            )
+
+
+PAPER = SamplingLaw()
+AREA = SamplingLaw("area", min_area=0.002, max_area=0.8)
+LEVEL = SamplingLaw("level", min_area=0.002, max_area=0.8)
