@@ -1,7 +1,23 @@
 """Images on disk and in memory: the one safe reader, folder walks, resizing, edge-snapped upsampling."""
 
+from clickgrain.images.arrays import check_image as check_image
+from clickgrain.images.arrays import fit_size as fit_size
+from clickgrain.images.arrays import resize as resize
+from clickgrain.images.arrays import resize_long_side as resize_long_side
+from clickgrain.images.arrays import save_mask as save_mask
+from clickgrain.images.guided import guided_upsample as guided_upsample
 from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
 from clickgrain.images.reader import read_image as read_image
 from clickgrain.images.reader import read_pages as read_pages
 
-__all__ = ["MAX_PIXELS", "read_image", "read_pages"]
+__all__ = [
+    "MAX_PIXELS",
+    "check_image",
+    "fit_size",
+    "guided_upsample",
+    "read_image",
+    "read_pages",
+    "resize",
+    "resize_long_side",
+    "save_mask",
+]

@@ -1,4 +1,4 @@
-"""What stands between a bad file and the user: the format by content, the pixel limit, errors that say what to do."""
+"""What stands between a bad file and the user: format by content, pixel limit, errors that say what to do."""
 
 import warnings
 from collections.abc import Iterator

@@ -78,7 +78,8 @@ def _deep(path: Path, index: int, page: Any, notes: list[str]) -> UInt8:
 
 def _channels_last(page: Any) -> npt.NDArray[Any]:
     """H x W x C values of a page in any of tifffile's axis orders (a volume gives its first slice)."""
-    values, axes = page.asarray(), page.axes
+    values: npt.NDArray[Any] = page.asarray()
+    axes: str = page.axes
     while "Z" in axes:
         values, axes = values.take(0, axis=axes.index("Z")), axes.replace("Z", "")
     if "S" not in axes:

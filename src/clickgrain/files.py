@@ -1,0 +1,89 @@
+"""Files of our own: atomic writes, the user's cache folder, and content hashes that serve as cache keys."""
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+_HASH_LENGTH = 20  # hex digits: 80 bits keep accidental collisions out of reach
+
+
+def atomic_write(path: str | Path, content: bytes) -> None:
+    """Write `content` so that `path` holds either the old bytes or all of the new ones, whatever happens.
+
+    A temporary file in the same folder is synced and renamed; missing parent folders are made.
+
+    Raises:
+        OSError: the folder is read-only, the disk full ...; `path` is untouched and nothing is left behind.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = write_beside(target, content)
+    try:
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_beside(target: Path, content: bytes) -> Path:
+    """Write `content` to a hidden temporary file in the folder of `target`; rename it with `.replace(target)`.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_mode_of(target))  # mkstemp's files are private; ours are as any other
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def cache_dir() -> Path:
+    """The folder for what can be computed again, made if missing.
+
+    `CLICKGRAIN_CACHE` if set, else `clickgrain` in `XDG_CACHE_HOME` or `~/.cache`.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if own := os.environ.get("CLICKGRAIN_CACHE"):
+        folder = Path(own).expanduser()
+    else:
+        shared = os.environ.get("XDG_CACHE_HOME")
+        folder = (Path(shared) if shared else Path.home() / ".cache") / "clickgrain"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def hash_bytes(content: bytes) -> str:
+    """First 20 hex digits of the SHA-256 of `content`."""
+    return hashlib.sha256(content).hexdigest()[:_HASH_LENGTH]
+
+
+def hash_file(path: str | Path) -> str:
+    """First 20 hex digits of the SHA-256 of a file's content.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
+
+
+def _mode_of(target: Path) -> int:
+    """Permissions for a new version of `target`: its own, or what the umask leaves of rw-rw-rw-."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,100 @@
+"""Images in memory: the check at every border, resizing, and masks written to disk."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import ImageError
+from clickgrain.files import atomic_write
+from clickgrain.types import Size, UInt8
+
+
+def check_image(image: Any) -> UInt8:
+    """Return `image` unchanged if it is an H x W x 3 uint8 array with at least one pixel.
+
+    Raises:
+        ImageError: it is anything else; the message says how to convert it.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"an image is an H x W x 3 uint8 array, not {type(image).__name__}; use np.asarray(image)")
+    if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
+        return image
+    raise ImageError(
+        f"an image is an H x W x 3 uint8 RGB array, not {image.dtype} of shape {image.shape}; {_advice(image)}"
+    )
+
+
+def fit_size(size: Size, long_side: int, multiple: int = 1) -> Size:
+    """(height, width) with the same aspect whose long side is `long_side`, each rounded to a `multiple`.
+
+    Neither side falls below one `multiple`; with `multiple` dividing `long_side` the long side is exact.
+    """
+    height, width = size
+    scale = long_side / max(height, width)
+    fitted_height, fitted_width = (
+        max(multiple, int(side * scale / multiple + 0.5) * multiple) for side in (height, width)
+    )
+    return fitted_height, fitted_width
+
+
+def resize(image: UInt8, size: Size) -> UInt8:
+    """Resize an H x W x 3 uint8 image to `size` = (height, width): area averaging down, bilinear up."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    if height < 1 or width < 1:
+        raise ImageError(f"cannot resize to {height} x {width}; both sides must be at least 1 pixel")
+    # Area averaging needs both sides to shrink: with one growing, OpenCV would fall back to nearest steps.
+    shrunk_size = min(width, image.shape[1]), min(height, image.shape[0])
+    if shrunk_size != (image.shape[1], image.shape[0]):
+        image = _resized(image, shrunk_size, cv2.INTER_AREA)
+    return _resized(image, (width, height), cv2.INTER_LINEAR)
+
+
+def resize_long_side(image: UInt8, side: int) -> UInt8:
+    """Resize an H x W x 3 uint8 image so that its long side is `side` pixels, keeping the aspect."""
+    return resize(image, fit_size((image.shape[0], image.shape[1]), side))
+
+
+def save_mask(path: str | Path, mask: npt.NDArray[np.bool_] | UInt8) -> None:
+    """Write an H x W mask as an 8-bit PNG, 255 where it is true (or non-zero) and 0 elsewhere, atomically.
+
+    Raises:
+        ImageError: the mask is not H x W bool or integer, or the file cannot be written.
+    """
+    if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "biu":
+        raise ImageError(
+            f"{path}: a mask is an H x W bool array, not {mask.dtype} of shape {mask.shape}; save mask.binary"
+        )
+    done, png = cv2.imencode(".png", (mask != 0).astype(np.uint8) * np.uint8(255))
+    if not done:
+        raise ImageError(f"{path}: a mask of {mask.shape[1]} x {mask.shape[0]} pixels is too large for a PNG")
+    try:
+        atomic_write(path, png.tobytes())
+    except OSError as error:
+        raise ImageError(
+            f"{path}: cannot be written ({error.strerror}); free space or choose another folder"
+        ) from error
+
+
+def _advice(image: npt.NDArray[Any]) -> str:
+    if image.size == 0:
+        return "it holds no pixel"
+    if image.dtype == np.bool_:
+        return "multiply it by 255 and convert with .astype(np.uint8)"
+    if image.dtype != np.uint8:
+        return "scale it to 0..255 and convert with .astype(np.uint8), or read the file with read_image"
+    if image.ndim == 2:
+        return "make grey RGB with np.repeat(image[..., None], 3, axis=2)"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "drop the alpha channel with image[..., :3]"
+    if image.ndim == 3 and image.shape[0] == 3:
+        return "bring channels last with image.transpose(1, 2, 0)"
+    return "give one image with its three channels last"
+
+
+def _resized(image: UInt8, width_height: tuple[int, int], interpolation: int) -> UInt8:
+    return np.asarray(cv2.resize(image, width_height, interpolation=interpolation), dtype=np.uint8)
