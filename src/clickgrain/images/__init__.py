@@ -9,13 +9,21 @@ from clickgrain.images.guided import guided_upsample as guided_upsample
 from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
 from clickgrain.images.reader import read_image as read_image
 from clickgrain.images.reader import read_pages as read_pages
+from clickgrain.images.walk import SUFFIXES as SUFFIXES
+from clickgrain.images.walk import ReadReport as ReadReport
+from clickgrain.images.walk import find_images as find_images
+from clickgrain.images.walk import read_images as read_images
 
 __all__ = [
     "MAX_PIXELS",
+    "SUFFIXES",
+    "ReadReport",
     "check_image",
+    "find_images",
     "fit_size",
     "guided_upsample",
     "read_image",
+    "read_images",
     "read_pages",
     "resize",
     "resize_long_side",

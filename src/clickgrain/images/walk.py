@@ -1,0 +1,157 @@
+"""Many images: folders walked in a stable order, files read ahead by threads, bad ones reported at the end."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from clickgrain.errors import DataError, ImageError
+from clickgrain.images.reader import MAX_PIXELS, read_image
+from clickgrain.types import UInt8
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+"""Files with these suffixes, in any case, are taken for images by `find_images`."""
+
+
+def find_images(folder: str | Path, *, ignore: Sequence[str] = ()) -> list[Path]:
+    """List the image files under `folder` in natural order: `b2.jpg` before `b10.jpg`, case set aside.
+
+    Links are followed, each folder is entered once, and files and folders whose names begin with a dot are
+    skipped, as are sub-folders that may not be read.
+
+    Args:
+        folder: walked recursively; or one file, which is returned as it is.
+        ignore: shell patterns (`*`, `?`, `[a-z]`; case counts) for what to leave out, matched against the path
+            below `folder` with forward slashes and against each name in it: `"masks"`, `"*_mask.png"`, `"raw/*"`.
+
+    Raises:
+        DataError: the folder does not exist, may not be read, or holds no image.
+    """
+    root = Path(folder)
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder or file; check the path")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise DataError(f"{root}: permission denied; make the folder readable for this user")
+    found = sorted(_walk(root, tuple(ignore)), key=_natural)
+    if not found:
+        raise DataError(
+            f"{root}: no images found; looked for {', '.join(SUFFIXES)} in it and below"
+            + (f", leaving out {', '.join(ignore)}" if ignore else "")
+        )
+    return [root / path for path in found]
+
+
+@dataclass
+class ReadReport:
+    """What became of the files given to `read_images`.
+
+    Attributes:
+        read: number of images read so far.
+        bad: (path, message) of every file that could not be read; the message names file, cause and fix.
+        notes: what a user should know about files that were read (scaled, first frame only ...).
+    """
+
+    read: int = 0
+    bad: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def summary(self, limit: int = 20) -> str:
+        """Lines to print at the end: counts, then at most `limit` bad files and `limit` notes."""
+        lines = [f"{self.read} of {self.read + len(self.bad)} images read"]
+        lines += _listed(f"{len(self.bad)} could not be read", [message for _, message in self.bad], limit)
+        lines += _listed(f"{len(self.notes)} notes", self.notes, limit)
+        return "\n".join(lines)
+
+
+def read_images(
+    paths: Iterable[str | Path],
+    *,
+    workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
+    report: ReadReport | None = None,
+) -> Iterator[tuple[Path, UInt8]]:
+    """Yield (path, H x W x 3 uint8 image) in the order of `paths`, reading ahead in `workers` threads.
+
+    Files that cannot be read are left out and noted in `report`. At most 2 x `workers` images wait in memory;
+    an iterator that is closed early stops its threads.
+    """
+    report = ReadReport() if report is None else report
+    queue = iter(paths)
+    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="read_images")
+    try:
+        ahead: deque[tuple[Path, Future[tuple[UInt8, list[str]]]]] = deque()
+        while True:
+            for path in islice(queue, 2 * max(1, workers) - len(ahead)):
+                ahead.append((Path(path), pool.submit(_read_one, Path(path), max_pixels)))
+            if not ahead:
+                return
+            path, pending = ahead.popleft()
+            image = _taken(path, pending, report)
+            del pending  # so that no image outlives its turn
+            if image is not None:
+                yield path, image
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _walk(root: Path, ignore: tuple[str, ...]) -> Iterator[PurePosixPath]:
+    """Paths relative to `root`, each real folder entered once (so links may form loops)."""
+    seen: set[tuple[int, int]] = set()
+    for current, folders, files in os.walk(root, followlinks=True):
+        status = Path(current).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below = PurePosixPath(Path(current).relative_to(root).as_posix())
+        # In place and sorted: prunes the walk and settles which of two ways to a folder comes first.
+        folders[:] = sorted(name for name in folders if _wanted(below / name, ignore))
+        for name in files:
+            if name.lower().endswith(SUFFIXES) and _wanted(below / name, ignore):
+                yield below / name
+
+
+def _wanted(path: PurePosixPath, ignore: tuple[str, ...]) -> bool:
+    if path.name.startswith("."):
+        return False
+    texts = (path.name, str(path))
+    return not any(fnmatchcase(text, pattern.rstrip("/")) for pattern in ignore for text in texts)
+
+
+def _natural(path: PurePosixPath) -> tuple[list[list[tuple[int, int, str]]], str]:
+    """Sort key: per folder level, runs of digits by their value; the path itself settles ties."""
+    levels = [
+        [(1, 0, run) if not run.isdecimal() else (0, int(run), "") for run in re.split(r"(\d+)", part) if run]
+        for part in path.as_posix().casefold().split("/")
+    ]
+    return levels, str(path)
+
+
+def _read_one(path: Path, max_pixels: int) -> tuple[UInt8, list[str]]:
+    notes: list[str] = []
+    return read_image(path, max_pixels=max_pixels, notes=notes), notes
+
+
+def _taken(path: Path, pending: "Future[tuple[UInt8, list[str]]]", report: ReadReport) -> UInt8 | None:
+    try:
+        image, notes = pending.result()
+    except ImageError as error:
+        report.bad.append((path, str(error)))
+        return None
+    report.read += 1
+    report.notes.extend(notes)
+    return image
+
+
+def _listed(title: str, lines: list[str], limit: int) -> list[str]:
+    if not lines:
+        return []
+    rest = [f"  ... and {len(lines) - limit} more"] if len(lines) > limit else []
+    return [f"{title}:", *(f"  {line}" for line in lines[:limit]), *rest]

@@ -1,0 +1,241 @@
+"""Models on disk: `model.safetensors` beside `config.json`, in a folder, in the package or on Hugging Face.
+
+`config.json` holds `format` (the version of this layout), `kind` ("grain", "paper", "extractor" ...), the
+clickgrain version that wrote it, and whatever the kind needs to build its network.
+"""
+
+import errno
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from clickgrain import __version__
+from clickgrain.errors import WeightsError
+from clickgrain.files import atomic_write as atomic_write
+from clickgrain.files import cache_dir as cache_dir
+from clickgrain.files import hash_bytes as hash_bytes
+from clickgrain.files import hash_file as hash_file
+from clickgrain.files import write_beside
+
+FORMAT = 1
+"""Version of the layout; raised when older readers would misread newer files."""
+CONFIG, TENSORS = "config.json", "model.safetensors"
+
+Tensors = dict[str, torch.Tensor]
+
+
+def save_model(
+    folder: str | Path,
+    *,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+    extra: Mapping[str, bytes] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a model so that a failure at any time leaves the previous files whole.
+
+    Args:
+        folder: made if missing.
+        config: JSON values with `kind`; `format` and `clickgrain` are added.
+        tensors: the state dict, on any device.
+        extra: further files by name (a model card, metrics), written first.
+        half: store floating-point tensors as float16 (half the size; `load_model` gives back float32).
+
+    Raises:
+        WeightsError: the config has no `kind` or is not JSON, or the folder cannot be written (full disk,
+            read-only); nothing half-written is left.
+    """
+    folder = Path(folder)
+    files = {folder / name: content for name, content in (extra or {}).items()}
+    files[folder / TENSORS] = _packed(tensors, half)
+    files[folder / CONFIG] = _described(folder, config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace_all(files)
+    except OSError as error:
+        raise WeightsError(f"{folder}: the model cannot be written ({_cause(error)}); {_fix(error)}") from error
+
+
+def load_model(source: str | Path, *, revision: str | None = None) -> tuple[dict[str, Any], Tensors]:
+    """Read a model's config and tensors (on the CPU, half precision widened to float32).
+
+    Args:
+        source: a folder, `"default"` (the model in the box), or a Hugging Face id such as `"user/name"`.
+        revision: branch, tag or commit of a Hugging Face id.
+
+    Raises:
+        WeightsError: it cannot be found or fetched, is damaged, or has another format version.
+    """
+    folder = find_model(source, revision=revision)
+    return _read_config(folder), _read_tensors(folder / TENSORS)
+
+
+def find_model(source: str | Path, *, revision: str | None = None) -> Path:
+    """The folder that holds the files of `source` (see `load_model`), fetched if need be.
+
+    Raises:
+        WeightsError: it cannot be found or fetched; the message says what to do.
+    """
+    if str(source) == "default":
+        folder = Path(__file__).parent / "data" / "default"
+        if not (folder / CONFIG).is_file():
+            raise WeightsError(
+                'no "default" weights ship with this version of clickgrain; "tree" (segmenter) and'
+                ' "color-texture" (extractor) work without any, and `clickgrain learn PHOTOS` makes a model'
+            )
+        return folder
+    if (folder := Path(source).expanduser()).is_dir():
+        return folder
+    if folder.is_file():
+        raise WeightsError(f"{folder}: a file, not a model; name the folder that holds {CONFIG} and {TENSORS}")
+    return _fetched(str(source), revision)
+
+
+def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Fill `module` with `tensors`; keys and shapes must match exactly.
+
+    Raises:
+        WeightsError: unknown or missing keys or other shapes (the first few of each are named); the module is
+            unchanged.
+    """
+    wanted = module.state_dict()
+    problems = {
+        "missing": sorted(wanted.keys() - tensors.keys()),
+        "unknown": sorted(tensors.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} {tuple(tensors[key].shape)} instead of {tuple(value.shape)}"
+            for key, value in sorted(wanted.items())
+            if key in tensors and tensors[key].shape != value.shape
+        ],
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{len(keys)} {what}: {_few(keys)}" for what, keys in problems.items() if keys)
+        raise WeightsError(
+            f"these weights do not fit {type(module).__name__} ({found});"
+            " build the network with the config saved beside them"
+        )
+    module.load_state_dict(dict(tensors))
+
+
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """First 20 hex digits of a SHA-256 over names, types, shapes and values; the order of keys is set aside."""
+    plain = {key: tensors[key].detach().cpu().contiguous() for key in sorted(tensors)}
+    parts = [f"{key} {value.dtype} {tuple(value.shape)} {hash_bytes(_raw(value))}" for key, value in plain.items()]
+    return hash_bytes("\n".join(parts).encode())
+
+
+def _raw(tensor: torch.Tensor) -> bytes:
+    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _packed(tensors: Mapping[str, torch.Tensor], half: bool) -> bytes:
+    def prepared(tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.detach().cpu()
+        if half and tensor.is_floating_point():
+            tensor = tensor.clamp(-65504, 65504).half()  # the largest finite float16
+        return tensor.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
+
+    return safetensors.torch.save({key: prepared(value) for key, value in tensors.items()})
+
+
+def _described(folder: Path, config: Mapping[str, Any]) -> bytes:
+    if not isinstance(config.get("kind"), str):
+        raise WeightsError(f'{folder}: the config has no "kind"; give "grain", "paper" or "extractor"')
+    full = {**config, "format": FORMAT, "clickgrain": __version__}
+    try:
+        return (json.dumps(full, indent=2, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{folder}: the config is not JSON ({error}); use plain numbers and strings") from error
+
+
+def _replace_all(files: Mapping[Path, bytes]) -> None:
+    """Write every file beside its target first, so that a full disk is met before any target changes."""
+    pending: dict[Path, Path] = {}
+    try:
+        for target, content in files.items():
+            pending[target] = write_beside(target, content)
+        for target, temporary in pending.items():
+            temporary.replace(target)
+    finally:
+        for temporary in pending.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path}: no such file; name a folder written by clickgrain, or its files anew"
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: not valid JSON ({error}); copy or download the model again") from error
+    version = config.get("format") if isinstance(config, dict) else None
+    if version == FORMAT and isinstance(config.get("kind"), str):
+        return dict(config)
+    if isinstance(version, int) and version > FORMAT:
+        raise WeightsError(
+            f"{path}: format {version}, but this clickgrain ({__version__}) reads {FORMAT}; update clickgrain"
+        )
+    raise WeightsError(
+        f'{path}: "format" is {version!r}, not {FORMAT}, or there is no "kind"; clickgrain did not write it or'
+        " another version did: save the model again with this one"
+    )
+
+
+def _read_tensors(path: Path) -> Tensors:
+    try:
+        tensors = safetensors.torch.load(path.read_bytes())
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file; copy or download the model again") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path}: damaged or truncated ({error}); copy or download the model again") from error
+    return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
+
+
+def _fetched(source: str, revision: str | None) -> Path:
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source):
+        raise WeightsError(
+            f'{source}: no such folder, and not a Hugging Face id ("user/name"); check the path, or use "tree"'
+        )
+    from huggingface_hub import snapshot_download  # only here: its import takes a while
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=[CONFIG, TENSORS]))
+    except RepositoryNotFoundError as error:
+        advice = "check the spelling, or set HF_TOKEN if it is private or gated"
+        raise WeightsError(f"{source}: no such folder, and no such model on Hugging Face; {advice}") from error
+    except RevisionNotFoundError as error:
+        raise WeightsError(f"{source}: has no revision {revision!r} on Hugging Face; leave it out") from error
+    except Exception as error:  # connection trouble comes in the types of whichever HTTP library is in use
+        raise WeightsError(
+            f"{source}: no such folder, and Hugging Face gave nothing ({_cause(error)}); connect and try again,"
+            ' or download the model elsewhere and name its folder; "tree" needs no weights'
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return text.strip().splitlines()[0]
+
+
+def _fix(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space, or choose a folder on another disk"
+    return "check its permissions, or choose another folder"
+
+
+def _few(keys: list[str], limit: int = 4) -> str:
+    return ", ".join(keys[:limit]) + (", ..." if len(keys) > limit else "")
