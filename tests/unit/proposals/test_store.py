@@ -1,0 +1,258 @@
+import multiprocessing
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickgrain.errors import StoreError
+from clickgrain.proposals.packing import pack_tree, unpack_tree
+from clickgrain.proposals.store import ProposalStore, Row, Source
+
+SOURCE = Source("ab" * 32, 1234, 5678)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ProposalStore.create(tmp_path / "new folder" / "trees.db", timeout=0.2) as store:
+        yield store
+
+
+@pytest.fixture
+def row(make_random_tree):
+    def make(key, seed=0, h=5, w=6):
+        return Row.of(key, SOURCE, make_random_tree(h, w, seed, image_size=(8 * h, 8 * w)), "color-texture", "s1")
+
+    return make
+
+
+def assert_same_tree(ours, theirs):
+    np.testing.assert_array_equal(ours.children, theirs.children)
+    np.testing.assert_array_equal(ours.cost, theirs.cost)
+    np.testing.assert_array_equal(ours.area, theirs.area)
+    np.testing.assert_array_equal(ours.level, theirs.level)
+    assert (ours.grid, ours.image_size) == (theirs.grid, theirs.image_size)
+
+
+@settings(max_examples=30, deadline=None)
+@given(h=st.integers(1, 12), w=st.integers(1, 12), seed=st.integers(0, 1000))
+def test_packing_loses_nothing(make_random_tree, h, w, seed):
+    tree = make_random_tree(h, w, seed, image_size=(480, 640))
+    assert_same_tree(unpack_tree(*pack_tree(tree), tree.grid, tree.image_size), tree)
+
+
+def test_packing_of_a_tree_too_large_for_16_bits(make_balanced_tree):
+    tree = make_balanced_tree(15)  # 65,535 nodes still fit; the next size does not
+    assert_same_tree(unpack_tree(*pack_tree(tree), tree.grid, tree.image_size), tree)
+    tree = make_balanced_tree(16)
+    children, cost = pack_tree(tree)
+    assert_same_tree(unpack_tree(children, cost, tree.grid, tree.image_size), tree)
+
+
+def test_round_trip(store, make_random_tree):
+    tree = make_random_tree(7, 9, seed=4, image_size=(60, 70))
+    store.write([Row.of("a/b ü.jpg", SOURCE, tree, "color-texture", "s1")], {"s1": '{"linkage": "ward"}'})
+    assert_same_tree(store.tree("a/b ü.jpg"), tree)
+    meta = store.meta("a/b ü.jpg")
+    assert (meta.source, meta.image_size, meta.grid) == (SOURCE, (60, 70), (7, 9))
+    assert (meta.extractor, meta.settings) == ("color-texture", "s1")
+    assert store.settings("s1") == '{"linkage": "ward"}'
+    assert store.metas() == [meta]
+
+
+def test_behaves_like_a_mapping(store, row):
+    store.write([row("b.jpg"), row("a.jpg"), row("B.jpg")])
+    assert len(store) == 3
+    assert store.keys() == list(store) == ["B.jpg", "a.jpg", "b.jpg"]
+    assert "a.jpg" in store
+    assert "c.jpg" not in store
+    store.remove(["a.jpg", "c.jpg"])
+    assert store.keys() == ["B.jpg", "b.jpg"]
+    with pytest.raises(StoreError, match=r"no tree of 'a.jpg'.*clickgrain propose"):
+        store["a.jpg"]
+
+
+def test_writing_again_replaces(store, row):
+    store.write([row("a.jpg", seed=1)])
+    store.write([row("a.jpg", seed=2, h=3)])
+    assert len(store) == 1
+    assert store["a.jpg"].grid == (3, 6)
+
+
+def test_opening_again_continues(store, row):
+    store.write([row("a.jpg")])
+    assert ProposalStore.create(store.path).keys() == ["a.jpg"]
+
+
+def test_touch_keeps_the_tree(store, row):
+    store.write([row("a.jpg")])
+    store.touch("a.jpg", Source(SOURCE.sha256, 1234, 9999))
+    assert store.meta("a.jpg").source == Source(SOURCE.sha256, 1234, 9999)
+    assert store["a.jpg"].grid == (5, 6)
+
+
+def test_shards_merge(store, row, tmp_path):
+    other = ProposalStore.create(tmp_path / "shard 2.db")
+    store.write([row("a.jpg", seed=1)])
+    other.write([row("a.jpg", seed=2), row("b.jpg")], {"s1": "{}"})
+    assert store.merge(other) == 2
+    assert_same_tree(store["a.jpg"], other["a.jpg"])
+    assert store.keys() == ["a.jpg", "b.jpg"]
+    assert store.settings("s1") == "{}"
+
+
+def read_in_child(store, keys, queue):
+    queue.put([int(store[key].children.sum()) for key in keys])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_read_side_by_side(store, row, method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {method}")
+    store.write([row(f"{i}.jpg", seed=i) for i in range(5)])
+    expected = [int(store[key].children.sum()) for key in store]
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    children = [context.Process(target=read_in_child, args=(store, store.keys(), queue)) for _ in range(2)]
+    for child in children:
+        child.start()
+    answers = [queue.get(timeout=60) for _ in children]
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+    assert answers == [expected, expected]
+    store.write([row("after.jpg")])
+    assert len(store) == 6
+
+
+def test_threads_read_while_one_writes(store, row):
+    store.write([row(f"{i}.jpg", seed=i) for i in range(4)])
+    errors = []
+
+    def read():
+        try:
+            for _ in range(30):
+                assert all(store[key].n_leaves == 30 for key in store)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            store.close()
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for i in range(20):
+        store.write([row(f"new {i}.jpg", seed=i)])
+    for reader in readers:
+        reader.join()
+    assert errors == []
+
+
+def test_two_creators_at_once(tmp_path):
+    path, errors = tmp_path / "trees.db", []
+
+    def create():
+        try:
+            ProposalStore.create(path).close()
+        except StoreError as error:
+            errors.append(error)
+
+    creators = [threading.Thread(target=create) for _ in range(6)]
+    for creator in creators:
+        creator.start()
+    for creator in creators:
+        creator.join()
+    assert errors == []
+    assert len(ProposalStore(path)) == 0
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(StoreError, match=r"no proposal store at .*missing\.db; make one"):
+        ProposalStore(tmp_path / "missing.db")
+    assert not (tmp_path / "missing.db").exists()
+    with pytest.raises(StoreError, match="is a folder"):
+        ProposalStore.create(tmp_path)
+
+
+def test_not_a_database(tmp_path):
+    path = tmp_path / "notes.db"
+    path.write_bytes(b"these are only notes, and long enough to be a database header ........" * 20)
+    with pytest.raises(StoreError, match=r"notes\.db is not a proposal store"):
+        ProposalStore(path)
+    with pytest.raises(StoreError, match=r"notes\.db is not a proposal store"):
+        ProposalStore.create(path)
+    assert path.read_bytes().startswith(b"these are only notes")
+
+
+def test_another_database(tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE cats (name TEXT)")
+    connection.close()
+    with pytest.raises(StoreError, match=r"other\.db is a database but no proposal store"):
+        ProposalStore.create(path)
+
+
+def test_another_version(store):
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match=r"trees\.db is a proposal store of version 99.*delete it"):
+        ProposalStore(store.path)
+
+
+def test_a_damaged_row_names_file_and_photo(store, row):
+    store.write([row("a.jpg"), row("b.jpg")])
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE trees SET children = x'00' WHERE path = 'a.jpg'")
+        connection.execute("UPDATE trees SET rows = 99 WHERE path = 'b.jpg'")
+    connection.close()
+    for key in ("a.jpg", "b.jpg"):
+        with pytest.raises(StoreError, match=rf"trees\.db: the tree of '{key}' is damaged"):
+            store[key]
+
+
+def test_children_that_are_no_tree_are_damage(store, row):
+    good = row("a.jpg")
+    store.write([Row(good.meta, row("a.jpg", seed=5).cost, good.cost)])
+    with pytest.raises(StoreError, match="damaged"):
+        store["a.jpg"]
+
+
+def test_locked_for_too_long(store, row):
+    other = sqlite3.connect(store.path)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(StoreError, match=r"trees\.db is in use by another process"):
+            store.write([row("a.jpg")])
+    finally:
+        other.rollback()
+        other.close()
+    store.write([row("a.jpg")])
+    assert store.keys() == ["a.jpg"]
+
+
+def test_full_disk_keeps_finished_rows(store, row):
+    store.write([row("a.jpg")])
+    pages = store._connections.get().execute("PRAGMA page_count").fetchone()[0]
+    store._connections.get().execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StoreError, match=r"cannot write to .*trees\.db .*full.*free some space"):
+        store.write([row(f"{i}.jpg", h=40, w=40) for i in range(8)])
+    assert store.keys() == ["a.jpg"]
+    store.close()  # a new connection has no limit: the space is back
+    store.write([row("b.jpg")])
+    assert ProposalStore(store.path).keys() == ["a.jpg", "b.jpg"]
+
+
+def test_a_folder_that_cannot_be_written_can_be_read(store, row, monkeypatch):
+    store.write([row("a.jpg")])
+    store.close()
+    monkeypatch.setattr("clickgrain.proposals.connection.os.access", lambda path, mode: False)
+    with ProposalStore(store.path) as reader:
+        assert reader["a.jpg"].n_leaves == 30
+        with pytest.raises(StoreError, match="cannot be written to"):
+            reader.write([row("b.jpg")])
