@@ -87,7 +87,7 @@ class MergeTree:
 
     def leaf_at(self, x: float, y: float) -> int:
         """The leaf under image pixel (x, y): column floor((x + 0.5) w / W), row floor((y + 0.5) h / H)."""
-        return int(self._leaves_at([[x, y]])[0])
+        return int(self.leaves_at([[x, y]])[0])
 
     def node_at(self, x: float, y: float, level: float) -> int:
         """The largest node over image pixel (x, y) whose level is at most `level`."""
@@ -157,7 +157,7 @@ class MergeTree:
         array = np.asarray(points, np.float64).reshape(-1, 2)
         if len(array) == 0:
             return np.ones(self.grid, np.float32)
-        joined: Float = join_level(self.parent, self.level, self._leaves_at(array))
+        joined: Float = join_level(self.parent, self.level, self.leaves_at(array))
         return joined.reshape(self.grid)
 
     def upsample(self, node: int, image: UInt8) -> Float:
@@ -174,8 +174,13 @@ class MergeTree:
             )
         return snap(self.mask(node).astype(np.float32), image)
 
-    def _leaves_at(self, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        xy = np.asarray(points, np.float64)
+    def leaves_at(self, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Leaves under N x 2 (x, y) image pixels.
+
+        Raises:
+            TreeError: for a point outside the image.
+        """
+        xy = np.asarray(points, np.float64).reshape(-1, 2)
         (h, w), (height, width) = self.grid, self.image_size
         outside = (xy < 0).any(1) | (xy[:, 0] >= width) | (xy[:, 1] >= height) | ~np.isfinite(xy).all(1)
         if outside.any():

@@ -1,0 +1,128 @@
+"""Click maps on the tree's leaves: closeness to the clicks in the tree and along the image."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import cv2
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.tree import MergeTree
+from clickgrain.types import Float, Size
+
+Affine = npt.NDArray[np.float64]
+"""2 x 3 matrix that takes (x, y, 1) to (x, y)."""
+
+STEP_UNIT = 10.0
+STEP_LIMIT = 4.0
+STEP_FLOOR = 0.01
+GEODESIC_RANGE = 2.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _relax(cost: Any, lab: Any, unit: float, limit: float, floor: float) -> None:
+    """Shortest paths on the 4-connected grid by raster sweeps to and fro until nothing changes."""
+    h, w = cost.shape
+    right, down = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
+    for y in range(h):
+        for x in range(w):
+            for axis in range(2):
+                y2, x2 = y + axis, x + 1 - axis
+                if y2 >= h or x2 >= w:
+                    continue
+                step = np.float32(0)
+                for c in range(3):
+                    step += (lab[y, x, c] - lab[y2, x2, c]) ** 2
+                step = np.float32(min(step / (unit * unit), limit) + floor)
+                if axis:
+                    down[y, x] = step
+                else:
+                    right[y, x] = step
+    changed = True
+    while changed:
+        changed = False
+        for y in range(h):
+            for x in range(w):
+                best = cost[y, x]
+                if x > 0:
+                    best = min(best, cost[y, x - 1] + right[y, x - 1])
+                if y > 0:
+                    best = min(best, cost[y - 1, x] + down[y - 1, x])
+                if best < cost[y, x]:
+                    cost[y, x] = best
+                    changed = True
+            for x in range(w - 2, -1, -1):
+                cost[y, x] = min(cost[y, x], cost[y, x + 1] + right[y, x])
+        for y in range(h - 1, -1, -1):
+            for x in range(w - 1, -1, -1):
+                best = cost[y, x]
+                if x + 1 < w:
+                    best = min(best, cost[y, x + 1] + right[y, x])
+                if y + 1 < h:
+                    best = min(best, cost[y + 1, x] + down[y, x])
+                if best < cost[y, x]:
+                    cost[y, x] = best
+                    changed = True
+            for x in range(1, w):
+                cost[y, x] = min(cost[y, x], cost[y, x - 1] + right[y, x - 1])
+
+
+def geodesic(leaf_lab: Float, leaves: npt.NDArray[np.int64]) -> Float:
+    """Length of the cheapest 4-connected path from every leaf to the nearest of some leaves.
+
+    A step between neighbours costs min(||difference of Lab||² / 10², 4) + 0.01: squared, so that the noise of many
+    small steps does not add up to an edge.
+
+    Args:
+        leaf_lab: h x w x 3 float32, mean Lab of each leaf (L in 0..100).
+        leaves: indices of the sources, raster order.
+
+    Returns:
+        h x w float32; infinite everywhere when there is no source.
+    """
+    cost = np.full(leaf_lab.shape[:2], np.inf, np.float32)
+    if len(leaves):
+        cost.reshape(-1)[leaves] = 0
+        cast(Callable[..., None], _relax)(cost, leaf_lab, STEP_UNIT, STEP_LIMIT, STEP_FLOOR)
+    return cost
+
+
+def leaf_closeness(tree: MergeTree, leaf_lab: Float, points: Float, names: tuple[str, ...]) -> list[Float]:
+    """Closeness 0..1 of every leaf to some points (1 at the points, 0 without points), one array per name.
+
+    `names` are out of "level" (1 - level of the lowest common ancestor) and "geodesic" (exp(-length / 2)).
+    Points are N x 2 (x, y) pixels of the tree's image.
+    """
+    closeness: dict[str, Callable[[], Float]] = {
+        "level": lambda: 1 - tree.level_map(points),
+        "geodesic": lambda: np.exp(-geodesic(leaf_lab, tree.leaves_at(points)) / np.float32(GEODESIC_RANGE)),
+    }
+    return [closeness[name]() for name in names]
+
+
+def map_to_leaf(grid: Size, image_size: Size, to_image: Affine, stride: int) -> Affine:
+    """2 x 3 matrix from map pixels (x, y) to leaf coordinates, pixel centres at whole numbers.
+
+    Args:
+        grid: leaves down and across.
+        image_size: (H, W) of the tree's image.
+        to_image: from pixels of the working image to pixels of the tree's image.
+        stride: working pixels per map pixel.
+    """
+    work = _affine(stride, stride, (stride - 1) / 2, (stride - 1) / 2)
+    sx, sy = grid[1] / image_size[1], grid[0] / image_size[0]
+    leaf = _affine(sx, sy, (sx - 1) / 2, (sy - 1) / 2)
+    return (leaf @ np.vstack([to_image, [0, 0, 1]]) @ work)[:2]
+
+
+def warp(values: Float, matrix: Affine, size: Size) -> Float:
+    """h' x w' (x C) float32: leaf values seen through `matrix` (from the result's pixels to leaves), bilinear."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    height, width = size
+    warped: Float = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return warped
+
+
+def _affine(sx: float, sy: float, tx: float, ty: float) -> Affine:
+    return np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], np.float64)

@@ -1,0 +1,90 @@
+"""Colour and texture per patch: features without weights."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from clickgrain.images import check_image, fit_size, resize
+from clickgrain.types import Float, UInt8
+
+ORIENTATIONS = 4
+
+
+class ColorTexture:
+    """Lab means, oriented gradients at two scales, and local standard deviations of Lab, per patch.
+
+    Colour tells regions apart, texture keeps a striped or leafy region together. Texture is measured over a
+    window of patches, colour on the patch alone, so that edges between colours stay where they are.
+
+    Args:
+        patch_size: side of a patch in pixels of the resized image.
+        long_side: larger images are scaled down to this long side; smaller ones keep their size.
+        gradient_weight: of the gradient channels against colour.
+        deviation_weight: of the standard deviations against colour.
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: int = 4,
+        long_side: int = 384,
+        gradient_weight: float = 0.5,
+        deviation_weight: float = 1.0,
+    ) -> None:
+        self.patch_size = patch_size
+        self.long_side = long_side
+        self.gradient_weight = gradient_weight
+        self.deviation_weight = deviation_weight
+        self.dim = 3 + 2 * ORIENTATIONS + 3
+        self.name = f"color-texture-p{patch_size}-s{long_side}-g{gradient_weight:g}-d{deviation_weight:g}"
+
+    def __call__(self, image: UInt8) -> Float:
+        """Features of one H x W x 3 uint8 RGB image: h x w x 14 float32."""
+        check_image(image)
+        height, width = image.shape[:2]
+        side = min(self.long_side, max(height, width))
+        height, width = fit_size((height, width), side, self.patch_size)
+        grid = (width // self.patch_size, height // self.patch_size)
+        lab = cv2.cvtColor(resize(image, (height, width)).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        lab /= np.float32(LAB_UNIT)
+        gradients = [self.gradient_weight * _gradients(lab[..., 0], scale, grid) for scale in (1, 2)]
+        deviation = self.deviation_weight * _deviation(lab, grid)
+        return np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1)
+
+    def batch(self, images: Sequence[UInt8]) -> list[Float]:
+        """Features of several images; there is nothing to gain from doing them together."""
+        return [self(image) for image in images]
+
+
+LAB_UNIT = 20.0
+"""A step of this many Lab units counts as 1."""
+
+
+def _pool(values: Float, grid: tuple[int, int]) -> Float:
+    """Means over patches; grid is (columns, rows)."""
+    pooled: Float = cv2.resize(values, grid, interpolation=cv2.INTER_AREA)
+    return pooled.reshape(grid[1], grid[0], -1)
+
+
+def _gradients(luminance: Float, scale: int, grid: tuple[int, int]) -> Float:
+    """h x w x ORIENTATIONS: mean magnitude of the derivative along each orientation."""
+    blurred = cv2.GaussianBlur(luminance, (0, 0), float(scale))
+    dx = cv2.Sobel(blurred, cv2.CV_32F, 1, 0, scale=scale / 8)
+    dy = cv2.Sobel(blurred, cv2.CV_32F, 0, 1, scale=scale / 8)
+    angles = np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS
+    along = [np.abs(np.float32(np.cos(a)) * dx + np.float32(np.sin(a)) * dy) for a in angles]
+    return _window(_pool(cv2.merge(along), grid))
+
+
+def _deviation(lab: Float, grid: tuple[int, int]) -> Float:
+    """h x w x 3: standard deviation of Lab over a window of patches."""
+    mean = _window(_pool(lab, grid))
+    square = _window(_pool(lab * lab, grid))
+    return np.sqrt(np.maximum(square - mean * mean, 0))
+
+
+def _window(values: Float) -> Float:
+    """Means over 3 x 3 patches."""
+    blurred: Float = cv2.blur(values, (3, 3), borderType=cv2.BORDER_REFLECT)
+    return blurred.reshape(values.shape)
