@@ -1,0 +1,229 @@
+"""What a click model learns from: cross-entropy, normalised focal, dice, smoothness and the score's error.
+
+Shapes: `logits`, `target` and `weight` are B x 1 x h x w; targets are soft, in 0..1. `weight` (or `valid`)
+weighs pixels, 0 leaves a pixel out. Every loss is reduced per sample, then averaged over the batch; a sample
+without a counting pixel adds 0. All arithmetic is float32 at least, whatever comes in.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor
+
+from clickgrain.models.base import Decoded
+from clickgrain.models.loss_weights import LossWeights as LossWeights
+
+# BT.601; rows Y, U, V over columns R, G, B
+RGB_TO_YUV = (
+    (0.299, 0.587, 0.114),
+    (-0.14714119, -0.28886916, 0.43601035),
+    (0.61497538, -0.51496512, -0.10001026),
+)
+DILATION = 2
+SIGMA_POSITION = 4.0  # pixels
+SIGMA_Y = 16.0  # grey levels
+SIGMA_UV = 8.0
+
+# (dy, dx) of four of the eight neighbours; a pair seen from its other end is the same pair
+HALF_WINDOW = ((0, DILATION), (DILATION, -DILATION), (DILATION, 0), (DILATION, DILATION))
+
+TINY = 1e-12
+
+
+def bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy, mean over weighted pixels."""
+    weight = _weight(logits, weight)
+    return (_sum(weight * _cross_entropy(logits, target)) / _sum(weight).clamp_min(TINY)).mean()
+
+
+def normalized_focal(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    gamma: float = 2.0,
+    constant_normalizer: bool = True,
+) -> Tensor:
+    """Normalised focal loss (Sofiiuk et al., ICCV 2019, AdaptIS, eq. 4): focal weights that sum to 1.
+
+    With hard targets the weight is (1 - p_t)^gamma; a soft target t takes |t - p|^gamma, which is the same
+    where t is 0 or 1.
+
+    Args:
+        logits: B x 1 x h x w.
+        target: B x 1 x h x w.
+        weight: B x 1 x h x w or None.
+        gamma: 0 (then it is `bce`) or at least 1.
+        constant_normalizer: take the sum of the focal weights as a constant in the gradient, as is usual.
+    """
+    error = (_float(target) - torch.sigmoid(_float(logits))).abs()
+    focal = _weight(logits, weight) * error.pow(gamma)
+    total = _sum(focal.detach() if constant_normalizer else focal)
+    return (_sum(focal * _cross_entropy(logits, target)) / total.clamp_min(TINY)).mean()
+
+
+def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """1 - 2 sum(pt) / (sum(p^2) + sum(t^2)) (Milletari et al., V-Net, 2016), with 1 added above and below.
+
+    The squares make p = t the minimum for soft targets too.
+    """
+    probability, target, weight = torch.sigmoid(_float(logits)), _float(target), _weight(logits, weight)
+    both = _sum(weight * probability * target)
+    each = _sum(weight * (probability.square() + target.square()))
+    return (1.0 - (2.0 * both + 1.0) / (each + 1.0)).mean()
+
+
+def smoothness(probabilities: Tensor, images: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Bilateral smoothness: neighbours of like colour should get like probabilities.
+
+    The mean of affinity x (difference)^2 over pairs of a pixel and its 8 neighbours in a 3 x 3 window with
+    dilation 2; affinity = exp(-|dpos|^2 / (2 4^2) - dY^2 / (2 16^2) - |dUV|^2 / (2 8^2)). Pairs that reach
+    outside the image or into pixels left out do not count.
+
+    Args:
+        probabilities: B x 1 x h x w in 0..1.
+        images: B x 3 x h x w RGB in 0..255.
+        valid: B x 1 x h x w or None; a pair weighs the product of its ends.
+    """
+    probabilities, valid = _float(probabilities), _weight(probabilities, valid)
+    yuv = rgb_to_yuv(images)
+    loss = count = torch.zeros_like(_sum(valid))
+    for offset in HALF_WINDOW:
+        p, q = _pair(probabilities, offset)
+        v, w = _pair(valid, offset)
+        near = _affinity(*_pair(yuv, offset), offset, var_y=SIGMA_Y**2, var_uv=SIGMA_UV**2)
+        loss = loss + _sum(v * w * near * (p - q).square())
+        count = count + _sum(v * w)
+    return (loss / count.clamp_min(TINY)).mean()
+
+
+def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
+    """The smoothness loss as the paper's implementation has it, for faithful reproduction.
+
+    It differs from `smoothness` in that it compares unbounded logits; applies the YUV matrix transposed; uses
+    16 and 8 as the variances of Y and UV (the affinity is nearly 0 at a step of 16 grey levels); counts padded
+    pixels; and sees zeros, in logits and in colours, outside the image.
+
+    Args:
+        logits: B x 1 x h x w.
+        images: B x 3 x h x w RGB in 0..255.
+    """
+    size = logits.shape[-2:]
+    logits, yuv = _float(logits), _combine(images, tuple(zip(*RGB_TO_YUV)))
+    outer_logits, outer_yuv = (F.pad(x, (DILATION,) * 4) for x in (logits, yuv))
+    loss = torch.zeros_like(logits)
+    for offset in (*HALF_WINDOW, *((-dy, -dx) for dy, dx in HALF_WINDOW)):
+        near = _affinity(yuv, _shifted(outer_yuv, offset, size), offset, var_y=16.0, var_uv=8.0)
+        loss = loss + near * (logits - _shifted(outer_logits, offset, size)).square()
+    return loss.mean() / (2 * len(HALF_WINDOW))
+
+
+def iou_error(score: Tensor, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Squared error of `score` (B) against the IoU of `logits > 0` with `target > 0.5`; 1 where both are empty.
+
+    The IoU is a constant in the gradient: only the score learns.
+    """
+    with torch.no_grad():
+        weight = _weight(logits, weight)
+        inside, truth = logits > 0, target > 0.5
+        union = _sum(weight * (inside | truth))
+        iou = torch.where(union > 0, _sum(weight * (inside & truth)) / union.clamp_min(TINY), 1.0)
+    return (_float(score) - iou).square().mean()
+
+
+def total_loss(
+    decoded: Decoded,
+    target: Tensor,
+    images: Tensor,
+    weights: LossWeights,
+    valid: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum of the terms whose weight is above 0.
+
+    Logits of another size are resized (bilinear) to the target's; smoothness is taken at the logits' own size,
+    for which images and `valid` are resized (area).
+
+    Args:
+        decoded: the model's answer.
+        target: B x 1 x H x W in 0..1.
+        images: B x 3 x H x W RGB in 0..255.
+        weights: see `LossWeights`.
+        valid: B x 1 x H x W in 0..1 or None; 0 marks padding and pixels to ignore.
+
+    Returns:
+        The loss to minimise (a scalar), and every computed term by name, unweighted and detached.
+    """
+    logits = _resized(decoded.logits, target.shape[-2:], "bilinear")
+    terms: dict[str, Callable[[], Tensor]] = {
+        "bce": lambda: bce(logits, target, valid),
+        "focal": lambda: normalized_focal(logits, target, valid),
+        "dice": lambda: dice(logits, target, valid),
+        "smoothness": lambda: _smoothness(decoded.logits, images, valid, weights.smoothness_variant),
+        "iou": lambda: iou_error(decoded.score, logits, target, valid),
+    }
+    parts = {name: terms[name]() for name, weight in weights.terms().items() if weight > 0.0}
+    total = torch.stack([weights.terms()[name] * part for name, part in parts.items()]).sum()
+    return total, {name: part.detach() for name, part in parts.items()}
+
+
+def rgb_to_yuv(images: Tensor) -> Tensor:
+    """B x 3 x h x w RGB -> YUV (BT.601) on the same scale; U and V are around 0."""
+    return _combine(images, RGB_TO_YUV)
+
+
+def _smoothness(logits: Tensor, images: Tensor, valid: Tensor | None, variant: str) -> Tensor:
+    size = logits.shape[-2:]
+    images = _resized(images, size, "area")
+    if variant == "published":
+        return smoothness_published(logits, images)
+    return smoothness(
+        torch.sigmoid(_float(logits)), images, None if valid is None else _resized(valid, size, "area")
+    )
+
+
+def _resized(planes: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    planes = _float(planes)
+    return planes if planes.shape[-2:] == size else F.interpolate(planes, size=size, mode=mode)
+
+
+def _combine(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
+    # not a matmul, which autocast would run in 16 bits
+    r, g, b = _float(planes).unbind(1)
+    return torch.stack([x * r + y * g + z * b for x, y, z in matrix], 1)
+
+
+def _affinity(yuv: Tensor, other: Tensor, offset: tuple[int, int], *, var_y: float, var_uv: float) -> Tensor:
+    squares = (yuv - other).square()
+    distance = (offset[0] ** 2 + offset[1] ** 2) / (2 * SIGMA_POSITION**2)
+    colour = squares[:, :1] / (2 * var_y) + squares[:, 1:].sum(1, keepdim=True) / (2 * var_uv)
+    return torch.exp(-distance - colour)
+
+
+def _pair(planes: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """`planes` where a neighbour at `offset` = (dy >= 0, dx) exists, and that neighbour."""
+    dy, dx = offset
+    h, w = planes.shape[-2:]
+    here = planes[..., : max(h - dy, 0), max(-dx, 0) : max(w - max(dx, 0), 0)]
+    return here, planes[..., dy:, max(dx, 0) : max(w - max(-dx, 0), 0)]
+
+
+def _shifted(padded: Tensor, offset: tuple[int, int], size: tuple[int, ...]) -> Tensor:
+    top, left = DILATION + offset[0], DILATION + offset[1]
+    return padded[..., top : top + size[0], left : left + size[1]]
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(_float(logits), _float(target), reduction="none")
+
+
+def _float(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _weight(like: Tensor, weight: Tensor | None) -> Tensor:
+    return torch.ones_like(_float(like)) if weight is None else _float(weight)
+
+
+def _sum(x: Tensor) -> Tensor:
+    return x.sum((1, 2, 3))
