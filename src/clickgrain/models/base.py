@@ -5,12 +5,11 @@ what `encode` gave and the click maps. Training, the segmenter and the exporter 
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from clickgrain.clicks.maps import MapSpec
+from clickgrain.clicks.spec import MapSpec
 
 
 class Decoded(NamedTuple):
@@ -34,6 +33,15 @@ class ModelConfig(Protocol):
         """Name of the model family: "grain" or "paper"."""
         ...
 
+    @property
+    def map_spec(self) -> MapSpec:
+        """The click maps that the model wants."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for config.json, `kind` among them."""
+        ...
+
 
 class ClickModel(nn.Module, ABC):
     """A network that answers clicks.
@@ -44,7 +52,7 @@ class ClickModel(nn.Module, ABC):
     """
 
     config: Any  # a ModelConfig; each model narrows it to its own dataclass
-    map_spec: "MapSpec"
+    map_spec: MapSpec
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -8,8 +8,8 @@ without a counting pixel adds 0. All arithmetic is float32 at least, whatever co
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor
+from torch.nn import functional
 
 from clickgrain.models.base import Decoded
 from clickgrain.models.loss_weights import LossWeights as LossWeights
@@ -111,7 +111,7 @@ def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
     """
     size = logits.shape[-2:]
     logits, yuv = _float(logits), _combine(images, tuple(zip(*RGB_TO_YUV)))
-    outer_logits, outer_yuv = (F.pad(x, (DILATION,) * 4) for x in (logits, yuv))
+    outer_logits, outer_yuv = (functional.pad(x, (DILATION,) * 4) for x in (logits, yuv))
     loss = torch.zeros_like(logits)
     for offset in (*HALF_WINDOW, *((-dy, -dx) for dy, dx in HALF_WINDOW)):
         near = _affinity(yuv, _shifted(outer_yuv, offset, size), offset, var_y=16.0, var_uv=8.0)
@@ -184,7 +184,7 @@ def _smoothness(logits: Tensor, images: Tensor, valid: Tensor | None, variant: s
 
 def _resized(planes: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
     planes = _float(planes)
-    return planes if planes.shape[-2:] == size else F.interpolate(planes, size=size, mode=mode)
+    return planes if planes.shape[-2:] == size else functional.interpolate(planes, size=size, mode=mode)
 
 
 def _combine(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
@@ -214,7 +214,7 @@ def _shifted(padded: Tensor, offset: tuple[int, int], size: tuple[int, ...]) -> 
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(_float(logits), _float(target), reduction="none")
+    return functional.binary_cross_entropy_with_logits(_float(logits), _float(target), reduction="none")
 
 
 def _float(x: Tensor) -> Tensor:

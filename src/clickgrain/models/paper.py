@@ -1,0 +1,153 @@
+"""`paper`: the published click model, an early-fusion ViT with a simple feature pyramid and an MLP head.
+
+MIS (arXiv 2303.13399) trains SimpleClick (Liu et al., ICCV 2023), whose pyramid is ViTDet's (Li et al., ECCV
+2022) and whose head is SegFormer's (Xie et al., NeurIPS 2021). Every click costs one full pass of the ViT.
+"""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clickgrain.errors import ConfigError, PromptError
+from clickgrain.models.base import ClickModel, Decoded
+from clickgrain.models.paper_config import PaperConfig as PaperConfig
+from clickgrain.models.pretrained import load_backbone
+from clickgrain.models.vit import EarlyFusionViT
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""RGB, on images in 0..255."""
+
+
+class PaperModel(ClickModel):
+    """Early-fusion ViT: [previous mask, positive disks, negative disks] enter with the pixels.
+
+    The paper has no quality estimate: `score` is the mean probability over the predicted region, a heuristic
+    that carries no gradient (0 for an empty region).
+
+    Raises:
+        ConfigError: when an image's sides are not multiples of two patches.
+        PromptError: when the maps do not fit the images.
+    """
+
+    config: PaperConfig
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: PaperConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or PaperConfig()
+        self.map_spec = self.config.map_spec
+        self.backbone = EarlyFusionViT(self.config)
+        self.neck = SimplePyramid(self.config)
+        self.head = MLPHead(self.config)
+        # constants, so they stay out of the checkpoint
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1), persistent=False)
+
+    @classmethod
+    def from_backbone(cls, config: PaperConfig, model: str | Path) -> "PaperModel":
+        """A model whose ViT starts from self-supervised weights; click embedding, pyramid and head start fresh.
+
+        Args:
+            config: must agree with the checkpoint in width, depth, heads and patch size.
+            model: Hugging Face id or local folder of a ViT (DINO) or ViT-MAE, as `facebook/vit-mae-base`
+                or `facebook/dino-vitb16`. Mind the licence on its card.
+
+        Raises:
+            WeightsError: when it cannot be loaded, is another kind of network, or does not fit `config`.
+        """
+        paper = cls(config)
+        load_backbone(paper.backbone, config, str(model))
+        return paper
+
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Normalised images: early fusion leaves nothing else to keep.
+
+        Args:
+            images: B x 3 x H x W float32 RGB in 0..255, H and W multiples of two patches.
+        """
+        step = self.config.step
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ConfigError(f"images have shape {tuple(images.shape)}; give B x 3 x H x W in 0..255")
+        height, width = images.shape[-2:]
+        if height < step or width < step or height % step or width % step:
+            raise ConfigError(
+                f"image sides {height} x {width} are not multiples of {step} (two patches of"
+                f" {self.config.patch_size} pixels); resize or pad the image"
+            )
+        return ((images - self.mean) / self.std,)
+
+    def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
+        """Logits at image resolution (B x 1 x H x W float32) for click maps B x 3 x H x W."""
+        (images,) = encoded
+        if maps.shape != images.shape:
+            wanted = f"{tuple(images.shape)}, channels {', '.join(self.map_spec.names)} at full resolution"
+            raise PromptError(f"click maps have shape {tuple(maps.shape)}; give {wanted}")
+        coarse = self.head(self.neck(self.backbone(images, maps)))
+        logits = functional.interpolate(coarse.float(), images.shape[-2:], mode="bilinear", align_corners=False)
+        return Decoded(logits, confidence(logits.detach()))
+
+
+def confidence(logits: Tensor) -> Tensor:
+    """Mean probability over the pixels where it exceeds 0.5; 0 where none does. B x 1 x H x W -> B."""
+    inside = (logits > 0).to(logits.dtype)
+    total = (torch.sigmoid(logits) * inside).sum((1, 2, 3))
+    return total / inside.sum((1, 2, 3)).clamp_min(1.0)
+
+
+class SimplePyramid(nn.Module):
+    """Four scales from the last token map alone: 4x and 2x finer, the same, 2x coarser (ViTDet, sec. 3)."""
+
+    def __init__(self, config: PaperConfig) -> None:
+        super().__init__()
+        dim, (c4, c8, c16, c32) = config.vit.dim, config.pyramid
+        self.finest = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 2, 2, 2), _norm(dim // 2), nn.GELU(),
+            nn.ConvTranspose2d(dim // 2, dim // 4, 2, 2), _norm(dim // 4), *_project(dim // 4, c4),
+        )  # fmt: skip
+        self.finer = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 2, 2, 2), _norm(dim // 2), *_project(dim // 2, c8)
+        )
+        self.same = nn.Sequential(*_project(dim, c16))
+        self.coarser = nn.Sequential(nn.Conv2d(dim, 2 * dim, 2, 2), _norm(2 * dim), *_project(2 * dim, c32))
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """B x C x h x w -> maps of 4h x 4w, 2h x 2w, h x w and h/2 x w/2 with `config.pyramid` channels."""
+        return self.finest(tokens), self.finer(tokens), self.same(tokens), self.coarser(tokens)
+
+
+class MLPHead(nn.Module):
+    """A per-pixel MLP over all scales: project each to `head_channels`, fuse at the finest, one logit."""
+
+    def __init__(self, config: PaperConfig) -> None:
+        super().__init__()
+        width = config.head_channels
+        self.project = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, width, 1), _norm(width), nn.ReLU()) for c in config.pyramid
+        )
+        self.fuse = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in config.pyramid)
+        self.predict = nn.Sequential(_norm(width), nn.ReLU(), nn.Dropout2d(config.dropout), nn.Conv2d(width, 1, 1))
+
+    def forward(self, scales: tuple[Tensor, ...]) -> Tensor:
+        """Maps, finest first -> B x 1 logits at the finest scale."""
+        # fusing concatenated maps is a sum of 1 x 1 convolutions, which commute with resizing: fuse first, so
+        # that three of the four run at a quarter of the pixels or less
+        finest, *coarser = [fuse(project(x)) for project, fuse, x in zip(self.project, self.fuse, scales)]
+        for coarse in coarser:
+            finest = finest + functional.interpolate(
+                coarse, finest.shape[-2:], mode="bilinear", align_corners=False
+            )
+        return cast(Tensor, self.predict(finest))
+
+
+def _norm(channels: int) -> nn.Module:
+    # one group: LayerNorm over a whole map, independent of the batch
+    return nn.GroupNorm(1, channels)
+
+
+def _project(channels: int, out: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(channels, out, 1), _norm(out), nn.GELU()
