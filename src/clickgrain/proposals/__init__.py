@@ -13,11 +13,11 @@ _PUBLIC = {
     "Composite": "composites",
     "Cutout": "cutouts",
     "Draw": "sampling",
-    "Failure": "propose",
+    "Failure": "pipeline",
     "ProposalMeta": "store",
     "ProposalStore": "store",
     "ProposeArgs": "args",
-    "ProposeReport": "propose",
+    "ProposeReport": "pipeline",
     "SamplingLaw": "laws",
     "Shard": "args",
     "composite": "composites",
@@ -25,7 +25,7 @@ _PUBLIC = {
     "plain_background_object": "cutouts",
     "object_cutout": "cutouts",
     "proposal_at": "sampling",
-    "propose": "propose",
+    "propose": "pipeline",
     "region_cutout": "cutouts",
     "sample_proposal": "sampling",
     "sample_proposals": "sampling",
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from clickgrain.proposals.laws import LEVEL as LEVEL
     from clickgrain.proposals.laws import PAPER as PAPER
     from clickgrain.proposals.laws import SamplingLaw as SamplingLaw
-    from clickgrain.proposals.propose import Failure as Failure
-    from clickgrain.proposals.propose import ProposeReport as ProposeReport
-    from clickgrain.proposals.propose import propose as propose
+    from clickgrain.proposals.pipeline import Failure as Failure
+    from clickgrain.proposals.pipeline import ProposeReport as ProposeReport
+    from clickgrain.proposals.pipeline import propose as propose
     from clickgrain.proposals.sampling import Draw as Draw
     from clickgrain.proposals.sampling import draw_proposals as draw_proposals
     from clickgrain.proposals.sampling import proposal_at as proposal_at
@@ -60,9 +60,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'clickgrain.proposals' has no attribute {name!r}")
-    value = getattr(import_module(f"clickgrain.proposals.{_PUBLIC[name]}"), name)
-    globals()[name] = value  # a submodule of the same name (`propose`) must not shadow the function
-    return value
+    return getattr(import_module(f"clickgrain.proposals.{_PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -50,7 +50,8 @@ class ProposeArgs:
         shard: "i/n": only part i of n of the photos (1-based), for several machines.
         ignore: patterns of files and folders to leave out, e.g. "*_mask.png".
         batch: images per forward pass.
-        workers: threads that decode, and as many that merge; 0 chooses by the number of cores.
+        workers: threads that read, and as many that merge; 0 chooses by the number of cores.
+        long_side: larger photos are shrunk to this many pixels before features are computed; 0 never shrinks.
         connectivity: 4 or 8 neighbours on the patch grid, or 0 for no spatial constraint.
         linkage: merging cost; ward is the paper's.
     """
@@ -63,6 +64,7 @@ class ProposeArgs:
     ignore: tuple[str, ...] = ()
     batch: int = 16
     workers: int = 0
+    long_side: int = 512
     connectivity: Literal[0, 4, 8] = 4
     linkage: Linkage = "ward"
 
@@ -72,6 +74,8 @@ class ProposeArgs:
             raise ConfigError(f"--batch {self.batch} is not positive; use 1 or more images per forward pass")
         if self.workers < 0:
             raise ConfigError(f"--workers {self.workers} is negative; use 0 to choose by the number of cores")
+        if self.long_side < 0:
+            raise ConfigError(f"--long-side {self.long_side} is negative; use e.g. 512, or 0 to keep the size")
         if self.connectivity not in (0, 4, 8):
             raise ConfigError(f"--connectivity {self.connectivity} is unknown; use 4, 8, or 0 for none")
         if self.linkage not in ("ward", "average", "cosine"):

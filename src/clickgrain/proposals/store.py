@@ -24,7 +24,7 @@ _META = "path, source_hash, source_bytes, source_mtime_ns, height, width, extrac
 
 @dataclass(frozen=True)
 class Source:
-    """The state of a photo's file: sha256 of its bytes (hex), its size in bytes, its time of change."""
+    """The state of a photo's file: sha256 of its bytes (first 20 hex digits), size in bytes, time of change."""
 
     sha256: str
     size: int
@@ -132,6 +132,11 @@ class ProposalStore:
             StoreError: for a photo that is not in the store.
         """
         return _meta_of(self._found(f"SELECT {_META} FROM trees WHERE path = ?", key))
+
+    def find(self, key: str) -> ProposalMeta | None:
+        """`meta`, or None for a photo that is not in the store."""
+        row = self._one(f"SELECT {_META} FROM trees WHERE path = ?", (key,))
+        return None if row is None else _meta_of(row)
 
     def metas(self) -> list[ProposalMeta]:
         """`meta` of all photos, sorted by key."""

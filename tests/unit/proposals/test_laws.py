@@ -29,6 +29,7 @@ def test_law_names_the_wrong_flag(settings, flag):
         ({"shard": "0/2"}, "--shard"),
         ({"batch": 0}, "--batch"),
         ({"workers": -1}, "--workers"),
+        ({"long_side": -1}, "--long-side"),
         ({"connectivity": 5}, "--connectivity"),
         ({"linkage": "single"}, "--linkage"),
     ],

@@ -1,0 +1,229 @@
+import os
+import sqlite3
+
+import cv2
+import numpy as np
+import pytest
+
+from clickgrain.errors import ConfigError, DataError, FeatureError, StoreError
+from clickgrain.proposals import ProposalStore, propose
+from clickgrain.tree import build_tree
+
+
+class PatchMeans:
+    """Mean colour of 8 x 8 patches, and a count of the images seen."""
+
+    name, patch_size, dim = "patch-means", 8, 3
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, image):
+        self.seen += 1
+        height, width = image.shape[:2]
+        return cv2.resize(
+            image.astype(np.float32), (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA
+        )
+
+    def batch(self, images):
+        return [self(image) for image in images]
+
+
+class Picky(PatchMeans):
+    """Refuses photos that are 32 pixels wide, as a real extractor might, and gives NaN for those of 40."""
+
+    def __call__(self, image):
+        if image.shape[1] == 32:
+            raise FeatureError("cannot do 32 pixels; use others")
+        features = super().__call__(image)
+        return features * np.nan if image.shape[1] == 40 else features
+
+
+class Interrupted(PatchMeans):
+    """The user presses Ctrl-C during the fourth image."""
+
+    def __call__(self, image):
+        if self.seen == 3:
+            raise KeyboardInterrupt
+        return super().__call__(image)
+
+
+class Broken(PatchMeans):
+    def __call__(self, image):
+        raise RuntimeError("device lost")
+
+
+def paint(path, seed=0, size=(48, 64)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), np.uint8)
+    cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for i in range(9):
+        paint(tmp_path / "photos" / f"album {i % 2}" / f"{i}.png", seed=i)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def run(photos, tmp_path):
+    def run(extractor=None, store=tmp_path / "trees.db", **settings):
+        settings = {"batch": 3, "workers": 2, "progress": False, **settings}
+        return propose(photos, store, extractor=extractor or PatchMeans(), **settings)
+
+    return run
+
+
+def test_every_photo_gets_its_tree(run, photos, tmp_path):
+    report = run()
+    store = ProposalStore(tmp_path / "trees.db")
+    assert (report.done, report.skipped, report.failed) == (9, 0, [])
+    assert store.keys() == sorted(f"album {i % 2}/{i}.png" for i in range(9))
+    for key in store:
+        image = cv2.imread(str(photos / key))[..., ::-1]
+        expected = build_tree(PatchMeans()(image), image.shape[:2])
+        np.testing.assert_array_equal(store[key].children, expected.children)
+        assert store[key].image_size == (48, 64)
+    assert "patch-means" in store.settings(store.meta("album 0/0.png").settings)
+
+
+def test_a_second_run_does_nothing(run):
+    run()
+    extractor = PatchMeans()
+    report = run(extractor)
+    assert (report.done, report.skipped, extractor.seen) == (0, 9, 0)
+
+
+def test_changed_photos_are_done_again(run, photos, tmp_path):
+    run()
+    changed, touched = photos / "album 0" / "0.png", photos / "album 1" / "1.png"
+    paint(changed, seed=99, size=(40, 80))
+    later = touched.stat().st_mtime_ns + 10**9
+    os.utime(touched, ns=(later, later))
+    report = run()
+    assert (report.done, report.skipped) == (1, 8)
+    store = ProposalStore(tmp_path / "trees.db")
+    assert store["album 0/0.png"].grid == (5, 10)
+    assert store.meta("album 1/1.png").source.mtime_ns == later
+
+
+@pytest.mark.parametrize("settings", [{"linkage": "average"}, {"connectivity": 8}, {"long_side": 32}])
+def test_other_settings_are_done_again(run, tmp_path, settings):
+    run()
+    assert run(**settings).done == 9
+    assert len(ProposalStore(tmp_path / "trees.db")) == 9
+
+
+def test_large_photos_are_shrunk_for_the_features_only(run, tmp_path):
+    run(long_side=32)
+    tree = ProposalStore(tmp_path / "trees.db")["album 0/0.png"]
+    assert (tree.grid, tree.image_size) == ((3, 4), (48, 64))
+
+
+def test_bad_photos_stop_nobody(run, photos):
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "text.png").write_text("no image")
+    paint(photos / "wide 32.png", size=(48, 32))
+    paint(photos / "wide 40.png", size=(48, 40))
+    (photos / "dangling.png").symlink_to(photos / "nowhere.png")
+    report = run(Picky())
+    reasons = {failure.key: failure.reason for failure in report.failed}
+    assert report.done == 9
+    assert set(reasons) == {"empty.jpg", "text.png", "wide 32.png", "wide 40.png", "dangling.png"}
+    assert all(str(photos / key) in reason for key, reason in reasons.items())
+    assert "cannot do 32 pixels" in reasons["wide 32.png"]
+    assert "NaN" in reasons["wide 40.png"]
+    assert "9 trees made, 0 there already, 5 photos failed" in report.summary()
+    assert run().done == 2  # tried again, by an extractor that can
+
+
+def test_shards_together_are_the_folder(run, tmp_path):
+    parts = [run(store=tmp_path / f"{i}.db", shard=f"{i}/3") for i in (1, 2, 3)]
+    assert sum(part.done for part in parts) == 9
+    whole = ProposalStore(tmp_path / "1.db")
+    for i in (2, 3):
+        whole.merge(ProposalStore(tmp_path / f"{i}.db"))
+    assert len(whole) == 9
+
+
+def test_ignored_photos_are_left_out(run):
+    assert run(ignore=("album 1",)).done == 5
+
+
+def test_an_interrupt_keeps_what_is_finished(run, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(), batch=1)
+    assert 1 <= len(ProposalStore(tmp_path / "trees.db")) <= 3
+    finished = len(ProposalStore(tmp_path / "trees.db"))
+    report = run()
+    assert (report.done, report.skipped) == (9 - finished, finished)
+
+
+def test_a_broken_extractor_is_not_blamed_on_the_photos(run):
+    with pytest.raises(RuntimeError, match="device lost"):
+        run(Broken())
+
+
+def test_a_full_disk_keeps_finished_trees(run, photos, tmp_path):
+    store = ProposalStore.create(tmp_path / "trees.db")
+    run(store=store)
+    paint(photos / "zebra.png", size=(256, 256))
+    pages = store._connections.get().execute("PRAGMA page_count").fetchone()[0]
+    store._connections.get().execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match=r"trees\.db .*full.*finished photos are kept"):
+        run(store=store)
+    assert len(store) == 9
+    store.close()  # a new connection has no limit: space was freed
+    report = run(store=store)
+    assert (report.done, report.skipped) == (1, 9)
+
+
+def test_rows_are_written_in_batches(run, tmp_path, monkeypatch):
+    commits = []
+    original = ProposalStore.write
+    monkeypatch.setattr(
+        ProposalStore, "write", lambda self, rows, s=None: (commits.append(len(rows)), original(self, rows, s))
+    )
+    run()
+    assert commits == [9]
+
+
+def test_a_file_that_changes_while_it_is_read(run, photos, monkeypatch):
+    def hash_and_change(path):
+        if path.name == "3.png":
+            paint(path, seed=50, size=(56, 64))
+        return "0" * 20
+
+    monkeypatch.setattr("clickgrain.proposals.merging.hash_file", hash_and_change)
+    report = run()
+    assert [failure.key for failure in report.failed] == ["album 1/3.png"]
+    assert "changed while it was read" in report.failed[0].reason
+
+
+def test_one_photo_is_a_folder_too(photos, tmp_path):
+    store = ProposalStore.create(tmp_path / "one.db")
+    propose(photos / "album 0" / "0.png", store, extractor=PatchMeans(), progress=False)
+    assert store.keys() == ["0.png"]
+
+
+def test_nothing_to_do_is_an_error(tmp_path, run):
+    with pytest.raises(DataError):
+        propose(tmp_path / "nowhere", tmp_path / "t.db", extractor=PatchMeans(), progress=False)
+    with pytest.raises(ConfigError, match="--shard"):
+        run(shard="3/2")
+
+
+def test_a_database_of_someone_else_is_left_alone(run, tmp_path):
+    with sqlite3.connect(tmp_path / "trees.db") as connection:
+        connection.execute("CREATE TABLE cats (name TEXT)")
+    connection.close()
+    with pytest.raises(StoreError, match="no proposal store"):
+        run()
+
+
+def test_the_bar_goes_to_stderr(run, capfd):
+    run(progress=True)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "9/9" in captured.err
