@@ -1,0 +1,234 @@
+"""Vision transformers in the Hugging Face layout: find the files, load them, refuse what does not match."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clickgrain.errors import FeatureError, WeightsError
+from clickgrain.files import hash_bytes
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+ADVICE = (
+    "Without a network, run `hf download ID --local-dir FOLDER` on another machine and pass FOLDER; "
+    'or use the extractor "color-texture", which needs no weights'
+)
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+# Heads, decoders and mask tokens play no part in features, so a checkpoint may hold or lack them.
+UNUSED_WEIGHTS = ("pooler.", "decoder.", "classifier.", "embeddings.mask_token")
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one `model_type` is loaded: names of transformers classes, and whether positions need asking for."""
+
+    config: str
+    model: str
+    interpolate: bool = False
+
+
+FAMILIES = {
+    "vit": Family("ViTConfig", "ViTModel", interpolate=True),
+    # Weights and graph are ViT's; `ViTMAEModel` itself would shuffle the patches, even at mask ratio 0.
+    "vit_mae": Family("ViTConfig", "ViTModel", interpolate=True),
+    "vit_msn": Family("ViTMSNConfig", "ViTMSNModel", interpolate=True),
+    "dinov2": Family("Dinov2Config", "Dinov2Model"),
+    "dinov2_with_registers": Family("Dinov2WithRegistersConfig", "Dinov2WithRegistersModel"),
+    "dinov3_vit": Family("DINOv3ViTConfig", "DINOv3ViTModel"),
+}
+
+
+def read_config(source: str | Path) -> dict[str, Any]:
+    """The `config.json` of a folder or a Hugging Face id; of an id, this file alone is downloaded.
+
+    Raises:
+        WeightsError: no such folder or id, no network, no config.json, or no JSON object in it.
+    """
+    path = _file(source, "config.json")
+    if path is None:
+        raise WeightsError(
+            f"{source} holds no config.json, so it is no model; pass a folder with config.json and"
+            " model.safetensors, or the id of a model"
+        )
+    return _read_json(path)
+
+
+def read_normalization(source: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per RGB channel (of values in 0..1): preprocessor_config.json, or ImageNet's."""
+    path = _file(source, "preprocessor_config.json")
+    found = {} if path is None else _read_json(path)
+    mean = found.get("image_mean") or IMAGENET_MEAN
+    std = found.get("image_std") or IMAGENET_STD
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise WeightsError(
+            f"{path}: image_mean {mean} and image_std {std} are not three numbers each; correct them"
+        )
+    return tuple(map(float, mean)), tuple(map(float, std))
+
+
+def family_of(source: str | Path, config: dict[str, Any]) -> Family:
+    """How to load a model with this config.
+
+    Raises:
+        FeatureError: for a `model_type` other than those in `FAMILIES`, or with other than square patches of RGB.
+    """
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        raise FeatureError(
+            f"{source}: model_type {kind!r} gives no patch features here; supported are {', '.join(FAMILIES)}"
+        )
+    if not isinstance(config.get("patch_size", 16), int) or config.get("num_channels", 3) != 3:
+        raise FeatureError(
+            f"{source}: patch_size {config.get('patch_size')!r} with {config.get('num_channels')!r} channels;"
+            " square patches of RGB images are needed: choose another model"
+        )
+    return FAMILIES[kind]
+
+
+def load_backbone(source: str | Path) -> tuple[Any, Family]:
+    """The encoder of a checkpoint in float32, in evaluation mode on the CPU, and its family.
+
+    Raises:
+        FeatureError: for an unsupported model type, or one that the installed transformers lacks.
+        WeightsError: files that cannot be found or read, or whose tensors are not exactly the encoder's.
+    """
+    config = read_config(source)
+    family = family_of(source, config)
+    folder = _weights_folder(source)
+    with _quiet():
+        model, info = _from_pretrained(folder, config, family)
+    _refuse_mismatch(source, info)
+    return model.eval().requires_grad_(False), family
+
+
+def weights_digest(model: Any) -> str:
+    """12 hexadecimal digits of the weights' values; names and order do not count, for transformers renames them."""
+    arrays = (tensor.detach().cpu().contiguous().numpy() for tensor in model.state_dict().values())
+    return hash_bytes("".join(sorted(hash_bytes(array.tobytes()) for array in arrays)).encode())[:12]
+
+
+def _from_pretrained(folder: Path, config: dict[str, Any], family: Family) -> tuple[Any, dict[str, Any]]:
+    import torch
+    import transformers
+
+    model_class = getattr(transformers, family.model, None)
+    if model_class is None:
+        raise FeatureError(
+            f"transformers {transformers.__version__} has no {family.model}; run `pip install -U transformers`"
+        )
+    options = {"add_pooling_layer": False} if family.model == "ViTModel" else {}
+    settings = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
+    try:
+        return model_class.from_pretrained(  # type: ignore[no-any-return]
+            folder,
+            config=getattr(transformers, family.config).from_dict(settings),
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # whatever safetensors, torch, json and transformers raise on a bad file
+        raise WeightsError(f"{folder} cannot be loaded as {family.model}: {error}; download it again") from error
+
+
+def _refuse_mismatch(source: str | Path, info: dict[str, Any]) -> None:
+    """A tensor that is missing would be random: say so instead."""
+    wrong = []
+    for what in ("missing", "unexpected", "mismatched"):
+        keys = sorted(str(key) for key in info.get(f"{what}_keys", ()))
+        keys = [key for key in keys if not key.startswith(UNUSED_WEIGHTS)]
+        if keys:
+            wrong.append(f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})")
+    if wrong:
+        raise WeightsError(
+            f"{source}: weights and config.json do not belong together: tensors {'; '.join(wrong)}."
+            " Download the model again, or save it with save_pretrained"
+        )
+
+
+def _weights_folder(source: str | Path) -> Path:
+    for name in WEIGHT_FILES:
+        path = _file(source, name)
+        if path is not None:
+            if name.endswith(".index.json"):
+                for shard in sorted(set(_read_json(path).get("weight_map", {}).values())):
+                    _file(source, shard)
+            return path.parent
+    raise WeightsError(f"{source} holds none of {', '.join(WEIGHT_FILES)}. {ADVICE}")
+
+
+def _file(source: str | Path, name: str) -> Path | None:
+    """Path of a file of the model, downloaded if need be; None where the model has no such file."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    text = str(source)
+    if folder.exists() or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1:
+        raise WeightsError(f"{source} is not a folder; pass a folder that holds config.json and model.safetensors")
+    return _download(text, name)
+
+
+def _download(model_id: str, name: str) -> Path | None:
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(model_id, name))
+    except errors.LocalEntryNotFoundError as error:
+        if name not in ("config.json", WEIGHT_FILES[-1]):
+            return None  # offline, what the cache lacks may never have existed
+        raise WeightsError(
+            f"{model_id}: {name} is not in the cache and the hub is out of reach. {ADVICE}"
+        ) from error
+    except errors.EntryNotFoundError:
+        return None
+    except errors.GatedRepoError as error:
+        raise WeightsError(
+            f"{model_id} asks for its licence to be accepted: do so on the model's page, then run `hf auth login`."
+            f" {ADVICE}"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise WeightsError(
+            f"{model_id!r} is neither a folder here nor a model id (such as facebook/dino-vits8); check the"
+            " spelling, or run `hf auth login` if it is private"
+        ) from error
+    except Exception as error:  # the client's own network errors differ between its versions
+        raise WeightsError(f"{model_id}: {name} cannot be downloaded: {error}. {ADVICE}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {error}; download the model again") from error
+    if not isinstance(value, dict):
+        raise WeightsError(f"{path} holds a {type(value).__name__}, not a JSON object; download the model again")
+    return value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no reports while loading: what does not match becomes an error of ours."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.set_verbosity_error()
+        if bars:
+            logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

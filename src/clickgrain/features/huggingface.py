@@ -1,0 +1,214 @@
+"""Patch features of self-supervised vision transformers: DINO, DINOv2, DINOv3, MAE, MSN."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from clickgrain.errors import FeatureError
+from clickgrain.features.checkpoint import load_backbone, read_normalization, weights_digest
+from clickgrain.features.position import position_directions, project_out
+from clickgrain.images import check_image
+from clickgrain.types import Float, Size, UInt8
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+PIXELS_PER_PATCH = 8
+"""Pixels of the given image per patch at scale 1, whatever the model's own patch size."""
+
+
+class HuggingFaceExtractor:
+    """Last-block patch tokens of a vision transformer, by Hugging Face id or local folder.
+
+    The rule of MIS (arXiv 2303.13399): the image is scaled by patch/8 and each side rounded up to a multiple of
+    the patch, so 500 x 375 pixels give 63 x 47 patches for every model. The vectors come after the final
+    LayerNorm, without class and register tokens, and are not normalised to length 1. Position embeddings are
+    interpolated (bicubic). Pixels are normalised by the mean and std of the model's preprocessor_config.json,
+    or ImageNet's.
+
+    Args:
+        source: folder with config.json and weights, or an id such as "facebook/dino-vits8".
+        device: where torch runs, such as "cpu" or "cuda".
+        dtype: precision of the matrix products; None is float32 on the CPU, and on a GPU bfloat16, or float16
+            where the GPU has no bfloat16. Sums and norms stay in float32; so do the results.
+        layers: blocks to average, counted as in a list (-1 is the last); each passes the final LayerNorm first.
+        remove_position: number of leading directions of positional bias to project out (see
+            `features.position`); measured on noise images when first asked for, then cached on disk.
+        scale: of the image before patches are cut; 2 gives one patch per 4 pixels.
+        max_patches: an image that would give more is scaled down, both sides alike, until it does not.
+        batch_size: most images in one forward pass.
+
+    Raises:
+        FeatureError: an unsupported model, a device that is not there, or settings out of range.
+        WeightsError: a folder, id or weights that cannot be found, read or matched.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        device: str = "cpu",
+        dtype: Precision | None = None,
+        layers: Sequence[int] = (-1,),
+        remove_position: int = 0,
+        scale: float = 1.0,
+        max_patches: int = 8192,
+        batch_size: int = 8,
+    ) -> None:
+        _check_settings(scale, max_patches, batch_size, remove_position)
+        self._device = _device(device)
+        self._dtype = _dtype(dtype, self._device)
+        model, family = load_backbone(source)
+        mean, std = read_normalization(source)
+        config = model.config
+        self.patch_size = int(config.patch_size)
+        self.dim = int(config.hidden_size)
+        self._layers = _layers(layers, int(config.num_hidden_layers))
+        self._last_only = self._layers == (int(config.num_hidden_layers) - 1,)
+        self._scale, self._max_patches, self._batch_size = float(scale), int(max_patches), int(batch_size)
+        self._options = {"interpolate_pos_encoding": True} if family.interpolate else {}
+        digest = weights_digest(model)
+        self._model = model.to(self._device)
+        self._mean, self._std = (torch.tensor(v, device=self._device).view(3, 1, 1) for v in (mean, std))
+        self.name = self._name(Path(source).name if Path(source).is_dir() else str(source), digest, (mean, std))
+        self._directions: Float | None = None
+        if remove_position:
+            self._directions = position_directions(self, remove_position)
+            self.name += f",position={remove_position}"
+
+    def __call__(self, image: UInt8) -> Float:
+        """Features of one H x W x 3 uint8 RGB image: h x w x d float32.
+
+        Raises:
+            ImageError: the array is no such image.
+            FeatureError: the model overflowed, or the device ran out of memory.
+        """
+        return self.batch([image])[0]
+
+    def batch(self, images: Sequence[UInt8]) -> list[Float]:
+        """Features of several images, of any sizes, in their order.
+
+        Images of equal patch grids share forward passes of at most `batch_size`.
+        """
+        groups: dict[Size, list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault(self.grid(check_image(image).shape[:2]), []).append(index)
+        features: dict[int, Float] = {}
+        for grid, members in groups.items():
+            for start in range(0, len(members), self._batch_size):
+                chunk = members[start : start + self._batch_size]
+                features.update(zip(chunk, self._forward([images[i] for i in chunk], grid)))
+        return [features[index] for index in range(len(images))]
+
+    def grid(self, size: Size) -> Size:
+        """(h, w) patches of an image of `size` = (height, width) pixels."""
+        # Rounding first: 0.1 * 80 / 8 must not become two patches.
+        h, w = (math.ceil(round(side * self._scale / PIXELS_PER_PATCH, 6)) for side in size)
+        h, w = max(1, h), max(1, w)
+        if h * w <= self._max_patches:
+            return h, w
+        shrink = math.sqrt(self._max_patches / (h * w))
+        h, w = max(1, int(h * shrink)), max(1, int(w * shrink))
+        return min(h, self._max_patches), min(w, self._max_patches)  # where the other side is a single patch
+
+    @torch.inference_mode()
+    def _forward(self, images: Sequence[UInt8], grid: Size) -> Float:
+        """B x h x w x d of B images of the same grid."""
+        h, w = grid
+        try:
+            pixels = torch.stack([self._pixels(image, grid) for image in images])
+            with self._precision():
+                tokens = self._tokens(pixels)
+        except torch.OutOfMemoryError as error:
+            raise FeatureError(
+                f"{self._device} ran out of memory with {len(images)} images of {h} x {w} patches;"
+                f" lower batch_size ({self._batch_size}) or max_patches ({self._max_patches})"
+            ) from error
+        patches = tokens[:, -h * w :]  # class and register tokens come first
+        features: Float = patches.float().reshape(len(images), h, w, -1).cpu().numpy()
+        if not np.isfinite(features).all():
+            raise FeatureError(f"{self.name} gave infinite or NaN features; pass dtype='float32' or 'bfloat16'")
+        return features if self._directions is None else project_out(features, self._directions)
+
+    def _pixels(self, image: UInt8, grid: Size) -> torch.Tensor:
+        """3 x H' x W' normalised float32 at the size the grid asks for, resized bicubically with anti-aliasing."""
+        size = (grid[0] * self.patch_size, grid[1] * self.patch_size)
+        pixels = torch.tensor(np.ascontiguousarray(image), device=self._device).permute(2, 0, 1).float()
+        if pixels.shape[1:] != size:
+            resized = interpolate(pixels[None], size, mode="bicubic", antialias=True, align_corners=False)
+            pixels = resized[0].clamp(0, 255)
+        return (pixels / 255 - self._mean) / self._std
+
+    def _tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """B x tokens x d: the last block after the final LayerNorm, or the mean of several blocks after it."""
+        if self._last_only:
+            last: torch.Tensor = self._model(pixels, **self._options).last_hidden_state
+            return last
+        states = self._model(pixels, output_hidden_states=True, **self._options).hidden_states
+        norm = self._model.norm if hasattr(self._model, "norm") else self._model.layernorm
+        chosen = [norm(states[layer + 1]) for layer in self._layers]  # states[0] is the embedding
+        return torch.stack(chosen).mean(0)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self._dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self._dtype)
+
+    def _name(self, label: str, digest: str, normalization: tuple[tuple[float, ...], ...]) -> str:
+        settings = [
+            f"layers={'+'.join(map(str, self._layers))}",
+            f"scale={self._scale:g}",
+            f"max={self._max_patches}",
+            str(self._dtype).removeprefix("torch."),
+        ]
+        mean, std = ("/".join(f"{value:g}" for value in values) for values in normalization)
+        return f"{label}@{digest}:{','.join([*settings, f'mean={mean}', f'std={std}'])}"
+
+
+def _check_settings(scale: float, max_patches: int, batch_size: int, remove_position: int) -> None:
+    if not (math.isfinite(scale) and scale > 0):
+        raise FeatureError(f"scale {scale!r} is not a positive number; 1 gives one patch per 8 pixels")
+    for name, value, least in (
+        ("max_patches", max_patches, 1),
+        ("batch_size", batch_size, 1),
+        ("remove_position", remove_position, 0),
+    ):
+        if value < least:
+            raise FeatureError(f"{name} {value!r} is below {least}; give {least} or more")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise FeatureError(f"device {name!r} cannot be used: {reason}; use 'cpu'") from error
+    return device
+
+
+def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:
+    if name is None:
+        if device.type == "cpu":
+            return torch.float32
+        if device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.bfloat16
+        return torch.float16
+    if name not in ("float32", "bfloat16", "float16"):
+        raise FeatureError(f"dtype {name!r} is none of float32, bfloat16, float16; choose one of them")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def _layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Ascending, counted from 0, each once."""
+    wrong = [layer for layer in layers if not -depth <= layer < depth]
+    if wrong or not layers:
+        raise FeatureError(
+            f"layers {tuple(layers)!r} of a model with {depth} blocks; give numbers from {-depth} to {depth - 1}"
+        )
+    return tuple(sorted({layer % depth for layer in layers}))

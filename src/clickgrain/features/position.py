@@ -1,0 +1,90 @@
+"""Positional bias: what a vision transformer says about *where* a patch is, measured on noise and projected out.
+
+Averaged over noise images, features keep only what depends on the position. The leading right singular vectors
+of that average (positions x d, centred) span the bias; features are projected onto their complement.
+"""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from clickgrain.errors import FeatureError
+from clickgrain.features.base import FeatureExtractor
+from clickgrain.files import atomic_write, cache_dir, hash_bytes
+from clickgrain.types import Float, Size
+
+NOISE_IMAGES = 16
+NOISE_SIZE: Size = (256, 256)
+MAX_DIRECTIONS = 64
+"""Kept in the cache; projecting out more would take away content."""
+
+
+def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path | None = None) -> Float:
+    """The `count` leading directions of positional bias of an extractor: count x d float32, orthonormal rows.
+
+    Measured once per `extractor.name` and kept in `folder` (default: the user's cache folder); a folder that
+    cannot be written costs a new measurement next time, nothing else.
+
+    Raises:
+        FeatureError: more directions than the extractor has (at most 64, and fewer than d).
+    """
+    path = _cache_path(extractor, folder)
+    directions = _read(path, extractor.dim)
+    if directions is None:
+        directions = measure_directions(extractor)
+        with suppress(OSError):
+            _write(path, directions)
+    available = min(len(directions), extractor.dim - 1)
+    if not 0 <= count <= available:
+        raise FeatureError(
+            f"remove_position {count} of an extractor whose positional bias has {available} directions;"
+            f" give 0 to {available} (a few are enough)"
+        )
+    return directions[:count]
+
+
+def measure_directions(
+    extractor: FeatureExtractor, *, images: int = NOISE_IMAGES, size: Size = NOISE_SIZE, seed: int = 0
+) -> Float:
+    """Up to 64 directions of positional bias, strongest first: m x d float32, orthonormal rows.
+
+    Args:
+        images: number of uniform noise images to average over.
+        size: their (height, width) in pixels.
+    """
+    rng = np.random.default_rng(seed)
+    mean = np.zeros(0)
+    for _ in range(images):  # one at a time: 16 grids of a large model need not be in memory together
+        features = extractor(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+        mean = features.reshape(-1, features.shape[-1]).astype(np.float64) / images + (mean if mean.size else 0)
+    _, strength, directions = np.linalg.svd(mean - mean.mean(0), full_matrices=False)
+    significant = int((strength > strength[0] * 1e-6).sum()) if strength[0] > 0 else 0
+    return np.ascontiguousarray(directions[: min(significant, MAX_DIRECTIONS)], dtype=np.float32)
+
+
+def project_out(features: Float, directions: Float) -> Float:
+    """Remove the components along `directions` (k x d, orthonormal rows) from features (... x d)."""
+    return features - (features @ directions.T) @ directions
+
+
+def _cache_path(extractor: FeatureExtractor, folder: Path | None) -> Path:
+    key = f"{extractor.name}|{NOISE_IMAGES}|{NOISE_SIZE}"
+    return (folder or cache_dir() / "position") / f"{hash_bytes(key.encode())}.npy"
+
+
+def _read(path: Path, dim: int) -> Float | None:
+    """None where there is no such file or not what was written: it is only a cache."""
+    try:
+        array: Float = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    valid = array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == dim
+    return array if valid and bool(np.isfinite(array).all()) else None
+
+
+def _write(path: Path, directions: Float) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, directions, allow_pickle=False)
+    atomic_write(path, buffer.getvalue())

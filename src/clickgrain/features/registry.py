@@ -1,0 +1,59 @@
+"""Extractors by name."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from clickgrain.errors import FeatureError
+from clickgrain.features.base import FeatureExtractor
+
+
+def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> FeatureExtractor:
+    """A feature extractor by name.
+
+    Args:
+        name: "color-texture" (no weights), "default" (clickgrain's own encoder, where its weights ship with the
+            package), a folder or id of a trained grain model, or a folder or id of a Hugging Face vision
+            transformer such as "facebook/dino-vits8".
+        device: where torch runs, such as "cpu" or "cuda"; "color-texture" always runs on the CPU.
+        settings: further arguments of the extractor's class: see `ColorTexture` and `HuggingFaceExtractor`.
+
+    Raises:
+        WeightsError: weights that cannot be found, read or matched; the message names extractors that need none.
+        FeatureError: an unsupported model, or settings that the extractor does not take.
+    """
+    if str(name) == "color-texture":
+        from clickgrain.features.color_texture import ColorTexture
+
+        return _build(ColorTexture, settings)
+    if _is_grain(name):
+        from clickgrain.features.grain import GrainExtractor
+
+        return _build(GrainExtractor.load, settings, name, device=device)
+    from clickgrain.features.huggingface import HuggingFaceExtractor
+
+    return _build(HuggingFaceExtractor, settings, name, device=device)
+
+
+def _is_grain(name: str | Path) -> bool:
+    """Whether `name` is a model of our own, told from the `kind` in its config.json."""
+    if str(name) == "default":
+        from clickgrain.weights import find_model
+
+        find_model("default")  # while none ships, its error says what else there is
+        return True
+    from clickgrain.features.checkpoint import read_config
+
+    return read_config(name).get("kind") == "grain"
+
+
+def _build(make: Callable[..., Any], settings: dict[str, Any], *arguments: Any, **fixed: Any) -> FeatureExtractor:
+    allowed = [key for key in inspect.signature(make).parameters if key not in ("source", "device")]
+    unknown = [key for key in settings if key not in allowed]
+    if unknown:
+        raise FeatureError(
+            f"{make.__qualname__} has no setting {unknown[0]!r}; it takes {', '.join(allowed) or 'none'}"
+        )
+    extractor: FeatureExtractor = make(*arguments, **fixed, **settings)
+    return extractor
