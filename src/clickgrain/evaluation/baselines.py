@@ -1,0 +1,112 @@
+"""Methods without a network to compare with; every one is a `Predictor`."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import ConfigError, PromptError
+from clickgrain.types import Bool, Box, Float, Mask, Predictor, Prompt, Scribble, Size, UInt8
+
+
+class OpenCVGrabCut:
+    """`cv2.grabCut` (Rother et al. 2004) driven by clicks, from scratch at every click.
+
+    Everything is probable background; a wide disk around each positive click is probable object; a small
+    disk around each click is certain. A box makes all outside certain background and all inside probable
+    object; a scribble counts as a click along its whole length. `previous` and `level` are ignored.
+    """
+
+    name = "opencv-grabcut"
+    iterations = 4
+    radius = 5
+    """Of the certain disk, in pixels."""
+
+    def __init__(self) -> None:
+        self._image: UInt8 | None = None
+
+    def set_image(self, image: UInt8) -> None:
+        """Take an H x W x 3 uint8 RGB image; nothing is computed ahead."""
+        self._image = np.ascontiguousarray(image)
+
+    def predict(
+        self,
+        points: npt.ArrayLike | None,
+        labels: npt.ArrayLike | None,
+        box: npt.ArrayLike | None = None,
+        scribbles: Sequence[Scribble] | None = None,
+        level: float | None = None,
+        previous: "Mask | Float | None" = None,
+    ) -> Mask:
+        """Answer with a probability of 0 or 1 per pixel; arguments as in `Predictor.predict`.
+
+        Raises:
+            PromptError: before `set_image`, or for a prompt that `Prompt.of` refuses.
+        """
+        if self._image is None:
+            raise PromptError("no image has been set; call set_image(image) first")
+        size = (self._image.shape[0], self._image.shape[1])
+        prompt = Prompt.of(points, labels, size=size, box=box, scribbles=scribbles, level=level)
+        seeds = self._seeds(prompt, size)
+        return Mask(self._cut(self._image, seeds).astype(np.float32))
+
+    def _seeds(self, prompt: Prompt, size: Size) -> UInt8:
+        strokes = [(point[None], int(label)) for point, label in zip(prompt.points, prompt.labels)]
+        strokes += [(scribble.points, scribble.label) for scribble in prompt.scribbles]
+        if prompt.box is None:
+            seeds = np.full(size, cv2.GC_PR_BGD, np.uint8)
+            wide = int(max(20, min(size) / 8))
+            for points in (points for points, label in strokes if label):
+                _draw(seeds, points, wide, cv2.GC_PR_FGD)
+        else:
+            seeds = _boxed(prompt.box, size)
+        for points, label in strokes:
+            _draw(seeds, points, self.radius, cv2.GC_FGD if label else cv2.GC_BGD)
+        return seeds
+
+    def _cut(self, image: UInt8, seeds: UInt8) -> Bool:
+        if _object(seeds).all() or not _object(seeds).any():
+            return _object(seeds)  # each of the two colour models needs pixels
+        # grabCut starts its colour models from OpenCV's global generator: the same prompt, the same answer.
+        cv2.setRNGSeed(0)
+        models = np.zeros((2, 1, 65))
+        no_rect = (0, 0, 1, 1)  # not looked at with GC_INIT_WITH_MASK
+        cv2.grabCut(image, seeds, no_rect, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
+        return _object(seeds)
+
+
+def _object(seeds: UInt8) -> Bool:
+    return np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+def _draw(seeds: UInt8, points: Float, radius: int, value: int) -> None:
+    """Draw a disk (one point) or a stroke of round ends (several), `radius` pixels to either side."""
+    pixels = np.floor(points).astype(np.int32)
+    for x, y in pixels:
+        cv2.circle(seeds, (int(x), int(y)), radius, value, cv2.FILLED)
+    if len(pixels) > 1:
+        cv2.polylines(seeds, [pixels], isClosed=False, color=value, thickness=2 * radius + 1)
+
+
+def _boxed(box: Box, size: Size) -> UInt8:
+    seeds = np.full(size, cv2.GC_BGD, np.uint8)
+    x1, y1, x2, y2 = box
+    inside = slice(int(y1), int(np.ceil(y2))), slice(int(x1), int(np.ceil(x2)))
+    seeds[inside] = cv2.GC_PR_FGD
+    return seeds
+
+
+BASELINES: Mapping[str, Callable[[], Predictor]] = {"opencv-grabcut": OpenCVGrabCut}
+"""Name on the command line -> what makes the predictor; nothing is made before it is asked for."""
+
+
+def load_baseline(name: str) -> Predictor:
+    """The baseline called `name`.
+
+    Raises:
+        ConfigError: for an unknown name; the message lists the known ones.
+    """
+    if name not in BASELINES:
+        raise ConfigError(f"there is no baseline {name!r}; choose from: {', '.join(BASELINES)}")
+    return BASELINES[name]()

@@ -1,0 +1,208 @@
+"""Benchmarks: images with target masks, on disk or in memory, loaded one at a time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.clicks.robot import IGNORE
+from clickgrain.errors import DataError, ImageError
+from clickgrain.evaluation.layouts import GENERIC, LOADERS, Found
+from clickgrain.images import read_image
+from clickgrain.types import Size, UInt8
+
+SizeClass = Literal["small", "medium", "large"]
+SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
+
+
+def size_class(area: float) -> SizeClass:
+    """Class of a target by its share of the image: small < 3 %, medium 3-15 %, large > 15 %."""
+    if area < 0.03:
+        return "small"
+    return "medium" if area <= 0.15 else "large"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One object to be found in one image.
+
+    Attributes:
+        id: unique in its benchmark.
+        image_id: shared by the targets of one image.
+        image: loads the H x W x 3 uint8 RGB image; raises ImageError.
+        mask: given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255
+            object); raises ImageError or DataError, naming the file, when it cannot be used.
+    """
+
+    id: str
+    image_id: str
+    image: Callable[[], UInt8] = field(repr=False)
+    mask: Callable[[Size], UInt8] = field(repr=False)
+
+
+class Benchmark:
+    """A named list of targets; holds no pixels unless built by `Benchmark.of`.
+
+    Attributes:
+        name: as given on the command line.
+        targets: in a stable order, those of one image next to each other.
+        notes: what a reader of the figures must know: files left out, an incomplete set.
+    """
+
+    def __init__(self, name: str, targets: Iterable[Target], notes: Iterable[str] = ()) -> None:
+        self.name = name
+        groups: dict[str, list[Target]] = {}
+        for target in targets:
+            groups.setdefault(target.image_id, []).append(target)
+        self._groups = groups
+        self.targets = [target for group in groups.values() for target in group]
+        self.notes = list(notes)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(self.targets)
+
+    def __repr__(self) -> str:
+        return f"Benchmark({self.name!r}, {len(self)} targets of {len(self._groups)} images)"
+
+    def by_image(self) -> Iterator[list[Target]]:
+        """The targets of each image together, so that an image is read and encoded once."""
+        yield from (list(group) for group in self._groups.values())
+
+    def select(self, wanted: int | Iterable[str] | None) -> "Benchmark":
+        """The first `wanted` targets, or those of the given ids, or (None) all.
+
+        Raises:
+            DataError: for an id that is not there.
+        """
+        if wanted is None:
+            return self
+        if isinstance(wanted, int):
+            return Benchmark(self.name, self.targets[:wanted], self.notes)
+        ids = list(wanted)
+        known = {target.id: target for target in self.targets}
+        missing = [id_ for id_ in ids if id_ not in known]
+        if missing:
+            raise DataError(f"benchmark {self.name!r} has no target {missing[0]!r}; its first: {[*known][:3]}")
+        return Benchmark(self.name, [known[id_] for id_ in ids], self.notes)
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[UInt8, npt.NDArray[np.generic]]], name: str = "memory") -> "Benchmark":
+        """A benchmark of (image, mask) arrays: H x W x 3 uint8 RGB, and H x W bool or uint8 (0, 128, 255).
+
+        Pairs that hold the same image object count as one image. Unusable masks are reported when reached.
+        """
+        targets, images = [], dict[int, str]()
+        for number, (image, mask) in enumerate(pairs):
+            image_id = images.setdefault(id(image), f"{number}")
+            check = partial(checked_mask, mask, f"mask {number}")
+            targets.append(Target(f"{number}", image_id, partial(_same, image), check))
+        return cls(name, targets)
+
+
+def load_group(group: list[Target], skipped: list[str]) -> tuple[UInt8 | None, list[tuple[Target, UInt8]]]:
+    """The image of a group and those of its masks that can be used; a line in `skipped` for every other target.
+
+    The image is None when it cannot be read.
+    """
+    try:
+        image = group[0].image()
+    except (ImageError, DataError) as error:
+        skipped += [f"target {target.id}: {error}" for target in group]
+        return None, []
+    masks = []
+    for target in group:
+        try:
+            masks.append((target, target.mask((image.shape[0], image.shape[1]))))
+        except (ImageError, DataError) as error:
+            skipped.append(f"target {target.id}: {error}")
+    return image, masks
+
+
+def _same(image: UInt8) -> UInt8:
+    return image
+
+
+def load_benchmark(name: str, root: str | Path) -> Benchmark:
+    """The benchmark in folder `root`; a known `name` picks its loader, any other the generic layout.
+
+    Generic layout: `images/<id>.*` and `masks/<id>#<k>.png`, one PNG per target: 0 background, 128 ignore,
+    255 object. Only names are read here; images and masks are loaded when they are reached.
+
+    Raises:
+        DataError: when the folder is not laid out so (the message shows the expected tree), or holds nothing.
+    """
+    root = Path(root)
+    layout = LOADERS.get(name, GENERIC)
+    missing = [folder for folder in layout.folders if not (root / folder).is_dir()]
+    if missing:
+        raise DataError(_wrong_folder(name, root, missing))
+    found, notes = layout.find(root)
+    if not found:
+        raise DataError(f"{root}: no target found for benchmark {name!r}; expected:\n{layout.tree}" + _list(notes))
+    if layout.expected is not None and len(found) != layout.expected:
+        notes.insert(0, f"{name}: {len(found)} of {layout.expected} targets")
+    return Benchmark(name, [_target(one, layout.strict) for one in found], notes)
+
+
+def _wrong_folder(name: str, root: Path, missing: list[str]) -> str:
+    layout = LOADERS.get(name, GENERIC)
+    lines = f"{root}: not benchmark {name!r}, there is no folder {missing[0]!r}; expected:\n{layout.tree}"
+    if layout is not GENERIC and all((root / folder).is_dir() for folder in GENERIC.folders):
+        lines += f"\nit has the generic layout: give it another name than {name!r}"
+    return lines
+
+
+def _list(notes: list[str]) -> str:
+    return "".join(f"\n- {note}" for note in notes[:5])
+
+
+def _target(found: Found, strict: bool) -> Target:
+    mask = partial(_read_mask, found.mask, strict)
+    return Target(found.id, found.image.stem, partial(read_image, found.image), mask)
+
+
+def _read_mask(path: Path, strict: bool, size: Size) -> UInt8:
+    notes: list[str] = []
+    rgb = read_image(path, notes=notes)
+    if notes or (rgb != rgb[..., :1]).any():
+        reason = notes[0] if notes else f"{path}: it has colours"
+        raise DataError(f"{reason}; a mask is a plain grey 8-bit picture, save it again as one")
+    return checked_mask(rgb[..., 0], str(path), size, strict=strict)
+
+
+def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict: bool = True) -> UInt8:
+    """The mask as H x W uint8 of 0, 128 and 255 only.
+
+    Args:
+        mask: H x W bool, or uint8 of 0, 128 and 255.
+        name: what the message calls it.
+        size: (height, width) of its image.
+        strict: refuse other values; otherwise those below 128 are background, those above are object.
+
+    Raises:
+        DataError: for another shape, dtype or value, or when no pixel is object.
+    """
+    if mask.shape != tuple(size):
+        raise DataError(
+            f"{name}: its shape {mask.shape} is not that of its image, {tuple(size)}; redraw it at that size"
+        )
+    if mask.dtype not in (np.bool_, np.uint8):
+        raise DataError(f"{name}: dtype {mask.dtype}; give bool, or uint8 of 0, 128 and 255")
+    grey = (mask * 255 if mask.dtype == np.bool_ else mask).astype(np.uint8)
+    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
+    odd = [int(value) for value in values if value not in (0, IGNORE, 255)]
+    if strict and odd:
+        raise DataError(f"{name}: grey values {odd[:5]}; use 0 background, 128 ignore, 255 object")
+    if values.max(initial=0) <= IGNORE:
+        raise DataError(f"{name}: no object pixel (255) in it; draw one, or remove the mask")
+    return _CODE[grey]
+
+
+_CODE: UInt8 = np.repeat(np.array([0, IGNORE, 255], np.uint8), [IGNORE, 1, 255 - IGNORE])

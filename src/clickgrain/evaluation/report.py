@@ -1,0 +1,42 @@
+"""Evaluations as tables for a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+
+from clickgrain.evaluation.datasets import SIZE_CLASSES
+from clickgrain.evaluation.result import Result
+from clickgrain.evaluation.tree_result import TreeQuality
+
+
+def result_table(results: Iterable[Result]) -> Table:
+    """One line per (model, benchmark): clicks, failures, mIoU (in %) and seconds; lower NoC is better."""
+    table = Table(title="Clicks to reach an IoU (NoC), failures (NoF: never reached), mIoU in %")
+    for column in ("model", "data", "NoC85", "NoC90", "NoF85", "NoF90", "mIoU@1", "mIoU@3", "mIoU@5", "s/click"):
+        table.add_column(column, justify="left" if column in ("model", "data") else "right")
+    for result in results:
+        clicks = [f"{result.noc(t):.2f}" for t in (0.85, 0.90)] + [f"{result.nof(t).never}" for t in (0.85, 0.90)]
+        most = result.settings.max_clicks
+        ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "" for k in (1, 3, 5)]
+        table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")
+    return table
+
+
+def tree_table(quality: TreeQuality) -> Table:
+    """One line per size class and one for all targets; figures in %."""
+    table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes hold the targets, in %")
+    table.add_column("targets of size")
+    for column in quality.summary():
+        table.add_column(column, justify="right")
+    for size in (*SIZE_CLASSES, None):
+        figures = list(quality.summary(size).values())
+        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
+        table.add_row(size or "all", f"{quality.count(size)}", *shown)
+    return table
+
+
+def remarks(notes: Sequence[str], skipped: Sequence[str], failed: Sequence[str] = ()) -> list[str]:
+    """What must be said beside the figures, one line each."""
+    lines = list(notes)
+    lines += [f"not counted: {reason}" for reason in skipped]
+    return lines + [f"counted as never reached: {reason}" for reason in failed]

@@ -1,0 +1,194 @@
+"""What an evaluation found: one row per target, and the figures made of them."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import DataError
+from clickgrain.evaluation.datasets import SizeClass
+from clickgrain.evaluation.settings import EvaluationSettings
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """The clicks on one target and what they reached.
+
+    Attributes:
+        id, image: of the target and of its image.
+        area: share of the image that is object, 0..1.
+        size: class of `area` (see `size_class`).
+        ious: IoU after each click that was made; after the last one it stays the same.
+        clicks: (x, y, label) in image pixels.
+        click_seconds: of each prediction, the full-size probability included.
+        encode_seconds: of the image's `set_image`.
+        error: what stopped the predictor on this target, or None.
+    """
+
+    id: str
+    image: str
+    area: float
+    size: SizeClass
+    ious: tuple[float, ...]
+    clicks: tuple[tuple[int, int, int], ...]
+    click_seconds: tuple[float, ...]
+    encode_seconds: float
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "TargetResult":
+        """Inverse of `to_dict`, after JSON.
+
+        Raises:
+            DataError: when the row was not made by `to_dict`.
+        """
+        try:
+            sequences = {name: tuple(row[name]) for name in ("ious", "click_seconds")}
+            return cls(**{**row, **sequences, "clicks": tuple((x, y, label) for x, y, label in row["clicks"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"not a row of an evaluation of version {VERSION}: {row!r}") from error
+
+    def curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
+        """IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
+        if self.error is not None or not self.ious:
+            return np.zeros(max_clicks)
+        return np.pad(np.array(self.ious), (0, max_clicks - len(self.ious)), mode="edge")
+
+
+class NoF(NamedTuple):
+    """How many targets are failures, counted in both ways in use.
+
+    Attributes:
+        never: targets that never reach the IoU.
+        at_max: targets whose NoC is max_clicks, as in published tables; includes success at the last click.
+    """
+
+    never: int
+    at_max: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one predictor on one benchmark. A target on which the predictor failed counts as never reached.
+
+    Attributes:
+        model, benchmark, user: names.
+        settings: of the protocol.
+        rows: one per target, in the benchmark's order.
+        notes: what a reader must know, such as an incomplete set.
+        skipped: targets that could not be used (a bad image or mask) and count nowhere, with the reason.
+    """
+
+    model: str
+    benchmark: str
+    user: str
+    settings: EvaluationSettings
+    rows: tuple[TargetResult, ...]
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise DataError(
+                f"benchmark {self.benchmark!r} has no usable target" + "".join(f"\n- {s}" for s in self.skipped)
+            )
+
+    @cached_property
+    def curves(self) -> npt.NDArray[np.float64]:
+        """N x max_clicks: IoU of every target after every click."""
+        return np.stack([row.curve(self.settings.max_clicks) for row in self.rows])
+
+    @property
+    def failed(self) -> tuple[TargetResult, ...]:
+        """The targets on which the predictor raised an error."""
+        return tuple(row for row in self.rows if row.error is not None)
+
+    def clicks_to(self, iou: float) -> npt.NDArray[np.int64]:
+        """For each target the first click with an IoU of at least `iou`, else max_clicks."""
+        reached = self.curves >= iou
+        return np.where(reached.any(1), reached.argmax(1) + 1, self.settings.max_clicks)
+
+    def noc(self, iou: float) -> float:
+        """Mean number of clicks to an IoU of at least `iou` (0..1)."""
+        return float(self.clicks_to(iou).mean())
+
+    def nof(self, iou: float) -> NoF:
+        """Number of failures at `iou` (0..1), in both ways of counting."""
+        never = int((~(self.curves >= iou).any(1)).sum())
+        return NoF(never, int((self.clicks_to(iou) == self.settings.max_clicks).sum()))
+
+    def iou_at(self, clicks: int) -> float:
+        """Mean IoU after this many clicks (1..max_clicks).
+
+        Beyond click 5 a lower bound unless the evaluation ran with full_curves: a target rests at 0.95.
+
+        Raises:
+            DataError: for a number of clicks that was not evaluated.
+        """
+        if not 1 <= clicks <= self.settings.max_clicks:
+            raise DataError(f"no IoU at {clicks} clicks; 1 to {self.settings.max_clicks} were made")
+        return float(self.curves[:, clicks - 1].mean())
+
+    @property
+    def seconds_per_click(self) -> float:
+        """Mean over all clicks made; the image's encoding is not in it."""
+        seconds = [second for row in self.rows for second in row.click_seconds]
+        return float(np.mean(seconds)) if seconds else 0.0
+
+    @property
+    def seconds_encode(self) -> float:
+        """Mean over images of the time that `set_image` took."""
+        return float(np.mean(list({row.image: row.encode_seconds for row in self.rows}.values())))
+
+    def summary(self) -> dict[str, float]:
+        """The usual figures by name; mIoU only up to max_clicks."""
+        figures: dict[str, float] = {f"NoC{t}": self.noc(t / 100) for t in (80, 85, 90, 95)}
+        for t in (85, 90, 95):
+            figures[f"NoF{t}"], figures[f"NoF{t}_at_max"] = self.nof(t / 100)
+        shown = (k for k in (1, 3, 5, 10, 20) if k <= self.settings.max_clicks)
+        figures |= {f"mIoU@{k}": self.iou_at(k) for k in shown}
+        figures |= {"s/click": self.seconds_per_click, "s/image": self.seconds_encode}
+        return figures | {"targets": len(self.rows), "failed": len(self.failed), "skipped": len(self.skipped)}
+
+    def line(self, model: str | None = None, name: str | None = None) -> str:
+        """One line for a terminal: `MODEL NAME NoC85 NoC90` and then figures as name=value."""
+        figures = self.summary()
+        head = ["_".join(text.split()) for text in (model or self.model, name or self.benchmark)]
+        head += [f"{figures.pop(noc):.2f}" for noc in ("NoC85", "NoC90")]
+        return " ".join(head + [f"{key}={_short(value)}" for key, value in figures.items()])
+
+    def to_json(self) -> str:
+        """Everything, with the summary on top; `from_json` reads it back."""
+        return json.dumps({"version": VERSION, "summary": self.summary(), **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Result":
+        """Inverse of `to_json`.
+
+        Raises:
+            DataError: for text that `to_json` of this version did not write.
+        """
+        try:
+            data = json.loads(text)
+            version = data.pop("version")
+            if version != VERSION:
+                raise DataError(f"this evaluation has version {version}, not {VERSION}; evaluate again")
+            data.pop("summary")
+            data["settings"] = EvaluationSettings(**data["settings"])
+            data["rows"] = tuple(TargetResult.from_dict(row) for row in data["rows"])
+            return cls(**{**data, "notes": tuple(data["notes"]), "skipped": tuple(data["skipped"])})
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"not the JSON of an evaluation ({error}); evaluate again") from error
+
+
+def _short(value: float) -> str:
+    return f"{value}" if isinstance(value, int) else f"{value:.3g}"

@@ -1,0 +1,32 @@
+"""What an evaluation can be asked for; imports nothing heavy, so that the command line can show it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from clickgrain.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Settings of the click protocol.
+
+    Attributes:
+        max_clicks: clicks per target; a target that needs more counts as this many.
+        threshold: a pixel is object when its probability is above this (published RITM and SimpleClick
+            figures: 0.49).
+        full_curves: go on to max_clicks even after IoU 0.95; needed for mIoU at 10 and 20 clicks.
+    """
+
+    max_clicks: int = 20
+    threshold: float = 0.5
+    full_curves: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_clicks < 1:
+            raise ConfigError(f"--max-clicks {self.max_clicks} is below 1; the protocol says 20")
+        if not 0.0 < self.threshold < 1.0:
+            raise ConfigError(f"--threshold {self.threshold} is not between 0 and 1; the protocol says 0.5")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return asdict(self)
