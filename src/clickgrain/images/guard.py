@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from PIL import Image
+
 from clickgrain.errors import ImageError
 
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
@@ -59,6 +61,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:  # WebP and GIF above 179 megapixels: Pillow's own limit
+        raise ImageError(f"{path}: too large for its format's decoder; convert it to PNG or JPEG") from error
     except MemoryError as error:
         raise ImageError(f"{path}: not enough memory to decode it; shrink it, or lower max_pixels") from error
     except Exception as error:

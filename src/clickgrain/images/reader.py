@@ -78,20 +78,23 @@ def read_pages(
         with explained(path):
             count = tiff.count_pages(path)
     for page in range(count):
-        yield read_image(path, max_pixels=max_pixels, page=page, notes=notes)
+        said: list[str] = []
+        yield read_image(path, max_pixels=max_pixels, page=page, notes=said)
+        if notes is not None:
+            notes.extend(f"{note} (page {page})" for note in said if not note.endswith(tiff.FIRST_READ))
 
 
 def _by_pillow(path: Path, format_: str, max_pixels: int, notes: list[str]) -> UInt8:
-    # The plug-in's own class instead of Image.open, whose size check has a global limit and a warning.
-    with quiet_pillow():
-        opened = _PLUGINS[format_](path)
-    with opened as picture:
-        check_pixels(path, *picture.size, max_pixels)
-        if getattr(picture, "is_animated", False):
-            notes.append("animated; its first frame was read")
+    with path.open("rb") as file:
+        # The plug-in's own class instead of Image.open, whose size check has a global limit and a warning.
+        with quiet_pillow():
+            picture = _PLUGINS[format_](file)
+            check_pixels(path, *picture.size, max_pixels)
+            if getattr(picture, "is_animated", False):
+                notes.append("animated; its first frame was read")
         picture.load()
-        rgb = _deep_png(path, notes) if _is_deep_png(path, format_) else _rgb_of(picture)
-        return orient(rgb, orientation_of(picture.info.get("exif", b"")))
+    rgb = _deep_png(path, notes) if _is_deep_png(path, format_) else _rgb_of(picture)
+    return orient(rgb, orientation_of(picture.info.get("exif", b"")))
 
 
 def _rgb_of(picture: Image.Image) -> UInt8:
