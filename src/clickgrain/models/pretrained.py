@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from clickgrain.errors import WeightsError
+from clickgrain.features.checkpoint import load_backbone as read_encoder
+from clickgrain.features.checkpoint import read_config
 from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.vit import EarlyFusionViT, resize_positions
 
@@ -77,25 +79,12 @@ def _positions(theirs: Tensor, grid: int) -> Tensor:
 
 
 def _read(model: str, config: PaperConfig) -> dict[str, Tensor]:
-    # seconds to import
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModel
-
-    try:
-        settings = AutoConfig.from_pretrained(model)
-        _check(model, settings, config)
-        # only the MAE class has no pooler to leave out
-        extra = {} if settings.model_type == "vit_mae" else {"add_pooling_layer": False}
-        network, info = AutoModel.from_pretrained(model, output_loading_info=True, **extra)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(
-            f"cannot load a ViT from {model!r}: {_first_line(error)}; give a Hugging Face id such as"
-            " facebook/vit-mae-base or facebook/dino-vitb16 (once online, to fill the cache) or a local folder"
-        ) from error
-    absent = sorted(info["missing_keys"])
-    if absent:
-        raise WeightsError(f"{model} lacks {len(absent)} weights, the first {absent[0]}; choose another checkpoint")
-    return {_newer_name(key): value.float() for key, value in network.state_dict().items()}
+    kind = read_config(model).get("model_type")
+    if kind not in KINDS:
+        raise WeightsError(f"{model} is a {kind!r}; the paper model takes DINO (vit) or MAE (vit_mae) weights")
+    encoder, _ = read_encoder(model)
+    _check(model, encoder.config, config)
+    return {_newer_name(key): value for key, value in encoder.state_dict().items()}
 
 
 def _newer_name(key: str) -> str:
@@ -104,27 +93,19 @@ def _newer_name(key: str) -> str:
     return key
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
 def _check(model: str, settings: Any, config: PaperConfig) -> None:
-    if settings.model_type not in KINDS:
-        raise WeightsError(
-            f"{model} is a {settings.model_type!r}; the paper model takes DINO (vit) or MAE (vit_mae) weights"
-        )
-    pairs = (
-        ("hidden_size", config.vit.dim),
-        ("num_hidden_layers", config.vit.depth),
-        ("num_attention_heads", config.vit.heads),
-        ("patch_size", config.patch_size),
-        ("intermediate_size", 4 * config.vit.dim),
-        ("hidden_act", "gelu"),
-    )
-    for name, wanted in pairs:
-        value = getattr(settings, name)
-        if value != wanted:
+    wanted = {
+        "hidden_size": config.vit.dim,
+        "num_hidden_layers": config.vit.depth,
+        "num_attention_heads": config.vit.heads,
+        "patch_size": config.patch_size,
+        "intermediate_size": 4 * config.vit.dim,
+        "hidden_act": "gelu",
+    }
+    for name, value in wanted.items():
+        found = getattr(settings, name)
+        if found != value:
             raise WeightsError(
-                f"{model} has {name} {value}, this model needs {wanted}; choose --size (b, s, ti) and"
+                f"{model} has {name} {found}, this model needs {value}; choose --size (b, s, ti) and"
                 " --patch-size to match the checkpoint"
             )

@@ -189,14 +189,14 @@ def test_a_backbone_with_missing_weights_is_refused(hugging, tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     del weights[next(key for key in weights if key.endswith("layer.2.layernorm_before.bias"))]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(WeightsError, match=r"lacks 1 weights, the first .*2\.layernorm_before\.bias"):
+    with pytest.raises(WeightsError, match=r"1 missing \(.*2\.layernorm_before\.bias"):
         PaperModel.from_backbone(TINY, tmp_path)
 
 
 def test_a_broken_weight_file_is_refused(hugging, tmp_path):
     (tmp_path / "config.json").write_bytes((hugging[1] / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(WeightsError, match="cannot load a ViT"):
+    with pytest.raises(WeightsError, match="cannot be loaded"):
         PaperModel.from_backbone(TINY, tmp_path)
 
 
@@ -208,7 +208,7 @@ def test_another_network_is_refused(tmp_path):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"nothing-here.*facebook/vit-mae-base"):
+    with pytest.raises(WeightsError, match="nothing-here is not a folder"):
         PaperModel.from_backbone(TINY, tmp_path / "nothing-here")
 
 
