@@ -66,7 +66,8 @@ def measure_directions(
 
 def project_out(features: Float, directions: Float) -> Float:
     """Remove the components along `directions` (k x d, orthonormal rows) from features (... x d)."""
-    return features - (features @ directions.T) @ directions
+    along: Float = np.matmul(np.matmul(features, directions.T), directions)
+    return features - along
 
 
 def _cache_path(extractor: FeatureExtractor, folder: Path | None) -> Path:
