@@ -69,6 +69,11 @@ class Mask:
         """Other readings of the same prompt, ranked best first; may be empty. Computed on first use."""
         return [] if self._alternatives is None else self._alternatives()
 
+    def offer(self, alternatives: "Callable[[], list[Mask]]") -> None:
+        """Set the function that computes the alternatives when they are first asked for."""
+        self._alternatives = alternatives
+        self.__dict__.pop("alternatives", None)
+
     def __repr__(self) -> str:
         return f"Mask(score={self.score:.3f}, level={self.level}, roi={self.roi})"
 
@@ -87,6 +92,13 @@ class Scribble:
         if self.label not in (0, 1):
             raise PromptError(f"scribble label {self.label!r} is not 0 or 1; use 1 for object, 0 for background")
         object.__setattr__(self, "points", points)
+
+    def resampled(self, spacing: float) -> Float:
+        """M x 2 points at most `spacing` pixels apart along the stroke (wider on strokes of over 64 points)."""
+        steps = np.hypot(*np.diff(self.points, axis=0).T) if len(self.points) > 1 else np.zeros(0)
+        along = np.concatenate([[0.0], np.cumsum(steps)])
+        where = np.linspace(0, along[-1], min(int(np.ceil(along[-1] / spacing)) + 1, 64))
+        return np.stack([np.interp(where, along, self.points[:, i]) for i in (0, 1)], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,33 @@ class Prompt:
         """M x 2 (x, y): the negative clicks."""
         chosen: Float = self.points[self.labels == 0]
         return chosen
+
+    def sides(self, spacing: float) -> tuple[Float, Float]:
+        """(negative, positive) points, so that a label indexes its side: clicks, then scribbles as points.
+
+        Args:
+            spacing: distance in pixels of the points that stand for a stroke.
+        """
+        sides: list[list[Float]] = [[self.negatives], [self.positives]]
+        for stroke in self.scribbles:
+            sides[stroke.label].append(stroke.resampled(spacing))
+        return np.concatenate(sides[0]), np.concatenate(sides[1])
+
+    def scaled(self, scale_x: float, scale_y: float) -> "Prompt":
+        """The same prompt for an image resized by these factors; pixel centres map to pixel centres."""
+        scale = np.array([scale_x, scale_y], np.float32)
+
+        def move(points: Float) -> Float:
+            return ((points + 0.5) * scale - 0.5).clip(0).astype(np.float32)
+
+        strokes = tuple(Scribble(move(s.points), s.label) for s in self.scribbles)
+        box = self.box and (
+            self.box[0] * scale_x,
+            self.box[1] * scale_y,
+            self.box[2] * scale_x,
+            self.box[3] * scale_y,
+        )
+        return Prompt(move(self.points), self.labels, box, strokes, self.level)
 
 
 def _points(points: npt.ArrayLike | None, size: Size) -> Float:

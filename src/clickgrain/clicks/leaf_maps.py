@@ -21,7 +21,7 @@ GEODESIC_RANGE = 2.0
 
 
 @numba.njit(cache=True, nogil=True)
-def _relax(cost: Any, lab: Any, unit: float, limit: float, floor: float) -> None:
+def _relax(cost: Any, lab: Any, unit: Any, limit: Any, floor: Any) -> None:
     """Shortest paths on the 4-connected grid by raster sweeps to and fro until nothing changes."""
     h, w = cost.shape
     right, down = np.empty((h, w), np.float32), np.empty((h, w), np.float32)

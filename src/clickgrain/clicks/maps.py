@@ -98,7 +98,7 @@ def click_maps(
         previous = lab.new_zeros(len(prompts), 1, *lab.shape[2:])
     elif previous.shape[2:] != lab.shape[2:]:
         previous = functional.interpolate(previous.float(), lab.shape[2:], mode="bilinear", antialias=True)
-    strokes = [_with_scribbles(prompt, spec.radius) for prompt in prompts]
+    strokes = [prompt.sides(spec.radius) for prompt in prompts]
     maps: dict[str, Tensor] = {"previous": previous.float()[:, 0]}
     maps |= _leaf_maps(spec, canvas, strokes, chosen)
     for sign, label in (("+", 1), ("-", 0)):
@@ -115,22 +115,6 @@ def click_maps(
     maps["level"] = _constant([p.level or 0.0 for p in prompts], lab)
     maps["level?"] = _constant([float(p.level is not None) for p in prompts], lab)
     return torch.stack([maps[name] for name in spec.names], dim=1)
-
-
-def _with_scribbles(prompt: Prompt, spacing: float) -> tuple[Float, Float]:
-    """(negative, positive) points: clicks, and scribbles as points `spacing` pixels apart; index by label."""
-    sides: list[list[Float]] = [[prompt.negatives], [prompt.positives]]
-    for stroke in prompt.scribbles:
-        sides[stroke.label].append(_resample(stroke.points, spacing))
-    return np.concatenate(sides[0]), np.concatenate(sides[1])
-
-
-def _resample(points: Float, spacing: float) -> Float:
-    steps = np.hypot(*np.diff(points, axis=0).T) if len(points) > 1 else np.zeros(0)
-    along = np.concatenate([[0.0], np.cumsum(steps)])
-    count = min(int(along[-1] / spacing) + 2, 64)
-    where = np.linspace(0, along[-1], count)
-    return np.stack([np.interp(where, along, points[:, i]) for i in (0, 1)], axis=1).astype(np.float32)
 
 
 def _leaf_maps(

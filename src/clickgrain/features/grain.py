@@ -1,0 +1,133 @@
+"""The grain encoder: a small convolutional network whose features serve the click model and trees alike."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.images import check_image, fit_size, resize
+from clickgrain.types import Float, UInt8
+from clickgrain.weights import hash_tensors, load_model, load_state
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each pixel: independent of batch and size, the same in training and use."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x h x w to the same."""
+        last = x.permute(0, 2, 3, 1)  # a view without copying where x is channels-last
+        return functional.layer_norm(last, last.shape[-1:], self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(norm(x)))), the last convolution starting at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x h x w to the same."""
+        hidden: Tensor = self.conv2(functional.relu(self.conv1(self.norm(x))))
+        return x + hidden
+
+
+def stage(channels: int, depth: int) -> nn.Sequential:
+    """`depth` residual blocks."""
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(depth)))
+
+
+class GrainEncoder(nn.Module):
+    """Image to feature maps at strides 2, 4, 8, 16, 32, refined top-down so that fine maps know their context."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        inner = (3, *config.widths[:-1])
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(inner, config.widths))
+        self.stages = nn.ModuleList(stage(w, d) for w, d in zip(config.widths, config.depths))
+        self.laterals = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(config.widths[:-1], config.widths[1:]))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """B x 3 x H x W float32 in 0..255, H and W multiples of 32, to five maps, finest first."""
+        x = (images - 127.5) / 64
+        maps: list[Tensor] = []
+        for down, blocks in zip(self.downs, self.stages):
+            x = blocks(down(x))
+            maps.append(x)
+        for i in range(len(maps) - 2, -1, -1):
+            maps[i] = maps[i] + functional.interpolate(self.laterals[i](maps[i + 1]), scale_factor=2.0)
+        return maps
+
+
+class GrainExtractor:
+    """The encoder of a trained `grain` model as a feature extractor, at stride 8.
+
+    Args:
+        encoder: the network, in eval mode.
+        long_side: images are scaled to this long side, sides rounded to multiples of 32.
+        device: torch device.
+        name: identifies the weights.
+    """
+
+    patch_size = 8
+
+    def __init__(self, encoder: GrainEncoder, *, long_side: int, device: str = "cpu", name: str = "grain") -> None:
+        self.encoder = encoder.eval().to(device).requires_grad_(False)
+        self.long_side, self.device, self.name = long_side, device, name
+        self.dim = encoder.config.widths[2]
+
+    @classmethod
+    def load(cls, source: str | Path, *, device: str = "cpu") -> "GrainExtractor":
+        """Encoder of the grain checkpoint in a folder, on the hub, or "default".
+
+        Raises:
+            WeightsError: if there is none, or it does not fit this version.
+        """
+        config, tensors = load_model(source)
+        encoder = GrainEncoder(EncoderConfig(**config["encoder"]))
+        own = _below(tensors, "encoder.")
+        load_state(encoder, own)
+        name = f"grain-{hash_tensors(own)[:12]}-{config['long_side']}"
+        return cls(encoder, long_side=config["long_side"], device=device, name=name)
+
+    def __call__(self, image: UInt8) -> Float:
+        """Features of one H x W x 3 uint8 RGB image: h x w x d float32 of unit mean square."""
+        return self.batch([image])[0]
+
+    def batch(self, images: Sequence[UInt8]) -> list[Float]:
+        """Features of several images, each in a pass of its own unless their working sizes agree."""
+        sized = [self._working(image) for image in images]
+        results: list[Float | None] = [None] * len(sized)
+        for size in sorted({s.shape for s in sized}):
+            chosen = [i for i, s in enumerate(sized) if s.shape == size]
+            for i, features in zip(chosen, self._forward(np.stack([sized[i] for i in chosen]))):
+                results[i] = features
+        return [r for r in results if r is not None]
+
+    def _working(self, image: UInt8) -> UInt8:
+        check_image(image)
+        return resize(image, fit_size((image.shape[0], image.shape[1]), self.long_side, 32))
+
+    @torch.inference_mode()
+    def _forward(self, images: UInt8) -> Float:
+        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float()
+        features = self.encoder(pixels)[2]
+        features = functional.layer_norm(features.permute(0, 2, 3, 1), features.shape[1:2])
+        return np.ascontiguousarray(features.float().cpu().numpy())
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

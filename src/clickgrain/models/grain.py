@@ -1,0 +1,83 @@
+"""`grain`: an image encoder that runs once, and a small decoder that runs at every click."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clickgrain.features.grain import GrainEncoder, stage
+from clickgrain.models.base import ClickModel, Decoded
+from clickgrain.models.grain_config import GrainConfig
+
+
+class GrainDecoder(nn.Module):
+    """A U-Net over click maps that meets the image's features at strides 2, 4, 8 and 16.
+
+    Args:
+        channels: number of click maps.
+        widths: channels at strides 2, 4, 8, 16.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        inner = (channels, *widths[:-1])
+        strides = (1, 2, 2, 2)
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=s, padding=1) for a, b, s in zip(inner, widths, strides)
+        )
+        self.stages = nn.ModuleList(stage(w, 2 if i == 3 else 1) for i, w in enumerate(widths))
+        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.merges = nn.ModuleList(stage(w, 1) for w in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
+        # The maps alone say much: a straight path lets training start from them.
+        self.shortcut = nn.Conv2d(channels, 1, 1, bias=False)
+        self.score = nn.Sequential(nn.Linear(2 * widths[3], 64), nn.ReLU(), nn.Linear(64, 1))
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.shortcut.weight)
+
+    def forward(self, features: tuple[Tensor, ...], maps: Tensor) -> Decoded:
+        """Features at strides 2, 4, 8, 16 (projected to `widths`) and M x C x h x w maps at stride 2."""
+        skips: list[Tensor] = []
+        x = maps
+        for down, blocks, feature in zip(self.downs, self.stages, features):
+            x = blocks(down(x) + feature)
+            skips.append(x)
+        deepest = x
+        for i in range(len(self.merges) - 1, -1, -1):
+            x = self.merges[i](skips[i] + functional.interpolate(self.ups[i](x), scale_factor=2.0))
+        logits = self.head(x) + self.shortcut(maps)
+        return Decoded(logits, self._score(deepest, logits))
+
+    def _score(self, deepest: Tensor, logits: Tensor) -> Tensor:
+        """IoU that the mask is expected to reach, from features inside it and overall."""
+        inside = functional.adaptive_avg_pool2d(logits.detach().sigmoid(), (deepest.shape[2], deepest.shape[3]))
+        within = (deepest * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(1e-3)
+        score: Tensor = self.score(torch.cat([within, deepest.mean((2, 3))], dim=1))
+        return score.float().sigmoid().squeeze(1)
+
+
+class GrainModel(ClickModel):
+    """Encoder and decoder; `encode` returns the features already projected to the decoder's widths."""
+
+    config: GrainConfig
+
+    def __init__(self, config: GrainConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or GrainConfig()
+        self.map_spec = self.config.map_spec
+        self.encoder = GrainEncoder(self.config.encoder)
+        self.projections = nn.ModuleList(
+            nn.Conv2d(a, b, 1) for a, b in zip(self.config.encoder.widths, self.config.decoder_widths)
+        )
+        self.decoder = GrainDecoder(len(self.config.maps), self.config.decoder_widths)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        """B x 3 x H x W float32 in 0..255, H and W multiples of 32, to maps at strides 2, 4, 8, 16."""
+        features = self.encoder(images.contiguous(memory_format=torch.channels_last))
+        return tuple(project(f) for project, f in zip(self.projections, features))
+
+    def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
+        """Logits at stride 2 and expected IoU for M prompts; `encoded` holds one row per prompt."""
+        decoded: Decoded = self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
+        return decoded

@@ -1,0 +1,104 @@
+"""Answering clicks with a trained `grain` model."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors
+from clickgrain.features import FeatureExtractor
+from clickgrain.images import fit_size, guided_upsample, resize
+from clickgrain.models.engine import obey
+from clickgrain.models.grain import GrainModel
+from clickgrain.tree import MergeTree, build_tree
+from clickgrain.types import Float, Mask, Prompt, UInt8
+
+OTHER_LEVELS = (0.45, 0.65, 0.85)
+"""Levels offered as alternatives when none is asked for."""
+
+
+@dataclass(frozen=True)
+class GrainImage:
+    """All that a click needs of an image: features, tree and canvas; work is the (H, W) they were made at."""
+
+    image: UInt8
+    work: tuple[int, int]
+    tree: MergeTree
+    canvas: Canvas
+    features: tuple[Tensor, ...]
+
+
+class GrainEngine:
+    """Encodes an image once, then runs maps and decoder per click.
+
+    Args:
+        model: the network; moved to the device, in eval mode.
+        extractor: gives the features of the merge tree (`model.config.tree`).
+        device: torch device.
+    """
+
+    def __init__(self, model: GrainModel, extractor: FeatureExtractor, device: str = "cpu") -> None:
+        self.model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.extractor, self.device = extractor, device
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8) -> GrainImage:
+        """Tree, canvas and features of an H x W x 3 uint8 RGB image."""
+        work = fit_size((image.shape[0], image.shape[1]), self.model.config.long_side, 32)
+        tree = build_tree(self.extractor(image), image.shape[:2])
+        pixels = torch.from_numpy(resize(image, work)).to(self.device).permute(2, 0, 1)[None].float()
+        canvas = Canvas.of(pixels, self.model.map_spec, [tree], [leaf_colors(image, tree)])
+        return GrainImage(image, work, tree, canvas, self.model.encode(pixels))
+
+    @torch.inference_mode()
+    def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
+        """The mask of a prompt; without a level, readings at three levels are its alternatives."""
+        before = _previous(encoded, previous)
+        if before is not None:
+            before = before.to(self.device)
+        mask = self._decoded(encoded, [prompt], before)[0]
+        if prompt.level is None:
+            mask = self._with_alternatives(encoded, prompt, before, mask)
+        return mask
+
+    def _with_alternatives(self, encoded: GrainImage, prompt: Prompt, before: Tensor | None, mask: Mask) -> Mask:
+        def others() -> list[Mask]:
+            prompts = [replace(prompt, level=level) for level in OTHER_LEVELS]
+            repeated = None if before is None else before.expand(len(prompts), -1, -1, -1)
+            with torch.inference_mode():
+                return sorted(self._decoded(encoded, prompts, repeated), key=lambda m: -m.score)
+
+        mask.offer(others)
+        return mask
+
+    def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Tensor | None) -> list[Mask]:
+        scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
+        scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
+        index = [0] * len(prompts)
+        maps = click_maps(self.model.map_spec, encoded.canvas, scaled, before, index)
+        features = tuple(f.expand(len(prompts), -1, -1, -1) for f in encoded.features)
+        decoded = self.model.decode(features, maps)
+        logits = decoded.logits.float().cpu()
+        return [_mask(encoded, prompt, logits[i, 0], float(decoded.score[i])) for i, prompt in enumerate(prompts)]
+
+
+def _mask(encoded: GrainImage, prompt: Prompt, logits: Tensor, score: float) -> Mask:
+    def render() -> Float:
+        low = logits.sigmoid().numpy()
+        fine = guided_upsample(low, encoded.image, radius=2, eps=1e-4)
+        return obey(fine, prompt, radius=max(2.0, encoded.image.shape[1] / low.shape[1]))
+
+    return Mask(render, score=score, level=prompt.level, state=logits)
+
+
+def _previous(encoded: GrainImage, previous: Mask | None) -> Tensor | None:
+    """1 x 1 x h x w previous probability at map resolution."""
+    if previous is None:
+        return None
+    size = encoded.canvas.lab.shape[2:]
+    if isinstance(previous.state, Tensor) and previous.state.shape == size:
+        return previous.state.sigmoid()[None, None]
+    probability = torch.from_numpy(np.ascontiguousarray(previous.probability))[None, None]
+    return functional.interpolate(probability, size, mode="bilinear", antialias=True)

@@ -1,0 +1,130 @@
+"""Tree mode: clicks answered by nodes of the merge tree, without a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.features import FeatureExtractor
+from clickgrain.models.engine import obey
+from clickgrain.tree import MergeTree, build_tree, snap
+from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
+
+DEFAULT_LEVEL = 0.6
+OTHER_LEVELS = (0.45, 0.75, 0.88)
+"""Levels offered as alternatives to a single click."""
+
+
+@dataclass(frozen=True)
+class TreeImage:
+    """An image and its merge tree."""
+
+    image: UInt8
+    tree: MergeTree
+
+
+class TreeEngine:
+    """One click: the node at `level` (default 0.6). More: the smallest node with all positives and no negative.
+
+    Where no such node exists the answer is the union of each positive's largest negative-free node. A wanted
+    level lets the node grow up to it while it stays free of negatives. A box asks for the node that fits it best.
+
+    Args:
+        extractor: its features give the trees.
+    """
+
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self.extractor = extractor
+
+    def encode(self, image: UInt8) -> TreeImage:
+        """The merge tree of an H x W x 3 uint8 RGB image."""
+        return TreeImage(image, build_tree(self.extractor(image), image.shape[:2]))
+
+    def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
+        """Mask of a prompt; the previous mask says nothing to a tree."""
+        tree = encoded.tree
+        negatives, positives = prompt.sides(spacing=tree.image_size[1] / tree.grid[1])
+        inside, outside = tree.leaves_at(positives), tree.leaves_at(negatives)
+        nodes = _choose(tree, inside, outside, prompt)
+        single = len(inside) == 1 and len(outside) == 0 and prompt.box is None
+        if not single:
+            return _mask(encoded, nodes, prompt)
+        levels = [level for level in OTHER_LEVELS if prompt.level is None or abs(level - prompt.level) > 0.05]
+        others = {int(_climb(tree, inside[0], level)) for level in levels} - set(nodes)
+        ranked = sorted(others, key=lambda node: -_persistence(tree, node))
+        return _mask(encoded, nodes, prompt, lambda: [_mask(encoded, [node], prompt) for node in ranked])
+
+
+def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives: object = None) -> Mask:
+    tree = encoded.tree
+
+    def render() -> Float:
+        leaves = np.zeros(tree.grid, bool)
+        for node in nodes:
+            leaves |= tree.mask(node)
+        radius = max(tree.image_size[1] / tree.grid[1], 2.0)
+        return obey(snap(leaves.astype(np.float32), encoded.image), prompt, radius)
+
+    score = float(np.mean([_persistence(tree, node) for node in nodes])) if len(nodes) else 0.0
+    level = float(max((tree.level[node] for node in nodes), default=0.0))
+    return Mask(render, score=score, level=level, alternatives=alternatives)  # type: ignore[arg-type]
+
+
+def _choose(
+    tree: MergeTree, inside: npt.NDArray[np.int64], outside: npt.NDArray[np.int64], prompt: Prompt
+) -> list[int]:
+    free = ~_holds(tree, outside).astype(bool)
+    if len(inside) == 0 and prompt.box is None:
+        return []
+    whole = (_holds(tree, inside) == len(inside)) & free
+    if prompt.box is not None and whole.any():
+        return [int(np.argmax(np.where(whole, _box_iou(tree, prompt.box), -1)))]
+    if len(inside) == 1:
+        return [_climb(tree, int(inside[0]), DEFAULT_LEVEL if prompt.level is None else prompt.level, free)]
+    if whole.any():
+        smallest = int(np.flatnonzero(whole)[0])  # a parent's number is larger than its child's
+        return [_climb(tree, smallest, prompt.level, free) if prompt.level is not None else smallest]
+    return sorted({_climb(tree, int(leaf), 1.0, free) for leaf in inside})
+
+
+def _climb(tree: MergeTree, node: int, level: float, free: Bool | None = None) -> int:
+    """Largest ancestor of a node whose level is at most `level` and that is `free`; at least the node itself."""
+    best = int(node)
+    for up in tree.ancestors(best)[1:]:
+        if tree.level[up] > level or (free is not None and not free[up]):
+            break
+        best = int(up)
+    return best
+
+
+def _holds(tree: MergeTree, leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """For every node how many of some leaves (counted as often as they are named) it holds."""
+    return _sums(tree, np.bincount(leaves, minlength=tree.n_leaves).astype(np.float64))
+
+
+def _sums(tree: MergeTree, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """For every node the sum of values over its leaves."""
+    running = np.concatenate([[0.0], np.cumsum(values[tree.order])])
+    return running[tree.start + tree.area] - running[tree.start]
+
+
+def _box_iou(tree: MergeTree, box: Box) -> npt.NDArray[np.float64]:
+    """For every node the IoU of its leaves and an XYXY box in image pixels."""
+    (h, w), (height, width) = tree.grid, tree.image_size
+    rows = np.clip(
+        np.minimum(np.arange(1, h + 1), box[3] * h / height) - np.maximum(np.arange(h), box[1] * h / height), 0, 1
+    )
+    columns = np.clip(
+        np.minimum(np.arange(1, w + 1), box[2] * w / width) - np.maximum(np.arange(w), box[0] * w / width), 0, 1
+    )
+    covered = np.outer(rows, columns).ravel()
+    common = _sums(tree, covered)
+    union = tree.area + covered.sum() - common
+    return np.asarray(common / union, np.float64)
+
+
+def _persistence(tree: MergeTree, node: int) -> float:
+    """How long a node lives: the gap between its parent's level and its own. Long-lived regions are objects."""
+    up = tree.parent[node]
+    return float(tree.level[up] - tree.level[node]) if up >= 0 else 0.0
