@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from clickgrain.evaluation.result import Result as Result
     from clickgrain.evaluation.result import TargetResult as TargetResult
     from clickgrain.evaluation.settings import EvaluationSettings as EvaluationSettings
-    from clickgrain.evaluation.tree_result import TreeQuality as TreeQuality
     from clickgrain.evaluation.tree_quality import evaluate_trees as evaluate_trees
+    from clickgrain.evaluation.tree_result import TreeQuality as TreeQuality
 
 
 def __getattr__(name: str) -> Any:

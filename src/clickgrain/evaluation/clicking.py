@@ -40,7 +40,7 @@ def iou(object_: Bool, valid: Bool, prediction: Bool) -> float:
     predicted = prediction & valid
     intersection = np.count_nonzero(object_ & predicted)
     union = np.count_nonzero(object_) + np.count_nonzero(predicted) - intersection
-    return intersection / union if union else 1.0
+    return float(intersection / union) if union else 1.0
 
 
 def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettings, user: User) -> Attempt:

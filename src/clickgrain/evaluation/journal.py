@@ -64,7 +64,7 @@ class Journal:
             return
         _check_header(path, _parsed(path, lines[0]), head)
         for line in lines[1:]:
-            row = TargetResult.from_dict(_parsed(path, line))
+            row = _row(path, line)
             if row.error is None:
                 self.done[row.id] = row
         # A line cut short by a crash is dropped before more is appended.
@@ -116,6 +116,13 @@ def _parsed(path: Path, line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path}: not an evaluation, it holds {line[:40]!r}; give another file")
     return value
+
+
+def _row(path: Path, line: bytes) -> TargetResult:
+    try:
+        return TargetResult.from_dict(_parsed(path, line))
+    except DataError as error:
+        raise DataError(f"{path}: {error}; give another file, or start over without resuming") from error
 
 
 def _check_header(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class TargetResult:
             sequences = {name: tuple(row[name]) for name in ("ious", "click_seconds")}
             return cls(**{**row, **sequences, "clicks": tuple((x, y, label) for x, y, label in row["clicks"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"not a row of an evaluation of version {VERSION}: {row!r}") from error
+            raise DataError(f"not a row of an evaluation of version {VERSION} ({error!r})") from error
 
     def curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
         """IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
