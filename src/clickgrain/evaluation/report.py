@@ -10,24 +10,27 @@ from clickgrain.evaluation.tree_result import TreeQuality
 
 
 def result_table(results: Iterable[Result]) -> Table:
-    """One line per (model, benchmark): clicks, failures, mIoU (in %) and seconds; lower NoC is better."""
-    table = Table(title="Clicks to reach an IoU (NoC), failures (NoF: never reached), mIoU in %")
-    for column in ("model", "data", "NoC85", "NoC90", "NoF85", "NoF90", "mIoU@1", "mIoU@3", "mIoU@5", "s/click"):
-        table.add_column(column, justify="left" if column in ("model", "data") else "right")
+    """One line per (model, benchmark): NoC and NoF (never reached) at 85 and 90 %, mIoU at 1, 3, 5 clicks in %."""
+    table = Table(title="Clicks needed (NoC), targets never reached (NoF), mIoU in %, seconds per click")
+    for column in ("model", "data"):
+        table.add_column(column, overflow="fold")
+    for column in ("NoC85", "NoC90", "NoF85", "NoF90", "@1", "@3", "@5", "s"):
+        table.add_column(column, justify="right", no_wrap=True)
     for result in results:
         clicks = [f"{result.noc(t):.2f}" for t in (0.85, 0.90)] + [f"{result.nof(t).never}" for t in (0.85, 0.90)]
         most = result.settings.max_clicks
-        ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "" for k in (1, 3, 5)]
+        ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "-" for k in (1, 3, 5)]
         table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")
     return table
 
 
 def tree_table(quality: TreeQuality) -> Table:
-    """One line per size class and one for all targets; figures in %."""
+    """One line per size class and one for all targets: mean IoU of the best node, recall R, AR@k; in %."""
     table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes hold the targets, in %")
-    table.add_column("targets of size")
-    for column in quality.summary():
-        table.add_column(column, justify="right")
+    table.add_column("size")
+    # Short heads: the table must fit a terminal of 80 columns.
+    for column in ("n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts)):
+        table.add_column(column, justify="right", no_wrap=True)
     for size in (*SIZE_CLASSES, None):
         figures = list(quality.summary(size).values())
         shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
