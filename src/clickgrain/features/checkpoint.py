@@ -129,16 +129,18 @@ def _from_pretrained(folder: Path, config: dict[str, Any], family: Family) -> tu
     options = {"add_pooling_layer": False} if family.model == "ViTModel" else {}
     settings = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
     try:
-        return model_class.from_pretrained(  # type: ignore[no-any-return]
+        loaded: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
             folder,
             config=getattr(transformers, family.config).from_dict(settings),
             dtype=torch.float32,
             local_files_only=True,
+            weights_only=True,  # a pytorch_model.bin may hold tensors, and nothing else
             output_loading_info=True,
             **options,
         )
     except Exception as error:  # whatever safetensors, torch, json and transformers raise on a bad file
         raise WeightsError(f"{folder} cannot be loaded as {family.model}: {error}; download it again") from error
+    return loaded
 
 
 def _refuse_mismatch(source: str | Path, info: dict[str, Any]) -> None:
