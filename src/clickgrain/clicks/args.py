@@ -1,0 +1,130 @@
+"""Settings of the click simulation.
+
+Imports neither torch nor OpenCV, so that the command line can show them fast.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from clickgrain.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ClickPlan:
+    """What one training sample is given; drawn by `ClickSimulation.plan`.
+
+    Attributes:
+        bare: begins with the box or scribble alone, without any click.
+        single: begins with exactly one positive click (hand it to `initial_clicks(..., single=...)`).
+        rounds: corrective clicks that follow, each after a prediction that becomes the previous mask.
+        box: also gets a box.
+        scribble: also gets a scribble.
+        level: is told the level of its proposal.
+    """
+
+    bare: bool
+    single: bool
+    rounds: int
+    box: bool
+    scribble: bool
+    level: bool
+
+
+@dataclass(frozen=True)
+class ClickSimulation:
+    """How clicks are drawn from a pseudo mask; the defaults are the published settings (MIS, section 4).
+
+    Raises:
+        ConfigError: for values outside their range or shares that contradict each other; names the flag.
+    """
+
+    max_points: int = 24
+    """Largest number of initial positive clicks, and of initial negative ones."""
+    decay: float = 0.8
+    """1 + k positive and k negative clicks, P(k) ~ decay^k."""
+    erosion: int = 3
+    """3x3 erosions of the mask before positive clicks are drawn from it."""
+    share_erosion: float = 0.9
+    """Share of samples whose mask is eroded."""
+    min_eroded: int = 10
+    """The eroded mask is used only if more pixels than this remain."""
+    share_border: float = 0.5
+    """Share of the negatives drawn from the band around the object; the others come from all of the background."""
+    border_ratio: float = 0.1
+    """Width of that band over the square root of the object's area (rounded up to pixels)."""
+    corrective: tuple[int, int] = (0, 3)
+    """Fewest and most corrective clicks after the initial ones, uniform."""
+    share_single: float = 0.0
+    """Share of samples that begin with exactly one positive click; corrective clicks follow as in all others."""
+    share_recursive: float = 0.0
+    """Share of samples made of corrective clicks only, from one first click on (on top of share_single)."""
+    recursive: tuple[int, int] = (1, 6)
+    """Fewest and most corrective clicks of these samples, uniform."""
+    share_centre: float = 0.5
+    """Share of single first clicks at the very centre of the object; the others lie anywhere well inside."""
+    share_sibling: float = 0.0
+    """Share of the negatives drawn from the sibling region in the merge tree, where there is one."""
+    share_box: float = 0.0
+    """Share of samples given a box."""
+    share_scribble: float = 0.0
+    """Share of samples given a scribble."""
+    share_bare: float = 0.0
+    """Share of the samples with a box or scribble that begin without any click."""
+    share_level: float = 0.0
+    """Share of samples told the level of their proposal."""
+
+    def __post_init__(self) -> None:
+        _check(self.max_points >= 1, "max_points", self.max_points, "give 1 or more")
+        _check(0.0 < self.decay <= 1.0, "decay", self.decay, "give a number above 0, up to 1")
+        _check(self.erosion >= 0, "erosion", self.erosion, "give 0 or more iterations")
+        _check(self.min_eroded >= 0, "min_eroded", self.min_eroded, "give 0 or more pixels")
+        _check(0.0 < self.border_ratio < float("inf"), "border_ratio", self.border_ratio, "give a number above 0")
+        for name in ("corrective", "recursive"):
+            low, high = getattr(self, name)
+            _check(0 <= low <= high, name, (low, high), "give two numbers, 0 <= fewest <= most")
+        for share in (f.name for f in fields(self) if f.name.startswith("share_")):
+            _check(0.0 <= getattr(self, share) <= 1.0, share, getattr(self, share), "give a share in 0..1")
+        if self.share_single + self.share_recursive > 1.0 + 1e-9:
+            raise ConfigError(
+                f"--share-single {self.share_single:g} and --share-recursive {self.share_recursive:g} add up"
+                " to more than 1; a sample is one or the other, lower one of them"
+            )
+
+    @classmethod
+    def paper(cls) -> "ClickSimulation":
+        """The published simulation, exactly."""
+        return cls()
+
+    @classmethod
+    def grain(cls) -> "ClickSimulation":
+        """Ours: single first clicks are common (published: 1 % of the inputs), siblings are negatives."""
+        return cls(
+            share_single=0.5,
+            share_recursive=0.3,
+            share_sibling=0.3,
+            share_box=0.1,
+            share_scribble=0.1,
+            share_bare=0.5,
+            share_level=0.3,
+        )
+
+    def plan(self, rng: np.random.Generator) -> ClickPlan:
+        """Draw what one sample is given. Always takes six numbers from `rng`, whatever the settings."""
+        start, turn, box, scribble, bare, level = rng.random(6)
+        recursive = self.share_single <= start < self.share_single + self.share_recursive
+        low, high = self.recursive if recursive else self.corrective
+        has_box, has_scribble = bool(box < self.share_box), bool(scribble < self.share_scribble)
+        return ClickPlan(
+            bare=bool((has_box or has_scribble) and bare < self.share_bare),
+            single=bool(start < self.share_single + self.share_recursive),
+            rounds=low + int(turn * (high - low + 1)),
+            box=has_box,
+            scribble=has_scribble,
+            level=bool(level < self.share_level),
+        )
+
+
+def _check(good: bool, name: str, value: object, remedy: str) -> None:
+    if not good:
+        raise ConfigError(f"--{name.replace('_', '-')} {value} is out of range; {remedy}")

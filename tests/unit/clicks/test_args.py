@@ -1,0 +1,87 @@
+"""Settings of the click simulation: their checks, their two presets, and the plan of a sample."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tyro
+
+from clickgrain.clicks.args import ClickSimulation
+from clickgrain.errors import ConfigError
+
+
+def test_paper_is_the_default_and_has_none_of_ours():
+    paper = ClickSimulation.paper()
+    assert paper == ClickSimulation()
+    assert (paper.max_points, paper.decay, paper.erosion, paper.share_erosion) == (24, 0.8, 3, 0.9)
+    assert (paper.min_eroded, paper.share_border, paper.border_ratio, paper.corrective) == (10, 0.5, 0.1, (0, 3))
+    ours = ("single", "recursive", "sibling", "box", "scribble", "bare", "level")
+    assert all(getattr(paper, f"share_{name}") == 0 for name in ours)
+    assert all(getattr(ClickSimulation.grain(), f"share_{name}") > 0 for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"max_points": 0}, "--max-points 0"),
+        ({"decay": 0.0}, "--decay 0.0"),
+        ({"decay": float("nan")}, "--decay nan"),
+        ({"erosion": -1}, "--erosion -1"),
+        ({"min_eroded": -1}, "--min-eroded -1"),
+        ({"border_ratio": 0.0}, "--border-ratio 0.0"),
+        ({"corrective": (2, 1)}, "--corrective (2, 1)"),
+        ({"recursive": (-1, 1)}, "--recursive (-1, 1)"),
+        ({"share_erosion": 1.1}, "--share-erosion 1.1"),
+        ({"share_box": -0.1}, "--share-box -0.1"),
+        ({"share_single": 0.6, "share_recursive": 0.6}, "--share-single 0.6 and --share-recursive 0.6"),
+    ],
+)
+def test_bad_settings_are_refused_with_their_flag(changes, flag):
+    with pytest.raises(ConfigError) as error:
+        replace(ClickSimulation(), **changes)
+    assert flag in str(error.value)
+
+
+def test_paper_plans_are_bare_clicks_with_none_to_three_rounds():
+    rng = np.random.default_rng(0)
+    plans = [ClickSimulation.paper().plan(rng) for _ in range(2000)]
+    assert not any(p.single or p.bare or p.box or p.scribble or p.level for p in plans)
+    share = np.bincount([p.rounds for p in plans]) / len(plans)
+    np.testing.assert_allclose(share, [0.25] * 4, atol=0.04)
+
+
+def test_grain_plans_follow_the_shares():
+    settings, rng = ClickSimulation.grain(), np.random.default_rng(1)
+    plans = [settings.plan(rng) for _ in range(4000)]
+    extra = [p for p in plans if p.box or p.scribble]
+    means = [np.mean([getattr(p, n) for p in plans]) for n in ("single", "box", "scribble", "level")]
+    np.testing.assert_allclose(means, [0.8, 0.1, 0.1, 0.3], atol=0.03)
+    assert np.mean([p.bare for p in extra]) == pytest.approx(0.5, abs=0.06)
+    assert not any(p.bare for p in plans if not (p.box or p.scribble))
+
+
+def test_recursive_plans_begin_single_and_use_their_own_rounds():
+    settings = replace(ClickSimulation(), share_recursive=1.0, recursive=(4, 6))
+    rng = np.random.default_rng(2)
+    plans = [settings.plan(rng) for _ in range(200)]
+    assert all(p.single for p in plans)
+    assert {p.rounds for p in plans} == {4, 5, 6}
+
+
+def test_every_setting_is_a_documented_flag(capsys):
+    args = ["--share-sibling", "0.2", "--corrective", "1", "2"]
+    parsed = tyro.cli(ClickSimulation, args=args)
+    assert parsed == ClickSimulation(share_sibling=0.2, corrective=(1, 2))
+    with pytest.raises(SystemExit):
+        tyro.cli(ClickSimulation, args=["--help"])
+    assert "sibling region" in capsys.readouterr().out
+
+
+def test_module_loads_neither_torch_nor_opencv():
+    code = (
+        "import sys, clickgrain.clicks.args; print(*{'torch', 'cv2', 'numba', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
