@@ -1,5 +1,6 @@
 """TIFF pages: ordinary 8-bit ones by Pillow (libtiff), deep and many-channel ones by tifffile, else OpenCV."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from clickgrain.types import UInt8
 
 FIRST_READ = "pages; the first was read"
 _Photometric = tifffile.PHOTOMETRIC
+# tifffile logs every oddity of a file; without a handler these lines would land among the progress bars.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha (TIFF 6.0, section 18)
 
 
