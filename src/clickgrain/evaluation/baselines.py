@@ -16,6 +16,13 @@ class OpenCVGrabCut:
     Everything is probable background; a wide disk around each positive click is probable object; a small
     disk around each click is certain. A box makes all outside certain background and all inside probable
     object; a scribble counts as a click along its whole length. `previous` and `level` are ignored.
+
+    grabCut starts its colour models from OpenCV's global random generator, which moves the figures: on 21 of
+    the 50 GrabCut images NoC85 / NoC90 are 4.32 / 6.78 on average over seeds 0..4 (standard deviation 0.12 /
+    0.15). An unseeded run that leaves each target at IoU 0.90 gives 4.29 / 6.67.
+
+    Args:
+        seed: of every prediction, so that the same prompt gets the same answer; None leaves the generator alone.
     """
 
     name = "opencv-grabcut"
@@ -23,7 +30,8 @@ class OpenCVGrabCut:
     radius = 5
     """Of the certain disk, in pixels."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int | None = 0) -> None:
+        self._seed = seed
         self._image: UInt8 | None = None
 
     def set_image(self, image: UInt8) -> None:
@@ -68,8 +76,8 @@ class OpenCVGrabCut:
     def _cut(self, image: UInt8, seeds: UInt8) -> Bool:
         if _object(seeds).all() or not _object(seeds).any():
             return _object(seeds)  # each of the two colour models needs pixels
-        # grabCut starts its colour models from OpenCV's global generator: the same prompt, the same answer.
-        cv2.setRNGSeed(0)
+        if self._seed is not None:
+            cv2.setRNGSeed(self._seed)
         models = np.zeros((2, 1, 65))
         no_rect = (0, 0, 1, 1)  # not looked at with GC_INIT_WITH_MASK
         cv2.grabCut(image, seeds, no_rect, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)

@@ -53,8 +53,8 @@ def pair(
         if len(candidates) == 1:
             found.append(Found(mask.stem, candidates[0], mask))
         else:
-            what = f"{len(candidates)} images" if candidates else "no image"
-            notes.append(f"{mask}: left out, there is {what} called {stem!r}")
+            what = f"are {len(candidates)} images" if candidates else "is no image"
+            notes.append(f"{mask}: left out, there {what} called {stem!r}")
     return found, notes + [f"{by_stem[stem][0]}: left out, it has no mask" for stem in sorted({*by_stem} - used)]
 
 

@@ -42,6 +42,17 @@ def test_the_same_prompt_gets_the_same_answer(grabcut):
     assert (grabcut.predict([[45, 35], [5, 5]], [1, 0]).binary == first).all()
 
 
+@pytest.mark.parametrize(("seed", "calls"), [(7, [7, 7]), (None, [])])
+def test_seeds_every_prediction_or_none(photo, monkeypatch, seed, calls):
+    seen = []
+    monkeypatch.setattr("clickgrain.evaluation.baselines.cv2.setRNGSeed", seen.append)
+    predictor = OpenCVGrabCut(seed)
+    predictor.set_image(photo)
+    for _ in range(2):
+        predictor.predict([[45, 35]], [1])
+    assert seen == calls
+
+
 def test_previous_is_ignored(grabcut):
     first = grabcut.predict([[45, 35]], [1])
     assert (grabcut.predict([[45, 35]], [1], previous=~first.binary).binary == first.binary).all()

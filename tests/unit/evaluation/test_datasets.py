@@ -62,7 +62,7 @@ class TestGenericLayout:
         assert "d#0.png: left out, there is no image called 'd'" in notes
         assert "plain.png: left out, a mask is called <id>#<k>.png" in notes
         assert "e.png: left out, it has no mask" in notes
-        assert "c#0.png: left out, there is 2 images called 'c'" in notes
+        assert "c#0.png: left out, there are 2 images called 'c'" in notes
         assert ".hidden" not in notes
 
     def test_a_wrong_folder_shows_the_expected_tree(self, tmp_path):
