@@ -130,4 +130,12 @@ def _load_engine(source: str | Path, device: str, extractor: str | None) -> Engi
         load_state(model, tensors)
         trees = load_extractor(extractor or model.config.tree, device=device)
         return GrainEngine(model, trees, device)
+    if config["kind"] == "paper":
+        from clickgrain.models.paper import PaperModel
+        from clickgrain.models.paper_config import PaperConfig
+        from clickgrain.models.paper_engine import PaperEngine
+
+        paper = PaperModel(PaperConfig.from_json(config))
+        load_state(paper, tensors)
+        return PaperEngine(paper, device)
     raise WeightsError(f"{source} holds a model of kind {config['kind']!r}; this version knows 'grain' and 'paper'")
