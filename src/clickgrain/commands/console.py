@@ -1,0 +1,44 @@
+"""What commands say beside their results: everything here goes to stderr."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+SHOWN = 20
+"""Lines of a list before "and N more"."""
+
+
+def stderr() -> Console:
+    """A console on stderr; rich leaves out colours for NO_COLOR, a dumb terminal or a file."""
+    return Console(stderr=True)
+
+
+def say(message: str, *, style: str = "") -> None:
+    """Print a message as it is: no markup, no wrapping, so that a path in it can be copied or searched for."""
+    stderr().print(Text(message), style=style, soft_wrap=True)
+
+
+def say_all(lines: Sequence[str], *, style: str = "yellow") -> None:
+    """Print lines, the first 20 in full."""
+    for line in lines[:SHOWN]:
+        say(line, style=style)
+    if len(lines) > SHOWN:
+        say(f"... and {len(lines) - SHOWN} more", style=style)
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that takes (done, total) and is gone afterwards; nothing unless stderr is a terminal."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = stderr()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,64 @@
+"""A picture of a mask on its photo, with the prompt that asked for it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from clickgrain.errors import ImageError
+from clickgrain.files import atomic_write
+from clickgrain.types import Bool, Prompt, UInt8
+
+TINT, OBJECT, BACKGROUND, WHITE = (30, 144, 255), (40, 200, 80), (230, 50, 50), (255, 255, 255)
+
+
+def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
+    """The photo with the mask tinted and outlined, positive clicks and strokes green, negative ones red.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        mask: H x W bool.
+        prompt: in pixels of the image.
+
+    Returns:
+        H x W x 3 uint8 RGB.
+    """
+    canvas = image.copy()
+    tint: UInt8 = np.array(TINT, np.uint8)
+    canvas[mask] = (0.55 * image[mask] + 0.45 * tint).astype(np.uint8)
+    size = max(2, round(max(mask.shape) / 150))
+    outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, outline, -1, TINT, max(1, size // 2))
+    if prompt.box is not None:
+        x1, y1, x2, y2 = (round(value) for value in prompt.box)
+        cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), WHITE, max(1, size // 2))
+    for stroke in prompt.scribbles:
+        cv2.polylines(canvas, [np.rint(stroke.points).astype(np.int32)], False, _color(stroke.label), size)
+    for point, label in zip(prompt.points, prompt.labels):
+        _dot(canvas, (round(float(point[0])), round(float(point[1]))), size, _color(int(label)))
+    return canvas
+
+
+def save_picture(path: Path, image: UInt8) -> None:
+    """Write an H x W x 3 uint8 RGB picture in the format of the path's suffix, atomically.
+
+    Raises:
+        ImageError: it cannot be written.
+    """
+    done, content = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ImageError(f"{path}: a picture of {image.shape[1]} x {image.shape[0]} pixels is too large for it")
+    try:
+        atomic_write(path, content.tobytes())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _color(label: int) -> Sequence[int]:
+    return OBJECT if label else BACKGROUND
+
+
+def _dot(canvas: UInt8, centre: tuple[int, int], size: int, color: Sequence[int]) -> None:
+    cv2.circle(canvas, centre, 2 * size, WHITE, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(canvas, centre, max(2 * size - max(1, size // 2), 1), color, cv2.FILLED, cv2.LINE_AA)

@@ -1,0 +1,128 @@
+"""`clickgrain segment`: one photo, a few clicks, one mask."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from clickgrain.commands.prompts import parse_box, parse_click, parse_scribble
+from clickgrain.errors import ConfigError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True)
+class SegmentArgs:
+    """Cut something out of a photo with clicks, strokes or a box, all in pixels of the upright photo.
+
+    Attributes:
+        image: the photo.
+        out: the mask: 8-bit PNG, 255 on the object and 0 elsewhere.
+        click: a click on the object; with ",-" at its end, on the background. Repeat the flag for more.
+        scribble: a stroke, its points in one quoted word: "10,10 20,15 30,30"; with ",-" at its end, on the
+            background. Repeat the flag for more.
+        box: a box around the object.
+        level: how coarse a region is wanted: 0 the finest part, 1 the whole image.
+        model: "default", "tree" (no network), a model folder or a Hugging Face id.
+        extractor: whose features make the merge tree, as in `clickgrain propose`.
+        device: torch device, e.g. cpu or cuda.
+        overlay: also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
+    """
+
+    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    out: Annotated[Path, tyro.conf.arg(metavar="MASK.png")]
+    click: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="X,Y[,-]")] = ()
+    scribble: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar='"X,Y ...[,-]"')] = ()
+    box: Annotated[str | None, tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = None
+    level: Annotated[
+        float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")
+    ] = None
+    model: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="M", help_behavior_hint='(default: "default", or "tree" while none ships)'),
+    ] = None
+    extractor: Annotated[
+        str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
+    ] = None
+    device: str = "cpu"
+    overlay: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE")] = None
+
+    def __post_init__(self) -> None:
+        if not (self.click or self.scribble or self.box):
+            raise ConfigError("nothing points at the object; give --click X,Y, --scribble or --box")
+        for parse, texts in ((parse_click, self.click), (parse_scribble, self.scribble)):
+            for text in texts:
+                parse(text)
+        if self.box is not None:
+            parse_box(self.box)
+        if self.level is not None and not 0.0 <= self.level <= 1.0:
+            raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the finest part, 1 the whole image")
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if self.out.suffix.lower() != ".png":
+            raise ConfigError(f"--out {self.out} is no .png; a mask needs a format without loss")
+        if self.overlay is not None and self.overlay.suffix.lower() not in PICTURES:
+            raise ConfigError(f"--overlay {self.overlay} has an unknown suffix; use {', '.join(PICTURES)}")
+        files = [path.resolve() for path in (self.image, self.out, self.overlay) if path is not None]
+        if len(set(files)) < len(files):
+            raise ConfigError("the photo, --out and --overlay share a file; give each its own name")
+
+
+def segment(args: SegmentArgs) -> None:
+    """Read, predict, write; one line about the mask on stdout."""
+    from clickgrain.commands.console import say, say_all
+    from clickgrain.commands.predictors import check_device
+    from clickgrain.images import read_image, save_mask
+    from clickgrain.segmenter import Segmenter
+    from clickgrain.types import Prompt
+
+    notes: list[str] = []
+    image = read_image(args.image, notes=notes)
+    say_all(notes)
+    given = _prompt(args)
+    prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))  # refused before a model is loaded
+    device = check_device(args.device)
+    segmenter = Segmenter.load(args.model or _usual_model(), device=device, extractor=args.extractor)
+    segmenter.set_image(image)
+    mask = segmenter.predict(**given)
+    save_mask(args.out, mask.binary)
+    if args.overlay is not None:
+        from clickgrain.commands.overlay import draw_overlay, save_picture
+
+        save_picture(args.overlay, draw_overlay(image, mask.binary, prompt))
+    if not mask.binary.any():
+        say("the mask is empty; click on the object", style="yellow")
+    level = "" if mask.level is None else f" level={mask.level:.3f}"
+    print(f"{args.out} area={mask.binary.mean():.4f} score={mask.score:.3f}{level}")
+
+
+def _prompt(args: SegmentArgs) -> dict[str, Any]:
+    import numpy as np
+
+    from clickgrain.types import Scribble
+
+    clicks = [parse_click(text) for text in args.click]
+    strokes = [parse_scribble(text) for text in args.scribble]
+    return {
+        "points": [point for point, _ in clicks],
+        "labels": [label for _, label in clicks],
+        "scribbles": [Scribble(np.array(points, np.float32), label) for points, label in strokes],
+        "box": None if args.box is None else parse_box(args.box),
+        "level": args.level,
+    }
+
+
+def _usual_model() -> str:
+    """ "default", or "tree" as long as no weights ship."""
+    from clickgrain.commands.console import say
+    from clickgrain.errors import WeightsError
+    from clickgrain.weights import find_model
+
+    try:
+        find_model("default")
+    except WeightsError:
+        say('no "default" weights ship with this version; answering with "tree" (--model chooses)', style="yellow")
+        return "tree"
+    return "default"
