@@ -11,6 +11,7 @@ _PUBLIC = {
     "LEVEL": "laws",
     "PAPER": "laws",
     "Composite": "composites",
+    "CompositeLaw": "laws",
     "Cutout": "cutouts",
     "Draw": "sampling",
     "Failure": "pipeline",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from clickgrain.proposals.laws import AREA as AREA
     from clickgrain.proposals.laws import LEVEL as LEVEL
     from clickgrain.proposals.laws import PAPER as PAPER
+    from clickgrain.proposals.laws import CompositeLaw as CompositeLaw
     from clickgrain.proposals.laws import SamplingLaw as SamplingLaw
     from clickgrain.proposals.pipeline import Failure as Failure
     from clickgrain.proposals.pipeline import ProposeReport as ProposeReport

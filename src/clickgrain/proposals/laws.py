@@ -49,3 +49,46 @@ class SamplingLaw:
 PAPER = SamplingLaw()
 AREA = SamplingLaw("area", min_area=0.002, max_area=0.8)
 LEVEL = SamplingLaw("level", min_area=0.002, max_area=0.8)
+
+
+@dataclass(frozen=True)
+class CompositeLaw:
+    """How a cut-out piece is changed and put into another photo; every value is drawn anew per composite.
+
+    Attributes:
+        min_area: smallest part of the image that the piece is scaled to cover.
+        max_area: largest part; the logarithm is uniform between the two.
+        max_upscale: pieces are enlarged at most so many times, except to reach `min_area`.
+        rotation: degrees to either side.
+        flip: probability of mirroring.
+        jitter: strength of the change of brightness, contrast, saturation and hue; 0 leaves colours alone.
+        match: 0..1, how far the mean colour may be drawn towards the new surroundings.
+        feather: widest standard deviation, in pixels, of the edge's softening.
+        blur: probability of blurring the piece a little.
+        finish: probability of blurring or JPEG-compressing the whole picture a little, which hides seams.
+    """
+
+    min_area: float = 0.005
+    max_area: float = 0.6
+    max_upscale: float = 2.0
+    rotation: float = 30.0
+    flip: float = 0.5
+    jitter: float = 0.5
+    match: float = 0.5
+    feather: float = 1.0
+    blur: float = 0.3
+    finish: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.min_area <= self.max_area <= 1.0:
+            raise ConfigError(
+                f"--composite.min-area {self.min_area!r} and --composite.max-area {self.max_area!r} are no range"
+                " inside 0..1; they are fractions of the image, e.g. 0.005 and 0.6"
+            )
+        for name in ("flip", "jitter", "match", "blur", "finish"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"--composite.{name} {getattr(self, name)!r} is outside 0..1")
+        for name in ("max_upscale", "rotation", "feather"):
+            if getattr(self, name) < 0:
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--composite.{flag} {getattr(self, name)!r} is negative; use 0 or more")

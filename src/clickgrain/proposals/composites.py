@@ -1,0 +1,226 @@
+"""Composites: a piece of one photo blended into another gives an exact mask without a label."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from clickgrain.errors import ImageError
+from clickgrain.images import check_image
+from clickgrain.proposals.cutouts import Cutout, cropped
+from clickgrain.proposals.laws import CompositeLaw
+from clickgrain.types import Float, Size, UInt8
+
+VISIBLE = 0.5
+"""Part of a piece that stays inside the picture at least."""
+HIDDEN = (0.05, 0.6)
+"""Part of the object that an occluder must hide at least, and may hide at most."""
+TRIES = 12
+MARGIN = 4
+"""Pixels around a piece for turning and feathering."""
+
+
+class Composite(NamedTuple):
+    """H x W x 3 uint8 RGB, and the H x W float32 share of the pasted object in every pixel, 0..1."""
+
+    image: UInt8
+    mask: Float
+
+
+class _Layer(NamedTuple):
+    """A piece at its new size and angle: h x w x 3 uint8 RGB, h x w alpha, its top left corner (y, x)."""
+
+    image: UInt8
+    alpha: Float
+    corner: tuple[int, int]
+
+
+def composite(
+    background: UInt8,
+    foreground: UInt8,
+    alpha: Float,
+    rng: np.random.Generator,
+    law: CompositeLaw | None = None,
+    *,
+    occluder: Cutout | None = None,
+) -> Composite:
+    """Scale, turn, mirror and recolour a piece and blend it into another photo.
+
+    Args:
+        background: H x W x 3 uint8 RGB.
+        foreground: h x w x 3 uint8 RGB, the photo or crop that holds the piece.
+        alpha: h x w float32 in 0..1, the piece (see `plain_background_object`, `MergeTree.upsample`).
+        rng: the only source of randomness.
+        law: what may change and how much.
+        occluder: a second piece, put partly over the first; the mask excludes what it hides. Left out where no
+            place is found for it.
+
+    Returns:
+        (image, mask): the mask is exact, it is the share with which the piece was blended in.
+
+    Raises:
+        ImageError: arrays of wrong types or shapes, or an alpha without an object.
+    """
+    law = law or CompositeLaw()
+    picture = check_image(background).astype(np.float32)
+    size = (picture.shape[0], picture.shape[1])
+    layer = _changed(_piece(foreground, alpha), size, rng, law)
+    layer = layer._replace(corner=_corner(layer, size, rng, law))
+    mask = _blend(picture, layer, rng, law)
+    if occluder is not None:
+        mask = _occluded(picture, mask, _piece(*occluder), rng, law)
+    return Composite(_finished(np.rint(picture).astype(np.uint8), rng, law), mask)
+
+
+def _piece(foreground: UInt8, alpha: Float) -> Cutout:
+    check_image(foreground)
+    if alpha.shape != foreground.shape[:2]:
+        raise ImageError(
+            f"alpha has shape {alpha.shape} but its image is {foreground.shape[:2]}; give both in one size"
+        )
+    if not np.isfinite(alpha).all() or alpha.min() < 0 or not 0.5 < alpha.max() <= 1:
+        raise ImageError("alpha holds no object, or values outside 0..1; give 1 inside the object and 0 outside")
+    return cropped(foreground, alpha)
+
+
+def _changed(piece: Cutout, size: Size, rng: np.random.Generator, law: CompositeLaw) -> _Layer:
+    """The piece at its new size and angle, its edge softened; not placed yet."""
+    image, alpha = _scaled(piece, _scale(piece.alpha, size, rng, law))
+    if rng.random() < law.flip:
+        image, alpha = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(alpha[:, ::-1])
+    image, alpha = _turned(image, alpha, rng.uniform(-law.rotation, law.rotation))
+    sigma, softness = rng.uniform(0.3, 0.8), rng.uniform(0.4, 1.0) * law.feather
+    if rng.random() < law.blur:
+        image = cv2.GaussianBlur(image, (0, 0), sigma).astype(np.uint8)
+    if softness > 0:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), softness).astype(np.float32)
+    return _Layer(image, np.clip(alpha, 0, 1), (0, 0))
+
+
+def _scale(alpha: Float, size: Size, rng: np.random.Generator, law: CompositeLaw) -> float:
+    """Log-uniform area within the law, held by `max_upscale` and the picture's sides; never less than
+    `min_area`, nor than three pixels at the thickest place, which are still there after feathering."""
+    pixels, weight = size[0] * size[1], float(alpha.sum())
+    area = float(np.exp(rng.uniform(np.log(law.min_area), np.log(law.max_area)))) * pixels
+    sides = min(1.1 * size[0] / alpha.shape[0], 1.1 * size[1] / alpha.shape[1])
+    radius = float(cv2.distanceTransform(np.pad(alpha > 0.5, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
+    least = max(np.sqrt(law.min_area * pixels / weight), 1.5 / radius)
+    return float(max(min(np.sqrt(area / weight), law.max_upscale, sides), least))
+
+
+def _scaled(piece: Cutout, scale: float) -> tuple[UInt8, Float]:
+    height, width = (max(1, round(side * scale)) for side in piece.alpha.shape)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    image = cv2.resize(piece.image, (width, height), interpolation=how)
+    alpha = np.clip(cv2.resize(piece.alpha, (width, height), interpolation=how), 0, 1)
+    framed = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
+    return framed.astype(np.uint8), np.pad(alpha, MARGIN).astype(np.float32)
+
+
+def _turned(image: UInt8, alpha: Float, degrees: float) -> tuple[UInt8, Float]:
+    """Rotated about the centre, on a canvas that holds it all."""
+    if degrees == 0:
+        return image, alpha
+    height, width = alpha.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = (int(np.ceil(width * cosine + height * sine)), int(np.ceil(width * sine + height * cosine)))
+    matrix[:, 2] += [(size[0] - width) / 2, (size[1] - height) / 2]
+    turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return turned.astype(np.uint8), cv2.warpAffine(alpha, matrix, size).astype(np.float32)
+
+
+def _corner(layer: _Layer, size: Size, rng: np.random.Generator, law: CompositeLaw) -> tuple[int, int]:
+    """Mostly inside the picture, sometimes cut by its border; a piece too long for it is centred on some part."""
+    shape = (layer.alpha.shape[0], layer.alpha.shape[1])
+    inside = (_between(rng, size[0] - shape[0]), _between(rng, size[1] - shape[1]))
+    free = (int(rng.uniform(0, size[0]) - shape[0] / 2), int(rng.uniform(0, size[1]) - shape[1] / 2))
+    enough = max(VISIBLE * float(layer.alpha.sum()), law.min_area * size[0] * size[1])
+    for corner in (free, inside) if rng.random() < 0.3 else (inside,):
+        if _share(layer._replace(corner=corner), size).sum() >= 0.99 * enough:
+            return corner
+    solid = np.argwhere(layer.alpha >= 0.9 * layer.alpha.max())
+    y, x = solid[int(rng.integers(len(solid)))]
+    return size[0] // 2 - int(y), size[1] // 2 - int(x)
+
+
+def _between(rng: np.random.Generator, room: int) -> int:
+    return int(rng.integers(min(0, room), max(0, room) + 1))
+
+
+def _blend(picture: Float, layer: _Layer, rng: np.random.Generator, law: CompositeLaw) -> Float:
+    """Recolour the layer and blend it into the H x W x 3 picture in place; returns its H x W share."""
+    size = (picture.shape[0], picture.shape[1])
+    here, there = _overlap(layer, size)
+    share = _share(layer, size)
+    colours = _recoloured(layer, picture[here], share[here], rng, law)
+    picture[here] += share[here][..., None] * (colours[there] - picture[here])
+    return share
+
+
+def _recoloured(layer: _Layer, around: Float, share: Float, rng: np.random.Generator, law: CompositeLaw) -> Float:
+    """h x w x 3 RGB 0..255: brightness, contrast, saturation, hue changed; the mean drawn to the surroundings'."""
+    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * law.jitter * [15, 0.35, 0.6, 0.5]
+    draw = rng.uniform(0, law.match)
+    lab = _lab(layer.image.astype(np.float32))
+    mean = _mean(lab, layer.alpha)
+    shift = draw * (_mean(_lab(around), share) - mean)
+    turn = np.array([[np.cos(hue), -np.sin(hue)], [np.sin(hue), np.cos(hue)]], np.float32)
+    lab[..., 0] = (lab[..., 0] - mean[0]) * (1 + contrast) + mean[0] + brightness
+    lab[..., 1:] = lab[..., 1:] @ turn.T * np.float32(1 + saturation)
+    rgb = cv2.cvtColor((lab + shift).astype(np.float32), cv2.COLOR_LAB2RGB)
+    return np.clip(rgb * 255, 0, 255).astype(np.float32)
+
+
+def _occluded(picture: Float, mask: Float, piece: Cutout, rng: np.random.Generator, law: CompositeLaw) -> Float:
+    """Put a second piece over the edge of the object, in place; returns what is left of the mask."""
+    size, total = (mask.shape[0], mask.shape[1]), float(mask.sum())
+    edge = np.argwhere((mask > 0.5) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) <= 0.5))
+    for _ in range(TRIES if len(edge) else 0):
+        layer = _changed(piece, size, rng, law)
+        y, x = edge[int(rng.integers(len(edge)))]
+        layer = layer._replace(corner=(int(y) - layer.alpha.shape[0] // 2, int(x) - layer.alpha.shape[1] // 2))
+        left = mask * (1 - _share(layer, size))
+        hidden = 1 - float(left.sum()) / total
+        if HIDDEN[0] <= hidden <= HIDDEN[1] and left.sum() >= law.min_area * mask.size:
+            _blend(picture, layer, rng, law)
+            return left
+    return mask
+
+
+def _finished(image: UInt8, rng: np.random.Generator, law: CompositeLaw) -> UInt8:
+    """A camera's last steps over the whole picture: object and surroundings get the same grain."""
+    wanted, compressed = rng.random() < law.finish, rng.random() < 0.5
+    sigma, quality = rng.uniform(0.3, 0.6), int(rng.integers(70, 96))
+    if not wanted:
+        return image
+    if not compressed:
+        return cv2.GaussianBlur(image, (0, 0), sigma).astype(np.uint8)
+    _, jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
+
+
+def _overlap(layer: _Layer, size: Size) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The common rectangle, in the picture's and in the layer's own coordinates."""
+    here, there = [], []
+    for start, side, piece in zip(layer.corner, size, layer.alpha.shape):
+        first, last = min(max(0, start), side), max(0, min(side, start + piece))
+        here.append(slice(first, max(first, last)))
+        there.append(slice(first - start, max(first, last) - start))
+    return (here[0], here[1]), (there[0], there[1])
+
+
+def _share(layer: _Layer, size: Size) -> Float:
+    here, there = _overlap(layer, size)
+    share = np.zeros(size, np.float32)
+    share[here] = layer.alpha[there]
+    return share
+
+
+def _lab(rgb: Float) -> Float:
+    return np.asarray(cv2.cvtColor(rgb / 255, cv2.COLOR_RGB2LAB), np.float32)
+
+
+def _mean(lab: Float, weight: Float) -> Float:
+    """Weighted mean colour, 3."""
+    return np.asarray(np.einsum("hwc,hw->c", lab, weight) / max(float(weight.sum()), 1e-6), np.float32)
