@@ -1,0 +1,184 @@
+"""`Bank`: all photos decoded once, with their merge trees, and composites beside them."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clickgrain.clicks.maps import leaf_colors
+from clickgrain.errors import TrainingError
+from clickgrain.features import FeatureExtractor
+from clickgrain.images import read_images, resize_long_side
+from clickgrain.proposals import ProposalStore, composite, object_cutout, region_cutout
+from clickgrain.proposals.cutouts import Cutout
+from clickgrain.tree import MergeTree, build_tree
+from clickgrain.types import Float, Size, UInt8
+
+TREES_IN_MEMORY = 20_000
+
+
+@dataclass
+class Bank:
+    """Photos 0..n-1 and composites n..n+m-1.
+
+    Attributes:
+        pixels: (n+m) x P x P x 3 uint8, each picture in the top left corner, its last row and column repeated.
+        sizes: (height, width) of each picture inside its square.
+        names: key of each photo; "composite/000000" ... for composites.
+        tree: merge tree of picture i; its image size may differ from the picture's (they show the same).
+        masks: m x P x P uint8, 255 = object: the exact masks of the composites.
+    """
+
+    pixels: Tensor
+    sizes: list[Size]
+    names: list[str]
+    tree: Callable[[int], MergeTree]
+    masks: UInt8
+
+    @property
+    def photos(self) -> int:
+        """How many photos."""
+        return len(self.sizes) - len(self.masks)
+
+    def image(self, i: int) -> UInt8:
+        """Picture i, H x W x 3 uint8."""
+        height, width = self.sizes[i]
+        return self.pixels[i, :height, :width].cpu().numpy()
+
+    def mask(self, i: int) -> Float:
+        """H x W float32 exact mask of composite i."""
+        height, width = self.sizes[i]
+        return self.masks[i - self.photos, :height, :width].astype(np.float32) / np.float32(255)
+
+    def leaf_lab(self, i: int) -> Float:
+        """Mean Lab on the leaves of picture i's tree."""
+        return leaf_colors(self.image(i), self.tree(i))
+
+    def crops(self, indices: Sequence[int], matrices: Tensor, side: int) -> Tensor:
+        """B x 3 x side x side float32 in 0..255: pictures seen through matrices from crop to picture pixels."""
+        device, square = self.pixels.device, self.pixels.shape[1]
+        chosen = self.pixels[torch.as_tensor(list(indices), device=device)].permute(0, 3, 1, 2).float()
+        # grid_sample wants -1..1 over pixel areas: x' = (2 x + 1) / size - 1
+        inner = matrices.to(device, torch.float64)
+        to_unit = torch.tensor([[2 / square, 0, 1 / square - 1], [0, 2 / square, 1 / square - 1], [0, 0, 1]])
+        from_unit = torch.tensor([[side / 2, 0, (side - 1) / 2], [0, side / 2, (side - 1) / 2], [0, 0, 1]])
+        bottom = inner.new_tensor([0, 0, 1]).expand(len(inner), 1, 3)
+        theta = to_unit.to(inner) @ torch.cat([inner, bottom], 1) @ from_unit.to(inner)
+        grid = functional.affine_grid(theta[:, :2].float(), [len(inner), 3, side, side], align_corners=False)
+        return functional.grid_sample(chosen, grid, padding_mode="border", align_corners=False)
+
+
+def load_bank(
+    folder: Path,
+    store: ProposalStore,
+    *,
+    side: int,
+    keys: Sequence[str] | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Bank:
+    """Decode the photos of a folder whose trees are in a store.
+
+    Args:
+        folder: that `propose` walked.
+        store: trees by relative path.
+        side: long side that pictures are shrunk to.
+        keys: only these photos.
+        advance: called once per photo.
+
+    Raises:
+        TrainingError: if no photo is left.
+    """
+    wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
+    squares = np.zeros((len(wanted), side, side, 3), np.uint8)
+    sizes: list[Size] = []
+    names: list[str] = []
+    for path, image in read_images(list(wanted)):
+        small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
+        squares[len(names)] = _squared(small, side)
+        sizes.append((small.shape[0], small.shape[1]))
+        names.append(wanted[path])
+        advance()
+    if not names:
+        raise TrainingError(
+            f"no photo of the store {store.path} can be read in {folder}; run `clickgrain propose` again"
+        )
+    tree = lru_cache(TREES_IN_MEMORY)(lambda i: store.tree(names[i]))
+    return Bank(torch.from_numpy(squares[: len(names)]), sizes, names, tree, np.zeros((0, side, side), np.uint8))
+
+
+def with_composites(
+    bank: Bank,
+    count: int,
+    extractor: FeatureExtractor,
+    *,
+    seed: int,
+    threads: int = 1,
+    advance: Callable[[], None] = lambda: None,
+) -> Bank:
+    """The bank with `count` composites: objects on plain backgrounds and regions of trees, put into other photos.
+
+    Picture i depends on `seed` and i alone. The trees of composites are built here, from `extractor`.
+    """
+    if count == 0:
+        return bank
+    side = bank.pixels.shape[1]
+
+    def make(i: int) -> tuple[UInt8, UInt8, Size, MergeTree]:
+        image, alpha = _composite(bank, np.random.default_rng([seed, 1, i]))
+        tree = build_tree(extractor(image), image.shape[:2])
+        advance()
+        mask = np.zeros((side, side), np.uint8)
+        mask[: alpha.shape[0], : alpha.shape[1]] = np.round(alpha * 255)
+        return _squared(image, side), mask, (image.shape[0], image.shape[1]), tree
+
+    with ThreadPoolExecutor(threads) as pool:
+        made = list(pool.map(make, range(count)))
+    pixels = torch.cat([bank.pixels, torch.from_numpy(np.stack([m[0] for m in made])).to(bank.pixels.device)])
+    n, trees = bank.photos, [m[3] for m in made]
+    names = [*bank.names, *(f"composite/{i:06d}" for i in range(count))]
+    return Bank(
+        pixels,
+        [*bank.sizes, *(m[2] for m in made)],
+        names,
+        lambda i: bank.tree(i) if i < n else trees[i - n],
+        np.stack([m[1] for m in made]),
+    )
+
+
+def _composite(bank: Bank, rng: np.random.Generator) -> tuple[UInt8, Float]:
+    """A composite of photos drawn from the bank; a photo that yields no piece is passed over."""
+    background = bank.image(int(rng.integers(bank.photos)))
+    for _ in range(20):
+        piece = _piece(bank, int(rng.integers(bank.photos)), rng)
+        if piece is not None:
+            image, mask = composite(background, piece.image, piece.alpha, rng)
+            return image, mask
+    # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
+    donor = bank.image(int(rng.integers(bank.photos)))
+    alpha = np.zeros(donor.shape[:2], np.uint8)
+    centre = (donor.shape[1] // 2, donor.shape[0] // 2)
+    cv2.ellipse(alpha, centre, (max(centre[0] // 2, 2), max(centre[1] // 2, 2)), 0, 0, 360, 255, -1)
+    image, mask = composite(background, donor, alpha.astype(np.float32) / np.float32(255), rng)
+    return image, mask
+
+
+def _piece(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
+    image = bank.image(i)
+    whole = object_cutout(image)
+    if whole is not None:
+        return whole
+    tree = bank.tree(i)
+    small = MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
+    return region_cutout(image, small, rng)
+
+
+def _squared(image: UInt8, side: int) -> UInt8:
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")

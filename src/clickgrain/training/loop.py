@@ -1,0 +1,292 @@
+"""The training loop: Lightning Fabric around `ClickStep`, with validation by clicks and full resume."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from clickgrain.errors import TrainingError
+from clickgrain.models.base import ClickModel
+from clickgrain.training.args import TrainArgs
+from clickgrain.training.bank import Bank
+from clickgrain.training.checkpoint import RunState, load_state_of, save_state
+from clickgrain.training.ema import MovingAverage
+from clickgrain.training.progress import Progress, Quiet
+from clickgrain.training.samples import Batch, make_batch
+from clickgrain.training.step import ClickStep
+from clickgrain.weights import hash_bytes, save_model
+
+STATE, METRICS = "state.pt", "metrics.jsonl"
+AHEAD = 3
+"""Batches prepared ahead of the network."""
+
+
+class Validator(Protocol):
+    """Called with the averaged weights loaded into the model; returns numbers for the log."""
+
+    def __call__(self, model: ClickModel, step: int) -> dict[str, float]:
+        """Metrics after `step` steps."""
+        ...
+
+
+@dataclass
+class FitResult:
+    """What came of a run.
+
+    Attributes:
+        steps: done in all, over all sittings.
+        seconds: of this sitting.
+        metrics: of the last validation.
+        losses: of this sitting's steps.
+    """
+
+    steps: int
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+
+
+def fit(
+    model: ClickModel,
+    bank: Bank,
+    pictures: Sequence[int],
+    args: TrainArgs,
+    out: Path,
+    *,
+    validate: Validator | None = None,
+    fabric: Fabric | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Train a click model, or go on training it, and leave the averaged weights in `out`.
+
+    A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
+    same settings it ends bit-identical to one that was not stopped (same machine and number of threads).
+
+    Args:
+        model: with its first weights; its `config` is saved beside the result.
+        bank: photos and composites.
+        pictures: indices into the bank to train on.
+        args: settings.
+        out: folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`.
+        validate: called every `args.validate_every` steps and at the end.
+        fabric: device, precision and processes; one process on the CPU or the only GPU when None.
+        progress: shows steps and loss.
+
+    Raises:
+        TrainingError: if the state in `out` is of other settings, the disk is full, or the loss is not finite.
+    """
+    fabric = fabric or Fabric(accelerator="auto", devices=1)
+    run = _Run(model, bank, pictures, args, out, fabric)
+    run.resume()
+    started = time.monotonic()
+    result = FitResult(run.step, 0.0)
+    with progress or Quiet() as bar, run.batches() as batches:
+        bar.start("training", args.steps, run.step)
+        saved = time.monotonic()
+        try:
+            for batch in batches:
+                loss = run.train(batch)
+                result.losses.append(loss)
+                bar.advance(f"loss {loss:.3f}")
+                due = args.validate_every and run.step % args.validate_every == 0
+                if validate is not None and (due or run.step == args.steps):
+                    result.metrics = run.validated(validate, bar)
+                if time.monotonic() - saved > args.checkpoint_every:
+                    run.save()
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            run.save()
+            raise
+    run.save()
+    run.export()
+    result.steps, result.seconds = run.step, time.monotonic() - started
+    return result
+
+
+def learning_rate(args: TrainArgs, step: int) -> float:
+    """Learning rate of a step (0-based)."""
+    if step < args.warmup:
+        return args.lr * (step + 1) / args.warmup
+    share = (step - args.warmup) / max(args.steps - args.warmup, 1)
+    if args.schedule == "cosine":
+        return args.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return args.lr * (0.1 if step >= args.steps * 50 / 55 else 1.0)
+
+
+class _Run:
+    """The moving parts of one run."""
+
+    def __init__(
+        self, model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, out: Path, fabric: Fabric
+    ) -> None:
+        self.args, self.bank, self.pictures, self.out, self.fabric = args, bank, list(pictures), out, fabric
+        self.step = 0
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = MovingAverage(self.model.to(fabric.device), args.ema)
+        optimizer = torch.optim.AdamW(_groups(self.model, args.weight_decay), lr=args.lr)
+        self.network, self.optimizer = fabric.setup(ClickStep(self.model, args), optimizer)
+        if args.compile:
+            self.model.encode = torch.compile(self.model.encode)
+            self.model.decode = torch.compile(self.model.decode)
+        self.fingerprint = _fingerprint(model, bank, pictures, args)
+        self._log: list[dict[str, Any]] = []
+
+    def resume(self) -> None:
+        """Go on from the state in the run's folder, if there is one."""
+        state = load_state_of(self.out / STATE, self.fingerprint)
+        if state is None:
+            _truncate(self.out / METRICS, 0)
+            return
+        self.step = state.step
+        self.model.load_state_dict(state.model)
+        self.average.load_state_dict(state.average)
+        self.optimizer.load_state_dict(state.optimizer)
+        _truncate(self.out / METRICS, state.step)
+
+    def batches(self) -> "AbstractContextManager[Iterator[Batch]]":
+        """The batches that are left, prepared ahead in threads, in order."""
+        return _Ahead(self)
+
+    def prepare(self, step: int) -> Batch:
+        """This process's share of the batch of a step."""
+        first = self.fabric.global_rank * self.args.batch
+        return make_batch(
+            self.bank,
+            self.pictures,
+            self.args.data,
+            self.args.clicks,
+            seed=self.args.seed,
+            step=step,
+            first=first,
+            count=self.args.batch,
+        )
+
+    def train(self, batch: Batch) -> float:
+        """One optimiser step."""
+        started = time.monotonic()
+        self.model.train()
+        torch.manual_seed(self.args.seed * 1_000_003 + self.step)  # dropout, as if there had been no stop
+        rate = learning_rate(self.args, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        crops = self.bank.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
+        with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision != "32-true"):
+            loss, parts = self.network(crops, batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {self.step}; lower --lr ({self.args.lr:g}) or use --precision 32-true"
+            )
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.args.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.model, self.step)
+        self.step += 1
+        seconds = time.monotonic() - started
+        numbers = {"loss": value, "lr": rate, "norm": float(norm), "seconds": round(seconds, 4)}
+        self.log(numbers | {name: float(part) for name, part in parts.items()})
+        return value
+
+    def validated(self, validate: Validator, bar: Progress) -> dict[str, float]:
+        """Metrics of the averaged weights; training goes on from its own."""
+        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average.state_dict())
+        self.model.eval()
+        try:
+            metrics = validate(self.model, self.step) if self.fabric.is_global_zero else {}
+        finally:
+            self.model.load_state_dict(own)
+        self.fabric.barrier()
+        self.log(metrics)
+        bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()))
+        self.export()
+        return metrics
+
+    def log(self, numbers: dict[str, float]) -> None:
+        """Remember a line of metrics.jsonl; written with the next save."""
+        self._log.append({"step": self.step, **numbers})
+        if len(self._log) >= 20:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append remembered metrics to the file."""
+        if self.fabric.is_global_zero and self._log:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with (self.out / METRICS).open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in self._log)
+        self._log.clear()
+
+    def save(self) -> None:
+        """Write the full state."""
+        self.flush()
+        if self.fabric.is_global_zero:
+            state = RunState(
+                self.step,
+                self.model.state_dict(),
+                self.average.state_dict(),
+                self.optimizer.state_dict(),
+                self.fingerprint,
+            )
+            self.out.mkdir(parents=True, exist_ok=True)
+            save_state(self.out / STATE, state)
+        self.fabric.barrier()
+
+    def export(self) -> None:
+        """Write the averaged weights as a model that `Segmenter.load` reads."""
+        if self.fabric.is_global_zero:
+            save_model(self.out, config=self.model.config.to_json(), tensors=self.average.state_dict(), half=True)
+
+
+class _Ahead:
+    """Batches of the steps that are left, prepared by threads, handed out in order."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+        self.pool = ThreadPoolExecutor(run.args.threads or max(1, (torch.get_num_threads() or 2) - 1))
+
+    def __enter__(self) -> Iterator[Batch]:
+        return self._hand_out()
+
+    def _hand_out(self) -> Iterator[Batch]:
+        steps = range(self.run.step, self.run.args.steps)
+        ahead: list[Future[Batch]] = []
+        following = iter(steps)
+        for _ in steps:
+            while len(ahead) < max(AHEAD, self.pool._max_workers) and (step := next(following, None)) is not None:
+                ahead.append(self.pool.submit(self.run.prepare, step))
+            yield ahead.pop(0).result()
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weight decay on matrices and kernels, not on biases and norms."""
+    matrices: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _fingerprint(model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs) -> str:
+    """Hash of all that decides what the weights become."""
+    names = [bank.names[i] for i in pictures]
+    described = json.dumps([args.fingerprint(), model.config.to_json(), names], sort_keys=True)
+    return hash_bytes(described.encode("utf-8", "surrogateescape"))
+
+
+def _truncate(path: Path, step: int) -> None:
+    """Drop metrics after a step: the run goes on from there."""
+    if not path.exists():
+        return
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

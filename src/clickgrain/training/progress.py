@@ -1,0 +1,90 @@
+"""Progress of long work: a rich bar, or nothing."""
+
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+
+class Progress(Protocol):
+    """A bar that several stages may share."""
+
+    def __enter__(self) -> "Progress": ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """Begin a stage of `total` steps, `done` of them behind us."""
+
+    def advance(self, text: str = "") -> None:
+        """One step more; `text` says how it went."""
+
+    def note(self, text: str) -> None:
+        """A line that stays above the bar."""
+
+
+class Quiet:
+    """No progress at all."""
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """Say nothing."""
+
+    def advance(self, text: str = "") -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+class Bar:
+    """A rich progress bar on stderr; may be entered again inside itself."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self.console,
+        )
+        self._task: Any = None
+        self._depth = 0
+
+    def __enter__(self) -> "Bar":
+        if self._depth == 0:
+            self._bar.start()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._bar.stop()
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """Begin a stage."""
+        self._task = self._bar.add_task(what, total=total, completed=done, text="")
+
+    def advance(self, text: str = "") -> None:
+        """One step more."""
+        self._bar.update(self._task, advance=1, text=text)
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(text, highlight=False)

@@ -1,0 +1,253 @@
+"""From a bank to batches: which picture, which crop, which target, which first clicks.
+
+Sample i of step s is a function of (seed, s, i) alone, so a resumed run sees what an uninterrupted one would.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from clickgrain.clicks.args import ClickPlan, ClickSimulation
+from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
+from clickgrain.clicks.simulation import initial_clicks, simulated_box, simulated_scribble
+from clickgrain.errors import TrainingError
+from clickgrain.proposals import draw_proposals
+from clickgrain.training.args import DataArgs
+from clickgrain.training.bank import Bank
+from clickgrain.tree import MergeTree
+from clickgrain.types import Bool, Float, Prompt
+
+MIN_PIXELS, MAX_SHARE = 24, 0.95
+TRIES = 30
+
+
+@dataclass(frozen=True)
+class Target:
+    """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None)."""
+
+    mask: Float
+    sibling: Float | None
+    level: float | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One crop with its targets and first prompts.
+
+    Attributes:
+        picture: index into the bank.
+        to_picture: from crop to picture pixels.
+        to_tree: from crop pixels to pixels of the tree's image.
+        valid: S x S bool, False beside the picture.
+    """
+
+    picture: int
+    to_picture: Affine
+    to_tree: Affine
+    valid: Bool
+    targets: tuple[Target, ...]
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B crops with M prompts in all.
+
+    Attributes:
+        matrices: B x 2 x 3 from crop to picture pixels.
+        masks: M x 1 x S x S float32 targets.
+        valid: B x 1 x S x S float32.
+        index: crop of each prompt.
+        rounds: corrective clicks after the first prompts.
+    """
+
+    step: int
+    pictures: list[int]
+    matrices: Tensor
+    to_tree: list[Affine]
+    trees: list[MergeTree]
+    leaf_lab: list[Float]
+    masks: Tensor
+    valid: Tensor
+    index: list[int]
+    prompts: list[Prompt]
+    rounds: int
+
+
+def make_batch(
+    bank: Bank,
+    pictures: Sequence[int],
+    data: DataArgs,
+    clicks: ClickSimulation,
+    *,
+    seed: int,
+    step: int,
+    first: int = 0,
+    count: int = 16,
+) -> Batch:
+    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the bank)."""
+    photos = [i for i in pictures if i < bank.photos]
+    composites = [i for i in pictures if i >= bank.photos]
+    rounds = clicks.plan(np.random.default_rng([seed, 2, step])).rounds
+    samples = [
+        draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]))
+        for i in range(first, first + count)
+    ]
+    return _collate(bank, samples, step, rounds)
+
+
+def draw_sample(
+    bank: Bank,
+    photos: Sequence[int],
+    composites: Sequence[int],
+    data: DataArgs,
+    clicks: ClickSimulation,
+    rng: np.random.Generator,
+) -> Sample:
+    """One crop with targets of a useful size.
+
+    Raises:
+        TrainingError: if none is found in many tries (photos of one colour, say).
+    """
+    for _ in range(TRIES):
+        exact = bool(composites) and (rng.random() < data.composites or not photos)
+        pool = composites if exact else photos
+        picture = pool[int(rng.integers(len(pool)))]
+        tree = bank.tree(picture)
+        nodes = [int(n) for n in draw_proposals(tree, rng, 2 * data.masks_per_image, data.law).nodes]
+        anchor = _anchor(bank, picture, tree, None if exact else nodes[0], rng)
+        to_picture = _window(bank.sizes[picture], anchor, data, rng)
+        sample = _framed(bank, picture, tree, nodes, exact, to_picture, data)
+        if sample is not None:
+            return replace(sample, prompts=tuple(_prompt(t, sample.valid, clicks, rng) for t in sample.targets))
+    raise TrainingError(
+        f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.law and --data.window"
+        " may not fit them"
+    )
+
+
+def _anchor(
+    bank: Bank, picture: int, tree: MergeTree, node: int | None, rng: np.random.Generator
+) -> tuple[float, float]:
+    """A point (x, y) of the target in picture pixels: the crop will hold it."""
+    height, width = bank.sizes[picture]
+    if node is None:
+        inside = np.flatnonzero(bank.mask(picture) > 0.5)
+        if len(inside):
+            row, column = divmod(int(inside[rng.integers(len(inside))]), width)
+            return float(column), float(row)
+        node = tree.root
+    leaves = tree.leaves(node)
+    row, column = divmod(int(leaves[rng.integers(len(leaves))]), tree.grid[1])
+    return (column + 0.5) * width / tree.grid[1], (row + 0.5) * height / tree.grid[0]
+
+
+def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, rng: np.random.Generator) -> Affine:
+    """From crop to picture pixels: a random square around the anchor, kept inside the picture where it fits."""
+    low, high = np.log(data.window)
+    extent = float(np.exp(rng.uniform(low, high))) * max(size)
+    centre = np.array(anchor) + rng.uniform(-0.4, 0.4, 2) * extent
+    for axis, length in enumerate((size[1], size[0])):
+        half = extent / 2
+        centre[axis] = length / 2 if extent >= length else np.clip(centre[axis], half, length - half)
+    angle = np.deg2rad(rng.uniform(-15, 15)) if rng.random() < data.rotate else 0.0
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    zoom = extent / data.crop
+    cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
+    linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
+    middle = (data.crop - 1) / 2
+    return np.column_stack([linear, centre - 0.5 - linear @ [middle, middle]])
+
+
+def _framed(
+    bank: Bank, picture: int, tree: MergeTree, nodes: list[int], exact: bool, to_picture: Affine, data: DataArgs
+) -> Sample | None:
+    """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
+    height, width = bank.sizes[picture]
+    to_tree = _scaled(to_picture, tree.image_size, (height, width))
+    valid = _inside(to_picture, (height, width), data.crop)
+    targets: list[Target] = []
+    if exact:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        mask = cv2.warpAffine(bank.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
+        targets += [Target(mask, None, None)] if _useful(mask, valid) else []
+        if not targets:
+            return None
+    for node in nodes:
+        if len(targets) == data.masks_per_image:
+            break
+        target = _node_target(tree, node, to_tree, valid)
+        targets += [target] if _useful(target.mask, valid) else []
+    if not targets:
+        return None
+    repeated = tuple(targets[i % len(targets)] for i in range(data.masks_per_image))
+    return Sample(picture, to_picture, to_tree, valid, repeated, ())
+
+
+def _node_target(tree: MergeTree, node: int, to_tree: Affine, valid: Bool) -> Target:
+    matrix = map_to_leaf(tree.grid, tree.image_size, to_tree, 1)
+    size = (valid.shape[0], valid.shape[1])
+    mask = warp(tree.mask(node).astype(np.float32), matrix, size) * valid
+    sibling = None
+    if node != tree.root:
+        sibling = warp(tree.mask(tree.siblings(node)).astype(np.float32), matrix, size) * valid
+    return Target(mask, sibling, float(tree.level[node]))
+
+
+def _useful(mask: Float, valid: Bool) -> bool:
+    area = int((mask > 0.5).sum())
+    return MIN_PIXELS <= area <= MAX_SHARE * int(valid.sum())
+
+
+def _prompt(target: Target, valid: Bool, clicks: ClickSimulation, rng: np.random.Generator) -> Prompt:
+    """The first clicks, strokes, box and level of a target."""
+    plan: ClickPlan = clicks.plan(rng)
+    points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.uint8)
+    if not plan.bare:
+        points, labels = initial_clicks(
+            target.mask, rng, clicks, sibling=target.sibling, valid=valid, single=plan.single
+        )
+    return Prompt(
+        points,
+        labels,
+        box=simulated_box(target.mask, rng, valid=valid) if plan.box else None,
+        scribbles=(simulated_scribble(target.mask, rng, valid=valid),) if plan.scribble else (),
+        level=target.level if plan.level else None,
+    )
+
+
+def _collate(bank: Bank, samples: Sequence[Sample], step: int, rounds: int) -> Batch:
+    masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
+    valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
+    return Batch(
+        step=step,
+        pictures=[s.picture for s in samples],
+        matrices=torch.from_numpy(np.stack([s.to_picture for s in samples])),
+        to_tree=[s.to_tree for s in samples],
+        trees=[bank.tree(s.picture) for s in samples],
+        leaf_lab=[bank.leaf_lab(s.picture) for s in samples],
+        masks=torch.from_numpy(masks.astype(np.float32)),
+        valid=torch.from_numpy(valid),
+        index=[i for i, s in enumerate(samples) for _ in s.targets],
+        prompts=[p for s in samples for p in s.prompts],
+        rounds=rounds,
+    )
+
+
+def _scaled(matrix: Affine, to: tuple[int, int], of: tuple[int, int]) -> Affine:
+    """The matrix followed by a resize of (H, W) `of` to `to`, pixel centres kept."""
+    sx, sy = to[1] / of[1], to[0] / of[0]
+    resize = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
+    return resize @ np.vstack([matrix, [0, 0, 1]])
+
+
+def _inside(matrix: Affine, size: tuple[int, int], side: int) -> Bool:
+    """S x S bool: crop pixels that lie on the picture."""
+    y, x = np.mgrid[:side, :side]
+    column = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
+    row = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
+    return (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)

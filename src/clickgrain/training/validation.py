@@ -1,0 +1,78 @@
+"""Validation by clicks: NoC on proposals and on composites of photos that are not trained on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clickgrain.evaluation import Benchmark, Result, evaluate
+from clickgrain.proposals import draw_proposals
+from clickgrain.segmenter import Segmenter
+from clickgrain.training.args import DataArgs
+from clickgrain.training.bank import Bank
+from clickgrain.tree import snap
+from clickgrain.types import Bool, UInt8
+
+Pair = tuple[UInt8, Bool]
+"""An image and the mask that the robot user wants."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Targets on held-out pictures.
+
+    Attributes:
+        proposals: regions of their trees.
+        composites: exact masks (none where the bank has no held-out composites).
+        max_clicks: of the robot user.
+    """
+
+    proposals: list[Pair]
+    composites: list[Pair]
+    max_clicks: int = 10
+
+    def run(self, segmenter: Segmenter, advance: Callable[[], None] = lambda: None) -> dict[str, Result]:
+        """Results by kind of target."""
+        kinds = {"proposals": self.proposals, "composites": self.composites}
+        results = {}
+        for kind, pairs in kinds.items():
+            if pairs:
+                results[kind] = evaluate(segmenter, Benchmark.of(pairs, kind), max_clicks=self.max_clicks)
+                advance()
+        return results
+
+
+def split(bank: Bank, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
+    """(training, held-out) photos of a bank, by seed; a bank of one photo is used for both."""
+    order = np.random.default_rng([seed, 0]).permutation(bank.photos)
+    held = min(max(round(data.held_out * bank.photos), 1), 64)
+    if bank.photos == 1:
+        return [0], [0]
+    return sorted(int(i) for i in order[held:]), sorted(int(i) for i in order[:held])
+
+
+def make_validation(
+    bank: Bank, held_out: Sequence[int], composites: Bank, data: DataArgs, *, count: int, seed: int
+) -> Validation:
+    """Targets for validation.
+
+    Args:
+        bank: with the held-out photos.
+        held_out: their indices.
+        composites: a bank whose composites are made of held-out photos only.
+        data: the law that proposals are drawn by.
+        count: most targets of each kind.
+        seed: of the drawing.
+    """
+    proposals: list[Pair] = []
+    for i in range(count):
+        picture = held_out[i % len(held_out)]
+        tree, image = bank.tree(picture), bank.image(picture)
+        rng = np.random.default_rng([seed, 6, i])
+        node = int(draw_proposals(tree, rng, 1, data.law).nodes[0])
+        mask = snap(tree.mask(node).astype(np.float32), image) > 0.5
+        if mask.any():
+            proposals.append((image, mask))
+    exact = range(composites.photos, composites.photos + min(count, len(composites.masks)))
+    pairs = [(composites.image(i), composites.mask(i) > 0.5) for i in exact]
+    return Validation(proposals, [pair for pair in pairs if pair[1].any()])
