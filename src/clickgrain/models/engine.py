@@ -22,8 +22,9 @@ class Engine(Protocol):
 def obey(probability: Float, prompt: Prompt, radius: float) -> Float:
     """The probability with every click on its own side: positive clicks end inside, negative ones outside.
 
-    Only clicks that the mask disobeys change anything: within `radius` pixels of such a click the probability is
-    pushed over (under) one half, in click order.
+    Only clicks that the mask disobeys change anything: within `radius` pixels of such a click (at most half the
+    way to the nearest click of the other label) the probability is pushed over (under) one half. Of opposite
+    clicks on one pixel the last counts.
 
     Args:
         probability: H x W float32 in 0..1.
@@ -31,25 +32,25 @@ def obey(probability: Float, prompt: Prompt, radius: float) -> Float:
         radius: pixels.
     """
     changed = probability
-    reach = int(np.ceil(radius))
-    for (x, y), label in zip(prompt.points, prompt.labels):
-        column, row = round(float(x)), round(float(y))
-        column, row = min(column, changed.shape[1] - 1), min(row, changed.shape[0] - 1)
+    height, width = probability.shape
+    pixels = np.minimum(np.rint(prompt.points).astype(np.int64), [width - 1, height - 1])
+    for (column, row), label in zip(pixels, prompt.labels):
         if (changed[row, column] > 0.5) == bool(label):
             continue
         if changed is probability:
             changed = probability.copy()
-        window = (
-            slice(max(row - reach, 0), row + reach + 1),
-            slice(max(column - reach, 0), column + reach + 1),
-        )
-        _push(changed[window], (row - window[0].start, column - window[1].start), radius, bool(label))
+        others = pixels[prompt.labels != label]
+        free = np.hypot(*(others - [column, row]).T).min(initial=np.inf) / 2
+        _push(changed, (int(row), int(column)), min(radius, float(free)), bool(label))
     return changed
 
 
-def _push(patch: Float, centre: Size, radius: float, inside: bool) -> None:
+def _push(probability: Float, centre: Size, radius: float, inside: bool) -> None:
+    reach = int(np.ceil(radius))
+    top, left = max(centre[0] - reach, 0), max(centre[1] - reach, 0)
+    patch = probability[top : centre[0] + reach + 1, left : centre[1] + reach + 1]
     y, x = np.ogrid[: patch.shape[0], : patch.shape[1]]
-    distance = np.hypot(y - centre[0], x - centre[1])
+    distance = np.hypot(y - (centre[0] - top), x - (centre[1] - left))
     bump = np.float32(0.5) + np.float32(0.5) * np.clip(1 - distance / (radius + 1), 0, 1).astype(np.float32)
     disk = distance <= radius
     patch[disk] = np.maximum(patch, bump)[disk] if inside else np.minimum(patch, 1 - bump)[disk]
