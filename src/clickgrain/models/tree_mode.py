@@ -27,6 +27,7 @@ class TreeImage:
 class TreeEngine:
     """One click: the node at `level` (default 0.6). More: the smallest node with all positives and no negative.
 
+    Clicks in one leaf count once. Beside one positive, negatives keep its node free of them, below that level.
     Where no such node exists the answer is the union of each positive's largest negative-free node. A wanted
     level lets the node grow up to it while it stays free of negatives. A box asks for the node that fits it best.
 
@@ -45,7 +46,8 @@ class TreeEngine:
         """Mask of a prompt; the previous mask says nothing to a tree."""
         tree = encoded.tree
         negatives, positives = prompt.sides(spacing=tree.image_size[1] / tree.grid[1])
-        inside, outside = tree.leaves_at(positives), tree.leaves_at(negatives)
+        # two clicks in one leaf say no more than one, and must not shrink the answer to that leaf
+        inside, outside = np.unique(tree.leaves_at(positives)), np.unique(tree.leaves_at(negatives))
         nodes = _choose(tree, inside, outside, prompt)
         single = len(inside) == 1 and len(outside) == 0 and prompt.box is None
         if not single:
@@ -99,7 +101,7 @@ def _climb(tree: MergeTree, node: int, level: float, free: Bool | None = None) -
 
 
 def _holds(tree: MergeTree, leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """For every node how many of some leaves (counted as often as they are named) it holds."""
+    """For every node how many of some leaves it holds."""
     return _sums(tree, np.bincount(leaves, minlength=tree.n_leaves).astype(np.float64))
 
 
