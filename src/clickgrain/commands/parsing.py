@@ -36,10 +36,10 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
     Raises:
         ClickgrainError: what `kind` raises for settings that contradict each other.
     """
-    if os.environ.get("NO_COLOR"):
-        os.environ["PYTHON_TYRO_ANSI_CODES"] = "0"  # tyro asks the terminal alone
     import tyro
 
+    # tyro asks only whether stdout is a terminal; this is its own, if provisional, switch.
+    getattr(tyro, "_experimental_options", {})["ansi_codes"] = not os.environ.get("NO_COLOR")
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):

@@ -1,0 +1,255 @@
+"""The command line as a whole: its table, its help, and what becomes of errors."""
+
+import dataclasses
+import difflib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from clickgrain import __version__, cli
+from clickgrain.commands.parsing import arguments_of
+from clickgrain.errors import ClickgrainError
+
+ROOT = Path(__file__).parents[2]
+COMMAND_NAMES = [command.name for command in cli.COMMANDS]
+HEAVY = ("torch", "cv2", "numba", "transformers", "numpy", "scipy")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoArgs:
+    """Do one thing."""
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Make `clickgrain act` call a function."""
+
+    def install(act):
+        def function(args: NoArgs) -> None:
+            act()
+
+        module = ModuleType("command_of_a_test")
+        module.act = function
+        monkeypatch.setitem(sys.modules, "command_of_a_test", module)
+        monkeypatch.setattr(cli, "COMMANDS", (cli.Command("act", "do one thing", "command_of_a_test:act"),))
+
+    return install
+
+
+def _raise(error):
+    raise error
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], check=False, capture_output=True, text=True, cwd=ROOT)
+
+
+def modules_after(code):
+    """Names of the modules that a fresh interpreter has loaded after running `code`."""
+    done = python("-c", f"import sys; from clickgrain.cli import main; {code}; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"], ["--help", "segment"]])
+def test_help_names_every_command_once_with_its_line(arguments, capsys):
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command in cli.COMMANDS:
+        assert [line.split(None, 1)[1] for line in lines if line.split()[:1] == [command.name]] == [command.help]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_version(flag, capsys):
+    assert cli.main([flag]) == 0
+    assert capsys.readouterr().out == f"clickgrain {__version__}\n"
+
+
+def test_the_table_is_sound():
+    assert len(set(COMMAND_NAMES)) == len(COMMAND_NAMES)
+    for command in cli.COMMANDS:
+        kind = arguments_of(command.function())
+        assert dataclasses.is_dataclass(kind)
+        assert kind.__doc__
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_a_command_explains_itself(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"usage: clickgrain {name} ")
+    assert captured.err == ""
+
+
+def test_a_misspelt_command_gets_a_suggestion(capsys):
+    assert cli.main(["segmnt"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "there is no command 'segmnt'; did you mean 'segment'?\n"
+    assert captured.out == ""
+
+
+def test_a_strange_command_gets_the_list(capsys):
+    assert not difflib.get_close_matches("xyzzy", COMMAND_NAMES)
+    assert cli.main(["xyzzy"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in COMMAND_NAMES)
+
+
+def test_a_misspelt_option_gets_a_suggestion(capsys):
+    assert cli.main(["--verson"]) == 2
+    assert "did you mean '--version'?" in capsys.readouterr().err
+
+
+def test_a_wrong_flag_is_named_and_nothing_runs(command, capsys):
+    command(lambda: pytest.fail("the command ran"))
+    assert cli.main(["act", "--no-such-flag"]) == 2
+    captured = capsys.readouterr()
+    assert "--no-such-flag" in captured.err
+    assert captured.out == ""
+
+
+def test_a_finished_command_ends_with_0(command, capsys):
+    command(lambda: print("done"))
+    assert cli.main(["act"]) == 0
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def test_an_error_shows_its_message_alone(command, capsys):
+    message = "photos/[bold]x[/bold].jpg: " + "long " * 40 + "end"
+    command(lambda: _raise(ClickgrainError(message)))
+    assert cli.main(["act"]) == 1
+    assert capsys.readouterr() == ("", message + "\n")
+
+
+def test_debug_adds_the_traceback(command, capsys):
+    command(lambda: _raise(ClickgrainError("broken")))
+    assert cli.main(["act", "--debug"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback")
+    assert "_raise" in said
+    assert said.endswith("broken\n")
+
+
+def test_a_bug_is_not_dressed_up_as_an_error_of_ours(command):
+    command(lambda: _raise(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["act"])
+
+
+def test_interruption(command, capsys):
+    command(lambda: _raise(KeyboardInterrupt()))
+    assert cli.main(["act"]) == 130
+    assert capsys.readouterr().err == "interrupted; finished work is kept\n"
+
+
+def test_settings_that_contradict_each_other_show_the_message_alone(capsys, tmp_path):
+    arguments = ["propose", f"{tmp_path}", "--out", f"{tmp_path / 'store'}", "--shard", "5/4"]
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("--shard '5/4' is not i/n")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "colored"),
+    [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False), ({}, False)],
+)
+def test_errors_are_red_where_colours_are_wanted(command, capsys, monkeypatch, settings, colored):
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    command(lambda: _raise(ClickgrainError("broken")))
+    cli.main(["act"])
+    assert capsys.readouterr().err == ("\x1b[31mbroken\x1b[0m\n" if colored else "broken\n")
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_help_has_colours_on_a_terminal_unless_unwanted(monkeypatch, no_color, colored):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    assert cli.main([COMMAND_NAMES[0], "--help"]) == 0
+    assert ("\x1b[" in terminal.getvalue()) == colored
+
+
+def test_names_that_are_no_text_can_be_printed(command, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+    command(lambda: print(os.fsdecode(b"caf\xe9.jpg")))
+    assert cli.main(["act"]) == 0
+    assert raw.getvalue() == b"caf\\udce9.jpg\n"
+
+
+def test_a_reader_that_went_away_is_met_with_silence():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "clickgrain"], stdout=write, stderr=subprocess.PIPE, check=False, cwd=ROOT
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_it_runs_as_a_module():
+    done = python("-m", "clickgrain", "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"clickgrain {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_top_level_help_imports_next_to_nothing(arguments):
+    loaded = modules_after(f"main({arguments})")
+    assert "clickgrain.cli" in loaded
+    assert not {"tyro", "rich", *HEAVY} & loaded
+
+
+def test_the_help_of_commands_imports_nothing_heavy():
+    loaded = modules_after(f"[main([name, '--help']) for name in {COMMAND_NAMES}]")
+    assert {"tyro", *(command.target.split(":")[0] for command in cli.COMMANDS)} <= loaded
+    assert not set(HEAVY) & loaded
+
+
+def flags_of(name, capsys, monkeypatch):
+    """Flags as tyro makes them from the command's dataclass."""
+    monkeypatch.setenv("COLUMNS", "400")  # no line of the help is wrapped
+    cli.main([name, "--help"])
+    shown = re.findall(r"^[│ ] (--[a-z][a-z-]*(?:, --[a-z-]+)*)", capsys.readouterr().out, re.MULTILINE)
+    return {flag for flags in shown for flag in flags.split(", ")}
+
+
+def section(name):
+    """What docs/commands.md says about a command."""
+    text = (ROOT / "docs" / "commands.md").read_text()
+    found = re.search(rf"^## clickgrain {re.escape(name)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/commands.md has no section '## clickgrain {name}'"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_every_command_and_flag_is_documented(name, capsys, monkeypatch):
+    flags = flags_of(name, capsys, monkeypatch)
+    documented = set(re.findall(r"(?<!\S)[`|]*(--[a-z][a-z-]*)", section(name)))
+    assert len(flags) > 1
+    assert documented == flags
+    assert f"\nclickgrain {name} " in section(name), "an example is missing"
+
+
+def test_no_section_is_about_a_command_that_is_gone():
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert re.findall(r"^## clickgrain (\S+)$", text, re.MULTILINE) == COMMAND_NAMES
