@@ -1,6 +1,6 @@
 """Settings of the `grain` click model, without torch."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from clickgrain.clicks.spec import MAP_NAMES, MapSpec
@@ -34,6 +34,8 @@ class GrainConfig:
         object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
         if len(self.decoder_widths) != 4 or min(self.decoder_widths) < 1:
             raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four positive numbers")
+        if not self.maps:
+            raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
         if self.long_side < 64:
             raise ConfigError(f"--long-side {self.long_side} is under 64 pixels, too small to see an object")
         self.map_spec  # noqa: B018  (checks the names)
@@ -55,12 +57,25 @@ class GrainConfig:
             ConfigError: for missing or unknown keys.
         """
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
+        encoder = own.get("encoder")
+        problems = _differences(cls, own, "") + _differences(EncoderConfig, encoder, "encoder.")
+        if problems or not isinstance(encoder, dict):
+            raise ConfigError(f"config of a grain model does not fit this version: {', '.join(problems)}")
         try:
-            return cls(**{**own, "encoder": EncoderConfig(**own["encoder"])})
-        except (KeyError, TypeError) as error:
+            return cls(**{**own, "encoder": EncoderConfig(**encoder)})
+        except TypeError as error:
             raise ConfigError(f"config of a grain model does not fit this version: {error}") from error
 
     @classmethod
     def small(cls, long_side: int = 256) -> "GrainConfig":
         """Half the channels: trains in minutes on two cores."""
         return cls(EncoderConfig((12, 24, 40, 64, 80), (1, 1, 1, 1, 1)), (12, 24, 32, 48), long_side=long_side)
+
+
+def _differences(cls: type, values: object, prefix: str) -> list[str]:
+    """What is missing from, or unknown among, the values of a dataclass."""
+    if not isinstance(values, dict):
+        return [f"{prefix.rstrip('.')} is {values!r}"]
+    wanted = {f.name for f in fields(cls)}
+    missing, unknown = sorted(wanted - values.keys()), sorted(values.keys() - wanted)
+    return [f"{prefix}{key} is missing" for key in missing] + [f"{prefix}{key} is unknown" for key in unknown]
