@@ -10,10 +10,10 @@ from torch.nn import functional
 from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
-from clickgrain.models.engine import obey
+from clickgrain.models.engine import check_previous_size, obey, previous_probability
 from clickgrain.models.grain import GrainModel
 from clickgrain.tree import MergeTree, build_tree
-from clickgrain.types import Float, Mask, Prompt, UInt8
+from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 OTHER_LEVELS = (0.45, 0.65, 0.85)
 """Levels offered as alternatives when none is asked for."""
@@ -28,6 +28,14 @@ class GrainImage:
     tree: MergeTree
     canvas: Canvas
     features: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class GrainState:
+    """What a mask keeps for the next click: h x w logits at map resolution, and the (H, W) of its image."""
+
+    size: Size
+    logits: Tensor
 
 
 class GrainEngine:
@@ -48,13 +56,18 @@ class GrainEngine:
         """Tree, canvas and features of an H x W x 3 uint8 RGB image."""
         work = fit_size((image.shape[0], image.shape[1]), self.model.config.long_side, 32)
         tree = build_tree(self.extractor(image), image.shape[:2])
-        pixels = torch.from_numpy(resize(image, work)).to(self.device).permute(2, 0, 1)[None].float()
+        resized = np.require(resize(image, work), np.uint8, ["C", "W"])
+        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float()
         canvas = Canvas.of(pixels, self.model.map_spec, [tree], [leaf_colors(image, tree)])
         return GrainImage(image, work, tree, canvas, self.model.encode(pixels))
 
     @torch.inference_mode()
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
-        """The mask of a prompt; without a level, readings at three levels are its alternatives."""
+        """The mask of a prompt; without a level, readings at three levels are its alternatives.
+
+        Raises:
+            PromptError: for a previous mask of another image's size.
+        """
         before = _previous(encoded, previous)
         if before is not None:
             before = before.to(self.device)
@@ -90,15 +103,20 @@ def _mask(encoded: GrainImage, prompt: Prompt, logits: Tensor, score: float) -> 
         fine = guided_upsample(low, encoded.image, radius=2, eps=1e-4)
         return obey(fine, prompt, radius=max(2.0, encoded.image.shape[1] / low.shape[1]))
 
-    return Mask(render, score=score, level=prompt.level, state=logits)
+    return Mask(render, score=score, level=prompt.level, state=GrainState(_size(encoded), logits))
+
+
+def _size(encoded: GrainImage) -> Size:
+    return encoded.image.shape[0], encoded.image.shape[1]
 
 
 def _previous(encoded: GrainImage, previous: Mask | None) -> Tensor | None:
     """1 x 1 x h x w previous probability at map resolution."""
     if previous is None:
         return None
-    size = encoded.canvas.lab.shape[2:]
-    if isinstance(previous.state, Tensor) and previous.state.shape == size:
-        return previous.state.sigmoid()[None, None]
-    probability = torch.from_numpy(np.ascontiguousarray(previous.probability))[None, None]
+    size, state = encoded.canvas.lab.shape[2:], previous.state
+    if isinstance(state, GrainState) and state.logits.shape == size:
+        check_previous_size(state.size, _size(encoded))
+        return state.logits.sigmoid()[None, None]
+    probability = torch.from_numpy(previous_probability(previous, _size(encoded)))[None, None]
     return functional.interpolate(probability, size, mode="bilinear", antialias=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from clickgrain.clicks.maps import Canvas, click_maps
-from clickgrain.errors import PromptError
 from clickgrain.models.base import ClickModel
+from clickgrain.models.engine import previous_probability
 from clickgrain.models.paper import PaperModel
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, Size, UInt8
 
@@ -168,7 +168,7 @@ class PaperEngine:
         Raises:
             PromptError: for a previous mask of another image's size.
         """
-        before = None if previous is None else _checked(previous, encoded.size)
+        before = None if previous is None else previous_probability(previous, encoded.size)
         # close enough for the disks to touch even where a region of the smallest side is enlarged
         spacing = self.model.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
         clicks = _clicks(prompt, spacing)
@@ -204,16 +204,6 @@ class PaperEngine:
 
     def _full(self, maps: Tensor) -> Tensor:
         return _resized(maps, (self.image_size, self.image_size))
-
-
-def _checked(previous: Mask, size: Size) -> Float:
-    probability = previous.probability
-    if probability.shape != size:
-        shape = " x ".join(str(side) for side in probability.shape)
-        raise PromptError(
-            f"the previous mask is {shape}, the image {size[0]} x {size[1]} (H x W); pass its own mask"
-        )
-    return np.require(probability, np.float32, ["C", "W"])
 
 
 def _clicks(prompt: Prompt, spacing: float) -> Prompt:
