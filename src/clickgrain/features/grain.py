@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clickgrain.errors import WeightsError
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Float, UInt8
@@ -97,11 +98,17 @@ class GrainExtractor:
             WeightsError: if there is none, or it does not fit this version.
         """
         config, tensors = load_model(source)
-        encoder = GrainEncoder(EncoderConfig(**config["encoder"]))
         own = _below(tensors, "encoder.")
-        load_state(encoder, own)
-        name = f"grain-{hash_tensors(own)[:12]}-{config['long_side']}"
-        return cls(encoder, long_side=config["long_side"], device=device, name=name)
+        try:
+            encoder, long_side = GrainEncoder(EncoderConfig(**config["encoder"])), int(config["long_side"])
+            load_state(encoder, own)
+        except (KeyError, TypeError, ValueError, WeightsError) as error:
+            raise WeightsError(
+                f"{source} (kind {config['kind']!r}) holds no grain encoder that fits this version: {error};"
+                " name a trained grain model, or save it again with this version"
+            ) from error
+        name = f"grain-{hash_tensors(own)[:12]}-{long_side}"
+        return cls(encoder, long_side=long_side, device=device, name=name)
 
     def __call__(self, image: UInt8) -> Float:
         """Features of one H x W x 3 uint8 RGB image: h x w x d float32 of unit mean square."""
