@@ -44,8 +44,10 @@ class Command:
 
 
 COMMANDS = (
+    Command("learn", "make a click model from a folder of unlabelled photos", "clickgrain.commands.learn:learn"),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.propose:propose"),
+    Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
     Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),
     Command(
         "evaluate-tree",
@@ -63,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    # Threads that wait by spinning starve each other when anything else runs: training on two busy cores was seven
+    # times slower. Read when torch loads, so it must be set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _never_fail_on_names(sys.stdout)
     try:
         status = _dispatch([argument for argument in arguments if argument != "--debug"])

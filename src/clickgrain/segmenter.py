@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.errors import PromptError, WeightsError
+from clickgrain.errors import PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image
 from clickgrain.models.engine import Engine
@@ -58,7 +58,9 @@ class Segmenter:
             from clickgrain.models.tree_mode import TreeEngine
 
             return cls(TreeEngine(load_extractor(extractor or "color-texture", device=device)), "tree")
-        return cls(_load_engine(source, device, extractor), str(source))
+        from clickgrain.models.registry import engine_for, load_click_model
+
+        return cls(engine_for(load_click_model(source), device=device, extractor=extractor), str(source))
 
     def encode(self, image: UInt8) -> Encoded:
         """Everything that does not depend on clicks, for an H x W x 3 uint8 RGB image.
@@ -115,27 +117,3 @@ def _as_mask(previous: Mask | Float | None, size: Size) -> Mask | None:
             f" give H x W = {size[0]} x {size[1]} probabilities"
         )
     return Mask(array.astype(np.float32))
-
-
-def _load_engine(source: str | Path, device: str, extractor: str | None) -> Engine:
-    from clickgrain.weights import load_model, load_state
-
-    config, tensors = load_model(source)
-    if config["kind"] == "grain":
-        from clickgrain.models.grain import GrainModel
-        from clickgrain.models.grain_config import GrainConfig
-        from clickgrain.models.grain_engine import GrainEngine
-
-        model = GrainModel(GrainConfig.from_json(config))
-        load_state(model, tensors)
-        trees = load_extractor(extractor or model.config.tree, device=device)
-        return GrainEngine(model, trees, device)
-    if config["kind"] == "paper":
-        from clickgrain.models.paper import PaperModel
-        from clickgrain.models.paper_config import PaperConfig
-        from clickgrain.models.paper_engine import PaperEngine
-
-        paper = PaperModel(PaperConfig.from_json(config))
-        load_state(paper, tensors)
-        return PaperEngine(paper, device)
-    raise WeightsError(f"{source} holds a model of kind {config['kind']!r}; this version knows 'grain' and 'paper'")

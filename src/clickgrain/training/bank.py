@@ -16,7 +16,7 @@ from clickgrain.clicks.maps import leaf_colors
 from clickgrain.errors import TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import read_images, resize_long_side
-from clickgrain.proposals import ProposalStore, composite, object_cutout, region_cutout
+from clickgrain.proposals import ProposalStore, composite, object_cutout, plain_background_object, region_cutout
 from clickgrain.proposals.cutouts import Cutout
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Float, Size, UInt8
@@ -118,20 +118,34 @@ def with_composites(
     count: int,
     extractor: FeatureExtractor,
     *,
+    photos: Sequence[int] | None = None,
     seed: int,
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> Bank:
     """The bank with `count` composites: objects on plain backgrounds and regions of trees, put into other photos.
 
-    Picture i depends on `seed` and i alone. The trees of composites are built here, from `extractor`.
+    Composite i depends on the photos, `seed` and i alone. The trees of composites are built here.
+
+    Args:
+        bank: without composites.
+        count: how many.
+        extractor: gives the features of their trees.
+        photos: indices of the photos to make them of; all of them when None.
+        seed: of everything random.
+        threads: that work on them.
+        advance: called once per composite.
     """
     if count == 0:
         return bank
     side = bank.pixels.shape[1]
+    sources = list(range(bank.photos)) if photos is None else list(photos)
+    with ThreadPoolExecutor(threads) as pool:
+        cut = pool.map(lambda i: plain_background_object(bank.image(i)) is not None, sources)
+        objects = [i for i, found in zip(sources, cut) if found]
 
     def make(i: int) -> tuple[UInt8, UInt8, Size, MergeTree]:
-        image, alpha = _composite(bank, np.random.default_rng([seed, 1, i]))
+        image, alpha = _composite(bank, sources, objects, np.random.default_rng([seed, 1, i]))
         tree = build_tree(extractor(image), image.shape[:2])
         advance()
         mask = np.zeros((side, side), np.uint8)
@@ -152,30 +166,34 @@ def with_composites(
     )
 
 
-def _composite(bank: Bank, rng: np.random.Generator) -> tuple[UInt8, Float]:
-    """A composite of photos drawn from the bank; a photo that yields no piece is passed over."""
-    background = bank.image(int(rng.integers(bank.photos)))
+def _composite(
+    bank: Bank, sources: Sequence[int], objects: Sequence[int], rng: np.random.Generator
+) -> tuple[UInt8, Float]:
+    """A composite of photos drawn from `sources`; half of the pieces are whole objects where there are any."""
+    background = bank.image(_one_of(sources, rng))
     for _ in range(20):
-        piece = _piece(bank, int(rng.integers(bank.photos)), rng)
+        whole = len(objects) > 0 and rng.random() < 0.5
+        donor = _one_of(objects if whole else sources, rng)
+        piece = object_cutout(bank.image(donor)) if whole else _region(bank, donor, rng)
         if piece is not None:
             image, mask = composite(background, piece.image, piece.alpha, rng)
             return image, mask
     # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
-    donor = bank.image(int(rng.integers(bank.photos)))
-    alpha = np.zeros(donor.shape[:2], np.uint8)
-    centre = (donor.shape[1] // 2, donor.shape[0] // 2)
+    picture = bank.image(_one_of(sources, rng))
+    alpha = np.zeros(picture.shape[:2], np.uint8)
+    centre = (picture.shape[1] // 2, picture.shape[0] // 2)
     cv2.ellipse(alpha, centre, (max(centre[0] // 2, 2), max(centre[1] // 2, 2)), 0, 0, 360, 255, -1)
-    image, mask = composite(background, donor, alpha.astype(np.float32) / np.float32(255), rng)
+    image, mask = composite(background, picture, alpha.astype(np.float32) / np.float32(255), rng)
     return image, mask
 
 
-def _piece(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
-    image = bank.image(i)
-    whole = object_cutout(image)
-    if whole is not None:
-        return whole
-    tree = bank.tree(i)
-    small = MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
+def _one_of(items: Sequence[int], rng: np.random.Generator) -> int:
+    return items[int(rng.integers(len(items)))]
+
+
+def _region(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
+    tree, image = bank.tree(i), bank.image(i)
+    small = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
     return region_cutout(image, small, rng)
 
 

@@ -1,6 +1,5 @@
 """Progress of long work: a rich bar, or nothing."""
 
-from types import TracebackType
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -67,12 +66,7 @@ class Bar:
         self._depth += 1
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._bar.stop()

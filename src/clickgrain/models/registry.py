@@ -1,0 +1,61 @@
+"""From a config to a model, and from a model to the engine that answers clicks with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clickgrain.errors import WeightsError
+from clickgrain.features import load_extractor
+from clickgrain.models.base import ClickModel
+from clickgrain.models.engine import Engine
+from clickgrain.weights import load_model, load_state
+
+
+def build_model(config: Mapping[str, Any]) -> ClickModel:
+    """A model with fresh weights, of the kind and sizes of a config.json.
+
+    Raises:
+        WeightsError: for a kind that this version does not know.
+        ConfigError: for missing or unknown keys.
+    """
+    if config["kind"] == "grain":
+        from clickgrain.models.grain import GrainModel
+        from clickgrain.models.grain_config import GrainConfig
+
+        return GrainModel(GrainConfig.from_json(dict(config)))
+    if config["kind"] == "paper":
+        from clickgrain.models.paper import PaperModel
+        from clickgrain.models.paper_config import PaperConfig
+
+        return PaperModel(PaperConfig.from_json(dict(config)))
+    raise WeightsError(
+        f"the config names a model of kind {config['kind']!r}; this version knows 'grain' and 'paper'"
+    )
+
+
+def load_click_model(source: str | Path) -> ClickModel:
+    """The trained model in a folder, on Hugging Face, or "default".
+
+    Raises:
+        WeightsError: if it cannot be found, read or matched.
+    """
+    config, tensors = load_model(source)
+    model = build_model(config)
+    load_state(model, tensors)
+    return model
+
+
+def engine_for(model: ClickModel, *, device: str = "cpu", extractor: str | None = None) -> Engine:
+    """What answers clicks with a model; `extractor` overrides whose features make its merge trees."""
+    from clickgrain.models.grain import GrainModel
+
+    if isinstance(model, GrainModel):
+        from clickgrain.models.grain_engine import GrainEngine
+
+        return GrainEngine(model, load_extractor(extractor or model.config.tree, device=device), device)
+    from clickgrain.models.paper import PaperModel
+    from clickgrain.models.paper_engine import PaperEngine
+
+    if isinstance(model, PaperModel):
+        return PaperEngine(model, device)
+    raise WeightsError(f"no engine answers clicks with a {type(model).__name__}; train a grain or a paper model")

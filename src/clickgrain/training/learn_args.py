@@ -1,0 +1,53 @@
+"""Settings of `learn` and `train`, without torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from clickgrain.errors import ConfigError
+
+RecipeName = Literal["auto", "grain", "grain-small", "paper"]
+
+
+@dataclass(frozen=True)
+class LearnArgs:
+    """Make a click model of your own from a folder of unlabelled photos. Run again to go on after a stop.
+
+    Attributes:
+        photos: folder of photos, walked recursively.
+        out: folder for the model and all that is needed to go on; give it to --model afterwards.
+        recipe: what is trained; auto is grain on a GPU, grain-small elsewhere.
+        extractor: whose features make the merge trees: "default" (the model in the package), "color-texture", a
+            Hugging Face id or a folder.
+        device: auto, cpu, cuda or another torch device.
+        minutes: choose the number of steps so that training takes about this long here.
+        steps: the recipe's steps if neither this nor minutes is given.
+        batch: crops per step.
+        crop: side of the crops in pixels.
+        lr: peak learning rate.
+        seed: of everything random.
+        from_scratch: do not start from the model in the package.
+        store: proposal store to use (and continue); DIR/proposals.db when not given.
+        ignore: patterns of files and folders to leave out.
+    """
+
+    photos: Path
+    out: Path
+    recipe: RecipeName = "auto"
+    extractor: str = "default"
+    device: str = "auto"
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int | None = None
+    crop: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    from_scratch: bool = False
+    store: Path | None = None
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and self.steps is not None:
+            raise ConfigError("--minutes and --steps both say how long to train; give one of them")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"--minutes {self.minutes:g} must be above 0")
