@@ -63,12 +63,12 @@ class Segmenter:
         return cls(engine_for(load_click_model(source), device=device, extractor=extractor), str(source))
 
     def encode(self, image: UInt8) -> Encoded:
-        """Everything that does not depend on clicks, for an H x W x 3 uint8 RGB image.
+        """Everything that does not depend on clicks, for an H x W x 3 uint8 RGB image, which is copied.
 
         Raises:
             ImageError: if the array is no such image.
         """
-        image = check_image(image)
+        image = check_image(image).copy()
         return Encoded((image.shape[0], image.shape[1]), self.engine.encode(image))
 
     def set_image(self, image: UInt8) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clickgrain.errors import WeightsError
+from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.models.base import ClickModel
 from clickgrain.models.engine import Engine
@@ -40,8 +40,11 @@ def load_click_model(source: str | Path) -> ClickModel:
         WeightsError: if it cannot be found, read or matched.
     """
     config, tensors = load_model(source)
-    model = build_model(config)
-    load_state(model, tensors)
+    try:
+        model = build_model(config)
+        load_state(model, tensors)
+    except (ConfigError, WeightsError) as error:  # neither knows where it was read from
+        raise WeightsError(f"{source}: {error}") from error
     return model
 
 

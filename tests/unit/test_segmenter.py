@@ -1,0 +1,305 @@
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+import clickgrain as cg
+from clickgrain.errors import ImageError, PromptError, WeightsError
+from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.grain_engine import GrainEngine
+from clickgrain.models.paper import PaperModel
+from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.paper_engine import PaperEngine
+from clickgrain.models.tree_mode import TreeEngine
+from clickgrain.segmenter import Segmenter
+from clickgrain.types import Mask, Predictor, Scribble
+from clickgrain.weights import save_model
+
+SIZE = (50, 70)
+KINDS = ("tree", "grain", "paper")
+POINTS, LABELS = [[20, 30], [60, 10]], [1, 0]
+
+
+def save(folder, kind):
+    """A tiny model with random weights, saved as training saves it."""
+    torch.manual_seed(0)
+    if kind == "grain":
+        config = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)
+        model = GrainModel(config)
+    else:
+        config = PaperConfig(image_size=32, patch_size=8, dim=24, depth=2, heads=2, head_channels=16)
+        model = PaperModel(config)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator))
+    save_model(folder, config=config.to_json(), tensors=model.state_dict())
+    return model
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for kind in ("grain", "paper"):
+        save(folder / kind, kind)
+    return {"tree": "tree", "grain": folder / "grain", "paper": folder / "paper"}
+
+
+@pytest.fixture(scope="module")
+def segmenters(folders):
+    return {kind: Segmenter.load(source) for kind, source in folders.items()}
+
+
+@pytest.fixture(params=KINDS)
+def seg(request, segmenters):
+    return segmenters[request.param]
+
+
+def photo(seed=0, size=SIZE):
+    rng = np.random.default_rng(seed)
+    rows, columns = np.arange(size[0]) * 6 // size[0], np.arange(size[1]) * 8 // size[1]
+    return rng.integers(0, 200, (6, 8, 3), np.uint8)[rows][:, columns] + rng.integers(0, 50, (*size, 3), np.uint8)
+
+
+def test_names_and_folders_give_their_engines(segmenters, folders):
+    engines = {"tree": TreeEngine, "grain": GrainEngine, "paper": PaperEngine}
+    for kind, seg in segmenters.items():
+        assert isinstance(seg.engine, engines[kind])
+        assert isinstance(seg, Predictor)
+        assert seg.name == str(folders[kind])
+
+
+def test_it_is_what_the_package_offers():
+    assert cg.Segmenter is Segmenter
+
+
+def test_loaded_weights_are_the_saved_ones(tmp_path, segmenters):
+    model = save(tmp_path / "again", "grain")
+    for key, value in segmenters["grain"].engine.model.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[key], rtol=0, atol=0)
+
+
+def test_an_answer_has_the_images_size(seg):
+    seg.set_image(photo())
+    mask = seg.predict(POINTS, LABELS)
+    assert mask.probability.shape == SIZE
+    assert mask.probability.dtype == np.float32
+    assert mask.probability.min() >= 0
+    assert mask.probability.max() <= 1
+    assert mask.binary.shape == SIZE
+    assert mask.binary.dtype == bool
+    assert 0 <= mask.score <= 1
+
+
+def test_points_may_be_lists_tuples_or_arrays(seg):
+    encoded = seg.encode(photo())
+    plain = seg.predict(POINTS, LABELS, encoded=encoded).probability
+    for points, labels in (
+        (np.array(POINTS), np.array(LABELS, bool)),
+        (np.array(POINTS, np.float64), np.array(LABELS, np.float32)),
+        (tuple(map(tuple, POINTS)), tuple(LABELS)),
+    ):
+        np.testing.assert_array_equal(seg.predict(points, labels, encoded=encoded).probability, plain)
+
+
+def test_predict_before_any_image_is_refused(folders):
+    with pytest.raises(PromptError, match="set_image"):
+        Segmenter.load("tree").predict(POINTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"points": [[70, 10]], "labels": [1]}, r"point \(70, 10\) is outside the image of 70 x 50"),
+        ({"points": [[10, -1]], "labels": [1]}, "outside"),
+        ({"points": [[np.nan, 1]], "labels": [1]}, "outside"),
+        ({"points": [[1, 1]], "labels": [2]}, "label .*2"),
+        ({"points": [[1, 1]], "labels": [1, 0]}, "1 points but 2 labels"),
+        ({"points": [1, 1], "labels": [1]}, "shape"),
+        ({"points": None, "labels": None}, "empty"),
+        ({"points": [], "labels": [], "box": [5, 5, 5, 9]}, "box"),
+        ({"points": [], "labels": [], "box": [5, 5, 90, 9]}, "box"),
+        ({"points": [[1, 1]], "labels": [1], "level": 1.5}, "level 1.5"),
+        ({"points": [[1, 1]], "labels": [1], "level": float("nan")}, "level nan"),
+        ({"points": [[1, 1]], "labels": [1], "previous": np.zeros((70, 50))}, "previous mask"),
+        ({"points": [[1, 1]], "labels": [1], "previous": np.full(SIZE, 1.5)}, "outside 0..1"),
+        ({"points": [[1, 1]], "labels": [1], "previous": np.full(SIZE, np.nan)}, "outside 0..1"),
+        ({"points": None, "labels": None, "scribbles": [Scribble(np.array([[1, 1], [80, 1]]))]}, "outside"),
+    ],
+)
+def test_bad_prompts_are_refused(seg, arguments, message):
+    encoded = seg.encode(photo())
+    with pytest.raises(PromptError, match=message):
+        seg.predict(**arguments, encoded=encoded)
+
+
+@pytest.mark.parametrize("kind", ["grain", "paper"])
+def test_a_mask_of_another_image_is_refused(segmenters, kind):
+    seg = segmenters[kind]
+    other = seg.predict([[1, 1]], [1], encoded=seg.encode(photo(size=(70, 50))))
+    with pytest.raises(PromptError, match="previous mask is 70 x 50, the image 50 x 70"):
+        seg.predict([[1, 1]], [1], previous=other, encoded=seg.encode(photo()))
+
+
+@pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8)])
+def test_what_is_no_image_is_refused_and_the_last_one_stays(seg, image):
+    seg.set_image(photo())
+    with pytest.raises(ImageError):
+        seg.set_image(image)
+    assert seg.predict([[1, 1]], [1]).probability.shape == SIZE
+
+
+def test_encoded_images_need_no_current_one_and_leave_it_alone(seg):
+    first, second = photo(0), photo(1, (40, 60))
+    seg.set_image(first)
+    before = seg.predict([[20, 30]], [1]).probability
+    inner = seg.predict([[20, 30]], [1], encoded=seg.encode(second)).probability
+    assert inner.shape == (40, 60)
+    np.testing.assert_array_equal(seg.predict([[20, 30]], [1]).probability, before)
+
+
+def test_an_encoded_image_outlives_changes_to_the_array(seg):
+    image = photo()
+    expected = seg.predict(POINTS, LABELS, encoded=seg.encode(image)).probability
+    encoded = seg.encode(image)
+    mask = seg.predict(POINTS, LABELS, encoded=encoded)  # not rendered yet
+    image[:] = 255 - image
+    np.testing.assert_array_equal(mask.probability, expected)
+    np.testing.assert_array_equal(seg.predict(POINTS, LABELS, encoded=encoded).probability, expected)
+
+
+def test_frozen_mirrored_and_tiny_images(seg):
+    image = photo()
+    frozen, mirrored = image.copy(), image[:, ::-1].copy()[:, ::-1]
+    frozen.setflags(write=False)
+    plain = seg.predict(POINTS, LABELS, encoded=seg.encode(image)).probability
+    for array in (frozen, mirrored):
+        np.testing.assert_array_equal(seg.predict(POINTS, LABELS, encoded=seg.encode(array)).probability, plain)
+    for size in ((1, 1), (1, 40), (40, 1)):
+        mask = seg.predict([[0, 0]], [1], encoded=seg.encode(photo(size=size)))
+        assert mask.probability.shape == size
+
+
+def test_the_previous_answer_as_mask_and_as_array(segmenters):
+    for kind in ("grain", "paper"):
+        seg = segmenters[kind]
+        seg.set_image(photo(size=(300, 400)))
+        first = seg.predict([[120, 130]], [1])
+        alone = seg.predict([[120, 130], [300, 20]], [1, 0]).probability
+        as_mask = seg.predict([[120, 130], [300, 20]], [1, 0], previous=first)
+        as_array = seg.predict([[120, 130], [300, 20]], [1, 0], previous=first.probability)
+        assert np.abs(as_mask.probability - alone).max() > 1e-5
+        assert np.abs(as_array.probability - alone).max() > 1e-5
+
+
+def test_the_previous_mask_may_be_boolean_and_is_not_changed(seg):
+    encoded = seg.encode(photo())
+    before = np.zeros(SIZE, bool)
+    before[10:40, 10:50] = True
+    kept = before.copy()
+    as_bool = seg.predict(POINTS, LABELS, previous=before, encoded=encoded).probability
+    as_float = seg.predict(POINTS, LABELS, previous=before.astype(np.float32), encoded=encoded).probability
+    as_mask = seg.predict(POINTS, LABELS, previous=Mask(before.astype(np.float32)), encoded=encoded).probability
+    np.testing.assert_array_equal(as_bool, as_float)
+    np.testing.assert_array_equal(as_bool, as_mask)
+    np.testing.assert_array_equal(before, kept)
+
+
+def test_alternatives(segmenters):
+    for kind, some in (("tree", True), ("grain", True), ("paper", False)):
+        segmenters[kind].set_image(photo())
+        mask = segmenters[kind].predict([[20, 30]], [1])
+        assert bool(mask.alternatives) == some
+        assert all(other.probability.shape == SIZE for other in mask.alternatives)
+
+
+def test_level_asks_for_coarser_and_finer(segmenters):
+    seg = segmenters["tree"]
+    seg.set_image(photo())
+    areas = [seg.predict([[20, 30]], [1], level=level).binary.sum() for level in (0.3, 0.7, 1.0)]
+    assert areas[0] < areas[1] < areas[2]
+    assert areas[2] == SIZE[0] * SIZE[1]
+    segmenters["grain"].set_image(photo())
+    low, high = (segmenters["grain"].predict([[20, 30]], [1], level=level) for level in (0.1, 0.9))
+    assert np.abs(low.probability - high.probability).max() > 1e-5
+    assert (low.level, high.level) == (0.1, 0.9)
+
+
+def test_boxes_and_scribbles_are_prompts_of_their_own(seg):
+    encoded = seg.encode(photo())
+    stroke = Scribble(np.array([[10, 10], [40, 12]], np.float32))
+    for prompt in ({"box": [10, 10, 60, 40]}, {"scribbles": [stroke]}):
+        alone = seg.predict(None, None, **prompt, encoded=encoded)
+        assert alone.probability.shape == SIZE
+        with_click = seg.predict([[50, 30]], [0], **prompt, encoded=encoded)
+        assert np.abs(with_click.probability - alone.probability).max() > 1e-5
+
+
+def test_two_images_and_many_threads_share_one_segmenter(seg):
+    images = [photo(0), photo(1, (40, 64))]
+    encoded = [seg.encode(image) for image in images]
+
+    def session(i):
+        """Three clicks, each going on from the answer before."""
+        masks, points = [], [[10, 35], [30, 20], [55, 5]]
+        for n in (1, 2, 3):
+            last = masks[-1] if masks else None
+            masks.append(seg.predict(points[:n], [1, 1, 0][:n], previous=last, encoded=encoded[i % 2]))
+        return [mask.probability for mask in masks]
+
+    alone = [session(i) for i in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(session, range(8)))
+    for i, probabilities in enumerate(together):
+        for found, expected in zip(probabilities, alone[i % 2], strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_unknown_models_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="no such folder"):
+        Segmenter.load(tmp_path / "missing")
+    with pytest.raises(WeightsError, match='"tree"'):
+        Segmenter.load("default")
+    save_model(tmp_path / "other", config={"kind": "unet"}, tensors={"a": torch.zeros(1)})
+    with pytest.raises(WeightsError, match=r"other: .* kind 'unet'"):
+        Segmenter.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", ["grain", "paper"])
+def test_models_that_do_not_fit_are_refused_by_name(tmp_path, kind):
+    model = save(tmp_path / kind, kind)
+    config = json.loads((tmp_path / kind / "config.json").read_text())
+    state = model.state_dict()
+    missing = dict(list(state.items())[1:])
+    for name, values, tensors in (
+        ("unknown-key", {**config, "colour": 3}, state),
+        ("bad-value", {**config, "radius": 0.0}, state),
+        ("missing-tensor", config, missing),
+        ("more-tensors", config, {**state, "extra": torch.zeros(2)}),
+    ):
+        save_model(tmp_path / name, config=values, tensors=tensors)
+        with pytest.raises(WeightsError, match=name):
+            Segmenter.load(tmp_path / name)
+
+
+def test_the_extractor_behind_the_trees_may_be_chosen(folders):
+    seg = Segmenter.load(folders["grain"], extractor=str(folders["grain"]))
+    assert seg.engine.extractor.name.startswith("grain-")
+    tree = Segmenter.load("tree", extractor=str(folders["grain"]))
+    assert tree.engine.extractor.patch_size == 8
+    for one in (seg, tree):
+        one.set_image(photo())
+        assert one.predict([[20, 30]], [1]).probability.shape == SIZE
+
+
+def test_importing_the_segmenter_loads_no_torch():
+    import subprocess
+
+    code = "import sys, clickgrain.segmenter; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
