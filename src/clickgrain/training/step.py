@@ -124,7 +124,9 @@ def snap_targets(masks: Tensor, images: Tensor, radius: int = 4, eps: float = 60
     guide = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
     def mean(x: Tensor) -> Tensor:
-        return functional.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
+        side = 2 * radius + 1  # rows, then columns: a ninth of the work of one square window
+        rows = functional.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
+        return functional.avg_pool2d(rows, (side, 1), 1, (radius, 0), count_include_pad=False)
 
     mean_guide, mean_mask = mean(guide), mean(masks)
     covariance = mean(guide * masks) - mean_guide * mean_mask
