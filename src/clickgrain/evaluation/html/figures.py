@@ -1,0 +1,144 @@
+"""Pictures with captions, and the galleries made of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clickgrain.evaluation.html.markup import Html, joined, tag
+from clickgrain.evaluation.pictures import data_uri, overlay, region_map
+from clickgrain.evaluation.result import Result, TargetResult
+from clickgrain.tree import MergeTree
+from clickgrain.types import Bool, Mask, Predictor, UInt8
+
+
+@dataclass(frozen=True)
+class Example:
+    """One target as the gallery shows it.
+
+    Attributes:
+        id: of the target.
+        place: "best", "median", "worst" or the like.
+        image: H x W x 3 uint8 RGB.
+        target: H x W bool.
+        answers: one per model, in the order of the report: its name, the clicks so far, their mask and its IoU.
+    """
+
+    id: str
+    place: str
+    image: UInt8
+    target: Bool
+    answers: tuple[tuple[str, Sequence[tuple[int, int, int]], Bool, float], ...]
+
+
+def figure(picture: UInt8, *caption: object, alt: str) -> Html:
+    """A picture (h x w x 3 uint8 RGB) with a caption."""
+    height, width = picture.shape[:2]
+    image = tag("img", src=data_uri(picture), alt=alt, width=width, height=height, loading="lazy")
+    return tag("figure", image, tag("figcaption", *caption) if caption else "")
+
+
+def gallery(figures: Sequence[Html], *, cell: int = 200, wide: bool = False) -> Html:
+    """Figures side by side, each at least `cell` pixels wide; on a phone two in a row, or one if `wide`."""
+    return tag("div", *figures, class_="gallery wide" if wide else "gallery", style=f"--cell:{cell}px")
+
+
+def tree_pictures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, level: float = 0.6) -> list[Html]:
+    """The image with a click, its tree cut at three levels, and the node that the click means.
+
+    Args:
+        image: H x W x 3 uint8 RGB, of the tree's image size.
+        tree: its merge tree.
+        click: (x, y) image pixels.
+        level: of the node.
+    """
+    cuts = [k for k in (200, 40, 8) if k <= tree.n_leaves] or [1]
+    node = tree.node_at(*click, level)
+    chosen = tree.upsample(node, image) > 0.5
+    share = 100 * float(tree.area[node]) / tree.n_leaves
+    first = figure(
+        overlay(image, clicks=[(*click, 1)]), tag("b", "Photo"), " with one click", alt="photo with a click"
+    )
+    maps = [figure(region_map(image, tree.cut(k)), tag("b", f"{k} regions"), alt=f"{k} regions") for k in cuts]
+    about = (tag("b", "The clicked region"), f" at level {tree.level[node]:.2f}, {share:.0f} % of the photo")
+    last = figure(overlay(image, chosen, [(*click, 1)]), *about, alt="the region of the tree that was clicked")
+    return [first, *maps, last]
+
+
+def replay(predictor: Predictor, image: UInt8, clicks: Sequence[tuple[int, int, int]]) -> Mask:
+    """The mask after some recorded clicks (x, y, label), given one by one as the evaluation did; at least one."""
+    predictor.set_image(image)
+    mask: Mask | None = None
+    for k in range(1, len(clicks) + 1):
+        made = np.array(clicks[:k], np.float32)
+        mask = predictor.predict(made[:, :2], made[:, 2].astype(np.uint8), previous=mask)
+        _ = mask.probability  # the next click builds on what was shown
+    assert mask is not None, "no clicks to replay"
+    return mask
+
+
+def examples(
+    results: Sequence[Result],
+    predictors: Sequence[Predictor],
+    pictures: Callable[[str], tuple[UInt8, Bool]],
+    *,
+    leader: int = 0,
+    clicks: int = 3,
+    labels: Sequence[str] | None = None,
+) -> list[Example]:
+    """The best, median and worst target of one result, with every model's mask after a few clicks.
+
+    Args:
+        results: of the same benchmark.
+        predictors: those that gave the results, in the same order; each answers its own clicks again.
+        pictures: from a target's id to its image (H x W x 3 uint8) and mask (H x W bool).
+        leader: which result ranks the targets, by mean IoU over the first five clicks.
+        clicks: how many are shown.
+        labels: shown instead of the models' names.
+    """
+    names = list(labels or [result.model for result in results])
+    shown = []
+    for place, id_ in _places(results[leader]):
+        image, target = pictures(id_)
+        answers = []
+        for name, result, predictor in zip(names, results, predictors):
+            row = next((r for r in result.rows if r.id == id_), None)
+            if row is None or row.error is not None or not row.ious:
+                continue
+            made = row.clicks[: min(clicks, len(row.ious))]
+            mask = replay(predictor, image, made).probability > result.settings.threshold
+            answers.append((name, made, mask, row.ious[len(made) - 1]))
+        shown.append(Example(id_, place, image, target, tuple(answers)))
+    return shown
+
+
+def example_gallery(shown: Sequence[Example]) -> Html:
+    """One row of pictures per example: what is wanted, then each model's answer."""
+    blocks = []
+    for example in shown:
+        area = 100 * float(example.target.mean())
+        wanted = overlay(example.image, target=example.target)
+        figures = [figure(wanted, tag("b", "Wanted"), f" {area:.1f} % of the image", alt="the wanted outline")]
+        for name, clicks, mask, iou in example.answers:
+            drawn = overlay(example.image, mask, clicks, target=example.target)
+            count = f"{len(clicks)} click" + ("s" if len(clicks) != 1 else "")
+            caption = (tag("b", name), f" IoU {iou:.2f} after {count}")
+            figures.append(figure(drawn, *caption, alt=f"{name}: mask after {count}"))
+        blocks.append(
+            joined(tag("h3", f"{example.place.capitalize()}: target {example.id}"), gallery(figures, cell=210))
+        )
+    return joined(*blocks)
+
+
+def _places(result: Result) -> list[tuple[str, str]]:
+    """(place, id) of the best, median and worst target, without repeating one."""
+    ranked = sorted(result.rows, key=lambda row: -_ease(row, result.settings.max_clicks))
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    chosen: dict[str, str] = {}
+    for place, i in places.items():
+        chosen.setdefault(ranked[i].id, place)
+    return [(place, id_) for id_, place in chosen.items()]
+
+
+def _ease(row: TargetResult, max_clicks: int) -> float:
+    return float(row.curve(max_clicks)[:5].mean())

@@ -1,0 +1,66 @@
+"""The look of reports: light and dark, desktop, phone and paper."""
+
+STYLE = """
+:root{--ground:#fbfbf9;--card:#fff;--ink:#1d2125;--soft:#5b636b;--line:#dfe1dd;--accent:#0067b8;--best:#e8f1f9;
+--s0:#0072b2;--s1:#c75000;--s2:#00815c;--s3:#a64d86;--s4:#8a6500;--s5:#5a5f66}
+@media (prefers-color-scheme:dark){:root{--ground:#14171a;--card:#1c2024;--ink:#e8eaec;--soft:#a3abb3;
+--line:#343a40;--accent:#6cb8f5;--best:#20354a;
+--s0:#62b5ec;--s1:#ff9455;--s2:#43cfa2;--s3:#e79ccb;--s4:#e8bd4a;--s5:#b4bac1}}
+*{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
+"Helvetica Neue",sans-serif}
+main{max-width:1080px;margin:0 auto;padding:40px 24px 64px}
+h1{font-size:2.1rem;line-height:1.15;margin:0 0 .4em;letter-spacing:-.02em}
+h2{font-size:1.3rem;line-height:1.25;margin:0 0 .5em;letter-spacing:-.01em}
+h3{font-size:1rem;margin:1.6em 0 .5em}
+p{margin:0 0 1em;max-width:70ch}
+.lead{font-size:1.12rem;color:var(--soft)}
+section{margin-top:44px;padding-top:26px;border-top:1px solid var(--line)}
+section:first-of-type{border-top:0;margin-top:20px;padding-top:0}
+.soft,figcaption,.tile small,footer{color:var(--soft)}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:14px;margin:0 0 18px}
+.tile{background:var(--card);border:1px solid var(--line);border-left:5px solid var(--series);border-radius:8px;
+padding:14px 16px}
+.tile b{display:block;font-size:2.1rem;line-height:1.1;font-weight:650;font-variant-numeric:tabular-nums}
+.tile span{display:block;font-weight:600;margin-top:4px}
+.tile small{display:block;font-size:.87rem;line-height:1.4}
+.scroll{overflow-x:auto;margin:0 0 14px;border:1px solid var(--line);border-radius:8px;background:var(--card)}
+table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
+th,td{padding:8px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+tr:last-child td,tbody tr:last-child th{border-bottom:0}
+thead th{font-weight:600;color:var(--soft);font-size:.85rem;vertical-align:bottom}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
+tbody th{font-weight:600}
+td.best{background:var(--best);font-weight:650}
+.key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--series);margin-right:.5em}
+.chart{margin:0 0 14px;max-width:760px}
+.chart svg{display:block;width:100%;height:auto;background:var(--card);border:1px solid var(--line);
+border-radius:8px}
+.chart text{fill:var(--soft);font:13px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+.chart .name{font-weight:600;fill:var(--series)}
+.chart .grid{stroke:var(--line);stroke-width:1}
+.chart .curve{fill:none;stroke:var(--series);stroke-width:2.5;stroke-linejoin:round}
+.chart .dot{fill:var(--series);stroke:var(--card);stroke-width:1}
+.legend{display:flex;flex-wrap:wrap;gap:4px 20px;list-style:none;margin:0 0 8px;padding:0;font-size:.92rem}
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(var(--cell,200px),1fr));gap:16px 14px;
+margin:0 0 18px;align-items:start}
+figure{margin:0}
+figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--line)}
+figcaption{font-size:.87rem;line-height:1.4;padding-top:6px;overflow-wrap:anywhere}
+figcaption b{color:var(--ink)}
+.facts{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:0 0 16px;font-size:.93rem}
+.facts dt{color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
+pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px;overflow-x:auto;
+font:.87rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:0 0 16px}
+details{margin:0 0 16px}summary{cursor:pointer;color:var(--accent);padding:4px 0}
+footer{margin-top:48px;font-size:.87rem}
+.c0{--series:var(--s0)}.c1{--series:var(--s1)}.c2{--series:var(--s2)}
+.c3{--series:var(--s3)}.c4{--series:var(--s4)}.c5{--series:var(--s5)}
+@media (max-width:600px){main{padding:24px 16px 40px}h1{font-size:1.65rem}section{margin-top:32px;padding-top:20px}
+.gallery{grid-template-columns:repeat(2,1fr);gap:12px 10px}.gallery.wide{grid-template-columns:1fr}
+.chart text{font-size:20px}.chart .name{display:none}.facts{grid-template-columns:1fr;gap:0}
+.facts dd{margin-bottom:8px}.tiles{grid-template-columns:1fr;gap:10px}th,td{padding:7px 10px}}
+@media print{:root{--ground:#fff}main{max-width:none;padding:0}figure,.tile,.chart,tr{break-inside:avoid}
+h2,h3{break-after:avoid}.scroll{overflow:visible}pre{white-space:pre-wrap}}
+"""

@@ -1,0 +1,164 @@
+"""Pictures for reports: masks, clicks, regions and features drawn over images."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from clickgrain.images import check_image, fit_size, resize
+from clickgrain.types import Bool, Float, UInt8
+
+Color = tuple[int, int, int]
+
+BLUE: Color = (0, 132, 255)
+GREEN: Color = (0, 158, 96)
+RED: Color = (213, 40, 40)
+WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
+
+TINT = 0.35
+"""Share of the colour inside a mask; enough to see it, little enough to see the image."""
+
+
+def overlay(
+    image: UInt8,
+    mask: Bool | None = None,
+    clicks: Sequence[tuple[int, int, int]] = (),
+    *,
+    target: Bool | None = None,
+    color: Color = BLUE,
+    long_side: int = 480,
+) -> UInt8:
+    """The image with a mask tinted and outlined, the wanted outline dashed, and numbered clicks.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        mask: H x W bool or None.
+        clicks: (x, y, label) in image pixels, in order; positive ones are drawn as green disks, negative ones as
+            red squares.
+        target: H x W bool whose outline is drawn in dashed white, or None.
+        color: RGB of the mask.
+        long_side: of the picture that comes back, in pixels.
+
+    Returns:
+        h x w x 3 uint8 RGB.
+    """
+    height, width = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
+    picture = resize(image, (height, width))
+    if mask is not None:
+        inside = _enlarged(mask, (height, width))
+        picture = np.where(inside[..., None], _mixed(picture, color), picture).astype(np.uint8)
+        picture = _outlined(picture, inside, color)
+    if target is not None:
+        picture = _outlined(picture, _enlarged(target, (height, width)), WHITE, dashed=True)
+    return _with_clicks(picture, clicks, width / image.shape[1], height / image.shape[0])
+
+
+def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int = 480) -> UInt8:
+    """Regions in their mean colour with borders between them.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        labels: h x w, 0..k-1, over the whole image (such as `MergeTree.cut(k)`).
+        long_side: of the picture that comes back, in pixels.
+
+    Returns:
+        h x w x 3 uint8 RGB.
+    """
+    size = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
+    picture = resize(image, size)
+    smooth = _smooth(labels, size)
+    count = np.maximum(np.bincount(smooth.ravel()), 1)
+    means = np.stack([np.bincount(smooth.ravel(), picture[..., c].ravel()) / count for c in range(3)], axis=1)
+    drawn = means[smooth].astype(np.uint8)
+    border = np.zeros(size, bool)
+    border[:, 1:] |= smooth[:, 1:] != smooth[:, :-1]
+    border[1:] |= smooth[1:] != smooth[:-1]
+    # Lines that are seen on dark and on light regions: halfway to the other end of the grey scale.
+    light = drawn.mean(2, keepdims=True) > 128
+    return np.where(border[..., None], np.where(light, drawn // 3, 255 - (255 - drawn) // 3), drawn).astype(
+        np.uint8
+    )
+
+
+def feature_map(features: Float, *, long_side: int = 480) -> UInt8:
+    """Three leading principal components of h x w x d features as red, green and blue."""
+    h, w, d = features.shape
+    centred = features.reshape(h * w, d) - features.reshape(h * w, d).mean(0)
+    _, _, axes = np.linalg.svd(centred[:: max(1, h * w // 2000)], full_matrices=False)
+    parts = centred @ axes[:3].T
+    parts = np.pad(parts, ((0, 0), (0, 3 - parts.shape[1])))
+    low, high = np.percentile(parts, [2, 98], axis=0)
+    scaled = np.clip((parts - low) / np.maximum(high - low, 1e-6), 0, 1) * 255
+    height, width = fit_size((h, w), long_side)
+    picture = scaled.reshape(h, w, 3).astype(np.uint8)
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def data_uri(picture: UInt8, *, quality: int = 84) -> str:
+    """The picture as a JPEG in a data URI: about 30 KB at 480 pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _enlarged(mask: Bool, size: tuple[int, int]) -> Bool:
+    soft = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(soft > 0.5)
+
+
+def _mixed(picture: UInt8, color: Color) -> UInt8:
+    return np.asarray(picture * (1 - TINT) + np.array(color) * TINT, np.uint8)
+
+
+def _outlined(picture: UInt8, mask: Bool, color: Color, *, dashed: bool = False) -> UInt8:
+    """An outline with a dark casing, so that it shows on every ground."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    drawn = picture.copy()
+    cv2.drawContours(drawn, contours, -1, BLACK, 3, cv2.LINE_AA)
+    for contour in contours:
+        pieces = _dashes(contour) if dashed else [(contour, True)]
+        for points, closed in pieces:
+            cv2.polylines(drawn, [points], closed, color, 1 if dashed else 2, cv2.LINE_AA)
+    return np.asarray(drawn, np.uint8)
+
+
+def _dashes(contour: npt.NDArray[np.int32], length: int = 7) -> list[tuple[npt.NDArray[np.int32], bool]]:
+    return [(contour[start : start + length], False) for start in range(0, len(contour), 2 * length)]
+
+
+def _with_clicks(picture: UInt8, clicks: Sequence[tuple[int, int, int]], scale_x: float, scale_y: float) -> UInt8:
+    """Numbered marks, drawn at four times the size and shrunk, so that they are smooth."""
+    if not clicks:
+        return picture
+    height, width = picture.shape[:2]
+    zoom, radius = 4, max(8.0, max(height, width) / 46)
+    layer = Image.new("RGBA", (width * zoom, height * zoom))
+    draw = ImageDraw.Draw(layer)
+    font = ImageFont.load_default(size=1.25 * radius * zoom)
+    for number, (x, y, label) in enumerate(clicks, start=1):
+        centre = ((x + 0.5) * scale_x * zoom, (y + 0.5) * scale_y * zoom)
+        shape = draw.ellipse if label else draw.rectangle
+        for size, color in ((radius, WHITE), (radius - 1.5, GREEN if label else RED)):
+            reach = size * zoom
+            shape([centre[0] - reach, centre[1] - reach, centre[0] + reach, centre[1] + reach], fill=(*color, 255))
+        draw.text(centre, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
+    small = layer.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(Image.alpha_composite(Image.fromarray(picture).convert("RGBA"), small).convert("RGB"))
+
+
+def _smooth(labels: npt.NDArray[np.integer], size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Labels at another size: every pixel takes the label with the largest interpolated share."""
+    step = max(size[0] / labels.shape[0], size[1] / labels.shape[1])
+    best, where = np.full(size, -1, np.float32), np.zeros(size, np.int64)
+    for label in np.unique(labels):
+        share = cv2.resize((labels == label).astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+        if step > 1:
+            share = cv2.GaussianBlur(share, (0, 0), step / 2)
+        larger = share > best
+        best[larger], where[larger] = share[larger], label
+    return where
