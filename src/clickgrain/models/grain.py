@@ -42,8 +42,8 @@ class GrainDecoder(nn.Module):
         self.shortcut = nn.Conv2d(len(maps), 1, 1)
         self.score = nn.Sequential(nn.Linear(2 * widths[3], 64), nn.ReLU(), nn.Linear(64, 1))
         nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.shortcut.bias, PRIOR_BIAS)
         with torch.no_grad():
+            self.shortcut.bias.fill_(PRIOR_BIAS)  # type: ignore[union-attr]
             self.shortcut.weight.copy_(torch.tensor([PRIOR.get(name, 0.0) for name in maps]).view(1, -1, 1, 1))
 
     def forward(self, features: tuple[Tensor, ...], maps: Tensor) -> Decoded:
