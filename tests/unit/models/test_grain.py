@@ -6,7 +6,7 @@ import torch
 from clickgrain.clicks.spec import MAP_NAMES
 from clickgrain.errors import ConfigError
 from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain import PRIOR, PRIOR_BIAS, GrainModel
 from clickgrain.models.grain_config import GrainConfig
 
 TINY = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)
@@ -65,12 +65,14 @@ def test_every_map_and_every_feature_counts(model):
     assert all((f.grad.abs().sum((0, 2, 3)) > 0).any() for f in encoded)
 
 
-def test_a_fresh_model_says_the_same_everywhere_and_learns_at_once():
+def test_a_fresh_model_answers_by_the_rule_on_its_maps_and_learns_at_once():
     torch.manual_seed(0)
     model = GrainModel(TINY)
     images, maps = inputs()
     decoded = model(images, maps)
-    assert decoded.logits.max() == decoded.logits.min()
+    rule = PRIOR_BIAS + sum(PRIOR.get(name, 0.0) * maps[:, i] for i, name in enumerate(TINY.maps))
+    constant = model.decoder.head.bias.detach()
+    torch.testing.assert_close(decoded.logits[:, 0], rule + constant, rtol=1e-4, atol=1e-4)
     (decoded.logits * maps[:, :1]).sum().backward()
     assert model.decoder.head.weight.grad.abs().sum() > 0
     assert model.decoder.shortcut.weight.grad.abs().sum() > 0

@@ -27,21 +27,14 @@ def random_model(config=TINY):
     return model
 
 
-def disk_model():
-    """A model whose logits follow its positive disks (radius 14) alone: 20 x disk - 10."""
-    model = GrainModel(replace(TINY, radius=14.0))
+def echo_model(name, config=TINY):
+    """A model whose logits follow one of its maps alone: 20 x map - 10."""
+    model = GrainModel(config)
     with torch.no_grad():
-        model.decoder.head.bias.fill_(-10)
-        model.decoder.shortcut.weight[0, TINY.maps.index("disk+")] = 20
-    return model
-
-
-def previous_model():
-    """Logits that follow the previous mask alone."""
-    model = GrainModel(TINY)
-    with torch.no_grad():
-        model.decoder.head.bias.fill_(-10)
-        model.decoder.shortcut.weight[0, TINY.maps.index("previous")] = 20
+        model.decoder.shortcut.weight.zero_()
+        model.decoder.shortcut.weight[0, config.maps.index(name)] = 20
+        model.decoder.shortcut.bias.fill_(-10)
+        model.decoder.head.bias.zero_()
     return model
 
 
@@ -77,7 +70,7 @@ def test_an_answer_has_the_images_size_and_is_the_same_every_time(engine):
 
 @pytest.mark.parametrize("size", [(90, 120), (200, 64), (33, 61)])
 def test_a_disk_comes_back_centred_on_its_click(size):
-    engine = GrainEngine(disk_model(), ColorTexture())
+    engine = GrainEngine(echo_model("disk+", replace(TINY, radius=14.0)), ColorTexture())
     encoded = engine.encode(np.full((*size, 3), 90, np.uint8))
     # 14 pixels of the working image, whose sides are rounded to multiples of 32
     work = fit_size(size, 64, 32)
@@ -111,7 +104,7 @@ def test_a_previous_mask_is_seen_as_mask_and_as_array(engine):
 
 
 def test_the_previous_mask_stays_where_it_is():
-    engine = GrainEngine(previous_model(), ColorTexture())
+    engine = GrainEngine(echo_model("previous"), ColorTexture())
     image = np.full((96, 128, 3), 90, np.uint8)
     before = np.zeros((96, 128), np.float32)
     before[20:60, 30:90] = 1
