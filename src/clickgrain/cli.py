@@ -44,6 +44,7 @@ class Command:
 
 
 COMMANDS = (
+    Command("demo", "see the whole story on bundled photos", "clickgrain.commands.demo:demo"),
     Command("learn", "make a click model from a folder of unlabelled photos", "clickgrain.commands.learn:learn"),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.propose:propose"),

@@ -9,7 +9,7 @@ from clickgrain.evaluation.html.tables import color
 from clickgrain.evaluation.result import Result
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 62, 150, 18, 54
+LEFT, RIGHT, TOP, BOTTOM = 72, 150, 18, 62
 DASHES = (None, "8 4", "2 4", "10 3 2 3", "5 3", "1 3")
 """Lines differ in dashes as well as in colour."""
 
@@ -94,10 +94,10 @@ def _grid(scale: _Scale, x: str, y: str) -> Html:
         )
     for value in _ticks(scale.x0, scale.x1, 8):
         parts.append(tag("text", f"{value:g}", x=f"{scale.x(value):.1f}", y=floor + 22, text_anchor="middle"))
-    parts.append(tag("text", x, x=(left + right) / 2, y=HEIGHT - 8, text_anchor="middle"))
+    parts.append(tag("text", x, x=(left + right) / 2, y=HEIGHT - 10, text_anchor="middle"))
     middle = (TOP + floor) / 2
-    turned = f"rotate(-90 16 {middle})"
-    parts.append(tag("text", y, x=16, y=middle, text_anchor="middle", transform=turned))
+    turned = f"rotate(-90 20 {middle})"
+    parts.append(tag("text", y, x=20, y=middle, text_anchor="middle", transform=turned))
     return joined(*parts)
 
 

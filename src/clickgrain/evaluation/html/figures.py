@@ -52,7 +52,7 @@ def tree_pictures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, leve
         click: (x, y) image pixels.
         level: of the node.
     """
-    cuts = [k for k in (200, 40, 8) if k <= tree.n_leaves] or [1]
+    cuts = [k for k in (120, 30, 8) if k <= tree.n_leaves] or [1]
     node = tree.node_at(*click, level)
     chosen = tree.upsample(node, image) > 0.5
     share = 100 * float(tree.area[node]) / tree.n_leaves

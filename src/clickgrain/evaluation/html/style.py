@@ -26,11 +26,11 @@ padding:14px 16px}
 .tile span{display:block;font-weight:600;margin-top:4px}
 .tile small{display:block;font-size:.87rem;line-height:1.4}
 .scroll{overflow-x:auto;margin:0 0 14px;border:1px solid var(--line);border-radius:8px;background:var(--card)}
-table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
-th,td{padding:8px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
+th,td{padding:8px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 tr:last-child td,tbody tr:last-child th{border-bottom:0}
 thead th{font-weight:600;color:var(--soft);font-size:.85rem;vertical-align:bottom}
-th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
+th:first-child,td:first-child{padding-left:14px;text-align:left;position:sticky;left:0;background:var(--card)}
 tbody th{font-weight:600}
 td.best{background:var(--best);font-weight:650}
 .key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--series);margin-right:.5em}
@@ -59,7 +59,7 @@ footer{margin-top:48px;font-size:.87rem}
 .c3{--series:var(--s3)}.c4{--series:var(--s4)}.c5{--series:var(--s5)}
 @media (max-width:600px){main{padding:24px 16px 40px}h1{font-size:1.65rem}section{margin-top:32px;padding-top:20px}
 .gallery{grid-template-columns:repeat(2,1fr);gap:12px 10px}.gallery.wide{grid-template-columns:1fr}
-.chart text{font-size:20px}.chart .name{display:none}.facts{grid-template-columns:1fr;gap:0}
+.chart text{font-size:19px}.chart .name{display:none}.facts{grid-template-columns:1fr;gap:0}
 .facts dd{margin-bottom:8px}.tiles{grid-template-columns:1fr;gap:10px}th,td{padding:7px 10px}}
 @media print{:root{--ground:#fff}main{max-width:none;padding:0}figure,.tile,.chart,tr{break-inside:avoid}
 h2,h3{break-after:avoid}.scroll{overflow:visible}pre{white-space:pre-wrap}}

@@ -1,0 +1,54 @@
+"""Settings of the demo, without torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickgrain.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DemoArgs:
+    """The whole story on bundled photos: trees, a small model trained on them, robot clicks, a report.
+
+    Attributes:
+        out: folder for all that is made; a second run goes on with what is there.
+        minutes: of training. Everything else takes about one minute on two cores.
+        seed: of everything random.
+    """
+
+    out: Path = Path("demo")
+    minutes: float = 2.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.minutes > 0:
+            raise ConfigError(f"--minutes {self.minutes:g} must be above 0")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} must be 0 or more")
+
+
+@dataclass(frozen=True)
+class DemoScale:
+    """How large the demo is; smaller for tests.
+
+    Attributes:
+        learn: photos to learn from, at most.
+        held_out: photos that targets are made of, at most.
+        side: long side of photos and targets in pixels.
+        composites: made for training.
+        targets: to click.
+        crop: side of the crops that the network trains on, in pixels.
+        batch: crops per step.
+        widths: channels of the image encoder at strides 2, 4, 8, 16, 32.
+        steps: of training; None: as many as fill the minutes.
+    """
+
+    learn: int = 99
+    held_out: int = 99
+    side: int = 256
+    composites: int = 80
+    targets: int = 12
+    crop: int = 96
+    batch: int = 8
+    widths: tuple[int, ...] = (8, 16, 24, 32, 48)
+    steps: int | None = None

@@ -1,0 +1,91 @@
+"""Targets with exact masks: pieces of held-out photos put into other held-out photos."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from clickgrain.errors import DataError
+from clickgrain.evaluation import Benchmark, load_benchmark
+from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.proposals import CompositeLaw, composite, region_cutout
+from clickgrain.proposals.cutouts import Cutout
+from clickgrain.training.bank import Bank
+from clickgrain.tree import MergeTree
+from clickgrain.types import Bool, UInt8
+
+LAW = CompositeLaw(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
+"""Targets that can be seen well in a report: none tiny, none that fills the picture."""
+TRIES = 40
+
+
+def write_targets(
+    bank: Bank, folder: Path, count: int, *, seed: int, advance: Callable[[], None] = lambda: None
+) -> tuple[Benchmark, str]:
+    """Make targets, put them into a folder in the generic layout, and read that back as a benchmark.
+
+    Args:
+        bank: the photos to make them of.
+        folder: gets `images/<n>.png` and `masks/<n>#0.png`.
+        count: how many.
+        seed: target n depends on the bank, the seed and n alone.
+        advance: called once per target.
+
+    Returns:
+        The benchmark, and a hash of all its pixels.
+
+    Raises:
+        DataError: if nothing can be cut out of these photos, or the folder cannot be written.
+    """
+    written = []
+    for n in range(count):
+        image, mask = make_target(bank, np.random.default_rng([seed, 2, n]))
+        for name, pixels in ((f"images/{n:02d}.png", image), (f"masks/{n:02d}#0.png", mask)):
+            written.append(_write_png(folder / name, pixels))
+        advance()
+    return load_benchmark("composites", folder).select([f"{n:02d}#0" for n in range(count)]), hash_bytes(
+        b"".join(written)
+    )
+
+
+def make_target(bank: Bank, rng: np.random.Generator) -> tuple[UInt8, UInt8]:
+    """One composite (H x W x 3 uint8 RGB) and its mask (H x W uint8, 255 = object)."""
+    for _ in range(TRIES):
+        donor, ground = (int(i) for i in rng.permutation(bank.photos)[:2])
+        image, tree = shown(bank, donor)
+        piece: Cutout | None = region_cutout(image, tree, rng, min_area=0.03)
+        if piece is not None:
+            made = composite(bank.image(ground), piece.image, piece.alpha, rng, LAW)
+            return made.image, np.where(made.mask > 0.5, 255, 0).astype(np.uint8)
+    raise DataError(f"no region that could be a target was found in {', '.join(bank.names)}; use other photos")
+
+
+def shown(bank: Bank, i: int) -> tuple[UInt8, MergeTree]:
+    """A photo of the bank with its tree at the photo's own size in the bank."""
+    image, tree = bank.image(i), bank.tree(i)
+    return image, MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
+
+
+def pictures(benchmark: Benchmark) -> Callable[[str], tuple[UInt8, Bool]]:
+    """From a target's id to its image and its mask (H x W bool)."""
+    by_id = {target.id: target for target in benchmark}
+
+    def load(id_: str) -> tuple[UInt8, Bool]:
+        image = by_id[id_].image()
+        return image, by_id[id_].mask((image.shape[0], image.shape[1])) > 128
+
+    return load
+
+
+def _write_png(path: Path, pixels: UInt8) -> bytes:
+    """Returns the bytes that were written."""
+    ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    content = bytes(cv2.imencode(".png", ordered)[1])
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
+        ) from error
+    return content
