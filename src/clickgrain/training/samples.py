@@ -89,7 +89,13 @@ def make_batch(
     first: int = 0,
     count: int = 16,
 ) -> Batch:
-    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the bank)."""
+    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the bank).
+
+    Raises:
+        TrainingError: for no pictures, or if they hold no target of a useful size.
+    """
+    if not pictures:
+        raise TrainingError("there are no pictures to train on; give the indices of some")
     photos = [i for i in pictures if i < bank.photos]
     composites = [i for i in pictures if i >= bank.photos]
     rounds = clicks.plan(np.random.default_rng([seed, 2, step])).rounds

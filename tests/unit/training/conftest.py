@@ -1,0 +1,135 @@
+"""Photos, banks and settings small enough to train on while a test waits."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from clickgrain.clicks.args import ClickSimulation
+from clickgrain.features import load_extractor
+from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.training.args import DataArgs, TrainArgs
+from clickgrain.training.bank import Bank, _squared
+from clickgrain.tree import build_tree
+
+SIDE = 96
+DATA = {
+    "crop": 64,
+    "photo_side": SIDE,
+    "held_out": 0.25,
+    "law": SamplingLaw("area", min_area=0.02, max_area=0.6),
+}
+
+
+def draw(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
+    """A few coloured ellipses on a textured ground, H x W x 3 uint8."""
+    rng = np.random.default_rng(seed)
+    ground = rng.uniform(40, 200, 3) + rng.normal(0, 8, (height, width, 1))
+    image = np.ascontiguousarray(np.clip(ground, 0, 255).astype(np.uint8))
+    for _ in range(3):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (int(rng.integers(9, width // 4)), int(rng.integers(9, height // 4)))
+        cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, rng.uniform(0, 255, 3).tolist(), -1)
+    return image
+
+
+def bank_of(images, side: int = SIDE, names=None) -> Bank:
+    """A bank of arrays, with their trees."""
+    extractor = load_extractor("color-texture")
+    trees = [build_tree(extractor(image), image.shape[:2]) for image in images]
+    return Bank(
+        torch.from_numpy(np.stack([_squared(image, side) for image in images])),
+        [image.shape[:2] for image in images],
+        list(names or [f"photo{i}.png" for i in range(len(images))]),
+        trees.__getitem__,
+        np.zeros((0, side, side), np.uint8),
+    )
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    return draw
+
+
+@pytest.fixture(scope="session")
+def make_bank():
+    return bank_of
+
+
+@pytest.fixture(scope="session")
+def extractor():
+    return load_extractor("color-texture")
+
+
+@pytest.fixture(scope="session")
+def bank():
+    """Four photos."""
+    return bank_of([draw(seed) for seed in range(4)])
+
+
+@pytest.fixture(scope="session")
+def mixed(bank, extractor):
+    """Four photos and three composites of them."""
+    from clickgrain.training.bank import with_composites
+
+    return with_composites(bank, 3, extractor, seed=0)
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """`TrainArgs` for a few tiny steps; `data` takes changes of `DataArgs`."""
+
+    def make(data=None, **changes):
+        own = {
+            "steps": 4, "batch": 2, "lr": 5e-3, "warmup": 2, "ema": 0.9, "precision": "32-true", "threads": 1,
+            "validate_every": 0, "validation_targets": 2, "data": DataArgs(**(DATA | (data or {}))),
+        }  # fmt: skip
+        return TrainArgs(**(own | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def clicks():
+    return ClickSimulation.grain()
+
+
+@pytest.fixture
+def one_thread():
+    """Sums in one order: results repeat to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    return GrainConfig(EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1)), (4, 4, 6, 8), long_side=64)
+
+
+@pytest.fixture(scope="session")
+def make_model(tiny_config):
+    """A fresh tiny `grain` model, by seed."""
+
+    def make(seed=0):
+        torch.manual_seed(seed)
+        return GrainModel(tiny_config)
+
+    return make
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder of six drawn photos, one of them in a sub-folder."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for seed in range(6):
+        path = folder / ("more" if seed == 5 else "") / f"p{seed}.png"
+        assert cv2.imwrite(str(path), draw(seed)[..., ::-1])
+    return folder

@@ -1,0 +1,274 @@
+"""Samples: functions of seed, step and number, with targets, clicks, trees and pixels that agree."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.leaf_maps import map_to_leaf, warp
+from clickgrain.errors import TrainingError
+from clickgrain.training.args import DataArgs
+from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch
+
+EVERYTHING = replace(ClickSimulation.grain(), share_box=0.5, share_scribble=0.5, share_level=0.5)
+
+
+def same(one, two):
+    """Whether two batches hold the same numbers."""
+    return (
+        one.pictures == two.pictures
+        and all(map(np.array_equal, one.to_tree, two.to_tree))
+        and torch.equal(one.matrices, two.matrices)
+        and torch.equal(one.masks, two.masks)
+        and torch.equal(one.valid, two.valid)
+        and one.rounds == two.rounds
+        and all(map(same_prompt, one.prompts, two.prompts))
+    )
+
+
+def same_prompt(one, two):
+    strokes = [[s.points.tolist() for s in p.scribbles] for p in (one, two)]
+    return (
+        np.array_equal(one.points, two.points)
+        and np.array_equal(one.labels, two.labels)
+        and strokes[0] == strokes[1]
+        and (one.box, one.level) == (two.box, two.level)
+    )
+
+
+@pytest.fixture(scope="module")
+def batch_of(mixed, settings):
+    def make(step=0, first=0, count=6, seed=0, clicks=EVERYTHING, pictures=range(7), **data):
+        args = settings(data).data
+        return make_batch(mixed, list(pictures), args, clicks, seed=seed, step=step, first=first, count=count)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def batches(batch_of):
+    """Some thirty samples of all kinds."""
+    return [batch_of(step, rotate=0.5) for step in range(5)]
+
+
+def samples_of(batch):
+    """(crop, its prompts and masks) of a batch."""
+    for number, crop in enumerate(batch.index):
+        yield crop, batch.prompts[number], batch.masks[number, 0].numpy()
+
+
+class TestFunctionsOfSeedStepAndNumber:
+    def test_alone_or_among_others(self, batch_of):
+        whole = batch_of(step=3)
+        for i in range(6):
+            alone = batch_of(step=3, first=i, count=1)
+            assert alone.pictures == whole.pictures[i : i + 1]
+            assert torch.equal(alone.masks, whole.masks[2 * i : 2 * i + 2])
+            assert all(map(same_prompt, alone.prompts, whole.prompts[2 * i : 2 * i + 2]))
+            assert alone.rounds == whole.rounds
+
+    def test_in_any_order_and_by_any_number_of_threads(self, batch_of):
+        steps = [4, 0, 2, 1, 3, 0]
+        with ThreadPoolExecutor(4) as pool:
+            threaded = list(pool.map(batch_of, steps))
+        assert all(same(batch, batch_of(step)) for step, batch in zip(steps, threaded))
+
+    def test_they_differ_between_steps_numbers_and_seeds(self, batch_of):
+        batches = [batch_of(0), batch_of(1), batch_of(0, first=6), batch_of(0, seed=1)]
+        assert len({batch.matrices.numpy().tobytes() for batch in batches}) == 4
+        assert len(np.unique(batches[0].matrices.numpy().reshape(6, -1), axis=0)) == 6
+
+    def test_numpys_own_state_is_not_used(self, batch_of):
+        np.random.seed(0)  # noqa: NPY002
+        one = batch_of(2)
+        np.random.seed(1)  # noqa: NPY002
+        torch.manual_seed(5)
+        assert same(one, batch_of(2))
+
+
+class TestTargets:
+    def test_shapes(self, batches):
+        for batch in batches:
+            assert batch.masks.shape == (12, 1, 64, 64)
+            assert batch.valid.shape == (6, 1, 64, 64)
+            assert batch.index == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+            assert batch.masks.dtype == batch.valid.dtype == torch.float32
+            assert len(batch.prompts) == 12
+            assert [tree.grid for tree in batch.trees] == [lab.shape[:2] for lab in batch.leaf_lab]
+
+    def test_they_are_of_a_useful_size_and_on_the_picture(self, batches):
+        for batch in batches:
+            for crop, _, mask in samples_of(batch):
+                valid = batch.valid[crop, 0].numpy() > 0
+                area = np.count_nonzero(mask > 0.5)
+                assert MIN_PIXELS <= area <= MAX_SHARE * valid.sum()
+                assert mask.min() >= 0
+                assert mask.max() <= 1
+                assert not mask[~valid].any()
+
+    def test_valid_is_where_the_matrix_meets_the_picture(self, batch_of, mixed):
+        batch = batch_of(0, window=(1.5, 2.0), rotate=1.0, count=4)
+        for crop, picture in enumerate(batch.pictures):
+            height, width = mixed.sizes[picture]
+            y, x = np.mgrid[:64, :64]
+            seen = batch.matrices[crop].numpy() @ np.stack([x.ravel(), y.ravel(), np.ones(64 * 64)])
+            inside = (np.abs(seen[0] - (width - 1) / 2) < width / 2) & (
+                np.abs(seen[1] - (height - 1) / 2) < height / 2
+            )
+            assert 0 < inside.sum() < 64 * 64
+            np.testing.assert_array_equal(batch.valid[crop, 0].numpy().ravel() > 0, inside)
+
+    def test_a_window_inside_the_picture_shows_the_picture_alone(self, batch_of):
+        assert batch_of(0, window=(0.3, 0.7), rotate=0.0).valid.min() == 1
+
+    @pytest.mark.parametrize(("share", "kind"), [(0.0, [False]), (1.0, [True]), (0.5, [False, True])])
+    def test_share_of_composites(self, batch_of, share, kind):
+        pictures = [p for step in range(4) for p in batch_of(step, composites=share).pictures]
+        assert sorted({p >= 4 for p in pictures}) == kind
+
+    @pytest.mark.parametrize(("pictures", "share"), [([1, 3], 0.9), ([5, 6], 0.1), ([2, 4], 0.5)])
+    def test_only_the_given_pictures_are_seen(self, batch_of, pictures, share):
+        seen = {p for step in range(4) for p in batch_of(step, pictures=pictures, composites=share).pictures}
+        assert seen == set(pictures)
+
+    def test_the_first_target_of_a_composite_is_its_exact_mask(self, batch_of, mixed):
+        batch = batch_of(0, composites=1.0, rotate=0.0, window=(0.9, 1.05))
+        for crop, picture in enumerate(batch.pictures):
+            mask = torch.from_numpy(mixed.mask(picture))[None, None]
+            whole = torch.zeros(1, 96, 96, 3)
+            whole[0, : mask.shape[2], : mask.shape[3]] = mask[0, 0, ..., None] * 255
+            seen = replace(mixed, pixels=whole).crops([0], batch.matrices[crop : crop + 1], 64)[0, 0] / 255
+            inner = batch.valid[crop, 0] > 0
+            difference = (seen - batch.masks[2 * crop, 0])[inner].abs()
+            assert difference.mean() < 0.01
+            assert batch.prompts[2 * crop].level is None
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_masks_per_image(self, batch_of, count):
+        batch = batch_of(0, count=2, masks_per_image=count)
+        assert batch.masks.shape[0] == len(batch.prompts) == 2 * count
+        assert batch.index == [0] * count + [1] * count
+
+
+class TestPrompts:
+    def test_positives_lie_in_the_mask_negatives_beside_it(self, batches, batch_of):
+        seen = {0: 0, 1: 0}
+        for batch in [*batches, batch_of(5, clicks=ClickSimulation.paper())]:
+            for crop, prompt, mask in samples_of(batch):
+                x, y = prompt.points.T.astype(int)
+                np.testing.assert_array_equal(mask[y, x] > 0.5, prompt.labels == 1)
+                assert (batch.valid[crop, 0].numpy()[y, x] > 0).all()
+                for label in (0, 1):
+                    seen[label] += int((prompt.labels == label).sum())
+        assert min(seen.values()) > 20
+
+    def test_boxes_and_strokes(self, batches):
+        boxes = strokes = 0
+        for batch in batches:
+            for _, prompt, mask in samples_of(batch):
+                for stroke in prompt.scribbles:
+                    x, y = stroke.points.T.astype(int)
+                    assert (mask[y, x] > 0.5).all()
+                    strokes += 1
+                if prompt.box is not None:
+                    x1, y1, x2, y2 = prompt.box
+                    assert 0 <= x1 < x2 <= 64
+                    assert 0 <= y1 < y2 <= 64
+                    rows, columns = np.nonzero(mask > 0.5)
+                    slack = 0.1 * np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
+                    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+                    assert (np.abs(np.subtract(prompt.box, found)) <= np.tile(slack, 2) + 1e-4).all()
+                    boxes += 1
+        assert min(boxes, strokes) > 5
+
+    def test_every_prompt_says_something(self, batches):
+        for batch in batches:
+            assert all(len(p.points) or p.box or p.scribbles for p in batch.prompts)
+
+    def test_levels_are_those_of_nodes(self, batches):
+        told = 0
+        for batch in batches:
+            for crop, prompt, _ in samples_of(batch):
+                if prompt.level is not None:
+                    told += 1
+                    assert np.isclose(batch.trees[crop].level, prompt.level).any()
+        assert told > 5
+
+    def test_the_published_simulation_gives_clicks_alone(self, batch_of):
+        batch = batch_of(0, clicks=ClickSimulation.paper())
+        assert all(len(p.points) and p.box is None and not p.scribbles and p.level is None for p in batch.prompts)
+        assert 0 <= batch.rounds <= 3
+
+
+class TestTreeAndPixelsAgree:
+    def test_the_level_map_of_a_click_is_zero_where_the_click_is(self, batches):
+        """From crop to tree and back: the leaf of a click covers the click."""
+        checked = 0
+        for batch in batches:
+            for crop, prompt, _ in samples_of(batch):
+                tree, matrix = batch.trees[crop], batch.to_tree[crop]
+                to_leaf = map_to_leaf(tree.grid, tree.image_size, matrix, 1)
+                for point in prompt.points:
+                    there = (matrix[:, :2] @ point + matrix[:, 2]).clip(0, np.array(tree.image_size)[::-1] - 1)
+                    levels = tree.level_map(there[None].astype(np.float32))
+                    column, row = np.rint(to_leaf[:, :2] @ point + to_leaf[:, 2]).astype(int)
+                    row, column = min(max(row, 0), tree.grid[0] - 1), min(max(column, 0), tree.grid[1] - 1)
+                    near = levels[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+                    assert near.min() == 0
+                    at_edge = np.abs((to_leaf[:, :2] @ point + to_leaf[:, 2] + 0.5) % 1 - 0.5).min() < 0.01
+                    assert at_edge or levels[row, column] == 0
+                    checked += 1
+        assert checked > 50
+
+    def test_the_tree_lies_on_the_picture(self, batches, mixed):
+        """Mean colours of the leaves, seen through `to_tree`, are the crop's own colours, blurred."""
+        for batch in batches[:2]:
+            crops = mixed.crops(batch.pictures, batch.matrices, 64).numpy()
+            for crop in range(6):
+                tree, picture = batch.trees[crop], mixed.image(batch.pictures[crop])
+                matrix = map_to_leaf(tree.grid, tree.image_size, batch.to_tree[crop], 1)
+                h, w = tree.grid
+                means = picture[: h * 4, : w * 4].reshape(h, 4, w, 4, 3).mean((1, 3)).astype(np.float32)
+                seen = warp(means, matrix, (64, 64)).transpose(2, 0, 1)
+                valid = batch.valid[crop, 0].numpy() > 0
+                off = np.abs(seen - crops[crop])[:, valid].mean()
+                flipped = np.abs(seen[..., ::-1] - crops[crop])[:, valid].mean()
+                assert off < 14
+                assert off < 0.6 * flipped
+
+    def test_pictures_smaller_than_their_trees(self, make_bank, drawn, settings):
+        """A bank keeps photos shrunk; its trees were made at full size."""
+        full = make_bank([drawn(0, 96, 96)], 96)
+        halved = np.ascontiguousarray(full.image(0).reshape(48, 2, 48, 2, 3).mean((1, 3)).astype(np.uint8))
+        small = make_bank([halved], 48)
+        small.tree = full.tree
+        batch = make_batch(small, [0], settings().data, EVERYTHING, seed=0, step=0, count=3)
+        for crop in range(3):
+            to_picture, to_tree = batch.matrices[crop].numpy(), batch.to_tree[crop]
+            for corner in ([0, 0, 1], [63, 0, 1], [10, 50, 1]):
+                np.testing.assert_allclose(to_tree @ corner, 2 * (to_picture @ corner) + 0.5)
+
+
+class TestNothingToLearnFrom:
+    def test_photos_without_parts(self, make_bank, settings):
+        """A photo of a single patch has no region but itself."""
+        speck = make_bank([np.zeros((4, 4, 3), np.uint8)], 64)
+        with pytest.raises(TrainingError, match="no target of a useful size in 30 crops; .*--data.law"):
+            draw_sample(speck, [0], [], settings().data, EVERYTHING, np.random.default_rng(0))
+
+    def test_specks_among_photos_are_passed_over(self, make_bank, drawn, settings):
+        bank = make_bank([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)
+        batch = make_batch(bank, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
+        assert set(batch.pictures) == {1}
+
+    def test_no_pictures(self, bank, settings):
+        with pytest.raises(TrainingError, match="no pictures"):
+            make_batch(bank, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
+
+    def test_blank_photos_still_have_regions(self, make_bank, settings):
+        blank = make_bank([np.full((64, 64, 3), 128, np.uint8)], 64)
+        batch = make_batch(blank, [0], DataArgs(crop=64, photo_side=64), EVERYTHING, seed=0, step=0, count=2)
+        assert batch.masks.amax((1, 2, 3)).min() > 0.5

@@ -1,0 +1,284 @@
+"""One training step: jitter, targets on edges, corrective clicks, a loss that everything learns from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.simulation import corrective_click
+from clickgrain.models.base import ClickModel, Decoded
+from clickgrain.models.loss_weights import LossWeights
+from clickgrain.training.samples import make_batch
+from clickgrain.training.step import ClickStep, jitter, snap_targets
+
+
+@pytest.fixture(scope="module")
+def batch_of(mixed):
+    """(crops, batch) of a step."""
+
+    def make(args, step=0, rounds=None):
+        batch = make_batch(mixed, range(7), args.data, args.clicks, seed=args.seed, step=step, count=args.batch)
+        if rounds is not None:
+            batch = replace(batch, rounds=rounds)
+        return mixed.crops(batch.pictures, batch.matrices, args.data.crop), batch
+
+    return make
+
+
+class Watched(ClickModel):
+    """Notes what it is shown; answers with the same logits every time."""
+
+    def __init__(self, config, logits):
+        super().__init__()
+        self.config, self.map_spec, self.logits = config, config.map_spec, logits
+        self.weight = nn.Parameter(torch.ones(()))
+        self.seen, self.with_grad = [], []
+
+    def encode(self, images):
+        return (images,)
+
+    def decode(self, encoded, maps):
+        self.seen.append(maps.clone())
+        self.with_grad.append(torch.is_grad_enabled())
+        return Decoded(self.weight * self.logits, torch.full((len(maps),), 0.5))
+
+
+class TestLoss:
+    def test_it_is_finite_and_every_weight_learns(self, make_model, settings, batch_of):
+        args = settings(batch=3)
+        model = make_model()
+        touched = {name: False for name, _ in model.named_parameters()}
+        for step in range(3):
+            model.zero_grad()
+            loss, parts = ClickStep(model, args)(*batch_of(args, step))
+            assert torch.isfinite(loss)
+            assert loss.shape == ()
+            assert set(parts) == {"bce", "dice", "iou"}
+            loss.backward()
+            for name, p in model.named_parameters():
+                assert p.grad is not None, name
+                touched[name] |= bool(p.grad.abs().sum() > 0)
+            with torch.no_grad():  # the head starts at zero and hides what lies behind it from the first gradient
+                for p in model.parameters():
+                    p += 0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(step))
+        assert all(touched.values()), [name for name, done in touched.items() if not done]
+
+    def test_bfloat16_gives_nearly_the_same(self, make_model, settings, batch_of):
+        args = settings()
+        step = ClickStep(make_model(), args)
+        crops, batch = batch_of(args, rounds=0)
+        exact, _ = step(crops, batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rounded, _ = step(crops, batch)
+        assert rounded.dtype == torch.float32
+        torch.testing.assert_close(rounded, exact, rtol=0.03, atol=0.01)
+
+    @pytest.mark.parametrize(("supervise", "grads"), [("all", [True, True, True]), ("last", [False, False, True])])
+    def test_which_clicks_are_supervised(self, tiny_config, settings, batch_of, supervise, grads):
+        args = settings(supervise=supervise)
+        model = Watched(tiny_config, torch.zeros(4, 1, 32, 32))
+        loss, _ = ClickStep(model, args)(*batch_of(args, rounds=2))
+        assert model.with_grad == grads
+        loss.backward()
+        assert model.weight.grad is not None
+
+    def test_the_loss_is_the_mean_over_supervised_clicks(self, tiny_config, settings, batch_of):
+        """Constant answers: every click costs the same, so their number must not matter."""
+        losses = []
+        for rounds in (0, 3):
+            args = settings()
+            step = ClickStep(Watched(tiny_config, torch.full((4, 1, 32, 32), 0.3)), args)
+            losses.append(step(*batch_of(args, rounds=rounds))[0].item())
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+    def test_losses_follow_their_weights(self, make_model, settings, batch_of):
+        args = settings(losses=LossWeights(bce=1, smoothness=0, focal=2.0))
+        loss, parts = ClickStep(make_model(), args)(*batch_of(args, rounds=0))
+        assert set(parts) == {"bce", "focal"}
+        assert loss.item() == pytest.approx((parts["bce"] + 2 * parts["focal"]).item(), rel=1e-5)
+
+    def test_pixels_beside_the_picture_do_not_count(self, tiny_config, settings, batch_of):
+        args = settings({"window": (1.6, 1.6)}, losses=LossWeights(smoothness=0.0))
+        crops, batch = batch_of(args, rounds=0)
+        beside = torch.nn.functional.interpolate(batch.valid, (32, 32), mode="area")[batch.index] == 0
+        assert beside.any()
+        wrong = torch.where(beside, 50.0, 0.0)
+        expected = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args)(crops, batch)[0]
+        assert ClickStep(Watched(tiny_config, wrong), args)(crops, batch)[0].item() == pytest.approx(
+            expected.item()
+        )
+
+
+class TestCorrectiveClicks:
+    def test_every_round_adds_a_click_where_the_answer_is_wrong(self, tiny_config, settings, batch_of, monkeypatch):
+        """The model says object in the left half: new clicks must lie in the difference to the target."""
+        args = settings(batch=3, clicks=ClickSimulation.paper())
+        logits = torch.full((6, 1, 32, 32), -4.0)
+        logits[..., :16] = 4.0
+        model = Watched(tiny_config, logits)
+        calls = []
+        monkeypatch.setattr(
+            "clickgrain.training.step.click_maps",
+            lambda spec, canvas, prompts, previous, index: (
+                calls.append((list(prompts), previous)) or torch.zeros(6, len(spec.names), 32, 32)
+            ),
+        )
+        crops, batch = batch_of(args, rounds=3)
+        ClickStep(model, args)(crops, batch)
+        assert [previous is None for _, previous in calls] == [True, False, False, False]
+        # the targets that the step works with are drawn to the edges of its jittered crops
+        images = jitter(crops, args.data.color, np.random.default_rng([args.seed, 4, batch.step]))
+        snapped = snap_targets(batch.masks, images[batch.index])
+        wanted = torch.nn.functional.interpolate(snapped, (32, 32), mode="area")[:, 0].numpy() > 0.5
+        shown = logits[:, 0].numpy() > 0
+        for before, after in zip(calls, calls[1:]):
+            torch.testing.assert_close(after[1], logits.sigmoid())
+            for i, (old, new) in enumerate(zip(before[0], after[0])):
+                assert len(new.points) == len(old.points) + 1
+                np.testing.assert_array_equal(new.points[:-1], old.points)
+                # map pixel (x, y) covers crop pixels 2x .. 2x + 1
+                x, y = ((new.points[-1] + 0.5) / 2 - 0.5).round().astype(int)
+                assert wanted[i, y, x] != shown[i, y, x]
+                assert new.labels[-1] == wanted[i, y, x]
+
+    def test_they_are_functions_of_seed_step_turn_and_number(self, tiny_config, settings, batch_of):
+        args = settings(batch=2)
+        logits = torch.zeros(4, 1, 32, 32) - 1
+        last = []
+        for _ in range(2):
+            model = Watched(tiny_config, logits)
+            torch.manual_seed(len(last))
+            ClickStep(model, args)(*batch_of(args, rounds=2))
+            last.append(torch.stack(model.seen))
+        assert torch.equal(*last)
+
+    def test_a_perfect_answer_gets_no_click(self, tiny_config, settings, batch_of):
+        args = settings({"color": 0.0})
+        crops, batch = batch_of(args, rounds=1)
+        target = torch.nn.functional.interpolate(
+            snap_targets(batch.masks, crops[batch.index]), (32, 32), mode="area"
+        )
+        step = ClickStep(Watched(tiny_config, target), args)
+        shown = (target > 0.5).float()
+        after = step._corrected(batch, batch.prompts, shown, target, batch.valid[batch.index], 0)
+        assert after == batch.prompts
+
+    def test_clicks_are_the_simulations(self, tiny_config, settings, batch_of):
+        args = settings(seed=3)
+        crops, batch = batch_of(args, rounds=1)
+        step = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args)
+        nothing, valid = torch.zeros(4, 1, 32, 32), batch.valid[batch.index]
+        after = step._corrected(batch, batch.prompts, nothing, batch.masks, valid, 2)
+        small = torch.nn.functional.interpolate(batch.masks, (32, 32), mode="area")[:, 0].numpy() > 0.5
+        seen = torch.nn.functional.interpolate(valid, (32, 32), mode="area")[:, 0].numpy() > 0.5
+        for i, prompt in enumerate(after):
+            rng = np.random.default_rng([3, 5, batch.step, 2, i])
+            x, y, label = corrective_click(small[i], np.zeros((32, 32), bool), rng, valid=seen[i])
+            assert prompt.points[-1].tolist() == [2 * x + 0.5, 2 * y + 0.5]
+            assert prompt.labels[-1] == label == 1
+
+
+class TestJitter:
+    @pytest.fixture
+    def images(self):
+        return 255 * torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def test_none_changes_nothing(self, images):
+        assert jitter(images, 0.0, np.random.default_rng(0)) is images
+
+    @pytest.mark.parametrize("strength", [0.2, 1.0, 3.0])
+    def test_the_range_stays(self, images, strength):
+        changed = jitter(images, strength, np.random.default_rng(0))
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+        assert (changed - images).abs().amax((1, 2, 3)).min() > 1
+
+    def test_the_generator_decides(self, images):
+        one, two, three = (jitter(images, 0.3, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        assert torch.equal(one, two)
+        assert not torch.equal(one, three)
+
+    def test_every_image_changes_in_its_own_way(self, images):
+        same = images[:1].expand(8, -1, -1, -1)
+        changed = jitter(same, 0.3, np.random.default_rng(0))
+        assert len({image.numpy().tobytes() for image in changed}) == 8
+
+    def test_against_numpy(self, images):
+        """Saturation about the grey value, contrast about the mean grey value, brightness on top."""
+        changed = jitter(images, 0.2, np.random.default_rng(5)).numpy()
+        rng = np.random.default_rng(5)
+        s, c, b = rng.uniform(-0.2, 0.2, (3, 8))
+        colorless = rng.random(8) < 0.05
+        for i, image in enumerate(images.numpy().astype(float)):
+            grey = np.tensordot([0.299, 0.587, 0.114], image, 1)
+            factor = 0.0 if colorless[i] else 1 + 1.5 * s[i]
+            mixed = grey + (image - grey) * factor
+            expected = (mixed - grey.mean()) * (1 + c[i]) + grey.mean() + 127.5 * b[i]
+            np.testing.assert_allclose(changed[i], expected.clip(0, 255), atol=1e-2)
+
+    def test_some_turn_grey(self):
+        images = 255 * torch.rand(400, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+        changed = jitter(images, 0.1, np.random.default_rng(0))
+        grey = ((changed.amax(1) - changed.amin(1)).amax((1, 2)) < 0.1).sum()
+        assert 8 <= grey <= 35
+
+
+def guided(mask, guide, radius, eps):
+    """He et al. (2013), means over windows cut at the border, written out."""
+    height, width = mask.shape
+
+    def mean(x):
+        out = np.empty_like(x)
+        for i in range(height):
+            for j in range(width):
+                window = x[max(i - radius, 0) : i + radius + 1, max(j - radius, 0) : j + radius + 1]
+                out[i, j] = window.mean()
+        return out
+
+    mean_i, mean_p = mean(guide), mean(mask)
+    a = (mean(guide * mask) - mean_i * mean_p) / (mean(guide * guide) - mean_i**2 + eps)
+    return mean(a) * guide + mean(mean_p - a * mean_i)
+
+
+class TestSnapping:
+    @pytest.mark.parametrize(("radius", "eps"), [(2, 30.0), (4, 60.0)])
+    def test_against_numpy(self, drawn, radius, eps):
+        image = drawn(0, 48, 48)[:32, :32].astype(np.float64)
+        mask = np.zeros((32, 32))
+        mask[8:24, 4:20] = 1
+        guide = image @ [0.299, 0.587, 0.114]
+        expected = (1.5 * (guided(mask, guide, radius, eps).clip(0, 1) - 0.5) + 0.5).clip(0, 1)
+        snapped = snap_targets(
+            torch.from_numpy(mask).float()[None, None],
+            torch.from_numpy(image).float().permute(2, 0, 1)[None],
+            radius,
+            eps,
+        )
+        assert np.abs(snapped[0, 0].numpy() - expected).max() < 5e-3
+
+    def test_a_staircase_moves_to_the_edge(self):
+        """The image's edge is at column 30 and the mask ends at 28: half of the difference goes."""
+        images = torch.full((1, 3, 48, 64), 60.0)
+        images[..., 30:] = 200.0
+        mask = torch.zeros(1, 1, 48, 64)
+        mask[..., :28] = 1
+        row = snap_targets(mask, images)[0, 0, 24]
+        assert (row[:29] > 0.5).all()
+        assert (row[30:] < 0.5).all()
+        steps = row[:-1] - row[1:]
+        assert steps.argmax() == 29  # the steepest place is the edge
+
+    def test_without_edges_straight_outlines_stay(self):
+        mask = torch.zeros(1, 1, 48, 48)
+        mask[..., 12:36, 12:36] = 1
+        wrong = (snap_targets(mask, torch.full((1, 3, 48, 48), 90.0)) > 0.5) != (mask > 0.5)
+        assert not wrong[..., 18:30, :].any()  # corners are rounded
+        assert not wrong[..., :, 18:30].any()
+
+    def test_all_and_nothing_stay(self):
+        images = 255 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        masks = torch.stack([torch.zeros(1, 32, 32), torch.ones(1, 32, 32)])
+        torch.testing.assert_close(snap_targets(masks, images), masks, atol=1e-2, rtol=0)
