@@ -107,7 +107,7 @@ def corrective_click(
     wrong = wanted ^ predicted
     if valid is not None:
         wrong &= as_bool_like(valid, wanted, "valid")
-    missed, added = _depth(wrong & wanted), _depth(wrong & predicted)
+    missed, added = ErrorDepth(wrong & wanted, ()), ErrorDepth(wrong & predicted, ())
     positive = missed.maximum > added.maximum
     error = missed if positive else added
     return None if error.maximum == 0.0 else (*_random_deep(error, rng), int(positive))
@@ -199,24 +199,13 @@ def _negatives(
     return np.concatenate(parts)
 
 
-def _depth(region: Bool) -> ErrorDepth:
-    """The region's exact depths, to the last bit.
-
-    OpenCV's roots differ in the last bit with the alignment of the array (IPP, 35 of 600 masks), which would make
-    ties, and with them whole training runs, depend on chance. Squared distances are whole numbers.
-    """
-    depth = ErrorDepth(region, ())
-    depth.depth = np.sqrt(np.rint(np.square(depth.depth)))
-    return depth
-
-
 def _random_deep(error: ErrorDepth, rng: np.random.Generator) -> tuple[int, int]:
     """A uniform pixel deeper than half the maximal depth."""
     return error.point(int(rng.choice(np.flatnonzero(error.depth > 0.5 * error.maximum))))
 
 
 def _first_click(inside: Bool, rng: np.random.Generator, share_centre: float) -> tuple[int, int]:
-    depth = _depth(inside)
+    depth = ErrorDepth(inside, ())
     return depth.point(int(depth.depth.argmax())) if rng.random() < share_centre else _random_deep(depth, rng)
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from clickgrain.clicks.robot import ErrorDepth, NoisyUser, RobotUser, error_masks, next_click
 from clickgrain.errors import DataError
@@ -115,6 +115,17 @@ class TestNextClick:
 
 def test_error_depth_of_nothing_is_zero():
     assert ErrorDepth(np.zeros((4, 4), bool), []).maximum == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_depths_are_roots_of_whole_numbers_to_the_last_bit(seed):
+    """OpenCV's own differ in the last bit with the array's place in memory, and ties with them."""
+    error = gaussian_filter(np.random.default_rng(seed).random((60, 80)), 3) > 0.5
+    found = ErrorDepth(error, [])
+    whole = np.zeros(error.shape, np.float32)
+    height, width = found.depth.shape
+    whole[found.top : found.top + height, found.left : found.left + width] = found.depth
+    assert np.array_equal(whole, np.sqrt(oracle_depth(error, []).astype(np.float32)))
 
 
 class TestNoisyUser:
