@@ -17,7 +17,7 @@ from clickgrain.training.progress import Quiet
 TINY = DemoScale(
     learn=2, held_out=2, side=64, composites=3, targets=2, crop=32, batch=2, widths=(4, 4, 8, 8, 8), steps=3
 )
-MODELS = ("grain, trained here", "tree mode", "OpenCV GrabCut")
+MODELS = ("grain model", "tree mode", "OpenCV GrabCut")
 
 
 class Page(HTMLParser):

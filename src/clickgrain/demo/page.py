@@ -90,7 +90,7 @@ def _trees(story: Story) -> list[Html]:
         height, width = image.shape[:2]
         click = (int(photo.click[0] * (width - 1)), int(photo.click[1] * (height - 1)))
         parts = tree_pictures(image, tree, click, level=photo.level)
-        features = feature_map(story.extractor(image))
+        features = feature_map(story.extractor(image), (height, width))
         parts.insert(1, figure(features, tag("b", "Features"), " main directions as colours", alt="feature map"))
         blocks += [tag("h3", f"{Path(photo.file).stem}: {tree.n_leaves} patches"), gallery(parts, cell=160)]
     return blocks
@@ -106,7 +106,7 @@ def _lessons(story: Story) -> list[Html]:
         )
         for i in chosen
     ]
-    window = max(1, len(lesson.losses) // 40)
+    window = max(1, len(lesson.losses) // 20)
     smooth = [float(np.mean(lesson.losses[i : i + window])) for i in range(0, len(lesson.losses), window)]
     points = [(float((i + 0.5) * window), value) for i, value in enumerate(smooth)]
     names = ", ".join(Path(photo.file).stem for photo in story.photos)
@@ -188,4 +188,4 @@ def _notes(story: Story) -> list[Html]:
 def _length(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} seconds"
-    return f"{seconds / 60:.1f} minutes"
+    return f"{round(seconds / 60, 1):g} minutes"

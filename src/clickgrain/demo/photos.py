@@ -24,9 +24,9 @@ class DemoPhoto:
 
 
 LEARN = (
-    DemoPhoto("chelsea.png", (0.61, 0.62)),
-    DemoPhoto("rocket.jpg", (0.51, 0.55)),
-    DemoPhoto("ihc.png", (0.62, 0.72)),
+    DemoPhoto("chelsea.png", (0.365, 0.30), 0.7),
+    DemoPhoto("rocket.jpg", (0.50, 0.60), 0.8),
+    DemoPhoto("ihc.png", (0.62, 0.72), 0.8),
     DemoPhoto("hubble_deep_field.jpg"),
     DemoPhoto("retina.jpg"),
 )

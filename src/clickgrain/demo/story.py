@@ -82,7 +82,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
             lesson = teach(args, scale, bank, bar)
         with _timed(clock, "Robot clicks"):
             models: dict[str, Predictor] = {
-                "grain, trained here": Segmenter.load(lesson.folder),
+                "grain model": Segmenter.load(lesson.folder),
                 "tree mode": Segmenter.load("tree"),
                 "OpenCV GrabCut": OpenCVGrabCut(),
             }

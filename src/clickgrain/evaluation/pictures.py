@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from clickgrain.images import check_image, fit_size, resize
-from clickgrain.types import Bool, Float, UInt8
+from clickgrain.types import Bool, Float, Size, UInt8
 
 Color = tuple[int, int, int]
 
@@ -85,8 +85,14 @@ def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int 
     )
 
 
-def feature_map(features: Float, *, long_side: int = 480) -> UInt8:
-    """Three leading principal components of h x w x d features as red, green and blue."""
+def feature_map(features: Float, image_size: Size, *, long_side: int = 480) -> UInt8:
+    """Three leading principal components of features as red, green and blue.
+
+    Args:
+        features: h x w x d.
+        image_size: (H, W) pixels of their image, which gives the picture its shape.
+        long_side: of the picture that comes back, in pixels.
+    """
     h, w, d = features.shape
     centred = features.reshape(h * w, d) - features.reshape(h * w, d).mean(0)
     _, _, axes = np.linalg.svd(centred[:: max(1, h * w // 2000)], full_matrices=False)
@@ -94,7 +100,7 @@ def feature_map(features: Float, *, long_side: int = 480) -> UInt8:
     parts = np.pad(parts, ((0, 0), (0, 3 - parts.shape[1])))
     low, high = np.percentile(parts, [2, 98], axis=0)
     scaled = np.clip((parts - low) / np.maximum(high - low, 1e-6), 0, 1) * 255
-    height, width = fit_size((h, w), long_side)
+    height, width = fit_size(image_size, long_side)
     picture = scaled.reshape(h, w, 3).astype(np.uint8)
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
@@ -136,7 +142,7 @@ def _with_clicks(picture: UInt8, clicks: Sequence[tuple[int, int, int]], scale_x
     if not clicks:
         return picture
     height, width = picture.shape[:2]
-    zoom, radius = 4, max(8.0, max(height, width) / 46)
+    zoom, radius = 4, max(8.0, max(height, width) / 36)
     layer = Image.new("RGBA", (width * zoom, height * zoom))
     draw = ImageDraw.Draw(layer)
     font = ImageFont.load_default(size=1.25 * radius * zoom)

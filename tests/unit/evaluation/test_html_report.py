@@ -251,12 +251,12 @@ class TestPictures:
     def test_features_become_colours_that_tell_regions_apart(self):
         features = np.zeros((6, 8, 5), np.float32)
         features[:, 4:] = 1
-        drawn = feature_map(features, long_side=80).astype(int)
+        drawn = feature_map(features, (60, 80), long_side=80).astype(int)
         assert drawn.shape == (60, 80, 3)
         assert np.abs(drawn[30, 5] - drawn[30, 75]).max() > 100
 
     def test_constant_features_of_two_dimensions_are_drawn(self):
-        assert feature_map(np.ones((4, 4, 2), np.float32), long_side=16).shape == (16, 16, 3)
+        assert feature_map(np.ones((4, 4, 2), np.float32), (32, 32), long_side=16).shape == (16, 16, 3)
 
     def test_a_data_uri_holds_the_picture(self, scene):
         image = np.full((20, 30, 3), (200, 100, 50), np.uint8)

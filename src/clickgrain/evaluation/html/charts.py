@@ -9,7 +9,7 @@ from clickgrain.evaluation.html.tables import color
 from clickgrain.evaluation.result import Result
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 72, 150, 18, 62
+LEFT, RIGHT, TOP, BOTTOM = 72, 160, 18, 62
 DASHES = (None, "8 4", "2 4", "10 3 2 3", "5 3", "1 3")
 """Lines differ in dashes as well as in colour."""
 
@@ -55,7 +55,8 @@ def line_chart(
     parts = [_grid(scale, x, y), *(_curve(i, line, scale, dots) for i, line in enumerate(lines))]
     names = _names(lines, scale) if len(lines) > 1 else Html("")
     svg = tag("svg", tag("title", title), *parts, names, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
-    return tag("div", _legend(lines) if len(lines) > 1 else "", svg, class_="chart")
+    legend = _legend(lines) if len(lines) > 1 else ""
+    return tag("div", legend, tag("div", svg, class_="plot named" if legend else "plot"), class_="chart")
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ tbody th{font-weight:600}
 td.best{background:var(--best);font-weight:650}
 .key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--series);margin-right:.5em}
 .chart{margin:0 0 14px;max-width:760px}
-.chart svg{display:block;width:100%;height:auto;background:var(--card);border:1px solid var(--line);
-border-radius:8px}
+.plot{overflow:hidden;background:var(--card);border:1px solid var(--line);border-radius:8px}
+.chart svg{display:block;width:100%;height:auto}
 .chart text{fill:var(--soft);font:13px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 .chart .name{font-weight:600;fill:var(--series)}
 .chart .grid{stroke:var(--line);stroke-width:1}
@@ -59,7 +59,7 @@ footer{margin-top:48px;font-size:.87rem}
 .c3{--series:var(--s3)}.c4{--series:var(--s4)}.c5{--series:var(--s5)}
 @media (max-width:600px){main{padding:24px 16px 40px}h1{font-size:1.65rem}section{margin-top:32px;padding-top:20px}
 .gallery{grid-template-columns:repeat(2,1fr);gap:12px 10px}.gallery.wide{grid-template-columns:1fr}
-.chart text{font-size:19px}.chart .name{display:none}.facts{grid-template-columns:1fr;gap:0}
+.chart text{font-size:17px}.chart .name{display:none}.named svg{width:123%}.facts{grid-template-columns:1fr;gap:0}
 .facts dd{margin-bottom:8px}.tiles{grid-template-columns:1fr;gap:10px}th,td{padding:7px 10px}}
 @media print{:root{--ground:#fff}main{max-width:none;padding:0}figure,.tile,.chart,tr{break-inside:avoid}
 h2,h3{break-after:avoid}.scroll{overflow:visible}pre{white-space:pre-wrap}}
