@@ -7,7 +7,9 @@ is gone before the first heavy import.
 import difflib
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # times slower. Read when torch loads, so it must be set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _never_fail_on_names(sys.stdout)
+    _end_like_an_interrupt(signal.SIGTERM)
     try:
         status = _dispatch([argument for argument in arguments if argument != "--debug"])
         sys.stdout.flush()
@@ -83,6 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return PIPE_CLOSED
+
+
+def _end_like_an_interrupt(number: signal.Signals) -> None:
+    """A machine that shuts down asks by SIGTERM: save what there is, as on Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, interrupt)
 
 
 def _dispatch(arguments: list[str]) -> int:
