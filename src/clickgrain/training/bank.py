@@ -1,10 +1,13 @@
 """`Bank`: all photos decoded once, with their merge trees, and composites beside them."""
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import cv2
 import numpy as np
@@ -57,6 +60,12 @@ class Bank:
         height, width = self.sizes[i]
         return self.masks[i - self.photos, :height, :width].astype(np.float32) / np.float32(255)
 
+    def to(self, device: torch.device) -> "Bank":
+        """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""
+        if device.type != "cuda" or self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+            return self
+        return replace(self, pixels=self.pixels.to(device))
+
     def leaf_lab(self, i: int) -> Float:
         """Mean Lab on the leaves of picture i's tree."""
         return leaf_colors(self.image(i), self.tree(i))
@@ -96,7 +105,7 @@ def load_bank(
         TrainingError: if no photo is left.
     """
     wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
-    squares = np.zeros((len(wanted), side, side, 3), np.uint8)
+    squares = _room(len(wanted), side)
     sizes: list[Size] = []
     names: list[str] = []
     for path, image in read_images(list(wanted)):
@@ -154,7 +163,10 @@ def with_composites(
 
     with ThreadPoolExecutor(threads) as pool:
         made = list(pool.map(make, range(count)))
-    pixels = torch.cat([bank.pixels, torch.from_numpy(np.stack([m[0] for m in made])).to(bank.pixels.device)])
+    pixels = torch.from_numpy(_room(len(bank.sizes) + count, side))
+    pixels[: len(bank.sizes)] = bank.pixels
+    for i, (square, *_) in enumerate(made):
+        pixels[len(bank.sizes) + i] = torch.from_numpy(square)
     n, trees = bank.photos, [m[3] for m in made]
     names = [*bank.names, *(f"composite/{i:06d}" for i in range(count))]
     return Bank(
@@ -195,6 +207,16 @@ def _region(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
     tree, image = bank.tree(i), bank.image(i)
     small = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
     return region_cutout(image, small, rng)
+
+
+def _room(count: int, side: int) -> UInt8:
+    """count x side x side x 3 zeros, in memory, or in an unnamed file on disk where that would take half of it."""
+    shape = (count, side, side, 3)
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if math.prod(shape) < free / 2:
+        return np.zeros(shape, np.uint8)
+    with TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def _squared(image: UInt8, side: int) -> UInt8:

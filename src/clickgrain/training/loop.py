@@ -128,7 +128,8 @@ class _Run:
     def __init__(
         self, model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, out: Path, fabric: Fabric
     ) -> None:
-        self.args, self.bank, self.pictures, self.out, self.fabric = args, bank, list(pictures), out, fabric
+        self.args, self.pictures, self.out, self.fabric = args, list(pictures), out, fabric
+        self.bank = bank.to(fabric.device)
         self.step = 0
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
