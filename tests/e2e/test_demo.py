@@ -17,7 +17,8 @@ from clickgrain.training.progress import Quiet
 TINY = DemoScale(
     learn=2, held_out=2, side=64, composites=3, targets=2, crop=32, batch=2, widths=(4, 4, 8, 8, 8), steps=3
 )
-MODELS = ("grain model", "tree mode", "OpenCV GrabCut")
+RIVALS = ("grain model", "tree mode", "OpenCV GrabCut")
+MODELS = (*RIVALS, "grain, untrained")
 
 
 class Page(HTMLParser):
@@ -84,7 +85,7 @@ def test_the_page_tells_the_whole_story_and_needs_no_network(finished):
         assert column in words
     assert page.counts["table"] == 2
     assert page.counts["svg"] == 2
-    trees, composites, examples = 2 * 6, 3, 2 * (1 + len(MODELS))
+    trees, composites, examples = 2 * 6, 3, 2 * (1 + len(RIVALS))
     assert page.counts["img"] == trees + composites + examples
     assert page.links
     assert all(link.startswith("data:image/jpeg;base64,") for link in page.links)

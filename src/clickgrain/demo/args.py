@@ -47,7 +47,7 @@ class DemoScale:
     held_out: int = 99
     side: int = 256
     composites: int = 80
-    targets: int = 12
+    targets: int = 20
     crop: int = 96
     batch: int = 8
     widths: tuple[int, ...] = (8, 16, 24, 32, 48)

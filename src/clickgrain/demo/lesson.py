@@ -1,5 +1,6 @@
 """The training part of the demo: a bank of photos and composites, and a small `grain` model."""
 
+import copy
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from clickgrain import __version__
 from clickgrain.demo.args import DemoArgs, DemoScale
 from clickgrain.errors import TrainingError
 from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.files import atomic_write
+from clickgrain.files import atomic_write, hash_bytes
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.training.args import DataArgs, TrainArgs
@@ -32,12 +33,16 @@ class Lesson:
         steps: made in all.
         losses: loss by step, over all sittings.
         parameters: of the network.
+        start: the network with its first weights; it follows a rule on the click maps that training builds on.
+        start_name: tells first weights of other seeds and sizes apart.
     """
 
     folder: Path
     steps: int
     losses: list[float]
     parameters: int
+    start: GrainModel
+    start_name: str
 
 
 def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson:
@@ -54,11 +59,16 @@ def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson
         EncoderConfig(scale.widths, (1, 1, 1, 1, 1)), scale.widths[:4], long_side=_long_side(scale)
     )
     model = GrainModel(config)
+    start = copy.deepcopy(model).eval()
     settings = train_args(scale, args.seed, _planned_steps(args, scale, bank, pictures, model, bar))
     result = fit(model, bank, pictures, settings, folder, progress=bar)
     lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
     losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
-    return Lesson(folder, result.steps, losses, sum(p.numel() for p in model.parameters()))
+    made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
+    parameters = sum(p.numel() for p in model.parameters())
+    return Lesson(
+        folder, result.steps, losses, parameters, start, f"grain-start-{hash_bytes(made_of.encode())[:10]}"
+    )
 
 
 def train_args(scale: DemoScale, seed: int, steps: int) -> TrainArgs:

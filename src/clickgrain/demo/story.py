@@ -14,6 +14,7 @@ from clickgrain.errors import DataError
 from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.files import hash_file
+from clickgrain.models.registry import engine_for
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.bank import Bank, load_bank, with_composites
@@ -81,18 +82,13 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         with _timed(clock, "Training"):
             lesson = teach(args, scale, bank, bar)
         with _timed(clock, "Robot clicks"):
-            models: dict[str, Predictor] = {
-                "grain model": Segmenter.load(lesson.folder),
-                "tree mode": Segmenter.load("tree"),
-                "OpenCV GrabCut": OpenCVGrabCut(),
-            }
-            files = [f"grain-{hash_file(lesson.folder / 'model.safetensors')[:10]}", "tree", "opencv-grabcut"]
+            models, names = _rivals(lesson)
             results = [
                 _clicked(args.out / "results" / f"{name}-{digest[:10]}.jsonl", name, label, model, benchmark, bar)
-                for name, (label, model) in zip(files, models.items())
+                for name, (label, model) in zip(names, models.items())
             ]
-        names = [photo.file for photo in held_out]
-        story = Story(args, scale, extractor, learn, names, bank, lesson, benchmark, models, results, clock)
+        unseen = [photo.file for photo in held_out]
+        story = Story(args, scale, extractor, learn, unseen, bank, lesson, benchmark, models, results, clock)
         bar.start("report", 1)
         path = demo_report(story).write(args.out / "report.html")
         bar.advance()
@@ -138,6 +134,18 @@ def _targets(
     bar.start("targets to click", scale.targets)
     seed = args.seed + TARGET_SEED
     return write_targets(photos, args.out / "targets", scale.targets, seed=seed, advance=bar.advance)
+
+
+def _rivals(lesson: Lesson) -> tuple[dict[str, Predictor], list[str]]:
+    """Who faces the targets: shown name -> predictor, and names that tell their results apart on disk."""
+    trained = hash_file(lesson.folder / "model.safetensors")[:10]
+    models: dict[str, Predictor] = {
+        "grain model": Segmenter.load(lesson.folder),
+        "tree mode": Segmenter.load("tree"),
+        "OpenCV GrabCut": OpenCVGrabCut(),
+        "grain, untrained": Segmenter(engine_for(lesson.start)),
+    }
+    return models, [f"grain-{trained}", "tree", "opencv-grabcut", lesson.start_name]
 
 
 def _clicked(path: Path, name: str, label: str, model: Predictor, benchmark: Benchmark, bar: Progress) -> Result:

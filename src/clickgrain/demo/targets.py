@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clickgrain import __version__
 from clickgrain.errors import DataError
 from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.files import atomic_write, hash_bytes
@@ -33,12 +34,12 @@ def write_targets(
         advance: called once per target.
 
     Returns:
-        The benchmark, and a hash of all its pixels.
+        The benchmark, and a hash of all its pixels and of the version that answers are made with.
 
     Raises:
         DataError: if nothing can be cut out of these photos, or the folder cannot be written.
     """
-    written = []
+    written = [__version__.encode()]
     for n in range(count):
         image, mask = make_target(bank, np.random.default_rng([seed, 2, n]))
         for name, pixels in ((f"images/{n:02d}.png", image), (f"masks/{n:02d}#0.png", mask)):
