@@ -26,7 +26,8 @@ def lab_of(images: Tensor) -> Tensor:
             [0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754],
         ]
     )
-    xyz = torch.einsum("ij,bjhw->bihw", matrix, linear)
+    with torch.autocast(images.device.type, enabled=False):  # in bfloat16 Lab would be off by whole units
+        xyz = torch.einsum("ij,bjhw->bihw", matrix, linear)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-8) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
@@ -55,7 +56,7 @@ def posterior(bins: Tensor, near: Tensor, far: Tensor, previous: Tensor, box: Te
         box: M x h x w, 1 inside, -1 outside, 0 without a box.
 
     Returns:
-        M x h x w float32 in 0..1; 0.5 where a colour has not been seen at all.
+        M x h x w float32 in 0..1; nearer to 0.5 the rarer the colour.
     """
     m, h, w = bins.shape
     given = (previous.flatten(1).amax(1) > 0.5)[:, None, None]

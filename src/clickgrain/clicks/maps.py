@@ -4,8 +4,9 @@ The merge tree, colour and the image's own geometry each give a notion of "near 
 them need not learn to propagate clicks by itself. All maps run on the device of the canvas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -93,7 +94,7 @@ def click_maps(
         M x C x h x w float32; every map lies in 0..1, only "box" in -1..1.
     """
     chosen = list(range(len(prompts))) if index is None else list(index)
-    lab = canvas.lab[chosen]
+    lab, bins = _rows(canvas.lab, chosen), _rows(canvas.bins, chosen)
     if previous is None:
         previous = lab.new_zeros(len(prompts), 1, *lab.shape[2:])
     elif previous.shape[2:] != lab.shape[2:]:
@@ -111,10 +112,15 @@ def click_maps(
         maps["box"] = _boxes(prompts, lab, canvas.stride)
     if "posterior" in spec.names:
         seed = (maps["level+"], maps["level-"], maps["previous"], maps["box"])
-        maps["posterior"] = posterior(canvas.bins[chosen], *seed)
+        maps["posterior"] = posterior(bins, *seed)
     maps["level"] = _constant([p.level or 0.0 for p in prompts], lab)
     maps["level?"] = _constant([float(p.level is not None) for p in prompts], lab)
     return torch.stack([maps[name] for name in spec.names], dim=1)
+
+
+def _rows(tensor: Tensor, chosen: list[int]) -> Tensor:
+    """The chosen rows; no copy when they are all, in order."""
+    return tensor if chosen == list(range(len(tensor))) else tensor[chosen]
 
 
 def _leaf_maps(
@@ -166,26 +172,35 @@ def _disks(points: Tensor, valid: Tensor, size: torch.Size, radius: float) -> Te
         return points.new_zeros(len(points), *size)
     y = torch.arange(size[0], device=points.device)[:, None]
     x = torch.arange(size[1], device=points.device)
-    square_y = (y[:, 0] - points[..., 1:]).square()[..., :, None]
-    square_x = (x - points[..., :1]).square()[..., None, :]
-    distance = (square_y + square_x).masked_fill_(~valid[..., None, None], torch.inf).amin(1).sqrt_()
-    return (radius + 0.5 - distance).clamp_(0, 1)
+    clicks = points.masked_fill(~valid[..., None], torch.inf)[..., None, None].unbind(1)
+    square = _least((y - click[:, 1]).square() + (x - click[:, 0]).square() for click in clicks)
+    return (radius + 0.5 - square.sqrt_()).clamp_(0, 1)
 
 
 def _color_closeness(lab: Tensor, points: Tensor, valid: Tensor) -> Tensor:
     """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), clicks' colours averaged over 3 x 3 map pixels."""
-    height, width = lab.shape[2:]
     if points.shape[1] == 0:
-        return lab.new_zeros(len(lab), height, width)
-    smooth = functional.avg_pool2d(lab, 3, stride=1, padding=1, count_include_pad=False)
-    x = points[..., 0].round().long().clamp(0, width - 1)
-    y = points[..., 1].round().long().clamp(0, height - 1)
-    rows = torch.arange(len(lab), device=lab.device)[:, None]
-    colors = smooth[rows, :, y, x]  # M x N x 3
-    pixels = lab.flatten(2).transpose(1, 2)
-    distance = torch.cdist(pixels, colors, compute_mode="donot_use_mm_for_euclid_dist")
-    distance = distance.masked_fill_(~valid[:, None], torch.inf).amin(2)
-    return (distance / -COLOR_RANGE).exp_().reshape(len(lab), height, width)
+        return lab.new_zeros(len(lab), *lab.shape[2:])
+    clicks = _click_colors(lab, points).masked_fill(~valid[..., None], torch.inf)[..., None, None].unbind(1)
+    square = _least((lab - click).square_().sum(1) for click in clicks)
+    return (square.sqrt_() / -COLOR_RANGE).exp_()
+
+
+def _click_colors(lab: Tensor, points: Tensor) -> Tensor:
+    """M x N x 3: mean Lab of the 3 x 3 map pixels around each click, fewer at the border."""
+    height, width = lab.shape[2:]
+    reach = torch.arange(-1, 2, device=lab.device)
+    x = points[..., 0].round().long().clamp(0, width - 1)[..., None, None] + reach
+    y = points[..., 1].round().long().clamp(0, height - 1)[..., None, None] + reach[:, None]
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)  # M x N x 3 x 3
+    rows = torch.arange(len(lab), device=lab.device)[:, None, None, None]
+    colors = lab[rows, :, y.clamp(0, height - 1), x.clamp(0, width - 1)] * inside[..., None]
+    return colors.sum((2, 3)) / inside.sum((2, 3))[..., None]
+
+
+def _least(distances: Iterable[Tensor]) -> Tensor:
+    """Elementwise minimum, one at a time: hundreds of clicks need no more memory than one."""
+    return reduce(lambda a, b: torch.minimum(a, b, out=a), distances)
 
 
 def _boxes(prompts: Sequence[Prompt], lab: Tensor, stride: int) -> Tensor:
