@@ -59,7 +59,7 @@ def load_state_of(path: Path, fingerprint: str) -> RunState | None:
         ) from error
     if version != FORMAT or state.fingerprint != fingerprint:
         raise TrainingError(
-            f"{path} belongs to a run with other settings or another version of clickgrain; use the same"
-            " settings to resume it, another --out, or delete it to start from the beginning"
+            f"{path} belongs to a run with other settings, other photos or another version of clickgrain; use the"
+            " same to go on, another --out, or delete it to start from the beginning"
         )
     return state

@@ -21,7 +21,10 @@ class MovingAverage:
         """Take in the weights after step `step` (0-based)."""
         keep = min(self.decay, (1 + step) / (10 + step))
         now = model.state_dict()
-        torch._foreach_lerp_(list(self.weights.values()), [now[name] for name in self.weights], 1 - keep)
+        averaged = [name for name, value in self.weights.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.weights[n] for n in averaged], [now[n] for n in averaged], 1 - keep)
+        for name in self.weights.keys() - set(averaged):  # counters
+            self.weights[name].copy_(now[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights."""

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,8 @@ from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank
 from clickgrain.training.checkpoint import RunState, load_state_of, save_state
 from clickgrain.training.ema import MovingAverage
+from clickgrain.training.interrupts import postponed_interrupts
+from clickgrain.training.metrics import MetricsLog
 from clickgrain.training.progress import Progress, Quiet
 from clickgrain.training.samples import Batch, make_batch
 from clickgrain.training.step import ClickStep
@@ -87,29 +89,32 @@ def fit(
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     run = _Run(model, bank, pictures, args, out, fabric)
     run.resume()
-    started = time.monotonic()
-    result = FitResult(run.step, 0.0)
+    started, losses = time.monotonic(), []
     with progress or Quiet() as bar, run.batches() as batches:
         bar.start("training", args.steps, run.step)
         saved = time.monotonic()
         try:
+            run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
             for batch in batches:
-                loss = run.train(batch)
-                result.losses.append(loss)
-                bar.advance(f"loss {loss:.3f}")
-                due = args.validate_every and run.step % args.validate_every == 0
-                if validate is not None and (due or run.step == args.steps):
-                    result.metrics = run.validated(validate, bar)
+                losses.append(run.train(batch))
+                bar.advance(f"loss {losses[-1]:.3f}")
+                run.validate_if_due(validate, bar)
                 if time.monotonic() - saved > args.checkpoint_every:
                     run.save()
                     saved = time.monotonic()
         except KeyboardInterrupt:
             run.save()
             raise
-    run.save()
+        except TrainingError:
+            with suppress(TrainingError):
+                run.metrics.flush()  # shows what led there
+            raise
+    run.metrics.flush()
+    if losses:  # else the run was finished before
+        run.save()
     run.export()
-    result.steps, result.seconds = run.step, time.monotonic() - started
-    return result
+    fabric.barrier()  # no process goes on before the model is there
+    return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses)
 
 
 def learning_rate(args: TrainArgs, step: int) -> float:
@@ -138,20 +143,18 @@ class _Run:
         if args.compile:
             self.model.encode = torch.compile(self.model.encode)
             self.model.decode = torch.compile(self.model.decode)
-        self.fingerprint = _fingerprint(model, bank, pictures, args)
-        self._log: list[dict[str, Any]] = []
+        self.fingerprint = _fingerprint(model, bank, pictures, args, fabric.world_size)
+        self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
 
     def resume(self) -> None:
         """Go on from the state in the run's folder, if there is one."""
         state = load_state_of(self.out / STATE, self.fingerprint)
-        if state is None:
-            _truncate(self.out / METRICS, 0)
-            return
-        self.step = state.step
-        self.model.load_state_dict(state.model)
-        self.average.load_state_dict(state.average)
-        self.optimizer.load_state_dict(state.optimizer)
-        _truncate(self.out / METRICS, state.step)
+        if state is not None:
+            self.step = state.step
+            self.model.load_state_dict(state.model)
+            self.average.load_state_dict(state.average)
+            self.optimizer.load_state_dict(state.optimizer)
+        self.metrics.rewind(self.step)
 
     def batches(self) -> "AbstractContextManager[Iterator[Batch]]":
         """The batches that are left, prepared ahead in threads, in order."""
@@ -183,53 +186,58 @@ class _Run:
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision != "32-true"):
             loss, parts = self.network(crops, batch)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {self.step}; lower --lr ({self.args.lr:g}) or use --precision 32-true"
-            )
+        self._check("loss", value)
         self.fabric.backward(loss)
-        norm = self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.args.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.average.update(self.model, self.step)
-        self.step += 1
-        seconds = time.monotonic() - started
-        numbers = {"loss": value, "lr": rate, "norm": float(norm), "seconds": round(seconds, 4)}
-        self.log(numbers | {name: float(part) for name, part in parts.items()})
+        norm = self.fabric.clip_gradients(
+            self.network, self.optimizer, max_norm=self.args.clip, error_if_nonfinite=False
+        )
+        self._check("gradient", float(norm))
+        numbers = {"loss": value, "lr": rate, "norm": float(norm), **{n: float(part) for n, part in parts.items()}}
+        with postponed_interrupts():  # half an update must not be saved
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.average.update(self.model, self.step)
+            self.step += 1
+            self.metrics.add(self.step, numbers | {"seconds": round(time.monotonic() - started, 4)})
         return value
 
-    def validated(self, validate: Validator, bar: Progress) -> dict[str, float]:
+    def _check(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {what} is {value} at step {self.step}; start again in another folder with a lower learning"
+                f" rate than {self.args.lr:g}, or in full precision instead of {self.args.precision}"
+            )
+
+    def validate_if_due(self, validate: Validator | None, bar: Progress) -> None:
+        """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""
+        last, every = self.step == self.args.steps, self.args.validate_every
+        due = last or (every > 0 and self.step > 0 and self.step % every == 0)
+        if (
+            validate is None
+            or not due
+            or not self.fabric.is_global_zero
+            or self.metrics.validated_step == self.step
+        ):
+            return
+        metrics = self._validated(validate)
+        self.metrics.add_validation(self.step, metrics)
+        bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()) or "nothing to validate on")
+        self.export()
+
+    def _validated(self, validate: Validator) -> dict[str, float]:
         """Metrics of the averaged weights; training goes on from its own."""
         own = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self.average.state_dict())
-        self.model.eval()
         try:
-            metrics = validate(self.model, self.step) if self.fabric.is_global_zero else {}
+            self.model.load_state_dict(self.average.state_dict())
+            self.model.eval()
+            return validate(self.model, self.step)
         finally:
-            self.model.load_state_dict(own)
-        self.fabric.barrier()
-        self.log(metrics)
-        bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()))
-        self.export()
-        return metrics
-
-    def log(self, numbers: dict[str, float]) -> None:
-        """Remember a line of metrics.jsonl; written with the next save."""
-        self._log.append({"step": self.step, **numbers})
-        if len(self._log) >= 20:
-            self.flush()
-
-    def flush(self) -> None:
-        """Append remembered metrics to the file."""
-        if self.fabric.is_global_zero and self._log:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with (self.out / METRICS).open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in self._log)
-        self._log.clear()
+            with postponed_interrupts():
+                self.model.load_state_dict(own)
 
     def save(self) -> None:
-        """Write the full state."""
-        self.flush()
+        """Write the full state. Processes need not meet here: clocks differ, and only the first one writes."""
+        self.metrics.flush()
         if self.fabric.is_global_zero:
             state = RunState(
                 self.step,
@@ -238,9 +246,7 @@ class _Run:
                 self.optimizer.state_dict(),
                 self.fingerprint,
             )
-            self.out.mkdir(parents=True, exist_ok=True)
             save_state(self.out / STATE, state)
-        self.fabric.barrier()
 
     def export(self) -> None:
         """Write the averaged weights as a model that `Segmenter.load` reads."""
@@ -278,16 +284,8 @@ def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def _fingerprint(model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs) -> str:
+def _fingerprint(model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, processes: int) -> str:
     """Hash of all that decides what the weights become."""
     names = [bank.names[i] for i in pictures]
-    described = json.dumps([args.fingerprint(), model.config.to_json(), names], sort_keys=True)
-    return hash_bytes(described.encode("utf-8", "surrogateescape"))
-
-
-def _truncate(path: Path, step: int) -> None:
-    """Drop metrics after a step: the run goes on from there."""
-    if not path.exists():
-        return
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    parts = [args.fingerprint(), model.config.to_json(), names, *([processes] if processes > 1 else [])]
+    return hash_bytes(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogateescape"))

@@ -58,6 +58,7 @@ class Batch:
     """B crops with M prompts in all.
 
     Attributes:
+        first: number of the first crop among those of the step (other processes have the others).
         matrices: B x 2 x 3 from crop to picture pixels.
         masks: M x 1 x S x S float32 targets.
         valid: B x 1 x S x S float32.
@@ -66,6 +67,7 @@ class Batch:
     """
 
     step: int
+    first: int
     pictures: list[int]
     matrices: Tensor
     to_tree: list[Affine]
@@ -103,7 +105,7 @@ def make_batch(
         draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]))
         for i in range(first, first + count)
     ]
-    return _collate(bank, samples, step, rounds)
+    return _collate(bank, samples, step, first, rounds)
 
 
 def draw_sample(
@@ -226,11 +228,12 @@ def _prompt(target: Target, valid: Bool, clicks: ClickSimulation, rng: np.random
     )
 
 
-def _collate(bank: Bank, samples: Sequence[Sample], step: int, rounds: int) -> Batch:
+def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, rounds: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
     return Batch(
         step=step,
+        first=first,
         pictures=[s.picture for s in samples],
         matrices=torch.from_numpy(np.stack([s.to_picture for s in samples])),
         to_tree=[s.to_tree for s in samples],

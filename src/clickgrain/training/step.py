@@ -41,7 +41,7 @@ class ClickStep(nn.Module):
             The mean loss over supervised clicks, and its parts.
         """
         with torch.autocast(crops.device.type, enabled=False), torch.no_grad():
-            generator = np.random.default_rng([self.args.seed, 4, batch.step])
+            generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
             images = jitter(crops, self.args.data.color, generator)
             valid = batch.valid.to(crops.device)[batch.index]
             targets = snap_targets(batch.masks.to(crops.device), images[batch.index])
@@ -85,8 +85,9 @@ class ClickStep(nn.Module):
         shown = (previous[:, 0] > 0.5).cpu().numpy()
         scale = batch.masks.shape[2] / size[0]
         corrected = []
+        first = batch.first * len(prompts) // len(batch.pictures)
         for i, prompt in enumerate(prompts):
-            rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, i])
+            rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, first + i])
             click = corrective_click(wanted[i], shown[i], rng, valid=usable[i]) if wanted[i].any() else None
             corrected.append(prompt if click is None else _with_click(prompt, click, scale))
         return corrected

@@ -1,5 +1,6 @@
 """Photos, banks and settings small enough to train on while a test waits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,8 @@ DATA = {
     "held_out": 0.25,
     "law": SamplingLaw("area", min_area=0.02, max_area=0.6),
 }
+CLICKS = replace(ClickSimulation.grain(), corrective=(0, 1), recursive=(1, 2))
+"""Few rounds: every click of a sample costs as much as the first."""
 
 
 def draw(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
@@ -87,16 +90,12 @@ def settings():
     def make(data=None, **changes):
         own = {
             "steps": 4, "batch": 2, "lr": 5e-3, "warmup": 2, "ema": 0.9, "precision": "32-true", "threads": 1,
-            "validate_every": 0, "validation_targets": 2, "data": DataArgs(**(DATA | (data or {}))),
+            "validate_every": 0, "validation_targets": 2, "clicks": CLICKS,
+            "data": DataArgs(**(DATA | (data or {}))),
         }  # fmt: skip
         return TrainArgs(**(own | changes))
 
     return make
-
-
-@pytest.fixture(scope="session")
-def clicks():
-    return ClickSimulation.grain()
 
 
 @pytest.fixture

@@ -164,5 +164,5 @@ class TestLoading:
         assert load_bank(photos, store, side=64).names == ["more/p5.png", "p0.png", "p2.png", "p3.png"]
 
     def test_no_photo_at_all_names_store_and_folder(self, store, tmp_path):
-        with pytest.raises(TrainingError, match="trees.db can be read in .*elsewhere; run `clickgrain propose`"):
+        with pytest.raises(TrainingError, match=r"trees\.db can be read in .*elsewhere; run `clickgrain propose`"):
             load_bank(tmp_path / "elsewhere", store, side=64)

@@ -1,6 +1,7 @@
 """One training step: jitter, targets on edges, corrective clicks, a loss that everything learns from."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ class TestCorrectiveClicks:
         snapped = snap_targets(batch.masks, images[batch.index])
         wanted = torch.nn.functional.interpolate(snapped, (32, 32), mode="area")[:, 0].numpy() > 0.5
         shown = logits[:, 0].numpy() > 0
-        for before, after in zip(calls, calls[1:]):
+        for before, after in pairwise(calls):
             torch.testing.assert_close(after[1], logits.sigmoid())
             for i, (old, new) in enumerate(zip(before[0], after[0])):
                 assert len(new.points) == len(old.points) + 1
@@ -155,6 +156,20 @@ class TestCorrectiveClicks:
             last.append(torch.stack(model.seen))
         assert torch.equal(*last)
 
+    def test_another_processs_crops_get_other_randomness(self, tiny_config, settings, batch_of):
+        """Crops 2 and 3 of a step, in the second process, are not jittered and clicked as crops 0 and 1."""
+        args = settings(batch=2)
+        crops, batch = batch_of(args, rounds=2)
+        seen = []
+        for first in (0, 2):
+            model = Watched(tiny_config, torch.zeros(4, 1, 32, 32) - 1)
+            ClickStep(model, args)(crops, replace(batch, first=first))
+            seen.append(model.seen)
+        names = tiny_config.maps
+        for changed, turn in (("color+", 0), ("disk+", 1)):
+            k = names.index(changed)
+            assert not torch.equal(seen[0][turn][:, k], seen[1][turn][:, k])
+
     def test_a_perfect_answer_gets_no_click(self, tiny_config, settings, batch_of):
         args = settings({"color": 0.0})
         crops, batch = batch_of(args, rounds=1)
@@ -168,7 +183,7 @@ class TestCorrectiveClicks:
 
     def test_clicks_are_the_simulations(self, tiny_config, settings, batch_of):
         args = settings(seed=3)
-        crops, batch = batch_of(args, rounds=1)
+        _, batch = batch_of(args, rounds=1)
         step = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args)
         nothing, valid = torch.zeros(4, 1, 32, 32), batch.valid[batch.index]
         after = step._corrected(batch, batch.prompts, nothing, batch.masks, valid, 2)

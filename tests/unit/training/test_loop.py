@@ -1,0 +1,365 @@
+"""The loop: it learns, it can be stopped anywhere, and it says clearly what is wrong."""
+
+import errno
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clickgrain.errors import TrainingError
+from clickgrain.segmenter import Segmenter
+from clickgrain.training import checkpoint, loop
+from clickgrain.training.loop import METRICS, STATE, fit, learning_rate
+from clickgrain.training.progress import Quiet
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "train_losses.json"
+PICTURES = range(7)
+
+
+class Stop(Quiet):
+    """Raises in the place of the user after so many steps."""
+
+    def __init__(self, after, error=KeyboardInterrupt):
+        self.left, self.error = after, error
+
+    def advance(self, text=""):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+
+
+class PowerCutError(Exception):
+    """A power cut: nothing of ours runs afterwards."""
+
+
+def metrics(out):
+    return [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
+
+
+def losses(out):
+    return [line["loss"] for line in metrics(out) if "loss" in line]
+
+
+def state(out):
+    """Weights, averages and optimiser of a run, as flat numbers, bit for bit."""
+    saved = torch.load(out / STATE, weights_only=True)
+    moments = [t for entry in saved["optimizer"]["state"].values() for t in entry.values()]
+    return saved["step"], [*saved["model"].values(), *saved["average"].values(), *moments]
+
+
+def assert_identical(one, two):
+    (steps, tensors), (other_steps, others) = state(one), state(two)
+    assert steps == other_steps
+    assert len(tensors) == len(others)
+    assert all(map(torch.equal, tensors, others))
+    assert losses(one) == losses(two)
+    assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def run(mixed, make_model, settings, one_thread):
+    """Train from the same first weights; `fit`'s result."""
+
+    def start(
+        out, *, pictures=PICTURES, bank=mixed, model=None, validate=None, progress=None, fabric=None, **changes
+    ):
+        return fit(
+            model or make_model(), bank, list(pictures), settings(**changes), out, validate=validate,
+            progress=progress, fabric=fabric,
+        )  # fmt: skip
+
+    return start
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+    def test_a_run_stopped_twice_ends_as_if_it_had_not_been(self, run, tmp_path, precision):
+        run(tmp_path / "whole", precision=precision)
+        for after in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "stopped", precision=precision, progress=Stop(after))
+        result = run(tmp_path / "stopped", precision=precision, threads=2)
+        assert (result.steps, len(result.losses)) == (4, 1)
+        assert_identical(tmp_path / "whole", tmp_path / "stopped")
+
+    def test_a_crash_between_checkpoints_goes_back_to_the_last(self, run, tmp_path, monkeypatch):
+        run(tmp_path / "whole")
+        now = iter(range(0, 10_000_000, 70))  # seconds: a save every other time that the clock is asked
+        monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(now)))
+        with pytest.raises(PowerCutError):
+            run(tmp_path / "crashed", checkpoint_every=400.0, progress=Stop(4, PowerCutError))
+        done, _ = state(tmp_path / "crashed")
+        assert 0 < done < 3
+        with (tmp_path / "crashed" / METRICS).open("a") as file:  # what else had reached the disk
+            file.write('{"step": 3, "loss": 9.0}\n{"step": 4, "lo')
+        run(tmp_path / "crashed", checkpoint_every=400.0)
+        assert_identical(tmp_path / "whole", tmp_path / "crashed")
+
+    def test_an_interrupt_inside_validation(self, run, tmp_path):
+        def interrupted(model, step):
+            raise KeyboardInterrupt
+
+        run(tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "stopped", validate_every=2, validate=interrupted)
+        assert state(tmp_path / "stopped")[0] == 2
+        run(tmp_path / "stopped", validate_every=2)
+        assert_identical(tmp_path / "whole", tmp_path / "stopped")
+
+    def test_an_interrupt_in_the_middle_of_an_update_waits_for_its_end(self, run, tmp_path, monkeypatch):
+        """Half an update must never be saved as a state."""
+        run(tmp_path / "whole")
+        update = loop.MovingAverage.update
+
+        def pressed(self, model, step):
+            if step == 1:
+                signal.raise_signal(signal.SIGINT)
+            update(self, model, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.MovingAverage, "update", pressed)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "stopped")
+        assert state(tmp_path / "stopped")[0] == 2
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        run(tmp_path / "stopped")
+        assert_identical(tmp_path / "whole", tmp_path / "stopped")
+
+    def test_a_validation_that_was_missed_is_made_up_for(self, run, tmp_path):
+        def interrupted(model, step):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, steps=2, validate=interrupted)
+        assert run(tmp_path, steps=2, validate=lambda model, step: {"NoC": 3.0}).metrics == {"NoC": 3.0}
+        assert metrics(tmp_path)[-1] == {"step": 2, "NoC": 3.0}
+
+    def test_a_finished_run_returns_at_once_with_its_metrics(self, run, tmp_path):
+        run(tmp_path, validate=lambda model, step: {"NoC": 3.0})
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        result = run(tmp_path, validate=lambda model, step: {"NoC": 99.0})
+        assert (result.steps, result.losses, result.metrics) == (4, [], {"NoC": 3.0})
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+class TestRefusals:
+    def test_other_settings(self, run, tmp_path):
+        run(tmp_path)
+        with pytest.raises(TrainingError, match=r"state\.pt belongs to a run with other settings"):
+            run(tmp_path, lr=1e-3)
+
+    def test_other_photos(self, run, tmp_path):
+        run(tmp_path)
+        with pytest.raises(TrainingError, match=r"state\.pt belongs to a run with other settings, other photos"):
+            run(tmp_path, pictures=[0, 1, 4])
+
+    def test_settings_that_change_no_weight_may_differ(self, run, tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, progress=Stop(1))
+        run(tmp_path, threads=3, validate_every=3, checkpoint_every=0.0, validation_targets=5)
+
+    @pytest.mark.parametrize("damage", ["truncated", "noise", "empty", "another file"])
+    def test_a_damaged_state(self, run, tmp_path, damage):
+        run(tmp_path, steps=1)
+        path = tmp_path / STATE
+        if damage == "another file":
+            torch.save({"weights": torch.zeros(3)}, path)
+        else:
+            content = path.read_bytes()
+            path.write_bytes(
+                {"truncated": content[: len(content) // 2], "noise": b"\x80 noise", "empty": b""}[damage]
+            )
+        with pytest.raises(TrainingError, match=r"state\.pt is no training state .*delete it to start"):
+            run(tmp_path, steps=1)
+
+    def test_a_state_of_another_version(self, run, tmp_path, monkeypatch):
+        run(tmp_path, steps=1)
+        monkeypatch.setattr(checkpoint, "FORMAT", 2)
+        with pytest.raises(TrainingError, match="another version of clickgrain"):
+            run(tmp_path, steps=1)
+
+    def test_a_loss_that_is_not_finite(self, run, make_model, tmp_path):
+        model = make_model()
+        update, count = model.decode, []
+
+        def broken(encoded, maps):
+            count.append(1)
+            decoded = update(encoded, maps)
+            return decoded._replace(logits=decoded.logits * torch.nan) if len(count) > 12 else decoded
+
+        model.decode = broken
+        with pytest.raises(TrainingError, match=r"the loss is nan at step [1-9]; .*learning rate"):
+            run(tmp_path, model=model, steps=50)
+        assert 0 < len(losses(tmp_path)) < 50  # what led there can be read
+
+    def test_a_gradient_that_is_not_finite(self, run, make_model, tmp_path):
+        model = make_model()
+        first = next(p for p in model.parameters() if p.ndim > 1)
+        first.register_hook(lambda gradient: gradient * torch.inf)
+        before = first.detach().clone()
+        with pytest.raises(TrainingError, match=r"the gradient is (inf|nan) at step 0; .*learning rate"):
+            run(tmp_path, model=model)
+        assert torch.equal(first, before)
+
+    def test_no_pictures(self, run, tmp_path):
+        with pytest.raises(TrainingError, match="no pictures"):
+            run(tmp_path, pictures=[])
+
+
+class TestFullDisk:
+    @staticmethod
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def test_the_state_before_stays(self, run, tmp_path, monkeypatch):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, progress=Stop(1))
+        before = (tmp_path / STATE).read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "atomic_write", self.full)
+            with pytest.raises(TrainingError, match=r"state\.pt: No space left on device; free some space"):
+                run(tmp_path)
+        assert (tmp_path / STATE).read_bytes() == before
+        run(tmp_path)
+        run(tmp_path.parent / "whole")
+        assert_identical(tmp_path, tmp_path.parent / "whole")
+
+    def test_metrics_that_cannot_be_written(self, run, tmp_path, monkeypatch):
+        opened = Path.open
+
+        def full_for_metrics(self, *arguments, **settings):
+            if self.name == METRICS:
+                TestFullDisk.full()
+            return opened(self, *arguments, **settings)
+
+        monkeypatch.setattr(Path, "open", full_for_metrics)
+        with pytest.raises(TrainingError, match=r"metrics\.jsonl: No space left on device; free some space"):
+            run(tmp_path, steps=1)
+
+    def test_a_folder_that_is_a_file(self, run, tmp_path):
+        (tmp_path / "out").write_text("mine")
+        with pytest.raises(TrainingError, match="out"):
+            run(tmp_path / "out", steps=1)
+
+
+class TestMetrics:
+    def test_a_line_per_step_in_order(self, run, tmp_path):
+        run(tmp_path, validate_every=2, validate=lambda model, step: {"NoC": float(step)})
+        lines = metrics(tmp_path)
+        assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
+        assert [line["NoC"] for line in lines if "NoC" in line] == [2.0, 4.0]
+        for line in lines:
+            if "loss" in line:
+                assert {"lr", "norm", "seconds", "bce", "dice", "iou"} <= set(line)
+        assert [line["lr"] for line in lines if "lr" in line] == [learning_rate_of(step) for step in range(4)]
+
+    def test_a_new_run_begins_a_new_file(self, run, tmp_path):
+        (tmp_path / METRICS).write_text('{"step": 1, "loss": 7.0}\n')
+        run(tmp_path, steps=1)
+        assert len(metrics(tmp_path)) == 1
+        assert losses(tmp_path) != [7.0]
+
+    def test_the_averaged_weights_are_validated_and_training_goes_on_from_its_own(self, run, make_model, tmp_path):
+        seen = []
+
+        def look(model, step):
+            assert not model.training
+            seen.append({name: value.clone() for name, value in model.state_dict().items()})
+            return {}
+
+        model = make_model()
+        run(tmp_path, model=model, validate=look)
+        saved = torch.load(tmp_path / STATE, weights_only=True)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, saved["model"][name])
+            assert torch.equal(seen[0][name], saved["average"][name])
+        assert any(not torch.equal(saved["model"][name], saved["average"][name]) for name in saved["model"])
+
+    def test_validation_changes_nothing(self, run, tmp_path):
+        def busy(model, step):
+            torch.rand(3)
+            np.random.rand()
+            return {"NoC": 1.0}
+
+        run(tmp_path / "with", validate_every=1, validate=busy)
+        run(tmp_path / "without")
+        assert_identical(tmp_path / "with", tmp_path / "without")
+
+
+def learning_rate_of(step):
+    return 5e-3 * (0.5, 1.0, 1.0, 0.5)[step]
+
+
+class TestLearningRate:
+    def test_cosine(self, settings):
+        args = settings(steps=110, warmup=10, lr=2.0)
+        rates = [learning_rate(args, step) for step in range(110)]
+        assert rates[:10] == pytest.approx([0.2 * (k + 1) for k in range(10)])
+        assert rates[10] == 2.0
+        assert rates[60] == pytest.approx(1.0)
+        assert rates[10:] == sorted(rates[10:], reverse=True)
+        assert 0 < rates[-1] < 1e-3
+
+    def test_the_papers_steps(self, settings):
+        args = settings(steps=550, warmup=0, schedule="steps", lr=5e-5)
+        assert [learning_rate(args, step) for step in (0, 499, 500, 549)] == [5e-5, 5e-5, 5e-6, 5e-6]
+
+    @pytest.mark.parametrize("schedule", ["cosine", "steps"])
+    def test_a_run_of_warm_up_alone(self, settings, schedule):
+        args = settings(steps=3, warmup=5, schedule=schedule, lr=1.0)
+        assert [learning_rate(args, step) for step in range(3)] == pytest.approx([0.2, 0.4, 0.6])
+
+
+class TestResult:
+    def test_the_folder_answers_clicks_as_the_averaged_weights_do(self, run, make_model, tmp_path, drawn):
+        from clickgrain.models.registry import engine_for
+
+        run(tmp_path)
+        averaged = make_model()
+        averaged.load_state_dict(torch.load(tmp_path / STATE, weights_only=True)["average"])
+        image = drawn(9)
+        answers = []
+        for segmenter in (Segmenter.load(tmp_path), Segmenter(engine_for(averaged))):
+            segmenter.set_image(image)
+            answers.append(segmenter.predict([[40, 30], [5, 60]], [1, 0]).probability)
+        assert np.abs(answers[0] - answers[1]).max() < 5e-3
+        assert load_file(tmp_path / "model.safetensors")["decoder.head.weight"].dtype == torch.float16
+
+    def test_twenty_steps_on_one_batch_lower_its_loss_by_a_third(self, run, monkeypatch, tmp_path):
+        """The same two crops and clicks at every step: a loop that learns must get them nearly right."""
+        make = loop.make_batch
+
+        def always_the_first(*arguments, step, **named):
+            return replace(make(*arguments, step=0, **named), rounds=1)
+
+        monkeypatch.setattr(loop, "make_batch", always_the_first)
+        result = run(tmp_path, pictures=range(4), steps=20, lr=1e-2, data={"color": 0.0})
+        assert np.mean(result.losses[-3:]) < 0.67 * result.losses[0]
+
+    def test_weights_stay_where_the_rate_is_nothing(self, run, make_model, tmp_path):
+        model = make_model()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        run(tmp_path, model=model, lr=1e-12, weight_decay=0.0)
+        assert all(torch.allclose(value, before[name], atol=1e-9) for name, value in model.state_dict().items())
+
+    def test_decay_falls_on_matrices_alone(self, make_model):
+        model = make_model()
+        matrices, vectors = loop._groups(model, 0.1)
+        assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+        assert all(p.ndim > 1 for p in matrices["params"])
+        assert all(p.ndim <= 1 for p in vectors["params"])
+        assert len(matrices["params"]) + len(vectors["params"]) == len(list(model.parameters()))
+
+    def test_the_losses_are_those_of_the_stored_run(self, run, tmp_path):
+        """Six seeded steps; small differences between machines pass, another algorithm does not.
+
+        When the algorithm changes on purpose, write the new losses into the file and say why in the commit.
+        """
+        result = run(tmp_path, steps=6)
+        stored = json.loads(GOLDEN.read_text())
+        np.testing.assert_allclose(result.losses, stored["losses"], rtol=stored["tolerance"])
