@@ -74,6 +74,7 @@ def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
     return lab
 
 
+@torch.no_grad()
 def click_maps(
     spec: MapSpec,
     canvas: Canvas,
@@ -91,7 +92,7 @@ def click_maps(
         index: the image of each prompt; prompt i belongs to image i when None.
 
     Returns:
-        M x C x h x w float32; every map lies in 0..1, only "box" in -1..1.
+        M x C x h x w float32; every map lies in 0..1, only "box" in -1..1. They carry no gradients.
     """
     chosen = list(range(len(prompts))) if index is None else list(index)
     lab, bins = _rows(canvas.lab, chosen), _rows(canvas.bins, chosen)

@@ -1,0 +1,90 @@
+"""Time and memory of grain's encode and click on a 640 x 480 photo.
+
+`python benchmarks/bench_segmenter.py [THREADS]`. Best of five in milliseconds, for the default and the small
+model with random weights (they cost what trained ones do). A click is timed up to the binary mask at image
+resolution, the third click with its previous mask. Every model runs in a process of its own, so that its
+resident memory counts nothing else.
+"""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import torch
+
+from clickgrain.features import load_extractor
+from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.grain_engine import GrainEngine
+from clickgrain.segmenter import Segmenter
+from clickgrain.tree import build_tree
+from clickgrain.types import UInt8
+
+HEIGHT, WIDTH = 480, 640
+CONFIGS: dict[str, Callable[[], GrainConfig]] = {"default": GrainConfig, "small": GrainConfig.small}
+POINTS = [(320.0, 240.0), (200.0, 180.0), (60.0, 400.0)]
+
+
+def photo() -> UInt8:
+    """A noisy image of a few hundred coloured blobs."""
+    rng = np.random.default_rng(0)
+    coarse = cv2.resize(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8), (WIDTH, HEIGHT)).astype(np.int16)
+    return np.clip(coarse + rng.normal(0, 8, coarse.shape), 0, 255).astype(np.uint8)
+
+
+def best_ms(call: Callable[[], object]) -> float:
+    """Best of five calls in milliseconds, after one to warm up."""
+    call()
+    times = []
+    for _ in range(5):
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return 1e3 * min(times)
+
+
+def resident_mb() -> float:
+    """Peak resident memory of this process in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def bench(name: str) -> None:
+    """Print one line for a model."""
+    loaded = resident_mb()
+    model = GrainModel(CONFIGS[name]())
+    extractor = load_extractor(model.config.tree)
+    seg, image = Segmenter(GrainEngine(model, extractor), name), photo()
+    encoded = seg.encode(image)
+    before = seg.predict(POINTS[:2], [1, 1], encoded=encoded)
+    tree = best_ms(lambda: build_tree(extractor(image), (HEIGHT, WIDTH)))
+    encode = best_ms(lambda: seg.encode(image))
+    first = best_ms(lambda: seg.predict(POINTS[:1], [1], encoded=encoded).binary)
+    third = best_ms(lambda: seg.predict(POINTS, [1, 1, 0], previous=before, encoded=encoded).binary)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    print(
+        f"grain {name} ({parameters:.2f} M, {model.config.long_side} px, {torch.get_num_threads()} threads):"
+        f" encode {encode:.1f} ms (tree {tree:.1f}), first click {first:.1f} ms, third {third:.1f} ms,"
+        f" memory {resident_mb():.0f} MB (imports {loaded:.0f})"
+    )
+
+
+def main() -> None:
+    """Time one model when named, otherwise each in its own process."""
+    threads = sys.argv[1] if len(sys.argv) > 1 else str(torch.get_num_threads())
+    if len(sys.argv) > 2:
+        torch.set_num_threads(int(threads))
+        cv2.setNumThreads(int(threads))
+        bench(sys.argv[2])
+        return
+    for name in CONFIGS:
+        subprocess.run([sys.executable, str(Path(__file__)), threads, name], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,350 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.color import rgb2lab
+
+from clickgrain.clicks.leaf_maps import leaf_closeness
+from clickgrain.clicks.maps import COLOR_RANGE, Canvas, click_maps, leaf_colors
+from clickgrain.clicks.spec import MAP_NAMES, MapSpec
+from clickgrain.tree import build_tree
+from clickgrain.types import Prompt, Scribble
+
+HEIGHT, WIDTH = 48, 64
+LEAF = 4
+
+
+def photo(seed, size=(HEIGHT, WIDTH)):
+    """Blobs of colour with noise."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).resize(
+        size[::-1], Image.Resampling.NEAREST
+    )
+    return np.clip(np.asarray(coarse) + rng.normal(0, 6, (*size, 3)), 0, 255).astype(np.uint8)
+
+
+def tree_of(image):
+    grid = (image.shape[0] // LEAF, image.shape[1] // LEAF)
+    colors = np.asarray(Image.fromarray(image).resize(grid[::-1], Image.Resampling.BOX), np.float32)
+    return build_tree(colors / 50, image.shape[:2])
+
+
+def pixels(*images):
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+
+
+def canvas_of(spec, *images, **settings):
+    trees = [tree_of(image) for image in images]
+    return Canvas.of(pixels(*images), spec, trees, [leaf_colors(i, t) for i, t in zip(images, trees)], **settings)
+
+
+def prompt(positives=(), negatives=(), **rest):
+    points = np.array([*positives, *negatives], np.float32).reshape(-1, 2)
+    labels = np.array([1] * len(positives) + [0] * len(negatives), np.uint8)
+    return Prompt(points, labels, **rest)
+
+
+def one(name, asked, stride=1, seed=0, previous=None, radius=5.0):
+    """h x w numpy: one map of one prompt on a photo."""
+    spec = MapSpec((name,), stride, radius)
+    return click_maps(spec, canvas_of(spec, photo(seed)), [asked], previous)[0, 0].numpy()
+
+
+def centres(stride):
+    """x and y of the centres of map pixels, in working pixels."""
+    y, x = np.mgrid[: HEIGHT // stride, : WIDTH // stride]
+    return x * stride + (stride - 1) / 2, y * stride + (stride - 1) / 2
+
+
+PROMPTS = [
+    prompt([(10, 12)]),
+    prompt([(10.5, 12.25), (40, 30), (60, 3)], [(20, 40), (3, 3)], level=0.5),
+    prompt([], [(30, 20)]),
+    prompt(box=(10.0, 8.0, 40.5, 33.0)),
+    prompt([(20, 20)], box=(5.0, 8.0, 60.0, 44.0), level=0.0),
+    prompt([(30, 30)], scribbles=(Scribble([[5, 5], [40, 9]], 0), Scribble([[32, 40], [50, 41]], 1))),
+]
+
+
+class TestDisks:
+    @settings(max_examples=40, deadline=None)
+    @given(
+        points=st.lists(st.tuples(st.floats(0, WIDTH - 1), st.floats(0, HEIGHT - 1)), min_size=1, max_size=6),
+        stride=st.sampled_from([1, 2]),
+        radius=st.sampled_from([2.0, 5.0, 7.5]),
+    )
+    def test_equal_the_analytic_distance(self, points, stride, radius):
+        x, y = centres(stride)
+        distance = np.min([np.hypot(x - px, y - py) for px, py in points], axis=0) / stride
+        for name, asked in (("disk+", prompt(points)), ("disk-", prompt([], points))):
+            found = one(name, asked, stride, radius=radius)
+            assert found == pytest.approx(np.clip(radius / stride + 0.5 - distance, 0, 1), abs=1e-4)
+
+    def test_have_the_area_of_circles_wherever_they_lie(self):
+        for stride in (1, 2):
+            for point in ((30, 20), (30.5, 20.5), (30.3, 20.8)):
+                area = one("disk+", prompt([point]), stride).sum() * stride**2
+                assert area == pytest.approx(np.pi * 25, rel=0.03)
+
+    def test_signs_stay_apart(self):
+        asked = prompt([(10, 10)], [(50, 40)])
+        positive, negative = one("disk+", asked), one("disk-", asked)
+        assert positive[10, 10] == negative[40, 50] == 1
+        assert positive[40, 50] == negative[10, 10] == 0
+
+
+class TestColor:
+    @pytest.mark.parametrize("stride", [1, 2])
+    @pytest.mark.parametrize("points", [[(30, 20)], [(0, 0), (63, 47), (12.4, 30.7)]])
+    def test_equals_numpy(self, stride, points):
+        image = photo(3)
+        small = image.reshape(HEIGHT // stride, stride, WIDTH // stride, stride, 3).mean((1, 3))
+        lab = rgb2lab(small / 255)
+        colors = []
+        for x, y in points:
+            column, row = (int(np.rint((v + 0.5) / stride - 0.5)) for v in (x, y))
+            colors.append(lab[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].mean((0, 1)))
+        distance = np.min([np.linalg.norm(lab - c, axis=2) for c in colors], axis=0)
+        found = one("color+", prompt(points), stride, seed=3)
+        assert found == pytest.approx(np.exp(-distance / COLOR_RANGE), abs=2e-3)
+
+    def test_of_negative_clicks_ignores_positive_ones(self):
+        alone = one("color-", prompt([], [(20, 20)]))
+        assert np.array_equal(alone, one("color-", prompt([(40, 40)], [(20, 20)])))
+
+
+class TestTreeMaps:
+    @pytest.mark.parametrize("kind", ["level", "geodesic"])
+    def test_show_every_leaf_at_its_centre(self, kind):
+        image = photo(5)
+        tree = tree_of(image)
+        points = np.array([[9, 9], [50, 30]], np.float32)
+        (leaves,) = leaf_closeness(tree, leaf_colors(image, tree), points, (kind,))
+        assert one(f"{kind}+", prompt(points), stride=LEAF, seed=5) == pytest.approx(leaves, abs=1e-6)
+
+    def test_are_higher_in_the_clicked_blob(self):
+        found = one("level+", prompt([(6, 6)]), seed=7)
+        same = np.zeros((HEIGHT, WIDTH), bool)
+        same[2:10, 2:10] = True  # blobs are 12 pixels high and about as wide
+        assert found[same].min() > found[:, 40:].max()
+
+    def test_leaf_colors_are_means_of_lab(self):
+        image = photo(1)
+        flat = np.repeat(np.repeat(image[::LEAF, ::LEAF], LEAF, 0), LEAF, 1)
+        assert leaf_colors(flat, tree_of(flat)) == pytest.approx(rgb2lab(image[::LEAF, ::LEAF]), abs=0.4)
+
+    def test_posterior_alone_equals_posterior_among_all(self):
+        alone = MapSpec(("posterior",), 2)
+        every = MapSpec(MAP_NAMES, 2)
+        previous = torch.rand(len(PROMPTS), 1, 24, 32, generator=torch.Generator().manual_seed(0))
+        index = [0] * len(PROMPTS)
+        image = photo(2)
+        found = click_maps(alone, canvas_of(alone, image), PROMPTS, previous, index)[:, 0]
+        among = click_maps(every, canvas_of(every, image), PROMPTS, previous, index)
+        assert found.numpy() == pytest.approx(among[:, MAP_NAMES.index("posterior")].numpy(), abs=1e-6)
+
+
+class TestBoxLevelAndPrevious:
+    @pytest.mark.parametrize(("stride", "area"), [(1, 31 * 25), (2, 16 * 13)])
+    def test_box_is_one_inside_and_minus_one_outside(self, stride, area):
+        found = one("box", prompt(box=(10.0, 8.0, 40.5, 33.0)), stride)
+        assert (found == 1).sum() == area  # pixels that the box touches
+        assert set(np.unique(found)) == {-1, 1}
+        assert found[8 // stride, 10 // stride] == 1
+
+    def test_box_is_zero_without_one(self):
+        assert not one("box", prompt([(3, 3)])).any()
+
+    def test_level_and_whether_one_is_wanted(self):
+        for level, shown, wanted in ((None, 0, 0), (0.0, 0, 1), (0.7, 0.7, 1)):
+            asked = prompt([(3, 3)], level=level)
+            assert np.unique(one("level", asked)) == pytest.approx([shown])
+            assert np.unique(one("level?", asked)) == pytest.approx([wanted])
+
+    def test_previous_is_zero_when_there_is_none(self):
+        assert not one("previous", prompt([(3, 3)])).any()
+
+    @pytest.mark.parametrize("size", [(HEIGHT // 2, WIDTH // 2), (HEIGHT, WIDTH), (96, 128), (30, 50)])
+    def test_previous_of_any_resolution_is_resized_as_pillow_does(self, size):
+        before = np.random.default_rng(0).random(size, dtype=np.float32)
+        image = Image.fromarray(before).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR)
+        found = one("previous", prompt([(3, 3)]), 2, previous=torch.from_numpy(before)[None, None])
+        assert found == pytest.approx(np.asarray(image), abs=1e-4)
+
+
+class TestBatches:
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_prompts_of_different_lengths_do_not_leak(self, stride):
+        spec = MapSpec(MAP_NAMES, stride)
+        images = [photo(seed) for seed in range(len(PROMPTS))]
+        previous = torch.rand(len(PROMPTS), 1, 24, 32, generator=torch.Generator().manual_seed(0))
+        together = click_maps(spec, canvas_of(spec, *images), PROMPTS, previous)
+        assert together.shape == (len(PROMPTS), len(MAP_NAMES), HEIGHT // stride, WIDTH // stride)
+        for i, asked in enumerate(PROMPTS):
+            alone = click_maps(spec, canvas_of(spec, images[i]), [asked], previous[i : i + 1])[0]
+            assert together[i].numpy() == pytest.approx(alone.numpy(), abs=1e-6)
+
+    def test_index_equals_separate_canvases(self):
+        spec, images = MapSpec(MAP_NAMES, 2), [photo(0), photo(1)]
+        index = [1, 0, 1, 1, 0, 0]
+        found = click_maps(spec, canvas_of(spec, *images), PROMPTS, index=index)
+        wanted = click_maps(spec, canvas_of(spec, *(images[i] for i in index)), PROMPTS)
+        assert torch.equal(found, wanted)
+
+    def test_scribbles_are_rows_of_clicks(self):
+        spec = MapSpec(MAP_NAMES, 2)
+        stroke, beside = Scribble([[5, 5], [40, 9], [41, 30]], 1), Scribble([[50, 5], [60, 40]], 0)
+        drawn = prompt([(30, 40)], [(10, 40)], scribbles=(stroke, beside))
+        clicked = prompt([(30, 40), *stroke.resampled(spec.radius)], [(10, 40), *beside.resampled(spec.radius)])
+        canvas = canvas_of(spec, photo(0))
+        assert torch.equal(click_maps(spec, canvas, [drawn]), click_maps(spec, canvas, [clicked]))
+
+    def test_channels_follow_the_names(self):
+        backwards = MAP_NAMES[::-1]
+        canvas = canvas_of(MapSpec(MAP_NAMES, 2), photo(0))
+        forth = click_maps(MapSpec(MAP_NAMES, 2), canvas, [PROMPTS[1]])
+        assert torch.equal(click_maps(MapSpec(backwards, 2), canvas, [PROMPTS[1]]), forth.flip(1))
+
+    def test_spec_without_a_tree_needs_none(self):
+        names = tuple(n for n in MAP_NAMES if not MapSpec((n,)).uses_tree)
+        spec = MapSpec(names, 2)
+        found = click_maps(spec, Canvas.of(pixels(photo(0)), spec), [PROMPTS[1]])
+        among = click_maps(MapSpec(MAP_NAMES, 2), canvas_of(spec, photo(0)), [PROMPTS[1]])
+        assert torch.equal(found, among[:, [MAP_NAMES.index(n) for n in names]])
+
+
+class TestEdges:
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_maps_stay_in_their_ranges(self, stride):
+        spec = MapSpec(MAP_NAMES, stride)
+        previous = torch.rand(len(PROMPTS), 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)).round()
+        maps = click_maps(spec, canvas_of(spec, photo(0)), PROMPTS, previous, [0] * len(PROMPTS))
+        assert maps.dtype == torch.float32
+        assert maps.isfinite().all()
+        box = maps[:, MAP_NAMES.index("box")]
+        assert box.min() == -1
+        maps[:, MAP_NAMES.index("box")] = box.clamp(0)
+        assert maps.min() >= 0
+        assert maps.max() <= 1
+
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_points_on_the_border(self, stride):
+        spec = MapSpec(MAP_NAMES, stride)
+        corners = [(0, 0), (WIDTH - 1, 0), (0, HEIGHT - 1), (WIDTH - 1, HEIGHT - 1), (WIDTH - 0.01, HEIGHT - 0.01)]
+        canvas = canvas_of(spec, photo(0))
+        maps = click_maps(spec, canvas, [prompt([c]) for c in corners], index=[0] * 5)
+        assert maps.isfinite().all()
+        for map_, (x, y) in zip(maps, corners):
+            for name in ("disk+", "level+", "geodesic+"):
+                at = map_[MAP_NAMES.index(name), int(y) // stride, int(x) // stride]
+                assert at == pytest.approx(1, abs=1e-6)
+
+    def test_two_hundred_clicks(self):
+        spec = MapSpec(MAP_NAMES, 2)
+        points = np.random.default_rng(0).uniform(0, (WIDTH - 1, HEIGHT - 1), (200, 2)).astype(np.float32)
+        canvas, half = canvas_of(spec, photo(0)), [prompt(points[:100]), prompt(points[100:])]
+        every = click_maps(spec, canvas, [prompt(points)])[0]
+        parts = click_maps(spec, canvas, half, index=[0, 0])
+        assert every.isfinite().all()
+        for name in ("disk+", "color+"):  # the nearest click decides
+            channel = MAP_NAMES.index(name)
+            assert torch.equal(every[channel], parts[:, channel].amax(0))
+            assert every[channel].max() > 0.9
+
+    def test_a_prompt_without_clicks_has_empty_click_maps(self):
+        spec = MapSpec(MAP_NAMES, 2)
+        maps = click_maps(spec, canvas_of(spec, photo(0)), [prompt(level=0.5)])[0]
+        for name in MAP_NAMES:
+            if name.endswith(("+", "-")):
+                assert not maps[MAP_NAMES.index(name)].any()
+
+    def test_repeats_exactly_with_deterministic_algorithms(self):
+        spec, index = MapSpec(MAP_NAMES, 2), [0] * len(PROMPTS)
+        canvas = canvas_of(spec, photo(0))
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(True)
+        try:
+            first, *others = (click_maps(spec, canvas, PROMPTS, index=index) for _ in range(4))
+        finally:
+            torch.use_deterministic_algorithms(before)
+        assert all(torch.equal(first, other) for other in others)
+
+    def test_carry_no_gradients(self):
+        spec = MapSpec(MAP_NAMES, 2)
+        previous = torch.full((1, 1, 24, 32), 0.7, requires_grad=True)
+        images = pixels(photo(0)).requires_grad_()
+        tree = tree_of(photo(0))
+        canvas = Canvas.of(images, spec, [tree], [leaf_colors(photo(0), tree)])
+        assert not click_maps(spec, canvas, [PROMPTS[1]], previous).requires_grad
+
+    def test_are_the_same_under_autocast(self):
+        spec, index = MapSpec(MAP_NAMES, 2), [0] * len(PROMPTS)
+        previous = torch.rand(len(PROMPTS), 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+        plain = click_maps(spec, canvas_of(spec, photo(0)), PROMPTS, previous, index)
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = click_maps(spec, canvas_of(spec, photo(0)), PROMPTS, previous, index)
+        assert cast.dtype == torch.float32
+        assert torch.equal(plain, cast)
+
+
+class TestCrops:
+    """Training sees augmented crops with maps from the whole image's tree."""
+
+    def whole_and_crop(self, spec, to_image, crop, points, inverse):
+        """Maps of the image, and of a working image that sees it through `to_image`."""
+        image = photo(4)
+        canvas = canvas_of(spec, image)
+        seen = replace(canvas_of(spec, crop), trees=canvas.trees, leaf_lab=canvas.leaf_lab, to_image=[to_image[:2]])
+        moved = [tuple((inverse @ [*p, 1])[:2]) for p in points]
+        return click_maps(spec, canvas, [prompt(points)])[0], click_maps(spec, seen, [prompt(moved)])[0]
+
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_a_plain_crop_shows_the_crop_of_the_maps(self, stride):
+        spec = MapSpec(("disk+", "level+", "color+", "geodesic+"), stride)
+        to_image = np.array([[1, 0, 12], [0, 1, 8], [0, 0, 1]], np.float64)
+        crop, points = photo(4)[8:40, 12:60], [(20, 20), (41.5, 30.25)]
+        whole, found = self.whole_and_crop(spec, to_image, crop, points, np.linalg.inv(to_image))
+        wanted = whole[:, 8 // stride : 40 // stride, 12 // stride : 60 // stride]
+        assert found.numpy() == pytest.approx(wanted.numpy(), abs=0.02)
+
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_a_flip_shows_the_flipped_maps(self, stride):
+        spec = MapSpec(MAP_NAMES, stride)
+        to_image = np.array([[-1, 0, WIDTH - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+        crop = np.ascontiguousarray(photo(4)[:, ::-1])
+        whole, found = self.whole_and_crop(spec, to_image, crop, [(20, 20), (41, 30)], np.linalg.inv(to_image))
+        assert found.flip(2).numpy() == pytest.approx(whole.numpy(), abs=0.02)
+
+    def test_a_quarter_turn_shows_the_turned_maps(self):
+        spec = MapSpec(MAP_NAMES, 2)
+        to_image = np.array([[0, -1, WIDTH - 1], [1, 0, 0], [0, 0, 1]], np.float64)
+        crop = np.ascontiguousarray(np.rot90(photo(4)))
+        whole, found = self.whole_and_crop(spec, to_image, crop, [(20, 20), (41, 30)], np.linalg.inv(to_image))
+        assert torch.rot90(found, -1, (1, 2)).numpy() == pytest.approx(whole.numpy(), abs=0.02)
+
+    def test_an_enlarged_image_shows_the_same_maps(self):
+        """Half-pixel centres: the mean of each 2 x 2 block lies on the pixel it came from."""
+        spec = MapSpec(("level+", "geodesic+"), 1)
+        to_image = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]], np.float64)
+        crop = np.repeat(np.repeat(photo(4), 2, 0), 2, 1)
+        whole, found = self.whole_and_crop(spec, to_image, crop, [(20, 20)], np.linalg.inv(to_image))
+        means = torch.nn.functional.avg_pool2d(found, 2)
+        assert means[:, 2:-2, 2:-2].numpy() == pytest.approx(whole[:, 2:-2, 2:-2].numpy(), abs=0.04)
+
+    def test_without_a_matrix_the_working_image_is_the_trees_scaled(self):
+        fine, half = (MapSpec(("level+", "geodesic+"), stride) for stride in (1, 2))
+        image = photo(6)
+        double = np.repeat(np.repeat(image, 2, 0), 2, 1)
+        tree = tree_of(image)
+        small, large = (
+            Canvas.of(pixels(i), s, [tree], [leaf_colors(image, tree)]) for i, s in ((image, fine), (double, half))
+        )
+        found, wanted = (
+            click_maps(half, large, [prompt([(40.5, 40.5)])]),
+            click_maps(fine, small, [prompt([(20, 20)])]),
+        )
+        assert found.numpy() == pytest.approx(wanted.numpy(), abs=0.02)
