@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.clicks.robot import IGNORE
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.layouts import GENERIC, LOADERS, Found
+from clickgrain.evaluation.layouts import GENERIC, Found, Layout, layout_of
+from clickgrain.evaluation.sets.masks import checked_mask
 from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
@@ -133,76 +133,43 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
     """The benchmark in folder `root`; a known `name` picks its loader, any other the generic layout.
 
     Generic layout: `images/<id>.*` and `masks/<id>#<k>.png`, one PNG per target: 0 background, 128 ignore,
-    255 object. Only names are read here; images and masks are loaded when they are reached.
+    255 object. Images and masks are loaded when they are reached; only names are read here, and for sets with
+    several objects in a mask file (sbd, pascalvoc, sstem, oai-zib) the mask files, to count the objects.
+    `notes` of the benchmark tells what was left out, and how the counts differ from the published ones.
 
     Raises:
         DataError: when the folder is not laid out so (the message shows the expected tree), or holds nothing.
     """
     root = Path(root)
-    layout = LOADERS.get(name, GENERIC)
-    missing = [folder for folder in layout.folders if not (root / folder).is_dir()]
+    layout = layout_of(name)
+    missing = layout.missing(root)
     if missing:
         raise DataError(_wrong_folder(name, root, missing))
     found, notes = layout.find(root)
     if not found:
-        raise DataError(f"{root}: no target found for benchmark {name!r}; expected:\n{layout.tree}" + _list(notes))
-    if layout.expected is not None and len(found) != layout.expected:
-        notes.insert(0, f"{name}: {len(found)} of {layout.expected} targets")
-    return Benchmark(name, [_target(one, layout.strict) for one in found], notes)
+        raise DataError(
+            f"{root}: no target found for benchmark {name!r}; expected:\n{_described(layout)}{_list(notes)}"
+        )
+    remarks = [layout.remark] if layout.remark else []
+    return Benchmark(name, map(_target, found), layout.counted(name, found) + remarks + notes)
 
 
 def _wrong_folder(name: str, root: Path, missing: list[str]) -> str:
-    layout = LOADERS.get(name, GENERIC)
-    lines = f"{root}: not benchmark {name!r}, there is no folder {missing[0]!r}; expected:\n{layout.tree}"
-    if layout is not GENERIC and all((root / folder).is_dir() for folder in GENERIC.folders):
+    layout = layout_of(name)
+    kind = "file" if "." in missing[0] else "folder"
+    lines = f"{root}: not benchmark {name!r}, there is no {kind} {missing[0]!r}; expected:\n{_described(layout)}"
+    if layout is not GENERIC and not GENERIC.missing(root):
         lines += f"\nit has the generic layout: give it another name than {name!r}"
     return lines
+
+
+def _described(layout: Layout) -> str:
+    return layout.tree + (f"\nto be had from: {layout.source}" if layout.source else "")
 
 
 def _list(notes: list[str]) -> str:
     return "".join(f"\n- {note}" for note in notes[:5])
 
 
-def _target(found: Found, strict: bool) -> Target:
-    mask = partial(_read_mask, found.mask, strict)
-    return Target(found.id, found.image.stem, partial(read_image, found.image), mask)
-
-
-def _read_mask(path: Path, strict: bool, size: Size) -> UInt8:
-    notes: list[str] = []
-    rgb = read_image(path, notes=notes)
-    if notes or (rgb != rgb[..., :1]).any():
-        reason = notes[0] if notes else f"{path}: it has colours"
-        raise DataError(f"{reason}; a mask is a plain grey 8-bit picture, save it again as one")
-    return checked_mask(rgb[..., 0], str(path), size, strict=strict)
-
-
-def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict: bool = True) -> UInt8:
-    """The mask as H x W uint8 of 0, 128 and 255 only.
-
-    Args:
-        mask: H x W bool, or uint8 of 0, 128 and 255.
-        name: what the message calls it.
-        size: (height, width) of its image.
-        strict: refuse other values; otherwise those below 128 are background, those above are object.
-
-    Raises:
-        DataError: for another shape, dtype or value, or when no pixel is object.
-    """
-    if mask.shape != tuple(size):
-        raise DataError(
-            f"{name}: its shape {mask.shape} is not that of its image, {tuple(size)}; redraw it at that size"
-        )
-    if mask.dtype not in (np.bool_, np.uint8):
-        raise DataError(f"{name}: dtype {mask.dtype}; give bool, or uint8 of 0, 128 and 255")
-    grey = (mask * 255 if mask.dtype == np.bool_ else mask).astype(np.uint8)
-    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
-    odd = [int(value) for value in values if value not in (0, IGNORE, 255)]
-    if strict and odd:
-        raise DataError(f"{name}: grey values {odd[:5]}; use 0 background, 128 ignore, 255 object")
-    if values.max(initial=0) <= IGNORE:
-        raise DataError(f"{name}: no object pixel (255) in it; draw one, or remove the mask")
-    return _CODE[grey]
-
-
-_CODE: UInt8 = np.repeat(np.array([0, IGNORE, 255], np.uint8), [IGNORE, 1, 255 - IGNORE])
+def _target(found: Found) -> Target:
+    return Target(found.id, found.image.stem, partial(read_image, found.image), found.mask)
