@@ -1,13 +1,14 @@
-"""Methods without a network to compare with; every one is a `Predictor`."""
+"""OpenCV's GrabCut, driven by clicks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.errors import ConfigError, PromptError
-from clickgrain.types import Bool, Box, Float, Mask, Predictor, Prompt, Scribble, Size, UInt8
+from clickgrain.errors import PromptError
+from clickgrain.evaluation.baselines.seeds import draw
+from clickgrain.types import Bool, Box, Float, Mask, Prompt, Scribble, Size, UInt8
 
 
 class OpenCVGrabCut:
@@ -66,11 +67,11 @@ class OpenCVGrabCut:
             seeds = np.full(size, cv2.GC_PR_BGD, np.uint8)
             wide = int(max(20, min(size) / 8))
             for points in (points for points, label in strokes if label):
-                _draw(seeds, points, wide, cv2.GC_PR_FGD)
+                draw(seeds, points, wide, cv2.GC_PR_FGD)
         else:
             seeds = _boxed(prompt.box, size)
         for points, label in strokes:
-            _draw(seeds, points, self.radius, cv2.GC_FGD if label else cv2.GC_BGD)
+            draw(seeds, points, self.radius, cv2.GC_FGD if label else cv2.GC_BGD)
         return seeds
 
     def _cut(self, image: UInt8, seeds: UInt8) -> Bool:
@@ -88,33 +89,9 @@ def _object(seeds: UInt8) -> Bool:
     return np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def _draw(seeds: UInt8, points: Float, radius: int, value: int) -> None:
-    """Draw a disk (one point) or a stroke of round ends (several), `radius` pixels to either side."""
-    pixels = np.floor(points).astype(np.int32)
-    for x, y in pixels:
-        cv2.circle(seeds, (int(x), int(y)), radius, value, cv2.FILLED)
-    if len(pixels) > 1:
-        cv2.polylines(seeds, [pixels], isClosed=False, color=value, thickness=2 * radius + 1)
-
-
 def _boxed(box: Box, size: Size) -> UInt8:
     seeds = np.full(size, cv2.GC_BGD, np.uint8)
     x1, y1, x2, y2 = box
     inside = slice(int(y1), int(np.ceil(y2))), slice(int(x1), int(np.ceil(x2)))
     seeds[inside] = cv2.GC_PR_FGD
     return seeds
-
-
-BASELINES: Mapping[str, Callable[[], Predictor]] = {"opencv-grabcut": OpenCVGrabCut}
-"""Name on the command line -> what makes the predictor; nothing is made before it is asked for."""
-
-
-def load_baseline(name: str) -> Predictor:
-    """The baseline called `name`.
-
-    Raises:
-        ConfigError: for an unknown name; the message lists the known ones.
-    """
-    if name not in BASELINES:
-        raise ConfigError(f"there is no baseline {name!r}; choose from: {', '.join(BASELINES)}")
-    return BASELINES[name]()

@@ -1,0 +1,127 @@
+"""Superpixel hierarchies in place of our merge tree, answered by the same rule as tree mode."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from skimage.graph import merge_hierarchical, rag_mean_color
+from skimage.segmentation import felzenszwalb, slic
+
+from clickgrain.images import fit_size, resize
+from clickgrain.models.tree_mode import TreeEngine, TreeImage
+from clickgrain.segmenter import Segmenter
+from clickgrain.tree import MergeTree
+from clickgrain.types import Float, UInt8
+
+Labels = npt.NDArray[np.int64]
+LONG_SIDE = 128
+"""Leaves along the image's longer side."""
+
+
+class FelzenszwalbTree(Segmenter):
+    """Felzenszwalb and Huttenlocher's regions (IJCV 2004), merged by Ward's rule on their mean Lab colour.
+
+    Prompts are answered as by tree mode (`TreeEngine`), boxes, scribbles and level included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(RegionEngine(_felzenszwalb), "felzenszwalb")
+
+
+class SlicTree(Segmenter):
+    """SLIC superpixels (Achanta et al., TPAMI 2012), merged by Ward's rule on their mean Lab colour.
+
+    Prompts are answered as by tree mode (`TreeEngine`), boxes, scribbles and level included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(RegionEngine(_slic), "slic")
+
+
+def _felzenszwalb(image: UInt8) -> Labels:
+    return np.asarray(felzenszwalb(image, scale=20, sigma=0.5, min_size=8), np.int64)
+
+
+def _slic(image: UInt8) -> Labels:
+    return np.asarray(slic(image, n_segments=400, compactness=10, start_label=0), np.int64)
+
+
+class RegionEngine(TreeEngine):
+    """Tree mode on the hierarchy of an image's regions.
+
+    Args:
+        segment: h x w x 3 uint8 RGB -> h x w labels of its regions.
+    """
+
+    def __init__(self, segment: Callable[[UInt8], Labels]) -> None:
+        self.segment = segment
+
+    def encode(self, image: UInt8) -> TreeImage:
+        """The merge tree of an H x W x 3 uint8 RGB image: its leaves are pixels at a long side of 128."""
+        size = (image.shape[0], image.shape[1])
+        small = resize(image, fit_size(size, LONG_SIDE)) if max(size) > LONG_SIDE else image
+        lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        return TreeImage(image, region_tree(self.segment(small), lab, size))
+
+
+def region_tree(labels: Labels, colours: Float, image_size: tuple[int, int]) -> MergeTree:
+    """First the pixels of each region merge at no cost, then the regions (scikit-image's region adjacency graph).
+
+    Args:
+        labels: h x w, any integers; connected regions.
+        colours: h x w x 3 float32 whose regional means are compared.
+        image_size: (H, W) of the image that the tree covers.
+    """
+    _, compact = np.unique(labels, return_inverse=True)
+    compact = compact.reshape(labels.shape)
+    children, node = _regions(compact.ravel())
+    cost = [0.0] * len(children)
+    for source, target, price in _merges(compact, colours):
+        children.append((node[source], node[target]))
+        node[target] = labels.size + len(children) - 1
+        cost.append(price)
+    grid = (labels.shape[0], labels.shape[1])
+    return MergeTree(np.array(children, np.int32), np.array(cost, np.float32), grid, image_size)
+
+
+def _regions(labels: Labels) -> tuple[list[tuple[int, int]], list[int]]:
+    """Merges within the regions, and the node of every region."""
+    children: list[tuple[int, int]] = []
+    node = [-1] * (int(labels.max()) + 1)
+    for leaf, label in enumerate(labels.tolist()):
+        if node[label] < 0:
+            node[label] = leaf
+        else:
+            children.append((node[label], leaf))
+            node[label] = len(labels) + len(children) - 1
+    return children, node
+
+
+def _merges(labels: Labels, colours: Float) -> list[tuple[int, int, float]]:
+    """(source, target, cost) of every merge of two regions, cheapest first; the target keeps its number."""
+    if labels.max() == 0:
+        return []
+    graph = rag_mean_color(colours, labels, connectivity=1)
+    for one, other in graph.edges:
+        graph.edges[one, other]["weight"] = _ward(graph.nodes[one], graph.nodes[other])
+    merges: list[tuple[int, int, float]] = []
+
+    def join(graph: Any, source: int, target: int) -> None:
+        merges.append((source, target, _ward(graph.nodes[source], graph.nodes[target])))
+        kept, gone = graph.nodes[target], graph.nodes[source]
+        kept["total color"] = kept["total color"] + gone["total color"]
+        kept["pixel count"] += gone["pixel count"]
+
+    def weigh(graph: Any, source: int, target: int, neighbour: int) -> dict[str, float]:
+        return {"weight": _ward(graph.nodes[target], graph.nodes[neighbour])}
+
+    merge_hierarchical(labels, graph, np.inf, False, True, join, weigh)
+    return merges
+
+
+def _ward(one: dict[str, Any], other: dict[str, Any]) -> float:
+    a, b = one["pixel count"], other["pixel count"]
+    difference = one["total color"] / a - other["total color"] / b
+    return float(a * b / (a + b) * (difference**2).sum())

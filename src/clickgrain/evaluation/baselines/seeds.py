@@ -1,0 +1,126 @@
+"""What the seeded baselines share: prompts as certain pixels, at a working size that keeps a click short."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from clickgrain.errors import PromptError
+from clickgrain.images import check_image, resize_long_side
+from clickgrain.models.engine import obey
+from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
+
+UNKNOWN, OBJECT, BACKGROUND = 0, 1, 2
+RADIUS = 5
+"""Of the certain disk around a click and to either side of a scribble, in image pixels."""
+
+
+class SeededBaseline(ABC):
+    """A method that spreads certain pixels over the image; answers from scratch at every click.
+
+    Clicks are disks and scribbles strokes of certain pixels. Outside a box everything is certain background;
+    beside a box without a positive click or scribble, the middle of the box (half its width and height) is
+    certain object. Without any background seed the outermost pixels of the image are background. Without any
+    object seed the answer is empty. `previous` and `level` are ignored. Clicks always end on their own side.
+
+    Works on the image shrunk to `long_side`; the probability is scaled up bilinearly.
+    """
+
+    name: str
+    long_side: int
+
+    def __init__(self) -> None:
+        self._image: UInt8 | None = None
+        self._size: Size = (0, 0)
+
+    def set_image(self, image: UInt8) -> None:
+        """Take an H x W x 3 uint8 RGB image.
+
+        Raises:
+            ImageError: if the array is no such image.
+        """
+        image = check_image(image)
+        self._size = (image.shape[0], image.shape[1])
+        self._image = resize_long_side(image, self.long_side) if max(self._size) > self.long_side else image.copy()
+        self._prepare(self._image)
+
+    def predict(
+        self,
+        points: npt.ArrayLike | None,
+        labels: npt.ArrayLike | None,
+        box: npt.ArrayLike | None = None,
+        scribbles: Sequence[Scribble] | None = None,
+        level: float | None = None,
+        previous: "Mask | Float | None" = None,
+    ) -> Mask:
+        """Answer with a probability per pixel; arguments as in `Predictor.predict`.
+
+        Raises:
+            PromptError: before `set_image`, or for a prompt that `Prompt.of` refuses.
+        """
+        if self._image is None:
+            raise PromptError("no image has been set; call set_image(image) first")
+        prompt = Prompt.of(points, labels, size=self._size, box=box, scribbles=scribbles, level=level)
+        seeds = seeds_of(prompt, self._size, (self._image.shape[0], self._image.shape[1]))
+        small = self._spread(seeds) if _is_open(seeds) else (seeds == OBJECT).astype(np.float32)
+        full = cv2.resize(small, self._size[::-1], interpolation=cv2.INTER_LINEAR)
+        return Mask(obey(full.astype(np.float32, copy=False), prompt, RADIUS))
+
+    @abstractmethod
+    def _prepare(self, image: UInt8) -> None:
+        """Compute what depends on the h x w x 3 working image only."""
+
+    @abstractmethod
+    def _spread(self, seeds: UInt8) -> Float:
+        """h x w float32 probability of object, given h x w seeds that hold all three values."""
+
+
+def seeds_of(prompt: Prompt, image_size: Size, size: Size) -> UInt8:
+    """h x w uint8 of UNKNOWN, OBJECT and BACKGROUND for a prompt in pixels of an image of `image_size`."""
+    scale = size[1] / image_size[1]
+    small = prompt.scaled(scale, size[0] / image_size[0])
+    radius = max(1, round(RADIUS * scale))
+    strokes = [(point[None], int(label)) for point, label in zip(small.points, small.labels)]
+    strokes += [(scribble.points, scribble.label) for scribble in small.scribbles]
+    seeds = np.zeros(size, np.uint8)
+    if small.box is not None:
+        seeds = _boxed(small.box, size, middle=not any(label for _, label in strokes))
+    for width in (radius, 0):  # a neighbour's disk must not swallow a click
+        for points, label in strokes:
+            draw(seeds, points, width, OBJECT if label else BACKGROUND)
+    if not (seeds == BACKGROUND).any():
+        _frame(seeds)
+    return seeds
+
+
+def draw(seeds: UInt8, points: Float, radius: int, value: int) -> None:
+    """Draw a disk (one point) or a stroke of round ends (several), `radius` pixels to either side."""
+    pixels = np.floor(points).astype(np.int32)
+    for x, y in pixels:
+        cv2.circle(seeds, (int(x), int(y)), radius, value, cv2.FILLED)
+    if len(pixels) > 1:
+        cv2.polylines(seeds, [pixels], isClosed=False, color=value, thickness=2 * radius + 1)
+
+
+def _boxed(box: tuple[float, float, float, float], size: Size, *, middle: bool) -> UInt8:
+    x1, y1, x2, y2 = box
+    seeds = np.full(size, BACKGROUND, np.uint8)
+    seeds[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = UNKNOWN
+    if middle:
+        rows = slice(int(0.75 * y1 + 0.25 * y2), int(np.ceil(0.25 * y1 + 0.75 * y2)))
+        columns = slice(int(0.75 * x1 + 0.25 * x2), int(np.ceil(0.25 * x1 + 0.75 * x2)))
+        seeds[rows, columns] = OBJECT
+    return seeds
+
+
+def _frame(seeds: UInt8) -> None:
+    inner = seeds[1:-1, 1:-1].copy()
+    seeds[seeds == UNKNOWN] = BACKGROUND
+    seeds[1:-1, 1:-1] = inner
+
+
+def _is_open(seeds: UInt8) -> bool:
+    """Whether there is something to decide, and from what."""
+    return all((seeds == value).any() for value in (UNKNOWN, OBJECT, BACKGROUND))
