@@ -18,19 +18,18 @@ def build_model(config: Mapping[str, Any]) -> ClickModel:
         WeightsError: for a kind that this version does not know.
         ConfigError: for missing or unknown keys.
     """
-    if config["kind"] == "grain":
+    kind = config.get("kind")
+    if kind == "grain":
         from clickgrain.models.grain import GrainModel
         from clickgrain.models.grain_config import GrainConfig
 
         return GrainModel(GrainConfig.from_json(dict(config)))
-    if config["kind"] == "paper":
+    if kind == "paper":
         from clickgrain.models.paper import PaperModel
         from clickgrain.models.paper_config import PaperConfig
 
         return PaperModel(PaperConfig.from_json(dict(config)))
-    raise WeightsError(
-        f"the config names a model of kind {config['kind']!r}; this version knows 'grain' and 'paper'"
-    )
+    raise WeightsError(f"the config names a model of kind {kind!r}; this version knows 'grain' and 'paper'")
 
 
 def load_click_model(source: str | Path) -> ClickModel:

@@ -113,6 +113,8 @@ class TrainArgs:
         for name in ("warmup", "weight_decay", "threads", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 0 or more")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} must be 0 or more")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"--ema {self.ema} must lie in 0..1, below 1")
         if self.validation_targets < 1:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional
 from clickgrain.clicks.maps import leaf_colors
 from clickgrain.errors import TrainingError
 from clickgrain.features import FeatureExtractor
-from clickgrain.images import read_images, resize_long_side
+from clickgrain.images import ReadReport, read_images, resize_long_side
 from clickgrain.proposals import ProposalStore, composite, object_cutout, plain_background_object, region_cutout
 from clickgrain.proposals.cutouts import Cutout
 from clickgrain.tree import MergeTree, build_tree
@@ -91,6 +91,7 @@ def load_bank(
     side: int,
     keys: Sequence[str] | None = None,
     advance: Callable[[], None] = lambda: None,
+    report: ReadReport | None = None,
 ) -> Bank:
     """Decode the photos of a folder whose trees are in a store.
 
@@ -100,6 +101,7 @@ def load_bank(
         side: long side that pictures are shrunk to.
         keys: only these photos.
         advance: called once per photo.
+        report: notes the photos that cannot be read; they are left out.
 
     Raises:
         TrainingError: if no photo is left.
@@ -108,7 +110,7 @@ def load_bank(
     squares = _room(len(wanted), side)
     sizes: list[Size] = []
     names: list[str] = []
-    for path, image in read_images(list(wanted)):
+    for path, image in read_images(list(wanted), report=report):
         small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
         squares[len(names)] = _squared(small, side)
         sizes.append((small.shape[0], small.shape[1]))
@@ -210,13 +212,32 @@ def _region(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
 
 
 def _room(count: int, side: int) -> UInt8:
-    """count x side x side x 3 zeros, in memory, or in an unnamed file on disk where that would take half of it."""
+    """count x side x side x 3 zeros, in memory, or in an unnamed file on disk where that would take half of it.
+
+    Raises:
+        TrainingError: if the disk has no room for that file.
+    """
     shape = (count, side, side, 3)
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if math.prod(shape) < free / 2:
+    if math.prod(shape) < _free_memory() / 2:
         return np.zeros(shape, np.uint8)
-    with TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+    try:
+        with TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # a mapped file that finds the disk full later ends the process
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        raise TrainingError(
+            f"{count} photos of {side} x {side} pixels fit neither into memory nor into {gettempdir()}"
+            f" ({error.strerror or error}); free some space, or point TMPDIR to a folder on a larger disk"
+        ) from error
+
+
+def _free_memory() -> float:
+    """Bytes of memory that are free; unlimited where the system does not say."""
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):  # not on Windows, nor this number on macOS
+        return math.inf
 
 
 def _squared(image: UInt8, side: int) -> UInt8:

@@ -1,32 +1,35 @@
 """`learn`: a folder of unlabelled photos in, a click model out."""
 
 import copy
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
-from clickgrain.errors import ConfigError, TrainingError, WeightsError
-from clickgrain.features import FeatureExtractor, load_extractor
-from clickgrain.files import atomic_write
+from clickgrain.errors import ConfigError, WeightsError
+from clickgrain.features import load_extractor
 from clickgrain.models.base import ClickModel
+from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, engine_for, load_click_model
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.bank import Bank, load_bank, with_composites
+from clickgrain.training.bank import Bank
+from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import FitResult, fit
-from clickgrain.training.preview import write_preview
+from clickgrain.training.loop import METRICS, STATE, FitResult, fit
+from clickgrain.training.metrics import MetricsLog
+from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ignored, prepare
+from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
-from clickgrain.training.validation import Validation, make_validation, split
+from clickgrain.training.run_file import hash_keys, read_run, write_run
+from clickgrain.training.validation import Validation
+from clickgrain.weights import CONFIG, TENSORS
 
-RUN = "run.json"
 FALLBACK = "color-texture"
 
 
@@ -56,16 +59,25 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
 
     Raises:
         DataError: a folder without photos.
+        ConfigError: settings that contradict each other, or a device that is not there.
         TrainingError: the run in `args.out` had other settings, or nothing can be learned from the photos.
     """
     bar: Progress = progress or Bar()
     device = choose_device(args.device)
-    name = _extractor_name(args, bar)
     path = args.store or args.out / "proposals.db"
-    extractor = load_extractor(name, device=device)
-    report = propose(args.photos, path, extractor=extractor, ignore=args.ignore, progress=progress is None)
-    result = train(replace(args, store=path, extractor=name), bar)
-    return replace(result, failed=[failure.reason for failure in report.failed])
+    args = replace(args, extractor=_extractor_name(args, bar), store=path)
+    _recipe(args, device)  # refuse what cannot be trained before the store is touched
+    read_run(args)
+    report = propose(
+        args.photos,
+        path,
+        extractor=load_extractor(args.extractor, device=device),
+        ignore=ignored(args.photos, args.out, args.ignore),
+        progress=progress is None,
+    )
+    result = train(args, bar)
+    failed = [*(failure.reason for failure in report.failed), *result.failed]
+    return replace(result, failed=list(dict.fromkeys(failed)))
 
 
 def train(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
@@ -75,16 +87,20 @@ def train(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
-    device = choose_device(args.device)
-    name = _extractor_name(args, bar)
-    recipe = load_recipe(args.recipe, device).with_settings(
-        steps=args.steps, batch=args.batch, crop=args.crop, lr=args.lr, seed=args.seed, tree=name
+    store, device = ProposalStore(args.store), choose_device(args.device)
+    args = replace(args, extractor=_extractor_name(args, bar))
+    recipe, saved = _recipe(args, device), read_run(args)
+    extractor = load_extractor(args.extractor, device=device)
+    own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
+    photos = choose_photos(
+        args.photos, store, ignored(args.photos, args.out, args.ignore), extractor.name if own_trees else None
     )
+    if saved is not None and _is_finished(args.out, saved, photos):
+        return _finished(args.out, saved, photos)
     with bar:
         model = _first_model(args, recipe, bar)
-        extractor = load_extractor(name, device=device)
-        data = prepare(args.photos, ProposalStore(args.store), recipe.args, extractor, bar, seed=args.seed)
-        settings = _settled(args, recipe.args, model, data, device, bar)
+        data = prepare(photos, store, recipe.args, extractor, bar, seed=args.seed)
+        settings = _settled(args, saved, recipe.args, model, data, device, bar)
         fitted = fit(
             model,
             data.bank,
@@ -92,38 +108,11 @@ def train(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
             settings,
             args.out,
             validate=ClickValidator(data.validation, args.out, device),
-            fabric=Fabric(accelerator=device.partition(":")[0], devices=1),
+            fabric=fabric_for(device),
             progress=bar,
         )
-    return LearnResult(args.out, fitted, len(data.pictures), [])
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """A bank, the pictures to train on (photos and composites of them), and targets on held-out photos."""
-
-    bank: Bank
-    pictures: list[int]
-    validation: Validation
-
-
-def prepare(
-    photos: Path, store: ProposalStore, args: TrainArgs, extractor: FeatureExtractor, bar: Progress, *, seed: int
-) -> TrainingData:
-    """Decode the photos, keep some for validation, and make composites of either part."""
-    threads = args.threads or torch.get_num_threads()
-    bar.start("photos", len(store))
-    bank = load_bank(photos, store, side=args.data.photo_side, advance=bar.advance)
-    train, held_out = split(bank, args.data, seed)
-    count = round(args.data.composites_per_photo * len(train)) if args.data.composites > 0 else 0
-    held = min(args.validation_targets, 4 * len(held_out)) if args.data.composites > 0 else 0
-    bar.start("composites", count + held)
-    full = with_composites(bank, count, extractor, photos=train, seed=seed, threads=threads, advance=bar.advance)
-    kept = with_composites(
-        bank, held, extractor, photos=held_out, seed=seed + 1, threads=threads, advance=bar.advance
-    )
-    validation = make_validation(bank, held_out, kept, args.data, count=args.validation_targets, seed=seed)
-    return TrainingData(full, [*train, *range(full.photos, len(full.sizes))], validation)
+    write_run(args, settings.steps, finished=hash_keys(photos.keys), pictures=len(data.pictures))
+    return LearnResult(args.out, fitted, len(data.pictures), data.failed)
 
 
 class ClickValidator:
@@ -146,21 +135,8 @@ class ClickValidator:
             metrics |= {f"{kind} NoC85": result.noc(0.85), f"{kind} mIoU@1": result.iou_at(1)}
         pairs = [*self.validation.composites[:3], *self.validation.proposals[:3]]
         if pairs:
-            write_preview(self.out / "previews" / f"step-{step:06d}.png", segmenter, pairs)
+            write_preview(self.out / PREVIEWS / f"step-{step:06d}.png", segmenter, pairs)
         return metrics
-
-
-def choose_device(name: str) -> str:
-    """A torch device by name; "auto" is the GPU where there is one.
-
-    Raises:
-        ConfigError: if it is not there.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device {name} is not there: torch sees no GPU; use --device cpu")
-    return name
 
 
 def _extractor_name(args: LearnArgs, bar: Progress) -> str:
@@ -191,27 +167,42 @@ def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> ClickModel:
     return build_model(recipe.model.to_json())
 
 
+def _recipe(args: LearnArgs, device: str) -> Recipe:
+    return load_recipe(args.recipe, device).with_settings(
+        steps=args.steps, batch=args.batch, crop=args.crop, lr=args.lr, seed=args.seed, tree=args.extractor
+    )
+
+
+def _is_finished(out: Path, saved: dict[str, Any], photos: Photos) -> bool:
+    """Whether the run is over, its photos are the same, and nobody has deleted its state to begin again."""
+    there = all((out / name).is_file() for name in (STATE, CONFIG, TENSORS))
+    return there and saved.get("finished") == hash_keys(photos.keys)
+
+
+def _finished(out: Path, saved: dict[str, Any], photos: Photos) -> LearnResult:
+    metrics = MetricsLog(out / METRICS)
+    metrics.rewind(saved["steps"])
+    fitted = FitResult(saved["steps"], 0.0, metrics.validated)
+    return LearnResult(out, fitted, int(saved["pictures"]), photos.failed)
+
+
 def _settled(
-    args: LearnArgs, train: TrainArgs, model: ClickModel, data: TrainingData, device: str, bar: Progress
+    args: LearnArgs,
+    saved: dict[str, Any] | None,
+    train: TrainArgs,
+    model: ClickModel,
+    data: TrainingData,
+    device: str,
+    bar: Progress,
 ) -> TrainArgs:
     """The settings with their number of steps, which a resumed run takes from run.json."""
-    path = args.out / RUN
-    asked = json.loads(json.dumps(asdict(args) | {"out": "", "photos": "", "store": ""}, default=str))
-    if path.exists():
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["asked"] != asked:
-            changed = sorted(key for key in asked if saved["asked"].get(key) != asked[key])
-            raise TrainingError(
-                f"{args.out} holds a run with other settings ({', '.join(changed)}); repeat its settings to go on,"
-                " or choose another --out"
-            )
+    if saved is not None:
         return replace(train, steps=saved["steps"])
     if args.minutes is not None:
         seconds = seconds_per_step(model, data.bank, data.pictures, train, device)
         train = replace(train, steps=max(20, int(args.minutes * 60 / seconds)))
         bar.note(f"{train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
-    args.out.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps({"asked": asked, "steps": train.steps}, indent=1).encode())
+    write_run(args, train.steps)
     return train
 
 
@@ -221,7 +212,7 @@ def seconds_per_step(
     """Mean time of a training step here, measured on a copy of the model that is thrown away."""
     from tempfile import TemporaryDirectory
 
-    fabric = Fabric(accelerator=device.partition(":")[0], devices=1)
+    fabric = fabric_for(device)
     trial = replace(args, warmup=0, checkpoint_every=3600.0)
     with TemporaryDirectory() as folder:
         warm = replace(trial, steps=2)

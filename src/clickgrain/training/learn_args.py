@@ -49,5 +49,9 @@ class LearnArgs:
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
             raise ConfigError("--minutes and --steps both say how long to train; give one of them")
-        if self.minutes is not None and not self.minutes > 0:
-            raise ConfigError(f"--minutes {self.minutes:g} must be above 0")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
+        if self.crop is not None and (self.crop < 32 or self.crop % 32):
+            raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} must be 0 or more")

@@ -7,22 +7,34 @@ import cv2
 import numpy as np
 
 from clickgrain.clicks.robot import next_click
+from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.validation import Pair
 from clickgrain.types import Bool, UInt8
 
+PREVIEWS = "previews"
+"""Sub-folder of a run's folder."""
 TILE = 192
 CLICKS = (1, 3, 5)
 GREEN, RED, WHITE = (40, 200, 80), (230, 60, 50), (255, 255, 255)
 
 
 def write_preview(path: Path, segmenter: Segmenter, pairs: Sequence[Pair]) -> None:
-    """A PNG with one row per target: the wanted mask, then what 1, 3 and 5 robot clicks give."""
+    """A PNG with one row per target: the wanted mask, then what 1, 3 and 5 robot clicks give.
+
+    Raises:
+        TrainingError: if it cannot be written.
+    """
     rows = [np.concatenate(_row(segmenter, image, target), axis=1) for image, target in pairs]
     _, encoded = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, encoded.tobytes())
+    try:
+        atomic_write(path, encoded.tobytes())
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: the preview cannot be written ({error.strerror or error}); free some space or choose another"
+            " --out (the last training state is still there)"
+        ) from error
 
 
 def _row(segmenter: Segmenter, image: UInt8, target: Bool) -> list[UInt8]:

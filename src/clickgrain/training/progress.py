@@ -81,4 +81,4 @@ class Bar:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        self._bar.console.print(text, highlight=False)
+        self._bar.console.print(text, highlight=False, markup=False, emoji=False)

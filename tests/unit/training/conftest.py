@@ -36,7 +36,7 @@ def draw(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
     image = np.ascontiguousarray(np.clip(ground, 0, 255).astype(np.uint8))
     for _ in range(3):
         centre = (int(rng.integers(width)), int(rng.integers(height)))
-        axes = (int(rng.integers(9, width // 4)), int(rng.integers(9, height // 4)))
+        axes = (int(rng.integers(9, max(width // 4, 12))), int(rng.integers(9, max(height // 4, 12))))
         cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, rng.uniform(0, 255, 3).tolist(), -1)
     return image
 
@@ -98,7 +98,7 @@ def settings():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread():
     """Sums in one order: results repeat to the last bit."""
     before = torch.get_num_threads()

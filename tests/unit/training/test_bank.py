@@ -1,5 +1,7 @@
 """The bank: photos and composites, seen through matrices."""
 
+import errno
+
 import cv2
 import numpy as np
 import pytest
@@ -131,6 +133,31 @@ def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_bank, extracto
 
 def test_no_composites_leave_the_bank_as_it_is(bank, extractor):
     assert with_composites(bank, 0, extractor, seed=0) is bank
+
+
+class TestMemory:
+    def test_pictures_that_do_not_fit_live_in_a_file(self, bank, mixed, extractor, monkeypatch):
+        monkeypatch.setattr(module, "_free_memory", lambda: 1000.0)
+        on_disk = with_composites(bank, 3, extractor, seed=0)
+        assert torch.equal(on_disk.pixels, mixed.pixels)
+        assert isinstance(module._room(2, 32), np.memmap)
+        assert not module._room(2, 32).any()
+
+    def test_a_full_disk_is_said_before_it_is_written_to(self, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(module, "_free_memory", lambda: 1000.0)
+        monkeypatch.setattr(module.os, "posix_fallocate", full)
+        with pytest.raises(TrainingError, match=r"9 photos of 64 x 64 pixels .*No space left on device"):
+            module._room(9, 64)
+
+    def test_systems_that_do_not_tell_their_memory(self, monkeypatch):
+        def unknown(name):
+            raise ValueError("unrecognized configuration name")
+
+        monkeypatch.setattr(module.os, "sysconf", unknown)
+        assert not isinstance(module._room(2, 32), np.memmap)
 
 
 class TestLoading:

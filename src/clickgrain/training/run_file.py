@@ -1,0 +1,64 @@
+"""`run.json`: what a `learn` run was asked for, so that the same call goes on and another one is refused."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from clickgrain.errors import TrainingError
+from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.training.learn_args import LearnArgs
+
+RUN = "run.json"
+
+
+def read_run(args: LearnArgs) -> dict[str, Any] | None:
+    """What was written about the run in `args.out`, or None where there is none.
+
+    Raises:
+        TrainingError: if the run had other settings, or the file is damaged.
+    """
+    path = args.out / RUN
+    try:
+        saved = json.loads(path.read_bytes())
+        before, steps = dict(saved["asked"]), int(saved["steps"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); choose another --out, or delete it to"
+            " begin again"
+        ) from error
+    now = _asked(args)
+    changed = sorted(key for key in now.keys() | before.keys() if before.get(key) != now.get(key))
+    if changed:
+        raise TrainingError(
+            f"{args.out} holds a run with other settings ({', '.join(changed)}); repeat its settings to go on,"
+            " or choose another --out"
+        )
+    return {**saved, "steps": steps}
+
+
+def write_run(args: LearnArgs, steps: int, **more: Any) -> None:
+    """Write down what the run was asked for and its number of steps.
+
+    Raises:
+        TrainingError: if it cannot be written.
+    """
+    path = args.out / RUN
+    try:
+        atomic_write(path, json.dumps({"asked": _asked(args), "steps": steps, **more}, indent=1).encode())
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be written: {error.strerror or error}; free some space or choose another --out"
+        ) from error
+
+
+def hash_keys(keys: list[str]) -> str:
+    """Hash of the photos of a run."""
+    return hash_bytes("\0".join(keys).encode("utf-8", "surrogateescape"))
+
+
+def _asked(args: LearnArgs) -> dict[str, Any]:
+    """The settings as JSON gives them back, without the places, which may move."""
+    values = asdict(args) | {"out": "", "photos": "", "store": ""}
+    return dict(json.loads(json.dumps(values, default=str)))

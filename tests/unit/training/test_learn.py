@@ -1,0 +1,325 @@
+"""`learn`: a folder of drawn photos in, a model out; stopped, continued, refused."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from clickgrain.errors import ClickgrainError, ConfigError, DataError, TrainingError, WeightsError
+from clickgrain.proposals import ProposalStore, propose
+from clickgrain.segmenter import Segmenter
+from clickgrain.training import learn as module
+from clickgrain.training import recipes
+from clickgrain.training.devices import choose_device, fabric_for
+from clickgrain.training.learn import learn, train
+from clickgrain.training.learn_args import LearnArgs
+from clickgrain.training.progress import Quiet
+from clickgrain.training.recipes import Recipe
+
+
+class Bars(Quiet):
+    """Keeps what it is told; may stop the run at a given step of training."""
+
+    def __init__(self, stop=None):
+        self.stages, self.notes, self.stop = [], [], stop
+
+    def start(self, what, total, done=0):
+        self.stages.append((what, total, done))
+        self.done = 0
+
+    def advance(self, text=""):
+        self.done += 1
+        if self.stages[-1][0] == "training" and self.done == self.stop:
+            raise KeyboardInterrupt
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def shrink(monkeypatch, settings, config):
+    args = settings({"composites_per_photo": 0.5}, steps=3)
+    monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(config, args))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, settings, tiny_config, one_thread):
+    """`grain-small` at a size that tests can wait for."""
+    shrink(monkeypatch, settings, tiny_config)
+
+
+@pytest.fixture
+def args(photos, tmp_path):
+    def make(**changes):
+        return LearnArgs(**({"photos": photos, "out": tmp_path / "model", "device": "cpu"} | changes))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, settings, tiny_config, drawn, one_thread):
+    """Photos, and the model that `learn` made of them."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "photos").mkdir()
+    for seed in range(6):
+        cv2.imwrite(str(folder / "photos" / f"p{seed}.png"), drawn(seed)[..., ::-1])
+    bars = Bars()
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch, settings, tiny_config)
+        result = learn(LearnArgs(folder / "photos", folder / "model", device="cpu"), bars)
+    return folder, result, bars
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """The arguments of that run, in a copy that a test may do with as it likes."""
+    shutil.copytree(finished[0], tmp_path / "copy")
+    return LearnArgs(tmp_path / "copy" / "photos", tmp_path / "copy" / "model", device="cpu")
+
+
+def steps_of(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "loss" in line]
+
+
+def model_of(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_photos_become_a_model(finished, drawn):
+    folder, result, bars = finished
+    assert result.folder == folder / "model"
+    assert (result.fit.steps, result.photos, result.failed) == (3, 4 + 2, [])
+    assert set(result.fit.metrics) == {
+        "proposals NoC85", "proposals mIoU@1", "composites NoC85", "composites mIoU@1"
+    }  # fmt: skip
+    assert [stage for stage, *_ in bars.stages] == ["photos", "composites", "training"]
+    assert bars.stages[0][1:] == (6, 0)
+    assert any("'color-texture'" in note for note in bars.notes)
+    assert (result.folder / "previews" / "step-000003.png").is_file()
+    segmenter = Segmenter.load(result.folder)
+    segmenter.set_image(drawn(7))
+    assert segmenter.predict([[40, 30]], [1]).probability.shape == (72, 96)
+
+
+def test_a_stopped_run_goes_on_to_the_same_model(finished, tmp_path):
+    args = LearnArgs(finished[0] / "photos", tmp_path / "model", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        learn(args, Bars(stop=2))
+    bars = Bars()
+    result = learn(args, bars)
+    assert bars.stages[-1] == ("training", 3, 2)
+    assert (result.fit.steps, len(result.fit.losses)) == (3, 1)
+    assert steps_of(tmp_path / "model") == [1, 2, 3]
+    assert model_of(tmp_path / "model") == model_of(finished[0] / "model")
+
+
+def test_a_finished_run_returns_at_once(finished, done):
+    first, bars = finished[1], Bars()
+    again = learn(done, bars)
+    assert bars.stages == []
+    assert (again.fit.steps, again.fit.losses, again.fit.metrics) == (3, [], first.fit.metrics)
+    assert (again.folder, again.photos, again.failed) == (done.out, first.photos, [])
+
+
+def test_a_finished_run_whose_state_was_deleted_begins_again(finished, done):
+    (done.out / "state.pt").unlink()
+    assert learn(done, Bars()).fit.losses == finished[1].fit.losses
+    assert model_of(done.out) == model_of(finished[0] / "model")
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "changes", [{"lr": 1e-4}, {"seed": 5}, {"steps": 9}, {"crop": 96}, {"ignore": ("p1*",)}], ids=str
+    )
+    def test_other_settings_before_anything_is_done(self, done, changes):
+        bars = Bars()
+        with pytest.raises(
+            TrainingError, match=rf"model holds a run with other settings \({next(iter(changes))}\)"
+        ):
+            learn(replace(done, **changes), bars)
+        assert bars.stages == []
+
+    def test_another_extractor_does_not_touch_the_trees(self, done):
+        with pytest.raises(TrainingError, match=r"other settings \(extractor\)"):
+            learn(replace(done, extractor=str(done.out)), Bars())
+        assert {m.extractor[:13] for m in ProposalStore(done.out / "proposals.db").metas()} == {"color-texture"}
+
+    def test_other_photos(self, done, drawn):
+        cv2.imwrite(str(done.photos / "new.png"), drawn(20))
+        with pytest.raises(TrainingError, match=r"state\.pt belongs to a run with .*other photos"):
+            learn(done, Bars())
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"asked": {}}'])
+    def test_a_damaged_run_file(self, args, tmp_path, content):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "run.json").write_bytes(content)
+        with pytest.raises(TrainingError, match=r"run\.json cannot be read .*; choose another --out, or delete it"):
+            learn(args(), Bars())
+
+    def test_a_folder_without_photos(self, args, tmp_path):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(DataError, match="empty: no images found"):
+            learn(args(photos=tmp_path / "empty"), Bars())
+
+    def test_no_folder(self, args, tmp_path):
+        with pytest.raises(DataError, match="nowhere: no such folder"):
+            learn(args(photos=tmp_path / "nowhere"), Bars())
+
+    def test_an_unknown_extractor(self, args, tmp_path):
+        with pytest.raises(ClickgrainError, match="no-such-extractor"):
+            learn(args(extractor=str(tmp_path / "no-such-extractor")), Bars())
+        assert not (tmp_path / "model" / "proposals.db").exists()
+
+    @pytest.mark.parametrize("flag", [{"recipe": "huge"}, {"batch": 0}, {"lr": -1.0}, {"steps": 0}], ids=str)
+    def test_settings_that_make_no_sense_before_trees_are_made(self, args, tmp_path, flag):
+        with pytest.raises(ConfigError, match=f"--{next(iter(flag))}"):
+            learn(args(**flag), Bars())
+        assert not (tmp_path / "model").exists()
+
+    def test_a_full_disk(self, args, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("clickgrain.training.run_file.atomic_write", full)
+        with pytest.raises(TrainingError, match=r"run\.json cannot be written: No space left on device; free"):
+            learn(args(), Bars())
+
+
+class TestPhotos:
+    def test_bad_ones_are_named_and_stop_nothing(self, args, photos):
+        (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+        (photos / "empty.png").write_bytes(b"")
+        cv2.imwrite(str(photos / "speck.png"), np.zeros((1, 1, 3), np.uint8))
+        result = learn(args(), Bars())
+        assert result.fit.steps == 3
+        assert len(result.failed) == 2
+        assert "broken.jpg" in result.failed[0]
+        assert "empty.png" in result.failed[1]
+
+    def test_one_that_broke_after_its_tree_was_made_is_named_once(self, done, tmp_path):
+        (done.photos / "p1.png").write_bytes(b"broken")
+        changed = replace(done, store=done.out / "proposals.db", out=tmp_path / "other")
+        result = learn(changed, Bars())
+        assert len(result.failed) == 1
+        assert "p1.png" in result.failed[0]
+
+    def test_a_single_one(self, args, tmp_path, drawn):
+        (tmp_path / "one").mkdir()
+        cv2.imwrite(str(tmp_path / "one" / "a.png"), drawn(0))
+        assert learn(args(photos=tmp_path / "one"), Bars()).fit.steps == 3
+
+    def test_a_file_in_the_place_of_a_folder(self, args, photos):
+        assert learn(args(photos=photos / "p0.png"), Bars()).fit.steps == 3
+
+    def test_a_model_among_the_photos_is_not_learned_from(self, args, photos):
+        """Previews lie in the model's folder; the second sitting must not take them for photos."""
+        with pytest.raises(KeyboardInterrupt):
+            learn(args(out=photos / "my [model]"), Bars(stop=2))
+        (photos / "my [model]" / "previews").mkdir(exist_ok=True)
+        cv2.imwrite(str(photos / "my [model]" / "previews" / "step-000002.png"), np.zeros((64, 64, 3), np.uint8))
+        result = learn(args(out=photos / "my [model]"), Bars())
+        assert (result.fit.steps, result.photos) == (3, 6)
+
+    def test_ignored_ones_are_not_used_even_if_they_have_trees(self, args, photos, tmp_path, extractor):
+        propose(photos, tmp_path / "trees", extractor=extractor, progress=False)
+        bars = Bars()
+        train(args(store=tmp_path / "trees", ignore=("more", "p0.png")), bars)
+        assert bars.stages[0] == ("photos", 4, 0)
+
+    def test_trees_of_another_extractor_are_left_out_and_named(self, args, photos, tmp_path, extractor):
+        from clickgrain.features import load_extractor
+
+        propose(photos, tmp_path / "trees", extractor=extractor, progress=False)
+        other = load_extractor("color-texture", patch_size=8)
+        propose(photos, tmp_path / "trees", extractor=other, progress=False, ignore=("p[0-4]*",))
+        result = train(args(store=tmp_path / "trees"), Bars())
+        assert len(result.failed) == 1
+        assert "p5.png: its tree comes from the extractor 'color-texture-p8" in result.failed[0]
+
+
+class TestTrain:
+    def test_it_needs_a_store(self, args):
+        with pytest.raises(ConfigError, match="--store"):
+            train(args(), Bars())
+
+    def test_it_gives_what_learn_gives(self, finished, tmp_path, extractor):
+        photos = finished[0] / "photos"
+        propose(photos, tmp_path / "trees", extractor=extractor, progress=False)
+        train(LearnArgs(photos, tmp_path / "trained", device="cpu", store=tmp_path / "trees"), Bars())
+        assert model_of(tmp_path / "trained") == model_of(finished[0] / "model")
+
+    def test_broken_photos_are_named(self, done, tmp_path):
+        (done.photos / "p1.png").write_bytes(b"broken")
+        bars = Bars(stop=1)
+        with pytest.raises(KeyboardInterrupt):
+            train(replace(done, store=done.out / "proposals.db", out=tmp_path / "other"), bars)
+        again = train(replace(done, store=done.out / "proposals.db", out=tmp_path / "other"), Bars())
+        assert len(again.failed) == 1
+        assert "p1.png" in again.failed[0]
+
+
+class TestMinutes:
+    def test_the_steps_that_fill_them(self, args, monkeypatch):
+        monkeypatch.setattr(module, "seconds_per_step", lambda *_: 0.5)
+        monkeypatch.setattr(module, "fit", lambda *arguments, **_: pytest.fail(f"{arguments[3].steps} steps"))
+        with pytest.raises(pytest.fail.Exception, match=r"^240 steps"):
+            learn(args(minutes=2.0), Bars())
+        assert json.loads((args().out / "run.json").read_text())["steps"] == 240
+
+    def test_a_few_at_least_and_the_same_after_a_stop(self, args, monkeypatch):
+        bars = Bars(stop=1)
+        with pytest.raises(KeyboardInterrupt):
+            learn(args(minutes=1e-4), bars)
+        assert bars.stages[-1] == ("training", 20, 0)
+        monkeypatch.setattr(module, "seconds_per_step", lambda *_: pytest.fail("measured again"))
+        bars = Bars(stop=1)
+        with pytest.raises(KeyboardInterrupt):
+            learn(args(minutes=1e-4), bars)
+        assert bars.stages[-1] == ("training", 20, 1)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("flag", "changes"),
+        [
+            ("--minutes and --steps", {"minutes": 3.0, "steps": 4}),
+            ("--minutes 0", {"minutes": 0.0}),
+            ("--minutes nan", {"minutes": float("nan")}),
+            ("--minutes inf", {"minutes": float("inf")}),
+            ("--crop 50", {"crop": 50}),
+            ("--crop 0", {"crop": 0}),
+            ("--seed -1", {"seed": -1}),
+        ],
+    )
+    def test_contradictions_name_the_flag(self, args, flag, changes):
+        with pytest.raises(ConfigError, match=flag):
+            args(**changes)
+
+    @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:3", "meta", ""])
+    def test_devices_that_are_not_there(self, name):
+        with pytest.raises(ConfigError, match="--device"):
+            choose_device(name)
+
+    @pytest.mark.parametrize("name", ["cpu", "cpu:0", "auto"])
+    def test_devices_that_are(self, name):
+        assert fabric_for(choose_device(name)).device.type in ("cpu", "cuda")
+
+    def test_the_default_model_is_the_start_where_it_ships(self, args, make_model, monkeypatch):
+        shipped = make_model(seed=42)
+        monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
+        recipe = Recipe(shipped.config, None)
+        assert module._first_model(args(recipe="auto"), recipe, Bars()) is shipped
+        for changes in ({"from_scratch": True}, {"recipe": "grain-small"}):
+            assert module._first_model(args(**changes), recipe, Bars()) is not shipped
+
+    def test_without_it_training_starts_from_scratch_and_says_so(self, args, tiny_config, monkeypatch):
+        def none(name):
+            raise WeightsError("none")
+
+        monkeypatch.setattr(module, "load_click_model", none)
+        bars = Bars()
+        module._first_model(args(), Recipe(tiny_config, None), bars)
+        assert bars.notes == ["no trained model ships with this version; training starts from scratch"]
