@@ -19,8 +19,8 @@ class Geodesic(SeededBaseline):
 
     name = "geodesic"
     long_side = 384
-    gamma = 1.0
-    """Pixels that a change of one Lab unit is worth."""
+    gamma = 3.0
+    """Pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds."""
 
     def _prepare(self, image: UInt8) -> None:
         lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
