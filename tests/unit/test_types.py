@@ -1,0 +1,82 @@
+"""Prompts are validated once, for everybody; masks are computed when asked."""
+
+import numpy as np
+import pytest
+
+from clickgrain.errors import PromptError
+from clickgrain.types import Mask, Prompt, Scribble
+
+SIZE = (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "more", "message"),
+    [
+        ([[40, 5]], [1], {}, "outside the image of 40 x 30"),
+        ([[-1, 5]], [1], {}, "outside"),
+        ([[float("nan"), 5]], [1], {}, "outside"),
+        ([[1, 2]], [2], {}, "not 0 or 1"),
+        ([[1, 2]], [1, 0], {}, "1 points but 2 labels"),
+        ([1, 2], [1], {}, "N x 2"),
+        ([[1, 2]], [[1]], {}, "flat list"),
+        (None, None, {}, "empty"),
+        ([[1, 2]], [1], {"level": 1.5}, "outside 0..1"),
+        (None, None, {"box": [5, 5, 5, 9]}, "empty or outside"),
+        (None, None, {"box": [5, 5, 50, 9]}, "empty or outside"),
+        (None, None, {"box": [1, 2, 3]}, "four numbers"),
+    ],
+)
+def test_what_is_wrong_is_said(points, labels, more, message):
+    with pytest.raises(PromptError, match=message):
+        Prompt.of(points, labels, size=SIZE, **more)
+
+
+def test_a_scribble_outside_the_image_is_refused():
+    with pytest.raises(PromptError, match="outside"):
+        Prompt.of(None, None, size=SIZE, scribbles=[Scribble([[1, 1], [45, 2]])])
+    with pytest.raises(PromptError, match="K x 2"):
+        Scribble([1, 2])
+    with pytest.raises(PromptError, match="label"):
+        Scribble([[1, 2]], 3)
+
+
+def test_sides_hold_clicks_and_strokes_by_label():
+    prompt = Prompt.of([[1, 2], [3, 4]], [1, 0], size=SIZE, scribbles=[Scribble([[10, 10], [20, 10]], 0)])
+    negatives, positives = prompt.sides(spacing=5)
+    np.testing.assert_array_equal(positives, [[1, 2]])
+    np.testing.assert_allclose(negatives, [[3, 4], [10, 10], [15, 10], [20, 10]])
+
+
+def test_a_stroke_of_one_point_is_a_point():
+    np.testing.assert_array_equal(Scribble([[3, 4]]).resampled(5), [[3, 4]])
+
+
+def test_a_closely_sampled_stroke_has_no_gap_wider_than_asked():
+    angle = np.linspace(0, 3, 50)
+    stroke = Scribble(np.stack([20 + 15 * np.cos(angle), 15 + 10 * np.sin(angle)], 1))
+    points = stroke.resampled(4)
+    assert np.hypot(*np.diff(points, axis=0).T).max() <= 4 + 1e-3
+
+
+def test_scaling_keeps_pixel_centres():
+    prompt = Prompt.of([[0, 0], [39, 29]], [1, 0], size=SIZE, box=[2, 4, 10, 20], level=0.4)
+    double = prompt.scaled(2, 2)
+    np.testing.assert_allclose(double.points, [[0.5, 0.5], [78.5, 58.5]])
+    assert double.box == (4, 8, 20, 40)
+    assert double.level == 0.4
+
+
+def test_a_mask_is_computed_once_and_when_asked():
+    calls = []
+
+    def render():
+        calls.append(1)
+        return np.array([[0.2, 0.5], [0.51, 1.0]], np.float64)
+
+    mask = Mask(render, score=0.9, alternatives=lambda: [Mask(render)])
+    assert not calls
+    np.testing.assert_array_equal(mask.binary, [[False, False], [True, True]])
+    assert mask.probability.dtype == np.float32
+    assert len(calls) == 1
+    assert len(mask.alternatives) == 1
+    assert Mask(render).alternatives == []
