@@ -1,7 +1,7 @@
 """Merge trees: regions of an image at every granularity."""
 
+from clickgrain.tree.build import build_tree as build_tree
 from clickgrain.tree.merge_tree import MergeTree as MergeTree
-from clickgrain.tree.merge_tree import build_tree as build_tree
 from clickgrain.tree.merge_tree import snap as snap
 
 __all__ = ["MergeTree", "build_tree", "snap"]

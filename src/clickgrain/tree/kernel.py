@@ -1,261 +1,256 @@
-"""Greedy merging on a pixel-grid graph, compiled with numba.
+"""Greedy merging on a grid graph, compiled with numba.
 
-Every region keeps its edges to *older* regions sorted by cost, and the heap holds one entry per region: its
-cheapest such edge. An edge whose older end has been merged away is skipped when it surfaces (its cost is then a
-lower bound of what is left), so a merge costs O(degree * d) for the distances and O(log n) for the heap.
+A region lives in the slot of one of its leaves: a row of `means` and a record in `regions`. It keeps its edges to
+*older* regions (smaller ids) sorted by cost, and the heap holds one entry per region: its cheapest such edge. An
+edge whose older end has been merged away is skipped when it surfaces (its cost is then a lower bound of what is
+left), so a merge costs O(degree * d) for the distances and O(log n) for the heap.
 """
 
 from collections.abc import Callable
 from typing import Any, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-# Sums may be reordered, so that LLVM uses vector registers; infinities and NaN keep their meaning.
-_njit = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, boundscheck=False)
+from clickgrain.tree.heap import compiled, new_heap, order, pop, replace
+from clickgrain.tree.prefetch import prefetch
+
+REGION = np.dtype(
+    [
+        ("size", "f8"),  # leaves
+        ("spread", "f8"),  # sum of squared distances to the mean
+        ("first", "i8"),  # where its edges start in the pool
+        ("up", "i4"),  # the slot that took this one over; itself while alive
+        ("node", "i4"),  # id in the tree, -1 once taken over
+        ("mark", "i4"),  # the last merge that saw this region as a neighbour
+        ("seen", "i4"),  # edges to older regions that are used up
+        ("older", "i4"),  # edges to older regions, sorted
+        ("total", "i4"),  # all its edges
+    ],
+    align=True,
+)
+EDGE = np.dtype([("cost", "f8"), ("node", "i4"), ("slot", "i4")])
+FEW = 32
+"""Up to this many channels the means are kept in float64: few channels do not average rounding errors out."""
+LONG = 64
+"""Edges of one region beyond which insertion is no longer the quickest sort."""
 
 
-@_njit
-def _distance(means: Any, a: int, b: int) -> float:
+@compiled
+def _square(means: Any, a: int, b: int) -> float:
     x, y = means[a], means[b]
-    total = np.float32(0.0)
+    total = means.dtype.type(0)
     for i in range(x.shape[0]):
         step = x[i] - y[i]
         total += step * step
     return np.float64(total)
 
 
-@_njit
-def _absorb(means: Any, a: int, b: int, size_a: float, size_b: float) -> None:
-    """Row a becomes the mean of both regions."""
-    x, y = means[a], means[b]
-    share = np.float32(size_b / (size_a + size_b))
+@compiled
+def _absorb(means: Any, a: int, b: int, share: float) -> None:
+    """Row a becomes the mean of both regions; `share` is what b has of their leaves."""
+    x, y, part = means[a], means[b], means.dtype.type(share)
     for i in range(x.shape[0]):
-        x[i] += share * (y[i] - x[i])
+        x[i] += part * (y[i] - x[i])
 
 
-@_njit
-def _find(rep: Any, node: int) -> int:
-    while rep[node] != node:
-        rep[node] = rep[rep[node]]
-        node = rep[node]
-    return node
+@compiled
+def _price(square: float, size: float, spread: float, other: float, other_spread: float, ward: bool) -> float:
+    if ward:
+        return size * other / (size + other) * square
+    return square + spread / size + other_spread / other
 
 
-@_njit
-def _less(cost: Any, old: Any, new: Any, i: int, c: float, o: int, n: int) -> bool:
-    """Whether heap entry i comes before (c, o, n): by cost, then smaller id, then larger id."""
-    if cost[i] != c:
-        return bool(cost[i] < c)
-    if old[i] != o:
-        return bool(old[i] < o)
-    return bool(new[i] < n)
+@compiled
+def _insert(pool: Any, first: int, end: int, gap: int) -> None:
+    """Sort every gap-th edge by (cost, id), by insertion."""
+    for i in range(first + gap, end):
+        cost, node, slot = pool[i].cost, pool[i].node, pool[i].slot
+        j = i - gap
+        while j >= first and (pool[j].cost > cost or (pool[j].cost == cost and pool[j].node > node)):
+            pool[j + gap].cost, pool[j + gap].node, pool[j + gap].slot = pool[j].cost, pool[j].node, pool[j].slot
+            j -= gap
+        pool[j + gap].cost, pool[j + gap].node, pool[j + gap].slot = cost, node, slot
 
 
-@_njit
-def _push(cost: Any, old: Any, new: Any, size: int, c: float, o: int, n: int) -> int:
-    i = size
-    while i > 0:
-        up = (i - 1) >> 1
-        if _less(cost, old, new, up, c, o, n):
-            break
-        cost[i], old[i], new[i] = cost[up], old[up], new[up]
-        i = up
-    cost[i], old[i], new[i] = c, o, n
-    return size + 1
+@compiled
+def _sort(pool: Any, first: int, end: int) -> None:
+    """By (cost, id): Shell sort for hubs, plain insertion on the usual short runs."""
+    if end - first > LONG:
+        gap = (end - first) // 3
+        while gap > 1:
+            _insert(pool, first, end, gap)
+            gap = (gap + 1) // 3
+    _insert(pool, first, end, 1)
 
 
-@_njit
-def _replace_top(cost: Any, old: Any, new: Any, size: int, c: float, o: int, n: int) -> None:
-    i = 0
-    while True:
-        down = 2 * i + 1
-        if down >= size:
-            break
-        right = down + 1
-        if right < size and _less(cost, old, new, right, cost[down], old[down], new[down]):
-            down = right
-        if not _less(cost, old, new, down, c, o, n):
-            break
-        cost[i], old[i], new[i] = cost[down], old[down], new[down]
-        i = down
-    cost[i], old[i], new[i] = c, o, n
+@compiled
+def _leaf(regions: Any, pool: Any, means: Any, w: int, leaf: int, first: int, eight: bool, ward: bool) -> int:
+    """Set up one leaf and its edges, those to older leaves sorted and in front; returns the end of its edges."""
+    region, y, x, h = regions[leaf], leaf // w, leaf % w, means.shape[0] // w
+    region.size, region.spread, region.first, region.seen = 1.0, 0.0, first, 0
+    region.up, region.node, region.mark = leaf, leaf, -1
+    end = first
+    for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
+        if (eight or not (dy and dx)) and y + dy >= 0 and 0 <= x + dx < w:
+            edge, other = pool[end], leaf + dy * w + dx
+            edge.cost = _price(_square(means, leaf, other), 1.0, 0.0, 1.0, 0.0, ward)
+            edge.node = edge.slot = other
+            end += 1
+    _sort(pool, first, end)
+    region.older = end - first
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        if (eight or not (dy and dx)) and y + dy < h and 0 <= x + dx < w:
+            pool[end].slot = leaf + dy * w + dx
+            end += 1
+    region.total = end - first
+    return end
 
 
-@_njit
-def _insert(ids: Any, costs: Any, first: int, end: int, node: int, cost: float) -> None:
-    """Insertion into the sorted run first..end (end excluded before, included after)."""
-    i = end
-    while i > first and (costs[i - 1] > cost or (costs[i - 1] == cost and ids[i - 1] > node)):
-        costs[i], ids[i] = costs[i - 1], ids[i - 1]
-        i -= 1
-    costs[i], ids[i] = cost, node
+@compiled
+def _leaves(regions: Any, pool: Any, means: Any, costs: Any, entries: Any, w: int, eight: bool, ward: bool) -> Any:
+    """All leaves with their edges, and the heap; returns (edges in the pool, entries in the heap)."""
+    used = size = 0
+    for leaf in range(means.shape[0]):
+        first = used
+        used = _leaf(regions, pool, means, w, leaf, first, eight, ward)
+        if regions[leaf].older:
+            costs[size], entry, edge = pool[first].cost, entries[size], pool[first]
+            entry.older, entry.newer, entry.older_slot, entry.newer_slot = edge.node, leaf, edge.slot, leaf
+            size += 1
+    order(costs, entries, size)
+    return used, size
 
 
-@_njit
-def _grown(array: Any, size: int) -> Any:
-    bigger = np.empty(size, array.dtype)
-    bigger[: array.shape[0]] = array
+@compiled
+def _refresh(regions: Any, pool: Any, costs: Any, entries: Any, size: int) -> int:
+    """Deal with a stale top: the region's next edge to a living one, or no entry; returns the heap's size."""
+    node, slot = entries[0].newer, entries[0].newer_slot
+    region = regions[slot]
+    if region.node == node:
+        for i in range(region.seen + 1, region.older):
+            edge = pool[region.first + i]
+            if regions[edge.slot].node == edge.node:
+                region.seen = i
+                replace(costs, entries, size, 0, edge.cost, edge.node, node, edge.slot, slot)
+                return size
+        region.seen = region.older
+    return int(pop(costs, entries, size))
+
+
+@compiled
+def _find(regions: Any, slot: int) -> int:
+    """The slot that holds what was once in `slot`, halving the path on the way."""
+    while regions[slot].up != slot:
+        regions[slot].up = regions[regions[slot].up].up
+        slot = regions[slot].up
+    return slot
+
+
+@compiled
+def _hint(regions: Any, means: Any, pool: Any, entries: Any, slot: int) -> None:
+    """Fetch what joining a region, and the likely next merges, will touch."""
+    region = regions[slot]
+    for i in range(region.first, region.first + region.total):
+        prefetch(regions, pool[i].slot)
+    for i in range(1, 5):
+        prefetch(regions, entries[i].older_slot)
+        prefetch(regions, entries[i].newer_slot)
+        prefetch(means, entries[i].older_slot)
+        prefetch(means, entries[i].newer_slot)
+
+
+@compiled
+def _neighbours(regions: Any, means: Any, pool: Any, side: int, node: int, end: int) -> int:
+    """Append the living neighbours of a former region, each once, from `end` on; returns the new end."""
+    region = regions[side]
+    for i in range(region.first, region.first + region.total):
+        slot = _find(regions, pool[i].slot)
+        if regions[slot].mark != node:
+            regions[slot].mark = node
+            pool[end].slot = slot
+            prefetch(means, slot)
+            end += 1
+    return end
+
+
+@compiled
+def _reprice(regions: Any, means: Any, pool: Any, slot: int, end: int, ward: bool) -> None:
+    """Cost of every edge of a new region; distances apart from the rest, so that their cache misses overlap."""
+    region = regions[slot]
+    for i in range(region.first, end):
+        pool[i].cost = _square(means, slot, pool[i].slot)
+    for i in range(region.first, end):
+        edge, other = pool[i], regions[pool[i].slot]
+        edge.node = other.node
+        edge.cost = _price(edge.cost, region.size, region.spread, other.size, other.spread, ward)
+    _sort(pool, region.first, end)
+
+
+@compiled
+def _join(regions: Any, means: Any, a: int, b: int, node: int, ward: bool) -> None:
+    """Slot a becomes the union of both regions."""
+    one, two = regions[a], regions[b]
+    both = one.size + two.size
+    if not ward:
+        one.spread += two.spread + one.size * two.size / both * _square(means, a, b)
+    _absorb(means, a, b, two.size / both)
+    one.size, one.node, one.mark = both, node, node
+    two.node, two.up = -1, a
+
+
+@compiled
+def _grown(pool: Any, used: int, wanted: int) -> Any:
+    """The pool itself, or a larger one if `wanted` edges do not fit."""
+    if wanted <= pool.shape[0]:
+        return pool
+    bigger = np.empty(2 * wanted, pool.dtype)
+    bigger[:used] = pool[:used]
     return bigger
 
 
-@_njit
-def _leaf_edges(
-    ids: Any, costs: Any, start: Any, older: Any, total: Any, means: Any, h: int, w: int, eight: bool
-) -> int:
-    """Neighbours of every leaf: first those with smaller ids, sorted by squared distance, then the others."""
-    top = 0
-    for y in range(h):
-        for x in range(w):
-            node = y * w + x
-            start[node] = top
-            for dy, dx in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
-                if (dy and dx and not eight) or y + dy < 0 or x + dx < 0 or x + dx >= w:
-                    continue
-                other = (y + dy) * w + x + dx
-                _insert(ids, costs, start[node], top, other, _distance(means, node, other))
-                top += 1
-            older[node] = top - start[node]
-            for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-                if (dy and dx and not eight) or y + dy >= h or x + dx < 0 or x + dx >= w:
-                    continue
-                ids[top], costs[top] = (y + dy) * w + x + dx, np.inf
-                top += 1
-            total[node] = top - start[node]
-    return top
-
-
-@_njit
-def _pair_cost(square: float, size_a: float, size_b: float, sse_a: float, sse_b: float, ward: bool) -> float:
-    if ward:
-        return size_a * size_b / (size_a + size_b) * square
-    return square + sse_a / size_a + sse_b / size_b
-
-
-@_njit
-def _merge(means: Any, h: int, w: int, eight: bool, ward: bool) -> Any:
-    n = h * w
-    nodes = 2 * n - 1
-    capacity = (20 if eight else 14) * n
-    ids, costs = np.empty(capacity, np.int32), np.empty(capacity, np.float64)
-    start, older, total = np.empty(nodes, np.int64), np.empty(nodes, np.int32), np.empty(nodes, np.int32)
-    used = _leaf_edges(ids, costs, start, older, total, means, h, w, eight)
-    rep, row, mark = np.arange(nodes), np.arange(nodes), np.full(nodes, -1, np.int64)
-    size, sse, seen = np.ones(nodes), np.zeros(nodes), np.zeros(nodes, np.int32)
-    heap_cost, heap_old, heap_new = np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32)
-    entries = 0
-    for leaf in range(n):
-        for i in range(start[leaf], start[leaf] + older[leaf]):
-            costs[i] = _pair_cost(costs[i], 1.0, 1.0, 0.0, 0.0, ward)
-        if older[leaf]:
-            first = start[leaf]
-            entries = _push(heap_cost, heap_old, heap_new, entries, costs[first], ids[first], leaf)
+@compiled
+def _merge(means: Any, w: int, eight: bool, ward: bool, regions: Any, pool: Any, costs: Any, entries: Any) -> Any:
+    n = means.shape[0]
     children, cost = np.empty((n - 1, 2), np.int32), np.empty(n - 1, np.float64)
-    merges = 0
-    while merges < n - 1:
-        c, a, b = heap_cost[0], heap_old[0], heap_new[0]
-        if rep[b] != b or rep[a] != a:
-            # The entry is stale: go to the next living older neighbour of b, or drop the entry.
-            found = False
-            if rep[b] == b:
-                seen[b] += 1
-                while seen[b] < older[b]:
-                    i = start[b] + seen[b]
-                    if rep[ids[i]] == ids[i]:
-                        _replace_top(heap_cost, heap_old, heap_new, entries, costs[i], ids[i], b)
-                        found = True
-                        break
-                    seen[b] += 1
-            if not found:
-                entries -= 1
-                _replace_top(
-                    heap_cost,
-                    heap_old,
-                    heap_new,
-                    entries,
-                    heap_cost[entries],
-                    heap_old[entries],
-                    heap_new[entries],
-                )
+    used, size = _leaves(regions, pool, means, costs, entries, w, eight, ward)
+    node = n
+    while node < 2 * n - 1:
+        older, newer = entries[0].older, entries[0].newer
+        a, b = entries[0].older_slot, entries[0].newer_slot
+        one, two = regions[a], regions[b]
+        if one.node != older or two.node != newer:
+            size = _refresh(regions, pool, costs, entries, size)
             continue
-        new = n + merges
-        children[merges, 0], children[merges, 1], cost[merges] = a, b, c
-        square = _distance(means, row[a], row[b])
-        sse[new] = sse[a] + sse[b] + size[a] * size[b] / (size[a] + size[b]) * square
-        _absorb(means, row[a], row[b], size[a], size[b])
-        row[new], size[new] = row[a], size[a] + size[b]
-        rep[a], rep[b] = new, new
-        if used + total[a] + total[b] > ids.shape[0]:
-            bigger = 2 * ids.shape[0] + total[a] + total[b]
-            ids, costs = _grown(ids, bigger), _grown(costs, bigger)
-        start[new], mark[new] = used, new
-        end = used
-        for side in (a, b):
-            for i in range(start[side], start[side] + total[side]):
-                other = _find(rep, ids[i])
-                if mark[other] == new:
-                    continue
-                mark[other] = new
-                square = _distance(means, row[new], row[other])
-                price = _pair_cost(square, size[new], size[other], sse[new], sse[other], ward)
-                _insert(ids, costs, used, end, other, price)
-                end += 1
-        older[new] = total[new] = end - used
+        children[node - n, 0], children[node - n, 1], cost[node - n] = older, newer, costs[0]
+        _hint(regions, means, pool, entries, a)
+        _hint(regions, means, pool, entries, b)
+        _join(regions, means, a, b, node, ward)
+        pool = _grown(pool, used, used + one.total + two.total)
+        end = _neighbours(regions, means, pool, a, node, used)
+        end = _neighbours(regions, means, pool, b, node, end)
+        one.first, one.seen, one.older, one.total = used, 0, end - used, end - used
+        _reprice(regions, means, pool, a, end, ward)
         if end > used:
-            _replace_top(heap_cost, heap_old, heap_new, entries, costs[used], ids[used], new)
+            replace(costs, entries, size, 0, pool[used].cost, pool[used].node, node, pool[used].slot, a)
         used = end
-        merges += 1
+        node += 1
     return children, cost
 
 
-@_njit
-def describe(children: Any) -> Any:
-    """Area, parent, leaf order and first place in it, of every node.
-
-    A child's leaves lie inside its parent's run, the first child's before the second's, so that every node is
-    one slice of the order.
-    """
-    n = children.shape[0] + 1
-    nodes = 2 * n - 1
-    area, parent = np.ones(nodes, np.int32), np.full(nodes, -1, np.int32)
-    start, order = np.zeros(nodes, np.int32), np.empty(n, np.int32)
-    for i in range(n - 1):
-        a, b = children[i, 0], children[i, 1]
-        area[n + i] = area[a] + area[b]
-        parent[a] = parent[b] = n + i
-    for i in range(n - 2, -1, -1):
-        a, b = children[i, 0], children[i, 1]
-        start[a] = start[n + i]
-        start[b] = start[n + i] + area[a]
-    for leaf in range(n):
-        order[start[leaf]] = leaf
-    return area, parent, order, start
-
-
-@_njit
-def join_level(parent: Any, level: Any, sources: Any) -> Any:
-    """For every leaf the level of its lowest common ancestor with the nearest of the source leaves."""
-    nodes = parent.shape[0]
-    value = np.full(nodes, np.float32(-1.0), np.float32)
-    for leaf in sources:
-        node = leaf
-        while node >= 0 and value[node] < 0:
-            value[node] = level[node]
-            node = parent[node]
-    for node in range(nodes - 1, -1, -1):
-        if value[node] < 0:
-            value[node] = value[parent[node]]
-    return value[: (nodes + 1) // 2]
-
-
 def merge(
-    features: npt.NDArray[np.float32], *, connectivity: int, ward: bool
+    features: npt.NDArray[np.floating], *, connectivity: int, ward: bool, scale: float = 1.0
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Children (n-1) x 2 and costs (n-1) of greedy merging of an h x w x d grid; features must be finite."""
+    """Children (n-1) x 2 and costs (n-1) of greedy merging of an h x w x d grid; features must be finite.
+
+    Args:
+        scale: features are multiplied by this first.
+    """
     h, w, d = features.shape
-    means = np.array(features.reshape(h * w, d), np.float32, order="C")
-    return cast(
-        tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]],
-        cast(Callable[..., Any], _merge)(means, h, w, connectivity == 8, ward),
+    means = np.empty((h * w, d), np.float64 if d <= FEW else np.float32)
+    np.multiply(features.reshape(h * w, d), means.dtype.type(scale), out=means, casting="same_kind")
+    pool = np.empty((20 if connectivity == 8 else 14) * h * w, EDGE)
+    children, cost = cast(Callable[..., Any], _merge)(
+        means, w, connectivity == 8, ward, np.empty(h * w, REGION), pool, *new_heap(h * w)
     )
+    return children, cost

@@ -1,20 +1,16 @@
-"""`MergeTree`: regions of an image at every granularity, and `build_tree`, which makes it from features."""
+"""`MergeTree`: regions of an image at every granularity."""
 
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import TreeError
 from clickgrain.images import guided_upsample
-from clickgrain.tree.kernel import describe, join_level, merge
+from clickgrain.tree.walks import describe, is_tree, join_level
 from clickgrain.types import Bool, Float, Size, UInt8
 
 Int32 = npt.NDArray[np.int32]
-Linkage = Literal["ward", "average", "cosine"]
-FREE_LEAVES = 20_000
-"""Without connectivity all pairs are held in memory: 1.6 GB at this many leaves."""
 
 
 class MergeTree:
@@ -60,9 +56,7 @@ class MergeTree:
                 f"a {self.grid[0]} x {self.grid[1]} grid needs {n - 1} merges and costs, got children of shape"
                 f" {self.children.shape} and costs of shape {self.cost.shape}"
             )
-        each_once = np.array_equal(np.sort(self.children, axis=None), np.arange(2 * n - 2))
-        before = (self.children < np.arange(n, 2 * n - 1)[:, None]).all()
-        if not each_once or not before:
+        if not is_tree(self.children):
             raise TreeError("the children do not form a merge tree: every node but the root must be merged once")
 
     @cached_property
@@ -206,64 +200,3 @@ def snap(leaf_values: Float, image: UInt8) -> Float:
     h, w = leaf_values.shape
     height, width = image.shape[:2]
     return guided_upsample(leaf_values, image, radius=2, eps=1e-3) if (h, w) != (height, width) else leaf_values
-
-
-def build_tree(
-    features: npt.NDArray[np.floating],
-    image_size: Size | None = None,
-    *,
-    connectivity: Literal[0, 4, 8] = 4,
-    linkage: Linkage = "ward",
-) -> MergeTree:
-    """Merge patches bottom-up into a tree of regions (MIS, ICCV 2023, section 3.1).
-
-    At every step the cheapest pair of adjacent regions is merged; ties go to the smaller, then the larger id.
-
-    Args:
-        features: h x w x d, finite; used as float32.
-        image_size: (H, W) pixels of the image that the grid covers.
-        connectivity: 4 or 8 neighbours on the grid, or 0: any two regions may merge (the paper's comparison).
-        linkage: "ward" = growth of the within-region sum of squares, |A||B| / (|A|+|B|) ||mean A - mean B||²;
-            "average" = mean squared distance between the patches of A and of B;
-            "cosine" = mean cosine distance between them.
-
-    Raises:
-        TreeError: for features that are not h x w x d, hold NaN or infinities, or (connectivity 0) are too many.
-    """
-    array = np.asarray(features)
-    if array.ndim != 3 or 0 in array.shape:
-        raise TreeError(f"features have shape {array.shape}; give h x w x d with at least one patch")
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array).all(-1))[0]
-        raise TreeError(f"features hold NaN or infinity, first at row {row}, column {column}; check the extractor")
-    if connectivity not in (0, 4, 8) or linkage not in ("ward", "average", "cosine"):
-        raise TreeError(
-            f"connectivity {connectivity!r} / linkage {linkage!r}: give 0, 4 or 8 / ward, average or cosine"
-        )
-    array = array.astype(np.float32)
-    if linkage == "cosine":
-        array = array / np.maximum(np.linalg.norm(array, axis=-1, keepdims=True), 1e-12)
-    h, w = array.shape[:2]
-    if h * w == 1:
-        return MergeTree(np.zeros((0, 2)), np.zeros(0), (1, 1), image_size)
-    if connectivity == 0:
-        children, cost = _merge_freely(array.reshape(h * w, -1), ward=linkage == "ward")
-    else:
-        children, cost = merge(array, connectivity=connectivity, ward=linkage == "ward")
-    # For unit vectors the mean cosine distance is half the mean squared one.
-    return MergeTree(children, cost / 2 if linkage == "cosine" else cost, (h, w), image_size)
-
-
-def _merge_freely(vectors: Float, *, ward: bool) -> tuple[Int32, npt.NDArray[np.float64]]:
-    from scipy.cluster.hierarchy import linkage
-    from scipy.spatial.distance import pdist
-
-    n = len(vectors)
-    if n > FREE_LEAVES:
-        raise TreeError(
-            f"merging without connectivity holds all pairs: {n} patches are over {FREE_LEAVES}; use 4 or 8"
-        )
-    pairs = pdist(vectors.astype(np.float64), "euclidean" if ward else "sqeuclidean")
-    table = linkage(pairs, "ward" if ward else "average")
-    cost = table[:, 2] ** 2 / 2 if ward else table[:, 2]  # scipy's Ward height is sqrt(2 x growth)
-    return np.sort(table[:, :2].astype(np.int32), axis=1), cost
