@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,12 @@ class TestEveryBaseline:
         last = [size[1] - 1, size[0] - 1]
         assert predictor.predict([last], [1]).binary[last[1], last[0]]
         assert predictor.predict([last, [0, 0]], [1, 0]).probability.shape == size
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_is_documented(name):
+    page = Path(__file__).parents[3] / "docs" / "benchmarks.md"
+    assert f"| `{name}` |" in page.read_text()
 
 
 def test_large_images_are_worked_on_small_and_answered_in_full(clean):

@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ class TestScans:
         assert sorted((value == 255).sum() for value in masks(found).values()) == [1, 2, 6]
 
     def test_oai_zib_has_a_target_for_every_label(self, tmp_path):
-        photo(tmp_path, "image/a.png", "image/b.png")
+        photo(tmp_path, "image/a.png", "image/b.png", "image/d.png")
         save(tmp_path, "annotation/a.png", two_labels(1, 4))
         save_palette(tmp_path, "annotation/b.png", area(2))
         save(tmp_path, "annotation/c.png", area(2))
@@ -204,6 +205,7 @@ class TestScans:
         assert [target.id for target in found] == ["a#1", "a#4", "b#2"]
         assert found.notes[0] == "oai-zib: 2 of 150 images"
         assert "c.*: left out, there is no such file" in found.notes[1]
+        assert "d.png: left out, it has no mask" in found.notes[2]
         assert [(mask == 255).sum() for mask in masks(found).values()] == [16, 3, 16]
 
 
@@ -226,6 +228,14 @@ def test_a_missing_list_is_named(tmp_path):
     (tmp_path / "val.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(DataError, match=r"val\.txt: not a list of image names"):
         load_benchmark("sbd", tmp_path)
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_every_set_is_documented(name):
+    page = Path(__file__).parents[3] / "docs" / "benchmarks.md"
+    row = next(line for line in page.read_text().splitlines() if line.startswith(f"| `{name}` |"))
+    counts = (LOADERS[name].images, LOADERS[name].targets)
+    assert all(f"{count:,}" in row for count in counts if count is not None)
 
 
 def test_targets_go_to_other_processes(tmp_path):

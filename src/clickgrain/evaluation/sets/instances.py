@@ -1,6 +1,6 @@
 """Sets whose mask files hold several objects: listing them reads every mask file once, one at a time."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,17 +76,19 @@ def _voc(root: Path) -> tuple[list[Found], list[str]]:
 
 
 def _sstem(root: Path) -> tuple[list[Found], list[str]]:
-    return _find(_same_stems(root / "raw", root / "mitochondria"), read_components)
+    return _same_stems(root / "raw", root / "mitochondria", read_components)
 
 
 def _oai_zib(root: Path) -> tuple[list[Found], list[str]]:
-    return _find(_same_stems(root / "image", root / "annotation"), read_labels)
+    return _same_stems(root / "image", root / "annotation", read_labels)
 
 
-def _same_stems(images: Path, masks: Path) -> Iterator[tuple[Path, Path]]:
+def _same_stems(images: Path, masks: Path, read: Reader) -> tuple[list[Found], list[str]]:
     by_stem = {image.stem: image for image in files_of(images)}
-    for mask in files_of(masks):
-        yield by_stem.get(mask.stem, images / f"{mask.stem}.*"), mask
+    labels = {mask.stem: mask for mask in files_of(masks)}
+    pairs = ((by_stem.get(stem, images / f"{stem}.*"), mask) for stem, mask in labels.items())
+    found, notes = _find(pairs, read)
+    return found, notes + [f"{by_stem[stem]}: left out, it has no mask" for stem in sorted({*by_stem} - {*labels})]
 
 
 SBD = Layout(
