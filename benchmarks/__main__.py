@@ -1,0 +1,32 @@
+"""`python -m benchmarks [NAME ...]`: every benchmark, each in a process of its own. Pause other work first."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def main() -> int:
+    """Run the named benchmarks (all of them without names); 1 if one fails."""
+    there = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+    wanted = sys.argv[1:] or there
+    unknown = [name for name in wanted if name not in there]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}; choose from: {', '.join(there)}", file=sys.stderr)
+        return 2
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, load {load:.1f}" + (" (busy: times will be too long)" if load > 0.5 else ""))
+    failed = []
+    for name in wanted:
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([sys.executable, FOLDER / f"bench_{name}.py"], check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
