@@ -10,9 +10,8 @@ from clickgrain.features.grain import GrainEncoder, stage
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.grain_config import GrainConfig
 
-
-# Logistic regression of pseudo masks on the maps alone, rounded (100 unlabelled photos): training starts from a rule
-# that already segments, instead of spending its first thousand steps on finding it.
+# Logistic regression of pseudo masks on the maps alone, rounded (100 unlabelled photos): training starts from a
+# rule that already segments, instead of spending its first thousand steps on finding it.
 PRIOR = {
     "previous": 2.0, "disk+": 1.2, "level+": 5.5, "level-": -2.5, "posterior": 1.2, "box": 1.5, "level": 5.0,
     "level?": -2.7,
