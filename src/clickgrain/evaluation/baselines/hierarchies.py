@@ -83,7 +83,7 @@ def region_tree(labels: Labels, colours: Float, image_size: tuple[int, int]) -> 
         node[target] = labels.size + len(children) - 1
         cost.append(price)
     grid = (labels.shape[0], labels.shape[1])
-    return MergeTree(np.array(children, np.int32), np.array(cost, np.float32), grid, image_size)
+    return MergeTree(np.array(children, np.int32).reshape(-1, 2), np.array(cost, np.float32), grid, image_size)
 
 
 def _regions(labels: Labels) -> tuple[list[tuple[int, int]], list[int]]:
