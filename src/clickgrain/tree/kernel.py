@@ -248,7 +248,7 @@ def merge(
     """
     h, w, d = features.shape
     means = np.empty((h * w, d), np.float64 if d <= FEW else np.float32)
-    np.multiply(features.reshape(h * w, d), means.dtype.type(scale), out=means, casting="same_kind")
+    np.multiply(features.reshape(h * w, d), features.dtype.type(scale), out=means, casting="same_kind")
     pool = np.empty((20 if connectivity == 8 else 14) * h * w, EDGE)
     children, cost = cast(Callable[..., Any], _merge)(
         means, w, connectivity == 8, ward, np.empty(h * w, REGION), pool, *new_heap(h * w)

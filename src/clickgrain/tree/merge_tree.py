@@ -31,8 +31,8 @@ class MergeTree:
     def __init__(
         self, children: npt.ArrayLike, cost: npt.ArrayLike, grid: Size, image_size: Size | None = None
     ) -> None:
-        self.children: Int32 = np.ascontiguousarray(children, np.int32).reshape(-1, 2)
-        self.cost: Float = np.ascontiguousarray(cost, np.float32)
+        self.children: Int32 = np.asarray(children, np.int32, order="C")
+        self.cost: Float = np.asarray(cost, np.float32, order="C")
         self.grid = (int(grid[0]), int(grid[1]))
         self.image_size = (int(image_size[0]), int(image_size[1])) if image_size is not None else self.grid
         self.n_leaves = self.grid[0] * self.grid[1]
@@ -51,6 +51,11 @@ class MergeTree:
 
     def _check(self) -> None:
         n = self.n_leaves
+        if min(self.grid) < 1 or min(self.image_size) < 1:
+            raise TreeError(
+                f"a grid of {self.grid[0]} x {self.grid[1]} leaves over {self.image_size[1]} x {self.image_size[0]}"
+                " pixels is empty; give (h, w) and (H, W) of at least 1"
+            )
         if self.children.shape != (n - 1, 2) or self.cost.shape != (n - 1,):
             raise TreeError(
                 f"a {self.grid[0]} x {self.grid[1]} grid needs {n - 1} merges and costs, got children of shape"
@@ -84,7 +89,11 @@ class MergeTree:
         return int(self.leaves_at([[x, y]])[0])
 
     def node_at(self, x: float, y: float, level: float) -> int:
-        """The largest node over image pixel (x, y) whose level is at most `level`."""
+        """The largest node over image pixel (x, y) whose level is at most `level`, which is in 0..1."""
+        if not 0 <= level <= 1:
+            raise TreeError(
+                f"level {level} is outside 0..1; give 0 for the finest part up to 1 for the whole image"
+            )
         path = self.path(x, y)
         return int(path[np.searchsorted(self.level[path], np.float32(level), side="right") - 1])
 
@@ -185,7 +194,7 @@ class MergeTree:
         return row * w + column
 
     def _node(self, node: int) -> int:
-        if not 0 <= node < self.n_nodes:
+        if not 0 <= node < self.n_nodes or node != int(node):
             raise TreeError(f"node {node} does not exist; this tree has nodes 0..{self.root}")
         return int(node)
 
