@@ -177,6 +177,11 @@ def _file(source: str | Path, name: str) -> Path | None:
     text = str(source)
     if folder.exists() or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1:
         raise WeightsError(f"{source} is not a folder; pass a folder that holds config.json and model.safetensors")
+    if "/" not in text:  # every model of interest has an owner; asking the hub for a typing error takes long
+        raise WeightsError(
+            f"there is no folder {text!r}, and a Hugging Face id reads OWNER/NAME; check the spelling, or use a"
+            ' folder or "color-texture", which needs no weights'
+        )
     return _download(text, name)
 
 

@@ -1,11 +1,12 @@
 """Settings of the `grain` click model, without torch."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from clickgrain.clicks.spec import MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.models.config_check import differences
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class GrainConfig:
         """
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
         encoder = own.get("encoder")
-        problems = _differences(cls, own, "") + _differences(EncoderConfig, encoder, "encoder.")
+        problems = differences(cls, own) + differences(EncoderConfig, encoder, "encoder.")
         if problems or not isinstance(encoder, dict):
             raise ConfigError(f"config of a grain model does not fit this version: {', '.join(problems)}")
         try:
@@ -70,12 +71,3 @@ class GrainConfig:
     def small(cls, long_side: int = 256) -> "GrainConfig":
         """Half the channels: trains in minutes on two cores."""
         return cls(EncoderConfig((12, 24, 40, 64, 80), (1, 1, 1, 1, 1)), (12, 24, 32, 48), long_side=long_side)
-
-
-def _differences(cls: type, values: object, prefix: str) -> list[str]:
-    """What is missing from, or unknown among, the values of a dataclass."""
-    if not isinstance(values, dict):
-        return [f"{prefix.rstrip('.')} is {values!r}"]
-    wanted = {f.name for f in fields(cls)}
-    missing, unknown = sorted(wanted - values.keys()), sorted(values.keys() - wanted)
-    return [f"{prefix}{key} is missing" for key in missing] + [f"{prefix}{key} is unknown" for key in unknown]

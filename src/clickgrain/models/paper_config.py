@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from clickgrain.clicks.spec import MapSpec
 from clickgrain.errors import ConfigError
+from clickgrain.models.config_check import differences
 
 
 class VitShape(NamedTuple):
@@ -105,13 +106,15 @@ class PaperConfig:
         """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
 
         Raises:
-            ConfigError: for unknown keys or settings that contradict each other.
+            ConfigError: for missing or unknown keys, or settings that contradict each other.
         """
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
-        try:
-            return cls(**own)
-        except TypeError as error:
-            raise ConfigError(f"config of a paper model does not fit this version: {error}") from error
+        problems = differences(cls, own)
+        if problems:
+            raise ConfigError(f"config of a paper model does not fit this version: {', '.join(problems)}")
+        if own["window_blocks"] is not None:
+            own["window_blocks"] = tuple(own["window_blocks"])
+        return cls(**own)
 
     def _check_vit(self) -> None:
         dim, depth, heads = self.vit

@@ -150,3 +150,11 @@ def test_every_public_name_is_there():
         assert getattr(features, name).__module__.startswith("clickgrain.features")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = features.nothing
+
+
+def test_a_name_that_can_be_no_model_is_refused_without_asking_the_hub(monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(WeightsError, match="OWNER/NAME"):
+        load_extractor("colour-texture")

@@ -88,3 +88,13 @@ def test_a_model_of_ones_own_has_no_engine():
 
     with pytest.raises(WeightsError, match="no engine answers clicks with a Own"):
         engine_for(Own())
+
+
+def test_a_paper_config_that_lacks_a_key_is_refused():
+    from clickgrain.models.paper_config import PaperConfig
+
+    values = PaperConfig(size="ti").to_json()
+    assert PaperConfig.from_json(values) == PaperConfig(size="ti")
+    del values["radius"]
+    with pytest.raises(ConfigError, match="radius is missing"):
+        PaperConfig.from_json(values)
