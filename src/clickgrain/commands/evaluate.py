@@ -25,7 +25,8 @@ class EvaluateArgs:
     Prints one line a pair: MODEL NAME NoC85 NoC90, then more figures as name=value.
 
     Attributes:
-        model: "opencv-grabcut", "tree", "default", a model folder or a Hugging Face id. Repeat the flag for more.
+        model: "tree", "default", a model folder, a Hugging Face id, a baseline such as "opencv-grabcut" or
+            "graph-cut", or python:MODULE:FACTORY. Repeat the flag for more.
         data: a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as
             images/<id>.* with masks/<id>#<k>.png. Repeat the flag for more.
         extractor: whose features make the merge trees.

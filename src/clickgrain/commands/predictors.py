@@ -34,9 +34,9 @@ def find_predictor(name: str, *, device: str = "cpu", extractor: str | None = No
     Raises:
         WeightsError: when there is no such model.
     """
-    from clickgrain.evaluation.baselines import BASELINES, load_baseline
+    from clickgrain.evaluation.baselines import is_baseline, load_baseline
 
-    if name in BASELINES:
+    if is_baseline(name):
         return Candidate(name, name, lambda: load_baseline(name))
 
     def load() -> Predictor:
