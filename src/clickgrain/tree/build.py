@@ -74,11 +74,14 @@ def _scale(array: Floats) -> float:
     Raises:
         TreeError: for features that hold NaN or infinities.
     """
+    power = float(np.vdot(array, array)) / array.size  # one quick pass; it shows NaN and infinities too
+    if 1e-12 < power < 1e12:
+        return 1.0
     peak = max(float(array.max()), -float(array.min()))
     if not np.isfinite(peak):  # NaN too: max and min hand it on
         row, column = np.argwhere(~np.isfinite(array).all(-1))[0]
         raise TreeError(f"features hold NaN or infinity, first at row {row}, column {column}; check the extractor")
-    exponent = 0 if peak == 0 or 1e-6 < peak < 1e6 else int(np.frexp(peak)[1])
+    exponent = int(np.frexp(peak)[1])
     return float(2.0 ** -max(exponent, np.finfo(array.dtype).minexp))
 
 

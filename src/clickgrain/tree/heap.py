@@ -3,7 +3,7 @@
 Entries are ordered by (cost, older id, newer id). Costs beyond the last entry are infinite, so that the cheapest of
 four children is found without branches, which would be mispredicted.
 
-numba's cache watches a function's own file alone: after a change here or in `prefetch`, touch `kernel`.
+numba's cache watches a function's own file alone: after a change here, in `edges` or `prefetch`, touch `kernel`.
 """
 
 from typing import Any

@@ -3,8 +3,6 @@ from concurrent.futures import ThreadPoolExecutor
 import higra
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from clickgrain.tree import build_tree, kernel
 from clickgrain.tree.walks import describe, is_tree
@@ -102,16 +100,3 @@ def test_features_are_scaled_by_a_power_of_two_exactly(field):
     scaled, scaled_cost = kernel.merge(features, connectivity=4, ward=True, scale=0.25)
     np.testing.assert_array_equal(children, scaled)
     np.testing.assert_array_equal(cost / 16, scaled_cost)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 400), st.integers(1, 20), st.integers(0, 2**32 - 1))
-def test_edges_are_sorted_by_cost_then_id(n, values, seed):
-    rng = np.random.default_rng(seed)
-    pool = np.zeros(n + 7, kernel.EDGE)
-    pool["cost"], pool["slot"] = rng.integers(values, size=n + 7), np.arange(n + 7)
-    pool["node"] = rng.permutation(n + 7)
-    before, run = pool.copy(), slice(3, 3 + n)
-    kernel._sort(pool, 3, 3 + n)
-    np.testing.assert_array_equal(pool[run], np.sort(before[run], order=("cost", "node")))
-    np.testing.assert_array_equal(np.delete(pool, run), np.delete(before, run))
