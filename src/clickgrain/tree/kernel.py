@@ -136,16 +136,25 @@ def _find(regions: Any, slot: int) -> int:
 
 
 @compiled
+def _look_ahead(regions: Any, pool: Any, entries: Any) -> None:
+    """Fetch the regions and best edges of the next tops of the heap, which are among the children of this one."""
+    for i in range(1, 5):
+        prefetch(regions, entries[i].older_slot)
+        prefetch(regions, entries[i].newer_slot)
+    for i in range(1, 5):
+        region = regions[entries[i].newer_slot]
+        prefetch(pool, region.first + region.seen)
+
+
+@compiled
 def _hint(regions: Any, means: Any, pool: Any, entries: Any, a: int, b: int) -> None:
-    """Fetch what joining two regions, and the likely next merges, will touch."""
+    """Fetch the neighbours of two regions that are to be joined, and the means of the likely next ones."""
     one, two = regions[a], regions[b]
     for i in range(one.first, one.first + one.total):
         prefetch(regions, pool[i].slot)
     for i in range(two.first, two.first + two.total):
         prefetch(regions, pool[i].slot)
     for i in range(1, 5):
-        prefetch(regions, entries[i].older_slot)
-        prefetch(regions, entries[i].newer_slot)
         prefetch(means, entries[i].older_slot)
         prefetch(means, entries[i].newer_slot)
 
@@ -200,6 +209,7 @@ def _merge(means: Any, w: int, eight: bool, ward: bool, regions: Any, pool: Any,
         older, newer = entries[0].older, entries[0].newer
         a, b = entries[0].older_slot, entries[0].newer_slot
         one, two = regions[a], regions[b]
+        _look_ahead(regions, pool, entries)
         if one.node != older or two.node != newer:
             size = _refresh(regions, pool, costs, entries, size)
             continue
