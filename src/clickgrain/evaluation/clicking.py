@@ -6,10 +6,11 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.clicks.robot import Click, User, split_target
+from clickgrain.clicks.robot import Click, User
 from clickgrain.errors import DataError
+from clickgrain.evaluation.scores import Scorer, disobeyed
 from clickgrain.evaluation.settings import EvaluationSettings
-from clickgrain.types import Bool, Float, Mask, Predictor, UInt8
+from clickgrain.types import Float, Mask, Predictor, UInt8
 
 ENOUGH_IOU, ENOUGH_CLICKS = 0.95, 5
 """NoC@80..95 and mIoU@1,3,5 are exact when clicking stops here."""
@@ -22,25 +23,18 @@ class Attempt:
     Attributes:
         clicks: (x, y, label) in image pixels; one more than `ious` when the predictor failed on the last.
         ious: after each click.
+        boundary_ious: after each click.
+        disobeyed: after each click, how many of the clicks so far the prediction disobeys.
         seconds: of each prediction.
         error: what the predictor raised, or None.
     """
 
     clicks: list[Click] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
+    boundary_ious: list[float] = field(default_factory=list)
+    disobeyed: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     error: str | None = None
-
-
-def iou(object_: Bool, valid: Bool, prediction: Bool) -> float:
-    """Intersection over union of H x W bool masks `object_` and `prediction`, over `valid` pixels only.
-
-    Two empty masks agree: 1.
-    """
-    predicted = prediction & valid
-    intersection = np.count_nonzero(object_ & predicted)
-    union = np.count_nonzero(object_) + np.count_nonzero(predicted) - intersection
-    return float(intersection / union) if union else 1.0
 
 
 def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettings, user: User) -> Attempt:
@@ -53,7 +47,7 @@ def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettin
         user: who clicks, started on this target.
     """
     attempt = Attempt()
-    object_, valid = split_target(target)
+    scorer = Scorer(target)
     mask: Mask | None = None
     prediction = np.zeros(target.shape, np.bool_)
     while not _enough(attempt, settings):
@@ -67,7 +61,9 @@ def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettin
             attempt.error = said(error)
             break
         prediction = probability > settings.threshold
-        attempt.ious.append(iou(object_, valid, prediction))
+        attempt.ious.append(scorer.iou(prediction))
+        attempt.boundary_ious.append(scorer.boundary_iou(prediction))
+        attempt.disobeyed.append(disobeyed(prediction, attempt.clicks))
     return attempt
 
 

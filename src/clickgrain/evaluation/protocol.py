@@ -130,6 +130,8 @@ def _row(target: Target, mask: UInt8, attempt: Attempt, encode_seconds: float) -
         area=area,
         size=size_class(area),
         ious=tuple(attempt.ious),
+        boundary_ious=tuple(attempt.boundary_ious),
+        disobeyed=tuple(attempt.disobeyed),
         clicks=tuple(attempt.clicks),
         click_seconds=tuple(attempt.seconds),
         encode_seconds=encode_seconds,

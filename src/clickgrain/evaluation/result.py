@@ -12,7 +12,7 @@ from clickgrain.errors import DataError
 from clickgrain.evaluation.datasets import SizeClass
 from clickgrain.evaluation.settings import EvaluationSettings
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class TargetResult:
         area: share of the image that is object, 0..1.
         size: class of `area` (see `size_class`).
         ious: IoU after each click that was made; after the last one it stays the same.
+        boundary_ious: boundary IoU after each of them.
+        disobeyed: after each of them, how many of the clicks so far lie on the wrong side of the mask.
         clicks: (x, y, label) in image pixels.
         click_seconds: of each prediction, the full-size probability included.
         encode_seconds: of the image's `set_image`.
@@ -35,6 +37,8 @@ class TargetResult:
     area: float
     size: SizeClass
     ious: tuple[float, ...]
+    boundary_ious: tuple[float, ...]
+    disobeyed: tuple[int, ...]
     clicks: tuple[tuple[int, int, int], ...]
     click_seconds: tuple[float, ...]
     encode_seconds: float
@@ -52,16 +56,23 @@ class TargetResult:
             DataError: when the row was not made by `to_dict`.
         """
         try:
-            sequences = {name: tuple(row[name]) for name in ("ious", "click_seconds")}
+            sequences = {name: tuple(row[name]) for name in ("ious", "boundary_ious", "disobeyed", "click_seconds")}
             return cls(**{**row, **sequences, "clicks": tuple((x, y, label) for x, y, label in row["clicks"])})
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a row of an evaluation of version {VERSION} ({error!r})") from error
 
     def curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
         """IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
-        if self.error is not None or not self.ious:
+        return self._padded(self.ious, max_clicks)
+
+    def boundary_curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
+        """Boundary IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
+        return self._padded(self.boundary_ious, max_clicks)
+
+    def _padded(self, values: tuple[float, ...], max_clicks: int) -> npt.NDArray[np.float64]:
+        if self.error is not None or not values:
             return np.zeros(max_clicks)
-        return np.pad(np.array(self.ious), (0, max_clicks - len(self.ious)), mode="edge")
+        return np.pad(np.array(values), (0, max_clicks - len(values)), mode="edge")
 
 
 class NoF(NamedTuple):
@@ -138,6 +149,23 @@ class Result:
             raise DataError(f"no IoU at {clicks} clicks; 1 to {self.settings.max_clicks} were made")
         return float(self.curves[:, clicks - 1].mean())
 
+    def boundary_iou_at(self, clicks: int) -> float:
+        """Mean boundary IoU after this many clicks; as `iou_at`.
+
+        Raises:
+            DataError: for a number of clicks that was not evaluated.
+        """
+        if not 1 <= clicks <= self.settings.max_clicks:
+            raise DataError(f"no boundary IoU at {clicks} clicks; 1 to {self.settings.max_clicks} were made")
+        curves = [row.boundary_curve(self.settings.max_clicks) for row in self.rows]
+        return float(np.mean([curve[clicks - 1] for curve in curves]))
+
+    @property
+    def disobeyed(self) -> float:
+        """Share of clicks that lie on the wrong side of the mask that answers them and all before them, 0..1."""
+        given = sum(n * (n + 1) // 2 for n in (len(row.disobeyed) for row in self.rows))
+        return sum(sum(row.disobeyed) for row in self.rows) / given if given else 0.0
+
     @property
     def seconds_per_click(self) -> float:
         """Mean over all clicks made; the image's encoding is not in it."""
@@ -156,6 +184,8 @@ class Result:
             figures[f"NoF{t}"], figures[f"NoF{t}_at_max"] = self.nof(t / 100)
         shown = (k for k in (1, 3, 5, 10, 20) if k <= self.settings.max_clicks)
         figures |= {f"mIoU@{k}": self.iou_at(k) for k in shown}
+        figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in (1, 3, 5) if k <= self.settings.max_clicks}
+        figures |= {"disobeyed": self.disobeyed}
         figures |= {"s/click": self.seconds_per_click, "s/image": self.seconds_encode}
         return figures | {"targets": len(self.rows), "failed": len(self.failed), "skipped": len(self.skipped)}
 

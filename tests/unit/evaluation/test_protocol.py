@@ -4,7 +4,7 @@ import pytest
 from clickgrain.clicks.robot import NoisyUser
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import Benchmark, evaluate
-from clickgrain.evaluation.clicking import iou
+from clickgrain.evaluation.scores import iou
 from clickgrain.types import Mask, Predictor
 
 SIZE = (20, 20)

@@ -10,7 +10,17 @@ from clickgrain.evaluation.report import remarks
 
 def row(name, ious, error=None, image="i", seconds=0.5):
     return TargetResult(
-        name, image, 0.1, "medium", tuple(ious), ((3, 4, 1),) * len(ious), (seconds,) * len(ious), 2.0, error
+        name,
+        image,
+        0.1,
+        "medium",
+        tuple(ious),
+        tuple(v / 2 for v in ious),
+        (0, 1, 0)[: len(ious)],
+        ((3, 4, 1),) * len(ious),
+        (seconds,) * len(ious),
+        2.0,
+        error,
     )
 
 
