@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -68,6 +68,7 @@ def propose(
     extractor: FeatureExtractor,
     shard: str = "1/1",
     ignore: Sequence[str] = (),
+    only: Container[str] | None = None,
     batch: int = 16,
     workers: int = 0,
     long_side: int = 512,
@@ -87,6 +88,7 @@ def propose(
         extractor: gives the features.
         shard: "i/n": only part i of n (1-based) of the photos, by a hash of their relative paths.
         ignore: patterns of files and folders to leave out; see `find_images`.
+        only: relative paths of the photos to take; all when None.
         batch: images per forward pass.
         workers: threads that read, and as many that merge; 0: half the cores each.
         long_side: larger photos are shrunk to this many pixels before features are computed; 0: never.
@@ -102,7 +104,8 @@ def propose(
     store = store if isinstance(store, ProposalStore) else ProposalStore.create(store)
     settings = _settings(extractor.name, long_side, connectivity, linkage)
     part, folder, report, started = Shard.parse(shard), Path(photos), ProposeReport(), time.monotonic()
-    paths = {key: path for key, path in _keyed(folder, ignore) if part.holds(key)}
+    kept = (pair for pair in _keyed(folder, ignore) if only is None or pair[0] in only)
+    paths = {key: path for key, path in kept if part.holds(key)}
     threads = workers or max(1, _cores() // 2)
     with (
         _bar(progress, len(paths)) as advance,

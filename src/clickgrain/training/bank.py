@@ -21,6 +21,7 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, read_images, resize_long_side
 from clickgrain.proposals import ProposalStore, composite, object_cutout, plain_background_object, region_cutout
 from clickgrain.proposals.cutouts import Cutout
+from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Float, Size, UInt8
 
@@ -37,6 +38,7 @@ class Bank:
         names: key of each photo; "composite/000000" ... for composites.
         tree: merge tree of picture i; its image size may differ from the picture's (they show the same).
         masks: m x P x P uint8, 255 = object: the exact masks of the composites.
+        regions: where the targets of picture i come from; the nodes of its tree when None.
     """
 
     pixels: Tensor
@@ -44,6 +46,7 @@ class Bank:
     names: list[str]
     tree: Callable[[int], MergeTree]
     masks: UInt8
+    regions: RegionsOf | None = None
 
     @property
     def photos(self) -> int:
@@ -59,6 +62,10 @@ class Bank:
         """H x W float32 exact mask of composite i."""
         height, width = self.sizes[i]
         return self.masks[i - self.photos, :height, :width].astype(np.float32) / np.float32(255)
+
+    def source(self, i: int) -> Regions:
+        """The possible targets of picture i, besides a composite's exact mask."""
+        return TreeRegions(self.tree(i)) if self.regions is None else self.regions(i)
 
     def to(self, device: torch.device) -> "Bank":
         """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ign
 from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
+from clickgrain.training.regions import RegionsOf
 from clickgrain.training.run_file import hash_keys, read_run, write_run
 from clickgrain.training.validation import Validation
 from clickgrain.weights import CONFIG, TENSORS
@@ -65,7 +66,7 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     bar: Progress = progress or Bar()
     device = choose_device(args.device)
     path = args.store or args.out / "proposals.db"
-    args = replace(args, extractor=_extractor_name(args, bar), store=path)
+    args = replace(args, extractor=usable_extractor(args.extractor, bar), store=path)
     _recipe(args, device)  # refuse what cannot be trained before the store is touched
     read_run(args)
     report = propose(
@@ -80,16 +81,29 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     return replace(result, failed=list(dict.fromkeys(failed)))
 
 
-def train(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
-    """Train on the photos of an existing proposal store (`args.store`); see `learn`."""
+def train(
+    args: LearnArgs,
+    progress: Progress | None = None,
+    *,
+    recipe: Recipe | None = None,
+    regions: Callable[[Bank], RegionsOf] | None = None,
+) -> LearnResult:
+    """Train on the photos of an existing proposal store (`args.store`); see `learn`.
+
+    Args:
+        args: see `LearnArgs`.
+        progress: as in `learn`.
+        recipe: instead of the one that `args` name. Nobody checks that a folder's run had the same one.
+        regions: given the photos and composites, where targets come from instead of their trees' nodes.
+    """
     bar: Progress = progress or Bar()
     if args.store is None:
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
     store, device = ProposalStore(args.store), choose_device(args.device)
-    args = replace(args, extractor=_extractor_name(args, bar))
-    recipe, saved = _recipe(args, device), read_run(args)
+    args = replace(args, extractor=usable_extractor(args.extractor, bar))
+    recipe, saved = recipe or _recipe(args, device), read_run(args)
     extractor = load_extractor(args.extractor, device=device)
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(
@@ -100,6 +114,8 @@ def train(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     with bar:
         model = _first_model(args, recipe, bar)
         data = prepare(photos, store, recipe.args, extractor, bar, seed=args.seed)
+        if regions is not None:
+            data = replace(data, bank=replace(data.bank, regions=regions(data.bank)))
         settings = _settled(args, saved, recipe.args, model, data, device, bar)
         fitted = fit(
             model,
@@ -139,9 +155,10 @@ class ClickValidator:
         return metrics
 
 
-def _extractor_name(args: LearnArgs, bar: Progress) -> str:
-    if args.extractor != "default":
-        return args.extractor
+def usable_extractor(name: str, bar: Progress) -> str:
+    """The extractor's name, with a fallback for "default" while none ships."""
+    if name != "default":
+        return name
     try:
         load_extractor("default")
     except WeightsError:

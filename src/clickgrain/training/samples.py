@@ -15,11 +15,11 @@ from clickgrain.clicks.args import ClickPlan, ClickSimulation
 from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
 from clickgrain.clicks.simulation import initial_clicks, simulated_box, simulated_scribble
 from clickgrain.errors import TrainingError
-from clickgrain.proposals import draw_proposals
 from clickgrain.training.args import DataArgs
 from clickgrain.training.bank import Bank
+from clickgrain.training.regions import Region, Regions
 from clickgrain.tree import MergeTree
-from clickgrain.types import Bool, Float, Prompt
+from clickgrain.types import Bool, Float, Prompt, Size
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
 TRIES = 30
@@ -27,11 +27,15 @@ TRIES = 30
 
 @dataclass(frozen=True)
 class Target:
-    """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None)."""
+    """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None).
+
+    `exact` masks are not drawn to the image's edges.
+    """
 
     mask: Float
     sibling: Float | None
     level: float | None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Batch:
         valid: B x 1 x S x S float32.
         index: crop of each prompt.
         rounds: corrective clicks after the first prompts.
+        exact: M flags: masks that are not drawn to the image's edges.
     """
 
     step: int
@@ -78,6 +83,7 @@ class Batch:
     index: list[int]
     prompts: list[Prompt]
     rounds: int
+    exact: list[bool]
 
 
 def make_batch(
@@ -125,11 +131,13 @@ def draw_sample(
         exact = bool(composites) and (rng.random() < data.composites or not photos)
         pool = composites if exact else photos
         picture = pool[int(rng.integers(len(pool)))]
-        tree = bank.tree(picture)
-        nodes = [int(n) for n in draw_proposals(tree, rng, 2 * data.masks_per_image, data.law).nodes]
-        anchor = _anchor(bank, picture, tree, None if exact else nodes[0], rng)
+        source = bank.source(picture)
+        drawn = source.draw(rng, 2 * data.masks_per_image, data.law)
+        if not (exact or drawn):
+            continue
+        anchor = _anchor(bank, picture, source.grid, None if exact else drawn[0], rng)
         to_picture = _window(bank.sizes[picture], anchor, data, rng)
-        sample = _framed(bank, picture, tree, nodes, exact, to_picture, data)
+        sample = _framed(bank, picture, source, drawn, exact, to_picture, data)
         if sample is not None:
             return replace(sample, prompts=tuple(_prompt(t, sample.valid, clicks, rng) for t in sample.targets))
     raise TrainingError(
@@ -139,19 +147,18 @@ def draw_sample(
 
 
 def _anchor(
-    bank: Bank, picture: int, tree: MergeTree, node: int | None, rng: np.random.Generator
+    bank: Bank, picture: int, grid: Size, region: Region | None, rng: np.random.Generator
 ) -> tuple[float, float]:
     """A point (x, y) of the target in picture pixels: the crop will hold it."""
     height, width = bank.sizes[picture]
-    if node is None:
+    if region is None:
         inside = np.flatnonzero(bank.mask(picture) > 0.5)
         if len(inside):
             row, column = divmod(int(inside[rng.integers(len(inside))]), width)
             return float(column), float(row)
-        node = tree.root
-    leaves = tree.leaves(node)
-    row, column = divmod(int(leaves[rng.integers(len(leaves))]), tree.grid[1])
-    return (column + 0.5) * width / tree.grid[1], (row + 0.5) * height / tree.grid[0]
+    cells = np.arange(grid[0] * grid[1]) if region is None else region.cells
+    row, column = divmod(int(cells[rng.integers(len(cells))]), grid[1])
+    return (column + 0.5) * width / grid[1], (row + 0.5) * height / grid[0]
 
 
 def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, rng: np.random.Generator) -> Affine:
@@ -172,12 +179,15 @@ def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, 
 
 
 def _framed(
-    bank: Bank, picture: int, tree: MergeTree, nodes: list[int], exact: bool, to_picture: Affine, data: DataArgs
+    bank: Bank, picture: int, source: Regions, drawn: list[Region], exact: bool, to_picture: Affine, data: DataArgs
 ) -> Sample | None:
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
-    height, width = bank.sizes[picture]
-    to_tree = _scaled(to_picture, tree.image_size, (height, width))
-    valid = _inside(to_picture, (height, width), data.crop)
+    size = bank.sizes[picture]
+    to_tree = _scaled(to_picture, bank.tree(picture).image_size, size)
+    matrix = map_to_leaf(source.grid, source.image_size, _scaled(to_picture, source.image_size, size), 1)
+    valid = _inside(to_picture, size, data.crop)
+    if source.ignored is not None:
+        valid &= warp(source.ignored.astype(np.float32), matrix, _shape(valid)) < 0.5
     targets: list[Target] = []
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -185,10 +195,10 @@ def _framed(
         targets += [Target(mask, None, None)] if _useful(mask, valid) else []
         if not targets:
             return None
-    for node in nodes:
+    for region in drawn:
         if len(targets) == data.masks_per_image:
             break
-        target = _node_target(tree, node, to_tree, valid)
+        target = _target(region, source.exact, matrix, valid)
         targets += [target] if _useful(target.mask, valid) else []
     if not targets:
         return None
@@ -196,14 +206,15 @@ def _framed(
     return Sample(picture, to_picture, to_tree, valid, repeated, ())
 
 
-def _node_target(tree: MergeTree, node: int, to_tree: Affine, valid: Bool) -> Target:
-    matrix = map_to_leaf(tree.grid, tree.image_size, to_tree, 1)
-    size = (valid.shape[0], valid.shape[1])
-    mask = warp(tree.mask(node).astype(np.float32), matrix, size) * valid
-    sibling = None
-    if node != tree.root:
-        sibling = warp(tree.mask(tree.siblings(node)).astype(np.float32), matrix, size) * valid
-    return Target(mask, sibling, float(tree.level[node]))
+def _target(region: Region, exact: bool, matrix: Affine, valid: Bool) -> Target:
+    """The region in the crop; `matrix` goes from crop pixels to the region's grid."""
+    mask = warp(region.mask, matrix, _shape(valid)) * valid
+    sibling = None if region.sibling is None else warp(region.sibling, matrix, _shape(valid)) * valid
+    return Target(mask, sibling, region.level, exact)
+
+
+def _shape(valid: Bool) -> Size:
+    return valid.shape[0], valid.shape[1]
 
 
 def _useful(mask: Float, valid: Bool) -> bool:
@@ -244,10 +255,11 @@ def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, round
         index=[i for i, s in enumerate(samples) for _ in s.targets],
         prompts=[p for s in samples for p in s.prompts],
         rounds=rounds,
+        exact=[t.exact for s in samples for t in s.targets],
     )
 
 
-def _scaled(matrix: Affine, to: tuple[int, int], of: tuple[int, int]) -> Affine:
+def _scaled(matrix: Affine, to: Size, of: Size) -> Affine:
     """The matrix followed by a resize of (H, W) `of` to `to`, pixel centres kept."""
     sx, sy = to[1] / of[1], to[0] / of[0]
     resize = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])

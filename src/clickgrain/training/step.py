@@ -44,7 +44,7 @@ class ClickStep(nn.Module):
             generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
             images = jitter(crops, self.args.data.color, generator)
             valid = batch.valid.to(crops.device)[batch.index]
-            targets = snap_targets(batch.masks.to(crops.device), images[batch.index])
+            targets = _targets(batch, images)
             canvas = Canvas.of(images, self.model.map_spec, batch.trees, batch.leaf_lab, batch.to_tree)
         encoded = tuple(e[batch.index] for e in self.model.encode(images))
         prompts, previous = batch.prompts, None
@@ -91,6 +91,16 @@ class ClickStep(nn.Module):
             click = corrective_click(wanted[i], shown[i], rng, valid=usable[i]) if wanted[i].any() else None
             corrected.append(prompt if click is None else _with_click(prompt, click, scale))
         return corrected
+
+
+def _targets(batch: Batch, images: Tensor) -> Tensor:
+    """M x 1 x S x S targets, drawn to the edges of their crops except where they are exact."""
+    masks = batch.masks.to(images.device)
+    if all(batch.exact):
+        return masks
+    snapped = snap_targets(masks, images[batch.index])
+    exact = torch.tensor(batch.exact, device=masks.device)[:, None, None, None]
+    return torch.where(exact, masks, snapped) if any(batch.exact) else snapped
 
 
 def _with_click(prompt: Prompt, click: tuple[int, int, int], scale: float) -> Prompt:
