@@ -4,7 +4,8 @@ The rule is that of RITM and SimpleClick: the pixel of the larger error (missed 
 that lies farthest from the error's border. Points are (x, y) image pixels, masks are H x W.
 """
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 from zlib import crc32
 
 import cv2
@@ -19,6 +20,25 @@ IGNORE = 128
 
 Click = tuple[int, int, int]
 """(x, y, label): image pixels, label 1 = object, 0 = background."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a user draws instead of clicking, as plain values.
+
+    Attributes:
+        kind: "box" or "scribble".
+        points: (x, y) image pixels: the top left and bottom right corner of a box (XYXY), or those along a stroke.
+        label: 1 = object, 0 = background; 1 for a box.
+    """
+
+    kind: Literal["box", "scribble"]
+    points: tuple[tuple[float, float], ...]
+    label: int = 1
+
+
+Given = Click | Drawn
+"""One interaction: a click, a box or a stroke."""
 
 
 def split_target(target: UInt8 | Bool) -> tuple[Bool, Bool]:
@@ -95,8 +115,12 @@ class ErrorDepth:
         return self.left + x, self.top + y
 
 
-def _larger_error(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> tuple[ErrorDepth, float, int]:
-    """(depths, their maximum, label) of the error to correct; a tie goes to the spurious object."""
+def larger_error(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> tuple[ErrorDepth, float, int]:
+    """(depths, their maximum, label) of the error to correct; a tie goes to the spurious object.
+
+    Raises:
+        DataError: for arrays of a wrong shape or dtype.
+    """
     missed, spurious = (ErrorDepth(error, clicked) for error in error_masks(target, prediction))
     missed_depth, spurious_depth = missed.maximum, spurious.maximum
     if missed_depth > spurious_depth:
@@ -119,7 +143,7 @@ def next_click(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -
     Raises:
         DataError: for arrays of a wrong shape or dtype.
     """
-    error, depth, label = _larger_error(target, prediction, clicked)
+    error, depth, label = larger_error(target, prediction, clicked)
     if depth == 0:
         return None
     x, y = error.point(int(error.depth.argmax()))
@@ -138,8 +162,14 @@ class User(Protocol):
     def start(self, target_id: str) -> None:
         """Begin a target; what follows must depend on the target alone, so that runs can be resumed."""
 
-    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
-        """The next click, as `next_click`."""
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
+        """The next click, box or stroke, or None to stop.
+
+        Args:
+            target: H x W uint8 (0 background, 128 ignore, 255 object) or bool.
+            prediction: H x W bool; all False before the first interaction.
+            clicked: N x 2 (x, y) pixels of all clicks and strokes so far.
+        """
         ...
 
 
@@ -173,7 +203,7 @@ class NoisyUser:
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
         """A random (x, y, label); None when no error pixel is left unclicked."""
-        error, depth, label = _larger_error(target, prediction, clicked)
+        error, depth, label = larger_error(target, prediction, clicked)
         if depth == 0:
             return None
         x, y = error.point(int(self._rng.choice(np.flatnonzero(error.depth > depth / 2))))

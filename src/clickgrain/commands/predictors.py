@@ -1,10 +1,9 @@
 """Predictors by the names that the command line takes, and devices."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from clickgrain.errors import ConfigError
-from clickgrain.types import Predictor
+from clickgrain.evaluation.methods import Method
 
 
 @dataclass(frozen=True)
@@ -15,12 +14,12 @@ class Candidate:
         name: as typed.
         identity: `name` and a hash of its weights, so that results of an older checkpoint in the same folder are
             never taken over.
-        load: makes the predictor.
+        load: makes the predictor, in this process or in another.
     """
 
     name: str
     identity: str
-    load: Callable[[], Predictor]
+    load: Method
 
 
 def find_predictor(name: str, *, device: str = "cpu", extractor: str | None = None) -> Candidate:
@@ -34,18 +33,8 @@ def find_predictor(name: str, *, device: str = "cpu", extractor: str | None = No
     Raises:
         WeightsError: when there is no such model.
     """
-    from clickgrain.evaluation.baselines import is_baseline, load_baseline
-
-    if is_baseline(name):
-        return Candidate(name, name, lambda: load_baseline(name))
-
-    def load() -> Predictor:
-        from clickgrain.segmenter import Segmenter
-
-        return Segmenter.load(name, device=device, extractor=extractor)
-
-    trees = f"[{extractor}]" if extractor else ""
-    return Candidate(name, f"{name}{_stamp(name)}{trees}", load)
+    method = Method(name, device, extractor)
+    return Candidate(name, method.identity, method)
 
 
 def check_device(device: str) -> str:
@@ -67,12 +56,3 @@ def check_device(device: str) -> str:
         found = f"{backend.device_count()} such device(s)"
         raise ConfigError(f"--device {device}: torch finds {found}; use cpu, or install torch for your GPU")
     return device
-
-
-def _stamp(name: str) -> str:
-    if name == "tree":
-        return ""
-    from clickgrain.weights import TENSORS, find_model, hash_file
-
-    weights = find_model(name) / TENSORS
-    return f"@{hash_file(weights)[:8]}" if weights.is_file() else ""  # its absence is reported by the loader

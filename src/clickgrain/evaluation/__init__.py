@@ -11,16 +11,18 @@ _PUBLIC = {
     "Benchmark": "datasets",
     "EvaluationSettings": "settings",
     "LOADERS": "layouts",
+    "Method": "methods",
     "OpenCVGrabCut": "baselines",
     "Result": "result",
     "Target": "datasets",
-    "TargetResult": "result",
+    "TargetResult": "rows",
     "TreeQuality": "tree_result",
     "evaluate": "protocol",
     "evaluate_trees": "tree_quality",
     "load_baseline": "baselines",
     "load_benchmark": "datasets",
     "result_table": "report",
+    "size_table": "report",
     "size_class": "datasets",
     "tree_table": "report",
 }
@@ -35,11 +37,13 @@ if TYPE_CHECKING:
     from clickgrain.evaluation.datasets import load_benchmark as load_benchmark
     from clickgrain.evaluation.datasets import size_class as size_class
     from clickgrain.evaluation.layouts import LOADERS as LOADERS
+    from clickgrain.evaluation.methods import Method as Method
     from clickgrain.evaluation.protocol import evaluate as evaluate
     from clickgrain.evaluation.report import result_table as result_table
+    from clickgrain.evaluation.report import size_table as size_table
     from clickgrain.evaluation.report import tree_table as tree_table
     from clickgrain.evaluation.result import Result as Result
-    from clickgrain.evaluation.result import TargetResult as TargetResult
+    from clickgrain.evaluation.rows import TargetResult as TargetResult
     from clickgrain.evaluation.settings import EvaluationSettings as EvaluationSettings
     from clickgrain.evaluation.tree_quality import evaluate_trees as evaluate_trees
     from clickgrain.evaluation.tree_result import TreeQuality as TreeQuality

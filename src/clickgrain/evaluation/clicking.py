@@ -1,16 +1,17 @@
 """One target under the protocol: click, predict, compare, until the mask is right or the clicks are used up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from clickgrain.clicks.robot import Click, User
+from clickgrain.clicks.robot import Click, Drawn, Given, User
 from clickgrain.errors import DataError
 from clickgrain.evaluation.scores import Scorer, disobeyed
 from clickgrain.evaluation.settings import EvaluationSettings
-from clickgrain.types import Float, Mask, Predictor, UInt8
+from clickgrain.types import Float, Mask, Predictor, Scribble, UInt8
 
 ENOUGH_IOU, ENOUGH_CLICKS = 0.95, 5
 """NoC@80..95 and mIoU@1,3,5 are exact when clicking stops here."""
@@ -21,20 +22,30 @@ class Attempt:
     """What happened on one target.
 
     Attributes:
-        clicks: (x, y, label) in image pixels; one more than `ious` when the predictor failed on the last.
-        ious: after each click.
-        boundary_ious: after each click.
-        disobeyed: after each click, how many of the clicks so far the prediction disobeys.
+        given: clicks, boxes and strokes in order; one more than `ious` when the predictor failed on the last.
+        ious: after each of them.
+        boundary_ious: after each of them.
+        disobeyed: after each of them, how many of the clicks and strokes so far the prediction disobeys.
         seconds: of each prediction.
         error: what the predictor raised, or None.
     """
 
-    clicks: list[Click] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     boundary_ious: list[float] = field(default_factory=list)
     disobeyed: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     error: str | None = None
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """(x, y, label) of the clicks alone."""
+        return tuple(one for one in self.given if not isinstance(one, Drawn))
+
+    @property
+    def drawn(self) -> tuple[tuple[int, Drawn], ...]:
+        """Boxes and strokes with their places among all that was given, from 0."""
+        return tuple((at, one) for at, one in enumerate(self.given) if isinstance(one, Drawn))
 
 
 def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettings, user: User) -> Attempt:
@@ -51,20 +62,47 @@ def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettin
     mask: Mask | None = None
     prediction = np.zeros(target.shape, np.bool_)
     while not _enough(attempt, settings):
-        click = user(target, prediction, [(x, y) for x, y, _ in attempt.clicks])
-        if click is None:
+        one = user(target, prediction, _pixels(attempt.given))
+        if one is None:
             break
-        attempt.clicks.append(click)
+        attempt.given.append(one)
         try:
             mask, probability = _predict(predictor, attempt, mask, target.shape)
         except Exception as error:  # anybody's predictor may raise anything
-            attempt.error = said(error)
+            attempt.error = _blamed(error, attempt.given)
             break
         prediction = probability > settings.threshold
         attempt.ious.append(scorer.iou(prediction))
         attempt.boundary_ious.append(scorer.boundary_iou(prediction))
-        attempt.disobeyed.append(disobeyed(prediction, attempt.clicks))
+        attempt.disobeyed.append(disobeyed(prediction, attempt.given))
     return attempt
+
+
+def prompt_of(given: Sequence[Given]) -> dict[str, Any]:
+    """Arguments of `Predictor.predict`: `points` and `labels`, and only where they were given `box`, `scribbles`.
+
+    Args:
+        given: interactions in order; of several boxes the last counts.
+    """
+    clicks = [one for one in given if not isinstance(one, Drawn)]
+    values = np.array(clicks, np.float32).reshape(-1, 3)
+    prompt: dict[str, Any] = {"points": values[:, :2], "labels": values[:, 2].astype(np.uint8)}
+    drawn = [one for one in given if isinstance(one, Drawn)]
+    for box in (one for one in drawn if one.kind == "box"):
+        prompt["box"] = tuple(value for point in box.points for value in point)
+    strokes = [Scribble(np.array(one.points, np.float32), one.label) for one in drawn if one.kind == "scribble"]
+    return {**prompt, "scribbles": strokes} if strokes else prompt
+
+
+def _pixels(given: Sequence[Given]) -> list[tuple[float, float]]:
+    """(x, y) of clicks and strokes."""
+    pixels: list[tuple[float, float]] = []
+    for one in given:
+        if not isinstance(one, Drawn):
+            pixels.append(one[:2])
+        elif one.kind == "scribble":
+            pixels += one.points
+    return pixels
 
 
 def _enough(attempt: Attempt, settings: EvaluationSettings) -> bool:
@@ -76,10 +114,10 @@ def _enough(attempt: Attempt, settings: EvaluationSettings) -> bool:
 def _predict(
     predictor: Predictor, attempt: Attempt, previous: Mask | None, shape: tuple[int, ...]
 ) -> tuple[Mask, Float]:
-    points: npt.NDArray[np.float32] = np.array([click[:2] for click in attempt.clicks], np.float32)
-    labels: npt.NDArray[np.uint8] = np.array([click[2] for click in attempt.clicks], np.uint8)
+    prompt = prompt_of(attempt.given)
+    points, labels = prompt.pop("points"), prompt.pop("labels")
     start = perf_counter()
-    mask = predictor.predict(points, labels, previous=previous)
+    mask = predictor.predict(points, labels, previous=previous, **prompt)
     probability = mask.probability
     attempt.seconds.append(perf_counter() - start)
     if probability.shape != shape:
@@ -87,6 +125,12 @@ def _predict(
     if not np.isfinite(probability).all():
         raise DataError("the predicted probability holds NaN or infinity; it must lie in 0..1")
     return mask, probability
+
+
+def _blamed(error: Exception, given: Sequence[Given]) -> str:
+    """The error, and what was drawn: many predictors know clicks only."""
+    kinds = sorted({one.kind for one in given if isinstance(one, Drawn)})
+    return f"given a {' and a '.join(kinds)}: {said(error)}" if kinds else said(error)
 
 
 def said(error: Exception) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError, ImageError
+from clickgrain.evaluation.fingerprint import digest_of_arrays, digest_of_files
 from clickgrain.evaluation.layouts import GENERIC, Found, Layout, layout_of
 from clickgrain.evaluation.sets.masks import checked_mask
 from clickgrain.images import read_image
@@ -36,12 +37,14 @@ class Target:
         image: loads the H x W x 3 uint8 RGB image; raises ImageError.
         mask: given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255
             object); raises ImageError or DataError, naming the file, when it cannot be used.
+        digest: hashes the content of image and mask, if that is cheap.
     """
 
     id: str
     image_id: str
     image: Callable[[], UInt8] = field(repr=False)
     mask: Callable[[Size], UInt8] = field(repr=False)
+    digest: Callable[[], str] | None = field(default=None, repr=False)
 
 
 class Benchmark:
@@ -102,7 +105,8 @@ class Benchmark:
         for number, (image, mask) in enumerate(pairs):
             image_id = images.setdefault(id(image), f"{number}")
             check = partial(checked_mask, mask, f"mask {number}")
-            targets.append(Target(f"{number}", image_id, partial(_same, image), check))
+            digest = partial(digest_of_arrays, image, np.asarray(mask))
+            targets.append(Target(f"{number}", image_id, partial(_same, image), check, digest))
         return cls(name, targets)
 
 
@@ -172,4 +176,5 @@ def _list(notes: list[str]) -> str:
 
 
 def _target(found: Found) -> Target:
-    return Target(found.id, found.image.stem, partial(read_image, found.image), found.mask)
+    read = partial(read_image, found.image)
+    return Target(found.id, found.image.stem, read, found.mask, digest_of_files(found))

@@ -2,26 +2,44 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from clickgrain.errors import DataError
+from clickgrain.evaluation.datasets import Benchmark
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Bool, Float, Size, UInt8
 
 Color = tuple[int, int, int]
+Pictures = Callable[[str], tuple[UInt8, Bool]]
+"""From a target's id to its image (H x W x 3 uint8 RGB) and mask (H x W bool); raises DataError or ImageError."""
 
 BLUE: Color = (0, 132, 255)
 GREEN: Color = (0, 158, 96)
 RED: Color = (213, 40, 40)
+ORANGE: Color = (255, 140, 0)
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 
 TINT = 0.35
 """Share of the colour inside a mask; enough to see it, little enough to see the image."""
+
+
+def target_pictures(benchmark: Benchmark) -> Pictures:
+    """Loads the image and the mask of a target by its id."""
+    by_id = {target.id: target for target in benchmark}
+
+    def load(id_: str) -> tuple[UInt8, Bool]:
+        if id_ not in by_id:
+            raise DataError(f"benchmark {benchmark.name!r} has no target {id_!r}; give the set that was evaluated")
+        image = by_id[id_].image()
+        return image, by_id[id_].mask((image.shape[0], image.shape[1])) > 128
+
+    return load
 
 
 def overlay(

@@ -1,24 +1,27 @@
 """The click benchmark: a robot clicks until the mask is right, and counts (RITM / SimpleClick convention)."""
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from time import perf_counter
+from typing import cast
 
-from clickgrain.clicks.robot import RobotUser, User, split_target
-from clickgrain.evaluation.clicking import Attempt, click_target, said
-from clickgrain.evaluation.datasets import Benchmark, Target, load_group, size_class
+from clickgrain.clicks.robot import RobotUser, User
+from clickgrain.errors import ConfigError
+from clickgrain.evaluation.datasets import Benchmark, Target
+from clickgrain.evaluation.fingerprint import data_hash
 from clickgrain.evaluation.journal import Journal, header
+from clickgrain.evaluation.one_image import Found, click_image
 from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.evaluation.settings import EvaluationSettings
-from clickgrain.types import Predictor, UInt8
+from clickgrain.evaluation.workers import click_images
+from clickgrain.types import Predictor
 
 Progress = Callable[[int, int], None]
 """Called with (targets done, targets in all)."""
 
 
 def evaluate(
-    predictor: Predictor,
+    predictor: Predictor | Callable[[], Predictor],
     benchmark: Benchmark,
     *,
     model: str | None = None,
@@ -27,120 +30,128 @@ def evaluate(
     full_curves: bool = False,
     user: User | None = None,
     targets: int | Iterable[str] | None = None,
+    processes: int = 0,
     progress: Progress | None = None,
     jsonl: Path | None = None,
     resume: bool = True,
+    method: str | None = None,
+    known: Mapping[str, TargetResult] | None = None,
 ) -> Result:
     """Click every target of a benchmark as the protocol says.
 
     Args:
-        predictor: what is evaluated; `set_image` is called once per image, and `previous` hands its last
-            mask back. An error that it raises is recorded with the target, which then counts as never reached.
+        predictor: what is evaluated, or a function without arguments that makes it, such as a class or a `Method`;
+            `set_image` is called once per image, and `previous` hands its last mask back. An error that it raises
+            is recorded with the target, which then counts as never reached.
         benchmark: images and target masks.
         model: name in the result and in `jsonl`; must tell checkpoints apart. Default: the predictor's `name`,
             else its class.
         max_clicks, threshold, full_curves: see `EvaluationSettings`.
         user: who clicks; the deterministic robot by default.
         targets: only the first so many, or only those with these ids.
+        processes: share the images out to so many processes; 0 and 1 stay in this one. The rows are the same.
+            `predictor` is then a function that makes one, importable by another process (no lambda).
         progress: called after every target with (done, total).
         jsonl: file that takes one line per target as it is finished.
         resume: take over the targets already in `jsonl` (those with an error are tried again); otherwise
             start the file anew.
+        method: hash of the method's code, kept in `jsonl`; a file with another one is refused.
+        known: id -> row of targets that need not be evaluated again.
 
     Raises:
-        ConfigError: for settings out of range.
-        DataError: when no target can be used, or `jsonl` belongs to another evaluation or cannot be written.
+        ConfigError: for settings out of range, or what cannot be handed to another process.
+        DataError: when no target can be used, `jsonl` belongs to another evaluation or cannot be written, or a
+            process dies.
     """
     settings = EvaluationSettings(max_clicks, threshold, full_curves)
     chosen = benchmark.select(targets)
-    model = model or str(getattr(predictor, "name", type(predictor).__name__))
+    model = model or _name(predictor)
     user = user or RobotUser()
-    head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name})
+    _check_processes(predictor, processes)
+    data = None if jsonl is None else data_hash(benchmark)
+    head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name}, method=method, data=data)
     with Journal(jsonl, head, resume=resume) as journal:
-        run = _Run(predictor, user, settings, journal, progress, len(chosen))
-        for group in chosen.by_image():
-            run.image(group)
+        run = _Run(journal, progress, len(chosen))
+        groups = run.take(chosen, known or {})
+        with closing(_found(predictor, groups, settings, user, processes)) as found:
+            for one in found:
+                run.add(one)
     rows = tuple(run.rows[target.id] for target in chosen if target.id in run.rows)
     return Result(model, benchmark.name, user.name, settings, rows, tuple(benchmark.notes), tuple(run.skipped))
+
+
+def _found(
+    predictor: Predictor | Callable[[], Predictor],
+    groups: list[list[Target]],
+    settings: EvaluationSettings,
+    user: User,
+    processes: int,
+) -> Iterator[Found]:
+    if not groups:
+        return
+    if processes > 1:
+        yield from click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
+        return
+    made = cast(Callable[[], Predictor], predictor)() if _makes_one(predictor) else cast(Predictor, predictor)
+    for group in groups:
+        yield from click_image(made, group, settings, user)
 
 
 class _Run:
     """One evaluation on its way; `rows` and `skipped` are what it has found."""
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        user: User,
-        settings: EvaluationSettings,
-        journal: Journal,
-        progress: Progress | None,
-        total: int,
-    ) -> None:
-        self.predictor, self.user, self.settings = predictor, user, settings
-        self.journal, self.progress, self.total = journal, progress, total
+    def __init__(self, journal: Journal, progress: Progress | None, total: int) -> None:
+        self._journal, self._progress, self._total = journal, progress, total
         self.rows: dict[str, TargetResult] = {}
         self.skipped: list[str] = []
 
-    def image(self, group: list[Target]) -> None:
-        """Evaluate the targets of one image, except those that the journal has."""
-        for target in group:
-            if target.id in self.journal.done:
-                self._done(self.journal.done[target.id], new=False)
-        left = [target for target in group if target.id not in self.rows]
-        if not left:
-            return
-        image, masks = load_group(left, self.skipped)
-        if image is None or len(masks) < len(left):
+    def take(self, chosen: Benchmark, known: Mapping[str, TargetResult]) -> list[list[Target]]:
+        """Take over the rows that there are already; returns the targets without one, by image."""
+        for target in chosen:
+            if target.id in self._journal.done:
+                self._kept(self._journal.done[target.id])
+            elif target.id in known:
+                self.add(known[target.id])
+        left = ([target for target in group if target.id not in self.rows] for group in chosen.by_image())
+        return [group for group in left if group]
+
+    def add(self, found: Found) -> None:
+        """Keep a new row, or the reason why there is none."""
+        if isinstance(found, str):
+            self.skipped.append(found)
             self._report()
-        if image is None or not masks:
-            return
-        encode_seconds, error = self._encode(image)
-        for target, mask in masks:
-            attempt = Attempt(error=error)
-            if error is None:
-                self.user.start(target.id)
-                attempt = click_target(self.predictor, mask, self.settings, self.user)
-            self._done(_row(target, mask, attempt, encode_seconds), new=True)
+        else:
+            self._journal.add(found)
+            self._kept(found)
 
-    def _encode(self, image: UInt8) -> tuple[float, str | None]:
-        start = perf_counter()
-        try:
-            self.predictor.set_image(image)
-            _wait_for_gpu()
-        except Exception as error:  # anybody's predictor may raise anything
-            return perf_counter() - start, said(error)
-        return perf_counter() - start, None
-
-    def _done(self, row: TargetResult, *, new: bool) -> None:
+    def _kept(self, row: TargetResult) -> None:
         self.rows[row.id] = row
-        if new:
-            self.journal.add(row)
         self._report()
 
     def _report(self) -> None:
-        if self.progress is not None:
-            self.progress(len(self.rows) + len(self.skipped), self.total)
+        if self._progress is not None:
+            self._progress(len(self.rows) + len(self.skipped), self._total)
 
 
-def _row(target: Target, mask: UInt8, attempt: Attempt, encode_seconds: float) -> TargetResult:
-    area = float(split_target(mask)[0].mean())
-    return TargetResult(
-        id=target.id,
-        image=target.image_id,
-        area=area,
-        size=size_class(area),
-        ious=tuple(attempt.ious),
-        boundary_ious=tuple(attempt.boundary_ious),
-        disobeyed=tuple(attempt.disobeyed),
-        clicks=tuple(attempt.clicks),
-        click_seconds=tuple(attempt.seconds),
-        encode_seconds=encode_seconds,
-        error=attempt.error,
-    )
+def _makes_one(predictor: object) -> bool:
+    return isinstance(predictor, type) or not hasattr(predictor, "set_image")
 
 
-def _wait_for_gpu() -> None:
-    """Let queued GPU work end, so that encoding is not timed with the first click."""
-    torch = sys.modules.get("torch")  # not imported here: a predictor may do without it
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+def _name(predictor: object) -> str:
+    own = getattr(predictor, "name", None)
+    return own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
+
+
+def _check_processes(predictor: object, processes: int) -> None:
+    if processes < 0:
+        raise ConfigError(f"--processes {processes} is negative; 0 and 1 stay in one process")
+    if processes < 2:
+        return
+    if not _makes_one(predictor):
+        raise ConfigError(
+            f"--processes {processes}: each process makes its own predictor; give evaluate() a class or a function"
+            f" that makes one, not a {type(predictor).__name__}"
+        )
+    device = str(getattr(predictor, "device", "cpu"))
+    if not device.startswith("cpu"):
+        raise ConfigError(f"--processes {processes} works on --device cpu only; leave it out on {device}")

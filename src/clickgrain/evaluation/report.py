@@ -10,18 +10,47 @@ from clickgrain.evaluation.tree_result import TreeQuality
 
 
 def result_table(results: Iterable[Result]) -> Table:
-    """One line per (model, benchmark): NoC and NoF (never reached) at 85 and 90 %, mIoU at 1, 3, 5 clicks in %."""
-    table = Table(title="Clicks needed (NoC), targets never reached (NoF), mIoU in %, seconds per click")
+    """One line per (model, benchmark): NoC and NoF (never reached) at 85 and 90 %, mIoU at 1, 3, 5 clicks in %.
+
+    NoC90 has its bootstrap 95 % interval below it.
+    """
+    table = Table(
+        title="Clicks needed (NoC, 95 % interval), targets never reached (NoF), mIoU in %, seconds per click"
+    )
     for column in ("model", "data"):
         table.add_column(column, overflow="fold")
     for column in ("NoC85", "NoC90", "NoF85", "NoF90", "@1", "@3", "@5", "s"):
         table.add_column(column, justify="right", no_wrap=True)
     for result in results:
-        clicks = [f"{result.noc(t):.2f}" for t in (0.85, 0.90)] + [f"{result.nof(t).never}" for t in (0.85, 0.90)]
+        clicks = [_with_interval(result, t) for t in (85, 90)] + [f"{result.nof(t).never}" for t in (0.85, 0.90)]
         most = result.settings.max_clicks
         ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "-" for k in (1, 3, 5)]
         table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")
     return table
+
+
+def size_table(results: Iterable[Result]) -> Table:
+    """One line per (model, benchmark): number of targets and NoC90 of every size class."""
+    table = Table(title="Clicks to 90 % (NoC90) by size of the target, n targets")
+    for column in ("model", "data"):
+        table.add_column(column, overflow="fold")
+    for size in SIZE_CLASSES:
+        table.add_column("n", justify="right", no_wrap=True)
+        table.add_column(size, justify="right", no_wrap=True)
+    for result in results:
+        found = result.by_size()
+        cells = []
+        for size in SIZE_CLASSES:
+            figures = found.get(size)
+            cells += [f"{figures['targets']}", f"{figures['NoC90']:.2f}"] if figures else ["0", "-"]
+        table.add_row(result.model, result.benchmark, *cells)
+    return table
+
+
+def _with_interval(result: Result, threshold: int) -> str:
+    mean = f"{result.noc(threshold / 100):.2f}"
+    ends = result.intervals.get(f"NoC{threshold}")
+    return mean if ends is None else f"{mean}\n{ends[0]:.1f}-{ends[1]:.1f}"
 
 
 def tree_table(quality: TreeQuality) -> Table:

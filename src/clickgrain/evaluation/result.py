@@ -3,76 +3,17 @@
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError
-from clickgrain.evaluation.datasets import SizeClass
+from clickgrain.evaluation.datasets import SIZE_CLASSES
+from clickgrain.evaluation.rows import VERSION as VERSION
+from clickgrain.evaluation.rows import TargetResult as TargetResult
 from clickgrain.evaluation.settings import EvaluationSettings
-
-VERSION = 2
-
-
-@dataclass(frozen=True)
-class TargetResult:
-    """The clicks on one target and what they reached.
-
-    Attributes:
-        id, image: of the target and of its image.
-        area: share of the image that is object, 0..1.
-        size: class of `area` (see `size_class`).
-        ious: IoU after each click that was made; after the last one it stays the same.
-        boundary_ious: boundary IoU after each of them.
-        disobeyed: after each of them, how many of the clicks so far lie on the wrong side of the mask.
-        clicks: (x, y, label) in image pixels.
-        click_seconds: of each prediction, the full-size probability included.
-        encode_seconds: of the image's `set_image`.
-        error: what stopped the predictor on this target, or None.
-    """
-
-    id: str
-    image: str
-    area: float
-    size: SizeClass
-    ious: tuple[float, ...]
-    boundary_ious: tuple[float, ...]
-    disobeyed: tuple[int, ...]
-    clicks: tuple[tuple[int, int, int], ...]
-    click_seconds: tuple[float, ...]
-    encode_seconds: float
-    error: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, row: dict[str, Any]) -> "TargetResult":
-        """Inverse of `to_dict`, after JSON.
-
-        Raises:
-            DataError: when the row was not made by `to_dict`.
-        """
-        try:
-            sequences = {name: tuple(row[name]) for name in ("ious", "boundary_ious", "disobeyed", "click_seconds")}
-            return cls(**{**row, **sequences, "clicks": tuple((x, y, label) for x, y, label in row["clicks"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"not a row of an evaluation of version {VERSION} ({error!r})") from error
-
-    def curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
-        """IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
-        return self._padded(self.ious, max_clicks)
-
-    def boundary_curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
-        """Boundary IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
-        return self._padded(self.boundary_ious, max_clicks)
-
-    def _padded(self, values: tuple[float, ...], max_clicks: int) -> npt.NDArray[np.float64]:
-        if self.error is not None or not values:
-            return np.zeros(max_clicks)
-        return np.pad(np.array(values), (0, max_clicks - len(values)), mode="edge")
+from clickgrain.evaluation.statistics import bootstrap_means
 
 
 class NoF(NamedTuple):
@@ -162,8 +103,8 @@ class Result:
 
     @property
     def disobeyed(self) -> float:
-        """Share of clicks that lie on the wrong side of the mask that answers them and all before them, 0..1."""
-        given = sum(n * (n + 1) // 2 for n in (len(row.disobeyed) for row in self.rows))
+        """Share of clicks and strokes on the wrong side of the mask that answers them and all before them, 0..1."""
+        given = sum(row.obeyable for row in self.rows)
         return sum(sum(row.disobeyed) for row in self.rows) / given if given else 0.0
 
     @property
@@ -177,28 +118,71 @@ class Result:
         """Mean over images of the time that `set_image` took."""
         return float(np.mean(list({row.image: row.encode_seconds for row in self.rows}.values())))
 
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Bootstrap 95 % intervals of NoC80..95 and mIoU@k, by name; none where there is only one image.
+
+        Images are resampled, with all their targets, since those of one image are not independent.
+        """
+        ks = self._shown_clicks((1, 3, 5, 10, 20))
+        columns = {f"NoC{t}": self.clicks_to(t / 100).astype(float) for t in (80, 85, 90, 95)}
+        columns |= {f"mIoU@{k}": self.curves[:, k - 1] for k in ks}
+        limits = bootstrap_means(np.stack([*columns.values()], axis=1), [row.image for row in self.rows])
+        return {} if limits is None else {name: (float(lo), float(hi)) for name, (lo, hi) in zip(columns, limits)}
+
+    def by_size(self) -> dict[str, dict[str, float]]:
+        """Size class -> number of targets, mean clicks to an IoU of 85 and 90 %, and share never reaching 90 %.
+
+        Classes without a target are left out; see `size_class`.
+        """
+        classes = np.array([row.size for row in self.rows])
+        reached = (self.curves >= 0.9).any(1)
+        found = {}
+        for name in SIZE_CLASSES:
+            if (these := classes == name).any():
+                figures = {f"NoC{t}": float(self.clicks_to(t / 100)[these].mean()) for t in (85, 90)}
+                found[name] = {"targets": int(these.sum()), **figures, "never90": 1 - float(reached[these].mean())}
+        return found
+
+    def _shown_clicks(self, wanted: tuple[int, ...]) -> list[int]:
+        return [k for k in wanted if k <= self.settings.max_clicks]
+
     def summary(self) -> dict[str, float]:
-        """The usual figures by name; mIoU only up to max_clicks."""
+        """The usual figures by name; mIoU only up to max_clicks.
+
+        `NoC90_low` and `NoC90_high` (and so on) are the ends of `intervals`, `NoC90_small` (`targets_small` ...)
+        the figures of `by_size`.
+        """
+        figures = self._figures()
+        for name, (low, high) in self.intervals.items():
+            figures |= {f"{name}_low": low, f"{name}_high": high}
+        for size, values in self.by_size().items():
+            figures |= {f"{name}_{size}": value for name, value in values.items()}
+        return figures
+
+    def _figures(self) -> dict[str, float]:
         figures: dict[str, float] = {f"NoC{t}": self.noc(t / 100) for t in (80, 85, 90, 95)}
         for t in (85, 90, 95):
             figures[f"NoF{t}"], figures[f"NoF{t}_at_max"] = self.nof(t / 100)
-        shown = (k for k in (1, 3, 5, 10, 20) if k <= self.settings.max_clicks)
-        figures |= {f"mIoU@{k}": self.iou_at(k) for k in shown}
-        figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in (1, 3, 5) if k <= self.settings.max_clicks}
+        figures |= {f"mIoU@{k}": self.iou_at(k) for k in self._shown_clicks((1, 3, 5, 10, 20))}
+        figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in self._shown_clicks((1, 3, 5))}
         figures |= {"disobeyed": self.disobeyed}
         figures |= {"s/click": self.seconds_per_click, "s/image": self.seconds_encode}
         return figures | {"targets": len(self.rows), "failed": len(self.failed), "skipped": len(self.skipped)}
 
     def line(self, model: str | None = None, name: str | None = None) -> str:
         """One line for a terminal: `MODEL NAME NoC85 NoC90` and then figures as name=value."""
-        figures = self.summary()
+        figures = self._figures()
         head = ["_".join(text.split()) for text in (model or self.model, name or self.benchmark)]
         head += [f"{figures.pop(noc):.2f}" for noc in ("NoC85", "NoC90")]
-        return " ".join(head + [f"{key}={_short(value)}" for key, value in figures.items()])
+        shown = [f"{key}={_short(value)}" for key, value in figures.items()]
+        ends = ((name, self.intervals[name]) for name in ("NoC85", "NoC90") if name in self.intervals)
+        return " ".join([*head, *shown, *(f"{name}_95%={low:.2f}..{high:.2f}" for name, (low, high) in ends)])
 
     def to_json(self) -> str:
         """Everything, with the summary on top; `from_json` reads it back."""
-        return json.dumps({"version": VERSION, "summary": self.summary(), **asdict(self)}, indent=1)
+        values = {**asdict(self), "rows": [row.to_dict() for row in self.rows]}
+        return json.dumps({"version": VERSION, "summary": self.summary(), **values}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> "Result":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from clickgrain.clicks.robot import Click, split_target
+from clickgrain.clicks.robot import Drawn, Given, split_target
 from clickgrain.types import Bool, UInt8
 
 BOUNDARY_SHARE = 0.02
@@ -64,6 +64,19 @@ class Scorer:
         return iou(self._boundary, self._valid, boundary(agreed))
 
 
-def disobeyed(prediction: Bool, clicks: Sequence[Click]) -> int:
-    """How many (x, y, label) clicks lie on the wrong side of an H x W bool prediction."""
-    return sum(bool(prediction[y, x]) != bool(label) for x, y, label in clicks)
+def disobeyed(prediction: Bool, given: Sequence[Given]) -> int:
+    """How many clicks and strokes lie on the wrong side of an H x W bool prediction.
+
+    A stroke lies where most of its points do; a box has no side.
+    """
+    return sum(_wrong(prediction, one) for one in given)
+
+
+def _wrong(prediction: Bool, one: Given) -> bool:
+    if not isinstance(one, Drawn):
+        x, y, label = one
+        return bool(prediction[y, x]) != bool(label)
+    if one.kind == "box":
+        return False
+    wrong = sum(bool(prediction[int(y), int(x)]) != bool(one.label) for x, y in one.points)
+    return 2 * wrong > len(one.points)

@@ -111,7 +111,9 @@ def test_only_what_it_takes_is_passed(module):
     predictor = load_baseline("python:some_model:plain")
     predictor.set_image(IMAGE)
     with pytest.raises(PromptError, match=r"plain: a mask of shape \(3, 3\)"):
-        predictor.predict([[1, 1]], [1], box=(0, 0, 9, 9), previous=Mask(np.zeros(SIZE, np.float32), state="else"))
+        predictor.predict([[1, 1]], [1], previous=Mask(np.zeros(SIZE, np.float32), state="else"))
+    with pytest.raises(PromptError, match="takes no box"):
+        predictor.predict([[1, 1]], [1], box=(0, 0, 9, 9))
     assert len(module.plain.calls) == 1
 
 

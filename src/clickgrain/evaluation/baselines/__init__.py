@@ -10,16 +10,21 @@ from clickgrain.evaluation.baselines.hierarchies import SlicTree as SlicTree
 from clickgrain.evaluation.baselines.imported import PREFIX as PREFIX
 from clickgrain.evaluation.baselines.imported import SAMStyle as SAMStyle
 from clickgrain.evaluation.baselines.imported import load_object
+from clickgrain.evaluation.baselines.onnx_model import ONNX as ONNX
+from clickgrain.evaluation.baselines.onnx_model import OnnxModel as OnnxModel
+from clickgrain.evaluation.baselines.onnx_model import load_onnx
 from clickgrain.evaluation.baselines.opencv_grabcut import OpenCVGrabCut as OpenCVGrabCut
 from clickgrain.evaluation.baselines.random_walker import RandomWalker as RandomWalker
 from clickgrain.types import Predictor
 
 __all__ = [
     "BASELINES",
+    "ONNX",
     "PREFIX",
     "FelzenszwalbTree",
     "Geodesic",
     "GraphCut",
+    "OnnxModel",
     "OpenCVGrabCut",
     "RandomWalker",
     "SAMStyle",
@@ -40,20 +45,22 @@ BASELINES: Mapping[str, Callable[[], Predictor]] = {
 
 
 def is_baseline(name: str) -> bool:
-    """Whether `load_baseline` is to load this name: a known one or an import path."""
-    return name in BASELINES or name.startswith(PREFIX)
+    """Whether `load_baseline` is to load this name: a known one, an import path or an ONNX file."""
+    return name in BASELINES or name.startswith((PREFIX, ONNX))
 
 
 def load_baseline(name: str) -> Predictor:
-    """The baseline called `name`, or the object of an import path `python:package.module:factory`.
+    """The baseline called `name`, the object of an import path `python:package.module:factory`, or `onnx:FILE`.
 
     Raises:
-        ConfigError: for an unknown name (the message lists the known ones), or an import path that gives no
+        ConfigError: for an unknown name (the message lists the known ones), or an import path or file that gives no
             predictor.
     """
+    if name.startswith(ONNX):
+        return load_onnx(name)
     if name.startswith(PREFIX):
         return load_object(name)
     if name not in BASELINES:
-        choice = ", ".join([*BASELINES, f"{PREFIX}package.module:factory"])
+        choice = ", ".join([*BASELINES, f"{PREFIX}package.module:factory", f"{ONNX}FILE"])
         raise ConfigError(f"there is no baseline {name!r}; choose from: {choice}")
     return BASELINES[name]()

@@ -86,7 +86,7 @@ class SAMStyle:
     C x h x w). `box`, `mask_input` and `multimask_output` are passed if it takes them: several masks are asked for
     after a single click only, and the one with the best score is the answer (Kirillov et al., ICCV 2023, appendix
     D); the logits of the answer are the next click's `mask_input`. A scribble is passed as points; where `box` is
-    not taken, boxes are ignored. `level` is ignored.
+    not taken, boxes are refused. `level` is ignored.
 
     Args:
         model: the object.
@@ -121,11 +121,14 @@ class SAMStyle:
         """Answer with the best mask, the others as alternatives; arguments as in `Predictor.predict`.
 
         Raises:
-            PromptError: before `set_image`, for a prompt that `Prompt.of` refuses, or masks of another size.
+            PromptError: before `set_image`, for a prompt that `Prompt.of` refuses, a box that the object does not
+                take, or masks of another size.
         """
         if self._size is None:
             raise PromptError("no image has been set; call set_image(image) first")
         prompt = Prompt.of(points, labels, size=self._size, box=box, scribbles=scribbles, level=level)
+        if prompt.box is not None and "box" not in self._known:
+            raise PromptError(f"{self.name}: its predict takes no box; give clicks or scribbles")
         masks, scores, logits = self._model.predict(**self._arguments(prompt, previous))
         ranked = np.argsort(-np.asarray(scores, np.float64), kind="stable")
         found = [self._mask(np.asarray(masks)[i], float(scores[i]), np.asarray(logits)[i]) for i in ranked]

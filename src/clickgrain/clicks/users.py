@@ -1,0 +1,183 @@
+"""Users who draw: a box first, or scribbles; and every user by name.
+
+Each depends on its seed and on the target alone, so that an evaluation can be resumed and spread over processes.
+"""
+
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import label as components
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import dijkstra
+from skimage.morphology import skeletonize
+
+from clickgrain.clicks.robot import (
+    Drawn,
+    Given,
+    NoisyUser,
+    RobotUser,
+    User,
+    error_masks,
+    larger_error,
+    next_click,
+    split_target,
+)
+from clickgrain.errors import ConfigError
+from clickgrain.types import Bool, UInt8
+
+JITTER, MOST_JITTER = 0.1, 20.0
+"""Standard deviation of a box's sides as a share of its length, and their largest shift in pixels (SAM's training,
+Kirillov et al., ICCV 2023, appendix A)."""
+STROKE_POINTS = 32
+SHORTENED = 0.25
+"""A stroke lacks at most this share of the error's middle line at either end."""
+
+Pixels = npt.NDArray[np.int64]
+
+
+class BoxFirstUser:
+    """Draws the target's bounding box, then clicks as the robot does.
+
+    The box counts as one interaction. With seed 0 it is exact; otherwise every side is shifted by a normal
+    distribution of 10 % of the box's width (height), at most 20 pixels.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.name = _named("box-first", seed)
+        self._seed = seed
+        self.start("")
+
+    def start(self, target_id: str) -> None:
+        """Begin a target: a box is due."""
+        self._rng = _generator(self._seed, target_id)
+        self._due = True
+
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
+        """The box at first, then `next_click`."""
+        if self._due:
+            self._due = False
+            return self._box(split_target(target)[0])
+        return next_click(target, prediction, clicked)
+
+    def _box(self, object_: Bool) -> Drawn | None:
+        rows, columns = np.flatnonzero(object_.any(1)), np.flatnonzero(object_.any(0))
+        if not rows.size:
+            return None
+        sides = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
+        length = np.tile(sides[2:] - sides[:2], 2)
+        shift = np.clip(self._rng.normal(0, JITTER * length), -MOST_JITTER, MOST_JITTER)
+        moved = np.rint(sides + (shift if self._seed else 0))
+        ends = np.tile(object_.shape[::-1], 2)
+        x1, y1 = np.clip(moved[:2], 0, ends[:2] - 1)
+        x2, y2 = np.clip(moved[2:], [x1 + 1, y1 + 1], ends[2:])  # never empty, never outside
+        return Drawn("box", ((float(x1), float(y1)), (float(x2), float(y2))))
+
+
+class ScribbleUser:
+    """Draws strokes: along the middle of the larger error, where the robot would click.
+
+    The stroke follows the longest path of the skeleton of the connected error region that holds the robot's
+    click, shortened at both ends by up to a quarter, at random. Every stroke counts as one interaction.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.name = _named("scribble", seed)
+        self._seed = seed
+        self.start("")
+
+    def start(self, target_id: str) -> None:
+        """Reseed for this target."""
+        self._rng = _generator(self._seed, target_id)
+
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
+        """A stroke; None when no error pixel is left unmarked."""
+        error, depth, label = larger_error(target, prediction, clicked)
+        if depth == 0:
+            return None
+        x, y = error.point(int(error.depth.argmax()))
+        wrong = error_masks(target, prediction)[0 if label else 1]
+        line = middle_line(wrong, (x, y))
+        cut = np.rint(self._rng.uniform(0, SHORTENED, 2) * len(line)).astype(int)
+        kept = line[cut[0] : len(line) - cut[1]]
+        chosen = kept[np.unique(np.linspace(0, len(kept) - 1, STROKE_POINTS).astype(int))]
+        return Drawn("scribble", tuple((float(px), float(py)) for px, py in chosen), label)
+
+
+def middle_line(region: Bool, point: tuple[int, int]) -> Pixels:
+    """K x 2 (x, y) pixels in order: the longest shortest path of the skeleton of one connected part of a region.
+
+    Args:
+        region: H x W bool.
+        point: (x, y), a pixel of the region; its 8-connected part is taken.
+    """
+    parts, _ = components(region, np.ones((3, 3)))
+    rows, columns = np.nonzero(parts == parts[point[1], point[0]])
+    top, left = rows.min(), columns.min()
+    part = np.zeros((rows.max() - top + 1, columns.max() - left + 1), bool)
+    part[rows - top, columns - left] = True
+    y, x = np.nonzero(skeletonize(part))
+    pixels = np.stack([x + left, y + top], axis=1)
+    return pixels[_longest_path(pixels)] if len(pixels) else np.array([point])
+
+
+def _longest_path(pixels: Pixels) -> Pixels:
+    """Indices of the path between the two ends of a skeleton, found by looking for the farthest pixel twice."""
+    graph = _neighbours(pixels)
+    start = _farthest(dijkstra(graph, indices=0))
+    distance, before = dijkstra(graph, indices=start, return_predecessors=True)
+    path = [_farthest(distance)]
+    while path[-1] != start:
+        path.append(int(before[path[-1]]))
+    return np.array(path)
+
+
+def _farthest(distance: npt.NDArray[np.float64]) -> int:
+    return int(np.where(np.isfinite(distance), distance, -1).argmax())
+
+
+def _neighbours(pixels: Pixels) -> csr_array:
+    """Sparse symmetric distances of 8-neighbours among the pixels."""
+    low = pixels.min(0)
+    index = np.full(tuple((pixels.max(0) - low + 3)[::-1]), -1)
+    x, y = (pixels - low + 1).T
+    index[y, x] = np.arange(len(pixels))
+    ends, lengths = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    for dx, dy in ((1, 0), (0, 1), (1, 1), (-1, 1)):
+        other = index[y + dy, x + dx]
+        ends.append(np.stack([np.arange(len(pixels)), other], axis=1)[other >= 0])
+        lengths.append(np.full(len(ends[-1]), np.hypot(dx, dy)))
+    a, b = np.concatenate(ends).T
+    shape = (len(pixels), len(pixels))
+    half = coo_array((np.concatenate(lengths), (a, b)), shape=shape)
+    return csr_array(half + half.T)
+
+
+def make_user(name: str, seed: int = 0) -> User:
+    """The user called "robot", "noisy", "box-first" or "scribble".
+
+    Args:
+        name: of the user.
+        seed: of what it draws at random; the robot has none.
+
+    Raises:
+        ConfigError: for another name, or a seed that says nothing.
+    """
+    kinds = {"noisy": NoisyUser, "box-first": BoxFirstUser, "scribble": ScribbleUser}
+    if name == "robot":
+        if seed:
+            raise ConfigError(f"--user-seed {seed}: the robot user always clicks the same; take --user noisy")
+        return RobotUser()
+    if name not in kinds:
+        raise ConfigError(f"there is no user {name!r}; choose from: robot, {', '.join(kinds)}")
+    if seed < 0:
+        raise ConfigError(f"--user-seed {seed} is negative; give 0, 1, 2, ...")
+    return kinds[name](seed)
+
+
+def _named(name: str, seed: int) -> str:
+    return f"{name}-{seed}" if seed else name
+
+
+def _generator(seed: int, target_id: str) -> np.random.Generator:
+    return np.random.default_rng([seed, crc32(target_id.encode())])
