@@ -1,12 +1,14 @@
 """Pictures with captions, and the galleries made of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from clickgrain.errors import DataError, ImageError
 from clickgrain.evaluation.html.markup import Html, joined, tag
-from clickgrain.evaluation.pictures import data_uri, overlay, region_map
+from clickgrain.evaluation.pictures import Pictures, data_uri, overlay, region_map
 from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Mask, Predictor, UInt8
@@ -21,14 +23,30 @@ class Example:
         place: "best", "median", "worst" or the like.
         image: H x W x 3 uint8 RGB.
         target: H x W bool.
-        answers: one per model, in the order of the report: its name, the clicks so far, their mask and its IoU.
+        answers: one per model, in the order of the report.
     """
 
     id: str
     place: str
     image: UInt8
     target: Bool
-    answers: tuple[tuple[str, Sequence[tuple[int, int, int]], Bool, float], ...]
+    answers: tuple["Answer", ...]
+
+
+class Answer(NamedTuple):
+    """What one model did with an example.
+
+    Attributes:
+        name: of the model.
+        clicks: (x, y, label) that it was given.
+        mask: H x W bool after them; None when it was not made again.
+        iou: of that mask in the evaluation.
+    """
+
+    name: str
+    clicks: Sequence[tuple[int, int, int]]
+    mask: Bool | None
+    iou: float
 
 
 def figure(picture: UInt8, *caption: object, alt: str) -> Html:
@@ -79,8 +97,8 @@ def replay(predictor: Predictor, image: UInt8, clicks: Sequence[tuple[int, int, 
 
 def examples(
     results: Sequence[Result],
-    predictors: Sequence[Predictor],
-    pictures: Callable[[str], tuple[UInt8, Bool]],
+    predictors: Sequence[Predictor | None],
+    pictures: Pictures,
     *,
     leader: int = 0,
     clicks: int = 3,
@@ -90,26 +108,49 @@ def examples(
 
     Args:
         results: of the same benchmark.
-        predictors: those that gave the results, in the same order; each answers its own clicks again.
-        pictures: from a target's id to its image (H x W x 3 uint8) and mask (H x W bool).
+        predictors: those that gave the results, in the same order; each answers its own clicks again. For None
+            the clicks are shown without a mask.
+        pictures: loads a target (`target_pictures`); those that cannot be read are left out.
         leader: which result ranks the targets, by mean IoU over the first five clicks.
         clicks: how many are shown.
         labels: shown instead of the models' names.
     """
     names = list(labels or [result.model for result in results])
     shown = []
-    for place, id_ in _places(results[leader]):
-        image, target = pictures(id_)
-        answers = []
-        for name, result, predictor in zip(names, results, predictors):
-            row = next((r for r in result.rows if r.id == id_), None)
-            if row is None or row.error is not None or not row.ious:
-                continue
-            made = row.clicks[: min(clicks, len(row.ious))]
-            mask = replay(predictor, image, made).probability > result.settings.threshold
-            answers.append((name, made, mask, row.ious[len(made) - 1]))
-        shown.append(Example(id_, place, image, target, tuple(answers)))
+    for place, id_ in places(results[leader]):
+        try:
+            image, target = pictures(id_)
+        except (DataError, ImageError):  # no longer there; the figures stand
+            continue
+        answers = [
+            _answer(name, result, predictor, id_, image, clicks)
+            for name, result, predictor in zip(names, results, predictors)
+        ]
+        shown.append(Example(id_, place, image, target, tuple(filter(None, answers))))
     return shown
+
+
+def _answer(
+    name: str, result: Result, predictor: Predictor | None, id_: str, image: UInt8, clicks: int
+) -> Answer | None:
+    """What a model did with a target; None if it was not given that target, or failed."""
+    row = next((row for row in result.rows if row.id == id_), None)
+    if row is None or row.error is not None or not row.ious:
+        return None
+    made = row.clicks[: min(clicks, len(row.ious))]
+    mask = _mask_again(predictor, image, made, result.settings.threshold)
+    return Answer(name, made, mask, row.ious[len(made) - 1])
+
+
+def _mask_again(
+    predictor: Predictor | None, image: UInt8, clicks: Sequence[tuple[int, int, int]], threshold: float
+) -> Bool | None:
+    if predictor is None:
+        return None
+    try:
+        return replay(predictor, image, clicks).probability > threshold
+    except Exception:  # any method may be shown here, and a picture is no reason to lose the page
+        return None
 
 
 def example_gallery(shown: Sequence[Example]) -> Html:
@@ -130,7 +171,7 @@ def example_gallery(shown: Sequence[Example]) -> Html:
     return joined(*blocks)
 
 
-def _places(result: Result) -> list[tuple[str, str]]:
+def places(result: Result) -> list[tuple[str, str]]:
     """(place, id) of the best, median and worst target, without repeating one."""
     ranked = sorted(result.rows, key=lambda row: -_ease(row, result.settings.max_clicks))
     places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}

@@ -8,6 +8,9 @@ from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.html.style import STYLE
 from clickgrain.files import atomic_write
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The browser itself holds the page to its promise."""
+
 
 @dataclass
 class Report:
@@ -32,6 +35,7 @@ class Report:
         """The page. Everything it shows is inside it."""
         head = joined(
             tag("meta", charset="utf-8"),
+            tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
             tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
             tag("meta", name="color-scheme", content="light dark"),
             tag("title", self.title),

@@ -1,10 +1,12 @@
 """The look of reports: light and dark, desktop, phone and paper."""
 
 STYLE = """
-:root{--ground:#fbfbf9;--card:#fff;--ink:#1d2125;--soft:#5b636b;--line:#dfe1dd;--accent:#0067b8;--best:#e8f1f9;
+:root{--ground:#fbfbf9;--card:#fff;--ink:#1d2125;--soft:#5b636b;--line:#dfe1dd;--accent:#0067b8;--best:#e8f1f9;--warn:#c98a00;
+--hatch-card:#f4f4f0;--hatch:repeating-linear-gradient(135deg,#f4f4f0 0 6px,#f9f9f6 6px 12px);
 --s0:#0072b2;--s1:#c75000;--s2:#00815c;--s3:#a64d86;--s4:#8a6500;--s5:#5a5f66}
 @media (prefers-color-scheme:dark){:root{--ground:#14171a;--card:#1c2024;--ink:#e8eaec;--soft:#a3abb3;
---line:#343a40;--accent:#6cb8f5;--best:#20354a;
+--line:#343a40;--accent:#6cb8f5;--best:#20354a;--warn:#d5a021;--hatch-card:#181b1f;
+--hatch:repeating-linear-gradient(135deg,#181b1f 0 6px,#1b1f23 6px 12px);
 --s0:#62b5ec;--s1:#ff9455;--s2:#43cfa2;--s3:#e79ccb;--s4:#e8bd4a;--s5:#b4bac1}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
@@ -33,6 +35,25 @@ thead th{font-weight:600;color:var(--soft);font-size:.85rem;vertical-align:botto
 th:first-child,td:first-child{padding-left:14px;text-align:left;position:sticky;left:0;background:var(--card)}
 tbody th{font-weight:600}
 td.best{background:var(--best);font-weight:650}
+td small,th small{display:block;font-weight:400;font-size:.78rem;line-height:1.25;color:var(--soft)}
+.comparison th,.comparison td{padding:7px 8px}.comparison{font-size:.87rem}
+.published{font-style:italic}.published tr{background:var(--hatch)}
+.published th:first-child,.published td:first-child{background:var(--hatch-card)}
+.published th{font-weight:500}.published td,.published th{color:var(--soft)}
+.published tr:first-child>*{border-top:2px solid var(--line);font-style:normal;padding-top:10px}
+.published .kind{font-size:.82rem;font-weight:600}
+.published th small{display:inline;margin-left:.6em;font-style:normal;font-size:.7rem;border:1px solid var(--line);
+border-radius:9px;padding:1px 7px}
+.bars thead .group{text-align:center;border-left:1px solid var(--line)}
+.bars td{min-width:74px}
+.bar{background:linear-gradient(var(--series),var(--series)) no-repeat left bottom/var(--share) 4px}
+.caveat{border:1px solid var(--warn);border-left-width:5px;border-radius:8px;padding:10px 14px;margin:0 0 16px;
+background:var(--card);max-width:76ch}
+.caveat ul,.remarks{margin:0;padding-left:1.2em}.remarks{margin-bottom:16px;max-width:72ch}
+.caveat li,.remarks li{margin:2px 0}
+h4{font-size:.9rem;margin:1.1em 0 .4em}
+.strip{display:grid;grid-template-columns:repeat(auto-fill,minmax(120px,1fr));gap:10px;align-items:start}
+.strip figcaption{font-size:.78rem;padding-top:3px}
 .key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--series);margin-right:.5em}
 .chart{margin:0 0 14px;max-width:760px}
 .plot{overflow:hidden;background:var(--card);border:1px solid var(--line);border-radius:8px}

@@ -1,56 +1,15 @@
 """Figures as tables, tiles and lists."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.result import Result
-
-Row = tuple[str, list[float | None]]
-
-COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("NoC80", "{:.2f}", -1),
-    ("NoC85", "{:.2f}", -1),
-    ("NoC90", "{:.2f}", -1),
-    ("NoC95", "{:.2f}", -1),
-    ("NoF85", "{:.0f}", -1),
-    ("NoF90", "{:.0f}", -1),
-    ("mIoU@1", "{:.3f}", 1),
-    ("mIoU@3", "{:.3f}", 1),
-    ("mIoU@5", "{:.3f}", 1),
-    ("s/click", "{:.3f}", -1),
-    ("s/image", "{:.3f}", -1),
-)
-"""Name in `Result.summary`, how it is shown, and whether more (1) or less (-1) is better."""
-
-LEGEND = (
-    "NoC: mean clicks until the mask reaches that IoU in %. NoF: targets that never reach it. mIoU@k: mean IoU"
-    " after k clicks. s/click and s/image: seconds for one answer and for taking in an image. The best value of a"
-    " column is marked."
-)
 
 
 def paragraph(*content: object, soft: bool = False) -> Html:
     """A paragraph of text (escaped) or markup."""
     return tag("p", *content, class_="soft" if soft else None)
-
-
-def comparison_table(results: Sequence[Result], labels: Sequence[str] | None = None) -> Html:
-    """One row per result, the best value of each column marked; results should share benchmark and settings.
-
-    Args:
-        results: in the order of the report; a result's place gives its colour.
-        labels: shown instead of the models' names.
-    """
-    names = list(labels or [result.model for result in results])
-    summaries = [result.summary() for result in results]
-    shown = [column for column in COLUMNS if all(column[0] in summary for summary in summaries)]
-    head = tag("tr", tag("th", "model"), *(tag("th", name) for name, _, _ in shown))
-    rows = []
-    for i, (name, summary) in enumerate(zip(names, summaries)):
-        cells = [_cell(summary, summaries, column) for column in shown]
-        rows.append(tag("tr", tag("th", tag("span", class_="key"), name, class_=color(i)), *cells))
-    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="comparison")
-    return joined(tag("div", table, class_="scroll"), paragraph(LEGEND, soft=True))
 
 
 def target_table(results: Sequence[Result], labels: Sequence[str] | None = None, *, iou: float = 0.9) -> Html:
@@ -71,6 +30,60 @@ def target_table(results: Sequence[Result], labels: Sequence[str] | None = None,
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="targets")
     title = f"All {len(rows)} targets: clicks to IoU {iou:.2f}"
     return tag("details", tag("summary", title), tag("div", table, class_="scroll"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of `bar_table`.
+
+    Attributes:
+        text: what it says.
+        share: length of its bar, 0..1.
+        remark: in small letters below.
+    """
+
+    text: str
+    share: float
+    remark: str = ""
+
+
+def bar_table(
+    corner: str,
+    groups: Sequence[tuple[str, str]],
+    heads: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Cell | None]]],
+    *,
+    keys: bool = True,
+) -> Html:
+    """A table of figures with bars behind them.
+
+    Args:
+        corner: what the first column holds.
+        groups: title and remark of each group of columns.
+        heads: of the columns of every group; empty for one column a group.
+        rows: name and cells (one per group and head).
+        keys: whether a row's place gives its colour; otherwise a cell's place does.
+    """
+    span = max(len(heads), 1)
+    titles = [tag("th", title, tag("small", remark), colspan=span, class_="group") for title, remark in groups]
+    columns = tag("tr", *(tag("th", head) for _ in groups for head in heads)) if heads else Html("")
+    head_rows = joined(tag("tr", tag("th", corner, rowspan=2 if heads else None), *titles), columns)
+    body = [_bar_row(name, cells, color(i) if keys else None) for i, (name, cells) in enumerate(rows)]
+    table = tag("table", tag("thead", head_rows), tag("tbody", *body), class_="bars")
+    return tag("div", table, class_="scroll")
+
+
+def _bar_row(name: str, cells: Sequence[Cell | None], key: str | None) -> Html:
+    label = tag("th", tag("span", class_="key") if key else "", name)
+    return tag("tr", label, *(_bar(cell, key or color(i)) for i, cell in enumerate(cells)), class_=key)
+
+
+def _bar(cell: Cell | None, key: str) -> Html:
+    if cell is None:
+        return tag("td", "–")  # noqa: RUF001
+    remark = tag("small", cell.remark) if cell.remark else ""
+    share = f"{100 * min(max(cell.share, 0), 1):.0f}%"
+    return tag("td", cell.text, remark, class_=f"bar {key}", style=f"--share:{share}")
 
 
 def headline(tiles: Sequence[tuple[str, str, str]]) -> Html:
@@ -96,15 +109,6 @@ def commands(lines: Sequence[str]) -> Html:
 def color(i: int) -> str:
     """CSS class that gives the i-th series its colour."""
     return f"c{i % 6}"
-
-
-def _cell(summary: Mapping[str, float], all_: Sequence[Mapping[str, float]], column: tuple[str, str, int]) -> Html:
-    name, form, sign = column
-    texts = [form.format(other[name]) for other in all_]
-    best = form.format(max(other[name] * sign for other in all_) * sign)
-    text = form.format(summary[name])
-    marked = text == best and len(set(texts)) > 1
-    return tag("td", text, class_="best" if marked else None)
 
 
 def _clicks(result: Result, iou: float) -> list[str]:

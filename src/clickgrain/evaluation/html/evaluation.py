@@ -1,0 +1,129 @@
+"""`write_report`: the page that an evaluation ends with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clickgrain import __version__
+from clickgrain.errors import DataError
+from clickgrain.evaluation.anchors import is_development, published
+from clickgrain.evaluation.datasets import Benchmark
+from clickgrain.evaluation.html.cases import Loaders, PredictorPool, example_report
+from clickgrain.evaluation.html.charts import iou_curves
+from clickgrain.evaluation.html.comparison import comparison_table
+from clickgrain.evaluation.html.failures import border_contact, failure_report
+from clickgrain.evaluation.html.machine import machine
+from clickgrain.evaluation.html.markup import Html, tag
+from clickgrain.evaluation.html.page import Report
+from clickgrain.evaluation.html.remarks import how_to_read, section_remarks
+from clickgrain.evaluation.html.sizes import overview_table, size_table
+from clickgrain.evaluation.html.tables import commands as command_lines
+from clickgrain.evaluation.html.tables import facts, paragraph, target_table
+from clickgrain.evaluation.pictures import target_pictures
+from clickgrain.evaluation.result import Result
+
+
+def write_report(
+    results: Sequence[Result],
+    benchmarks: Mapping[str, Benchmark],
+    path: str | Path,
+    *,
+    commands: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    loaders: Loaders | None = None,
+) -> Path:
+    """Write one self-contained HTML page about an evaluation: a section per benchmark.
+
+    Each has the comparison table with what is published on that set, IoU curves, clicks by size, the best, median
+    and worst targets, and failures by size and border contact. Every target mask is read once for the latter.
+
+    Args:
+        results: at least one; those of one benchmark stand in one section, in this order.
+        benchmarks: by `Result.benchmark`; a section without its own has no pictures.
+        path: of the page.
+        commands: command lines that repeat the figures.
+        notes: what a reader must know beside the notes of the results.
+        labels: `Result.model` -> name shown instead.
+        loaders: `Result.model` -> function that loads its predictor, to draw its masks on a few targets again;
+            where there is none, or where it would take over a minute, clicks are drawn without masks.
+
+    Returns:
+        The absolute path of the page.
+
+    Raises:
+        DataError: without results, or when the page cannot be written.
+    """
+    if not results:
+        raise DataError("no result to report; evaluate at least one model on one data set")
+    sections = _sections(results, labels or {})
+    pool = PredictorPool(loaders or {})
+    report = Report("Evaluation by clicks", lead=_lead(sections), footer=_footer())
+    report.add("How to read this", how_to_read([result for result, _ in _pairs(sections)]))
+    if len(sections) > 1:
+        overview = [(_heading(name), [(label, r) for r, label in pairs]) for name, pairs in sections.items()]
+        report.add("All sets", overview_table(overview))
+    for name, pairs in sections.items():
+        report.add(_heading(name), *_section(pairs, benchmarks.get(name), pool))
+    report.add("Make it again", *_again(commands, notes))
+    return report.write(path)
+
+
+Pair = tuple[Result, str]
+"""A result and the name that it is shown under."""
+
+
+def _sections(results: Sequence[Result], labels: Mapping[str, str]) -> dict[str, list[Pair]]:
+    """The results of each benchmark; where several users clicked, the name tells which."""
+    users = {result.user for result in results}
+    sections: dict[str, list[Pair]] = {}
+    for result in results:
+        label = labels.get(result.model, result.model)
+        shown = f"{label}, {result.user}" if len(users) > 1 else label
+        sections.setdefault(result.benchmark, []).append((result, shown))
+    return sections
+
+
+def _pairs(sections: Mapping[str, Sequence[Pair]]) -> list[Pair]:
+    return [pair for pairs in sections.values() for pair in pairs]
+
+
+def _heading(name: str) -> str:
+    return f"{name}: development set" if is_development(name) else name
+
+
+def _lead(sections: Mapping[str, Sequence[Pair]]) -> str:
+    models = list(dict.fromkeys(label for _, label in _pairs(sections)))
+    targets = sum(len(pairs[0][0].rows) for pairs in sections.values())
+    sets = f"{len(sections)} sets" if len(sections) > 1 else f"{next(iter(sections))}"
+    count = f"{len(models)} methods" if len(models) > 1 else models[0]
+    return f"{count}, {targets} targets of {sets}: how many clicks until the mask is right?"
+
+
+def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: PredictorPool) -> list[Html]:
+    results, labels = [result for result, _ in pairs], [label for _, label in pairs]
+    known = published(results[0].benchmark, len(results[0].rows))
+    pictures = target_pictures(benchmark) if benchmark else None
+    contact = border_contact(benchmark) if benchmark else None
+    return [
+        *section_remarks(results, labels),
+        comparison_table(results, labels, published=known),
+        tag("h3", "How the masks grow better with clicks"),
+        iou_curves(results, labels),
+        tag("h3", "Clicks by size of the target"),
+        size_table(results, labels),
+        *(example_report(results, labels, pictures, pool) if pictures else ()),
+        tag("h3", "Where they fail"),
+        failure_report(results, labels, contact=contact, pictures=pictures),
+        target_table(results, labels),
+    ]
+
+
+def _again(commands: Sequence[str], notes: Sequence[str]) -> list[Html]:
+    blocks = [paragraph("These figures come from:"), command_lines(commands)] if commands else []
+    if notes:
+        blocks.append(tag("ul", *(tag("li", note) for note in notes), class_="remarks"))
+    return [*blocks, paragraph("The page was made on:"), facts(machine())]
+
+
+def _footer() -> str:
+    return f"Made by clickgrain {__version__}. This file needs no network and no other file."
