@@ -3,6 +3,7 @@
 Each depends on its seed and on the target alone, so that an evaluation can be resumed and spread over processes.
 """
 
+from collections.abc import Callable
 from zlib import crc32
 
 import numpy as np
@@ -124,11 +125,11 @@ def middle_line(region: Bool, point: tuple[int, int]) -> Pixels:
 def _longest_path(pixels: Pixels) -> Pixels:
     """Indices of the path between the two ends of a skeleton, found by looking for the farthest pixel twice."""
     graph = _neighbours(pixels)
-    start = _farthest(dijkstra(graph, indices=0))
-    distance, before = dijkstra(graph, indices=start, return_predecessors=True)
-    path = [_farthest(distance)]
+    start = _farthest(dijkstra(graph, indices=[0])[0])
+    distance, before = dijkstra(graph, indices=[start], return_predecessors=True)
+    path = [_farthest(distance[0])]
     while path[-1] != start:
-        path.append(int(before[path[-1]]))
+        path.append(int(before[0, path[-1]]))
     return np.array(path)
 
 
@@ -136,7 +137,7 @@ def _farthest(distance: npt.NDArray[np.float64]) -> int:
     return int(np.where(np.isfinite(distance), distance, -1).argmax())
 
 
-def _neighbours(pixels: Pixels) -> csr_array:
+def _neighbours(pixels: Pixels) -> "csr_array[np.float64, tuple[int, int]]":
     """Sparse symmetric distances of 8-neighbours among the pixels."""
     low = pixels.min(0)
     index = np.full(tuple((pixels.max(0) - low + 3)[::-1]), -1)
@@ -163,7 +164,11 @@ def make_user(name: str, seed: int = 0) -> User:
     Raises:
         ConfigError: for another name, or a seed that says nothing.
     """
-    kinds = {"noisy": NoisyUser, "box-first": BoxFirstUser, "scribble": ScribbleUser}
+    kinds: dict[str, Callable[[int], User]] = {
+        "noisy": NoisyUser,
+        "box-first": BoxFirstUser,
+        "scribble": ScribbleUser,
+    }
     if name == "robot":
         if seed:
             raise ConfigError(f"--user-seed {seed}: the robot user always clicks the same; take --user noisy")

@@ -120,9 +120,10 @@ def _source(module: str) -> str:
 
 
 def _code_hash(sources: Iterable[str]) -> str:
-    bare = [_bare(source) for source in sources]
-    libraries = sorted({name for source in bare for name in _libraries(source)})
-    return hash_bytes("\n".join([*bare, *(f"{name} {_release(name)}" for name in libraries)]).encode())
+    texts = list(sources)
+    libraries = sorted({name for text in texts for name in _libraries(text)})
+    parts = [*map(_bare, texts), *(f"{name} {_release(name)}" for name in libraries)]
+    return hash_bytes("\n".join(parts).encode())
 
 
 def _libraries(source: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The click benchmark: a robot clicks until the mask is right, and counts (RITM / SimpleClick convention)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -86,7 +86,7 @@ def _found(
     settings: EvaluationSettings,
     user: User,
     processes: int,
-) -> Iterator[Found]:
+) -> Generator[Found, None, None]:
     if not groups:
         return
     if processes > 1:

@@ -136,10 +136,11 @@ class Result:
         Classes without a target are left out; see `size_class`.
         """
         classes = np.array([row.size for row in self.rows])
-        reached = (self.curves >= 0.9).any(1)
-        found = {}
+        reached = self.curves.max(1) >= 0.9
+        found: dict[str, dict[str, float]] = {}
         for name in SIZE_CLASSES:
-            if (these := classes == name).any():
+            these = np.asarray(classes == name)
+            if these.any():
                 figures = {f"NoC{t}": float(self.clicks_to(t / 100)[these].mean()) for t in (85, 90)}
                 found[name] = {"targets": int(these.sum()), **figures, "never90": 1 - float(reached[these].mean())}
         return found

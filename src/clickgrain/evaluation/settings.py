@@ -1,9 +1,12 @@
 """What an evaluation can be asked for; imports nothing heavy, so that the command line can show it."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from clickgrain.errors import ConfigError
+
+UserName = Literal["robot", "noisy", "box-first", "scribble"]
+"""Who clicks; see `clickgrain.clicks.users.make_user`."""
 
 
 @dataclass(frozen=True)

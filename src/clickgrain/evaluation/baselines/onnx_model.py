@@ -70,7 +70,9 @@ class OnnxModel:
         """
         image = check_image(image)
         self._size = (image.shape[0], image.shape[1])
-        self._image = _resized(image.astype(np.float32) / 255, self._input_size()).transpose(2, 0, 1)[None]
+        self._image = _resized((image / np.float32(255)).astype(np.float32), self._input_size()).transpose(2, 0, 1)[
+            None
+        ]
 
     def predict(
         self,
