@@ -83,10 +83,11 @@ def test_the_page_tells_the_whole_story_and_needs_no_network(finished):
         assert heading in words
     for column in ("NoC80", "NoC85", "NoC90", "NoC95", "mIoU@1", "s/click"):
         assert column in words
-    assert page.counts["table"] == 2
+    assert page.counts["table"] == 5  # clicks, masks, sizes, failures, all targets
     assert page.counts["svg"] == 2
     trees, composites, examples = 2 * 6, 3, 2 * (1 + len(RIVALS))
-    assert page.counts["img"] == trees + composites + examples
+    hardest = text.count('alt="target ')
+    assert page.counts["img"] == trees + composites + examples + hardest
     assert page.links
     assert all(link.startswith("data:image/jpeg;base64,") for link in page.links)
     markup = re.sub(r"data:image/jpeg;base64,[^\"]*", "", text)

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from clickgrain.demo.story import EXTRACTOR, Story
-from clickgrain.demo.targets import pictures, shown
+from clickgrain.demo.targets import shown
 from clickgrain.evaluation.html import (
     Html,
     Report,
     Series,
+    border_contact,
     commands,
     comparison_table,
     example_gallery,
     examples,
     facts,
+    failure_report,
     figure,
     gallery,
     headline,
@@ -24,11 +26,12 @@ from clickgrain.evaluation.html import (
     line_chart,
     machine,
     paragraph,
+    size_table,
     tag,
     target_table,
     tree_pictures,
 )
-from clickgrain.evaluation.pictures import feature_map, overlay
+from clickgrain.evaluation.pictures import feature_map, overlay, target_pictures
 
 SAMPLES = 4
 """Training composites shown."""
@@ -128,7 +131,7 @@ def _lessons(story: Story) -> list[Html]:
 
 def _clicks(story: Story) -> list[Html]:
     labels = list(story.models)
-    load = pictures(story.benchmark)
+    load = target_pictures(story.benchmark)
     rivals = list(story.models.values())[:RIVALS]
     shown_ = examples(story.results[:RIVALS], rivals, load, labels=labels[:RIVALS])
     held_out = ", ".join(Path(name).stem for name in story.held_out)
@@ -147,6 +150,8 @@ def _clicks(story: Story) -> list[Html]:
         ),
         tag("h3", "How the masks grow better with clicks"),
         iou_curves(story.results, labels),
+        tag("h3", "Clicks by size of the target"),
+        size_table(story.results, labels),
         tag("h3", "What it looks like"),
         paragraph(
             "The targets on which ",
@@ -155,6 +160,8 @@ def _clicks(story: Story) -> list[Html]:
             " the object, red squares on the background.",
         ),
         example_gallery(shown_),
+        tag("h3", "Where they fail"),
+        failure_report(story.results, labels, contact=border_contact(story.benchmark), pictures=load),
         target_table(story.results, labels),
     ]
 

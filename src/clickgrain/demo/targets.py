@@ -14,7 +14,7 @@ from clickgrain.proposals import CompositeLaw, composite, region_cutout
 from clickgrain.proposals.cutouts import Cutout
 from clickgrain.training.bank import Bank
 from clickgrain.tree import MergeTree
-from clickgrain.types import Bool, UInt8
+from clickgrain.types import UInt8
 
 LAW = CompositeLaw(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
 """Targets that can be seen well in a report: none tiny, none that fills the picture."""
@@ -66,17 +66,6 @@ def shown(bank: Bank, i: int) -> tuple[UInt8, MergeTree]:
     """A photo of the bank with its tree at the photo's own size in the bank."""
     image, tree = bank.image(i), bank.tree(i)
     return image, MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
-
-
-def pictures(benchmark: Benchmark) -> Callable[[str], tuple[UInt8, Bool]]:
-    """From a target's id to its image and its mask (H x W bool)."""
-    by_id = {target.id: target for target in benchmark}
-
-    def load(id_: str) -> tuple[UInt8, Bool]:
-        image = by_id[id_].image()
-        return image, by_id[id_].mask((image.shape[0], image.shape[1])) > 128
-
-    return load
 
 
 def _write_png(path: Path, pixels: UInt8) -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from clickgrain.clicks.robot import Drawn, Given
 from clickgrain.errors import DataError
 from clickgrain.evaluation.datasets import Benchmark
 from clickgrain.images import check_image, fit_size, resize
@@ -45,7 +46,7 @@ def target_pictures(benchmark: Benchmark) -> Pictures:
 def overlay(
     image: UInt8,
     mask: Bool | None = None,
-    clicks: Sequence[tuple[int, int, int]] = (),
+    clicks: Sequence[Given] = (),
     *,
     target: Bool | None = None,
     color: Color = BLUE,
@@ -57,7 +58,7 @@ def overlay(
         image: H x W x 3 uint8 RGB.
         mask: H x W bool or None.
         clicks: (x, y, label) in image pixels, in order; positive ones are drawn as green disks, negative ones as
-            red squares.
+            red squares, boxes and strokes with their number at the first point.
         target: H x W bool whose outline is drawn in dashed white, or None.
         color: RGB of the mask.
         long_side: of the picture that comes back, in pixels.
@@ -155,7 +156,7 @@ def _dashes(contour: npt.NDArray[np.int32], length: int = 7) -> list[tuple[npt.N
     return [(contour[start : start + length], False) for start in range(0, len(contour), 2 * length)]
 
 
-def _with_clicks(picture: UInt8, clicks: Sequence[tuple[int, int, int]], scale_x: float, scale_y: float) -> UInt8:
+def _with_clicks(picture: UInt8, clicks: Sequence[Given], scale_x: float, scale_y: float) -> UInt8:
     """Numbered marks, drawn at four times the size and shrunk, so that they are smooth."""
     if not clicks:
         return picture
@@ -164,8 +165,12 @@ def _with_clicks(picture: UInt8, clicks: Sequence[tuple[int, int, int]], scale_x
     layer = Image.new("RGBA", (width * zoom, height * zoom))
     draw = ImageDraw.Draw(layer)
     font = ImageFont.load_default(size=1.25 * radius * zoom)
-    for number, (x, y, label) in enumerate(clicks, start=1):
-        centre = ((x + 0.5) * scale_x * zoom, (y + 0.5) * scale_y * zoom)
+    for number, one in enumerate(clicks, start=1):
+        points, label = (one.points, one.label) if isinstance(one, Drawn) else ((one[:2],), one[2])
+        places = [((x + 0.5) * scale_x * zoom, (y + 0.5) * scale_y * zoom) for x, y in points]
+        centre = places[0]
+        if isinstance(one, Drawn):
+            _draw(draw, one, places, GREEN if label else RED, zoom)
         shape = draw.ellipse if label else draw.rectangle
         for size, color in ((radius, WHITE), (radius - 1.5, GREEN if label else RED)):
             reach = size * zoom
@@ -173,6 +178,17 @@ def _with_clicks(picture: UInt8, clicks: Sequence[tuple[int, int, int]], scale_x
         draw.text(centre, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
     small = layer.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(Image.alpha_composite(Image.fromarray(picture).convert("RGBA"), small).convert("RGB"))
+
+
+def _draw(
+    draw: ImageDraw.ImageDraw, one: Drawn, places: Sequence[tuple[float, float]], color: Color, zoom: int
+) -> None:
+    """A box or a stroke, cased in white."""
+    for width, ink in ((4 * zoom, WHITE), (2 * zoom, color)):
+        if one.kind == "box":
+            draw.rectangle([*places[0], *places[1]], outline=(*ink, 255), width=width)
+        else:
+            draw.line(list(places), fill=(*ink, 255), width=width, joint="curve")
 
 
 def _smooth(labels: npt.NDArray[np.integer], size: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -1,11 +1,11 @@
 """The comparison table: measured rows, and published ones that cannot be mistaken for them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clickgrain.evaluation.anchors import KINDS, Anchor, Published
 from clickgrain.evaluation.html.markup import Html, joined, tag
-from clickgrain.evaluation.html.tables import color, paragraph
+from clickgrain.evaluation.html.tables import color, facts, paragraph
 from clickgrain.evaluation.result import Result
 
 Figures = Mapping[str, float]
@@ -21,6 +21,7 @@ class Column:
         sign: whether more (1) or less (-1) is better.
         scale: factor to the shown unit.
         twin: name of a second count, shown behind a stroke where it differs.
+        ends: how the ends of an interval are written.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Column:
     sign: int
     scale: float = 1.0
     twin: str = ""
+    ends: str = "{:.1f}"
 
     def text(self, figures: Figures) -> str:
         """The value as it is shown."""
@@ -36,26 +38,31 @@ class Column:
         return first if first == second else f"{first} / {second}"
 
 
-COLUMNS = (
+CLICKS = (
     *(Column(f"NoC{t}", "{:.2f}", -1) for t in (80, 85, 90, 95)),
     *(Column(f"NoF{t}", "{:.0f}", -1, twin=f"NoF{t}_at_max") for t in (85, 90)),
-    *(Column(f"mIoU@{k}", "{:.3f}", 1) for k in (1, 3, 5)),
-    *(Column(f"bIoU@{k}", "{:.3f}", 1) for k in (1, 3, 5)),
     Column("disobeyed", "{:.1f} %", -1, scale=100),
     Column("s/click", "{:.3f}", -1),
     Column("s/image", "{:.3f}", -1),
 )
-
-LEGEND = (
-    "NoC: mean clicks until the mask reaches that IoU in %. NoF: targets that never reach it; behind a stroke those"
-    " that need every click allowed, where that is another number. mIoU@k and bIoU@k: mean IoU of masks and of"
-    " their boundaries after k clicks. Disobeyed: share of clicks on the wrong side of the mask that answers them."
-    " s/click and s/image: seconds for one answer and for taking in an image. The best measured value of a column"
-    " is marked."
+MASKS = (
+    *(Column(f"mIoU@{k}", "{:.3f}", 1, ends="{:.2f}") for k in (1, 3, 5, 10, 20)),
+    *(Column(f"bIoU@{k}", "{:.3f}", 1) for k in (1, 3, 5)),
 )
+INEXACT = ("mIoU@10", "mIoU@20")
+"""Lower bounds unless clicking goes on after IoU 0.95."""
 
-Interval = Callable[[Result, str], tuple[float, float] | None]
-"""Bounds of a figure of `Result.summary`, or None."""
+WORDS = {
+    "NoC85": "mean number of clicks until mask and target overlap by 85 % (IoU 0.85)",
+    "NoF85": "targets that never reach it; behind a stroke, where it is another number, those that need every click"
+    " allowed, as papers count",
+    "disobeyed": "share of clicks on the wrong side of the mask that answers them",
+    "s/click, s/image": "seconds for one answer, and for taking in an image",
+    "mIoU@3, bIoU@3": "mean IoU after 3 clicks, of the masks and of their boundaries",
+    "small figures": "bootstrap 95 % interval over images; differences much smaller than it may be chance",
+    "shaded": "the best measured value of a column",
+}
+"""The columns, for people."""
 
 
 def comparison_table(
@@ -63,55 +70,65 @@ def comparison_table(
     labels: Sequence[str] | None = None,
     *,
     published: Published | None = None,
-    interval: Interval | None = None,
+    legend: bool = True,
 ) -> Html:
-    """One row per result, the best value of each column marked; results should share benchmark and settings.
+    """Two tables with a row per result, one of clicks and one of masks, the best value of each column marked.
 
     Args:
-        results: in the order of the report; a result's place gives its colour.
+        results: in the order of the report; a result's place gives its colour. They should share benchmark and
+            settings.
         labels: shown instead of the models' names.
         published: rows that follow the measured ones, marked as what they are.
-        interval: where it gives bounds, they stand below the figure.
+        legend: whether the columns are explained below.
     """
     names = list(labels or [result.model for result in results])
+    exact = all(result.settings.full_curves for result in results)
+    masks = tuple(column for column in MASKS if exact or column.name not in INEXACT)
+    tables = [_table(results, names, columns, published) for columns in (CLICKS, masks)]
+    words = tag("details", tag("summary", "What the columns mean"), facts(WORDS)) if legend else ""
+    return joined(_caveats(published), *tables, words, *_about(published))
+
+
+def _table(
+    results: Sequence[Result], names: Sequence[str], columns: Sequence[Column], published: Published | None
+) -> Html:
     summaries = [result.summary() for result in results]
-    shown = [column for column in COLUMNS if all(column.name in summary for summary in summaries)]
+    shown = [column for column in columns if all(column.name in summary for summary in summaries)]
     head = tag("tr", tag("th", "model"), *(tag("th", column.name) for column in shown))
     rows = []
     for i, (name, summary) in enumerate(zip(names, summaries)):
-        cells = [_cell(summary, summaries, column, _bounds(interval, results[i], column)) for column in shown]
+        cells = [_cell(summary, summaries, column, results[i].intervals.get(column.name)) for column in shown]
         rows.append(tag("tr", tag("th", tag("span", class_="key"), name, class_=color(i)), *cells))
     anchors = _groups(published, shown) if published else []
     table = tag("table", tag("thead", head), tag("tbody", *rows), *anchors, class_="comparison")
-    return joined(tag("div", table, class_="scroll"), paragraph(LEGEND, soft=True), *_about(published))
+    return tag("div", table, class_="scroll")
 
 
-def _cell(summary: Figures, all_: Sequence[Figures], column: Column, bounds: Html) -> Html:
+def _cell(summary: Figures, all_: Sequence[Figures], column: Column, interval: tuple[float, float] | None) -> Html:
     forms = [column.form.format(other[column.name] * column.scale) for other in all_]
     best = max(other[column.name] * column.sign for other in all_) * column.sign * column.scale
     own = column.form.format(summary[column.name] * column.scale)
     marked = own == column.form.format(best) and len(set(forms)) > 1
-    return tag("td", column.text(summary), bounds, class_="best" if marked else None)
+    return tag("td", column.text(summary), _bounds(interval, column), class_="best" if marked else None)
 
 
-def _bounds(interval: Interval | None, result: Result, column: Column) -> Html:
-    found = interval(result, column.name) if interval else None
-    if found is None:
+def _bounds(interval: tuple[float, float] | None, column: Column) -> Html:
+    if interval is None:
         return Html("")
-    low, high = (column.form.format(bound * column.scale) for bound in found)
+    low, high = (column.ends.format(bound * column.scale) for bound in interval)
     return tag("small", f"{low}–{high}")  # noqa: RUF001
 
 
 def _groups(published: Published, shown: Sequence[Column]) -> list[Html]:
-    """One body of the table per kind, headed by what it is."""
+    """One body of the table per kind, headed by what it is; kinds without a figure in these columns have none."""
+    names = {column.name for column in shown}
     bodies = []
     for kind, title in KINDS.items():
-        anchors = [anchor for anchor in published.anchors if anchor.kind == kind]
-        if not anchors:
-            continue
-        head = tag("tr", tag("th", title, class_="kind"), *(tag("td") for _ in shown))
-        rows = [_anchor_row(anchor, shown) for anchor in anchors]
-        bodies.append(tag("tbody", head, *rows, class_=f"published {kind}"))
+        anchors = [one for one in published.anchors if one.kind == kind and names & set(one.figures)]
+        if anchors:
+            head = tag("tr", tag("th", f"{title}, on {published.name}", class_="kind", colspan=len(shown) + 1))
+            rows = [_anchor_row(anchor, shown) for anchor in anchors]
+            bodies.append(tag("tbody", head, *rows, class_=f"published {kind}"))
     return bodies
 
 
@@ -123,21 +140,25 @@ def _anchor_row(anchor: Anchor, shown: Sequence[Column]) -> Html:
     return tag("tr", tag("th", anchor.method, tag("small", "published")), *cells)
 
 
+def _caveats(published: Published | None) -> Html:
+    """Why the published rows do not compare, said before they are seen."""
+    if published is None or not published.caveats:
+        return Html("")
+    lines = [tag("p", tag("b", "Published rows are of another set. "), caveat, ".") for caveat in published.caveats]
+    return tag("div", *lines, class_="caveat")
+
+
 def _about(published: Published | None) -> list[Html]:
-    """What is said about the published rows: caveats in the open, sources folded away."""
+    """What is said about the published rows."""
     if published is None:
         return []
-    caveats = [tag("li", caveat, ".") for caveat in published.caveats]
-    warning = tag("div", tag("b", "Not the same set."), tag("ul", *caveats), class_="caveat") if caveats else ""
     lines = [
         tag("li", tag("b", anchor.method), f": {anchor.source}", f"; {anchor.remark}." if anchor.remark else ".")
         for anchor in published.anchors
     ]
     told = paragraph(
-        f"Rows marked published are figures of others on {published.name}, as printed in their papers; nobody ran"
-        " them here. RITM and SimpleClick publish with a threshold of 0.49."
-        " Figures in brackets are of another task.",
+        f"Rows marked published are figures of others on {published.name}, as printed in papers; nobody ran them"
+        " here. RITM and SimpleClick publish with a threshold of 0.49. Figures in brackets are of another task.",
         soft=True,
     )
-    sources = tag("details", tag("summary", "Where the published rows come from"), tag("ul", *lines))
-    return [joined(warning), told, sources]
+    return [tag("details", tag("summary", "Where the published rows come from"), told, tag("ul", *lines))]

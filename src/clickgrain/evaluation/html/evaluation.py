@@ -106,7 +106,7 @@ def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: Predictor
     contact = border_contact(benchmark) if benchmark else None
     return [
         *section_remarks(results, labels),
-        comparison_table(results, labels, published=known),
+        comparison_table(results, labels, published=known, legend=False),
         tag("h3", "How the masks grow better with clicks"),
         iou_curves(results, labels),
         tag("h3", "Clicks by size of the target"),

@@ -71,13 +71,14 @@ def failure_report(
     """
     names = list(labels or [result.model for result in results])
     groups = groups_of(results, contact or {})
-    heads = [(name, "never reached") for name in names]
+    heads = [(name, f"never reached {iou:.2f}") for name in names]
     rows = [
         (f"{group.title} ({len(group.ids)})", [_share(result, group, iou) for result in results])
         for group in groups
     ]
     shown = [_worst(results, group, pictures, iou) for group in groups] if pictures else []
-    return joined(bar_table("targets", heads, (), rows, keys=False), *shown)
+    table = bar_table("targets", heads, (), rows, keys=False)
+    return joined(table, tag("div", *shown, class_="groups") if any(shown) else "")
 
 
 def _share(result: Result, group: Group, iou: float) -> Cell | None:
@@ -99,10 +100,11 @@ def _worst(results: Sequence[Result], group: Group, pictures: Pictures, iou: flo
     means = {id_: np.mean([row.curve(most) for row in rows]) for id_, rows in curves.items()}
     never = {id_: sum(row.curve(most).max() < iou for row in rows) for id_, rows in curves.items()}
     hardest = sorted((id_ for id_ in means if never[id_]), key=lambda id_: (means[id_], id_))[:WORST]
-    cards = [_thumbnail(id_, pictures, f"{never[id_]} of {len(curves[id_])}") for id_ in hardest]
-    if not hardest:
+    counts = [f"{never[id_]} of {len(curves[id_])} fail" if len(results) > 1 else "" for id_ in hardest]
+    cards = [_thumbnail(id_, pictures, count) for id_, count in zip(hardest, counts)]
+    if not any(cards):
         return Html("")
-    return tag("div", tag("h4", group.title.capitalize()), tag("div", *cards, class_="strip"))
+    return tag("div", tag("h4", f"Hardest: {group.title}"), tag("div", *cards, class_="strip"))
 
 
 def _thumbnail(id_: str, pictures: Pictures, count: str) -> Html:
@@ -110,7 +112,7 @@ def _thumbnail(id_: str, pictures: Pictures, count: str) -> Html:
         image, mask = pictures(id_)
     except (DataError, ImageError):  # evaluated somewhere else; the figures stand
         return Html("")
-    picture = overlay(image, mask, color=ORANGE, long_side=200)
+    picture = overlay(image, mask, color=ORANGE, long_side=180)
     height, width = picture.shape[:2]
     uri = data_uri(picture, quality=78)
     drawn = tag("img", src=uri, alt=f"target {id_}", width=width, height=height, loading="lazy")

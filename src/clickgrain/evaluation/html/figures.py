@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
+from clickgrain.clicks.robot import Given
 from clickgrain.errors import DataError, ImageError
+from clickgrain.evaluation.clicking import prompt_of
 from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.pictures import Pictures, data_uri, overlay, region_map
 from clickgrain.evaluation.result import Result, TargetResult
@@ -38,13 +38,13 @@ class Answer(NamedTuple):
 
     Attributes:
         name: of the model.
-        clicks: (x, y, label) that it was given.
+        given: clicks, boxes and strokes so far.
         mask: H x W bool after them; None when it was not made again.
         iou: of that mask in the evaluation.
     """
 
     name: str
-    clicks: Sequence[tuple[int, int, int]]
+    given: Sequence[Given]
     mask: Bool | None
     iou: float
 
@@ -83,13 +83,13 @@ def tree_pictures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, leve
     return [first, *maps, last]
 
 
-def replay(predictor: Predictor, image: UInt8, clicks: Sequence[tuple[int, int, int]]) -> Mask:
-    """The mask after some recorded clicks (x, y, label), given one by one as the evaluation did; at least one."""
+def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:
+    """The mask after recorded clicks, boxes and strokes, given one by one as the evaluation did; at least one."""
     predictor.set_image(image)
     mask: Mask | None = None
-    for k in range(1, len(clicks) + 1):
-        made = np.array(clicks[:k], np.float32)
-        mask = predictor.predict(made[:, :2], made[:, 2].astype(np.uint8), previous=mask)
+    for k in range(1, len(given) + 1):
+        prompt = prompt_of(given[:k])
+        mask = predictor.predict(prompt.pop("points"), prompt.pop("labels"), previous=mask, **prompt)
         _ = mask.probability  # the next click builds on what was shown
     assert mask is not None, "no clicks to replay"
     return mask
@@ -137,18 +137,16 @@ def _answer(
     row = next((row for row in result.rows if row.id == id_), None)
     if row is None or row.error is not None or not row.ious:
         return None
-    made = row.clicks[: min(clicks, len(row.ious))]
+    made = row.given[: min(clicks, len(row.ious))]
     mask = _mask_again(predictor, image, made, result.settings.threshold)
     return Answer(name, made, mask, row.ious[len(made) - 1])
 
 
-def _mask_again(
-    predictor: Predictor | None, image: UInt8, clicks: Sequence[tuple[int, int, int]], threshold: float
-) -> Bool | None:
+def _mask_again(predictor: Predictor | None, image: UInt8, given: Sequence[Given], threshold: float) -> Bool | None:
     if predictor is None:
         return None
     try:
-        return replay(predictor, image, clicks).probability > threshold
+        return replay(predictor, image, given).probability > threshold
     except Exception:  # any method may be shown here, and a picture is no reason to lose the page
         return None
 
@@ -160,14 +158,15 @@ def example_gallery(shown: Sequence[Example]) -> Html:
         area = 100 * float(example.target.mean())
         wanted = overlay(example.image, target=example.target)
         figures = [figure(wanted, tag("b", "Wanted"), f" {area:.1f} % of the image", alt="the wanted outline")]
-        for name, clicks, mask, iou in example.answers:
-            drawn = overlay(example.image, mask, clicks, target=example.target)
-            count = f"{len(clicks)} click" + ("s" if len(clicks) != 1 else "")
+        for name, given, mask, iou in example.answers:
+            drawn = overlay(example.image, mask, given, target=example.target)
+            what = "clicks" if mask is None else "mask"
+            count = f"{len(given)} click" + ("s" if len(given) != 1 else "")
             caption = (tag("b", name), f" IoU {iou:.2f} after {count}")
-            figures.append(figure(drawn, *caption, alt=f"{name}: mask after {count}"))
-        blocks.append(
-            joined(tag("h3", f"{example.place.capitalize()}: target {example.id}"), gallery(figures, cell=210))
-        )
+            figures.append(figure(drawn, *caption, alt=f"{name}: {what} after {count}"))
+        # Five or six pictures fill two rows of three.
+        row = gallery(figures, cell=300 if len(figures) in (5, 6) else 210)
+        blocks.append(joined(tag("h3", f"{example.place.capitalize()}: target {example.id}"), row))
     return joined(*blocks)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from clickgrain.evaluation.anchors import is_development
+from clickgrain.evaluation.html.comparison import WORDS
 from clickgrain.evaluation.html.markup import Html, joined, tag
+from clickgrain.evaluation.html.tables import facts
 from clickgrain.evaluation.result import Result
 
 SHOWN = 8
@@ -12,25 +14,27 @@ SHOWN = 8
 
 def how_to_read(results: Sequence[Result]) -> Html:
     """A few lines for someone who sees such a page for the first time."""
-    settings = results[0].settings
+    users = ", ".join(dict.fromkeys(result.user for result in results))
+    most = max(result.settings.max_clicks for result in results)
     lines = [
-        f"A user clicks each target, always where the mask is most wrong, at most {settings.max_clicks} times."
-        " Fewer clicks are better: NoC90 is the mean number until mask and target overlap by 90 % (IoU 0.90).",
-        "Then look at NoF90, the targets that never get there, and at s/click: a method that answers late is a"
-        " method that people wait for.",
-        "A target that a method fails on, or never reaches, counts with every click allowed.",
-        "Rows marked published were not measured here. They stand in the same table only to show where the field"
-        " is; a line below the table says where they do not compare.",
+        f"For every target a simulated user ({users}) clicks where the mask is wrong, sees the new mask, and clicks"
+        f" again, at most {most} times. Fewer clicks are better.",
+        "Begin with NoC90, the mean number of clicks to an overlap of 90 %; then NoF90, the targets that never get"
+        " there; then s/click, the time that a person would wait.",
+        "A target that a method never gets right, or breaks down on, counts with every click allowed.",
+        "Rows marked published are printed in papers and were not measured here. Where the set is not the same, a"
+        " line says so.",
     ]
     if any(is_development(result.benchmark) for result in results):
-        lines.append("Methods were tuned on development sets. Their figures show progress and prove nothing.")
-    return tag("ul", *(tag("li", line) for line in lines), class_="remarks")
+        lines.append("Methods were tuned on development sets: figures there show progress and prove nothing.")
+    words = tag("details", tag("summary", "What the columns mean"), facts(WORDS))
+    return joined(tag("ul", *(tag("li", line) for line in lines), class_="remarks"), words)
 
 
 def section_remarks(results: Sequence[Result], labels: Sequence[str]) -> list[Html]:
     """What a reader must know before the table of one benchmark."""
     warnings = _tuned(results[0].benchmark) + _unlike_targets(results, labels) + _unlike_settings(results, labels)
-    blocks = [tag("div", tag("ul", *(tag("li", line) for line in warnings)), class_="caveat")] if warnings else []
+    blocks = [tag("div", *(tag("p", line) for line in warnings), class_="caveat")] if warnings else []
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     blocks += _list(notes)
     skipped = list(dict.fromkeys(reason for result in results for reason in result.skipped))
@@ -42,7 +46,9 @@ def section_remarks(results: Sequence[Result], labels: Sequence[str]) -> list[Ht
 
 
 def _tuned(name: str) -> list[str]:
-    return [f"{name} is a development set: methods were tuned on it."] if is_development(name) else []
+    if not is_development(name):
+        return []
+    return [f"{name} is a development set: methods were tuned on it. Compare methods elsewhere."]
 
 
 def _unlike_targets(results: Sequence[Result], labels: Sequence[str]) -> list[str]:

@@ -45,14 +45,19 @@ td small,th small{display:block;font-weight:400;font-size:.78rem;line-height:1.2
 .published th small{display:inline;margin-left:.6em;font-style:normal;font-size:.7rem;border:1px solid var(--line);
 border-radius:9px;padding:1px 7px}
 .bars thead .group{text-align:center;border-left:1px solid var(--line)}
+.bars thead tr+tr th:first-child{text-align:right;padding-left:9px;position:static}
 .bars td{min-width:74px}
-.bar{background:linear-gradient(var(--series),var(--series)) no-repeat left bottom/var(--share) 4px}
+.bars .bar{padding-bottom:12px;background:linear-gradient(var(--series),var(--series)) no-repeat
+left 9px bottom 5px/calc((100% - 18px)*var(--share)) 4px}
 .caveat{border:1px solid var(--warn);border-left-width:5px;border-radius:8px;padding:10px 14px;margin:0 0 16px;
 background:var(--card);max-width:76ch}
-.caveat ul,.remarks{margin:0;padding-left:1.2em}.remarks{margin-bottom:16px;max-width:72ch}
-.caveat li,.remarks li{margin:2px 0}
+.caveat p{margin:0}.caveat p+p{margin-top:6px}
+.remarks{margin:0 0 16px;padding-left:1.2em;max-width:72ch}
+.remarks li{margin:2px 0}
 h4{font-size:.9rem;margin:1.1em 0 .4em}
-.strip{display:grid;grid-template-columns:repeat(auto-fill,minmax(120px,1fr));gap:10px;align-items:start}
+.groups{display:grid;grid-template-columns:repeat(auto-fill,minmax(440px,1fr));gap:6px 28px;margin:0 0 18px}
+.strip{display:grid;grid-template-columns:repeat(4,1fr);gap:10px}
+.strip img{height:80px;width:100%;object-fit:contain}.strip b{display:block}
 .strip figcaption{font-size:.78rem;padding-top:3px}
 .key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--series);margin-right:.5em}
 .chart{margin:0 0 14px;max-width:760px}
@@ -67,7 +72,8 @@ h4{font-size:.9rem;margin:1.1em 0 .4em}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(var(--cell,200px),1fr));gap:16px 14px;
 margin:0 0 18px;align-items:start}
 figure{margin:0}
-figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--line)}
+figure img{display:block;width:auto;max-width:100%;height:auto;max-height:360px;
+border-radius:6px;background:var(--line)}
 figcaption{font-size:.87rem;line-height:1.4;padding-top:6px;overflow-wrap:anywhere}
 figcaption b{color:var(--ink)}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:0 0 16px;font-size:.93rem}
@@ -81,6 +87,12 @@ footer{margin-top:48px;font-size:.87rem}
 @media (max-width:600px){main{padding:24px 16px 40px}h1{font-size:1.65rem}section{margin-top:32px;padding-top:20px}
 .gallery{grid-template-columns:repeat(2,1fr);gap:12px 10px}.gallery.wide{grid-template-columns:1fr}
 .chart text{font-size:17px}.chart .name{display:none}.named svg{width:123%}.facts{grid-template-columns:1fr;gap:0}
+.groups{grid-template-columns:1fr}.strip img{height:64px}
+th:first-child{white-space:normal;min-width:112px;max-width:150px}
+th .key{float:left;margin-top:.45em}
+.published .kind{max-width:none;white-space:nowrap}
+.published th small{display:block;width:max-content;margin:2px 0 0}
+
 .facts dd{margin-bottom:8px}.tiles{grid-template-columns:1fr;gap:10px}th,td{padding:7px 10px}}
 @media print{:root{--ground:#fff}main{max-width:none;padding:0}figure,.tile,.chart,tr{break-inside:avoid}
 h2,h3{break-after:avoid}.scroll{overflow:visible}pre{white-space:pre-wrap}}

@@ -82,7 +82,7 @@ def _bar(cell: Cell | None, key: str) -> Html:
     if cell is None:
         return tag("td", "–")  # noqa: RUF001
     remark = tag("small", cell.remark) if cell.remark else ""
-    share = f"{100 * min(max(cell.share, 0), 1):.0f}%"
+    share = f"{min(max(cell.share, 0), 1):.3f}"
     return tag("td", cell.text, remark, class_=f"bar {key}", style=f"--share:{share}")
 
 

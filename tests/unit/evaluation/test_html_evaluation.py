@@ -1,0 +1,339 @@
+"""The page that an evaluation ends with."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from clickgrain.clicks.robot import Drawn
+from clickgrain.errors import DataError, WeightsError
+from clickgrain.evaluation import Benchmark, EvaluationSettings, Result, Target, TargetResult, evaluate, size_class
+from clickgrain.evaluation.anchors import KINDS, is_development, published
+from clickgrain.evaluation.html import border_contact, comparison_table, replay, size_table, write_report
+from clickgrain.evaluation.html.cases import CLICKS, PATIENCE
+from clickgrain.evaluation.html.failures import groups_of
+from clickgrain.evaluation.pictures import overlay, target_pictures
+from clickgrain.types import Mask
+
+SIDE = 40
+HOSTILE = '<script src="https://evil.example/x.js">alert(1)</script>'
+
+
+class Page(HTMLParser):
+    """Every element closed in order; keeps elements, text, and the text of every table row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert not self.open, self.open
+        self.text = " ".join(self.words)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+            if "tr" in self.open:
+                self.rows[-1].append(data)
+
+    def row(self, name: str) -> list[str]:
+        return next(row for row in self.rows if row and row[0] == name)
+
+
+class Bright:
+    """What is brighter than a limit."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit, self.images, self.prompts = limit, 0, []
+
+    def set_image(self, image):
+        self.image, self.images = image, self.images + 1
+
+    def predict(self, points, labels, previous=None, **more):
+        self.prompts.append((len(points), sorted(more)))
+        return Mask((self.image.mean(2) > self.limit).astype(np.float32))
+
+
+def scene(side: int, corner: int):
+    mask = np.zeros((SIDE, SIDE + 10), bool)
+    mask[corner : corner + side, corner : corner + side] = True
+    image = np.random.default_rng(side).integers(40, 90, (*mask.shape, 3)).astype(np.uint8)
+    image[mask] += np.uint8(100)
+    return image, mask.astype(np.uint8) * 255
+
+
+@pytest.fixture(scope="module")
+def squares() -> Benchmark:
+    """Small, medium and large squares, inside and at the border."""
+    return Benchmark.of([scene(6, 9), scene(6, 0), scene(14, 9), scene(14, 0), scene(24, 8)], "squares")
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {"good": lambda: Bright(115), "bad": lambda: Bright(60)}
+
+
+@pytest.fixture(scope="module")
+def results(squares, models) -> list[Result]:
+    return [evaluate(load(), squares, model=name, max_clicks=6) for name, load in models.items()]
+
+
+def written(path, *args, **more) -> tuple[str, Page]:
+    text = write_report(*args, path / "report.html", **more).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def renamed(results, benchmark: str) -> list[Result]:
+    return [replace(result, benchmark=benchmark) for result in results]
+
+
+def row_of(id_: str, ious, **more) -> TargetResult:
+    values = {"image": id_, "area": 0.1, "size": size_class(0.1), "boundary_ious": ious, "encode_seconds": 0.1}
+    made = {"disobeyed": (0,) * len(ious), "clicks": ((3, 3, 1),) * len(ious), "click_seconds": (0.1,) * len(ious)}
+    return TargetResult(id=id_, ious=ious, **{**values, **made, **more})
+
+
+class TestPage:
+    def test_it_needs_nothing_but_itself_and_shows_everything(self, results, squares, models, tmp_path):
+        text, page = written(
+            tmp_path,
+            results,
+            {"squares": squares},
+            commands=["clickgrain evaluate X"],
+            notes=["mind"],
+            loaders=models,
+        )
+        links = [
+            value for _, a in page.seen for name, value in a.items() if name in ("src", "href", "srcset", "data")
+        ]
+        assert links
+        assert all(link.startswith("data:image/jpeg;base64,") for link in links)
+        markup = re.sub(r"data:image/jpeg;base64,[^\"]*", "", text)
+        assert not re.search(r"https?:|//|@import|url\(|<script|<link|<iframe|\bon\w+=", markup)
+        assert not re.search(r"\bnan\b|\binf\b", page.text, re.IGNORECASE)
+        for heading in ("How to read this", "squares", "Clicks by size", "What it looks like", "Where they fail"):
+            assert heading in page.text
+        assert "clickgrain evaluate X" in page.text
+        assert "mind" in page.text
+        assert "All sets" not in page.text
+
+    def test_hostile_names_stay_text(self, results, squares, tmp_path):
+        rows = tuple(replace(row, id=f"{row.id}{HOSTILE}", error=HOSTILE) for row in results[1].rows)
+        hostile = replace(
+            results[1], model=HOSTILE, benchmark=HOSTILE, rows=rows, notes=(HOSTILE,), skipped=(HOSTILE,)
+        )
+        text, page = written(tmp_path, [hostile], {HOSTILE: squares}, commands=[HOSTILE], notes=[HOSTILE])
+        assert not [name for name, _ in page.seen if name in ("script", "link", "iframe")]
+        assert page.text.count(HOSTILE) > 8
+        assert HOSTILE not in text
+
+    def test_one_result_without_its_benchmark_has_figures_and_no_pictures(self, results, tmp_path):
+        _, page = written(tmp_path, results[:1], {})
+        assert page.row("good")[1:2] == [f"{results[0].noc(0.8):.2f}"]
+        assert not [name for name, _ in page.seen if name == "img"]
+        assert "Where they fail" in page.text
+
+    def test_nothing_to_report_is_an_error(self, tmp_path):
+        with pytest.raises(DataError, match="no result"):
+            write_report([], {}, tmp_path / "x.html")
+
+    def test_a_model_that_fails_everywhere_is_said_and_counted(self, results, squares, tmp_path):
+        class Broken(Bright):
+            def predict(self, *args, **kwargs):
+                raise RuntimeError("out of order")
+
+        broken = evaluate(Broken(1), squares, model="broken", max_clicks=6)
+        _, page = written(
+            tmp_path, [results[0], broken], {"squares": squares}, loaders={"broken": lambda: Broken(1)}
+        )
+        assert "broken failed on 5 targets" in page.text
+        assert "out of order" in page.text
+        assert page.row("broken")[1] == "6.00"
+
+    def test_different_targets_and_settings_are_pointed_out(self, results, squares, tmp_path):
+        fewer = replace(results[1], rows=results[1].rows[1:])
+        other = replace(results[1], model="third", settings=EvaluationSettings(6, threshold=0.49))
+        _, page = written(tmp_path, [results[0], fewer, other], {"squares": squares})
+        assert "faced different targets" in page.text
+        assert "good 5, bad 4" in page.text
+        assert "third threshold 0.49" in page.text
+        _, page = written(tmp_path, results, {"squares": squares})
+        assert "faced different targets" not in page.text
+        assert "different settings" not in page.text
+
+    def test_a_section_per_set_and_an_overview(self, results, squares, tmp_path):
+        sets = {"squares": squares, "bsds": Benchmark("bsds", squares)}
+        _, page = written(tmp_path, [*results, *renamed(results[:1], "bsds")], sets)
+        assert "All sets" in page.text
+        assert "bsds: development set" in page.words
+        assert "methods were tuned on it" in page.text
+        assert page.row("bad")[-2:] == ["–", "–"]  # noqa: RUF001
+
+    def test_users_are_told_apart_and_names_can_be_given(self, results, tmp_path):
+        noisy = replace(results[0], user="noisy-0")
+        _, page = written(tmp_path, [results[0], noisy], {}, labels={"good": "Good One"})
+        assert page.row("Good One, robot")
+        assert page.row("Good One, noisy-0")
+
+    def test_targets_that_are_gone_cost_their_pictures_only(self, results, squares, tmp_path):
+        def gone(*args):
+            raise DataError("gone")
+
+        targets = [Target(t.id, t.image_id, gone, gone) for t in squares]
+        _, page = written(tmp_path, results, {"squares": Benchmark("squares", targets)})
+        assert "small (2)" in page.words
+        assert not [name for name, _ in page.seen if name == "img"]
+
+
+class TestPublishedRows:
+    def test_they_stand_apart_and_a_part_of_the_set_is_called_so(self, results, tmp_path):
+        text, page = written(tmp_path, renamed(results, "grabcut21"), {})
+        assert "5 of the 50 targets of GrabCut" in page.text
+        assert text.index("Published rows are of another set") < text.index("MIS ViT-B")
+        assert page.row("MIS ViT-B") == ["MIS ViT-B", "published", "1.94", "2.32"]
+        bodies = re.findall(r'<tbody class="published ([\w-]+)">(.*?)</tbody>', text)
+        assert [kind for kind, _ in bodies] == list(KINDS)
+        assert "SimpleClick-B" in bodies[2][1]
+        assert not any('class="best"' in body for _, body in bodies)
+
+    def test_figures_of_another_task_stand_in_brackets(self, results):
+        page = Page(comparison_table(results, published=published("sbd", 6671)))
+        assert page.row("M2N2") == ["M2N2", "published", "(7.72)", "(10.94)"]
+        assert page.row("SAM-H") == ["SAM-H", "published", "7.62"]
+        assert "another set" not in page.text
+
+    def test_scans_have_their_row_among_the_masks(self, results):
+        page = Page(comparison_table(results, published=published("ssTEM", 20)))
+        assert page.row("SimpleClick-B") == ["SimpleClick-B", "published", "0.280", "0.630", "0.870"]
+
+    @pytest.mark.parametrize(
+        ("name", "targets", "caveats"),
+        [("grabcut", 50, 0), ("GrabCut", 20, 1), ("grabcut21", 21, 1), ("grabcut21", 50, 1), ("Berkeley", 100, 0),
+         ("davis", 345, 0), ("OAI_ZIB", 150, 0)],
+    )  # fmt: skip
+    def test_a_set_of_another_size_or_name_has_a_caveat(self, name, targets, caveats):
+        found = published(name, targets)
+        assert found is not None
+        assert len(found.caveats) == caveats
+
+    @pytest.mark.parametrize("name", ["bsds", "sbd-train", "davis585", "mine", "coco-mval"])
+    def test_sets_that_nobody_published_have_no_rows(self, name):
+        assert published(name, 10) is None
+
+    def test_labels_and_their_absence_are_marked(self):
+        found = published("davis", 345)
+        kinds = {anchor.method: anchor.kind for anchor in found.anchors}
+        assert kinds["MIS ViT-B"] == kinds["M2N2"] == "label-free"
+        assert kinds["SAM-H"] == kinds["FocalClick B0-S2"] == "supervised"
+        assert kinds["Graph cut"] == "non-deep"
+        assert all(anchor.source for anchor in found.anchors)
+
+    def test_only_bsds_is_for_development(self):
+        assert is_development("BSDS")
+        assert not is_development("grabcut21")
+
+
+class TestFigures:
+    def test_intervals_stand_below_their_figures(self, results):
+        low, high = results[0].intervals["NoC90"]
+        assert f"{low:.1f}–{high:.1f}" in Page(comparison_table(results)).row("good")  # noqa: RUF001
+
+    def test_a_single_image_has_no_interval(self):
+        result = Result("m", "b", "robot", EvaluationSettings(3), (row_of("0", (0.5, 0.9, 0.9)),))
+        assert "<small>" not in comparison_table([result])
+
+    def test_both_counts_of_failures_are_shown_where_they_differ(self):
+        rows = (row_of("0", (0.5, 0.6, 0.99)), row_of("1", (0.5, 0.6, 0.7)), row_of("2", (0.99, 0.99, 0.99)))
+        result = Result("m", "b", "robot", EvaluationSettings(3), rows)
+        assert "1 / 2" in Page(comparison_table([result])).row("m")
+
+    def test_late_overlaps_are_shown_only_where_they_are_exact(self):
+        rows = (row_of("0", (0.5,) * 10),)
+        for full in (False, True):
+            result = Result("m", "b", "robot", EvaluationSettings(10, full_curves=full), rows)
+            assert ("mIoU@10" in comparison_table([result])) == full
+
+    def test_clicks_by_size_leave_empty_classes_out(self, results):
+        few = [replace(result, rows=result.rows[:2]) for result in results]
+        page = Page(size_table(few))
+        assert "small, below 3 % of the image" in page.words
+        assert "2 targets" in page.words
+        assert not any(word.startswith(("medium", "large")) for word in page.words)
+        assert page.row("bad")[1:] == [f"{few[1].noc(0.85):.2f}", f"{few[1].noc(0.9):.2f}"]
+
+
+class TestFailures:
+    def test_border_contact_is_read_from_the_masks(self, squares):
+        assert border_contact(squares) == {"0": False, "1": True, "2": False, "3": True, "4": False}
+
+    def test_every_target_is_in_one_group(self, results, squares):
+        groups = {group.title: group.ids for group in groups_of(results, border_contact(squares))}
+        assert groups == {
+            "small, inside the image": {"0"},
+            "small, touching its border": {"1"},
+            "medium, inside the image": {"2"},
+            "medium, touching its border": {"3"},
+            "large, inside the image": {"4"},
+        }
+        assert [group.title for group in groups_of(results, {})] == ["small", "medium", "large"]
+
+    def test_shares_and_the_hardest_targets(self, results, squares, tmp_path):
+        _, page = written(tmp_path, results, {"squares": squares})
+        assert page.row("small, inside the image (1)")[1:] == ["0 %", "0 of 1", "100 %", "1 of 1"]
+        shown = [a["alt"] for name, a in page.seen if name == "img" and a["alt"].startswith("target ")]
+        assert sorted(shown) == [f"target {i}" for i in range(5)]
+        assert page.text.count("1 of 2 fail") == 5
+
+
+class TestMasksAgain:
+    def test_masks_are_made_again_for_the_shown_targets_only(self, results, squares, tmp_path):
+        made = []
+
+        def load():
+            made.append(Bright(115))
+            return made[-1]
+
+        written(tmp_path, [results[0], *renamed(results[:1], "more")], {"squares": squares, "more": squares},
+                loaders={"good": load})  # fmt: skip
+        assert len(made) == 1
+        assert made[0].images == 2 * 3
+        assert max(count for count, _ in made[0].prompts) <= CLICKS
+
+    def test_slow_broken_and_missing_models_show_their_clicks(self, results, squares, tmp_path):
+        def fail():
+            raise WeightsError("no weights")
+
+        slow = replace(results[1], rows=tuple(replace(row, encode_seconds=PATIENCE + 1) for row in results[1].rows))
+        _, page = written(
+            tmp_path, [results[0], slow], {"squares": squares}, loaders={"good": fail, "bad": lambda: Bright(60)}
+        )
+        assert "Clicks without a mask: good, bad." in page.text
+        assert [a["alt"] for name, a in page.seen if name == "img" and a["alt"].startswith("good: clicks after")]
+
+    def test_boxes_and_strokes_are_given_again_and_drawn(self):
+        box, stroke = Drawn("box", ((5.0, 5.0), (30.0, 30.0))), Drawn("scribble", ((8.0, 8.0), (20.0, 12.0)), 0)
+        predictor, image = Bright(100), scene(14, 9)[0]
+        replay(predictor, image, [box, (9, 9, 1), stroke])
+        assert predictor.prompts == [(0, ["box"]), (1, ["box"]), (1, ["box", "scribbles"])]
+        for one, (x, y) in ((box, (30, 18)), (stroke, (14, 10))):
+            drawn = overlay(image, clicks=[one], long_side=400).astype(int)
+            before = overlay(image, long_side=400).astype(int)
+            assert np.abs(drawn - before)[y * 8 - 8 : y * 8 + 8, x * 8 - 8 : x * 8 + 8].max() > 40
+
+    def test_a_target_that_is_not_there_is_named(self, squares):
+        with pytest.raises(DataError, match=r"squares.*no target 'x'"):
+            target_pictures(squares)("x")
