@@ -48,9 +48,12 @@ class Command:
 COMMANDS = (
     Command("demo", "see the whole story on bundled photos", "clickgrain.commands.demo:demo"),
     Command("learn", "make a click model from a folder of unlabelled photos", "clickgrain.commands.learn:learn"),
+    Command("annotate", "cut out and label objects in the browser", "clickgrain.commands.annotate:annotate"),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.propose:propose"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
+    Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.finetune:finetune"),
+    Command("study", "train with one thing changed at a time, and compare", "clickgrain.commands.study:study"),
     Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),
     Command(
         "evaluate-tree",

@@ -1,4 +1,4 @@
-"""`run.json`: what a `learn` run was asked for, so that the same call goes on and another one is refused."""
+"""`run.json`: what a `learn` or `finetune` run was asked for: the same call goes on, another is refused."""
 
 import json
 from dataclasses import asdict
@@ -6,12 +6,14 @@ from typing import Any
 
 from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.training.finetune_args import FinetuneArgs
 from clickgrain.training.learn_args import LearnArgs
 
 RUN = "run.json"
+Asked = LearnArgs | FinetuneArgs
 
 
-def read_run(args: LearnArgs) -> dict[str, Any] | None:
+def read_run(args: Asked) -> dict[str, Any] | None:
     """What was written about the run in `args.out`, or None where there is none.
 
     Raises:
@@ -38,7 +40,7 @@ def read_run(args: LearnArgs) -> dict[str, Any] | None:
     return {**saved, "steps": steps}
 
 
-def write_run(args: LearnArgs, steps: int, **more: Any) -> None:
+def write_run(args: Asked, steps: int, **more: Any) -> None:
     """Write down what the run was asked for and its number of steps.
 
     Raises:
@@ -58,7 +60,7 @@ def hash_keys(keys: list[str]) -> str:
     return hash_bytes("\0".join(keys).encode("utf-8", "surrogateescape"))
 
 
-def _asked(args: LearnArgs) -> dict[str, Any]:
+def _asked(args: Asked) -> dict[str, Any]:
     """The settings as JSON gives them back, without the places, which may move."""
     values = asdict(args) | {"out": "", "photos": "", "store": ""}
     return dict(json.loads(json.dumps(values, default=str)))

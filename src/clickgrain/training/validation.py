@@ -25,20 +25,24 @@ class Validation:
         proposals: regions of their trees.
         composites: exact masks (none where the bank has no held-out composites).
         max_clicks: of the robot user.
+        labelled: targets with masks of their own, where there are any.
     """
 
     proposals: list[Pair]
     composites: list[Pair]
     max_clicks: int = 10
+    labelled: Benchmark | None = None
 
     def run(self, segmenter: Segmenter, advance: Callable[[], None] = lambda: None) -> dict[str, Result]:
         """Results by kind of target."""
-        kinds = {"proposals": self.proposals, "composites": self.composites}
+        pairs = {"proposals": self.proposals, "composites": self.composites}
+        kinds = {kind: Benchmark.of(found, kind) for kind, found in pairs.items() if found}
+        if self.labelled is not None:
+            kinds["labelled"] = self.labelled
         results = {}
-        for kind, pairs in kinds.items():
-            if pairs:
-                results[kind] = evaluate(segmenter, Benchmark.of(pairs, kind), max_clicks=self.max_clicks)
-                advance()
+        for kind, benchmark in kinds.items():
+            results[kind] = evaluate(segmenter, benchmark, max_clicks=self.max_clicks)
+            advance()
         return results
 
 

@@ -1,0 +1,147 @@
+"""Other sources of pseudo masks than the nodes of merge trees."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from skimage.segmentation import felzenszwalb, slic
+
+from clickgrain.proposals import ProposalStore
+from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.training.bank import Bank
+from clickgrain.training.regions import Region, Regions, RegionsOf, TreeRegions
+from clickgrain.training.studies.plans import Source
+from clickgrain.types import Bool, Float, Size
+
+Labels = npt.NDArray[np.int32]
+KEPT = 2000
+"""Pictures whose regions stay in memory."""
+SCALES = (50.0, 150.0, 450.0)
+"""Of Felzenszwalb's graph cut: larger ones prefer larger regions."""
+SEGMENTS = (16, 48, 144)
+"""Superpixels per picture."""
+CUT = 32
+
+
+@dataclass(frozen=True)
+class FlatRegions:
+    """The regions of one or more partitions of a picture, without order between them.
+
+    Attributes:
+        partitions: h x w int32 label images of one size, labels from 0.
+        image_size: (H, W) pixels that the partitions cover.
+    """
+
+    partitions: tuple[Labels, ...]
+    image_size: Size
+    exact: bool = False
+    ignored: Bool | None = None
+
+    @property
+    def grid(self) -> Size:
+        """(h, w) cells."""
+        return self.partitions[0].shape[0], self.partitions[0].shape[1]
+
+    @cached_property
+    def shares(self) -> list[npt.NDArray[np.float64]]:
+        """Share of the picture that each region of each partition has."""
+        return [np.bincount(labels.ravel()) / labels.size for labels in self.partitions]
+
+    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
+        """n regions of an area that the law allows: every partition is as likely, and every region in it."""
+        allowed = [np.flatnonzero((s > law.min_area) & (s <= law.max_area)) for s in self.shares]
+        usable = [i for i, labels in enumerate(allowed) if len(labels)]
+        drawn = []
+        for _ in range(n if usable else 0):
+            i = usable[int(rng.integers(len(usable)))]
+            label = allowed[i][int(rng.integers(len(allowed[i])))]
+            drawn.append(Region.of((self.partitions[i] == label).astype(np.float32)))
+        return drawn
+
+
+@dataclass(frozen=True)
+class BoxRegions:
+    """Random boxes: uniform in log-area within the law and in log-aspect within 1/3..3, anywhere in the picture.
+
+    Attributes:
+        grid: (h, w) pixels of the picture.
+    """
+
+    grid: Size
+    exact: bool = True
+    ignored: Bool | None = None
+
+    @property
+    def image_size(self) -> Size:
+        """The grid's own."""
+        return self.grid
+
+    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
+        """n boxes."""
+        return [Region.of(self._box(rng, law)) for _ in range(n)]
+
+    def _box(self, rng: np.random.Generator, law: SamplingLaw) -> Float:
+        height, width = self.grid
+        low = max(law.min_area, 1 / (height * width))
+        area = np.exp(rng.uniform(np.log(low), np.log(law.max_area))) * height * width
+        aspect = np.exp(rng.uniform(-np.log(3), np.log(3)))
+        h = int(np.clip(round(np.sqrt(area * aspect)), 1, height))
+        w = int(np.clip(round(area / h), 1, width))
+        top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+        mask = np.zeros(self.grid, np.float32)
+        mask[top : top + h, left : left + w] = 1
+        return mask
+
+
+@dataclass(frozen=True)
+class NoRegions:
+    """A picture without targets besides a composite's exact mask."""
+
+    grid: Size
+    exact: bool = True
+    ignored: Bool | None = None
+
+    @property
+    def image_size(self) -> Size:
+        """The grid's own."""
+        return self.grid
+
+    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
+        """Nothing."""
+        return []
+
+
+def regions_from(source: Source) -> Callable[[Bank], RegionsOf] | None:
+    """What `train` wants as `regions`: None for the nodes of the trees. Composites give their exact mask alone."""
+    if source == "tree":
+        return None
+    return lambda bank: lru_cache(KEPT)(lambda i: _of(source, bank, i))
+
+
+def regions_in(store: ProposalStore) -> Callable[[Bank], RegionsOf]:
+    """Nodes of the trees in another store than the one that click maps are made of."""
+
+    def of(bank: Bank) -> RegionsOf:
+        return lru_cache(KEPT)(
+            lambda i: TreeRegions(store.tree(bank.names[i]) if i < bank.photos else bank.tree(i))
+        )
+
+    return of
+
+
+def _of(source: Source, bank: Bank, i: int) -> Regions:
+    if source == "composites" or i >= bank.photos:
+        return NoRegions(bank.sizes[i])
+    if source == "boxes":
+        return BoxRegions(bank.sizes[i])
+    if source == "cut":
+        tree = bank.tree(i)
+        return FlatRegions((tree.cut(min(CUT, tree.n_leaves)),), tree.image_size)
+    image = bank.image(i)
+    if source == "felzenszwalb":
+        parts = [felzenszwalb(image, scale=scale, sigma=0.8, min_size=32) for scale in SCALES]
+    else:
+        parts = [slic(image, n_segments=count, compactness=10, start_label=0) for count in SEGMENTS]
+    return FlatRegions(tuple(np.asarray(labels, np.int32) for labels in parts), bank.sizes[i])

@@ -1,0 +1,149 @@
+"""A study's table as Markdown, JSON and a page."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clickgrain.errors import TrainingError
+from clickgrain.evaluation.html import Html, Report, Series, line_chart, tag
+from clickgrain.files import atomic_write
+from clickgrain.training.studies.figures import Row
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a study has found so far.
+
+    Attributes:
+        study: its name.
+        title: its heading.
+        question: what it asks.
+        size: how large the study is, for whoever reads the figures.
+        rows: of the variants that are done.
+        planned: number of variants in all.
+        curves: lines over the share of labels, in the study `labels`.
+        settings: of the study, for the JSON.
+    """
+
+    study: str
+    title: str
+    question: str
+    size: str
+    rows: Sequence[Row]
+    planned: int
+    curves: Sequence[Series] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, out: Path) -> Path:
+        """Write STUDY.md, STUDY.json and STUDY.html; returns the first.
+
+        Raises:
+            TrainingError: if they cannot be written.
+        """
+        made = {".json": self.json(), ".html": self.report().html(), ".md": self.markdown()}
+        for suffix, text in made.items():
+            try:
+                atomic_write(out / f"{self.study}{suffix}", text.encode())
+            except OSError as error:
+                raise TrainingError(
+                    f"{out / self.study}{suffix} cannot be written: {error.strerror or error}; free some space or"
+                    " choose another --out (finished variants are kept)"
+                ) from error
+        return out / f"{self.study}.md"
+
+    def json(self) -> str:
+        """All figures."""
+        head = {"study": self.study, "size": self.size, "planned": self.planned, "settings": self.settings}
+        return json.dumps({**head, "rows": [row.to_json() for row in self.rows]}, indent=1, default=str)
+
+    def markdown(self) -> str:
+        """Heading, size, and the table."""
+        lines = [f"## {self.title}", "", f"{self.question} {self.size}", ""]
+        names, rows = self.cells()
+        lines += [_line(names), _line(["---", *["---:"] * (len(names) - 1)]), *map(_line, rows)]
+        if len(self.rows) < self.planned:
+            lines += ["", f"{len(self.rows)} of {self.planned} variants are done."]
+        return "\n".join([*lines, ""])
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Names of the columns, and the cells of every row."""
+        figures = list(dict.fromkeys(name for row in self.rows for name in row.figures))
+        several = any(len(row.seeds) > 1 for row in self.rows)
+        names = ["variant", "NoC85 [95 %]", "against the first [95 %]", *figures[1:]]
+        names += [*(["sd of seeds"] if several else []), "training s"]
+        return names, [self._cells(row, figures, several) for row in self.rows]
+
+    def _cells(self, row: Row, figures: list[str], several: bool) -> list[str]:
+        if row.interval is None:
+            return [row.name, f"not run: {row.error}", *[""] * (len(figures) + 1 + several)]
+        low, high = row.interval
+        cells = [row.name, f"{row.figures[figures[0]]:.2f} [{low:.1f}, {high:.1f}]", _difference(row)]
+        cells += [_figure(row.figures.get(name)) for name in figures[1:]]
+        if several:
+            cells.append(f"{np.std(row.seeds, ddof=1):.2f}" if len(row.seeds) > 1 else "")
+        return [*cells, f"{row.seconds:.0f}"]
+
+    def report(self) -> Report:
+        """A page with the table, bars of NoC85 and, where there are any, the curves."""
+        page = Report(f"Study: {self.title}", self.question)
+        blocks = [tag("p", self.size), _html_table(*self.cells())]
+        done = [row for row in self.rows if row.interval is not None]
+        if self.curves:
+            blocks.append(
+                line_chart(self.curves, x="share of the labels, % (log10)", y="NoC85", title="Label efficiency")
+            )
+        if done:
+            blocks.append(_bars(done))
+        page.add("", *blocks)
+        return page
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return ""
+    mean, low, high = row.difference
+    return f"{mean:+.2f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if abs(value) < 2 else f"{value:.2f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _html_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
+    head = tag("tr", *(tag("th", name) for name in names))
+    body = [tag("tr", tag("th", row[0]), *(tag("td", cell) for cell in row[1:])) for row in rows]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
+
+
+BAR, LEFT, WIDTH = 26, 260, 720
+
+
+def _bars(rows: Sequence[Row]) -> Html:
+    """NoC85 of every variant, with its interval as a whisker."""
+    most = max(row.interval[1] for row in rows if row.interval) or 1.0
+    scale = (WIDTH - LEFT - 60) / most
+    parts: list[Html] = []
+    for i, row in enumerate(rows):
+        low, high = row.interval or (0.0, 0.0)
+        value, middle = row.figures["NoC85"], i * BAR + BAR / 2
+        parts += [
+            tag("text", row.name[:38], x=LEFT - 8, y=middle, text_anchor="end", dominant_baseline="middle"),
+            tag("rect", class_="dot", x=LEFT, y=i * BAR + 5, width=f"{value * scale:.1f}", height=BAR - 10),
+            tag("line", x1=f"{LEFT + low * scale:.1f}", x2=f"{LEFT + high * scale:.1f}", y1=middle, y2=middle,
+                stroke="currentColor", stroke_width=1.5),
+            tag("text", f"{value:.2f}", x=f"{LEFT + high * scale + 8:.1f}", y=middle, dominant_baseline="middle"),
+        ]  # fmt: skip
+    title = tag("title", "Mean clicks to an IoU of 85 % (fewer is better), with 95 % intervals")
+    drawn = tag("g", *parts, class_="c0")
+    svg = tag("svg", title, drawn, viewBox=f"0 0 {WIDTH} {len(rows) * BAR + 4}", role="img")
+    return tag("div", tag("div", svg, class_="plot"), class_="chart")
