@@ -1,0 +1,255 @@
+"""What an action makes of an image's document: objects put, changed, removed, and the masks that go with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clickgrain.annotate.documents import Document, Item, Source
+from clickgrain.annotate.folding import Fold
+from clickgrain.annotate.leafmap import node_mask
+from clickgrain.annotate.partition import partition, split_in_two
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.requests import (
+    AddNode,
+    AddSteps,
+    Clear,
+    DeleteObjects,
+    EditObjects,
+    ImageRequest,
+    MergeObjects,
+    MoveObject,
+    PartitionImage,
+    SetStatus,
+    SetSteps,
+    SplitObject,
+)
+from clickgrain.annotate.runs import Coded, encode
+from clickgrain.annotate.scenes import Scene
+from clickgrain.annotate.steps import MAX_STEPS, MaskStep, Steps
+from clickgrain.types import Bool
+
+MAX_OBJECTS = 2_000
+
+
+@dataclass
+class Act:
+    """One action on its way.
+
+    Attributes:
+        document: before it, then after it.
+        next_id: number of the next new object.
+        scene: gives the encoded image; only asked when needed.
+        fold: steps to a fold.
+        stored: H x W mask of a hash.
+        model: hash of the model at work.
+        active: seconds of the user's work that this action took.
+        masks: new coded masks by hash.
+        touched: the object that it was about.
+        ambiguous: whether other readings are worth asking for.
+    """
+
+    document: Document
+    next_id: int
+    scene: Callable[[], Scene]
+    fold: Callable[[Steps], Fold]
+    stored: Callable[[str], Bool]
+    model: str
+    active: float
+    masks: dict[str, Coded] = field(default_factory=dict)
+    touched: int | None = None
+    ambiguous: bool = False
+
+    def run(self, request: ImageRequest) -> Document:
+        """The document after a request (undo and redo aside, which are the history's).
+
+        Raises:
+            RequestError: no such object, a locked one, too many.
+            PromptError: a point outside the picture.
+        """
+        handler = _HANDLERS[type(request)]
+        handler(self, request)
+        if len(self.document.objects) > MAX_OBJECTS:
+            raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
+        return self.document
+
+    def _find(self, id_: int, *, locked_too: bool = False) -> Item:
+        item = self.document.find(id_)
+        if item is None:
+            raise RequestError("invalid", f"there is no object {id_} in this image; it may have been deleted")
+        if item.locked and not locked_too:
+            raise RequestError("invalid", f"object {id_} is locked; unlock it first")
+        return item
+
+    def _set(self, item: Item) -> None:
+        """Replace an object, or put a new one on top."""
+        known = self.document.find(item.id) is not None
+        objects = tuple(item if old.id == item.id else old for old in self.document.objects)
+        self._objects(objects if known else (*objects, item))
+        if not known:
+            self.next_id = max(self.next_id, item.id + 1)
+            if self.document.status == "todo":
+                self.document = self.document.model_copy(update={"status": "doing"})
+
+    def _objects(self, objects: tuple[Item, ...]) -> None:
+        self.document = self.document.model_copy(update={"objects": objects})
+
+    def _coded(self, mask: Bool) -> Coded:
+        coded = encode(mask)
+        self.masks[coded.hash] = coded
+        return coded
+
+    def _with_mask(self, item: Item, mask: Bool, source: Source, **changes: object) -> Item:
+        """The object with a given mask in place of its steps."""
+        coded = self._coded(mask)
+        step = MaskStep(mask=coded.hash)
+        values = {"steps": (step,), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
+        return item.model_copy(update={**values, "source": source, **changes})
+
+    def _with_steps(self, item: Item, steps: Steps) -> Item:
+        if len(steps) > MAX_STEPS:
+            raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
+        fold = self.fold(steps)
+        coded = self._coded(fold.binary)
+        self.ambiguous = fold.is_ambiguous
+        self.touched = item.id
+        answer = fold.answer
+        return item.model_copy(
+            update={
+                "steps": steps,
+                "mask": coded.hash,
+                "bbox": coded.bbox,
+                "area": coded.area,
+                "score": None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4),
+                "level": None if answer is None or answer.level is None else round(answer.level, 4),
+                "model": self.model,
+                "seconds": round(item.seconds + self.active, 2),
+            }
+        )
+
+    def add_steps(self, request: AddSteps) -> None:
+        """Go on with an object, or begin one."""
+        _refuse_masks(request.steps, ())
+        fresh = request.object is None
+        item = Item(id=self.next_id, label=request.label) if fresh else self._find(request.object or 0)
+        if "label" in request.model_fields_set and request.label is not None:
+            item = item.model_copy(update={"label": request.label})
+        self._set(self._with_steps(item, (*item.steps, *request.steps)))
+
+    def set_steps(self, request: SetSteps) -> None:
+        """Replace an object's steps."""
+        item = self._find(request.object)
+        _refuse_masks(request.steps, item.steps)
+        self._set(self._with_steps(item, request.steps))
+
+    def edit(self, request: EditObjects) -> None:
+        """Label, colour, lock, hide."""
+        ids = request.objects or ((request.object,) if request.object is not None else ())
+        if not ids:
+            raise RequestError("invalid", "name the object, or the objects, to edit")
+        changes: dict[str, object] = {
+            key: getattr(request, key)
+            for key in ("label", "colour", "locked", "hidden")
+            if key in request.model_fields_set
+        }
+        for id_ in ids:
+            item = self._find(id_, locked_too=changes.keys() <= {"locked", "hidden"})
+            self._set(item.model_copy(update=changes))
+        self.touched = ids[0]
+
+    def move(self, request: MoveObject) -> None:
+        """Change the z-order."""
+        item = self._find(request.object)
+        others = [other for other in self.document.objects if other.id != item.id]
+        others.insert(request.to, item)
+        self._objects(tuple(others))
+        self.touched = item.id
+
+    def delete(self, request: DeleteObjects) -> None:
+        """Remove objects."""
+        gone = {self._find(id_).id for id_ in request.objects}
+        self._objects(tuple(item for item in self.document.objects if item.id not in gone))
+
+    def clear(self, request: Clear) -> None:
+        """Remove all that is not locked."""
+        self._objects(tuple(item for item in self.document.objects if item.locked))
+
+    def merge(self, request: MergeObjects) -> None:
+        """Join objects into the first."""
+        items = [self._find(id_) for id_ in dict.fromkeys(request.objects)]
+        union = np.logical_or.reduce([self.stored(item.mask) for item in items if item.mask])
+        seconds = round(sum(item.seconds for item in items) + self.active, 2)
+        first = self._with_mask(items[0], union, "merge", seconds=seconds, score=None)
+        self._set(first)
+        gone = {item.id for item in items[1:]}
+        self._objects(tuple(item for item in self.document.objects if item.id not in gone))
+        self.touched = first.id
+
+    def split(self, request: SplitObject) -> None:
+        """Cut an object in two along the tree."""
+        item = self._find(request.object)
+        scene = self.scene()
+        whole = self.stored(item.mask or "")
+        larger, smaller = split_in_two(scene.tree, scene.leaves, whole)
+        new = Item(id=self.next_id, label=item.label, colour=item.colour)
+        self._set(self._with_mask(item, larger, "split", score=None, seconds=item.seconds + self.active))
+        self._set(self._with_mask(new, smaller, "split"))
+        objects = [other for other in self.document.objects if other.id != new.id]
+        place = next(i for i, other in enumerate(objects) if other.id == item.id)
+        self._objects((*objects[: place + 1], self._find(new.id), *objects[place + 1 :]))
+        self.touched = item.id
+
+    def add_node(self, request: AddNode) -> None:
+        """A node of the tree becomes an object."""
+        scene = self.scene()
+        if request.node >= scene.tree.n_nodes:
+            raise RequestError("invalid", f"there is no node {request.node}; this tree ends at {scene.tree.root}")
+        mask = node_mask(scene.tree, scene.leaves, request.node, scene.size)
+        level = round(float(scene.tree.level[request.node]), 4)
+        new = Item(id=self.next_id, label=request.label, seconds=self.active, model=self.model)
+        self._set(self._with_mask(new, mask, "same", level=level, score=request.score))
+        self.touched = new.id
+
+    def partition(self, request: PartitionImage) -> None:
+        """Objects for all regions of a cut, on pixels that no object holds yet."""
+        scene = self.scene()
+        free = np.ones(scene.size, bool)
+        for item in self.document.objects:
+            if item.mask:
+                free &= ~self.stored(item.mask)
+        regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
+        if len(numbers) + len(self.document.objects) > MAX_OBJECTS:
+            raise RequestError("invalid", f"{len(numbers)} regions are too many; choose a higher level")
+        for number in numbers:
+            new = Item(id=self.next_id, label=request.label, model=self.model)
+            self._set(self._with_mask(new, regions == number, "partition", level=request.level))
+
+    def status(self, request: SetStatus) -> None:
+        """How far the image is."""
+        self.document = self.document.model_copy(update={"status": request.status})
+
+    def add_masks(self, masks: list[tuple[Bool, int | None, Steps]], source: Source) -> None:
+        """Objects with given masks and labels; steps, where known, must reproduce the mask."""
+        for mask, label, _ in masks:
+            self._set(self._with_mask(Item(id=self.next_id, label=label), mask, source))
+
+
+def _refuse_masks(steps: Steps, known: Steps) -> None:
+    """A page may keep given masks, not make them."""
+    if any(isinstance(step, MaskStep) and step not in known for step in steps):
+        raise RequestError("invalid", "a step of type 'mask' can only be kept, not made")
+
+
+_HANDLERS: dict[type[object], Callable[..., None]] = {
+    AddSteps: Act.add_steps,
+    SetSteps: Act.set_steps,
+    EditObjects: Act.edit,
+    MoveObject: Act.move,
+    DeleteObjects: Act.delete,
+    Clear: Act.clear,
+    MergeObjects: Act.merge,
+    SplitObject: Act.split,
+    AddNode: Act.add_node,
+    PartitionImage: Act.partition,
+    SetStatus: Act.status,
+}

@@ -1,0 +1,126 @@
+"""Encoding in a thread: the image somebody waits for first, then the next ones; a bounded number of bytes kept."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitedTooLong
+
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.scenes import Scene
+from clickgrain.errors import ClickgrainError
+
+KEPT_BYTES = 256_000_000
+
+
+class Encoder:
+    """Scenes by image number.
+
+    Args:
+        make: reads and encodes an image; raises ClickgrainError for one that cannot be used.
+        on_ready: called (from the thread) with the number of every image that became ready.
+        kept_bytes: scenes beyond this are let go, the longest unused first; the last one always stays.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Scene], on_ready: Callable[[int], None], *, kept_bytes: int = KEPT_BYTES
+    ) -> None:
+        self._make, self._on_ready, self._most = make, on_ready, kept_bytes
+        self._scenes: OrderedDict[int, Scene] = OrderedDict()
+        self._waiting: OrderedDict[int, Future[Scene]] = OrderedDict()
+        self._ahead: list[int] = []
+        self._failed: set[int] = set()
+        self._epoch, self._closed = 0, False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+        self._thread.start()
+
+    def get(self, image: int, timeout: float = 60.0) -> Scene:
+        """The scene of an image; waits until it is encoded.
+
+        Raises:
+            ClickgrainError: the image cannot be read.
+            RequestError: not ready within `timeout` seconds.
+        """
+        with self._change:
+            if image in self._scenes:
+                self._scenes.move_to_end(image)
+                return self._scenes[image]
+            future = self._waiting.setdefault(image, Future())
+            self._waiting.move_to_end(image)
+            self._change.notify()
+        try:
+            return future.result(timeout)
+        except WaitedTooLong:
+            raise RequestError("busy", "the image is still being encoded; try again in a moment") from None
+
+    def look_ahead(self, images: Iterable[int]) -> None:
+        """Images to encode when nobody waits, in this order; replaces the ones before."""
+        with self._change:
+            self._ahead = [image for image in images if image not in self._scenes and image not in self._failed]
+            self._change.notify()
+
+    def ready(self) -> set[int]:
+        """Numbers of the images that are encoded."""
+        with self._change:
+            return set(self._scenes)
+
+    def clear(self) -> None:
+        """Forget everything: another model answers from now on."""
+        with self._change:
+            self._scenes.clear()
+            self._failed.clear()
+            self._epoch += 1
+
+    def close(self) -> None:
+        """Stop the thread after the image at hand."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            image, epoch = task
+            try:
+                scene = self._make(image)
+            except ClickgrainError as error:
+                self._finish(image, epoch, error)
+            except Exception as error:
+                self._finish(image, epoch, RequestError("internal", f"encoding failed: {error!r}"))
+            else:
+                self._finish(image, epoch, scene)
+
+    def _next(self) -> tuple[int, int] | None:
+        with self._change:
+            while not self._closed:
+                if self._waiting:
+                    return next(reversed(self._waiting)), self._epoch
+                if self._ahead:
+                    return self._ahead.pop(0), self._epoch
+                self._change.wait()
+        return None
+
+    def _finish(self, image: int, epoch: int, result: Scene | ClickgrainError) -> None:
+        with self._change:
+            if epoch != self._epoch:
+                return  # of a model that is gone: those who wait get the new one's
+            future = self._waiting.pop(image, None)
+            if isinstance(result, Scene):
+                self._scenes[image] = result
+                self._scenes.move_to_end(image)
+                self._let_go()
+            else:
+                self._failed.add(image)
+        if isinstance(result, Scene):
+            self._on_ready(image)
+        if future is not None and isinstance(result, Scene):
+            future.set_result(result)
+        elif future is not None:
+            assert isinstance(result, ClickgrainError)
+            future.set_exception(result)
+
+    def _let_go(self) -> None:
+        total = sum(scene.n_bytes for scene in self._scenes.values())
+        while total > self._most and len(self._scenes) > 1:
+            total -= self._scenes.popitem(last=False)[1].n_bytes

@@ -1,0 +1,261 @@
+"""From an object's steps to its mask: every step acts on what the ones before it made.
+
+The fold depends on image, model and steps alone, so steps reproduce a mask (`clickgrain replay`), and a click taken
+away is a fold over the others. What prefixes lead to is kept, so that a further click costs one prediction.
+"""
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from clickgrain.annotate.leafmap import node_mask, node_over, to_size
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.scenes import Scene
+from clickgrain.annotate.steps import (
+    BoxStep,
+    BrushStep,
+    ChooseStep,
+    Click,
+    LevelStep,
+    MaskStep,
+    RegionStep,
+    ScribbleStep,
+    Steps,
+)
+from clickgrain.errors import PromptError
+from clickgrain.types import Bool, Box, Float, Mask, Scribble, Size
+
+KEPT_BYTES = 96_000_000
+SIMILAR = 0.9
+"""Readings whose IoU is above this are one reading."""
+MOST_ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What some steps lead to.
+
+    Attributes:
+        points: (x, y, label) of clicks so far.
+        answer: the last prediction or given mask.
+        strokes: painted on top, in order.
+        predicted: whether a model made the answer.
+    """
+
+    size: Size
+    points: tuple[tuple[float, float, int], ...] = ()
+    box: Box | None = None
+    scribbles: tuple[Scribble, ...] = ()
+    level: float | None = None
+    region: RegionStep | None = None
+    answer: Mask | None = None
+    strokes: tuple[BrushStep, ...] = ()
+    predicted: bool = False
+    _cache: dict[str, Bool] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def binary(self) -> Bool:
+        """H x W bool: the mask."""
+        if "binary" not in self._cache:
+            mask = np.zeros(self.size, np.uint8) if self.answer is None else self.answer.binary.astype(np.uint8)
+            for stroke in self.strokes:
+                paint(mask, stroke)
+            self._cache["binary"] = mask.astype(bool)
+        return self._cache["binary"]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether other readings are worth offering: a single click, and no level asked for."""
+        only = len(self.points) == 1 and self.points[0][2] == 1 and not (self.box or self.scribbles or self.strokes)
+        return only and self.predicted and self.level is None
+
+    @property
+    def alternatives(self) -> list[Mask]:
+        """At most three readings that differ from the answer and from each other, best first."""
+        if self.answer is None or not self.predicted:
+            return []
+        chosen: list[Mask] = []
+        for other in self.answer.alternatives:
+            if other.binary.any() and all(
+                _iou(other.binary, one.binary) < SIMILAR for one in [self.answer, *chosen]
+            ):
+                chosen.append(other)
+        return chosen[:MOST_ALTERNATIVES]
+
+
+class Folder:
+    """Folds steps; keeps what prefixes led to, within a bound of memory.
+
+    Args:
+        stored: gives the H x W bool mask of a hash.
+    """
+
+    def __init__(self, stored: Callable[[str], Bool]) -> None:
+        self._stored = stored
+        self._kept: OrderedDict[tuple[str, Steps], Fold] = OrderedDict()
+        self._lock = threading.Lock()
+        self._model = threading.Lock()  # one prediction at a time: two would fight over the same cores
+
+    def fold(self, key: str, scene: Scene, steps: Steps) -> Fold:
+        """The fold over `steps` on a scene; `key` names its image.
+
+        Raises:
+            PromptError: a point outside the image.
+            RequestError: a step that makes no sense where it stands.
+        """
+        key = f"{scene.model} {key}"
+        with self._model:
+            done, state = self._longest(key, scene, steps)
+            for count in range(done, len(steps)):
+                state = self._step(scene, state, steps[count])
+                self._keep((key, steps[: count + 1]), state)
+        return state
+
+    def _longest(self, key: str, scene: Scene, steps: Steps) -> tuple[int, Fold]:
+        with self._lock:
+            for count in range(len(steps), 0, -1):
+                if (state := self._kept.get((key, steps[:count]))) is not None:
+                    self._kept.move_to_end((key, steps[:count]))
+                    return count, state
+        return 0, Fold(scene.size)
+
+    def _keep(self, key: tuple[str, Steps], state: Fold) -> None:
+        height, width = state.size
+        most = max(4, KEPT_BYTES // (7 * height * width))
+        with self._lock:
+            self._kept[key] = state
+            while len(self._kept) > most:
+                self._kept.popitem(last=False)
+
+    def _step(self, scene: Scene, state: Fold, step: object) -> Fold:
+        if isinstance(step, BrushStep):
+            _inside(step.points, scene.size)
+            return _new(state, strokes=(*state.strokes, step))
+        if isinstance(step, ChooseStep):
+            return _chosen(state, step)
+        if isinstance(step, MaskStep):
+            given = to_size(self._stored(step.mask), scene.size)
+            return _new(state, answer=_given(given), predicted=False, points=(), box=None, scribbles=())
+        if isinstance(step, RegionStep):
+            return _region(scene, state, step)
+        if isinstance(step, LevelStep):
+            return self._level(scene, state, step.level)
+        return self._predicted(scene, _prompted(state, step, scene.size), state.answer)
+
+    def _level(self, scene: Scene, state: Fold, level: float | None) -> Fold:
+        if state.region is not None and len(state.points) == 1 and level is not None:
+            return _region(scene, replace(state, points=()), state.region.model_copy(update={"level": level}))
+        changed = _new(state, level=level)
+        if not (changed.points or changed.box or changed.scribbles):
+            return changed
+        return self._predicted(scene, changed, None)  # from nothing: the region of before would hold it back
+
+    def _predicted(self, scene: Scene, state: Fold, previous: Mask | None) -> Fold:
+        points = np.array([point[:2] for point in state.points], np.float32).reshape(-1, 2)
+        answer = scene.segmenter.predict(
+            points,
+            [point[2] for point in state.points],
+            box=state.box,
+            scribbles=state.scribbles,
+            level=state.level,
+            previous=previous,
+            encoded=scene.encoded,
+        )
+        _ = answer.binary
+        return _new(state, answer=answer, predicted=True)
+
+
+def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushStep) -> None:
+    """Draw a stroke of a round brush into an H x W uint8 mask of 0 and 1: pixel centres within `radius` of it."""
+    fraction = 4
+    unit = 1 << fraction
+    points = np.rint(np.array(stroke.points) * unit).astype(np.int32)
+    radius = max(0, round(stroke.radius * unit))
+    for start, end in itertools.pairwise(points):
+        _capsule(mask, start, end, radius, unit, stroke.label)
+    if len(points) == 1:
+        _capsule(mask, points[0], points[0], radius, unit, stroke.label)
+
+
+def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int) -> None:
+    """Pixels whose centre lies within `radius` of the segment, all in 1/unit pixels."""
+    low = (np.minimum(start, end) - radius) // unit
+    high = (np.maximum(start, end) + radius) // unit + 1
+    left, top = np.maximum(low, 0)
+    right, bottom = np.minimum(high + 1, [mask.shape[1], mask.shape[0]])
+    if right <= left or bottom <= top:
+        return
+    y, x = np.ogrid[top:bottom, left:right]
+    px, py = x * float(unit) - start[0], y * float(unit) - start[1]
+    dx, dy = (float(v) for v in end - start)
+    length = dx * dx + dy * dy
+    along = np.clip((px * dx + py * dy) / length, 0, 1) if length else 0.0
+    near = (px - along * dx) ** 2 + (py - along * dy) ** 2 <= float(radius) ** 2
+    mask[top:bottom, left:right][near] = label
+
+
+def _prompted(state: Fold, step: object, size: Size) -> Fold:
+    if isinstance(step, Click):
+        _inside(((step.x, step.y),), size)
+        point = (step.x, step.y, step.label)
+        return _new(state, points=(*state.points, point), strokes=_strokes_without(state, step))
+    if isinstance(step, ScribbleStep):
+        _inside(step.points, size)
+        stroke = Scribble(np.array(step.points, np.float32), step.label)
+        return _new(state, scribbles=(*state.scribbles, stroke))
+    assert isinstance(step, BoxStep)
+    return _new(state, box=step.box)
+
+
+def _strokes_without(state: Fold, click: Click) -> tuple[BrushStep, ...]:
+    """The strokes but those that a click of the other label falls on: it takes them away."""
+
+    def covers(stroke: BrushStep) -> bool:
+        canvas = np.zeros(state.size, np.uint8)
+        paint(canvas, stroke.model_copy(update={"label": 1}))
+        return bool(canvas[int(click.y), int(click.x)])
+
+    return tuple(one for one in state.strokes if one.label == click.label or not covers(one))
+
+
+def _region(scene: Scene, state: Fold, step: RegionStep) -> Fold:
+    _inside(((step.x, step.y),), scene.size)
+    node = node_over(scene.tree, scene.leaves, (step.x, step.y), step.level)
+    mask = node_mask(scene.tree, scene.leaves, node, scene.size)
+    before = state.answer.binary if state.answer is not None and state.points else None
+    answer = _given(mask if before is None else mask | before, level=float(scene.tree.level[node]))
+    points = (*state.points, (step.x, step.y, 1))
+    return _new(state, points=points, region=step, answer=answer, predicted=False)
+
+
+def _chosen(state: Fold, step: ChooseStep) -> Fold:
+    others = state.alternatives
+    if step.alternative >= len(others):
+        raise RequestError("invalid", f"there is no alternative {step.alternative + 1}: {len(others)} were offered")
+    return _new(state, answer=others[step.alternative])
+
+
+def _given(mask: Bool, level: float | None = None) -> Mask:
+    soft: Float = mask.astype(np.float32)
+    return Mask(soft, score=1.0, level=level)
+
+
+def _new(state: Fold, **changes: object) -> Fold:
+    return replace(state, **changes, _cache={})  # type: ignore[arg-type]
+
+
+def _inside(points: tuple[tuple[float, float], ...], size: Size) -> None:
+    height, width = size
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(f"point ({x:g}, {y:g}) is outside the picture of {width} x {height} pixels (x, y)")
+
+
+def _iou(a: Bool, b: Bool) -> float:
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0

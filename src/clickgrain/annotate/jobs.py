@@ -1,0 +1,124 @@
+"""Long work in threads: its progress, its result, and a way to stop it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.errors import ClickgrainError
+
+KEPT = 50
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: the user wanted it
+    """Raised inside a job that is to stop."""
+
+
+@dataclass
+class Job:
+    """One piece of long work.
+
+    Attributes:
+        done, total: steps; total 0 when unknown.
+        result: JSON, once finished.
+    """
+
+    id: str
+    kind: str
+    state: str = "running"
+    done: int = 0
+    total: int = 0
+    text: str = ""
+    error: str | None = None
+    started: float = field(default_factory=time.time)
+    finished: float | None = None
+    result: Any = None
+    stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    changed: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def report(self, done: int, total: int, text: str = "") -> None:
+        """Say how far it is.
+
+        Raises:
+            Cancelled: the user wants it to stop.
+        """
+        if self.stop.is_set():
+            raise Cancelled
+        self.done, self.total, self.text = done, total, text or self.text
+        self.changed()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the page receives it."""
+        keys = ("id", "kind", "state", "done", "total", "text", "error", "started", "finished", "result")
+        return {key: getattr(self, key) for key in keys}
+
+
+class Jobs:
+    """Jobs by name; at most one of a kind that must not run twice.
+
+    Args:
+        on_change: called with a job's id whenever something about it changes.
+    """
+
+    def __init__(self, on_change: Callable[[str], None]) -> None:
+        self._on_change, self._jobs, self._count = on_change, dict[str, Job](), 0
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def start(self, kind: str, work: Callable[[Job], Any], *, alone: bool = False) -> Job:
+        """Run `work` in a thread; what it returns is the result.
+
+        Raises:
+            RequestError: one of this kind runs already, and must be alone.
+        """
+        with self._lock:
+            if alone and any(job.kind == kind and job.state == "running" for job in self._jobs.values()):
+                raise RequestError("running", f"a job of kind {kind!r} runs already; wait for it or cancel it")
+            self._count += 1
+            job = Job(f"j{self._count}", kind)
+            job.changed = lambda: self._on_change(job.id)
+            self._jobs[job.id] = job
+            for old in list(self._jobs.values())[:-KEPT]:
+                if old.state != "running":
+                    del self._jobs[old.id]
+        thread = threading.Thread(target=self._run, args=(job, work), name=f"job-{job.id}", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+        return job
+
+    def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
+        try:
+            job.result = work(job)
+            job.state = "done"
+        except Cancelled:
+            job.state = "cancelled"
+        except ClickgrainError as error:
+            job.state, job.error = "failed", str(error)
+        except Exception as error:
+            job.state, job.error = "failed", f"this should not happen: {error!r}"
+        job.finished = time.time()
+        job.changed()
+
+    def get(self, id_: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            RequestError: there is none.
+        """
+        job = self._jobs.get(id_)
+        if job is None:
+            raise RequestError("not_found", f"there is no job {id_}; it may be of an earlier session")
+        return job
+
+    def all(self) -> list[Job]:
+        """All that are remembered, the oldest first."""
+        return list(self._jobs.values())
+
+    def close(self) -> None:
+        """Ask every job to stop, and wait a little."""
+        for job in self.all():
+            job.stop.set()
+        for thread in self._threads:
+            thread.join(timeout=10)

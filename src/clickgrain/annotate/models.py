@@ -1,0 +1,68 @@
+"""Which model answers, by name; every model that the project has used is remembered."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickgrain.errors import WeightsError
+from clickgrain.files import hash_bytes, hash_file
+from clickgrain.segmenter import Segmenter
+from clickgrain.weights import CONFIG, TENSORS, find_model, load_model
+
+TREE = "tree"
+NOTICE = (
+    "No trained model ships with this version, so clicks are answered by the tree of regions alone."
+    " Learn makes a model from this folder."
+)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model by its source.
+
+    Attributes:
+        id: of the project's list: "tree" or the hash.
+        source: what `Segmenter.load` takes.
+        hash: 20 hex digits over weights and config.
+    """
+
+    id: str
+    name: str
+    kind: str
+    hash: str
+    source: str
+
+
+def describe_model(source: str) -> ModelInfo:
+    """What a source is, without loading it into memory for good.
+
+    Raises:
+        WeightsError: there is no such model.
+    """
+    if source == TREE:
+        return ModelInfo(TREE, "tree mode", TREE, hash_bytes(b"tree color-texture"), TREE)
+    folder = find_model(source)
+    config, _ = load_model(folder)
+    stamp = hash_bytes(f"{hash_file(folder / CONFIG)} {hash_file(folder / TENSORS)}".encode())
+    name = source if source == "default" or "/" not in source else Path(source).name
+    return ModelInfo(stamp, name, str(config["kind"]), stamp, source)
+
+
+def choose_model(wanted: str | None) -> tuple[str, str | None]:
+    """(source, notice): what was asked for, else the model in the package, else tree mode with a notice.
+
+    Raises:
+        WeightsError: what was asked for cannot be found.
+    """
+    if wanted is not None:
+        describe_model(wanted)
+        return wanted, None
+    try:
+        find_model("default")
+    except WeightsError:
+        return TREE, NOTICE
+    return "default", None
+
+
+def load_segmenter(source: str, device: str) -> Segmenter:
+    """The segmenter of a source."""
+    return Segmenter.load(source, device="cpu" if source == TREE else device)

@@ -1,0 +1,106 @@
+"""Pictures for the page: the image at working size, parts of it, thumbnails with a region outlined."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from clickgrain.annotate.leafmap import to_size
+from clickgrain.errors import ImageError
+from clickgrain.images import read_image, resize_long_side
+from clickgrain.types import Bool, Box, Size, UInt8
+
+THUMB_SIDE = 192
+OUTLINE = (255, 40, 200)
+JPEG, PNG = "image/jpeg", "image/png"
+PNG_PIXELS = 4_000_000
+"""Larger pictures are sent as JPEG even where the file is lossless."""
+
+
+def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
+    """(bytes, media type) of an image at working size; a plain JPEG is sent as it is.
+
+    Args:
+        path: the file.
+        image: H x W x 3 uint8 RGB at working size.
+        native: (H, W) of the file.
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    lossy = head.startswith(b"\xff\xd8\xff")
+    if lossy and image.shape[:2] == native and _is_upright(path):
+        return path.read_bytes(), JPEG
+    if lossy or image.shape[0] * image.shape[1] > PNG_PIXELS:
+        return to_jpeg(image, 92), JPEG
+    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    assert done
+    return content.tobytes(), PNG
+
+
+def _is_upright(path: Path) -> bool:
+    """A three-channel JPEG without an orientation of its own: any browser shows what `read_image` reads."""
+    try:
+        with Image.open(path) as file:
+            return file.mode == "RGB" and file.getexif().get(0x0112, 1) == 1
+    except Exception:  # read_image could read it, so it is shown re-encoded
+        return False
+
+
+def part(path: Path, box: Box, size: Size, longest: int) -> bytes:
+    """JPEG of a box (XYXY pixels of `size` = (H, W)) from the file itself, its long side at most `longest`.
+
+    Raises:
+        ImageError: the box is empty or outside.
+    """
+    image = read_image(path)
+    scale_y, scale_x = image.shape[0] / size[0], image.shape[1] / size[1]
+    x1, y1, x2, y2 = box
+    if not (0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]):
+        raise ImageError(f"box {box} is empty or outside the picture of {size[1]} x {size[0]} pixels")
+    top, bottom = int(y1 * scale_y), max(int(np.ceil(y2 * scale_y)), int(y1 * scale_y) + 1)
+    left, right = int(x1 * scale_x), max(int(np.ceil(x2 * scale_x)), int(x1 * scale_x) + 1)
+    crop = np.ascontiguousarray(image[top:bottom, left:right])
+    return to_jpeg(resize_long_side(crop, longest) if max(crop.shape[:2]) > longest else crop, 92)
+
+
+def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
+    """JPEG with a long side of 192; a mask (H x W of the image) is outlined.
+
+    Args:
+        image: H x W x 3 uint8 RGB, any size.
+        mask: H x W bool, or None.
+    """
+    small = resize_long_side(image, THUMB_SIDE)
+    if mask is not None:
+        small = small.copy()
+        inside = to_size(mask, (small.shape[0], small.shape[1])).astype(np.uint8)
+        outline, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, outline, -1, OUTLINE, 2)
+    return to_jpeg(small, 85)
+
+
+def quick_thumbnail(path: Path) -> bytes:
+    """A thumbnail straight from the file: a JPEG is decoded at an eighth of its size where that is enough.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(3) == b"\xff\xd8\xff" and _is_upright(path):
+            with Image.open(path) as opened:
+                opened.draft("RGB", (2 * THUMB_SIDE, 2 * THUMB_SIDE))
+                try:
+                    return thumbnail(np.asarray(opened.convert("RGB")))
+                except (OSError, ValueError):
+                    pass  # read_image says what is wrong with it
+    return thumbnail(read_image(path))
+
+
+def to_jpeg(image: UInt8, quality: int) -> bytes:
+    """JPEG bytes of an H x W x 3 uint8 RGB image."""
+    done, content = cv2.imencode(
+        ".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    assert done
+    return content.tobytes()

@@ -1,0 +1,81 @@
+"""Requests that cannot be served, as the page receives them: a code, a status and plain words."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clickgrain.errors import ClickgrainError
+
+STATUS = {
+    "bad_request": 400,
+    "token": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "running": 409,
+    "too_large": 413,
+    "invalid": 422,
+    "internal": 500,
+    "image": 503,
+    "busy": 503,
+    "database_locked": 503,
+    "database": 503,
+    "disk_full": 507,
+}
+"""HTTP status of every code."""
+
+
+class RequestError(ClickgrainError):
+    """A request that was not carried out.
+
+    Attributes:
+        code: one of `STATUS`.
+        more: JSON values that go beside the error in the answer.
+    """
+
+    def __init__(self, code: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.code, self.more = code, more
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return STATUS[self.code]
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the disk raise into a `RequestError` that names the project file and the fix."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _words(path, str(error)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _full(path) from error
+        raise RequestError("database", f"{path}: {error.strerror or error}; check the disk") from error
+
+
+def _words(path: Path, reason: str) -> RequestError:
+    if "full" in reason:
+        return _full(path)
+    if "locked" in reason or "busy" in reason:
+        return RequestError(
+            "database_locked", f"{path} is in use by another program; nothing was written, try again"
+        )
+    if "readonly" in reason:
+        return RequestError("database", f"{path} cannot be written to; check its permissions, or give --project")
+    if "not a database" in reason or "malformed" in reason:
+        return RequestError("database", f"{path} is damaged or no project file ({reason}); restore a copy of it")
+    if "unable to open" in reason:
+        return RequestError("database", f"cannot open {path}; check its permissions, or give --project elsewhere")
+    return RequestError("database", f"{path}: {reason}; nothing was written")
+
+
+def _full(path: Path) -> RequestError:
+    return RequestError(
+        "disk_full", f"the disk of {path} is full; nothing was written: free some space and try again"
+    )

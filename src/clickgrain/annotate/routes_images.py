@@ -1,0 +1,135 @@
+"""Routes of images: list, picture, hover data, document, actions, alternatives."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from clickgrain.annotate.answers import as_bytes, as_json
+from clickgrain.annotate.leafmap import node_mask
+from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
+from clickgrain.annotate.project import document_json
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.requests import ImagePost
+from clickgrain.annotate.runs import encode
+from clickgrain.annotate.service import Service
+from clickgrain.types import Box
+
+Side = Annotated[int, Query(ge=16, le=4096)]
+
+
+def image_routes(service: Service) -> APIRouter:
+    """All routes below /api/images and /api/masks."""
+    router = APIRouter(prefix="/api")
+    project, gallery = service.project, service.project.gallery
+
+    @router.get("/images")
+    def images() -> Response:
+        change = project.changes.now
+        return as_json({"change": change, "images": service.entries(gallery.order)})
+
+    @router.get("/images/{image}")
+    def open_image(image: int) -> Response:
+        gallery.row(image)
+        project.look_at(image)
+        size, native = gallery.sizes(image)
+        before, after = gallery.neighbours(image)
+        project.notice_others()
+        entry = {
+            "id": image,
+            "name": gallery.name(image),
+            "size": size,
+            "native": native,
+            "notes": gallery.notes(image),
+        }
+        around = {"previous": before, "next": after, "encoded": image in project.encoder.ready()}
+        return as_json({**entry, **around, "document": document_json(project.history(image))})
+
+    @router.get("/images/{image}/picture")
+    def show(image: int, request: Request, box: str | None = None, max: Side = 2048) -> Response:
+        key = f"picture {gallery.stamp(image)} {box} {max}"
+        if box is not None:
+            size, _ = gallery.sizes(image)
+            return as_bytes(request, part(gallery.path(image), _box(box), size, max), JPEG, key=key)
+        content, kind = _picture(service, image)
+        return as_bytes(request, content, kind, key=key)
+
+    @router.get("/images/{image}/thumb")
+    def thumb(image: int, request: Request, node: int | None = None, object: int | None = None) -> Response:
+        key = f"thumb {gallery.stamp(image)}"
+        if node is not None:
+            scene = project.scene(image)
+            outlined = node_mask(scene.tree, scene.leaves, node, scene.size)
+            content = thumbnail(scene.image, outlined)
+            return as_bytes(request, content, JPEG, key=f"{key} {scene.model} {node}")
+        if object is not None:
+            item = project.history(image).document.find(object)
+            if item is None or item.mask is None:
+                raise RequestError("not_found", f"there is no object {object} in this image")
+            content = thumbnail(gallery.read(image), project.mask(item.mask))
+            return as_bytes(request, content, JPEG, key=f"{key} {item.mask}")
+        if (kept := service.cache.get(key)) is None:
+            kept = quick_thumbnail(gallery.path(image))
+            service.cache.put(key, kept)
+        return as_bytes(request, kept, JPEG, key=key)
+
+    @router.get("/images/{image}/hover")
+    def hover(image: int, request: Request) -> Response:
+        scene = project.scene(image)
+        key = f"hover {gallery.stamp(image)} {scene.model}"
+        return as_bytes(request, scene.hover, "application/octet-stream", key=key)
+
+    @router.get("/images/{image}/log")
+    def log(image: int, since: Annotated[int, Query(ge=0)] = 0) -> Response:
+        actions = project.database.actions(image, since)
+        return as_json({"seq": project.history(image).seq, "actions": [one.to_json() for one in actions]})
+
+    @router.post("/images/{image}/actions")
+    def act(image: int, post: ImagePost) -> Response:
+        start = time.perf_counter()
+        outcome = project.act(image, post, post.action)
+        return as_json(
+            {
+                "seq": outcome.seq,
+                "document": document_json(project.history(image)),
+                "object": outcome.touched,
+                "masks": {hash_: coded.text for hash_, coded in outcome.masks.items()},
+                "alternatives": outcome.ambiguous,
+                "milliseconds": round(1000 * (time.perf_counter() - start), 1),
+            }
+        )
+
+    @router.get("/images/{image}/objects/{number}/alternatives")
+    def alternatives(image: int, number: int) -> Response:
+        history = project.history(image)
+        item = history.document.find(number)
+        if item is None:
+            raise RequestError("not_found", f"there is no object {number} in this image")
+        offered: list[dict[str, Any]] = []
+        for mask in project.fold(image, item.steps).alternatives if item.steps else ():
+            coded = encode(mask.binary)
+            entry = {"mask": coded.hash, "data": coded.text, "bbox": coded.bbox, "area": coded.area}
+            offered.append({**entry, "score": float(mask.score), "level": mask.level})
+        return as_json({"seq": history.seq, "alternatives": offered})
+
+    @router.get("/masks/{hash_}")
+    def mask(hash_: str, request: Request) -> Response:
+        content = project.coded(hash_)
+        return as_bytes(request, content, "application/octet-stream", key=hash_, for_ever=True)
+
+    return router
+
+
+def _picture(service: Service, image: int) -> tuple[bytes, str]:
+    project = service.project
+    ready = image in project.encoder.ready()
+    pixels = project.scene(image).image if ready else project.gallery.read(image)
+    return picture(project.gallery.path(image), pixels, project.gallery.sizes(image)[1])
+
+
+def _box(text: str) -> Box:
+    try:
+        x1, y1, x2, y2 = (float(value) for value in text.split(","))
+    except ValueError:
+        raise RequestError("invalid", f"box {text!r} is not x1,y1,x2,y2") from None
+    return x1, y1, x2, y2

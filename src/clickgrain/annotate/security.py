@@ -1,0 +1,149 @@
+"""Who may ask: this machine's browser on our own page, or whoever has the token; never another site.
+
+A page from elsewhere could make the user's browser send requests to us, under our own name if it rebinds its DNS
+entry to this machine. So on loopback the Host header must be a loopback name; an Origin must be our own; what
+writes must carry a header that other sites cannot send without our consent (we never consent: no CORS).
+"""
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OUR_HEADER = b"x-clickgrain"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self';"
+    " font-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+UPLOAD_BYTES = 268_435_456
+BODY_BYTES = 8_388_608
+"""Most bytes of a request that is no upload."""
+
+
+class Guard:
+    """ASGI middleware: refuses what must not be answered, and adds the security headers.
+
+    Args:
+        app: what is guarded.
+        hosts: names that the Host header may have; None allows any, which needs a token.
+        token: asked of everyone, if given.
+        port: of the server; part of the cookie's name, since browsers share cookies between ports.
+    """
+
+    def __init__(self, app: App, *, hosts: Iterable[str] | None, token: str | None, port: int) -> None:
+        if hosts is None and not token:
+            raise ValueError("any host may ask only with a token; give one")
+        self.app, self.token, self.cookie = app, token, f"clickgrain_{port}"
+        self.hosts = None if hosts is None else frozenset(hosts)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        send = _with_headers(send)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _refuse(send, *refusal)
+        elif self.token and not self._has_token(headers):
+            await self._ask_for_token(scope, send)
+        else:
+            await self.app(scope, _limited(receive, _limit(scope)), send)
+
+    def _refusal(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        if self.hosts is not None and _name(host) not in self.hosts:
+            return 403, "forbidden", f"requests for {host!r} are not answered; open the address that was printed"
+        origin = headers.get(b"origin")
+        if origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}"):
+            return 403, "forbidden", "requests from other sites are not answered"
+        site = headers.get(b"sec-fetch-site", b"none")
+        if site not in (b"same-origin", b"none") and scope["path"].startswith("/api/"):
+            return 403, "forbidden", "requests from other sites are not answered"
+        if scope["method"] not in ("GET", "HEAD") and headers.get(OUR_HEADER) != b"1":
+            return 403, "forbidden", "a request that writes needs the header X-Clickgrain: 1"
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > _limit(scope):
+            return 413, "too_large", f"the request is larger than {_limit(scope):,} bytes; send it in parts"
+        return None
+
+    def _has_token(self, headers: dict[bytes, bytes]) -> bool:
+        bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+        cookies = SimpleCookie()
+        try:
+            cookies.load(headers.get(b"cookie", b"").decode("latin-1"))
+        except Exception:
+            cookies = SimpleCookie()
+        morsel = cookies.get(self.cookie)
+        return any(self._is_token(given) for given in (bearer, morsel.value if morsel else ""))
+
+    def _is_token(self, given: str) -> bool:
+        return bool(self.token) and secrets.compare_digest(given.encode(), (self.token or "").encode())
+
+    async def _ask_for_token(self, scope: dict[str, Any], send: Send) -> None:
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given):
+            cookie = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+            head = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 303, "headers": head})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await _refuse(send, 401, "token", "this server asks for a token; open the address that the terminal shows")
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    if host.startswith("["):
+        return host[1:].split("]")[0].lower()
+    return host.rsplit(":", 1)[0].lower() if host.count(":") == 1 else host.lower()
+
+
+def _limit(scope: dict[str, Any]) -> int:
+    return UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """A body sent without its length must end within the limit too; beyond it the sender counts as gone."""
+    seen = 0
+
+    async def counted() -> dict[str, Any]:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        return message if seen <= limit else {"type": "http.disconnect"}
+
+    return counted
+
+
+def _with_headers(send: Send) -> Send:
+    async def adding(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+        await send(message)
+
+    return adding
+
+
+async def _refuse(send: Send, status: int, code: str, message: str) -> None:
+    body = json.dumps({"error": {"code": code, "message": message}}).encode()
+    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})

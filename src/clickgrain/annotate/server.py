@@ -1,0 +1,93 @@
+"""Serving a project: the socket, the token, the browser."""
+
+import errno
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from clickgrain.annotate.app import make_app
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.security import LOOPBACK
+from clickgrain.annotate.service import Service
+from clickgrain.annotate.settings import AnnotateArgs
+from clickgrain.errors import ConfigError
+
+
+def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        args: settings.
+        say: takes lines for the user; the first word of the first line is the address.
+
+    Raises:
+        ClickgrainError: the folder, the project file, the model or the port cannot be used.
+    """
+    sock = bind(args.host, args.port)
+    project = Project(
+        args.photos,
+        args.project,
+        model=args.model,
+        device=args.device,
+        ignore=args.ignore,
+        kept_bytes=1_000_000 * args.memory,
+    )
+    token = args.token or (None if args.is_local else secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"))
+    port = int(sock.getsockname()[1])
+    address = _address(args.host, port, token)
+    say(address)
+    say(f"annotations are kept in {project.database.path}")
+    if project.notice:
+        say(project.notice)
+    app = make_app(Service(project), hosts=LOOPBACK if args.is_local else None, token=token, port=port)
+    if project.gallery.order:
+        project.look_at(project.gallery.order[0])
+    if args.browser:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    _run(app, sock)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the port is taken, or the address not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {port} is in use, perhaps by another clickgrain; give another --port, or 0"
+            ) from error
+        raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); give another --host") from error
+    return sock
+
+
+def _address(host: str, port: int, token: str | None) -> str:
+    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    name = f"[{shown}]" if ":" in shown else shown
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _run(app: object, sock: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=3,
+        loop="asyncio",
+        http="h11",
+    )
+    uvicorn.Server(config).run(sockets=[sock])

@@ -1,0 +1,63 @@
+"""Settings of `annotate`, without torch."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickgrain.errors import ConfigError
+
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class AnnotateArgs:
+    """Cut out and label objects in a folder of photos, in the browser.
+
+    Attributes:
+        photos: folder of photos, walked recursively, or one photo.
+        project: file that keeps the annotations; clickgrain.db beside the photos when not given.
+        model: "default" (the model in the package), "tree" (no network), a model folder or a Hugging Face id; the
+            one that the project used last, else "default" where it ships, else "tree".
+        device: of the model: cpu, cuda, cuda:1, mps.
+        host: address to listen on; any but this machine's own asks every visitor for a token.
+        port: 0 takes a free one.
+        token: ask every visitor for this token; one is made up where it is needed.
+        browser: whether to open the page in a browser.
+        ignore: patterns of files and folders to leave out.
+        memory: megabytes of encoded images to keep.
+    """
+
+    photos: Path
+    project: Path | None = None
+    model: str | None = None
+    device: str = "cpu"
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    browser: bool = True
+    ignore: tuple[str, ...] = ()
+    memory: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"--port {self.port} is no port; give 0..65535, 0 for any free one")
+        if self.memory < 16:
+            raise ConfigError(f"--memory {self.memory} megabytes hold no image; give 16 or more")
+        if self.token is not None and (len(self.token) < 8 or not self.token.isascii() or not self.token.isalnum()):
+            raise ConfigError("--token must be 8 or more letters and digits; leave it out to have one made up")
+        if not self.is_local:
+            self._check_host()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK_NAMES
+
+    def _check_host(self) -> None:
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ConfigError(
+                f"--host {self.host!r} is no address; give 127.0.0.1 (this machine only), 0.0.0.0, or an address of"
+                " this machine"
+            ) from None
