@@ -76,6 +76,7 @@ def _hashed(path: Path, size: int, changed: int) -> str:
     return hash_file(path)
 
 
+@cache
 def network_code() -> str:
     """20 hex digits for the code that answers for `tree` and for models of ours."""
     root = Path(clickgrain.__file__).parent
