@@ -183,11 +183,22 @@ class TestPage:
         assert "methods were tuned on it" in page.text
         assert page.row("bad")[-2:] == ["–", "–"]  # noqa: RUF001
 
+    def test_a_model_keeps_its_colour_where_others_are_missing(self, results, tmp_path):
+        text, _ = written(tmp_path, [*results, *renamed(results[1:], "other")], {})
+        first, second = re.findall(r'<div style="(--p[^"]+)">', text)
+        assert first == "--p0:var(--s0);--p1:var(--s1)"
+        assert second == "--p0:var(--s1)"
+
     def test_users_are_told_apart_and_names_can_be_given(self, results, tmp_path):
         noisy = replace(results[0], user="noisy-0")
         _, page = written(tmp_path, [results[0], noisy], {}, labels={"good": "Good One"})
         assert page.row("Good One, robot")
         assert page.row("Good One, noisy-0")
+
+    def test_models_of_one_name_are_told_apart(self, results, tmp_path):
+        _, page = written(tmp_path, results, {}, labels={"good": "same", "bad": "same"})
+        assert page.row("same")[1] == f"{results[0].noc(0.8):.2f}"
+        assert page.row("same [2]")[1] == f"{results[1].noc(0.8):.2f}"
 
     def test_targets_that_are_gone_cost_their_pictures_only(self, results, squares, tmp_path):
         def gone(*args):

@@ -15,7 +15,7 @@ Loaders = Mapping[str, Callable[[], Predictor]]
 
 CLICKS = 5
 """Clicks shown on every example."""
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds that the masks of one result may take to be made again."""
 
 

@@ -17,7 +17,7 @@ from clickgrain.evaluation.html.page import Report
 from clickgrain.evaluation.html.remarks import how_to_read, section_remarks
 from clickgrain.evaluation.html.sizes import overview_table, size_table
 from clickgrain.evaluation.html.tables import commands as command_lines
-from clickgrain.evaluation.html.tables import facts, paragraph, target_table
+from clickgrain.evaluation.html.tables import facts, paragraph, same_colors, target_table
 from clickgrain.evaluation.pictures import target_pictures
 from clickgrain.evaluation.result import Result
 
@@ -45,7 +45,7 @@ def write_report(
         notes: what a reader must know beside the notes of the results.
         labels: `Result.model` -> name shown instead.
         loaders: `Result.model` -> function that loads its predictor, to draw its masks on a few targets again;
-            where there is none, or where it would take over a minute, clicks are drawn without masks.
+            where there is none, or where it would take over half a minute, clicks are drawn without masks.
 
     Returns:
         The absolute path of the page.
@@ -62,8 +62,10 @@ def write_report(
     if len(sections) > 1:
         overview = [(_heading(name), [(label, r) for r, label in pairs]) for name, pairs in sections.items()]
         report.add("All sets", overview_table(overview))
+    shown = list(dict.fromkeys(label for _, label in _pairs(sections)))
     for name, pairs in sections.items():
-        report.add(_heading(name), *_section(pairs, benchmarks.get(name), pool))
+        blocks = _section(pairs, benchmarks.get(name), pool)
+        report.add(_heading(name), same_colors([label for _, label in pairs], shown, *blocks))
     report.add("Make it again", *_again(commands, notes))
     return report.write(path)
 
@@ -79,7 +81,9 @@ def _sections(results: Sequence[Result], labels: Mapping[str, str]) -> dict[str,
     for result in results:
         label = labels.get(result.model, result.model)
         shown = f"{label}, {result.user}" if len(users) > 1 else label
-        sections.setdefault(result.benchmark, []).append((result, shown))
+        pairs = sections.setdefault(result.benchmark, [])
+        taken = any(shown == other for _, other in pairs)
+        pairs.append((result, f"{shown} [{len(pairs) + 1}]" if taken else shown))
     return sections
 
 

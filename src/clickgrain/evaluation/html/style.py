@@ -82,13 +82,13 @@ pre{background:var(--card);border:1px solid var(--line);border-radius:8px;paddin
 font:.87rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:0 0 16px}
 details{margin:0 0 16px}summary{cursor:pointer;color:var(--accent);padding:4px 0}
 footer{margin-top:48px;font-size:.87rem}
-.c0{--series:var(--s0)}.c1{--series:var(--s1)}.c2{--series:var(--s2)}
-.c3{--series:var(--s3)}.c4{--series:var(--s4)}.c5{--series:var(--s5)}
+.c0{--series:var(--p0,var(--s0))}.c1{--series:var(--p1,var(--s1))}.c2{--series:var(--p2,var(--s2))}
+.c3{--series:var(--p3,var(--s3))}.c4{--series:var(--p4,var(--s4))}.c5{--series:var(--p5,var(--s5))}
 @media (max-width:600px){main{padding:24px 16px 40px}h1{font-size:1.65rem}section{margin-top:32px;padding-top:20px}
 .gallery{grid-template-columns:repeat(2,1fr);gap:12px 10px}.gallery.wide{grid-template-columns:1fr}
 .chart text{font-size:17px}.chart .name{display:none}.named svg{width:123%}.facts{grid-template-columns:1fr;gap:0}
 .groups{grid-template-columns:1fr}.strip img{height:64px}
-th:first-child{white-space:normal;min-width:112px;max-width:150px}
+th:first-child{white-space:normal;min-width:126px;max-width:150px}
 th .key{float:left;margin-top:.45em}
 .published .kind{max-width:none;white-space:nowrap}
 .published th small{display:block;width:max-content;margin:2px 0 0}

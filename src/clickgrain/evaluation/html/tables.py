@@ -32,6 +32,10 @@ def target_table(results: Sequence[Result], labels: Sequence[str] | None = None,
     return tag("details", tag("summary", title), tag("div", table, class_="scroll"))
 
 
+COLORS = 6
+"""Series that are told apart by colour; the next ones start anew."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of `bar_table`.
@@ -73,6 +77,18 @@ def bar_table(
     return tag("div", table, class_="scroll")
 
 
+def same_colors(names: Sequence[str], all_: Sequence[str], *blocks: Html) -> Html:
+    """Blocks in which every name has the colour of its place in `all_`, though only some are there.
+
+    Args:
+        names: those of the blocks, in their order.
+        all_: those of the whole page.
+        blocks: made with places in `names`.
+    """
+    colors = ((i, all_.index(name) % COLORS) for i, name in enumerate(names[:COLORS]))
+    return tag("div", *blocks, style=";".join(f"--p{i}:var(--s{place})" for i, place in colors))
+
+
 def _bar_row(name: str, cells: Sequence[Cell | None], key: str | None) -> Html:
     label = tag("th", tag("span", class_="key") if key else "", name)
     return tag("tr", label, *(_bar(cell, key or color(i)) for i, cell in enumerate(cells)), class_=key)
@@ -108,7 +124,7 @@ def commands(lines: Sequence[str]) -> Html:
 
 def color(i: int) -> str:
     """CSS class that gives the i-th series its colour."""
-    return f"c{i % 6}"
+    return f"c{i % COLORS}"
 
 
 def _clicks(result: Result, iou: float) -> list[str]:
