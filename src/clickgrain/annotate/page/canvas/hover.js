@@ -1,0 +1,89 @@
+// The region under the pointer, found in the page's own copy of the tree.
+
+import { anchor, borderRuns } from "../core/outline.js";
+import { word } from "../core/color.js";
+
+/** @typedef {import("../core/tree.js").Tree} Tree */
+/** @typedef {import("../core/tree.js").Rect} Rect */
+
+/**
+ * @param {number[]} runs of borderRuns @returns {Path2D}
+ */
+export function pathOf(runs) {
+  const path = new Path2D();
+  for (let i = 0; i < runs.length; i += 4) {
+    path.moveTo(runs[i], runs[i + 1]);
+    path.lineTo(runs[i + 2], runs[i + 3]);
+  }
+  return path;
+}
+
+/** @type {WeakMap<object, {path: Path2D, anchor: {x: number, y: number} | null}>} */
+const OUTLINES = new WeakMap();
+
+/** @param {import("../core/mask.js").Bits} mask @returns {{path: Path2D, anchor: {x: number, y: number} | null}} */
+export function outlineOf(mask) {
+  let there = OUTLINES.get(mask);
+  if (!there) {
+    there = { path: pathOf(borderRuns(mask.bits, mask.box)), anchor: anchor(mask.bits, mask.box) };
+    OUTLINES.set(mask, there);
+  }
+  return there;
+}
+
+export class Hover {
+  constructor() {
+    /** @type {Tree | null} */
+    this.tree = null;
+    this.node = -1;
+    this.leaf = -1;
+    /** @type {Rect} */
+    this.box = { x: 0, y: 0, width: 0, height: 0 };
+    /** @type {Path2D | null} */
+    this.path = null;
+    this.canvas = document.createElement("canvas");
+  }
+
+  clear() {
+    this.node = this.leaf = -1;
+    this.path = null;
+  }
+
+  /**
+   * Look at a pixel of the picture.
+   * @param {Tree} tree @param {number} x @param {number} y @param {number} level wanted
+   * @returns {boolean} whether there is something new to draw
+   */
+  look(tree, x, y, level) {
+    const leaf = tree.leafAt(x, y), node = tree.nodeAt(leaf, level);
+    this.leaf = leaf;
+    if (tree === this.tree && node === this.node) return false;
+    this.tree = tree;
+    this.node = node;
+    const { box, bits } = tree.mask(node);
+    this.box = box;
+    this.path = pathOf(borderRuns(bits, box));
+    this.#fill(bits);
+    return true;
+  }
+
+  /** @param {Uint8Array} bits */
+  #fill(bits) {
+    const { canvas, box } = this;
+    if (!box.width || !box.height) return;
+    if (canvas.width < box.width || canvas.height < box.height) {
+      canvas.width = Math.max(canvas.width, box.width);
+      canvas.height = Math.max(canvas.height, box.height);
+    }
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const pixels = new ImageData(box.width, box.height), words = new Uint32Array(pixels.data.buffer);
+    const paint = word("#ffffff", 82);
+    for (let i = 0; i < bits.length; i++) if (bits[i]) words[i] = paint;
+    context.putImageData(pixels, 0, 0);
+  }
+
+  /** Pixels of the region, as a part of the image, 0..1. */
+  share() {
+    return this.tree && this.node >= 0 ? this.tree.pixels[this.node] / this.tree.rank.length : 0;
+  }
+}

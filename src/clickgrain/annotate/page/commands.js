@@ -1,0 +1,108 @@
+// What every command of core/keys.js does; buttons and keys both come here.
+
+import { remember } from "./preferences.js";
+
+/** @typedef {{store: any, gallery: any, annotator: any, stage: any, live: any, open: Record<string, (options?: any) => void>}} App */
+
+/** @param {App} app @returns {Record<string, (event?: any) => void>} */
+export function commands(app) {
+  const { store, annotator, gallery, stage } = app;
+  return {
+    undo: () => annotator.history("undo"),
+    redo: () => annotator.history("redo"),
+    ...tools(app),
+    ...pointer(app),
+    ...objects(app),
+    choose1: () => annotator.choose(0),
+    choose2: () => annotator.choose(1),
+    choose3: () => annotator.choose(2),
+    fit: () => stage.fit(),
+    actual: () => stage.actual(),
+    zoomIn: () => stage.zoom(1.35),
+    zoomOut: () => stage.zoom(1 / 1.35),
+    fainter: () => remember(store, { opacity: Math.max(store.state.preferences.opacity - 0.1, 0) }),
+    stronger: () => remember(store, { opacity: Math.min(store.state.preferences.opacity + 0.1, 1) }),
+    previousImage: () => gallery.step(-1),
+    nextImage: () => gallery.step(1),
+    done: () => markDone(app),
+    search: () => app.open.search(),
+    same: () => app.open.same(),
+    whole: () => store.set({ whole: !store.state.whole, active: null, selection: [], tool: "click" }),
+    learn: () => app.open.learn(),
+    statistics: () => app.open.statistics(),
+    export: () => app.open.export(),
+    help: () => app.open.help(),
+  };
+}
+
+/** @param {App} app */
+async function markDone({ store, annotator, gallery }) {
+  const done = store.state.image?.document.status === "done";
+  const answer = await annotator.setStatus(done ? "doing" : "done");
+  if (answer && !done) gallery.step(1);
+}
+
+/** @param {App} app */
+function tools({ store, stage }) {
+  const tool = (/** @type {string} */ name) => () => store.set({ tool: name });
+  const grow = (/** @type {number} */ factor) => () => store.set({ radius: Math.min(Math.max(store.state.radius * factor, 0.5), 200) });
+  return {
+    click: tool("click"), box: tool("box"), scribble: tool("scribble"), brush: tool("brush"), eraser: tool("eraser"), hand: tool("hand"),
+    smaller: grow(1 / 1.25), larger: grow(1.25),
+    levelUp: () => stage.tools.walk(1),
+    levelDown: () => stage.tools.walk(-1),
+  };
+}
+
+/** @param {App} app */
+function pointer({ stage }) {
+  const nudge = (/** @type {number} */ dx, /** @type {number} */ dy) => (/** @type {KeyboardEvent | undefined} */ event) => {
+    const step = event?.repeat ? 16 : 8;
+    stage.nudge(dx * step, dy * step);
+  };
+  const click = (/** @type {number} */ label) => () => {
+    if (!stage.pointer || !stage.byKeyboard) stage.nudge(0, 0);
+    const at = stage.tools.here();
+    if (at) stage.tools.click(at, label, { shiftKey: false, ctrlKey: false, metaKey: false });
+  };
+  return {
+    pointerLeft: nudge(-1, 0), pointerRight: nudge(1, 0), pointerUp: nudge(0, -1), pointerDown: nudge(0, 1),
+    positive: click(1), negative: click(0),
+  };
+}
+
+/** @param {App} app */
+function objects(app) {
+  const { store, annotator, stage } = app;
+  const chosen = () => store.state.selection;
+  const things = () => store.state.image?.document?.objects ?? [];
+  const thing = (/** @type {number} */ id) => things().find((/** @type {any} */ each) => each.id === id);
+  const flip = (/** @type {"locked" | "hidden"} */ key) => () =>
+    chosen().length && annotator.edit(chosen(), { [key]: !thing(chosen()[0])?.[key] });
+  const step = (/** @type {number} */ by) => () => {
+    const list = things(), here = list.findIndex((/** @type {any} */ each) => each.id === store.state.active);
+    if (list.length) annotator.take(list[(here < 0 ? (by > 0 ? 0 : list.length - 1) : here + by + list.length) % list.length].id);
+  };
+  return {
+    finish: () => annotator.take(null),
+    cancel: () => letGo(app),
+    dropClick: () => annotator.dropStep((stage.image?.object(store.state.active)?.steps.length ?? 0) - 1),
+    remove: () => annotator.remove(chosen()),
+    label: () => app.open.label(),
+    merge: () => annotator.merge(),
+    split: () => annotator.split(),
+    previousObject: step(-1), nextObject: step(1),
+    toggleLock: flip("locked"), toggleHide: flip("hidden"),
+    raise: () => store.state.active !== null && annotator.move(store.state.active, 1),
+    lower: () => store.state.active !== null && annotator.move(store.state.active, -1),
+  };
+}
+
+/** One thing at a time: a gesture, the outlines on offer, the object, the whole-image view. */
+function letGo(/** @type {App} */ { store, annotator, stage }) {
+  const { offers, active, selection, whole } = store.state;
+  if (stage.tools.gesture || stage.tools.held) stage.tools.cancel();
+  else if (offers) store.set({ offers: null });
+  else if (active !== null || selection.length) annotator.take(null);
+  else if (whole) store.set({ whole: false });
+}

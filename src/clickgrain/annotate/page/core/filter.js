@@ -1,0 +1,25 @@
+// Which images the list shows.
+
+/** @typedef {{id: number, name: string, status: string, objects: number}} Entry */
+
+/**
+ * @param {Entry[]} images @param {string} words all must be in the name, in any order, upper or lower case
+ * @param {string} status "all" or one of the statuses
+ * @returns {Entry[]}
+ */
+export function filtered(images, words, status) {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  return images.filter((image) => {
+    if (status !== "all" && image.status !== status) return false;
+    const name = image.name.toLowerCase();
+    return wanted.every((word) => name.includes(word));
+  });
+}
+
+/** @param {Entry[]} images @returns {Record<string, number>} how many of every status, and "all" */
+export function counts(images) {
+  /** @type {Record<string, number>} */
+  const sum = { all: images.length, todo: 0, doing: 0, done: 0, skipped: 0 };
+  for (const { status } of images) sum[status] = (sum[status] ?? 0) + 1;
+  return sum;
+}

@@ -1,0 +1,54 @@
+// The cheat sheet: every key, and how to change it.
+
+import { button, buttonRow, openDialog } from "./frame.js";
+import { fill, h } from "../dom.js";
+import { COMMANDS, combination, keysOf, rebind } from "../core/keys.js";
+import { keyCaps } from "../panels/buttons.js";
+import { DEFAULTS, remember } from "../preferences.js";
+
+/** @param {any} app */
+export function openHelp(app) {
+  const { store } = app, sheet = h("div", { class: "sheet" });
+  const show = () => fill(sheet, [...new Set(COMMANDS.map((command) => command.group))].map((group) =>
+    h("section", null, h("h3", null, group), h("dl", null, COMMANDS.filter((command) => command.group === group).map((command) => line(app, command, show))))));
+  show();
+  const wheel = h("select", { "aria-label": "What the mouse wheel does", onchange: () => remember(store, { wheel: wheel.value }) },
+    h("option", { value: "level" }, "walks levels, with Ctrl it zooms"), h("option", { value: "zoom" }, "zooms, with Alt it walks levels"));
+  wheel.value = store.state.preferences.wheel;
+  const mouse = h("section", { class: "mouse" }, h("h3", null, "Mouse, pen and fingers"), h("dl", null, MOUSE.map(([keys, words]) => [h("dt", null, words), h("dd", { class: "words" }, keys)])));
+  const places = h("div", { class: "buttons phone-only" }, ["same", "whole", "learn", "statistics", "export"].map((id) =>
+    button(COMMANDS.find((command) => command.id === id)?.title ?? id, () => (dialog.close(), app.run(id)))));
+  const dialog = openDialog("Keys", [places, h("p", { class: "quiet" }, "Press a key's field, then the new key. Your choices stay in this browser."), h("label", { class: "row" }, "The wheel", wheel), sheet, mouse,
+    buttonRow(button("Back to the usual keys", () => (remember(store, { keys: DEFAULTS.keys }), show())))], { name: "help", wide: true });
+  return dialog;
+}
+
+const MOUSE = [
+  ["point", "See the region under the pointer"], ["wheel", "Larger or smaller region: part, object, scene"],
+  ["left click", "Take it; then: this belongs to it"], ["right click, or a long press", "This does not belong to it"],
+  ["left drag", "A box around the object"], ["Shift + click", "A new object, whatever is there already"],
+  ["Ctrl + click", "Choose several objects"], ["click on a click", "Take that click away; drag it to move it"],
+  ["Ctrl + wheel, two fingers", "Zoom"], ["Space + drag, middle button, two fingers", "Move the image"],
+];
+
+/** @param {any} app @param {any} command @param {() => void} show */
+function line({ store }, command, show) {
+  const keys = keysOf(store.state.preferences.keys, command.id);
+  const field = h("button", { class: "binding", type: "button", "aria-label": `${command.title}: ${keys.join(" or ") || "no key"}. Press to change`, "data-binding": command.id },
+    keys.length ? keys.map((each, i) => [i ? " " : null, ...keyCaps(each)]) : h("span", { class: "quiet" }, "none"));
+  field.addEventListener("click", () => {
+    fill(field, h("em", null, "press a key"));
+    field.addEventListener("keydown", listen);
+    field.addEventListener("blur", show, { once: true });
+  });
+  const listen = (/** @type {KeyboardEvent} */ event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    const pressed = combination(event);
+    if (!pressed) return;
+    if (pressed !== "Escape") remember(store, { keys: rebind(store.state.preferences.keys, command.id, pressed) });
+    show();
+    /** @type {any} */ (document.querySelector(`[data-binding="${command.id}"]`))?.focus();
+  };
+  return [h("dt", null, command.title), h("dd", null, field)];
+}

@@ -1,0 +1,62 @@
+// Learn from this folder: one button, its progress, and what the new model changes on the objects made so far.
+
+import { get, post } from "../api.js";
+import { button, buttonRow, openDialog } from "./frame.js";
+import { fill, h } from "../dom.js";
+
+/** @param {any} app */
+export function openLearn(app) {
+  const body = h("div", { class: "learn" });
+  const stop = app.store.on(["jobs", "model"], () => show(app, body));
+  openDialog("Learn from this folder", body, { closed: stop, name: "learn-dialog" });
+}
+
+/** @param {any} app @param {HTMLElement} body */
+async function show(app, body) {
+  const { jobs, model } = app.store.state;
+  const job = jobs.filter((/** @type {any} */ each) => each.kind === "learn").at(-1);
+  const running = job?.state === "running";
+  const minutes = h("input", { type: "number", min: 0.2, max: 1440, step: "any", value: body.dataset.minutes ?? 30, "aria-label": "Minutes", oninput: () => (body.dataset.minutes = minutes.value) });
+  const trouble = h("p", { role: "alert", class: "trouble", hidden: job?.state !== "failed" }, job?.error ?? "");
+  const start = async () => {
+    try {
+      const answer = await post("/api/learn", { minutes: Number(minutes.value) });
+      app.store.set({ jobs: [...app.store.state.jobs.filter((/** @type {any} */ each) => each.id !== answer.job.id), answer.job] });
+    } catch (error) {
+      trouble.hidden = false;
+      trouble.textContent = /** @type {Error} */ (error).message;
+    }
+  };
+  const models = await get("/api/models").then((answer) => answer.models, () => []);
+  fill(body,
+    h("p", null, "clickgrain looks at all photos of this folder and learns from them what belongs together, without a label. It works in the background; go on annotating."),
+    running ? progress(job) : h("div", { class: "row" }, h("label", { class: "row" }, "For", minutes, "minutes"), h("span", { class: "grow" }), button(job ? "Learn again" : "Learn", start, "main")),
+    trouble, job?.state === "done" && job.result ? report(job.result) : null, choice(app, models, model));
+}
+
+/** @param {any} job */
+function progress(job) {
+  return h("div", { class: "running" }, h("p", { role: "status" }, job.text || "Starting …"), h("progress", { max: job.total || 1, value: job.done, "aria-label": "Progress" }),
+    buttonRow(button("Stop", () => post(`/api/jobs/${job.id}/cancel`, {}))));
+}
+
+/** @param {any} report what changed on the objects made so far */
+export function report({ objects, old_clicks: before, new_clicks: after, rows }) {
+  if (!objects) return h("p", { class: "report" }, "The new model answers from now on. There were no objects yet to compare it on.");
+  const fewer = rows.filter((/** @type {any} */ row) => row.new < row.old).length, more = rows.filter((/** @type {any} */ row) => row.new > row.old).length;
+  return h("div", { class: "report" }, h("p", null, "The new model answers from now on. On the objects made so far:"),
+    h("div", { class: "tiles" }, tile(before.toFixed(1), "clicks an object before"), tile(after.toFixed(1), "clicks an object now"), tile(`${fewer} / ${more}`, "objects with fewer / more clicks")));
+}
+
+/** @param {string} number @param {string} words */
+export function tile(number, words) {
+  return h("div", { class: "tile" }, h("b", null, number), h("span", { class: "quiet" }, words));
+}
+
+/** @param {any} app @param {any[]} models @param {any} current */
+function choice({ annotator }, models, current) {
+  if (models.length < 2) return h("p", { class: "quiet" }, `In use: ${current?.name ?? "no model"}.`);
+  const select = h("select", { "aria-label": "Model in use", onchange: () => post("/api/models/use", { model: select.value }).catch((/** @type {Error} */ error) => annotator.say(error.message)) },
+    models.map((each) => h("option", { value: each.id, selected: each.id === current?.id }, each.name)));
+  return h("label", { class: "row" }, h("span", null, "In use"), select);
+}

@@ -1,0 +1,146 @@
+// Which image is open; the last ones and the next stay at hand, so that switching is quick.
+
+import { ApiError, get } from "./api.js";
+import { OpenImage } from "./image.js";
+
+const KEPT = 5;
+
+export class Gallery {
+  /** @param {import("./core/store.js").Store<import("./app.js").State>} store */
+  constructor(store) {
+    this.store = store;
+    this.tab = `tab-${Math.random().toString(36).slice(2, 8)}`;
+    /** @type {Map<number, Promise<OpenImage>>} most recently used last */
+    this.open = new Map();
+    this.wanted = 0;
+    /** @type {Map<string, {waiting: number, problem: any}>} */
+    this.lines = new Map();
+    this.channel = "BroadcastChannel" in window ? new BroadcastChannel("clickgrain") : null;
+    this.channel?.addEventListener("message", ({ data }) => this.heard(data));
+  }
+
+  async loadList() {
+    const { images } = await get("/api/images");
+    this.store.set({ images });
+  }
+
+  /** Go on where the address says, or with the first image that is not done. */
+  async openFirst() {
+    const { images } = this.store.state;
+    const named = images.find((image) => `#${image.id}` === location.hash);
+    const next = named ?? images.find((image) => image.status === "doing") ?? images.find((image) => image.status === "todo") ?? images[0];
+    if (next) await this.show(next.id);
+    this.store.set({ opening: false });
+  }
+
+  /** @param {number} id @returns {Promise<OpenImage>} */
+  #get(id) {
+    const there = this.open.get(id);
+    this.open.delete(id);
+    const hooks = {
+      changed: (/** @type {OpenImage} */ image) => this.#changed(image),
+      saving: (/** @type {number} */ waiting, /** @type {any} */ problem) => this.report(`image ${id}`, waiting, problem),
+      wrote: (/** @type {OpenImage} */ image) => this.channel?.postMessage({ image: image.id, seq: image.queue.seq }),
+    };
+    const image = there ?? new OpenImage(id, this.tab, hooks).load();
+    this.open.set(id, image);
+    image.catch(() => this.open.delete(id));
+    this.#forget();
+    return image;
+  }
+
+  async #forget() {
+    for (const [id, promise] of [...this.open].slice(0, -KEPT)) {
+      const image = await promise.catch(() => null);
+      const busy = image && (image.queue.line.length || image === this.store.state.image);
+      if (!busy && this.open.size > KEPT) this.open.delete(id);
+    }
+  }
+
+  /**
+   * Put an image on the screen.
+   * @param {number} id
+   */
+  async show(id) {
+    const turn = ++this.wanted;
+    this.store.set({ opening: !this.open.has(id) });
+    try {
+      const image = await this.#get(id);
+      if (turn !== this.wanted) return;
+      history.replaceState(null, "", `#${id}`);
+      this.store.set({
+        image, opening: false, active: null, selection: [], offers: null, revision: this.store.state.revision + 1,
+      });
+      this.#ahead(image);
+    } catch (error) {
+      if (turn !== this.wanted) return;
+      this.store.set({ opening: false, banner: { text: /** @type {Error} */ (error).message, retry: () => this.show(id) } });
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  /** The next image is fetched while the annotator works on this one. */
+  #ahead(/** @type {OpenImage} */ image) {
+    const next = image.info.next;
+    if (next !== null && !this.open.has(next)) setTimeout(() => this.store.state.image === image && this.#get(next).catch(() => {}), 400);
+  }
+
+  /** @param {number} direction 1 or -1 */
+  step(direction) {
+    const { image, images } = this.store.state;
+    const here = images.findIndex((each) => each.id === image?.id);
+    const next = images[here + direction];
+    if (next) this.show(next.id);
+  }
+
+  /** @param {OpenImage} image */
+  #changed(image) {
+    const { store } = this;
+    if (image.document) this.#entry(image);
+    if (store.state.image !== image) return;
+    const there = (/** @type {number} */ id) => image.object(id) !== undefined;
+    const { active, selection } = store.state;
+    store.set({
+      revision: store.state.revision + 1,
+      active: active !== null && there(active) ? active : null,
+      selection: selection.every(there) ? selection : selection.filter(there),
+    });
+  }
+
+  /** @param {OpenImage} image */
+  #entry(image) {
+    const { document } = image;
+    const entry = this.store.state.images.find((each) => each.id === image.id);
+    if (!entry || !document || document.seq < entry.seq) return;
+    const fresh = { status: document.status, objects: document.objects.length, seq: document.seq, encoded: entry.encoded || !!image.tree };
+    if (Object.entries(fresh).every(([key, value]) => entry[key] === value)) return;
+    this.takeEntries([{ ...entry, ...fresh }]);
+  }
+
+  /** @param {any[]} entries of the image list that changed */
+  takeEntries(entries) {
+    if (!entries.length) return;
+    const fresh = new Map(entries.map((entry) => [entry.id, entry]));
+    const images = this.store.state.images.map((image) => fresh.get(image.id) ?? image);
+    const known = new Set(images.map((image) => image.id));
+    this.store.set({ images: [...images, ...entries.filter((entry) => !known.has(entry.id))] });
+    for (const entry of entries) this.heard({ image: entry.id, seq: entry.seq });
+  }
+
+  /** Another tab, or the server itself, wrote to an image. */
+  async heard(/** @type {{image: number, seq: number}} */ { image: id, seq }) {
+    const image = await this.open.get(id)?.catch(() => null);
+    if (image?.document && seq > image.queue.seq) image.refresh().catch(() => {});
+  }
+
+  /**
+   * Actions in line, all lines together.
+   * @param {string} line @param {number} waiting @param {any} problem
+   */
+  report(line, waiting, problem) {
+    this.lines.set(line, { waiting, problem });
+    const lines = [...this.lines.values()];
+    const sum = lines.reduce((total, each) => total + each.waiting, 0);
+    this.store.set({ saving: { waiting: sum, problem: lines.find((each) => each.problem)?.problem ?? null } });
+  }
+}

@@ -1,0 +1,154 @@
+// One image that is open in this tab: its picture, tree, document and masks.
+
+import { get, getBytes, getPicture, post } from "./api.js";
+import { objectColour } from "./core/color.js";
+import { decode, fromBase64 } from "./core/mask.js";
+import { Owners } from "./core/owners.js";
+import { Queue } from "./core/queue.js";
+import { decodeTree } from "./core/tree.js";
+
+/** @typedef {import("./core/mask.js").Bits} Bits */
+/** @typedef {Record<string, any>} Step */
+/**
+ * @typedef {object} Thing an object of the document
+ * @property {number} id @property {number | null} label @property {string | null} colour @property {boolean} locked
+ * @property {boolean} hidden @property {Step[]} steps @property {string | null} mask @property {number[] | null} bbox
+ * @property {number} area @property {number | null} score @property {number | null} level @property {string} source
+ * @property {number} clicks @property {number} seconds
+ */
+/**
+ * @typedef {object} Document
+ * @property {number} seq @property {string} status @property {boolean} can_undo @property {boolean} can_redo
+ * @property {Thing[]} objects bottom first
+ */
+
+export class OpenImage {
+  /**
+   * @param {number} id @param {string} tab
+   * @param {{changed: (image: OpenImage) => void, saving: (waiting: number, problem: any) => void, wrote: (image: OpenImage) => void}} hooks
+   */
+  constructor(id, tab, hooks) {
+    this.id = id;
+    this.hooks = hooks;
+    /** @type {any} */
+    this.info = null;
+    /** @type {Document | null} */
+    this.document = null;
+    /** @type {ImageBitmap | null} */
+    this.picture = null;
+    /** @type {import("./core/tree.js").Tree | null} */
+    this.tree = null;
+    /** @type {Error | null} */
+    this.trouble = null;
+    /** @type {Map<string, Bits>} */
+    this.masks = new Map();
+    /** @type {Owners | null} */
+    this.owners = null;
+    this.queue = new Queue({
+      tab,
+      send: (body) => post(`/api/images/${id}/actions`, body),
+      took: (answer) => this.#took(answer),
+      tell: (waiting, problem) => hooks.saving(waiting, problem),
+    });
+  }
+
+  get size() {
+    return { width: this.info.size[1], height: this.info.size[0] };
+  }
+
+  /** Fetch everything; the picture shows before the tree is there. */
+  async load() {
+    const path = `/api/images/${this.id}`;
+    const tree = getBytes(`${path}/hover`);
+    tree.catch(() => {});
+    const [info, picture] = await Promise.all([get(`${path}?masks=1`), getPicture(`${path}/picture`)]);
+    this.info = info;
+    this.picture = picture;
+    this.owners = new Owners(this.size.width, this.size.height);
+    this.#took({ ...info, seq: info.document.seq });
+    this.#takeTree(tree);
+    return this;
+  }
+
+  /** @param {Promise<ArrayBuffer>} tree */
+  async #takeTree(tree) {
+    try {
+      this.tree = decodeTree(await tree);
+    } catch (error) {
+      this.trouble = /** @type {Error} */ (error);
+      if (/** @type {any} */ (error).kind === "retry") {
+        setTimeout(() => this.#takeTree(getBytes(`/api/images/${this.id}/hover`)), 2000);
+      }
+    }
+    this.hooks.changed(this);
+  }
+
+  /** The tree of another model, once it is there. */
+  async renewTree() {
+    await this.#takeTree(getBytes(`/api/images/${this.id}/hover`));
+  }
+
+  /** Fetch the document anew, because somebody else wrote. */
+  async refresh() {
+    if (this.queue.line.length) return; // what waits in line will learn of it
+    const info = await get(`/api/images/${this.id}?masks=1`);
+    if (this.queue.line.length || info.document.seq < this.queue.seq) return;
+    this.#took({ ...info, seq: info.document.seq });
+  }
+
+  /**
+   * Write an action.
+   * @param {any} action @param {number} [active] seconds of work @returns {Promise<any>}
+   */
+  async act(action, active) {
+    const answer = await this.queue.add(action, active);
+    this.hooks.wrote(this);
+    return answer;
+  }
+
+  /** @param {any} answer */
+  #took(answer) {
+    this.queue.seq = answer.seq;
+    this.document = answer.document;
+    for (const [hash, text] of Object.entries(answer.masks ?? {})) {
+      if (!this.masks.has(hash)) this.masks.set(hash, decode(fromBase64(/** @type {string} */ (text))));
+    }
+    this.#fetchMissing();
+    this.hooks.changed(this);
+  }
+
+  async #fetchMissing() {
+    const wanted = this.document?.objects.map((object) => object.mask).filter((hash) => hash && !this.masks.has(hash)) ?? [];
+    if (!wanted.length) return;
+    const unique = /** @type {string[]} */ ([...new Set(wanted)]);
+    const got = await Promise.allSettled(unique.map((hash) => getBytes(`/api/masks/${hash}`)));
+    got.forEach((each, i) => each.status === "fulfilled" && this.masks.set(unique[i], decode(each.value)));
+    this.hooks.changed(this);
+  }
+
+  /** @param {number | null} id @returns {Thing | undefined} */
+  object(id) {
+    return this.document?.objects.find((object) => object.id === id);
+  }
+
+  /** @param {number | null} id @returns {Bits | null} */
+  bits(id) {
+    return this.masks.get(this.object(id)?.mask ?? "") ?? null;
+  }
+
+  /**
+   * Bring the owner map up to date.
+   * @param {{id: number, colour: string}[]} labels @param {{id: number, bits: Bits} | null} instead bits shown for an object for now
+   * @returns {import("./core/tree.js").Rect} what looks different
+   */
+  paint(labels, instead) {
+    const layers = (this.document?.objects ?? []).map((object) => ({
+      id: object.id,
+      bits: instead?.id === object.id ? instead.bits : this.bits(object.id),
+      colour: objectColour(object, labels),
+      hidden: object.hidden,
+      locked: object.locked,
+    }));
+    return /** @type {Owners} */ (this.owners).update(layers);
+  }
+}

@@ -1,0 +1,46 @@
+// Keys to commands, wherever the focus is, unless it needs the key itself.
+
+import { bindings, combination } from "./core/keys.js";
+
+/** Keys that a focused button, list or slider uses itself. */
+const OWN = ["Space", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Shift+Space"];
+
+/** @param {any} app */
+export function startKeys({ store, stage, run }) {
+  let map = bindings({});
+  store.on(["preferences"], (/** @type {any} */ state) => (map = bindings(state.preferences.keys)));
+
+  addEventListener("keydown", (event) => {
+    modifiers(stage, event, true);
+    if (event.defaultPrevented || document.querySelector("dialog[open]") || writes(event.target)) return;
+    const keys = combination(event), id = map.get(keys);
+    if (!id || (OWN.includes(keys) && uses(event.target))) return;
+    event.preventDefault();
+    // Space held while the mouse is over the image moves it; a tap of the key clicks where the keyboard points
+    if (id === "positive" && stage.pointer && !stage.byKeyboard) return;
+    run(id, event);
+  });
+  addEventListener("keyup", (event) => modifiers(stage, event, false));
+  addEventListener("blur", () => modifiers(stage, null, false));
+}
+
+/** @param {any} stage @param {KeyboardEvent | null} event @param {boolean} down */
+function modifiers(stage, event, down) {
+  const space = down && event?.key === " " && !writes(event.target) && !uses(event.target);
+  const shift = event?.shiftKey ?? false;
+  if (event?.key === " " || !event) stage.space = space && !stage.byKeyboard && stage.pointer !== null;
+  if (shift === stage.shift && event?.key !== " " && event) return;
+  stage.shift = shift;
+  stage.draw("look", "top");
+}
+
+/** @param {any} target @returns {boolean} whether typing goes there */
+function writes(target) {
+  if (target.matches?.("select, textarea, [contenteditable]")) return true;
+  return target.matches?.("input") && !["range", "checkbox", "radio", "button"].includes(target.type);
+}
+
+/** @param {any} target @returns {boolean} whether it answers to Space, Enter or arrows itself */
+function uses(target) {
+  return target.closest?.("button, a, input, select, summary, [role='option'], [role='listbox']") !== null;
+}

@@ -1,0 +1,91 @@
+// What changes elsewhere: other tabs, jobs, the server itself.
+
+import { ApiError, get } from "./api.js";
+
+const EVERY = 1000;
+
+export class Live {
+  /**
+   * @param {import("./core/store.js").Store<import("./app.js").State>} store
+   * @param {import("./gallery.js").Gallery} gallery @param {import("./annotator.js").Annotator} annotator
+   */
+  constructor(store, gallery, annotator) {
+    this.store = store;
+    this.gallery = gallery;
+    this.annotator = annotator;
+    this.change = 0;
+    this.boot = "";
+  }
+
+  async begin() {
+    await this.#everything();
+    this.#again();
+    document.addEventListener("visibilitychange", () => document.hidden || this.poll());
+  }
+
+  async #everything() {
+    const [state] = await Promise.all([get("/api/state"), this.gallery.loadList()]);
+    this.boot = state.boot;
+    this.change = state.change;
+    this.annotator.takeProject(state.document);
+    this.store.set({ project: state.project, model: state.model, notice: state.notice });
+    document.title = `${state.project.name} · clickgrain`;
+  }
+
+  #again() {
+    setTimeout(async () => {
+      if (!document.hidden) await this.poll();
+      this.#again();
+    }, EVERY);
+  }
+
+  /** Ask once what has changed. */
+  async poll() {
+    try {
+      const image = this.store.state.image;
+      const news = await get(`/api/changes?since=${this.change}${image ? `&image=${image.id}` : ""}`);
+      if (this.store.state.banner?.offline) this.store.set({ banner: null });
+      await this.#take(news);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.store.set({ banner: { text: error.message, offline: true } });
+    }
+  }
+
+  /** @param {any} news */
+  async #take(news) {
+    if (news.boot !== this.boot || news.reload) return this.#restart();
+    this.change = news.change;
+    this.gallery.takeEntries(news.images);
+    if (news.project_seq > (this.store.state.projectDocument?.seq ?? 0)) await this.annotator.refreshProject();
+    if (news.jobs.length) this.#jobs(news.jobs);
+    if (news.model !== this.store.state.model?.id) await this.#switched();
+    this.#problem(news.problem);
+    return undefined;
+  }
+
+  async #restart() {
+    await this.#everything();
+    await this.store.state.image?.refresh();
+  }
+
+  async #switched() {
+    const state = await get("/api/state");
+    this.store.set({ model: state.model, notice: state.notice });
+    await this.store.state.image?.renewTree();
+  }
+
+  /** @param {any[]} jobs */
+  #jobs(jobs) {
+    const fresh = new Map(jobs.map((job) => [job.id, job]));
+    const old = this.store.state.jobs.filter((job) => !fresh.has(job.id));
+    this.store.set({ jobs: [...old, ...jobs] });
+  }
+
+  /** @param {string | null} problem */
+  #problem(problem) {
+    const { banner } = this.store.state;
+    if (problem) this.store.set({ banner: { text: problem, problem: true } });
+    else if (banner?.problem) this.store.set({ banner: null });
+  }
+}

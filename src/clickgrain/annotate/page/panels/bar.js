@@ -1,0 +1,62 @@
+// The bar above: project, image, whether all is saved, jobs, and the larger commands.
+
+import { byId, fill, h } from "../dom.js";
+import { iconButton, toolButton } from "./buttons.js";
+
+const COMMANDS = [["same", "same"], ["learn", "learn"], ["statistics", "chart"], ["export", "export"], ["help", "help"]];
+
+/** @param {any} app */
+export function startBar(app) {
+  const { store } = app;
+  const name = h("b", { title: "" }), title = h("span", { class: "title" }), count = h("span", { class: "count" });
+  const saved = h("div", { class: "saved", role: "status" }, h("span"));
+  const job = h("button", { class: "job desk", type: "button", hidden: true, onclick: () => app.open.learn() });
+  byId("bar").append(
+    iconButton("Images", "images", () => drawer("images"), { class: "phone" }),
+    h("div", { class: "brand" }, h("img", { src: "/page/icon.svg", alt: "" }), name),
+    h("div", { class: "where" }, toolButton(app, "previousImage", "left", "small"), title, count, toolButton(app, "nextImage", "right", "small")),
+    h("div", { class: "grow desk" }),
+    job, saved, h("div", { class: "rule" }),
+    ...COMMANDS.map(([id, icon]) => toolButton(app, id, icon, id === "help" ? "desk" : "desk")),
+    iconButton("Objects", "list", () => drawer("objects"), { class: "phone" }),
+    iconButton("More", "more", () => app.open.help(), { class: "phone" }),
+  );
+  store.on(["project"], (/** @type {any} */ { project }) => {
+    name.textContent = project?.name ?? "clickgrain";
+    name.title = project ? `${project.folder}\nannotations in ${project.database}` : "";
+  });
+  store.on(["image", "images"], (/** @type {any} */ { image, images }) => {
+    const place = images.findIndex((/** @type {any} */ each) => each.id === image?.id);
+    title.textContent = image?.info.name ?? "";
+    title.title = image ? [image.info.name, ...image.info.notes].join("\n") : "";
+    count.textContent = image ? `${place + 1} / ${images.length}` : "";
+  });
+  store.on(["saving"], (/** @type {any} */ { saving }) => showSaved(saved, saving));
+  store.on(["jobs"], (/** @type {any} */ { jobs }) => showJob(job, jobs));
+}
+
+/** @param {any} element @param {{waiting: number, problem: any}} saving */
+function showSaved(element, { waiting, problem }) {
+  element.dataset.state = problem ? "waiting" : waiting ? "saving" : "saved";
+  const words = problem ? `Not saved: ${waiting} waiting` : waiting ? "Saving …" : "All saved";
+  element.title = words;
+  element.firstChild.textContent = words;
+}
+
+/** @param {any} element @param {any[]} jobs */
+function showJob(element, jobs) {
+  const running = jobs.find((job) => job.state === "running" && job.kind !== "encode");
+  element.hidden = !running;
+  if (!running) return;
+  fill(element, h("progress", { max: running.total || 1, value: running.done }), h("span", null, running.text || running.kind));
+  element.title = running.text;
+}
+
+/** @param {string} id open one drawer of the phone layout, or close it */
+export function drawer(id) {
+  for (const name of ["images", "objects"]) {
+    const open = name === id && !byId(name).classList.contains("open");
+    byId(name).classList.toggle("open", open);
+    if (open) byId(name).querySelector("input, button")?.focus({ preventScroll: true });
+  }
+}

@@ -1,0 +1,52 @@
+// The object in hand: its label, its steps, each of which can be taken away, and its commands.
+
+import { h, icon } from "../dom.js";
+import { iconButton, titleOf } from "./buttons.js";
+
+const STEP_WORDS = /** @type {Record<string, string>} */ ({ box: "box", scribble: "scribble", level: "level", choose: "outline", brush: "brush", mask: "mask" });
+
+/** @param {any} app @param {import("../image.js").Thing} thing */
+export function details(app, thing) {
+  const { annotator, run, open } = app;
+  const button = (/** @type {string} */ id, /** @type {string} */ name) => iconButton(titleOf(app, id), name, () => run(id), { disabled: thing.locked && id !== "same" });
+  return h("div", { class: "details" },
+    h("div", { class: "row" }, h("button", { class: "button grow", type: "button", onclick: () => open.label(), title: titleOf(app, "label"), disabled: thing.locked }, thing.label ? "Change label" : "Give a label"), colour(app, thing)),
+    h("ul", { class: "steps", "aria-label": "Steps of this object" }, thing.steps.map((step, i) => chip(annotator, step, i, thing.locked))),
+    h("div", { class: "row acts" }, button("raise", "up"), button("lower", "down"), iconButton("Split in two", "split", () => run("split"), { disabled: thing.locked }),
+      button("same", "same"), h("span", { class: "grow quiet facts" }, facts(thing)), button("remove", "trash")));
+}
+
+/** @param {any} app @param {import("../image.js").Thing} thing */
+function colour({ store, annotator }, thing) {
+  const label = store.state.labels.find((/** @type {any} */ each) => each.id === thing.label);
+  return h("input", { type: "color", value: thing.colour ?? label?.colour ?? "#2f8fe0", "aria-label": "Colour of this object", title: "Colour of this object", disabled: thing.locked,
+    onchange: (/** @type {any} */ event) => annotator.edit([thing.id], { colour: event.target.value }) });
+}
+
+/** @param {import("../image.js").Thing} thing */
+function facts(thing) {
+  const area = thing.area >= 1e5 ? `${(thing.area / 1e6).toFixed(2)} Mpx` : `${thing.area} px`;
+  return thing.seconds ? `${area} · ${Math.round(thing.seconds)} s` : area;
+}
+
+/** @param {any} annotator @param {Record<string, any>} step @param {number} place @param {boolean} locked */
+function chip(annotator, step, place, locked) {
+  const words = wordsOf(step);
+  return h("li", null, h("button", { type: "button", class: "chip", "data-sign": signOf(step), title: `Take away: ${words}`, "aria-label": `Take away step ${place + 1}: ${words}`,
+    disabled: locked, onclick: () => annotator.dropStep(place) }, words, icon("close")));
+}
+
+/** @param {Record<string, any>} step */
+function signOf(step) {
+  if (step.type === "region") return "plus";
+  return "label" in step ? (step.label ? "plus" : "minus") : "";
+}
+
+/** @param {Record<string, any>} step */
+function wordsOf(step) {
+  if (step.type === "click") return step.label ? "click" : "not this";
+  if (step.type === "region") return `region ${step.level.toFixed(2)}`;
+  if (step.type === "brush") return step.label ? "brush" : "eraser";
+  if (step.type === "level") return step.level === null ? "level free" : `level ${step.level.toFixed(2)}`;
+  return STEP_WORDS[step.type] ?? step.type;
+}

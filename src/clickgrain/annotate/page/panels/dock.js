@@ -1,0 +1,82 @@
+// Under the image: the level, what the whole-image view offers, and the zoom.
+
+import { byId, h } from "../dom.js";
+import { toolButton } from "./buttons.js";
+import { remember } from "../preferences.js";
+
+/** @param {any} app */
+export function startDock(app) {
+  const dock = byId("dock");
+  dock.append(levels(app), whole(app), brush(app), zoom(app));
+}
+
+/** @param {any} app */
+function levels({ store, stage }) {
+  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.005, "aria-label": "Level: part, object, scene",
+    oninput: () => stage.tools.levels.set(Number(slider.value)) });
+  const out = h("output", null);
+  const auto = h("input", { type: "checkbox", onchange: () => store.set({ auto: auto.checked }) });
+  const choice = h("label", { class: "check less", title: "No region is shown beforehand: the first click goes straight to the model, which chooses the level" }, auto, "Model decides");
+  const element = h("div", { class: "level", role: "group", "aria-label": "Level" }, h("span", { class: "quiet" }, "part"), slider, h("span", { class: "quiet" }, "scene"), out);
+  store.on(["level", "active", "revision"], () => {
+    const level = stage.tools.levels.now();
+    slider.value = String(level);
+    out.textContent = level.toFixed(2);
+    const word = level < 0.45 ? "part" : level < 0.8 ? "object" : "scene";
+    slider.setAttribute("aria-valuetext", `${level.toFixed(2)}, ${word}`);
+  });
+  store.on(["model"], (/** @type {any} */ { model }) => (choice.hidden = !model || model.kind === "tree"));
+  store.on(["auto"], (/** @type {any} */ state) => (auto.checked = state.auto));
+  return h("div", { class: "group grow" }, element, choice);
+}
+
+/** @param {any} app */
+function whole({ store, stage, annotator, run }) {
+  const words = h("span", { class: "quiet regions" });
+  const accept = h("button", { class: "button main", type: "button", onclick: () =>
+    annotator.act({ kind: "partition", level: store.state.level, label: store.state.label }) }, "Accept all regions");
+  const merge = h("button", { class: "button", type: "button", onclick: () => run("merge") }, "Merge");
+  const split = h("button", { class: "button", type: "button", onclick: () => run("split") }, "Split");
+  const label = h("button", { class: "button", type: "button", onclick: () => run("label") }, "Label");
+  const element = h("div", { class: "group", role: "group", "aria-label": "Whole image" }, words, accept, merge, split, label);
+  const show = () => {
+    const { whole: on, image, selection } = store.state;
+    element.hidden = !on;
+    if (!on || !image?.owners) return;
+    const covered = image.owners.covered(), free = stage.partition.count;
+    words.textContent = covered >= 1 ? "every pixel belongs to an object" : `${free} regions · ${Math.floor(1000 * covered) / 10} % done`;
+    accept.hidden = covered >= 1;
+    accept.disabled = !free;
+    merge.hidden = selection.length < 2;
+    split.hidden = selection.length !== 1;
+    label.hidden = selection.length < 1;
+  };
+  store.on(["whole", "image", "revision", "selection"], show);
+  stage.element.addEventListener("painted", show);
+  return element;
+}
+
+/** @param {any} app */
+function brush({ store }) {
+  const slider = h("input", { type: "range", min: 0.5, max: 60, step: 0.5, "aria-label": "Brush radius in pixels",
+    oninput: () => store.set({ radius: Number(slider.value) }) });
+  const out = h("output");
+  const element = h("div", { class: "group", role: "group", "aria-label": "Brush" }, h("span", { class: "quiet" }, "Brush"), slider, out);
+  store.on(["tool", "radius"], (/** @type {any} */ { tool, radius }) => {
+    element.hidden = tool !== "brush" && tool !== "eraser";
+    slider.value = String(radius);
+    out.textContent = `${Math.round(2 * radius)} px`;
+  });
+  return element;
+}
+
+/** @param {any} app */
+function zoom(app) {
+  const { store, stage } = app, out = h("output", { "aria-label": "Zoom" });
+  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, class: "less", "aria-label": "Opacity of masks", title: "Opacity of masks",
+    oninput: () => remember(store, { opacity: Number(opacity.value) }) });
+  store.on(["preferences"], (/** @type {any} */ { preferences }) => (opacity.value = String(preferences.opacity)));
+  stage.element.addEventListener("view", () => (out.textContent = `${Math.round(100 * stage.view.scale)} %`));
+  return h("div", { class: "zoom", role: "group", "aria-label": "Zoom" }, opacity,
+    toolButton(app, "zoomOut", "minus", "small"), out, toolButton(app, "zoomIn", "plus", "small"), toolButton(app, "fit", "fit", "small"));
+}

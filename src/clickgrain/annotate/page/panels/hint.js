@@ -1,0 +1,31 @@
+// One line over the image that says what just happened or what to do next, and says it to screen readers.
+
+import { byId, fill, h } from "../dom.js";
+
+const STAYS_MS = 3500;
+
+/** @param {any} app */
+export function startHint({ store, annotator }) {
+  const hint = byId("hint"), said = byId("said"), veil = byId("veil");
+  let timer = 0;
+  annotator.say = (/** @type {string} */ text) => {
+    clearTimeout(timer);
+    hint.textContent = said.textContent = text;
+    hint.hidden = !text;
+    timer = setTimeout(() => (hint.hidden = true), STAYS_MS);
+  };
+  store.on(["image", "revision", "opening", "images"], (/** @type {any} */ state) => {
+    const [text, slim] = waiting(state);
+    veil.hidden = !text;
+    veil.classList.toggle("slim", slim);
+    fill(veil, h("p", { role: "status" }, text));
+  });
+}
+
+/** @param {any} state @returns {[string, boolean]} what is being waited for, and whether the picture is there already */
+function waiting({ image, opening, images }) {
+  if (!image && !opening && !images.length) return ["There are no photos in this folder.", false];
+  if (opening) return ["Opening the image …", Boolean(image)];
+  if (image && !image.tree) return [image.trouble?.message ?? "Finding regions in this image …", true];
+  return ["", false];
+}
