@@ -1,6 +1,5 @@
 """`run_study`: every variant of a study trained and evaluated; stopped at any point, the same call goes on."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from clickgrain.errors import ClickgrainError
@@ -15,13 +14,7 @@ from clickgrain.training.studies.labels import LabelSplit, label_curves, split_l
 from clickgrain.training.studies.plans import STUDIES, Variant, plan
 from clickgrain.training.studies.table import Table
 from clickgrain.training.studies.trees import tree_figures
-from clickgrain.training.studies.variants import (
-    TREES,
-    Trained,
-    choose_keys,
-    evaluate_variant,
-    train_variant,
-)
+from clickgrain.training.studies.variants import TREES, Trained, choose_keys, evaluate_variant, train_variant
 
 
 class StudyBar(Bar):
@@ -103,12 +96,9 @@ class _Run:
         return pairs
 
     def _train(self, variant: Variant, seed: int) -> Trained:
-        train: Callable[[Variant], Trained] = lambda v: train_variant(  # noqa: E731
-            self.args, v, seed, self.keys, self.device, self.bar
-        )
         if variant.labels is None or self.split is None:
-            return train(variant)
-        start = train(self.variants[0]) if variant.start == "trained" else None
+            return train_variant(self.args, variant, seed, self.keys, self.device, self.bar)
+        start = self._train(self.variants[0], seed) if variant.start == "trained" else None
         return tune_variant(self.args, variant, seed, start, self.split, self.device, self.bar)
 
     def _row(
