@@ -21,6 +21,9 @@ export function startKeys({ store, stage, run }) {
     run(id, event);
   });
   addEventListener("keyup", (event) => modifiers(stage, event, false));
+  // the ring around the image is for those who came by Tab, not for everyone who once pressed a key
+  addEventListener("keydown", ({ key }) => key === "Tab" && (document.body.dataset.tabbing = ""), true);
+  addEventListener("pointerdown", () => delete document.body.dataset.tabbing, true);
   addEventListener("blur", () => modifiers(stage, null, false));
 }
 

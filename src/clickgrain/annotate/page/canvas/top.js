@@ -60,9 +60,7 @@ function drawObjects(stage) {
 /** @param {import("./stage.js").Stage} stage */
 function drawOffers({ store, top, view }) {
   store.state.offers?.forEach((offer, i) => {
-    top.setLineDash([6 / view.scale, 4 / view.scale]);
     strokeBoth(top, outlineOf(offer.bits).path, OFFER_COLOURS[i], 2, 1 / view.scale);
-    top.setLineDash([]);
   });
 }
 

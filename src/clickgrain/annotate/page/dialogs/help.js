@@ -16,9 +16,9 @@ export function openHelp(app) {
     h("option", { value: "level" }, "walks levels, with Ctrl it zooms"), h("option", { value: "zoom" }, "zooms, with Alt it walks levels"));
   wheel.value = store.state.preferences.wheel;
   const mouse = h("section", { class: "mouse" }, h("h3", null, "Mouse, pen and fingers"), h("dl", null, MOUSE.map(([keys, words]) => [h("dt", null, words), h("dd", { class: "words" }, keys)])));
-  const places = h("div", { class: "buttons phone-only" }, ["same", "whole", "learn", "statistics", "export"].map((id) =>
+  const places = h("div", { class: "places phone-only" }, ["same", "whole", "learn", "statistics", "export"].map((id) =>
     button(COMMANDS.find((command) => command.id === id)?.title ?? id, () => (dialog.close(), app.run(id)))));
-  const dialog = openDialog("Keys", [places, h("p", { class: "quiet" }, "Press a key's field, then the new key. Your choices stay in this browser."), h("label", { class: "row" }, "The wheel", wheel), sheet, mouse,
+  const dialog = openDialog("Commands and keys", [places, h("p", { class: "quiet" }, "Press a key's field, then the new key. Your choices stay in this browser."), h("label", { class: "row" }, "The wheel", wheel), sheet, mouse,
     buttonRow(button("Back to the usual keys", () => (remember(store, { keys: DEFAULTS.keys }), show())))], { name: "help", wide: true });
   return dialog;
 }

@@ -17,7 +17,7 @@ export function startBar(app) {
     h("div", { class: "where" }, toolButton(app, "previousImage", "left", "small"), title, count, toolButton(app, "nextImage", "right", "small")),
     h("div", { class: "grow desk" }),
     job, saved, h("div", { class: "rule" }),
-    ...COMMANDS.map(([id, icon]) => toolButton(app, id, icon, id === "help" ? "desk" : "desk")),
+    ...COMMANDS.map(([id, icon]) => toolButton(app, id, icon, "desk")),
     iconButton("Objects", "list", () => drawer("objects"), { class: "phone" }),
     iconButton("More", "more", () => app.open.help(), { class: "phone" }),
   );
@@ -57,6 +57,6 @@ export function drawer(id) {
   for (const name of ["images", "objects"]) {
     const open = name === id && !byId(name).classList.contains("open");
     byId(name).classList.toggle("open", open);
-    if (open) byId(name).querySelector("input, button")?.focus({ preventScroll: true });
+    if (open) byId(name).querySelector("[role=listbox]")?.focus({ preventScroll: true });
   }
 }

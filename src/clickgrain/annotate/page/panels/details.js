@@ -2,6 +2,7 @@
 
 import { h, icon } from "../dom.js";
 import { iconButton, titleOf } from "./buttons.js";
+import { objectColour } from "../core/color.js";
 
 const STEP_WORDS = /** @type {Record<string, string>} */ ({ box: "box", scribble: "scribble", level: "level", choose: "outline", brush: "brush", mask: "mask" });
 
@@ -18,8 +19,7 @@ export function details(app, thing) {
 
 /** @param {any} app @param {import("../image.js").Thing} thing */
 function colour({ store, annotator }, thing) {
-  const label = store.state.labels.find((/** @type {any} */ each) => each.id === thing.label);
-  return h("input", { type: "color", value: thing.colour ?? label?.colour ?? "#2f8fe0", "aria-label": "Colour of this object", title: "Colour of this object", disabled: thing.locked,
+  return h("input", { type: "color", value: objectColour(thing, store.state.labels), "aria-label": "Colour of this object", title: "Colour of this object", disabled: thing.locked,
     onchange: (/** @type {any} */ event) => annotator.edit([thing.id], { colour: event.target.value }) });
 }
 

@@ -2,7 +2,6 @@
 
 import { byId, h } from "../dom.js";
 import { toolButton } from "./buttons.js";
-import { remember } from "../preferences.js";
 
 /** @param {any} app */
 export function startDock(app) {
@@ -16,7 +15,7 @@ function levels({ store, stage }) {
     oninput: () => stage.tools.levels.set(Number(slider.value)) });
   const out = h("output", null);
   const auto = h("input", { type: "checkbox", onchange: () => store.set({ auto: auto.checked }) });
-  const choice = h("label", { class: "check less", title: "No region is shown beforehand: the first click goes straight to the model, which chooses the level" }, auto, "Model decides");
+  const choice = h("label", { class: "check less", title: "No region is shown beforehand: the click chooses the level itself, and offers other outlines when it is in doubt" }, auto, "Auto");
   const element = h("div", { class: "level", role: "group", "aria-label": "Level" }, h("span", { class: "quiet" }, "part"), slider, h("span", { class: "quiet" }, "scene"), out);
   store.on(["level", "active", "revision"], () => {
     const level = stage.tools.levels.now();
@@ -25,16 +24,20 @@ function levels({ store, stage }) {
     const word = level < 0.45 ? "part" : level < 0.8 ? "object" : "scene";
     slider.setAttribute("aria-valuetext", `${level.toFixed(2)}, ${word}`);
   });
-  store.on(["model"], (/** @type {any} */ { model }) => (choice.hidden = !model || model.kind === "tree"));
-  store.on(["auto"], (/** @type {any} */ state) => (auto.checked = state.auto));
-  return h("div", { class: "group grow" }, element, choice);
+  const group = h("div", { class: "group levels" }, element, choice);
+  store.on(["auto", "whole"], (/** @type {any} */ state) => {
+    auto.checked = state.auto;
+    choice.hidden = state.whole;
+  });
+  store.on(["tool"], (/** @type {any} */ { tool }) => (group.hidden = tool === "brush" || tool === "eraser"));
+  return group;
 }
 
 /** @param {any} app */
 function whole({ store, stage, annotator, run }) {
   const words = h("span", { class: "quiet regions" });
   const accept = h("button", { class: "button main", type: "button", onclick: () =>
-    annotator.act({ kind: "partition", level: store.state.level, label: store.state.label }) }, "Accept all regions");
+    annotator.act({ kind: "partition", level: store.state.level, label: null }) }, "Accept all regions");
   const merge = h("button", { class: "button", type: "button", onclick: () => run("merge") }, "Merge");
   const split = h("button", { class: "button", type: "button", onclick: () => run("split") }, "Split");
   const label = h("button", { class: "button", type: "button", onclick: () => run("label") }, "Label");
@@ -72,11 +75,8 @@ function brush({ store }) {
 
 /** @param {any} app */
 function zoom(app) {
-  const { store, stage } = app, out = h("output", { "aria-label": "Zoom" });
-  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, class: "less", "aria-label": "Opacity of masks", title: "Opacity of masks",
-    oninput: () => remember(store, { opacity: Number(opacity.value) }) });
-  store.on(["preferences"], (/** @type {any} */ { preferences }) => (opacity.value = String(preferences.opacity)));
+  const { stage } = app, out = h("output", { "aria-label": "Zoom" });
   stage.element.addEventListener("view", () => (out.textContent = `${Math.round(100 * stage.view.scale)} %`));
-  return h("div", { class: "zoom", role: "group", "aria-label": "Zoom" }, opacity,
+  return h("div", { class: "zoom", role: "group", "aria-label": "Zoom" },
     toolButton(app, "zoomOut", "minus", "small"), out, toolButton(app, "zoomIn", "plus", "small"), toolButton(app, "fit", "fit", "small"));
 }

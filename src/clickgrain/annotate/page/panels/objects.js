@@ -7,6 +7,7 @@ import { details } from "./details.js";
 import { startLabels } from "./labels.js";
 import { STATUS } from "./images.js";
 import { objectColour } from "../core/color.js";
+import { remember } from "../preferences.js";
 
 /** @param {any} app */
 export function startObjects(app) {
@@ -86,7 +87,10 @@ function startFoot(app) {
     status.disabled = done.disabled = !image;
     done.textContent = image?.document?.status === "done" ? "Not done yet" : "Done, next image";
   });
+  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, class: "grow", oninput: () => remember(store, { opacity: Number(opacity.value) }) });
+  store.on(["preferences"], (/** @type {any} */ { preferences }) => (opacity.value = String(preferences.opacity)));
   return [
+    h("label", { class: "row" }, "Opacity", opacity),
     h("label", { class: "check", title: "Where objects overlap and this is off, a pixel belongs to the topmost object" }, overlap, "Objects may overlap"),
     h("div", { class: "row" }, status, done),
   ];
