@@ -16,8 +16,9 @@ from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Bool, Float, Size, UInt8
 
 Color = tuple[int, int, int]
-Pictures = Callable[[str], tuple[UInt8, Bool]]
-"""From a target's id to its image (H x W x 3 uint8 RGB) and mask (H x W bool); raises DataError or ImageError."""
+Pictures = Callable[[str], tuple[UInt8, UInt8 | Bool]]
+"""From a target's id to its image (H x W x 3 uint8 RGB) and mask (H x W: bool, or uint8 with 128 ignored and above
+it object); raises DataError or ImageError."""
 
 BLUE: Color = (0, 132, 255)
 GREEN: Color = (0, 158, 96)
@@ -34,11 +35,11 @@ def target_pictures(benchmark: Benchmark) -> Pictures:
     """Loads the image and the mask of a target by its id."""
     by_id = {target.id: target for target in benchmark}
 
-    def load(id_: str) -> tuple[UInt8, Bool]:
+    def load(id_: str) -> tuple[UInt8, UInt8 | Bool]:
         if id_ not in by_id:
             raise DataError(f"benchmark {benchmark.name!r} has no target {id_!r}; give the set that was evaluated")
         image = by_id[id_].image()
-        return image, by_id[id_].mask((image.shape[0], image.shape[1])) > 128
+        return image, by_id[id_].mask((image.shape[0], image.shape[1]))
 
     return load
 

@@ -324,6 +324,18 @@ class TestMasksAgain:
         assert made[0].images == 2 * 3
         assert max(count for count, _ in made[0].prompts) <= CLICKS
 
+    def test_a_mask_that_is_not_what_was_measured_is_pointed_out(self, results, squares, tmp_path):
+        ignored = [Target(t.id, t.image_id, t.image, lambda size, t=t: np.where(t.mask(size) > 0, 255, 128).astype(np.uint8))
+                   for t in squares]  # fmt: skip
+        for load, said in ((lambda: Bright(115), False), (lambda: Bright(60), True)):
+            _, page = written(tmp_path, results[:1], {"squares": squares}, loaders={"good": load})
+            assert ("the model has changed since" in page.text) == said
+        # What lies on ignored pixels counts nowhere: the same flawed masks are now as good as measured.
+        _, page = written(
+            tmp_path, results[:1], {"squares": Benchmark("squares", ignored)}, loaders={"good": lambda: Bright(60)}
+        )
+        assert "the model has changed since" not in page.text
+
     def test_slow_broken_and_missing_models_show_their_clicks(self, results, squares, tmp_path):
         def fail():
             raise WeightsError("no weights")

@@ -274,12 +274,13 @@ class TestGalleries:
         ease = [results[0].curves[int(example.id), :5].mean() for example in shown]
         assert ease == sorted(ease, reverse=True)
         for example in shown:
-            for (name, clicks, mask, iou), result in zip(example.answers, results):
+            for (name, clicks, mask, iou, again), result in zip(example.answers, results):
                 row = next(row for row in result.rows if row.id == example.id)
                 assert name == result.model
                 assert tuple(clicks) == row.clicks[:2]
                 overlap = (mask & example.target).sum() / (mask | example.target).sum()
                 assert overlap == pytest.approx(iou)
+                assert again == pytest.approx(iou)
         page = Strict(example_gallery(shown))
         assert page.count("h3") == 3
         assert page.count("figure") == 3 * (1 + len(results))

@@ -113,6 +113,7 @@ def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: Predictor
         comparison_table(results, labels, published=known, legend=False),
         tag("h3", "How the masks grow better with clicks"),
         iou_curves(results, labels),
+        *_resting(results),
         tag("h3", "Clicks by size of the target"),
         size_table(results, labels),
         *(example_report(results, labels, pictures, pool) if pictures else ()),
@@ -120,6 +121,13 @@ def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: Predictor
         failure_report(results, labels, contact=contact, pictures=pictures),
         target_table(results, labels),
     ]
+
+
+def _resting(results: Sequence[Result]) -> list[Html]:
+    if all(result.settings.full_curves for result in results):
+        return []
+    text = "A target rests once its mask reaches 0.95, so that the curves are lower bounds beyond click 5."
+    return [paragraph(text, soft=True)]
 
 
 def _again(commands: Sequence[str], notes: Sequence[str]) -> list[Html]:

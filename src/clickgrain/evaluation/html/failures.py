@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clickgrain.clicks.robot import split_target
 from clickgrain.errors import DataError, ImageError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
 from clickgrain.evaluation.html.markup import Html, joined, tag
@@ -112,7 +113,7 @@ def _thumbnail(id_: str, pictures: Pictures, count: str) -> Html:
         image, mask = pictures(id_)
     except (DataError, ImageError):  # evaluated somewhere else; the figures stand
         return Html("")
-    picture = overlay(image, mask, color=ORANGE, long_side=180)
+    picture = overlay(image, split_target(mask)[0], color=ORANGE, long_side=180)
     height, width = picture.shape[:2]
     uri = data_uri(picture, quality=78)
     drawn = tag("img", src=uri, alt=f"target {id_}", width=width, height=height, loading="lazy")

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clickgrain.clicks.robot import Given
+from clickgrain.clicks.robot import Given, split_target
 from clickgrain.errors import DataError, ImageError
 from clickgrain.evaluation.clicking import prompt_of
 from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.pictures import Pictures, data_uri, overlay, region_map
 from clickgrain.evaluation.result import Result, TargetResult
+from clickgrain.evaluation.scores import iou
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Mask, Predictor, UInt8
+
+SAME = 0.02
+"""IoU may differ by this much between two machines."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,15 @@ class Answer(NamedTuple):
         name: of the model.
         given: clicks, boxes and strokes so far.
         mask: H x W bool after them; None when it was not made again.
-        iou: of that mask in the evaluation.
+        iou: reached in the evaluation.
+        again: of `mask`, which can differ where the model has changed since.
     """
 
     name: str
     given: Sequence[Given]
     mask: Bool | None
     iou: float
+    again: float | None = None
 
 
 def figure(picture: UInt8, *caption: object, alt: str) -> Html:
@@ -123,15 +129,21 @@ def examples(
         except (DataError, ImageError):  # no longer there; the figures stand
             continue
         answers = [
-            _answer(name, result, predictor, id_, image, clicks)
+            _answer(name, result, predictor, id_, image, target, clicks)
             for name, result, predictor in zip(names, results, predictors)
         ]
-        shown.append(Example(id_, place, image, target, tuple(filter(None, answers))))
+        shown.append(Example(id_, place, image, split_target(target)[0], tuple(filter(None, answers))))
     return shown
 
 
 def _answer(
-    name: str, result: Result, predictor: Predictor | None, id_: str, image: UInt8, clicks: int
+    name: str,
+    result: Result,
+    predictor: Predictor | None,
+    id_: str,
+    image: UInt8,
+    target: UInt8 | Bool,
+    clicks: int,
 ) -> Answer | None:
     """What a model did with a target; None if it was not given that target, or failed."""
     row = next((row for row in result.rows if row.id == id_), None)
@@ -139,14 +151,16 @@ def _answer(
         return None
     made = row.given[: min(clicks, len(row.ious))]
     mask = _mask_again(predictor, image, made, result.settings.threshold)
-    return Answer(name, made, mask, row.ious[len(made) - 1])
+    again = None if mask is None else iou(*split_target(target), mask)
+    return Answer(name, made, mask, row.ious[len(made) - 1], again)
 
 
 def _mask_again(predictor: Predictor | None, image: UInt8, given: Sequence[Given], threshold: float) -> Bool | None:
     if predictor is None:
         return None
     try:
-        return replay(predictor, image, given).probability > threshold
+        mask = replay(predictor, image, given).probability > threshold
+        return mask if mask.shape == image.shape[:2] else None
     except Exception:  # any method may be shown here, and a picture is no reason to lose the page
         return None
 
@@ -158,16 +172,21 @@ def example_gallery(shown: Sequence[Example]) -> Html:
         area = 100 * float(example.target.mean())
         wanted = overlay(example.image, target=example.target)
         figures = [figure(wanted, tag("b", "Wanted"), f" {area:.1f} % of the image", alt="the wanted outline")]
-        for name, given, mask, iou in example.answers:
-            drawn = overlay(example.image, mask, given, target=example.target)
-            what = "clicks" if mask is None else "mask"
-            count = f"{len(given)} click" + ("s" if len(given) != 1 else "")
-            caption = (tag("b", name), f" IoU {iou:.2f} after {count}")
-            figures.append(figure(drawn, *caption, alt=f"{name}: {what} after {count}"))
+        figures += [_answer_figure(example, answer) for answer in example.answers]
         # Five or six pictures fill two rows of three.
         row = gallery(figures, cell=300 if len(figures) in (5, 6) else 210)
         blocks.append(joined(tag("h3", f"{example.place.capitalize()}: target {example.id}"), row))
     return joined(*blocks)
+
+
+def _answer_figure(example: Example, answer: Answer) -> Html:
+    drawn = overlay(example.image, answer.mask, answer.given, target=example.target)
+    count = f"{len(answer.given)} click" + ("s" if len(answer.given) != 1 else "")
+    reached = f" IoU {answer.iou:.2f} after {count}"
+    changed = answer.again is not None and abs(answer.again - answer.iou) > SAME
+    told = f"; the mask shown has {answer.again:.2f}, so that the model has changed since" if changed else ""
+    what = "clicks" if answer.mask is None else "mask"
+    return figure(drawn, tag("b", answer.name), reached, told, alt=f"{answer.name}: {what} after {count}")
 
 
 def places(result: Result) -> list[tuple[str, str]]:
