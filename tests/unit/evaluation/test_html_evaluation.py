@@ -325,8 +325,10 @@ class TestMasksAgain:
         assert max(count for count, _ in made[0].prompts) <= CLICKS
 
     def test_a_mask_that_is_not_what_was_measured_is_pointed_out(self, results, squares, tmp_path):
-        ignored = [Target(t.id, t.image_id, t.image, lambda size, t=t: np.where(t.mask(size) > 0, 255, 128).astype(np.uint8))
-                   for t in squares]  # fmt: skip
+        def unsure(target):
+            return lambda size: np.where(target.mask(size) > 0, 255, 128).astype(np.uint8)
+
+        ignored = [Target(t.id, t.image_id, t.image, unsure(t)) for t in squares]
         for load, said in ((lambda: Bright(115), False), (lambda: Bright(60), True)):
             _, page = written(tmp_path, results[:1], {"squares": squares}, loaders={"good": load})
             assert ("the model has changed since" in page.text) == said
