@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from clickgrain.clicks.spec import LEAF_MAPS
+from clickgrain.clicks.spec import MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.proposals.laws import AREA, LEVEL, SamplingLaw
@@ -167,7 +167,7 @@ def _maps(first: Variant, args: StudyArgs) -> list[Variant]:
     groups: dict[str, list[str]] = {}
     for name in model.maps:
         groups.setdefault(_group(name), []).append(name)
-    of_tree = [name for name in model.maps if name in (*LEAF_MAPS, "posterior")]
+    of_tree = [name for name in model.maps if MapSpec((name,)).uses_tree]
     drops = {f"without {group}": names for group, names in groups.items()}
     drops["without all that needs the tree"] = of_tree
     drops["only disks and previous mask"] = [n for n in model.maps if n not in ("disk+", "disk-", "previous")]

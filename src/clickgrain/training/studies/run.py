@@ -137,7 +137,7 @@ class _Run:
         seeds = ", ".join(map(str, self.args.seeds))
         size = (
             f"Recipe `{self.args.recipe}`, {len(self.keys)} photos, {args.steps} steps of {args.batch} crops of"
-            f" {args.data.crop} px, seed {seeds}; {len(self.benchmark)} targets on {images} images of"
-            f" {self.benchmark.name}."
+            f" {args.data.crop} px, seed {seeds}; targets of {self.benchmark.name}: {len(self.benchmark)},"
+            f" images: {images}."
         )
         return f"{size} {self.split.remark}" if self.split is not None else size

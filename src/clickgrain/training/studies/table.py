@@ -73,7 +73,7 @@ class Table:
         """Names of the columns, and the cells of every row."""
         figures = list(dict.fromkeys(name for row in self.rows for name in row.figures))
         several = any(len(row.seeds) > 1 for row in self.rows)
-        names = ["variant", "NoC85 [95 %]", "against the first [95 %]", *figures[1:]]
+        names = ["variant", "NoC85 [95 %]", "difference [95 %]", *figures[1:]]
         names += [*(["sd of seeds"] if several else []), "training s"]
         return names, [self._cells(row, figures, several) for row in self.rows]
 
@@ -90,14 +90,14 @@ class Table:
     def report(self) -> Report:
         """A page with the table, bars of NoC85 and, where there are any, the curves."""
         page = Report(f"Study: {self.title}", self.question)
-        blocks = [tag("p", self.size), _html_table(*self.cells())]
+        blocks = [tag("p", self.size.replace("`", "")), _html_table(*self.cells())]
         done = [row for row in self.rows if row.interval is not None]
         if self.curves:
             blocks.append(
                 line_chart(self.curves, x="share of the labels, % (log10)", y="NoC85", title="Label efficiency")
             )
         if done:
-            blocks.append(_bars(done))
+            blocks += [tag("h3", "Clicks to an IoU of 85 %, with 95 % intervals: fewer is better"), _bars(done)]
         page.add("", *blocks)
         return page
 

@@ -89,7 +89,7 @@ def test_a_stopped_study_goes_on_and_ends_as_one_that_was_not(args, tmp_path):
     assert [row.error for row in table.rows] == [None] * 2
     assert [len(row.seeds) for row in table.rows] == [2] * 2
     assert {"NoC85", "mIoU@1", "best node IoU", "AR@100", "merge ms"} <= set(table.rows[1].figures)
-    assert "4 photos, 2 steps of 2 crops of 64 px, seed 0, 1; 1 targets on 1 images of drawn." in table.size
+    assert "4 photos, 2 steps of 2 crops of 64 px, seed 0, 1; targets of drawn: 1, images: 1." in table.size
     stopped = replace(settings, out=tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
         run_study(stopped, Bars(run=3))
@@ -106,7 +106,7 @@ def test_a_stopped_study_goes_on_and_ends_as_one_that_was_not(args, tmp_path):
 def test_studies_in_one_folder_share_runs(args):
     run_study(args("smoothness", variants=("3",)), Bars())
     bars = Bars()
-    run_study(args("maps", variants=("11",)), bars)
+    run_study(args("maps", variants=("only disks and previous mask",)), bars)
     assert len(bars.trainings) == 1
     assert len(list((args().out / "runs").iterdir())) == 3
 
