@@ -130,8 +130,7 @@ def test_settings_that_make_no_sense(flag, changes):
 
 def test_plans_load_nothing_heavy():
     """So that --list and --help answer at once."""
-    code = "import sys, clickgrain.training.studies.plans as p; print([m for m in ('torch', 'cv2') if m in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-        == "[]"
-    )
+    found = "print([m for m in ('torch', 'cv2') if m in sys.modules])"
+    code = f"import sys, clickgrain.training.studies.plans; {found}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
