@@ -214,18 +214,24 @@ class TestPublishedRows:
     def test_they_stand_apart_and_a_part_of_the_set_is_called_so(self, results, tmp_path):
         text, page = written(tmp_path, renamed(results, "grabcut21"), {})
         assert "5 of the 50 targets of GrabCut" in page.text
-        assert text.index("Published rows are of another set") < text.index("MIS ViT-B")
+        assert text.index("Published rows do not compare") < text.index("MIS ViT-B")
         assert page.row("MIS ViT-B") == ["MIS ViT-B", "published", "1.94", "2.32"]
         bodies = re.findall(r'<tbody class="published ([\w-]+)">(.*?)</tbody>', text)
         assert [kind for kind, _ in bodies] == list(KINDS)
         assert "SimpleClick-B" in bodies[2][1]
         assert not any('class="best"' in body for _, body in bodies)
 
+    def test_another_user_and_other_settings_are_caveats_too(self, results, tmp_path):
+        noisy = [replace(result, user="noisy-0") for result in renamed(results, "grabcut")]
+        _, page = written(tmp_path, noisy, {})
+        assert "clicked by the robot alone" in page.text
+        assert "allow 20 clicks" in page.text  # these were allowed 6
+
     def test_figures_of_another_task_stand_in_brackets(self, results):
         page = Page(comparison_table(results, published=published("sbd", 6671)))
         assert page.row("M2N2") == ["M2N2", "published", "(7.72)", "(10.94)"]
         assert page.row("SAM-H") == ["SAM-H", "published", "7.62"]
-        assert "another set" not in page.text
+        assert "do not compare" not in page.text
 
     def test_scans_have_their_row_among_the_masks(self, results):
         page = Page(comparison_table(results, published=published("ssTEM", 20)))

@@ -144,7 +144,9 @@ def _caveats(published: Published | None) -> Html:
     """Why the published rows do not compare, said before they are seen."""
     if published is None or not published.caveats:
         return Html("")
-    lines = [tag("p", tag("b", "Published rows are of another set. "), caveat, ".") for caveat in published.caveats]
+    lines = [
+        tag("p", tag("b", "Published rows do not compare directly. "), caveat, ".") for caveat in published.caveats
+    ]
     return tag("div", *lines, class_="caveat")
 
 

@@ -1,11 +1,12 @@
 """`write_report`: the page that an evaluation ends with."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clickgrain import __version__
 from clickgrain.errors import DataError
-from clickgrain.evaluation.anchors import is_development, published
+from clickgrain.evaluation.anchors import Published, is_development, published
 from clickgrain.evaluation.datasets import Benchmark
 from clickgrain.evaluation.html.cases import Loaders, PredictorPool, example_report
 from clickgrain.evaluation.html.charts import iou_curves
@@ -105,7 +106,7 @@ def _lead(sections: Mapping[str, Sequence[Pair]]) -> str:
 
 def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: PredictorPool) -> list[Html]:
     results, labels = [result for result, _ in pairs], [label for _, label in pairs]
-    known = published(results[0].benchmark, len(results[0].rows))
+    known = _published(results)
     pictures = target_pictures(benchmark) if benchmark else None
     contact = border_contact(benchmark) if benchmark else None
     return [
@@ -121,6 +122,19 @@ def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: Predictor
         failure_report(results, labels, contact=contact, pictures=pictures),
         target_table(results, labels),
     ]
+
+
+def _published(results: Sequence[Result]) -> Published | None:
+    """Published rows of a section's set, with what sets the measured ones apart."""
+    known = published(results[0].benchmark, min(len(result.rows) for result in results))
+    if known is None:
+        return None
+    caveats = []
+    if any(result.user != "robot" for result in results):
+        caveats.append("They were clicked by the robot alone")
+    if any(result.settings.max_clicks != 20 for result in results):
+        caveats.append("They allow 20 clicks")
+    return replace(known, caveats=(*known.caveats, *caveats))
 
 
 def _resting(results: Sequence[Result]) -> list[Html]:
