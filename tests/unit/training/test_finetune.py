@@ -12,6 +12,8 @@ import torch
 from clickgrain.clicks.args import ClickSimulation
 from clickgrain.errors import ConfigError, DataError, TrainingError, WeightsError
 from clickgrain.evaluation import Benchmark, evaluate, load_benchmark
+from clickgrain.models.paper import PaperModel
+from clickgrain.models.paper_config import PaperConfig
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import recipes
 from clickgrain.training.finetune import finetune
@@ -21,6 +23,7 @@ from clickgrain.training.progress import Quiet
 from clickgrain.training.recipes import Recipe
 from clickgrain.training.samples import make_batch
 from clickgrain.training.step import _targets
+from clickgrain.weights import save_model
 
 
 class Bars(Quiet):
@@ -207,6 +210,14 @@ class TestRuns:
         finetune(args(out=tmp_path / "second", seed=5), Bars())
         with pytest.raises(TrainingError, match=r"other settings \(start\)"):
             finetune(replace(tuned, start=str(tmp_path / "second")), Bars())
+
+    def test_a_paper_model_takes_its_own_recipe(self, args, tmp_path, settings, monkeypatch):
+        config = PaperConfig("ti", image_size=64, dim=24, depth=2, heads=2, head_channels=8)
+        monkeypatch.setitem(recipes.RECIPES, "paper", lambda: Recipe(config, settings(steps=8)))
+        save_model(tmp_path / "paper", config=config.to_json(), tensors=PaperModel(config).state_dict())
+        result = finetune(args(from_scratch=False, start=str(tmp_path / "paper"), steps=None), Bars())
+        assert result.fit.steps == 2
+        assert json.loads((result.folder / "config.json").read_text())["kind"] == "paper"
 
     def test_the_recipe_gives_what_is_not_said(self, args):
         result = finetune(args(steps=None), Bars())
