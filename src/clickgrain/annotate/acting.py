@@ -228,9 +228,9 @@ class Act:
         """How far the image is."""
         self.document = self.document.model_copy(update={"status": request.status})
 
-    def add_masks(self, masks: list[tuple[Bool, int | None, Steps]], source: Source) -> None:
-        """Objects with given masks and labels; steps, where known, must reproduce the mask."""
-        for mask, label, _ in masks:
+    def add_masks(self, masks: list[tuple[Bool, int | None]], source: Source) -> None:
+        """Objects with given masks and labels."""
+        for mask, label in masks:
             self._set(self._with_mask(Item(id=self.next_id, label=label), mask, source))
 
 

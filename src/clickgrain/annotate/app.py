@@ -10,6 +10,7 @@ from clickgrain.annotate.answers import add_error_answers, as_bytes
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.routes_images import image_routes
 from clickgrain.annotate.routes_project import project_routes
+from clickgrain.annotate.routes_work import work_routes
 from clickgrain.annotate.security import LOOPBACK, Guard
 from clickgrain.annotate.service import Service
 
@@ -47,6 +48,7 @@ def make_app(
     add_error_answers(app)
     app.include_router(project_routes(service))
     app.include_router(image_routes(service))
+    app.include_router(work_routes(service))
 
     @app.get("/")
     def index(request: Request) -> Response:

@@ -180,6 +180,9 @@ def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushSt
         _capsule(mask, start, end, radius, unit, stroke.label)
     if len(points) == 1:
         _capsule(mask, points[0], points[0], radius, unit, stroke.label)
+    for x, y in np.rint(np.array(stroke.points)).astype(np.int64):  # a brush finer than a pixel still paints one
+        if y < mask.shape[0] and x < mask.shape[1]:
+            mask[y, x] = stroke.label
 
 
 def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int) -> None:

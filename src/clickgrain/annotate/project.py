@@ -1,5 +1,6 @@
 """A project at work: logs folded into documents, actions written, images encoded, models switched."""
 
+import base64
 import threading
 import time
 from collections import OrderedDict
@@ -91,6 +92,7 @@ class Project:
         self._maker_lock = threading.Lock()
         self.model, self.notice = self._first_model(model)
         self._remember(self.model)
+        self.database.set_setting("photos", str(photos.absolute()).encode("utf-8", "surrogateescape").hex())
         self.encoder = Encoder(self._make, lambda image: self.changes.mark("encoded", image), kept_bytes=kept_bytes)
 
     def close(self) -> None:
@@ -197,6 +199,11 @@ class Project:
             raise RequestError("not_found", f"there is no mask {hash_}")
         return data
 
+    def masks_of(self, document: Document) -> dict[str, str]:
+        """Masks of all objects of a document by hash, in base64."""
+        hashes = dict.fromkeys(item.mask for item in document.objects if item.mask)
+        return {hash_: base64.b64encode(self.coded(hash_)).decode() for hash_ in hashes}
+
     def fold(self, image: int, steps: Steps) -> Fold:
         """What steps lead to on an image, with the model at work."""
         return self.folder.fold(self.gallery.stamp(image), self.scene(image), steps)
@@ -286,6 +293,7 @@ class Project:
             seq=history.seq,
             actions=[action.to_json() for action in self.database.actions(image, seen)],
             document=document_json(history),
+            masks=self.masks_of(history.document),
         )
 
     def act_on_labels(self, post: Posted, request: ProjectRequest) -> None:

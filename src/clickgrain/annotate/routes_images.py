@@ -29,7 +29,7 @@ def image_routes(service: Service) -> APIRouter:
         return as_json({"change": change, "images": service.entries(gallery.order)})
 
     @router.get("/images/{image}")
-    def open_image(image: int) -> Response:
+    def open_image(image: int, masks: bool = False) -> Response:
         gallery.row(image)
         project.look_at(image)
         size, native = gallery.sizes(image)
@@ -43,7 +43,9 @@ def image_routes(service: Service) -> APIRouter:
             "notes": gallery.notes(image),
         }
         around = {"previous": before, "next": after, "encoded": image in project.encoder.ready()}
-        return as_json({**entry, **around, "document": document_json(project.history(image))})
+        history = project.history(image)
+        data = {"masks": project.masks_of(history.document)} if masks else {}
+        return as_json({**entry, **around, "document": document_json(history), **data})
 
     @router.get("/images/{image}/picture")
     def show(image: int, request: Request, box: str | None = None, max: Side = 2048) -> Response:

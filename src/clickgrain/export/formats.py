@@ -4,17 +4,16 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from clickgrain.errors import DataError
+from clickgrain.export.args import Format as Format
 from clickgrain.export.coco import FILE, read_coco, write_coco
 from clickgrain.export.labelmaps import instance_files, panoptic_files, semantic_files
 from clickgrain.export.labelme import labelme_files, read_labelme
 from clickgrain.export.records import ImageRecord, LabelRecord
 from clickgrain.export.yolo import yolo_files
 
-Format = Literal["coco", "semantic", "instance", "panoptic", "yolo", "labelme"]
-FORMATS: tuple[Format, ...] = ("coco", "semantic", "instance", "panoptic", "yolo", "labelme")
 File = tuple[str, bytes]
 MOST_UNPACKED = 1_073_741_824
 """Bytes that the files of an uploaded ZIP may have together."""
@@ -34,7 +33,7 @@ def export_files(
     """(name, content) of every file of an export, one image at a time.
 
     Args:
-        format_: one of `FORMATS`.
+        format_: a name.
         images: with their objects, the lowest first.
         labels: all classes.
         polygons: of COCO only: polygons where they hold the mask, else run lengths throughout.
