@@ -138,3 +138,55 @@ def test_a_misspelt_model_is_found_before_any_work(clickgrain, eval_set):
     status, printed, said = clickgrain("evaluate", *models, "--data", f"mine={eval_set}")
     assert (status, printed) == (1, "")
     assert "opencv-grabcat" in said
+
+
+def test_two_processes_give_the_lines_of_one(clickgrain, eval_set):
+    arguments = ["evaluate", "--model", "opencv-grabcut", "--data", f"mine={eval_set}", *QUICK]
+
+    def without_seconds(printed):
+        return [word for word in printed.split() if not word.startswith("s/")]
+
+    alone = clickgrain(*arguments)
+    shared = clickgrain(*arguments, "--processes", "2")
+    assert (alone[0], shared[0]) == (0, 0)
+    assert without_seconds(alone[1]) == without_seconds(shared[1])
+
+
+@pytest.mark.parametrize("user", ["noisy", "box-first", "scribble"])
+def test_another_user_clicks_and_has_files_of_its_own(clickgrain, eval_set, tmp_path, user):
+    arguments = ["--model", "opencv-grabcut", "--data", f"mine={eval_set}", *QUICK, "--limit", "1"]
+    flags = ["--user", user, "--user-seed", "3", "--out", tmp_path / "out"]
+    assert clickgrain("evaluate", *arguments, *flags)[0] == 0
+    path = tmp_path / "out" / f"opencv-grabcut--mine--{user}-3.json"
+    result = Result.from_json(path.read_text())
+    assert (result.user, len(result.failed)) == (f"{user}-3", 0)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"--user {user} --user-seed 3" in page
+
+
+def test_finished_results_are_reused_and_it_is_said(clickgrain, eval_set, tmp_path, interrupted, monkeypatch):
+    monkeypatch.setattr(Interrupted, "patience", 99)
+    kept = ["--data", f"mine={eval_set}", *QUICK, "--out", tmp_path / "kept"]
+    assert clickgrain("evaluate", "--model", "interrupted", *kept)[0] == 0
+    seen = Interrupted.images
+    again = ["evaluate", "--model", "interrupted", "--data", f"other={eval_set}", *QUICK]
+    status, printed, said = clickgrain(*again, "--results", tmp_path / "kept")
+    assert (status, Interrupted.images) == (0, seen)
+    assert "targets=3" in printed
+    assert "interrupted on other: reusing 3 targets of " in said
+    assert clickgrain(*again, "--results", tmp_path / "kept", "--no-reuse")[2] == ""
+    assert Interrupted.images == seen + 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--processes", "-1"], "--processes -1 is negative"),
+        (["--processes", "2", "--device", "cuda"], "works on --device cpu only"),
+        (["--user-seed", "1"], "--user-seed 1: the robot user"),
+    ],
+)
+def test_flags_that_make_no_sense_together(clickgrain, eval_set, flags, message):
+    status, printed, said = clickgrain("evaluate", "--model", "tree", "--data", f"mine={eval_set}", *flags)
+    assert (status, printed) == (1, "")
+    assert message in said

@@ -22,7 +22,11 @@ def result_table(results: Iterable[Result]) -> Table:
     for column in ("NoC85", "NoC90", "NoF85", "NoF90", "@1", "@3", "@5", "s"):
         table.add_column(column, justify="right", no_wrap=True)
     for result in results:
-        clicks = [_with_interval(result, t) for t in (85, 90)] + [f"{result.nof(t).never}" for t in (0.85, 0.90)]
+        clicks = [
+            f"{result.noc(0.85):.2f}",
+            _with_interval(result, 90),
+            *(f"{result.nof(t).never}" for t in (0.85, 0.90)),
+        ]
         most = result.settings.max_clicks
         ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "-" for k in (1, 3, 5)]
         table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")

@@ -1,10 +1,13 @@
+import io
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from clickgrain.errors import DataError
-from clickgrain.evaluation import EvaluationSettings, Result, TargetResult, result_table
+from clickgrain.evaluation import EvaluationSettings, Result, TargetResult, result_table, size_table
 from clickgrain.evaluation.report import remarks
 
 
@@ -87,3 +90,54 @@ def test_table_and_remarks():
         "not counted: a skip",
         "counted as never reached: b: RuntimeError: x",
     ]
+
+
+def test_intervals_hold_the_means_and_need_two_images():
+    rows = [row(f"{k}", [0.1 * (k % 10), 0.86], image=f"{k // 2}") for k in range(40)]
+    found = result(*rows)
+    summary = found.summary()
+    assert set(found.intervals) == {
+        *(f"NoC{t}" for t in (80, 85, 90, 95)),
+        *(f"mIoU@{k}" for k in (1, 3, 5, 10, 20)),
+    }
+    for name in ("NoC85", "mIoU@1"):
+        assert summary[f"{name}_low"] < summary[name] < summary[f"{name}_high"]
+    assert found.intervals["NoC95"] == (20, 20)
+    assert re.search(r" NoC85_95%=1\.\d\d\.\.\d\.\d\d ", found.line())
+    alone = result(*(row(f"{k}", [0.5]) for k in range(9)))
+    assert alone.intervals == {}
+    assert "95%" not in alone.line()
+    assert "NoC85_low" not in alone.summary()
+
+
+def test_figures_by_size_of_the_target():
+    rows = [replace(row("a", [0.5, 0.9]), size="small"), replace(row("b", [0.9]), size="small")]
+    rows.append(replace(row("c", [0.86]), size="large"))
+    found = result(*rows)
+    assert found.by_size() == {
+        "small": {"targets": 2, "NoC85": 1.5, "NoC90": 1.5, "never90": 0.0},
+        "large": {"targets": 1, "NoC85": 1.0, "NoC90": 20.0, "never90": 1.0},
+    }
+    assert found.summary()["NoC90_large"] == 20
+    assert found.summary()["targets_small"] == 2
+    assert "targets_medium" not in found.summary()
+    assert "small" not in found.line()
+
+
+def shown_by(table):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_tables_show_intervals_and_sizes_in_80_columns():
+    rows = [row(f"{k}", [0.3, 0.86 + 0.01 * k], image=f"{k}") for k in range(9)]
+    rows += [row(f"{k}", [0.3], image=f"{k}") for k in range(9, 40)]
+    found = [result(*rows)] * 2
+    needed, by_size = shown_by(result_table(found)), shown_by(size_table(found))
+    for text in (needed, by_size):
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r" 1\d\.\d-1\d\.\d ", needed)
+    assert f" {found[0].noc(0.9):.2f} " in needed
+    assert re.search(rf" 40 . +{found[0].noc(0.9):.2f} ", by_size)
