@@ -144,10 +144,8 @@ def _caveats(published: Published | None) -> Html:
     """Why the published rows do not compare, said before they are seen."""
     if published is None or not published.caveats:
         return Html("")
-    lines = [
-        tag("p", tag("b", "Published rows do not compare directly. "), caveat, ".") for caveat in published.caveats
-    ]
-    return tag("div", *lines, class_="caveat")
+    text = "".join(f" {caveat}." for caveat in published.caveats)
+    return tag("div", tag("p", tag("b", "Published rows do not compare directly."), text), class_="caveat")
 
 
 def _about(published: Published | None) -> list[Html]:

@@ -78,7 +78,8 @@ figcaption{font-size:.87rem;line-height:1.4;padding-top:6px;overflow-wrap:anywhe
 figcaption b{color:var(--ink)}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:0 0 16px;font-size:.93rem}
 .facts dt{color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
-pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px;white-space:pre-wrap;overflow-wrap:anywhere;
+pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px;
+white-space:pre-wrap;overflow-wrap:anywhere;
 font:.87rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:0 0 16px}
 details{margin:0 0 16px}summary{cursor:pointer;color:var(--accent);padding:4px 0}
 footer{margin-top:48px;font-size:.87rem}
