@@ -116,7 +116,7 @@ def _defined_in(module: str, name: str) -> str:
 
 
 def _source(module: str) -> str:
-    file = import_module(module).__file__
+    file = getattr(import_module(module), "__file__", None)
     return Path(file).read_text(encoding="utf-8") if file and file.endswith(".py") else ""
 
 
