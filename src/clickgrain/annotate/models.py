@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickgrain.errors import WeightsError
+import clickgrain
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.segmenter import Segmenter
-from clickgrain.weights import CONFIG, TENSORS, find_model, load_model
 
 TREE = "tree"
 NOTICE = (
@@ -40,6 +39,8 @@ def describe_model(source: str) -> ModelInfo:
     """
     if source == TREE:
         return ModelInfo(TREE, "tree mode", TREE, hash_bytes(b"tree color-texture"), TREE)
+    from clickgrain.weights import CONFIG, TENSORS, find_model, load_model  # loads torch, which tree mode can spare
+
     folder = find_model(source)
     config, _ = load_model(folder)
     stamp = hash_bytes(f"{hash_file(folder / CONFIG)} {hash_file(folder / TENSORS)}".encode())
@@ -56,11 +57,8 @@ def choose_model(wanted: str | None) -> tuple[str, str | None]:
     if wanted is not None:
         describe_model(wanted)
         return wanted, None
-    try:
-        find_model("default")
-    except WeightsError:
-        return TREE, NOTICE
-    return "default", None
+    shipped = Path(clickgrain.__file__).parent / "data" / "default" / "config.json"
+    return ("default", None) if shipped.is_file() else (TREE, NOTICE)
 
 
 def load_segmenter(source: str, device: str) -> Segmenter:

@@ -1,6 +1,6 @@
 """Find the same: in other images, the tree nodes whose leaves look most like those of an object.
 
-A node is described by mean and spread of its leaves' features: one that merely averages to the same is not the same.
+A node is described by mean and spread of its leaves' features: one that merely averages to the same is another.
 Distances are in units of the features' spread over the object's image.
 """
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from clickgrain.annotate.leafmap import Int32, leaf_map
 from clickgrain.features import FeatureExtractor, load_extractor
@@ -141,8 +140,8 @@ def size_of(value: Any) -> int:
     """Bytes of the arrays and tensors inside anything, found through dataclasses and containers."""
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
-    if isinstance(value, torch.Tensor):
-        return value.numel() * value.element_size()
+    if hasattr(value, "element_size"):  # a tensor; torch need not be loaded to ask
+        return int(value.numel() * value.element_size())
     if isinstance(value, MergeTree):
         return 40 * value.n_leaves
     if isinstance(value, dict):
