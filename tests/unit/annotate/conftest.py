@@ -1,0 +1,90 @@
+"""A folder of small photos, a project on it in tree mode, and a client of its server."""
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from clickgrain.annotate.app import make_app
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.service import Service
+
+
+def draw(number=0, size=(48, 64)):
+    """A red disk and a green box on grey, slightly noisy; `number` moves the disk."""
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    image = np.full((*size, 3), 128.0)
+    image[np.hypot(x - 20 - 3 * number, y - 20) < 11] = (210, 40, 40)
+    image[30:44, 40:58] = (40, 190, 60)
+    image += np.random.default_rng(number).normal(0, 3, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def disk(number=0, size=(48, 64)):
+    """H x W bool: where `draw` puts the red disk."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.hypot(x - 20 - 3 * number, y - 20) < 11
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for number, name in enumerate(("a1.png", "a2.png", "sub/a10.png")):
+        assert cv2.imwrite(str(folder / name), draw(number)[..., ::-1])
+    return folder
+
+
+@pytest.fixture
+def project(photos):
+    project = Project(photos, model="tree")
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def act(project):
+    """Carry out an action on an image (1 unless told) that has seen everything; the outcome."""
+
+    def run(image=1, *, active=0.0, **action):
+        post = Posted(seq=project.history(image).seq, active=active)
+        return project.act(image, post, IMAGE_REQUEST.validate_python(action))
+
+    return run
+
+
+@pytest.fixture
+def label(project):
+    """Change labels; the labels afterwards."""
+
+    def run(**action):
+        post = Posted(seq=project.labels().seq)
+        project.act_on_labels(post, PROJECT_REQUEST.validate_python(action))
+        return project.labels().document
+
+    return run
+
+
+@pytest.fixture
+def click():
+    """A step: a click at (x, y), positive unless told."""
+
+    def make(x, y, label=1):
+        return {"type": "click", "x": x, "y": y, "label": label}
+
+    return make
+
+
+@pytest.fixture
+def service(project, tmp_path):
+    return Service(project, DiskCache(tmp_path / "cache"))
+
+
+@pytest.fixture
+def client(service):
+    app = make_app(service, hosts=("testserver",))
+    with TestClient(app, headers={"X-Clickgrain": "1"}, raise_server_exceptions=False) as client:
+        yield client

@@ -1,0 +1,130 @@
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from clickgrain.annotate.database import APPLICATION, Database, Summary
+from clickgrain.annotate.history import Action
+from clickgrain.annotate.refusals import RequestError
+
+
+def action(seq, **patch):
+    return Action(seq, "add", 12.5, "tab", "model", 1.5, {"kind": "add"}, patch)
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(tmp_path / "deep" / "project.db", timeout=0.05)
+    yield database
+    database.close()
+
+
+def test_what_was_written_is_there_for_whoever_opens_the_file_next(database):
+    assert database.append(3, action(1, put=[{"id": 1}]), {"a" * 20: b"mask"}, Summary(1, "doing", 1, 2))
+    other = Database(database.path)
+    assert other.actions(3) == [action(1, put=[{"id": 1}])]
+    assert other.mask("a" * 20) == b"mask"
+    assert other.summaries() == {3: Summary(1, "doing", 1, 2)}
+    assert other.logged_images() == [3]
+    other.close()
+
+
+def test_a_number_is_taken_once(database):
+    assert database.append(3, action(1), {}, None)
+    assert not database.append(3, action(1, other=1), {"b" * 20: b"lost"}, None)
+    assert database.mask("b" * 20) is None
+    assert database.append(4, action(1), {}, None)
+
+
+def test_actions_since(database):
+    for seq in (1, 2, 3):
+        database.append(1, action(seq), {}, None)
+    assert [one.seq for one in database.actions(1, since=1)] == [2, 3]
+
+
+def test_images_keep_their_numbers(database):
+    assert database.add_images([Path("a.jpg"), Path("b.jpg")]) == 2
+    before = {row.path: row.id for row in database.images()}
+    assert database.add_images([Path("0.jpg"), Path("b.jpg"), Path("a.jpg")]) == 1
+    after = {row.path: row.id for row in database.images()}
+    assert before.items() <= after.items()
+
+
+def test_names_that_are_no_text(database):
+    name = Path(os.fsdecode(b"caf\xe9.jpg"))
+    database.add_images([name])
+    assert database.images()[0].path == name
+
+
+def test_the_first_size_stays(database):
+    database.add_images([Path("a.jpg")])
+    database.set_size(1, (2, 3), (20, 30))
+    database.set_size(1, (4, 5), (40, 50))
+    assert database.size(1) == ((2, 3), (20, 30))
+
+
+def test_a_locked_file_is_reported_and_nothing_written(database):
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RequestError, match="in use by another program") as caught:
+        database.append(1, action(1), {}, None)
+    assert (caught.value.code, caught.value.status) == ("database_locked", 503)
+    other.execute("ROLLBACK")
+    other.close()
+    assert database.append(1, action(1), {}, None)
+
+
+def test_a_full_disk_is_reported_and_nothing_written(database):
+    pages = database._rows("PRAGMA page_count")[0][0]
+    database._rows(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RequestError, match="full") as caught:
+        database.append(1, action(1), {"a" * 20: bytes(100_000)}, None)
+    assert caught.value.status == 507
+    assert database.actions(1) == []
+    database._rows("PRAGMA max_page_count = 1000000")
+    assert database.append(1, action(1), {"a" * 20: bytes(100_000)}, None)
+
+
+def test_others_writing_is_noticed(database):
+    before = database.data_version()
+    other = Database(database.path)
+    other.append(1, action(1), {}, None)
+    other.close()
+    assert database.data_version() != before
+
+
+def test_every_write_reaches_the_disk(database):
+    assert database._rows("PRAGMA synchronous")[0][0] == 2  # FULL
+    assert database._rows("PRAGMA journal_mode")[0][0] == "wal"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"no database at all" * 100, "no project file"), (None, "is a folder")],
+)
+def test_what_is_no_project_is_refused(tmp_path, content, words):
+    path = tmp_path / "thing"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(RequestError, match=words):
+        Database(path)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "words"), [("application_id = 5", "no project"), ("user_version = 99", "update")]
+)
+def test_other_databases_are_left_alone(tmp_path, pragma, words):
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(f"CREATE TABLE t (x); PRAGMA application_id = {APPLICATION}; PRAGMA {pragma};")
+    connection.close()
+    with pytest.raises(RequestError, match=words):
+        Database(path)
+
+
+def test_models_are_remembered_with_their_report(database):
+    database.save_model("m", "mine", "grain", "h", "/models/m")
+    database.save_model("m", "mine", "grain", "h", "/models/m", {"objects": 3})
+    database.save_model("m", "mine", "grain", "h", "/models/m")
+    (row,) = database.models()
+    assert (row["name"], row["source"], row["report"]) == ("mine", "/models/m", {"objects": 3})

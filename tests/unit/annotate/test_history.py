@@ -1,0 +1,53 @@
+"""Undo and redo as actions of the log: against a plain list of states, for random sequences."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickgrain.annotate.history import Action, History
+from clickgrain.annotate.refusals import RequestError
+
+
+def action(seq, kind, patch=None):
+    return Action(seq, kind, 0.0, "", "", None, {}, patch or {})
+
+
+def new():
+    return History((), lambda state, patch: (*state, patch["value"]))
+
+
+@given(st.lists(st.one_of(st.integers(0, 9), st.sampled_from(["undo", "redo"])), max_size=40))
+def test_any_sequence_leads_where_an_editor_would(sequence):
+    history, done, undone, log = new(), [()], [], []
+    for wanted in sequence:
+        kind = wanted if isinstance(wanted, str) else "add"
+        possible = (kind != "undo" or len(done) > 1) and (kind != "redo" or undone)
+        if not possible:
+            with pytest.raises(RequestError, match="nothing to"):
+                history.check(kind)
+            continue
+        if kind == "undo":
+            undone.append(done.pop())
+        elif kind == "redo":
+            done.append(undone.pop())
+        else:
+            done.append((*done[-1], wanted))
+            undone.clear()
+        log.append(action(history.seq + 1, kind, {"value": wanted}))
+        assert history.preview(log[-1]) == done[-1]
+        history.add(log[-1])
+        assert history.document == done[-1]
+        assert (history.can_undo, history.can_redo) == (len(done) > 1, bool(undone))
+    assert new().extend(log).document == history.document
+
+
+def test_a_gap_in_the_log_is_noticed():
+    with pytest.raises(RequestError, match="does not follow"):
+        new().add(action(2, "add", {"value": 1}))
+
+
+def test_numbers_are_not_used_again_after_undo():
+    history = History((), lambda state, patch: (*state, 1))
+    history.add(action(1, "add", {"put": [{"id": 7}]}))
+    history.add(action(2, "undo"))
+    assert history.last_id == 7
