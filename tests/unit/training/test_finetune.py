@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from clickgrain.cli import main
 from clickgrain.clicks.args import ClickSimulation
 from clickgrain.errors import ConfigError, DataError, TrainingError, WeightsError
 from clickgrain.evaluation import Benchmark, evaluate, load_benchmark
@@ -281,6 +282,15 @@ class TestRefusals:
     def test_settings_that_make_no_sense(self, args, flag, changes):
         with pytest.raises(ConfigError, match=flag):
             args(**changes)
+
+
+def test_the_command(labelled, tmp_path, capsys):
+    (labelled / "masks" / "i3#0.png").write_bytes(b"broken")
+    line = ["finetune", labelled, "--out", tmp_path / "m", "--labels", 1.0, "--from-scratch", "--steps", 2]
+    assert main([str(word) for word in [*line, "--recipe", "grain-small", "--extractor", "color-texture"]]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.strip() == str(tmp_path / "m")
+    assert "2 steps on 4 labelled images; labelled NoC85" in shown.err
 
 
 def test_sets_by_name_or_folder(tmp_path):
