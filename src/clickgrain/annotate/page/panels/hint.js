@@ -17,6 +17,7 @@ export function startHint({ store, annotator }) {
   store.on(["image", "revision", "opening", "images"], (/** @type {any} */ state) => {
     const [text, slim] = waiting(state);
     veil.hidden = !text;
+    byId("stage").setAttribute("aria-busy", String(Boolean(text)));
     veil.classList.toggle("slim", slim);
     fill(veil, h("p", { role: "status" }, text));
   });

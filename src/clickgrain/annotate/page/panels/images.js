@@ -99,6 +99,8 @@ class ImageList {
   /** @param {number} id */
   #open(id) {
     this.app.gallery.show(id);
+    // what is typed next is meant for the image
+    byId("stage").focus({ preventScroll: true, focusVisible: false });
     if (byId("images").classList.contains("open")) drawer("");
   }
 

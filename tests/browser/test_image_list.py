@@ -1,0 +1,34 @@
+"""Ten thousand images in the list: only what is seen exists."""
+
+from playwright.sync_api import expect
+
+
+def test_ten_thousand_names(shared, tab):
+    page = tab().open(shared.address)
+    page.page.evaluate(
+        "clickgrain.store.set({ images: [...clickgrain.store.state.images, ...Array.from({ length: 10000 }, (_, i) =>"
+        " ({ ...clickgrain.store.state.images[0], name: `extra/far${i}.png`, status: i % 2 ? 'done' : 'todo' }))] })"
+    )
+    options = page.page.get_by_role("listbox", name="Images").get_by_role("option")
+    expect(page.page.get_by_text("of 10024 done")).to_be_visible()
+    assert options.count() < 40
+    page.page.locator("#images .list").evaluate("(list) => (list.scrollTop = list.scrollHeight)")
+    expect(page.page.get_by_role("option", name="far9999")).to_be_visible()
+    assert options.count() < 40
+
+
+def test_search_filter_and_status(shared, tab):
+    page = tab().open(shared.address, "photo16")
+    page.press("/", wait=False)
+    page.page.keyboard.type("PHOTO 17")
+    options = page.page.get_by_role("listbox", name="Images").get_by_role("option")
+    expect(options).to_have_count(1)
+    expect(options).to_contain_text("photo17.png")
+    page.page.get_by_label("Search images by name").fill("photo16")
+    seq = page.seq()
+    page.page.get_by_label("Status of the image").select_option("done")
+    page.written(seq)
+    page.page.get_by_label("Show images by status").select_option("todo")
+    expect(options).to_have_count(0)
+    page.page.get_by_label("Show images by status").select_option("done")
+    expect(options).to_have_count(1)

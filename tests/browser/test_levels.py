@@ -1,0 +1,42 @@
+"""Part, object, scene: the wheel, the keys and the slider walk the tree."""
+
+
+def test_the_wheel_walks_up_and_down(shared, tab):
+    page = tab().open(shared.address, "photo03")
+    page.move(50, 56)
+    start = page.shown()
+    sizes = []
+    for _ in range(3):
+        page.wheel(1)
+        sizes.append(page.shown())
+    assert start < sizes[0] < sizes[1]
+    assert sizes[-1] == 160 * 120  # the scene
+    page.wheel(-3)
+    assert page.shown() < sizes[0]
+    before = page.shown()
+    page.press("]", wait=False)
+    page.frame()
+    assert page.shown() > before
+
+
+def test_an_object_just_taken_follows_the_wheel(shared, tab):
+    page = tab().open(shared.address, "photo04")
+    page.move(52, 56)
+    part = page.click(52, 56)[0]
+    seq = page.seq()
+    page.wheel(1)
+    (whole,) = page.written(seq)
+    assert whole["id"] == part["id"]
+    assert whole["area"] > part["area"]
+    assert [step["type"] for step in whole["steps"]] == ["region"]
+
+
+def test_other_outlines_are_offered_for_a_doubtful_click(shared, tab):
+    page = tab().open(shared.address, "photo05")
+    page.page.get_by_label("Auto").check()
+    (first,) = page.click(54, 56)
+    page.until("clickgrain.store.state.offers?.length")
+    offers = page.page.evaluate("clickgrain.store.state.offers.map((offer) => offer.area)")
+    assert 1 <= len(offers) <= 3
+    (chosen,) = page.press(str(len(offers)))
+    assert chosen["area"] == offers[-1] != first["area"]

@@ -1,0 +1,33 @@
+"""A phone: fingers take, correct, and zoom."""
+
+
+def test_tap_and_long_press(shared, tab):
+    page = tab(touch=True, size=(390, 844)).open(shared.address)
+    page.page.get_by_role("button", name="Images", exact=True).tap()
+    page.find("photo14").tap()
+    page.ready("photo14")
+    before = page.seq()
+    page.page.touchscreen.tap(*page.screen(56, 56))
+    (made,) = page.written(before)
+    assert page.owner(56, 56) == made["id"]
+    touch = page.page.context.new_cdp_session(page.page)
+    x, y = page.screen(124, 56)
+    before = page.seq()
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    (corrected,) = page.written(before)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert corrected["steps"][-1] == {"type": "click", "x": 124, "y": 56, "label": 0}
+
+
+def test_two_fingers_zoom(shared, tab):
+    page = tab(touch=True, size=(390, 844)).open(shared.address)
+    touch = page.page.context.new_cdp_session(page.page)
+    scale = page.page.evaluate("clickgrain.stage.view.scale")
+    objects = page.objects()
+    pair = lambda gap: [{"x": 195 - gap, "y": 300, "id": 0}, {"x": 195 + gap, "y": 300, "id": 1}]  # noqa: E731
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": pair(40)})
+    for gap in (50, 65, 80):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": pair(gap)})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.until(f"Math.abs(clickgrain.stage.view.scale / {scale} - 2) < 0.2")
+    assert page.objects() == objects
