@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -190,3 +191,12 @@ def test_flags_that_make_no_sense_together(clickgrain, eval_set, flags, message)
     status, printed, said = clickgrain("evaluate", "--model", "tree", "--data", f"mine={eval_set}", *flags)
     assert (status, printed) == (1, "")
     assert message in said
+
+
+def test_the_report_says_how_to_make_it_again(clickgrain, eval_set, tmp_path):
+    data, flags = ["--data", f"mine={eval_set}"], ["--limit", "1", "--max-clicks", "2", "--threshold", "0.4"]
+    arguments = ["evaluate", "--model", "opencv-grabcut", *data, *flags, "--full-curves"]
+    status, _, said = clickgrain(*arguments, "--out", tmp_path)
+    assert (status, said) == (0, f"report: {tmp_path / 'report.html'}\n")
+    page = (tmp_path / "report.html").read_text()
+    assert shlex.join(["clickgrain", *map(str, arguments)]) in page

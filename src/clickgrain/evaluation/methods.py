@@ -43,13 +43,13 @@ class Method:
         imports and the modules that these take names from; for an import path that one module; for models of ours
         all that networks and trees are made of.
         """
-        from clickgrain.evaluation.baselines import BASELINES, ONNX, PREFIX, load_baseline
+        from clickgrain.evaluation.baselines import BASELINES, ONNX, PREFIX
+        from clickgrain.evaluation.baselines.imported import check_import
 
         if self.name in BASELINES:
             return source_code(BASELINES[self.name].__module__)
         if self.name.startswith(PREFIX):
-            load_baseline(self.name)  # explains what is wrong with the path
-            return source_code(self.name.removeprefix(PREFIX).partition(":")[0])
+            return source_code(check_import(self.name))
         if self.name.startswith(ONNX):
             return source_code("clickgrain.evaluation.baselines.onnx_model")
         return network_code()

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,8 @@ def click_images(
     try:
         count = min(processes, len(groups))
         with _quiet_start(max(1, _cores() // processes)):
-            workers += [_started() for _ in range(count)]
+            for _ in range(count):
+                workers.append(_started())
         for worker in workers:
             worker.send((make, settings, user))
         yield from _shared_out(workers, list(reversed(groups)))
@@ -161,6 +163,7 @@ def _end(workers: list[_Worker]) -> None:
 
 def _work(pipe: "Connection[Any, Any]") -> None:
     """What a process does until its pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked from the start
     try:
         _answer(pipe)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -189,9 +192,7 @@ def _answer(pipe: "Connection[Any, Any]") -> None:
 def _quiet_start(threads: int) -> Iterator[None]:
     """Processes started within have `threads` threads each and never see Ctrl-C, which this process answers."""
     before = {name: os.environ.get(name) for name in THREADS}
-    blocked = (
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
-    )
+    blocked = _blocked_interrupts()
     try:
         for name, value in before.items():
             wanted = int(value) if value and value.isdecimal() else threads
@@ -205,6 +206,14 @@ def _quiet_start(threads: int) -> Iterator[None]:
                 os.environ[name] = value
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _blocked_interrupts() -> set[signal.Signals] | None:
+    """Hold Ctrl-C back in this thread and in processes that it starts; returns what was held back before."""
+    if sys.platform == "win32":
+        return None
+    resource_tracker.ensure_running()  # unblocks Ctrl-C when it starts, so it must have started
+    return {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})}
 
 
 def _cores() -> int:

@@ -28,15 +28,34 @@ def load_object(path: str) -> Predictor:
     Raises:
         ConfigError: when there is no such module or name, it fails, or it makes something else.
     """
-    module, _, name = path.removeprefix(PREFIX).partition(":")
-    if not module or not name:
-        raise ConfigError(f"{path!r} is no import path; give {PREFIX}package.module:factory")
-    made = _made(path, _imported(path, module, name))
+    made = _made(path, _imported(path, module_of(path), path.rpartition(":")[2]))
     if not (callable(getattr(made, "set_image", None)) and callable(getattr(made, "predict", None))):
         raise ConfigError(
             f"{path}: a {type(made).__name__} has no set_image and predict; return an object with both"
         )
     return SAMStyle(made, path) if "point_coords" in _parameters(made.predict) else made
+
+
+def module_of(path: str) -> str:
+    """The name of the module in `python:package.module:name`.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    module, _, name = path.removeprefix(PREFIX).partition(":")
+    if not module or not name:
+        raise ConfigError(f"{path!r} is no import path; give {PREFIX}package.module:factory")
+    return module
+
+
+def check_import(path: str) -> str:
+    """The same, once that module is known to import and to hold that name; nothing is made.
+
+    Raises:
+        ConfigError: when there is no such module or name.
+    """
+    _imported(path, module_of(path), path.rpartition(":")[2])
+    return module_of(path)
 
 
 def _imported(path: str, module: str, name: str) -> Any:
