@@ -1,16 +1,14 @@
 """The figures of a study's table, with their uncertainty."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from clickgrain.evaluation import Result
+from clickgrain.evaluation.statistics import bootstrap_means
 
-Values = npt.NDArray[np.float64]
-RESAMPLES = 2000
 CLICKS = (1, 3, 5)
 
 
@@ -21,9 +19,9 @@ class Row:
     Attributes:
         name: of the variant.
         figures: by name; empty when the variant failed.
-        interval: 95 % of bootstrap resamples of the images have a mean NoC85 within.
-        difference: NoC85 minus that of the first variant on the same targets, and its own 95 % interval; None for
-            the first.
+        interval: 95 % interval of NoC85 by a bootstrap over images; None for a single image.
+        difference: NoC85 minus that of the first variant on the same targets; None for the first.
+        difference_interval: the same interval, of the difference.
         seeds: NoC85 of each seed.
         seconds: of training, mean over seeds.
         error: why there are no figures, or None.
@@ -32,7 +30,8 @@ class Row:
     name: str
     figures: dict[str, float] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
-    difference: tuple[float, float, float] | None = None
+    difference: float | None = None
+    difference_interval: tuple[float, float] | None = None
     seeds: tuple[float, ...] = ()
     seconds: float = 0.0
     error: str | None = None
@@ -58,14 +57,15 @@ def row_of(
     shown = [k for k in CLICKS if k <= results[0].settings.max_clicks]
     figures |= {f"mIoU@{k}": _mean([result.iou_at(k) for result in results]) for k in shown}
     clicks = clicks_by_target(results)
-    difference = None
-    if first is not None:
-        other = clicks_by_target(first)
-        pairs = {key: clicks[key] - other[key] for key in clicks if key in other}
-        if pairs:
-            difference = (float(np.mean(list(pairs.values()))), *interval(pairs))
-    seeds = tuple(result.noc(0.85) for result in results)
-    return Row(name, figures | more, interval(clicks), difference, seeds, _mean(seconds))
+    row = Row(name, figures | more, interval(clicks), seeds=tuple(result.noc(0.85) for result in results))
+    row = replace(row, seconds=_mean(seconds))
+    if first is None:
+        return row
+    other = clicks_by_target(first)
+    pairs = {key: clicks[key] - other[key] for key in clicks if key in other}
+    if not pairs:
+        return row
+    return replace(row, difference=_mean(list(pairs.values())), difference_interval=interval(pairs))
 
 
 def clicks_by_target(results: Sequence[Result], iou: float = 0.85) -> dict[tuple[str, str], float]:
@@ -77,18 +77,10 @@ def clicks_by_target(results: Sequence[Result], iou: float = 0.85) -> dict[tuple
     return {key: _mean(values) for key, values in found.items()}
 
 
-def interval(values: dict[tuple[str, str], float], share: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean over targets; whole images are drawn, for their targets are alike."""
-    images = sorted({image for image, _ in values})
-    sums, counts = np.zeros(len(images)), np.zeros(len(images))
-    place = {image: i for i, image in enumerate(images)}
-    for (image, _), value in values.items():
-        sums[place[image]] += value
-        counts[place[image]] += 1
-    drawn = np.random.default_rng(0).integers(0, len(images), (RESAMPLES, len(images)))
-    means: Values = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
+def interval(values: dict[tuple[str, str], float]) -> tuple[float, float] | None:
+    """95 % interval of a mean over targets, by a bootstrap over images; None for a single image."""
+    ends = bootstrap_means(np.array([[value] for value in values.values()]), [image for image, _ in values])
+    return None if ends is None else (float(ends[0, 0]), float(ends[0, 1]))
 
 
 def _mean(values: Sequence[float]) -> float:

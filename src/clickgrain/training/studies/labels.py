@@ -86,7 +86,7 @@ def tune_variant(
 
 def label_curves(variants: Sequence[Variant], rows: Sequence[Row]) -> list[Series]:
     """NoC85 over log10 of the percentage of labels: the model without labels, then each start."""
-    done = [(v, row) for v, row in zip(variants, rows) if row.interval is not None]
+    done = [(v, row) for v, row in zip(variants, rows) if row.error is None]
     shares = [math.log10(100 * v.labels) for v, _ in done if v.labels is not None]
     if not shares:
         return []

@@ -78,10 +78,10 @@ class Table:
         return names, [self._cells(row, figures, several) for row in self.rows]
 
     def _cells(self, row: Row, figures: list[str], several: bool) -> list[str]:
-        if row.interval is None:
+        if row.error is not None:
             return [row.name, f"not run: {row.error}", *[""] * (len(figures) + 1 + several)]
-        low, high = row.interval
-        cells = [row.name, f"{row.figures[figures[0]]:.2f} [{low:.1f}, {high:.1f}]", _difference(row)]
+        difference = "" if row.difference is None else f"{row.difference:+.2f}{_ends(row.difference_interval, '+')}"
+        cells = [row.name, f"{row.figures[figures[0]]:.2f}{_ends(row.interval)}", difference]
         cells += [_figure(row.figures.get(name)) for name in figures[1:]]
         if several:
             cells.append(f"{np.std(row.seeds, ddof=1):.2f}" if len(row.seeds) > 1 else "")
@@ -91,7 +91,7 @@ class Table:
         """A page with the table, bars of NoC85 and, where there are any, the curves."""
         page = Report(f"Study: {self.title}", self.question)
         blocks = [tag("p", self.size.replace("`", "")), _html_table(*self.cells())]
-        done = [row for row in self.rows if row.interval is not None]
+        done = [row for row in self.rows if row.error is None]
         if self.curves:
             blocks.append(
                 line_chart(self.curves, x="share of the labels, % (log10)", y="NoC85", title="Label efficiency")
@@ -102,11 +102,8 @@ class Table:
         return page
 
 
-def _difference(row: Row) -> str:
-    if row.difference is None:
-        return ""
-    mean, low, high = row.difference
-    return f"{mean:+.2f} [{low:+.1f}, {high:+.1f}]"
+def _ends(interval: tuple[float, float] | None, sign: str = "") -> str:
+    return "" if interval is None else f" [{interval[0]:{sign}.1f}, {interval[1]:{sign}.1f}]"
 
 
 def _figure(value: float | None) -> str:
@@ -130,12 +127,12 @@ BAR, LEFT, WIDTH = 26, 260, 720
 
 def _bars(rows: Sequence[Row]) -> Html:
     """NoC85 of every variant, with its interval as a whisker."""
-    most = max(row.interval[1] for row in rows if row.interval) or 1.0
+    most = max(max(row.interval or (row.figures["NoC85"],)) for row in rows) or 1.0
     scale = (WIDTH - LEFT - 60) / most
     parts: list[Html] = []
     for i, row in enumerate(rows):
-        low, high = row.interval or (0.0, 0.0)
         value, middle = row.figures["NoC85"], i * BAR + BAR / 2
+        low, high = row.interval or (value, value)
         parts += [
             tag("text", row.name[:38], x=LEFT - 8, y=middle, text_anchor="end", dominant_baseline="middle"),
             tag("rect", class_="dot", x=LEFT, y=i * BAR + 5, width=f"{value * scale:.1f}", height=BAR - 10),
