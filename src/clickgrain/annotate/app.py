@@ -63,7 +63,7 @@ def make_app(
 
 def _file(request: Request, name: str) -> Response:
     """A file of the page; nothing above its folder, and only kinds that a page is made of."""
-    path = (PAGE / name).resolve()
+    path = (PAGE / name.replace("\0", "")).resolve()
     kind = TYPES.get(path.suffix)
     if kind is None or not path.is_relative_to(PAGE.resolve()) or not path.is_file():
         raise RequestError("not_found", f"the page has no file {name!r}")

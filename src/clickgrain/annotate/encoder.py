@@ -96,6 +96,7 @@ class Encoder:
             while not self._closed:
                 if self._waiting:
                     return next(reversed(self._waiting)), self._epoch
+                self._ahead = [image for image in self._ahead if image not in self._scenes]
                 if self._ahead:
                     return self._ahead.pop(0), self._epoch
                 self._change.wait()

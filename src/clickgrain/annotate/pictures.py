@@ -31,9 +31,14 @@ def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
     lossy = head.startswith(b"\xff\xd8\xff")
     if lossy and image.shape[:2] == native and _is_upright(path):
         return path.read_bytes(), JPEG
-    if lossy or image.shape[0] * image.shape[1] > PNG_PIXELS:
+    return (to_jpeg(image, 92), JPEG) if lossy else _lossless(image)
+
+
+def _lossless(image: UInt8) -> tuple[bytes, str]:
+    """PNG, unless the picture is too large for that."""
+    if image.shape[0] * image.shape[1] > PNG_PIXELS:
         return to_jpeg(image, 92), JPEG
-    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done
     return content.tobytes(), PNG
 
@@ -47,8 +52,8 @@ def _is_upright(path: Path) -> bool:
         return False
 
 
-def part(path: Path, box: Box, size: Size, longest: int) -> bytes:
-    """JPEG of a box (XYXY pixels of `size` = (H, W)) from the file itself, its long side at most `longest`.
+def part(path: Path, box: Box, size: Size, longest: int) -> tuple[bytes, str]:
+    """(bytes, media type) of a box (XYXY pixels of `size` = (H, W)) from the file, its long side at most `longest`.
 
     Raises:
         ImageError: the box is empty or outside.
@@ -61,7 +66,7 @@ def part(path: Path, box: Box, size: Size, longest: int) -> bytes:
     top, bottom = int(y1 * scale_y), max(int(np.ceil(y2 * scale_y)), int(y1 * scale_y) + 1)
     left, right = int(x1 * scale_x), max(int(np.ceil(x2 * scale_x)), int(x1 * scale_x) + 1)
     crop = np.ascontiguousarray(image[top:bottom, left:right])
-    return to_jpeg(resize_long_side(crop, longest) if max(crop.shape[:2]) > longest else crop, 92)
+    return _lossless(resize_long_side(crop, longest) if max(crop.shape[:2]) > longest else crop)
 
 
 def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:

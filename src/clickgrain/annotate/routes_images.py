@@ -52,8 +52,9 @@ def image_routes(service: Service) -> APIRouter:
         key = f"picture {gallery.stamp(image)} {box} {max}"
         if box is not None:
             size, _ = gallery.sizes(image)
-            return as_bytes(request, part(gallery.path(image), _box(box), size, max), JPEG, key=key)
-        content, kind = _picture(service, image)
+            content, kind = part(gallery.path(image), _box(box), size, max)
+        else:
+            content, kind = _picture(service, image)
         return as_bytes(request, content, kind, key=key)
 
     @router.get("/images/{image}/thumb")

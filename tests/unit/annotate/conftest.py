@@ -9,7 +9,9 @@ from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.scenes import SceneMaker
 from clickgrain.annotate.service import Service
+from clickgrain.segmenter import Segmenter
 
 
 def draw(number=0, size=(48, 64)):
@@ -27,6 +29,23 @@ def disk(number=0, size=(48, 64)):
     """H x W bool: where `draw` puts the red disk."""
     y, x = np.mgrid[: size[0], : size[1]]
     return np.hypot(x - 20 - 3 * number, y - 20) < 11
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """The first photo, encoded in tree mode."""
+    return SceneMaker(Segmenter.load("tree"), "hash").make(draw())
+
+
+@pytest.fixture(scope="session")
+def red():
+    """H x W bool: the red disk of the first photo."""
+    return disk()
+
+
+@pytest.fixture(scope="session")
+def iou():
+    return lambda a, b: (a & b).sum() / (a | b).sum()
 
 
 @pytest.fixture

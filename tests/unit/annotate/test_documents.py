@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickgrain.annotate.documents import Document, Item, patch_between, patched
@@ -21,11 +21,13 @@ DOCUMENTS = st.builds(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(DOCUMENTS, DOCUMENTS)
 def test_a_patch_leads_from_one_document_to_the_other(before, after):
     assert patched(before, patch_between(before, after)) == after
 
 
+@settings(deadline=None, max_examples=50)
 @given(DOCUMENTS)
 def test_nothing_changed_is_an_empty_patch(document):
     assert patch_between(document, document) == {}

@@ -1,7 +1,7 @@
 """Undo and redo as actions of the log: against a plain list of states, for random sequences."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickgrain.annotate.history import Action, History
@@ -16,6 +16,7 @@ def new():
     return History((), lambda state, patch: (*state, patch["value"]))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.one_of(st.integers(0, 9), st.sampled_from(["undo", "redo"])), max_size=40))
 def test_any_sequence_leads_where_an_editor_would(sequence):
     history, done, undone, log = new(), [()], [], []

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -10,6 +10,7 @@ from clickgrain.errors import DataError
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(MASKS)
 def test_a_mask_comes_back_and_its_header_tells_the_truth(mask):
     coded = runs.encode(mask)

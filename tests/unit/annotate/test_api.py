@@ -1,0 +1,249 @@
+"""The HTTP contract, through the whole application."""
+
+import base64
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from clickgrain.annotate import runs
+
+
+@pytest.fixture
+def post(client):
+    """Send an action that has seen everything; the answer."""
+
+    def send(image=1, **action):
+        seq = client.get(f"/api/images/{image}").json()["document"]["seq"]
+        return client.post(f"/api/images/{image}/actions", json={"seq": seq, "client": "tab", "action": action})
+
+    return send
+
+
+def test_the_state_says_where_it_is_and_who_answers(client, photos):
+    state = client.get("/api/state").json()
+    assert state["project"]["folder"] == str(photos)
+    assert state["model"]["id"] == "tree"
+    assert state["counts"]["images"] == state["counts"]["todo"] == 3
+    assert state["document"]["labels"] == []
+
+
+def test_the_list_of_images(client):
+    images = client.get("/api/images").json()["images"]
+    assert [(one["id"], one["name"], one["status"]) for one in images] == [
+        (1, "a1.png", "todo"),
+        (2, "a2.png", "todo"),
+        (3, "sub/a10.png", "todo"),
+    ]
+
+
+def test_opening_an_image(client, post, click):
+    post(kind="object.add_steps", steps=[click(20, 20)])
+    opened = client.get("/api/images/1", params={"masks": 1}).json()
+    assert (opened["size"], opened["native"], opened["previous"], opened["next"]) == ([48, 64], [48, 64], None, 2)
+    (item,) = opened["document"]["objects"]
+    assert runs.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
+
+
+def test_a_click_is_answered_with_its_mask(client, post, click, red, iou):
+    answer = post(kind="object.add_steps", steps=[click(20, 20)]).json()
+    assert (answer["seq"], answer["object"], answer["alternatives"]) == (1, 1, True)
+    (item,) = answer["document"]["objects"]
+    mask = runs.decode(base64.b64decode(answer["masks"][item["mask"]]))
+    assert iou(mask, red) > 0.9
+    binary = client.get(f"/api/masks/{item['mask']}")
+    assert (runs.decode(binary.content) == mask).all()
+    assert "immutable" in binary.headers["cache-control"]
+
+
+def test_alternatives_can_be_taken(client, post, click):
+    post(kind="object.add_steps", steps=[click(20, 20)])
+    offered = client.get("/api/images/1/objects/1/alternatives").json()["alternatives"]
+    assert 1 <= len(offered) <= 3
+    taken = post(kind="object.add_steps", object=1, steps=[{"type": "choose", "alternative": 0}]).json()
+    assert taken["document"]["objects"][0]["mask"] == offered[0]["mask"]
+
+
+def test_undo_and_redo(post, click):
+    post(kind="object.add_steps", steps=[click(20, 20)])
+    undone = post(kind="undo").json()["document"]
+    assert (undone["objects"], undone["can_undo"], undone["can_redo"]) == ([], False, True)
+    assert len(post(kind="redo").json()["document"]["objects"]) == 1
+
+
+def test_a_late_writer_gets_what_it_missed(client, post, click):
+    post(kind="object.add_steps", steps=[click(20, 20)])
+    late = client.post("/api/images/1/actions", json={"seq": 0, "client": "b:2", "action": {"kind": "clear"}})
+    assert late.status_code == 409
+    answer = late.json()
+    assert answer["error"]["code"] == "conflict"
+    assert [(one["kind"], one["client"]) for one in answer["actions"]] == [("object.add_steps", "tab")]
+    assert answer["document"]["objects"][0]["mask"] in answer["masks"]
+
+
+def test_hover_data_is_the_tree_and_the_leaf_map(client, project):
+    data = client.get("/api/images/1/hover").content
+    magic, h, w, height, width, mh, mw, _ = struct.unpack_from("<4s7I", data)
+    scene = project.scene(1)
+    n = h * w
+    assert (magic, (h, w), (height, width), (mh, mw)) == (b"CGH1", scene.tree.grid, (48, 64), (48, 64))
+    ints = np.frombuffer(data, "<i4", n + 3 * (2 * n - 1) + 2 * (n - 1), 32)
+    order, start, area, parent, children = np.split(ints, np.cumsum([n, 2 * n - 1, 2 * n - 1, 2 * n - 1]))
+    assert (order == scene.tree.order).all()
+    assert (start == scene.tree.start).all()
+    assert (area == scene.tree.area).all()
+    assert (parent == scene.tree.parent).all()
+    assert (children.reshape(-1, 2) == scene.tree.children).all()
+    level = np.frombuffer(data, "<f4", 2 * n - 1, 32 + ints.nbytes)
+    assert (level == scene.tree.level).all()
+    leaves = np.frombuffer(data, "<u2", mh * mw, 32 + ints.nbytes + level.nbytes)
+    assert (leaves.reshape(mh, mw) == scene.leaves).all()
+    assert len(data) == 32 + ints.nbytes + level.nbytes + leaves.nbytes
+
+
+@pytest.mark.parametrize("what", ["hover", "picture", "thumb", "thumb?node=100"])
+def test_what_the_browser_has_is_not_sent_again(client, what):
+    first = client.get(f"/api/images/1/{what}")
+    assert first.status_code == 200
+    again = client.get(f"/api/images/1/{what}", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_pictures(client, photos):
+    original = cv2.imread(str(photos / "a1.png"))
+    shown = client.get("/api/images/1/picture")
+    assert shown.headers["content-type"] == "image/png"
+    assert (cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR) == original).all()
+    part = client.get("/api/images/1/picture", params={"box": "10,12,40,30"}).content
+    decoded = cv2.imdecode(np.frombuffer(part, np.uint8), cv2.IMREAD_COLOR)
+    assert (decoded == original[12:30, 10:40]).all()
+    thumb = client.get("/api/images/1/thumb").content
+    assert cv2.imdecode(np.frombuffer(thumb, np.uint8), cv2.IMREAD_COLOR).shape == (144, 192, 3)
+
+
+def test_plain_jpegs_are_sent_as_they_are(client, photos, project):
+    cv2.imwrite(str(photos / "z.jpg"), np.full((20, 30, 3), 90, np.uint8))
+    project.gallery.rescan()
+    shown = client.get("/api/images/4/picture")
+    assert shown.content == (photos / "z.jpg").read_bytes()
+
+
+def test_changes_are_told_once(client, post, click):
+    before = client.get("/api/changes", params={"since": 0}).json()["change"]
+    post(kind="object.add_steps", steps=[click(20, 20)])
+    changed = client.get("/api/changes", params={"since": before}).json()
+    assert [(one["id"], one["objects"]) for one in changed["images"]] == [(1, 1)]
+    assert client.get("/api/changes", params={"since": changed["change"], "image": 1}).json()["images"] == []
+
+
+def test_another_program_s_writes_ask_for_a_reload(client, service, project):
+    from clickgrain.annotate.database import Database
+    from clickgrain.annotate.history import Action
+
+    other = Database(project.database.path)
+    other.append(2, Action(1, "status", 0.0, "", "", None, {}, {"status": "done"}), {}, None)
+    other.close()
+    assert client.get("/api/changes", params={"since": 0}).json()["reload"]
+    assert client.get("/api/images/2").json()["document"]["status"] == "done"
+
+
+def test_labels(client):
+    added = client.post(
+        "/api/project/actions", json={"seq": 0, "action": {"kind": "label.add", "name": "cat"}}
+    ).json()
+    assert added["document"]["added"] == 1
+    late = client.post("/api/project/actions", json={"seq": 0, "action": {"kind": "overlap", "allow": True}})
+    assert late.status_code == 409
+    assert late.json()["document"]["labels"][0]["name"] == "cat"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"kind": "object.add_steps", "steps": []},
+        {"kind": "object.add_steps", "steps": [{"type": "click", "x": -1, "y": 2}]},
+        {"kind": "object.add_steps", "steps": [{"type": "click", "x": 1e9, "y": 2}]},
+        {"kind": "object.add_steps", "steps": [{"type": "click", "x": 64, "y": 2}]},
+        {"kind": "object.add_steps", "steps": [{"type": "click", "x": 3, "y": 2, "label": 2}]},
+        {"kind": "object.add_steps", "steps": [{"type": "level", "level": 1.5}]},
+        {"kind": "object.add_steps", "steps": [{"type": "brush", "points": [], "radius": 2}]},
+        {"kind": "object.add_steps", "steps": [{"type": "brush", "points": [[1, 1]], "radius": 1e6}]},
+        {"kind": "object.add_steps", "steps": [{"type": "magic"}]},
+        {"kind": "object.add_steps", "steps": [{"type": "click", "x": 1, "y": 1}] * 1001},
+        {"kind": "object.edit", "object": 1, "colour": "red; background: url(x)"},
+        {"kind": "object.edit"},
+        {"kind": "object.delete", "objects": [7]},
+        {"kind": "status", "status": "perfect"},
+        {"kind": "status", "status": "done", "more": 1},
+        {"kind": "undo"},
+        {"kind": "rm -rf"},
+        "undo",
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(client, action):
+    answer = client.post("/api/images/1/actions", json={"seq": 0, "action": action})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "invalid"
+    assert len(answer.json()["error"]["message"]) > 10
+    assert client.get("/api/images/1").json()["document"]["seq"] == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'{"seq": NaN}', b"[" * 5000])
+def test_bodies_that_are_no_request(client, body):
+    answer = client.post("/api/images/1/actions", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]["code"] in ("invalid", "bad_request")
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/images/99", "/api/images/99/hover", "/api/masks/zz", "/api/jobs/j9", "/nothing", "/api/nothing"]
+)
+def test_what_is_not_there(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+def test_a_damaged_photo_is_reported_and_the_others_go_on(client, photos, project):
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    project.gallery.rescan()
+    for path in ("/api/images/4", "/api/images/4/picture", "/api/images/4/hover", "/api/images/4/thumb"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "image")
+        assert "broken.png" in answer.json()["error"]["message"]
+    assert client.get("/api/images/1/hover").status_code == 200
+
+
+def test_a_full_disk_is_reported_and_the_page_can_go_on(client, post, project, click):
+    pages = project.database._rows("PRAGMA page_count")[0][0]
+    project.database._rows(f"PRAGMA max_page_count = {pages}")
+    answers = (post(kind="status", status=("todo", "done")[i % 2]) for i in range(200))
+    refused = next(answer for answer in answers if answer.status_code != 200)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
+    before = client.get("/api/images/1").json()["document"]
+    project.database._rows("PRAGMA max_page_count = 1000000")
+    after = post(kind="object.add_steps", steps=[click(20, 20)])
+    assert after.status_code == 200
+    assert after.json()["seq"] == before["seq"] + 1
+
+
+def test_the_page_is_served_with_a_policy(client):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert client.get("/page/app.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_models_can_be_listed_and_unknown_ones_are_not_loaded(client):
+    assert [one["id"] for one in client.get("/api/models").json()["models"]] == ["tree"]
+    assert client.post("/api/models/use", json={"model": "/etc"}).status_code == 404
+    assert client.post("/api/models/use", json={"model": "tree"}).json()["model"]["current"]
+    assert client.get("/api/images/1/hover").status_code == 200
+
+
+def test_new_photos_are_found_on_request(client, photos):
+    (photos / "a0.png").write_bytes((photos / "a1.png").read_bytes())
+    assert client.post("/api/rescan").json() == {"added": 1, "missing": 0}
+    assert client.get("/api/images").json()["images"][0]["name"] == "a0.png"

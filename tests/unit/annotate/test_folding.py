@@ -1,0 +1,166 @@
+"""Masks as folds over steps, with tree mode answering."""
+
+import numpy as np
+import pytest
+
+from clickgrain.annotate.folding import Folder, paint
+from clickgrain.annotate.leafmap import node_mask, node_over
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.runs import encode
+from clickgrain.annotate.steps import STEPS, BrushStep
+from clickgrain.errors import PromptError
+
+
+@pytest.fixture
+def masks():
+    return {}
+
+
+@pytest.fixture
+def fold(scene, masks):
+    folder = Folder(masks.__getitem__)
+    return lambda *steps: folder.fold("image", scene, STEPS.validate_python(steps))
+
+
+def click(x, y, label=1):
+    return {"type": "click", "x": x, "y": y, "label": label}
+
+
+def test_a_click_takes_what_it_falls_on(fold, red, iou):
+    mask = fold(click(20, 20)).binary
+    assert mask[20, 20]
+    assert iou(mask, red) > 0.9
+
+
+def test_the_same_steps_give_the_same_mask_whatever_came_before(scene, fold):
+    steps = [click(20, 20), click(50, 36), click(5, 40, 0)]
+    grown = [fold(*steps[: i + 1]) for i in range(3)][-1]
+    fresh = Folder({}.__getitem__).fold("image", scene, STEPS.validate_python(steps))
+    assert (grown.binary == fresh.binary).all()
+
+
+def test_a_click_taken_away_is_as_if_it_had_never_been(fold):
+    with_it = fold(click(20, 20), click(50, 36))
+    without = fold(click(20, 20))
+    assert (with_it.binary != without.binary).any()
+    assert (fold(click(20, 20)).binary == without.binary).all()
+
+
+def test_a_region_is_exactly_what_hovering_shows(scene, fold):
+    for level in (0.0, 0.4, 0.7, 1.0):
+        shown = node_mask(
+            scene.tree, scene.leaves, node_over(scene.tree, scene.leaves, (20, 20), level), scene.size
+        )
+        taken = fold({"type": "region", "x": 20, "y": 20, "level": level})
+        assert (taken.binary == shown).all()
+
+
+def test_a_level_after_a_region_takes_the_region_at_that_level(fold):
+    moved = fold({"type": "region", "x": 20, "y": 20, "level": 0.2}, {"type": "level", "level": 0.8})
+    direct = fold({"type": "region", "x": 20, "y": 20, "level": 0.8})
+    assert (moved.binary == direct.binary).all()
+
+
+def test_a_level_alone_makes_nothing_and_counts_for_the_next_click(fold):
+    assert not fold({"type": "level", "level": 1.0}).binary.any()
+    assert fold({"type": "level", "level": 1.0}, click(20, 20)).binary.all()
+
+
+def test_alternatives_differ_and_can_be_chosen(fold):
+    first = fold(click(20, 20))
+    assert first.is_ambiguous
+    assert 1 <= len(first.alternatives) <= 3
+    for number, other in enumerate(first.alternatives):
+        chosen = fold(click(20, 20), {"type": "choose", "alternative": number})
+        assert (chosen.binary == other.binary).all()
+        assert (chosen.binary != first.binary).any()
+    with pytest.raises(RequestError, match="no alternative"):
+        fold(
+            click(20, 20),
+            {"type": "choose", "alternative": 2},
+            {"type": "choose", "alternative": 2},
+            {"type": "choose", "alternative": 2},
+        )
+
+
+def test_two_clicks_are_not_ambiguous(fold):
+    assert not fold(click(20, 20), click(50, 36)).is_ambiguous
+
+
+def test_a_box_asks_for_what_fills_it(fold, red, iou):
+    mask = fold({"type": "box", "box": [9, 9, 32, 32]}).binary
+    assert iou(mask, red) > 0.8
+
+
+def test_a_scribble_is_many_clicks(fold):
+    mask = fold({"type": "scribble", "points": [[15, 20], [25, 20]]}).binary
+    assert mask[20, 15]
+    assert mask[20, 25]
+
+
+def test_painted_pixels_stay_under_later_clicks(fold):
+    stroke = {"type": "brush", "points": [[55, 5], [60, 5]], "radius": 2, "label": 1}
+    mask = fold(click(20, 20), stroke, click(24, 24)).binary
+    assert mask[5, 55]
+    assert mask[5, 60]
+
+
+def test_a_click_of_the_other_label_takes_a_stroke_away(fold):
+    stroke = {"type": "brush", "points": [[55, 5], [60, 5]], "radius": 2, "label": 1}
+    mask = fold(click(20, 20), stroke, click(57, 5, 0)).binary
+    assert not mask[5, 55]
+    assert not mask[5, 60]
+
+
+def test_a_given_mask_is_the_mask_and_clicks_go_on_from_it(fold, masks, red):
+    coded = encode(red)
+    masks[coded.hash] = red
+    assert (fold({"type": "mask", "mask": coded.hash}).binary == red).all()
+    assert fold({"type": "mask", "mask": coded.hash}, click(20, 20), click(50, 36)).binary[36, 50]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        click(64, 10),
+        {"type": "region", "x": 10, "y": 48, "level": 0.5},
+        {"type": "brush", "points": [[64, 1]], "radius": 1},
+        {"type": "scribble", "points": [[1, 1], [1, 60]]},
+        {"type": "box", "box": [10, 10, 10, 20]},
+        {"type": "box", "box": [10, 10, 70, 20]},
+    ],
+)
+def test_what_lies_outside_is_refused(fold, step):
+    with pytest.raises(PromptError):
+        fold(step)
+
+
+@pytest.mark.parametrize("points", [[(3, 4)], [(3, 4), (12, 9)], [(0, 0), (15, 0), (15, 11)]])
+@pytest.mark.parametrize("radius", [0.4, 1, 2.5, 4])
+def test_a_brush_paints_the_pixels_within_its_radius(points, radius):
+    mask = np.zeros((12, 16), np.uint8)
+    paint(mask, BrushStep(points=points, radius=radius))
+    y, x = np.mgrid[:12, :16]
+    distance = np.full(mask.shape, np.inf)
+    for (ax, ay), (bx, by) in zip(points, points[1:] or points):
+        t = np.linspace(0, 1, 400)[:, None, None]
+        distance = np.minimum(distance, np.hypot(x - (ax + t * (bx - ax)), y - (ay + t * (by - ay))).min(0))
+    sure = np.abs(distance - radius) > 0.07
+    corners = np.zeros(mask.shape, bool)
+    corners[[p[1] for p in points], [p[0] for p in points]] = True
+    assert ((mask == 1) == ((distance <= radius) | corners))[sure].all()
+
+
+def test_an_eraser_takes_away():
+    mask = np.ones((12, 16), np.uint8)
+    paint(mask, BrushStep(points=((5, 5),), radius=2, label=0))
+    assert mask[5, 5] == 0
+    assert mask[0, 0] == 1
+
+
+def test_memory_of_prefixes_is_bounded(scene, monkeypatch):
+    monkeypatch.setattr("clickgrain.annotate.folding.KEPT_BYTES", 0)
+    folder = Folder({}.__getitem__)
+    for x in range(10):
+        folder.fold("image", scene, STEPS.validate_python([click(x, 5)]))
+    assert len(folder._kept) == 4

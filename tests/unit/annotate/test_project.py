@@ -1,0 +1,252 @@
+"""Actions on a project: what they make of documents, who may make them, and what is kept."""
+
+import numpy as np
+import pytest
+
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
+from clickgrain.errors import DataError, ImageError, WeightsError
+
+
+@pytest.fixture
+def document(project):
+    return lambda image=1: project.history(image).document
+
+
+@pytest.fixture
+def mask(project, document):
+    return lambda number, image=1: project.mask(document(image).find(number).mask)
+
+
+@pytest.fixture
+def add(act, click):
+    """A new object at (x, y); its number."""
+    return lambda x=20, y=20, **more: act(kind="object.add_steps", steps=[click(x, y)], **more).touched
+
+
+def test_a_click_makes_an_object_and_the_image_is_being_worked_on(add, document, mask, project):
+    assert add() == 1
+    (item,) = document().objects
+    assert (item.source, item.model, document().status) == ("prompt", project.model.hash, "doing")
+    assert mask(1)[20, 20]
+    assert item.area == mask(1).sum()
+
+
+def test_everything_is_there_after_opening_again(add, act, document, photos, project):
+    add()
+    act(kind="object.edit", object=1, locked=True, colour="#123456")
+    kept = document()
+    again = Project(photos, model="tree")
+    assert again.history(1).document == kept
+    assert again.history(1).can_undo
+    again.close()
+
+
+def test_objects_are_edited_only_in_what_was_sent(add, act, document):
+    add(label=3)
+    act(kind="object.edit", object=1, hidden=True)
+    item = document().find(1)
+    assert (item.hidden, item.label, item.locked) == (True, 3, False)
+    act(kind="object.edit", object=1, label=None)
+    assert document().find(1).label is None
+    assert document().find(1).hidden
+
+
+def test_a_locked_object_is_left_alone(add, act, click):
+    add()
+    add(50, 36)
+    act(kind="object.edit", object=1, locked=True)
+    for action in (
+        {"kind": "object.add_steps", "object": 1, "steps": [click(1, 1)]},
+        {"kind": "object.set_steps", "object": 1, "steps": [click(1, 1)]},
+        {"kind": "object.delete", "objects": [1]},
+        {"kind": "object.merge", "objects": [2, 1]},
+        {"kind": "object.split", "object": 1},
+        {"kind": "object.edit", "object": 1, "label": 5},
+    ):
+        with pytest.raises(RequestError, match="locked"):
+            act(**action)
+    act(kind="object.edit", object=1, locked=False)
+    act(kind="object.delete", objects=[1])
+
+
+def test_clear_leaves_the_locked(add, act, document):
+    for x, y in ((20, 20), (50, 36)):
+        add(x, y)
+    act(kind="object.edit", object=1, locked=True)
+    act(kind="clear")
+    assert [item.id for item in document().objects] == [1]
+
+
+def test_numbers_are_never_used_twice(add, act):
+    assert add() == 1
+    act(kind="undo")
+    assert add() == 2
+    act(kind="object.delete", objects=[2])
+    assert add() == 3
+
+
+def test_the_order_can_be_changed(add, act, document):
+    for _ in range(3):
+        add()
+    act(kind="object.move", object=3, to=0)
+    assert [item.id for item in document().objects] == [3, 1, 2]
+    act(kind="object.move", object=3, to=99)
+    assert [item.id for item in document().objects] == [1, 2, 3]
+
+
+def test_merging_joins_masks_into_the_first(add, act, document, mask):
+    add()
+    add(50, 36)
+    both = mask(1) | mask(2)
+    act(kind="object.merge", objects=[1, 2])
+    assert [item.id for item in document().objects] == [1]
+    assert (mask(1) == both).all()
+    assert document().find(1).source == "merge"
+
+
+def test_splitting_puts_the_part_above(act, document, mask):
+    act(kind="object.add_steps", steps=[{"type": "region", "x": 20, "y": 20, "level": 1.0}])
+    whole = mask(1)
+    act(kind="object.split", object=1)
+    assert [item.id for item in document().objects] == [1, 2]
+    assert ((mask(1) | mask(2)) == whole).all()
+    assert not (mask(1) & mask(2)).any()
+
+
+def test_a_partition_fills_what_is_free(add, act, document, mask):
+    add()
+    first = mask(1)
+    act(kind="partition", level=0.7)
+    together = np.zeros(first.shape, int)
+    for item in document().objects:
+        together += mask(item.id)
+    assert (together == 1).all()
+    assert (mask(1) == first).all()
+    act(kind="undo")
+    assert [item.id for item in document().objects] == [1]
+
+
+def test_a_node_becomes_an_object(act, document, mask, project):
+    scene = project.scene(1)
+    node = int(scene.tree.node_at(20, 20, 0.6))
+    act(kind="object.add_node", node=node, label=2, score=0.5)
+    assert document().find(1).source == "same"
+    assert mask(1).any()
+    with pytest.raises(RequestError, match="no node"):
+        act(kind="object.add_node", node=scene.tree.n_nodes)
+
+
+def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, add, click):
+    add()
+    late = IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"})
+    with pytest.raises(RequestError) as caught:
+        project.act(1, Posted(seq=0, client="other"), late)
+    assert caught.value.status == 409
+    assert [action["kind"] for action in caught.value.more["actions"]] == ["object.add_steps"]
+    assert caught.value.more["document"]["seq"] == 1
+    assert project.history(1).seq == 1
+
+
+def test_two_programs_on_one_file(project, photos, add, act, document):
+    add()
+    other = Project(photos, model="tree")
+    other.act(1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    other.close()
+    with pytest.raises(RequestError, match="another tab"):
+        project.act(1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "clear"}))
+    assert document().status == "done"
+    act(kind="clear")
+    assert document().objects == ()
+
+
+def test_a_given_mask_cannot_be_smuggled_in(add, act):
+    add()
+    with pytest.raises(RequestError, match="only be kept"):
+        act(kind="object.add_steps", object=1, steps=[{"type": "mask", "mask": "0" * 20}])
+
+
+def test_a_refused_action_leaves_no_trace(project, add, act):
+    add()
+    with pytest.raises(RequestError, match="no object 9"):
+        act(kind="object.delete", objects=[9])
+    with pytest.raises(RequestError, match="nothing to redo"):
+        act(kind="redo")
+    assert project.history(1).seq == 1
+
+
+def test_seconds_add_up_per_object(act, document, click):
+    act(kind="object.add_steps", steps=[click(20, 20)], active=2.5)
+    act(kind="object.add_steps", object=1, steps=[click(50, 36)], active=1.5)
+    assert document().find(1).seconds == 4.0
+
+
+def test_labels_and_their_undo(label):
+    labels = label(kind="label.add", name="cat")
+    assert [(one.id, one.name) for one in labels.labels] == [(1, "cat")]
+    assert label(kind="label.edit", label=1, colour="#000000").labels[0].colour == "#000000"
+    with pytest.raises(RequestError, match="already"):
+        label(kind="label.add", name="cat")
+    assert label(kind="label.delete", label=1).labels == ()
+    assert label(kind="undo").labels[0].colour == "#000000"
+    assert label(kind="label.add", name="dog").labels[1].id == 2
+    assert label(kind="overlap", allow=True).overlap
+    with pytest.raises(RequestError, match="no label 9"):
+        label(kind="label.edit", label=9, name="x")
+
+
+def test_images_come_in_natural_order_with_names_below_the_folder(project):
+    assert [project.gallery.name(image) for image in project.gallery.order] == ["a1.png", "a2.png", "sub/a10.png"]
+    assert project.gallery.neighbours(2) == (1, 3)
+    assert project.gallery.find("sub\\a10.png") == project.gallery.find("a10.png") == 3
+    assert project.gallery.find("../photos/a1.png") in (None, 1)
+
+
+def test_new_and_missing_files(project, photos, act):
+    act(2, kind="status", status="done")
+    (photos / "a2.png").rename(photos / "a3.png")
+    assert project.gallery.rescan() == (1, 1)
+    assert project.gallery.order == [1, 4, 3, 2]
+    assert project.history(2).document.status == "done"
+    with pytest.raises(ImageError, match="put the file back"):
+        project.gallery.read(2)
+
+
+def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos):
+    project.gallery.read(1)
+    (photos / "a1.png").write_bytes((photos / "a2.png").read_bytes())
+    project.gallery.read(1)
+    import cv2
+
+    cv2.imwrite(str(photos / "a1.png"), np.zeros((10, 10, 3), np.uint8))
+    with pytest.raises(ImageError, match="was 64 x 48"):
+        project.gallery.read(1)
+
+
+def test_large_images_are_worked_on_smaller(photos, monkeypatch):
+    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 32)
+    project = Project(photos, model="tree")
+    assert project.gallery.sizes(1) == ((24, 32), (48, 64))
+    assert project.scene(1).size == (24, 32)
+    project.close()
+
+
+def test_a_project_elsewhere_for_a_folder_that_is_not_written_to(photos, tmp_path):
+    before = sorted(photos.rglob("*"))
+    project = Project(photos, tmp_path / "mine.db", model="tree")
+    project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    project.close()
+    assert sorted(photos.rglob("*")) == before
+    assert (tmp_path / "mine.db").exists()
+
+
+def test_a_folder_without_images_gets_no_project_file(tmp_path):
+    with pytest.raises(DataError, match="no images"):
+        Project(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_not_there(photos):
+    with pytest.raises(WeightsError):
+        Project(photos, model="no-such-folder")
