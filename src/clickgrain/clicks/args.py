@@ -63,6 +63,8 @@ class ClickSimulation:
     """Fewest and most corrective clicks of these samples, uniform."""
     share_centre: float = 0.5
     """Share of single first clicks at the very centre of the object; the others lie anywhere well inside."""
+    share_centre_corrective: float = 0.0
+    """Share of corrective clicks at the very centre of the error; the others lie anywhere well inside."""
     share_sibling: float = 0.0
     """Share of the negatives drawn from the sibling region in the merge tree, where there is one."""
     share_box: float = 0.0
@@ -98,10 +100,12 @@ class ClickSimulation:
 
     @classmethod
     def grain(cls) -> "ClickSimulation":
-        """Ours: single first clicks are common (published: 1 % of the inputs), siblings are negatives."""
+        """Ours: single first clicks are common (published: 1 % of the inputs) and central, siblings are negatives."""
         return cls(
             share_single=0.5,
             share_recursive=0.3,
+            share_centre=0.75,
+            share_centre_corrective=0.6,
             share_sibling=0.3,
             share_box=0.1,
             share_scribble=0.1,

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clickgrain.clicks.centre import CELL, View, centre_maps
 from clickgrain.clicks.color import lab_bins, lab_of, posterior
 from clickgrain.clicks.leaf_maps import Affine, leaf_closeness, map_to_leaf, warp
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.spec import CENTRE_MAPS, MapSpec
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Prompt, UInt8
 
@@ -103,6 +104,7 @@ def click_maps(
     strokes = [prompt.sides(spec.radius) for prompt in prompts]
     maps: dict[str, Tensor] = {"previous": previous.float()[:, 0]}
     maps |= _leaf_maps(spec, canvas, strokes, chosen)
+    maps |= _centre_maps(spec, canvas, prompts, maps["previous"], chosen)
     for sign, label in (("+", 1), ("-", 0)):
         points, valid = _padded([p[label] for p in strokes], canvas.stride, lab.device)
         if f"disk{sign}" in spec.names:
@@ -149,6 +151,31 @@ def _leaf_maps(
     tensor = torch.from_numpy(stacked).to(canvas.lab.device)
     names = [f"{kind}{sign}" for sign in "+-" for kind in wanted]
     return {name: tensor[..., i] for i, name in enumerate(names)}
+
+
+def _centre_maps(
+    spec: MapSpec, canvas: Canvas, prompts: Sequence[Prompt], previous: Tensor, chosen: Sequence[int]
+) -> dict[str, Tensor]:
+    """Maps of nested regions around clicks, on cells of `CELL` pixels, enlarged to map resolution."""
+    names = [name for name in CENTRE_MAPS if name in spec.names]
+    if not names or not prompts:
+        return {}
+    size = (canvas.lab.shape[2], canvas.lab.shape[3])
+    stride = max(CELL, canvas.stride)
+    cells = (size[0] * canvas.stride // stride, size[1] * canvas.stride // stride)
+    before = functional.interpolate(previous[:, None], cells, mode="area")[:, 0].cpu().numpy() > 0.5
+    stacked = np.empty((len(prompts), len(names), *cells), np.float32)
+    for i, (image, prompt) in enumerate(zip(chosen, prompts)):
+        tree, to_image = canvas.trees[image], canvas.to_image[image]
+        view = View(map_to_leaf(tree.grid, tree.image_size, to_image, stride), cells, stride)
+
+        def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
+            return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
+
+        stacked[i] = centre_maps(names, view, prompt, before[i], tree, leaf_of, canvas.leaf_lab[image])
+    coarse = torch.from_numpy(stacked).to(canvas.lab.device)
+    fine = functional.interpolate(coarse, size, mode="bilinear")
+    return {name: fine[:, i] for i, name in enumerate(names)}
 
 
 def _moved(points: Float, to_image: Affine, tree: MergeTree) -> Float:

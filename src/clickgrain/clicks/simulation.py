@@ -88,13 +88,18 @@ def first_click(
 
 
 def corrective_click(
-    target: SoftMask, prediction: SoftMask, rng: np.random.Generator, *, valid: Bool | None = None
+    target: SoftMask,
+    prediction: SoftMask,
+    rng: np.random.Generator,
+    *,
+    share_centre: float = 0.0,
+    valid: Bool | None = None,
 ) -> Click | None:
     """The next click of a user who sees `prediction`, or None where it already equals `target`.
 
     Missed and wrongly added pixels are compared by the maximum of their exact distance transforms: positive iff the
     missed ones reach deeper (a tie is negative, as for the robot user). The click is a uniform pixel of that error
-    whose distance is above half the maximum.
+    whose distance is above half the maximum, or with probability `share_centre` its deepest pixel, the robot's.
 
     Returns:
         (x, y, label) or None.
@@ -110,7 +115,11 @@ def corrective_click(
     missed, added = ErrorDepth(wrong & wanted, ()), ErrorDepth(wrong & predicted, ())
     positive = missed.maximum > added.maximum
     error = missed if positive else added
-    return None if error.maximum == 0.0 else (*_random_deep(error, rng), int(positive))
+    if error.maximum == 0.0:
+        return None
+    deepest = share_centre > 0.0 and rng.random() < share_centre
+    point = error.point(int(error.depth.argmax())) if deepest else _random_deep(error, rng)
+    return *point, int(positive)
 
 
 def simulated_box(

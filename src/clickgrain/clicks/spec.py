@@ -11,11 +11,15 @@ MAP_NAMES = (
     "color+", "color-",  # closeness in colour
     "geodesic+", "geodesic-",  # closeness along the image
     "posterior",  # probability of object given the pixel's colour
+    "centre", "ball",  # what the first click means, if it lies in the middle of it
+    "correction+", "correction-",  # what the last click adds or takes away, likewise
     "box",  # 1 inside, -1 outside, 0 without a box
     "level", "level?",  # the wanted level, and whether one is wanted
 )  # fmt: skip
 LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-")
 """Maps that are computed on the tree's leaves."""
+CENTRE_MAPS = ("centre", "ball", "correction+", "correction-")
+"""Maps of the regions around single clicks (`clicks.centre`)."""
 
 
 @dataclass(frozen=True)
@@ -42,4 +46,4 @@ class MapSpec:
     @property
     def uses_tree(self) -> bool:
         """Whether any map needs the merge tree."""
-        return "posterior" in self.names or any(name in LEAF_MAPS for name in self.names)
+        return "posterior" in self.names or any(name in LEAF_MAPS + CENTRE_MAPS for name in self.names)

@@ -13,10 +13,10 @@ from clickgrain.models.grain_config import GrainConfig
 # Logistic regression of pseudo masks on the maps alone, rounded (100 unlabelled photos): training starts from a
 # rule that already segments, instead of spending its first thousand steps on finding it.
 PRIOR = {
-    "previous": 2.0, "disk+": 1.2, "level+": 5.5, "level-": -2.5, "posterior": 1.2, "box": 1.5, "level": 5.0,
-    "level?": -2.7,
+    "previous": 1.6, "disk+": 0.9, "level+": 3.6, "level-": -1.6, "geodesic+": 1.0, "posterior": 1.4, "centre": 3.0,
+    "ball": 1.0, "correction+": 1.4, "box": 1.4, "level": 4.4, "level?": -2.1,
 }  # fmt: skip
-PRIOR_BIAS = -4.2
+PRIOR_BIAS = -4.6
 
 
 class GrainDecoder(nn.Module):

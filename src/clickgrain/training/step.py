@@ -85,10 +85,15 @@ class ClickStep(nn.Module):
         shown = (previous[:, 0] > 0.5).cpu().numpy()
         scale = batch.masks.shape[2] / size[0]
         corrected = []
+        centre = self.args.clicks.share_centre_corrective
         first = batch.first * len(prompts) // len(batch.pictures)
         for i, prompt in enumerate(prompts):
             rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, first + i])
-            click = corrective_click(wanted[i], shown[i], rng, valid=usable[i]) if wanted[i].any() else None
+            click = (
+                corrective_click(wanted[i], shown[i], rng, share_centre=centre, valid=usable[i])
+                if wanted[i].any()
+                else None
+            )
             corrected.append(prompt if click is None else _with_click(prompt, click, scale))
         return corrected
 

@@ -1,6 +1,6 @@
 import pytest
 
-from clickgrain.clicks.spec import LEAF_MAPS, MAP_NAMES, MapSpec
+from clickgrain.clicks.spec import CENTRE_MAPS, LEAF_MAPS, MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
 
 
@@ -29,4 +29,6 @@ def test_refuses_sizes_that_are_not_positive(wrong):
 
 @pytest.mark.parametrize("name", MAP_NAMES)
 def test_only_leaf_maps_and_the_posterior_need_a_tree(name):
-    assert MapSpec(("disk+" if name != "disk+" else "box", name)).uses_tree == (name in (*LEAF_MAPS, "posterior"))
+    assert MapSpec(("disk+" if name != "disk+" else "box", name)).uses_tree == (
+        name in (*LEAF_MAPS, *CENTRE_MAPS, "posterior")
+    )

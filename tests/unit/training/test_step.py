@@ -186,12 +186,15 @@ class TestCorrectiveClicks:
         _, batch = batch_of(args, rounds=1)
         step = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args)
         nothing, valid = torch.zeros(4, 1, 32, 32), batch.valid[batch.index]
+        share = args.clicks.share_centre_corrective
         after = step._corrected(batch, batch.prompts, nothing, batch.masks, valid, 2)
         small = torch.nn.functional.interpolate(batch.masks, (32, 32), mode="area")[:, 0].numpy() > 0.5
         seen = torch.nn.functional.interpolate(valid, (32, 32), mode="area")[:, 0].numpy() > 0.5
         for i, prompt in enumerate(after):
             rng = np.random.default_rng([3, 5, batch.step, 2, i])
-            x, y, label = corrective_click(small[i], np.zeros((32, 32), bool), rng, valid=seen[i])
+            x, y, label = corrective_click(
+                small[i], np.zeros((32, 32), bool), rng, share_centre=share, valid=seen[i]
+            )
             assert prompt.points[-1].tolist() == [2 * x + 0.5, 2 * y + 0.5]
             assert prompt.labels[-1] == label == 1
 

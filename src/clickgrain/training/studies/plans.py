@@ -183,6 +183,7 @@ def _maps(first: Variant, args: StudyArgs) -> list[Variant]:
 MAP_GROUPS = {
     "level+": "closeness in the tree", "disk+": "disks", "color+": "closeness in colour",
     "geodesic+": "closeness along the image", "previous": "the previous mask", "posterior": "the colour posterior",
+    "centre": "regions around clicks", "ball": "regions around clicks", "correction+": "regions around clicks",
     "box": "the box", "level": "the wanted level", "level?": "the wanted level",
 }  # fmt: skip
 
