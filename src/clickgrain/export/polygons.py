@@ -81,7 +81,8 @@ def _filled(polygon: npt.NDArray[np.float64], size: Size) -> Bool:
     down = (start[:, 1] < end[:, 1])[:, None]  # always from the top: the two ways over a bridge must cross alike
     x1, y1 = np.where(down, start, end).T
     x2, y2 = np.where(down, end, start).T
-    for row in range(max(0, int(np.floor(y1.min() - 0.5))), min(height, int(np.ceil(y1.max() + 0.5)))):
+    top, bottom = polygon[:, 1].min(), polygon[:, 1].max()
+    for row in range(max(0, int(np.floor(top - 0.5))), min(height, int(np.ceil(bottom + 0.5)))):
         y = row + 0.5
         crossing = (y1 <= y) != (y2 <= y)
         if not crossing.any():
