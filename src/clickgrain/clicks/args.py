@@ -100,7 +100,7 @@ class ClickSimulation:
 
     @classmethod
     def grain(cls) -> "ClickSimulation":
-        """Ours: single first clicks are common (published: 1 % of the inputs) and central, siblings are negatives."""
+        """Ours: first clicks are often single (published: 1 %) and clicks central; siblings are negatives."""
         return cls(
             share_single=0.5,
             share_recursive=0.3,
