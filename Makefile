@@ -17,7 +17,7 @@ demo: $(READY)
 	$(BIN)/clickgrain demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -rs
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks

@@ -174,7 +174,9 @@ class Tab:
 
     def frame(self):
         """Let the page draw."""
-        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        self.page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
+        )
 
     def click(self, x, y, **how):
         """Click an image pixel and wait until the server has answered."""
@@ -227,7 +229,9 @@ class Tab:
 
     def shown(self):
         """How many pixels the region under the pointer has; 0 when none is shown."""
-        return self.page.evaluate("Math.round(clickgrain.stage.hover.share() * clickgrain.store.state.image.tree.rank.length)")
+        return self.page.evaluate(
+            "Math.round(clickgrain.stage.hover.share() * clickgrain.store.state.image.tree.rank.length)"
+        )
 
     def owner(self, x, y):
         """Number of the object that a pixel is drawn as, or None."""
@@ -256,3 +260,13 @@ def tab(browser):
         context.close()
     for one, forgive in tabs:
         assert forgive or not one.complaints
+
+
+@pytest.fixture(scope="module")
+def bare(browser, shared):
+    """A page from which the modules in core/ can be imported, and nothing runs."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{shared.address}page/icon.svg")
+    yield page
+    context.close()

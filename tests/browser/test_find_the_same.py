@@ -19,12 +19,15 @@ def test_find_and_accept(own_server, tab):
     page.page.keyboard.press("Enter")
     page.until(f"clickgrain.store.state.images.find((image) => image.name === '{name}').objects === 1")
     others = matches.get_by_role("option").count()
-    page.page.get_by_label("Least similarity").evaluate("(slider) => (slider.value = 0, slider.dispatchEvent(new Event('input')))")
+    page.page.get_by_label("Least similarity").evaluate(
+        "(slider) => (slider.value = 0, slider.dispatchEvent(new Event('input')))"
+    )
     page.page.get_by_role("button", name="Take all").click()
-    page.until(f"clickgrain.store.state.images.reduce((sum, image) => sum + image.objects, 0) >= {min(others, 2) + 2}")
+    page.until(
+        f"clickgrain.store.state.images.reduce((sum, image) => sum + image.objects, 0) >= {min(others, 2) + 2}"
+    )
     page.page.keyboard.press("Escape")
     page.page.get_by_role("option", name=name).click()
     page.ready(name)
-    (found,) = [each for each in page.objects()][:1]
-    assert found["source"] == "same"
+    assert page.objects()[0]["source"] == "same"
     assert page.page.get_by_role("option", name="disk").first.is_visible()

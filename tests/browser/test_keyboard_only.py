@@ -24,7 +24,9 @@ def test_an_object_a_label_and_on(shared, tab):
     before = page.page.evaluate("clickgrain.store.state.image.id")
     keys.press("Control+Enter")
     page.ready("photo13")
-    assert page.page.evaluate(f"clickgrain.store.state.images.find((each) => each.id === {before}).status") == "done"
+    assert (
+        page.page.evaluate(f"clickgrain.store.state.images.find((each) => each.id === {before}).status") == "done"
+    )
     keys.press("a")
     page.ready("photo12")
 
@@ -35,8 +37,20 @@ def test_tab_reaches_everything(shared, tab):
     reached = set()
     for _ in range(60):
         page.page.keyboard.press("Tab")
-        reached.add(page.page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"))
-    for name in ("Search images by name", "Images", "Click tool (C)", "Brush (B)", "Objects, topmost first", "Done, next image", "Statistics (Shift S)"):
+        reached.add(
+            page.page.evaluate(
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+            )
+        )
+    for name in (
+        "Search images by name",
+        "Images",
+        "Click tool (C)",
+        "Brush (B)",
+        "Objects, topmost first",
+        "Done, next image",
+        "Statistics (Shift S)",
+    ):
         assert name in reached
     assert any(name.startswith("Image. Arrow keys") for name in reached)
 

@@ -75,8 +75,8 @@ export class Tree {
 
   /** @param {number} x @param {number} y pixel of the picture @returns {number} */
   leafAt(x, y) {
-    const column = Math.floor((x + 0.5) * this.width / this.image.width);
-    const row = Math.floor((y + 0.5) * this.height / this.image.height);
+    const column = Math.floor(x * this.width / this.image.width);
+    const row = Math.floor(y * this.height / this.image.height);
     return this.leafMap[Math.min(row, this.height - 1) * this.width + Math.min(column, this.width - 1)];
   }
 
