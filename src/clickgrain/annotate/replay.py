@@ -67,7 +67,7 @@ def _replayed(
         mask = folder.fold(project.gallery.stamp(image), scenes[maker.model], item.steps).binary
         kept = project.mask(item.mask or "")
         union = np.count_nonzero(mask | kept)
-        iou = np.count_nonzero(mask & kept) / union if union else 1.0
+        iou = float(np.count_nonzero(mask & kept) / union) if union else 1.0
     except ClickgrainError as error:
         problem = str(error)
     name = None if label is None else label.name

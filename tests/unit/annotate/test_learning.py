@@ -1,0 +1,104 @@
+"""Learning in the background: progress by files, comparison on the user's objects, switching."""
+
+import json
+import sqlite3
+
+import pytest
+
+from clickgrain.annotate.jobs import Cancelled, Job
+from clickgrain.annotate.learning import Learner, _progress
+from clickgrain.annotate.models import describe_model
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.registry import build_model
+from clickgrain.weights import save_model
+
+
+@pytest.fixture
+def learner(project):
+    return Learner(project)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A grain model of a few thousand parameters, untrained."""
+    sizes = EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1))
+    config = GrainConfig(sizes, (4, 4, 6, 8), long_side=64).to_json()
+    folder = tmp_path / "tiny"
+    save_model(folder, config=config, tensors=build_model(config).state_dict())
+    return folder
+
+
+def test_progress_is_read_from_what_the_run_writes(tmp_path):
+    assert _progress(tmp_path, 9) == (0, 9, "building trees: 0 of 9 photos")
+    store = sqlite3.connect(tmp_path / "proposals.db")
+    store.execute("CREATE TABLE trees (path)")
+    store.executemany("INSERT INTO trees VALUES (?)", [("a",), ("b",)])
+    store.commit()
+    store.close()
+    assert _progress(tmp_path, 9)[0] == 2
+    (tmp_path / "run.json").write_text(json.dumps({"steps": 40}))
+    assert _progress(tmp_path, 9) == (0, 40, "training: step 0 of 40")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 1}\n{"step": 20, "loss": 1}\n')
+    assert _progress(tmp_path, 9)[0] == 20
+
+
+def test_the_folder_is_hidden_from_the_photos_and_a_stopped_run_goes_on(learner, project, photos):
+    first = learner._folder(5)
+    assert first == photos / ".clickgrain-models" / "run-001"
+    first.mkdir(parents=True)
+    (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3}))
+    assert learner._folder(5) == first
+    assert learner._folder(6).name == "run-002"
+    (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3, "finished": "x"}))
+    assert learner._folder(5).name == "run-002"
+    (first / "a.png").write_bytes((photos / "a1.png").read_bytes())
+    assert project.gallery.rescan() == (0, 0)
+
+
+def test_the_user_s_objects_are_the_test(learner, act, tiny, project):
+    region = {"type": "region", "x": 20, "y": 20, "level": 0.6}
+    act(kind="object.add_steps", steps=[region])
+    act(2, kind="object.add_steps", steps=[{**region, "x": 50, "y": 36}])
+    job = Job("j1", "learn")
+    report = learner.compare(job, project.model, describe_model(str(tiny)))
+    assert report["objects"] == 2
+    assert [(row["image"], row["object"]) for row in report["rows"]] == [(1, 1), (2, 1)]
+    assert 1 <= report["old_clicks"] <= report["new_clicks"] <= 20
+    assert (report["old"]["kind"], report["new"]["kind"]) == ("tree", "grain")
+    assert job.total == 2
+
+
+def test_without_objects_there_is_nothing_to_compare(learner, project):
+    report = learner.compare(Job("j1", "learn"), project.model, project.model)
+    assert (report["objects"], report["old_clicks"], report["new_clicks"]) == (0, None, None)
+
+
+def test_switching_models_keeps_masks_and_asks_the_new_one(client, act, click, tiny, project):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    before = project.history(1).document.find(1)
+    project.use_model(describe_model(str(tiny)), {"objects": 1})
+    assert project.history(1).document.find(1) == before
+    models = client.get("/api/models").json()["models"]
+    assert [(one["kind"], one["current"]) for one in models] == [("tree", False), ("grain", True)]
+    assert models[1]["report"] == {"objects": 1}
+    act(kind="object.add_steps", steps=[click(40, 36)])
+    assert project.history(1).document.find(2).model == describe_model(str(tiny)).hash
+    back = client.post("/api/models/use", json={"model": "tree"}).json()
+    assert back["model"]["kind"] == "tree"
+
+
+def test_a_run_that_fails_says_why(learner, photos, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text("no json")
+    with pytest.raises(RequestError, match=r"run\.json"):
+        learner._train(Job("j1", "learn"), out, 1.0)
+
+
+def test_a_run_can_be_cancelled(learner, tmp_path):
+    job = Job("j1", "learn")
+    job.stop.set()
+    with pytest.raises(Cancelled):
+        learner._train(job, tmp_path / "run", 1.0)

@@ -1,0 +1,98 @@
+import time
+
+import numpy as np
+import pytest
+
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.same import Finder, describe, find_nodes
+
+
+@pytest.fixture
+def search(client):
+    """Look for object 1 of image 1; the job when it has ended."""
+
+    def run(**more):
+        job = client.post("/api/same", json={"image": 1, "object": 1, **more}).json()["job"]
+        while job["state"] == "running":
+            time.sleep(0.01)
+            job = client.get(f"/api/jobs/{job['id']}").json()
+        assert job["state"] == "done", job
+        return job
+
+    return run
+
+
+def test_what_is_alike_is_found_where_it_lies(act, click, search, client, project, red, iou):
+    act(kind="object.add_steps", steps=[click(20, 20)], label=4)
+    job = search()
+    assert (job["done"], job["total"], job["result"]["label"]) == (2, 2, 4)
+    candidates = job["result"]["candidates"]
+    best = {image: max(c["score"] for c in candidates if c["image"] == image) for image in (2, 3)}
+    assert min(best.values()) > 0.5
+    taken = [{"image": c["image"], "node": c["node"]} for c in candidates if c["score"] == best[c["image"]]]
+    answer = client.post("/api/same/accept", json={"job": job["id"], "items": taken}).json()
+    assert sorted(one["image"] for one in answer["accepted"]) == [2, 3]
+    for image, shift in ((2, 3), (3, 6)):
+        (item,) = project.history(image).document.objects
+        assert (item.label, item.source) == (4, "same")
+        assert iou(project.mask(item.mask), np.roll(red, shift, axis=1)) > 0.8
+    again = client.post("/api/same/accept", json={"job": job["id"], "items": taken}).json()
+    assert len(again["skipped"]) == 2
+    assert again["accepted"] == []
+
+
+def test_all_above_a_threshold(act, click, search, client):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    job = search()
+    wanted = [c for c in job["result"]["candidates"] if c["score"] >= 0.6]
+    answer = client.post("/api/same/accept", json={"job": job["id"], "above": 0.6, "label": 9}).json()
+    assert len(answer["accepted"]) == len(wanted)
+    assert client.get("/api/images/2").json()["document"]["can_undo"]
+
+
+def test_what_objects_hold_is_no_candidate(act, click, search):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    act(2, kind="object.add_steps", steps=[{"type": "region", "x": 5, "y": 5, "level": 1.0}])
+    assert 2 not in {c["image"] for c in search()["result"]["candidates"]}
+
+
+def test_candidates_do_not_lie_in_each_other(act, click, search, project):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    candidates = search(images=[3])["result"]["candidates"]
+    tree = project.scene(3).tree
+    leaves = [leaf for c in candidates for leaf in tree.leaves(c["node"]).tolist()]
+    assert len(leaves) == len(set(leaves))
+    assert 1 <= len(candidates) <= 3
+
+
+def test_an_object_finds_itself_best(scene, red):
+    import cv2
+
+    coverage = cv2.resize(red.astype(np.float32), scene.tree.grid[::-1], interpolation=cv2.INTER_AREA)
+    wanted = describe(scene.features, coverage)
+    best = find_nodes(scene.tree, scene.features, wanted, np.zeros(scene.tree.grid, bool))[0]
+    inside = scene.tree.mask(best.node)
+    assert (coverage[inside] > 0.5).mean() > 0.8
+    assert best.score > 0.8
+
+
+def test_the_cache_gives_what_was_made(project, service):
+    finder = Finder(project, service.cache)
+    (tree, features), (kept_tree, kept_features) = finder.leaves_of(1), finder.leaves_of(1)
+    assert (tree.children == kept_tree.children).all()
+    assert np.abs(features - kept_features).max() < 0.01
+    assert (tree.children == project.scene(1).tree.children).all()
+
+
+def test_there_must_be_an_object(project, service, client):
+    with pytest.raises(RequestError, match="no object"):
+        Finder(project, service.cache).work(1, 7, None, 10)
+    assert client.post("/api/same", json={"image": 1, "object": 7}).status_code == 404
+    with pytest.raises(RequestError, match="nothing to look for"):
+        describe(np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.float32))
+
+
+def test_a_damaged_photo_stops_no_search(act, click, search, photos, project):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    (photos / "a2.png").write_bytes(b"gone bad")
+    assert {c["image"] for c in search()["result"]["candidates"]} == {3}

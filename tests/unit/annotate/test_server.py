@@ -1,0 +1,145 @@
+"""A real server process: ten clients at once, kill -9 in the middle of their work, and going on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import httpx2
+import pytest
+
+from clickgrain.annotate.runs import decode
+from clickgrain.annotate.server import bind
+from clickgrain.annotate.settings import AnnotateArgs
+from clickgrain.errors import ConfigError
+
+CLIENTS = 10
+
+
+@pytest.fixture
+def start(photos, tmp_path):
+    """Start `clickgrain annotate` and return (process, address)."""
+    running = []
+    environment = {**os.environ, "CLICKGRAIN_CACHE": str(tmp_path / "cache")}
+
+    def run(*more):
+        command = [
+            sys.executable,
+            "-m",
+            "clickgrain",
+            "annotate",
+            str(photos),
+            "--no-browser",
+            "--port",
+            "0",
+            *more,
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        running.append(process)
+        line = process.stdout.readline().decode()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/(\?token=\w+)?\n", line), line
+        return process, line.strip()
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+class Tab(threading.Thread):
+    """A client that adds objects to image 1 until the server is gone, as a page does: 409, look, try again."""
+
+    def __init__(self, address, number):
+        super().__init__()
+        self.number, self.confirmed = number, []
+        self.client = httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=30)
+
+    def run(self):
+        seq = 0
+        with self.client:
+            for turn in range(10_000):
+                stroke = {"type": "brush", "points": [[turn % 60, 4 * self.number]], "radius": 2}
+                action = {"kind": "object.add_steps", "steps": [stroke]}
+                body = {"seq": seq, "client": f"tab-{self.number}:{turn}", "action": action}
+                try:
+                    answer = self.client.post("/api/images/1/actions", json=body)
+                except httpx2.HTTPError:
+                    return
+                seq = answer.json()["seq"]
+                if answer.status_code == 200:
+                    (made,) = answer.json()["masks"]
+                    self.confirmed.append((seq, body["client"], made))
+                else:
+                    assert answer.status_code == 409
+
+
+def test_ten_tabs_and_a_kill_lose_no_finished_action(start, photos):
+    process, address = start()
+    tabs = [Tab(address, number) for number in range(CLIENTS)]
+    for tab in tabs:
+        tab.start()
+    while sum(len(tab.confirmed) for tab in tabs) < 60:
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    for tab in tabs:
+        tab.join()
+    confirmed = {seq: (client, made) for tab in tabs for seq, client, made in tab.confirmed}
+    assert len(confirmed) == sum(len(tab.confirmed) for tab in tabs)  # no number was given twice
+    _, address = start()
+    with httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=30) as client:
+        log = client.get("/api/images/1/log").json()["actions"]
+        assert [action["seq"] for action in log] == list(range(1, len(log) + 1))
+        assert confirmed.keys() <= {action["seq"] for action in log}
+        for action in log:
+            if action["seq"] in confirmed:
+                assert action["client"] == confirmed[action["seq"]][0]
+        document = client.get("/api/images/1").json()["document"]
+        masks = {item["mask"] for item in document["objects"]}
+        assert {made for _, made in confirmed.values()} <= masks
+        for hash_ in masks:
+            assert decode(client.get(f"/api/masks/{hash_}").content).any()
+        assert client.post(
+            "/api/images/1/actions", json={"seq": document["seq"], "action": {"kind": "undo"}}
+        ).is_success
+
+
+def test_ctrl_c_ends_it_in_order(start):
+    process, address = start("--token", "abcdefgh")
+    assert address.endswith("?token=abcdefgh")
+    with httpx2.Client(timeout=30) as client:
+        assert client.get(address.split("?")[0]).status_code == 401
+        assert client.get(address, follow_redirects=True).status_code == 200
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert b"Traceback" not in errors
+    assert process.returncode in (0, 130)
+
+
+def test_a_taken_port_is_named():
+    taken = bind("127.0.0.1", 0)
+    port = taken.getsockname()[1]
+    with pytest.raises(ConfigError, match=f"port {port} is in use"):
+        bind("127.0.0.1", port)
+    taken.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"port": 70_000}, "--port"),
+        ({"host": "example.com"}, "--host"),
+        ({"token": "short"}, "--token"),
+        ({"token": "with spaces in it"}, "--token"),
+        ({"memory": 1}, "--memory"),
+    ],
+)
+def test_settings_that_cannot_work_name_the_flag(tmp_path, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        AnnotateArgs(photos=tmp_path, **settings)
+
+
+def test_any_other_address_is_not_local(tmp_path):
+    assert not AnnotateArgs(photos=tmp_path, host="0.0.0.0").is_local
+    assert AnnotateArgs(photos=tmp_path).is_local

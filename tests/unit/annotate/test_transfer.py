@@ -1,0 +1,176 @@
+"""Out of a project and into another: masks, labels, sizes, overlaps."""
+
+import io
+import json
+import zipfile
+from contextlib import suppress
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.transfer import image_records, label_records, take_in, visible_masks
+from clickgrain.export.formats import export_files, read_any
+
+
+def shown(project):
+    """What every image looks like: (label, pixels) of its objects, without those that nothing is left of."""
+    labels = project.labels().document
+    found = {}
+    for image in project.gallery.order:
+        document, (size, _) = project.history(image).document, project.gallery.sizes(image)
+        masks = visible_masks(project, document, size)
+        named = [(labels.find(item.label), mask) for item, mask in masks if mask.any()]
+        if named:
+            found[project.gallery.name(image)] = [(one and one.name, mask.tobytes()) for one, mask in named]
+    return found
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("object.add_steps"),
+                "label": st.sampled_from([1, 2, None]),
+                "steps": st.lists(
+                    st.fixed_dictionaries(
+                        {
+                            "type": st.just("region"),
+                            "x": st.integers(0, 63),
+                            "y": st.integers(0, 47),
+                            "level": st.floats(0.3, 0.9),
+                        }
+                    ),
+                    min_size=1,
+                    max_size=2,
+                ),
+            }
+        ),
+        st.fixed_dictionaries({"kind": st.just("object.move"), "object": st.just(1), "to": st.integers(0, 3)}),
+        st.fixed_dictionaries({"kind": st.just("object.edit"), "object": st.just(1), "locked": st.booleans()}),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("format_", ["coco", "labelme"])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS)
+def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, format_, actions):
+    folder = tmp_path_factory.mktemp("round")
+    first, second = (Project(photos, folder / name, model="tree") for name in ("first.db", "second.db"))
+    for name in ("cat", "dog"):
+        first.act_on_labels(
+            Posted(seq=first.labels().seq), PROJECT_REQUEST.validate_python({"kind": "label.add", "name": name})
+        )
+    for number, action in enumerate(actions):
+        image = 1 + number % 2
+        with suppress(RequestError):  # object 1 is not there yet, or locked
+            first.act(image, Posted(seq=first.history(image).seq), IMAGE_REQUEST.validate_python(action))
+    skipped = []
+    for name, content in export_files(format_, image_records(first), label_records(first)):
+        take_in(second, read_any(content, name, skipped)[1], format_, skipped)
+    assert skipped == []
+    assert shown(second) == shown(first)
+    for project in (first, second):
+        project.close()
+
+
+def test_the_upper_object_has_the_pixel_and_a_locked_one_always(act, project, label):
+    act(kind="object.add_steps", steps=[{"type": "region", "x": 20, "y": 20, "level": 1.0}])
+    act(kind="object.add_steps", steps=[{"type": "region", "x": 20, "y": 20, "level": 0.5}])
+
+    def areas():
+        document = project.history(1).document
+        return [mask.sum() for _, mask in visible_masks(project, document, (48, 64))]
+
+    whole, part = 48 * 64, project.history(1).document.find(2).area
+    assert areas() == [whole - part, part]
+    act(kind="object.edit", object=1, locked=True)
+    assert areas() == [whole, 0]
+    label(kind="overlap", allow=True)
+    assert areas() == [whole, part]
+
+
+def test_reduced_images_are_exported_at_the_size_of_the_file(photos, monkeypatch):
+    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 32)
+    project = Project(photos, model="tree")
+    region = {"type": "region", "x": 10, "y": 10, "level": 0.6}
+    project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "object.add_steps", "steps": [region]}))
+    (record,) = image_records(project)
+    (one,) = record.objects()
+    assert record.size == one.mask.shape == (48, 64)
+    small = project.history(1).document.objects[0].area
+    assert abs(one.mask.sum() - 4 * small) < 0.2 * 4 * small
+    project.close()
+
+
+@pytest.mark.parametrize("format_", ["coco", "semantic", "instance", "panoptic", "yolo", "labelme"])
+def test_the_page_downloads_a_zip(client, act, click, format_):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    answer = client.get("/api/export", params={"format": format_})
+    assert answer.headers["content-disposition"] == f'attachment; filename="photos-{format_}.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert len(archive.namelist()) >= 1
+
+
+def test_only_what_is_done(client, act, click):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    act(2, kind="object.add_steps", steps=[click(20, 20)])
+    act(2, kind="status", status="done")
+    answer = client.get("/api/export", params={"format": "labelme", "done": 1})
+    assert zipfile.ZipFile(io.BytesIO(answer.content)).namelist() == ["a2.json"]
+
+
+def coco(**change):
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[2, 2, 12, 2, 12, 12, 2, 12]]}
+    return {
+        "images": [{"id": 1, "file_name": "a2.png", "height": 48, "width": 64, **change}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [entry],
+    }
+
+
+def test_an_import_is_one_action_that_can_be_undone(client, project):
+    answer = client.post("/api/import", content=json.dumps(coco()))
+    assert answer.json() == {"format": "coco", "images": 1, "objects": 1, "labels": 1, "skipped": []}
+    (item,) = project.history(2).document.objects
+    assert (item.source, item.area, item.bbox) == ("import", 100, (2, 2, 12, 12))
+    assert project.labels().document.find(item.label).name == "cat"
+    project.act(2, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "undo"}))
+    assert project.history(2).document.objects == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"file_name": "z.png"}, "no such image"), ({"height": 20}, "annotated at 64 x 20")],
+)
+def test_what_does_not_fit_is_named(client, change, words):
+    answer = client.post("/api/import", content=json.dumps(coco(**change))).json()
+    assert answer["objects"] == 0
+    assert words in answer["skipped"][0]
+
+
+def test_an_import_goes_on_from(client, project, act, click):
+    client.post("/api/import", content=json.dumps(coco()))
+    act(2, kind="object.add_steps", object=1, steps=[{"type": "brush", "points": [[40, 40]], "radius": 3}])
+    mask = project.mask(project.history(2).document.objects[0].mask)
+    expected = np.zeros((48, 64), np.uint8)
+    expected[2:12, 2:12] = 1
+    assert mask[:30].sum() == 100
+    assert mask[40, 40]
+    assert cv2.connectedComponents(mask.astype(np.uint8))[0] == 3
+    assert (mask[:30] == expected[:30].astype(bool)).all()
+
+
+def test_uploads_that_are_nothing(client):
+    for content in (b"", b"{}", b"\x00" * 100):
+        answer = client.post("/api/import", content=content)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
