@@ -45,6 +45,7 @@ async function start() {
   startKeys(app);
   await live.begin();
   await gallery.openFirst();
+  if (matchMedia("(pointer: coarse)").matches) annotator.say("Tap to take a region. A long press takes away.");
   // for tests and the benchmark; the page itself never reads it
   Object.assign(window, { clickgrain: app });
 }

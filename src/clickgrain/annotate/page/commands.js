@@ -87,6 +87,7 @@ function objects(app) {
     finish: () => annotator.take(null),
     cancel: () => letGo(app),
     dropClick: () => annotator.dropStep((stage.image?.object(store.state.active)?.steps.length ?? 0) - 1),
+    selectAll: () => store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null, offers: null }),
     remove: () => annotator.remove(chosen()),
     label: () => app.open.label(),
     merge: () => annotator.merge(),

@@ -113,8 +113,18 @@ export class OpenImage {
     for (const [hash, text] of Object.entries(answer.masks ?? {})) {
       if (!this.masks.has(hash)) this.masks.set(hash, decode(fromBase64(/** @type {string} */ (text))));
     }
+    this.#forget();
     this.#fetchMissing();
     this.hooks.changed(this);
+  }
+
+  /** Old masks stay for a while, as undo may bring them back. */
+  #forget() {
+    const used = new Set(this.document?.objects.map((object) => object.mask));
+    for (const hash of this.masks.keys()) {
+      if (this.masks.size <= used.size + 64) return;
+      if (!used.has(hash)) this.masks.delete(hash);
+    }
   }
 
   async #fetchMissing() {

@@ -2,16 +2,17 @@
 
 const KEY = "clickgrain.preferences";
 
-export const DEFAULTS = { keys: {}, opacity: 0.45, wheel: "level", level: 0.6, listOpen: true, objectsOpen: true };
+export const DEFAULTS = { keys: {}, opacity: 0.45, wheel: "level" };
 
 /** @returns {typeof DEFAULTS & {keys: Record<string, string[]>}} */
 export function loadPreferences() {
   try {
     const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     const known = Object.entries(DEFAULTS).filter(([name, value]) => typeof stored[name] === typeof value);
-    return { ...DEFAULTS, ...Object.fromEntries(known.map(([name]) => [name, stored[name]])) };
+    const all = { ...DEFAULTS, ...Object.fromEntries(known.map(([name]) => [name, stored[name]])) };
+    return { ...all, keys: Object.fromEntries(Object.entries(all.keys ?? {}).filter(([, keys]) => Array.isArray(keys))) };
   } catch {
-    return { ...DEFAULTS };
+    return DEFAULTS; // nothing stored, or nothing that can be read
   }
 }
 

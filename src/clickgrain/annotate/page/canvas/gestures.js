@@ -47,7 +47,7 @@ export class Gestures {
   /** @param {PointerEvent} event */
   #down(event) {
     const at = this.#at(event);
-    this.element.focus({ preventScroll: true, focusVisible: false });
+    this.element.focus(/** @type {any} */ ({ preventScroll: true, focusVisible: false }));
     this.element.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, at);
     clearTimeout(this.timer);

@@ -53,7 +53,7 @@ function drawObjects(stage) {
     if (!bits || (!shown.has(object.id) && !lapping)) continue;
     const colour = objectColour(object, labels);
     if (!shown.has(object.id)) strokeBoth(top, outlineOf(bits).path, colour, 1, 1 / view.scale);
-    else strokeBoth(top, outlineOf(bits).path, object.id === tools.over ? "#fff" : colour, object.id === active ? 2.5 : 2, 1 / view.scale);
+    else strokeBoth(top, outlineOf(bits).path, object.id === tools.over ? "#fff" : colour, object.id === active ? 2 : 1.5, 1 / view.scale);
   }
 }
 

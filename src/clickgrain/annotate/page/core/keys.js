@@ -32,6 +32,7 @@ export const COMMANDS = [
   { id: "label", group: "Object", title: "Label the object", keys: ["L"] },
   { id: "previousObject", group: "Object", title: "Previous object", keys: ["K"] },
   { id: "nextObject", group: "Object", title: "Next object", keys: ["J"] },
+  { id: "selectAll", group: "Object", title: "Choose all objects", keys: ["Ctrl+A"] },
   { id: "toggleLock", group: "Object", title: "Lock or unlock", keys: ["Shift+L"] },
   { id: "toggleHide", group: "Object", title: "Hide or show", keys: ["Shift+H"] },
   { id: "raise", group: "Object", title: "Bring forward", keys: ["Shift+ArrowUp"] },

@@ -15,7 +15,11 @@ export class Queue {
    * @param {(seconds: number) => Promise<void>} [how.sleep]
    */
   constructor({ send, took, tell, tab, sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds)) }) {
-    Object.assign(this, { send, took, tell, tab, sleep });
+    this.send = send;
+    this.took = took;
+    this.tell = tell;
+    this.tab = tab;
+    this.sleep = sleep;
     this.seq = 0;
     this.sent = 0;
     this.running = false;

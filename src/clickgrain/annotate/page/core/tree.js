@@ -35,17 +35,19 @@ export class Tree {
     /** Rank in the leaf order of the leaf of every pixel. */
     this.rank = new Uint32Array(this.leafMap.length);
     for (let i = 0; i < this.rank.length; i++) this.rank[i] = this.start[this.leafMap[i]];
+    const nodes = 2 * this.n - 1;
+    /** Pixels of every node, and its bounding box. */
+    this.pixels = new Int32Array(nodes);
+    this.left = new Int32Array(nodes).fill(this.width);
+    this.top = new Int32Array(nodes).fill(this.height);
+    this.right = new Int32Array(nodes);
+    this.bottom = new Int32Array(nodes);
     this.#measure();
   }
 
-  /** Pixel count and bounding box of every node, leaves first, then up the tree. */
+  /** Count and bound: leaves first, then up the tree. */
   #measure() {
-    const nodes = 2 * this.n - 1, { width, height, leafMap } = this;
-    this.pixels = new Int32Array(nodes);
-    this.left = new Int32Array(nodes).fill(width);
-    this.top = new Int32Array(nodes).fill(height);
-    this.right = new Int32Array(nodes);
-    this.bottom = new Int32Array(nodes);
+    const { width, height, leafMap } = this;
     for (let y = 0, i = 0; y < height; y++) {
       for (let x = 0; x < width; x++, i++) {
         const leaf = leafMap[i];

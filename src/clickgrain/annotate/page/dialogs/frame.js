@@ -9,7 +9,7 @@ import { iconButton } from "../panels/buttons.js";
  */
 export function openDialog(title, body, { name = "", closed = () => {}, wide = false } = {}) {
   const before = /** @type {HTMLElement | null} */ (document.activeElement);
-  const dialog = h("dialog", { class: `${wide ? "wide" : ""} ${name}`, "aria-label": title },
+  const dialog = h("dialog", { class: `${wide ? "wide" : ""} ${name}`, "aria-label": title, tabindex: "-1" },
     h("header", null, h("h2", { class: "grow" }, title), iconButton("Close", "close", () => dialog.close())), h("div", { class: "body" }, body));
   dialog.addEventListener("close", () => {
     dialog.remove();
@@ -19,6 +19,8 @@ export function openDialog(title, body, { name = "", closed = () => {}, wide = f
   dialog.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => event.target === dialog && outside(dialog, event) && dialog.close());
   document.body.append(dialog);
   dialog.showModal();
+  const inside = [...dialog.querySelectorAll(".body :is(input, button, select, a):not([disabled])")];
+  (inside.find((each) => each.offsetParent !== null) ?? dialog).focus({ preventScroll: true });
   return dialog;
 }
 

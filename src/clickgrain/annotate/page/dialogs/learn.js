@@ -7,16 +7,24 @@ import { fill, h } from "../dom.js";
 /** @param {any} app */
 export function openLearn(app) {
   const body = h("div", { class: "learn" });
-  const stop = app.store.on(["jobs", "model"], () => show(app, body));
+  let drawn = "";
+  const stop = app.store.on(["jobs", "model"], () => {
+    const job = learning(app), key = `${job?.id} ${job?.state} ${app.store.state.model?.id}`;
+    if (key === drawn) return update(body, job);
+    drawn = key;
+    return show(app, body, job);
+  });
   openDialog("Learn from this folder", body, { closed: stop, name: "learn-dialog" });
 }
 
-/** @param {any} app @param {HTMLElement} body */
-async function show(app, body) {
-  const { jobs, model } = app.store.state;
-  const job = jobs.filter((/** @type {any} */ each) => each.kind === "learn").at(-1);
-  const running = job?.state === "running";
-  const minutes = h("input", { type: "number", min: 0.2, max: 1440, step: "any", value: body.dataset.minutes ?? 30, "aria-label": "Minutes", oninput: () => (body.dataset.minutes = minutes.value) });
+/** @param {any} app @returns {any} the last job that learns or has learned */
+function learning({ store }) {
+  return store.state.jobs.filter((/** @type {any} */ job) => job.kind === "learn").at(-1);
+}
+
+/** @param {any} app @param {HTMLElement} body @param {any} job */
+async function show(app, body, job) {
+  const minutes = h("input", { type: "number", min: 0.2, max: 1440, step: "any", value: 30, "aria-label": "Minutes" });
   const trouble = h("p", { role: "alert", class: "trouble", hidden: job?.state !== "failed" }, job?.error ?? "");
   const start = async () => {
     try {
@@ -28,10 +36,19 @@ async function show(app, body) {
     }
   };
   const models = await get("/api/models").then((answer) => answer.models, () => []);
+  const ask = h("div", { class: "row" }, h("label", { class: "row" }, "For", minutes, "minutes"), h("span", { class: "grow" }), button(job ? "Learn again" : "Learn", start, "main"));
   fill(body,
     h("p", null, "clickgrain looks at all photos of this folder and learns from them what belongs together, without a label. It works in the background; go on annotating."),
-    running ? progress(job) : h("div", { class: "row" }, h("label", { class: "row" }, "For", minutes, "minutes"), h("span", { class: "grow" }), button(job ? "Learn again" : "Learn", start, "main")),
-    trouble, job?.state === "done" && job.result ? report(job.result) : null, choice(app, models, model));
+    job?.state === "running" ? progress(job) : ask,
+    trouble, job?.state === "done" && job.result ? report(job.result) : null, choice(app, models, app.store.state.model));
+}
+
+/** @param {HTMLElement} body @param {any} job that runs on */
+function update(body, job) {
+  const bar = body.querySelector("progress"), words = body.querySelector(".running p");
+  if (!bar || !words) return;
+  Object.assign(bar, { max: job.total || 1, value: job.done });
+  words.textContent = job.text || "Starting …";
 }
 
 /** @param {any} job */

@@ -60,7 +60,7 @@ class Candidates {
     const all = button("", () => this.#take(this.left.filter((each) => each.score >= Number(slider.value))), "main");
     const count = () => {
       const above = this.left.filter((each) => each.score >= Number(slider.value));
-      all.textContent = `Take all ${above.length} above ${Number(slider.value).toFixed(2)}`;
+      all.textContent = above.length === 1 ? `Take the one above ${Number(slider.value).toFixed(2)}` : `Take all ${above.length} above ${Number(slider.value).toFixed(2)}`;
       all.disabled = !above.length;
       for (const card of this.grid?.children ?? []) card.classList.toggle("below", Number(card.dataset.score) < Number(slider.value));
     };

@@ -24,8 +24,8 @@ function show(body, all) {
     h("div", { class: "tiles" }, tile(String(all.objects), `objects in ${all.images} ${all.images === 1 ? "image" : "images"}`), tile(number(all.clicks.mean), "clicks an object, mean"),
       tile(number(all.clicks.median, 0), "clicks, median"), tile(number(all.seconds.mean), "seconds an object, mean"), tile(duration(all.seconds.total), "of work in all")),
     h("h3", null, "Clicks an object took"), bars(all.histogram),
-    table("By label", ["Label", "Objects", "Clicks", "Seconds"], all.labels.map((/** @type {any} */ row) => [row.name ?? "No label", row.objects, row.clicks, row.seconds])),
-    all.models.length > 1 ? table("By model", ["Model", "Objects", "Clicks", "Seconds"], all.models.map((/** @type {any} */ row) => [row.name, row.objects, row.clicks, row.seconds])) : null,
+    table("By label", ["Label", "Objects", "Clicks, mean", "Seconds, mean"], all.labels.map((/** @type {any} */ row) => [row.name ?? "No label", row.objects, row.clicks, row.seconds])),
+    all.models.length > 1 ? table("By model", ["Model", "Objects", "Clicks, mean", "Seconds, mean"], all.models.map((/** @type {any} */ row) => [row.name, row.objects, row.clicks, row.seconds])) : null,
     all.days.length > 1 ? table("By day", ["Day", "Objects", "Seconds"], all.days.map((/** @type {any} */ row) => [row.day, row.objects, row.seconds])) : null);
 }
 
