@@ -167,7 +167,7 @@ class _Run:
     def _known(
         self, candidate: "Candidate", code: str, benchmark: "Benchmark"
     ) -> "Mapping[str, TargetResult] | None":
-        """Rows of a finished evaluation of the same method on the same data; it is said that they are reused."""
+        """Rows of an earlier evaluation of the same method on the same data; it is said that they are reused."""
         from clickgrain.commands.console import say
         from clickgrain.evaluation.committed import find_kept
         from clickgrain.evaluation.fingerprint import data_hash

@@ -39,6 +39,7 @@ class Bank:
         tree: merge tree of picture i; its image size may differ from the picture's (they show the same).
         masks: m x P x P uint8, 255 = object: the exact masks of the composites.
         regions: where the targets of picture i come from; the nodes of its tree when None.
+        host: the pixels in main memory, where `pixels` lie on a GPU: single pictures are read from here.
     """
 
     pixels: Tensor
@@ -47,6 +48,7 @@ class Bank:
     tree: Callable[[int], MergeTree]
     masks: UInt8
     regions: RegionsOf | None = None
+    host: Tensor | None = None
 
     @property
     def photos(self) -> int:
@@ -56,7 +58,8 @@ class Bank:
     def image(self, i: int) -> UInt8:
         """Picture i, H x W x 3 uint8."""
         height, width = self.sizes[i]
-        return self.pixels[i, :height, :width].cpu().numpy()
+        pixels = self.pixels if self.host is None else self.host
+        return pixels[i, :height, :width].numpy()
 
     def mask(self, i: int) -> Float:
         """H x W float32 exact mask of composite i."""
@@ -71,7 +74,7 @@ class Bank:
         """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""
         if device.type != "cuda" or self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
-        return replace(self, pixels=self.pixels.to(device))
+        return replace(self, pixels=self.pixels.to(device), host=self.pixels)
 
     def leaf_lab(self, i: int) -> Float:
         """Mean Lab on the leaves of picture i's tree."""
