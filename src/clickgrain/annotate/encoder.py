@@ -10,7 +10,7 @@ from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.scenes import Scene
 from clickgrain.errors import ClickgrainError
 
-KEPT_BYTES = 256_000_000
+KEPT_BYTES = 128_000_000
 
 
 class Encoder:

@@ -30,7 +30,7 @@ from clickgrain.annotate.steps import (
 from clickgrain.errors import PromptError
 from clickgrain.types import Bool, Box, Float, Mask, Scribble, Size
 
-KEPT_BYTES = 96_000_000
+KEPT_BYTES = 64_000_000
 SIMILAR = 0.9
 """Readings whose IoU is above this are one reading."""
 MOST_ALTERNATIVES = 3

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.evaluation import Benchmark, Target, evaluate
 from clickgrain.segmenter import Segmenter
 from clickgrain.types import Size, UInt8
+
+if TYPE_CHECKING:
+    from clickgrain.evaluation import Benchmark, Target
 
 MAX_CLICKS, GOOD = 20, 0.9
 MOST_TARGETS = 200
@@ -82,6 +84,8 @@ class Learner:
 
     def compare(self, job: Job, old: ModelInfo, new: ModelInfo) -> dict[str, Any]:
         """How many clicks a robot needs with each model to an IoU of 0.9 on the objects annotated so far."""
+        from clickgrain.evaluation import Benchmark  # start-up time that few sessions need to spend
+
         targets = list(self._targets())[:MOST_TARGETS]
         models = {"old": _shown(old), "new": _shown(new)}
         if not targets:
@@ -96,7 +100,9 @@ class Learner:
         means = {f"{key}_clicks": _mean([row[key] for row in rows]) for key in ("old", "new")}
         return {**models, "objects": len(rows), **means, "rows": rows}
 
-    def _targets(self) -> Iterator[Target]:
+    def _targets(self) -> "Iterator[Target]":
+        from clickgrain.evaluation import Target
+
         for image in self.project.database.logged_images():
             if image in self.project.gallery.missing:
                 continue
@@ -109,7 +115,9 @@ class Learner:
         return self.project.mask(hash_).astype(np.uint8) * np.uint8(255)
 
 
-def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: Benchmark) -> dict[str, int]:
+def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchmark") -> dict[str, int]:
+    from clickgrain.evaluation import evaluate
+
     def progress(done: int, total: int) -> None:
         job.report(done, total, f"comparing on your objects: {info.name}, {done} of {total}")
 

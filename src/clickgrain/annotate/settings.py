@@ -36,7 +36,7 @@ class AnnotateArgs:
     token: str | None = None
     browser: bool = True
     ignore: tuple[str, ...] = ()
-    memory: int = 256
+    memory: int = 128
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
