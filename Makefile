@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench clean default-model
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,16 +20,32 @@ test: $(READY)
 	$(BIN)/python -m pytest -n auto -rs
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/mypy
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks tools
+	$(BIN)/ruff check --fix src tests benchmarks tools
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# The model in the package, from unlabelled photos alone; stop it whenever you like, the same call goes on.
+# Two cores: as it stands. A GPU: make default-model PHOTOS=... DEVICE=cuda RECIPE=grain SHARD=1/1 STEPS=40000
+PHOTOS ?= photos
+RUN    ?= $(HOME)/.cache/clickgrain/default-model
+RECIPE ?= grain-small
+DEVICE ?= cpu
+SHARD  ?= 1/8
+STEPS  ?= 2000
+SIDE   ?= 384
+
+default-model: $(READY)
+	$(BIN)/clickgrain propose $(PHOTOS) --out $(RUN)/trees.db --shard $(SHARD) --extractor color-texture
+	$(BIN)/clickgrain train $(PHOTOS) --store $(RUN)/trees.db --out $(RUN)/run --recipe $(RECIPE) \
+	    --extractor color-texture --from-scratch --steps $(STEPS) --device $(DEVICE)
+	$(BIN)/python tools/ship_default.py $(RUN)/run --long-side $(SIDE)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
