@@ -1,6 +1,7 @@
 """Encoding in a thread: the image somebody waits for first, then the next ones; a bounded number of bytes kept."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -11,6 +12,8 @@ from clickgrain.annotate.scenes import Scene
 from clickgrain.errors import ClickgrainError
 
 KEPT_BYTES = 128_000_000
+FRESH = 30.0
+"""Seconds for which what somebody looks at, or will soon, is not let go for what others may look at later."""
 
 
 class Encoder:
@@ -29,6 +32,7 @@ class Encoder:
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
         self._waiting: OrderedDict[int, Future[Scene]] = OrderedDict()
         self._ahead: list[int] = []
+        self._used: dict[int, float] = {}
         self._failed: set[int] = set()
         self._epoch, self._closed = 0, False
         self._change = threading.Condition()
@@ -44,7 +48,7 @@ class Encoder:
         """
         with self._change:
             if image in self._scenes:
-                self._scenes.move_to_end(image)
+                self._touch(image)
                 return self._scenes[image]
             future = self._waiting.setdefault(image, Future())
             self._waiting.move_to_end(image)
@@ -55,10 +59,17 @@ class Encoder:
             raise RequestError("busy", "the image is still being encoded; try again in a moment") from None
 
     def look_ahead(self, images: Iterable[int]) -> None:
-        """Images to encode when nobody waits, in this order; replaces the ones before."""
+        """Images to encode when nobody waits, in this order; the first is being looked at. Replaces the ones before."""
+        wanted = list(images)
         with self._change:
-            self._ahead = [image for image in images if image not in self._scenes and image not in self._failed]
+            if wanted and wanted[0] in self._scenes:
+                self._touch(wanted[0])
+            self._ahead = [image for image in wanted if image not in self._scenes and image not in self._failed]
             self._change.notify()
+
+    def _touch(self, image: int) -> None:
+        self._scenes.move_to_end(image)
+        self._used[image] = time.monotonic()
 
     def ready(self) -> set[int]:
         """Numbers of the images that are encoded."""
@@ -97,10 +108,21 @@ class Encoder:
                 if self._waiting:
                     return next(reversed(self._waiting)), self._epoch
                 self._ahead = [image for image in self._ahead if image not in self._scenes]
-                if self._ahead:
+                if self._ahead and self._has_room():
                     return self._ahead.pop(0), self._epoch
                 self._change.wait()
         return None
+
+    def _has_room(self) -> bool:
+        """Whether one more can be kept without letting go of a fresh one: ten tabs must not chase each other."""
+        sizes = [scene.n_bytes for scene in self._scenes.values()]
+        if not sizes or sum(sizes) + max(sizes) <= self._most:
+            return True
+        oldest = next(iter(self._scenes))
+        if time.monotonic() - self._used.get(oldest, 0.0) > FRESH:
+            return True
+        self._ahead.clear()
+        return False
 
     def _finish(self, image: int, epoch: int, result: Scene | ClickgrainError) -> None:
         with self._change:
@@ -109,7 +131,7 @@ class Encoder:
             future = self._waiting.pop(image, None)
             if isinstance(result, Scene):
                 self._scenes[image] = result
-                self._scenes.move_to_end(image)
+                self._touch(image)
                 self._let_go()
             else:
                 self._failed.add(image)
@@ -124,4 +146,6 @@ class Encoder:
     def _let_go(self) -> None:
         total = sum(scene.n_bytes for scene in self._scenes.values())
         while total > self._most and len(self._scenes) > 1:
-            total -= self._scenes.popitem(last=False)[1].n_bytes
+            image, scene = self._scenes.popitem(last=False)
+            self._used.pop(image, None)
+            total -= scene.n_bytes

@@ -47,7 +47,7 @@ def project_routes(service: Service) -> APIRouter:
                 "jobs": jobs,
                 "model": project.model.id,
                 "encoded": [int(one) for one in found.get("encoded", ())],
-                "problem": None,
+                "problem": service.problem(),
                 "reload": "reload" in found,
             }
         )

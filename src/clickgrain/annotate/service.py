@@ -1,6 +1,7 @@
 """What the routes share: the project, caches, jobs; and the JSON of lists."""
 
 import secrets
+import shutil
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,8 @@ from clickgrain.annotate.project import Project, labels_json
 from clickgrain.annotate.security import UPLOAD_BYTES
 from clickgrain.annotate.steps import MAX_STEPS
 from clickgrain.files import cache_dir, hash_bytes
+
+LITTLE_SPACE = 50_000_000
 
 
 class Service:
@@ -53,6 +56,16 @@ class Service:
             )
             for row in self.project.database.models()
         ]
+
+    def problem(self) -> str | None:
+        """What the user should know at once: a disk that is nearly full."""
+        try:
+            free = shutil.disk_usage(self.project.database.path.parent).free
+        except OSError as error:
+            return f"the disk of {self.project.database.path} does not answer ({error.strerror})"
+        if free < LITTLE_SPACE:
+            return f"only {free / 1e6:.0f} MB are free on the disk of {self.project.database.path}; free some space"
+        return None
 
     def state(self) -> dict[str, Any]:
         """All that the page needs to begin."""

@@ -48,13 +48,23 @@ def iou():
     return lambda a, b: (a & b).sum() / (a | b).sum()
 
 
+@pytest.fixture(scope="session")
+def take_photos():
+    """Three photos in a folder below the one given."""
+
+    def take(parent):
+        folder = parent / "photos"
+        (folder / "sub").mkdir(parents=True)
+        for number, name in enumerate(("a1.png", "a2.png", "sub/a10.png")):
+            assert cv2.imwrite(str(folder / name), draw(number)[..., ::-1])
+        return folder
+
+    return take
+
+
 @pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    (folder / "sub").mkdir(parents=True)
-    for number, name in enumerate(("a1.png", "a2.png", "sub/a10.png")):
-        assert cv2.imwrite(str(folder / name), draw(number)[..., ::-1])
-    return folder
+def photos(tmp_path, take_photos):
+    return take_photos(tmp_path)
 
 
 @pytest.fixture

@@ -129,6 +129,29 @@ def test_plain_jpegs_are_sent_as_they_are(client, photos, project):
     assert shown.content == (photos / "z.jpg").read_bytes()
 
 
+def test_turned_and_deep_photos_are_shown_as_they_are_read(client, photos, project):
+    from PIL import Image
+
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(photos / "y.jpg", exif=turned)
+    deep = np.linspace(1000, 1400, 20 * 30).reshape(20, 30).astype(np.uint16)
+    assert cv2.imwrite(str(photos / "z.tif"), deep)
+    project.gallery.rescan()
+    assert client.get("/api/images/4").json()["size"] == [30, 20]
+    shown = client.get("/api/images/4/picture").content
+    assert cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR).shape == (30, 20, 3)
+    assert any("scaled" in note for note in client.get("/api/images/5").json()["notes"])
+    shown = cv2.imdecode(np.frombuffer(client.get("/api/images/5/picture").content, np.uint8), cv2.IMREAD_COLOR)
+    assert shown.min() < 10 < 245 < shown.max()
+
+
+def test_a_disk_that_is_nearly_full_is_told(client, monkeypatch):
+    assert client.get("/api/changes", params={"since": 0}).json()["problem"] is None
+    monkeypatch.setattr("clickgrain.annotate.service.LITTLE_SPACE", 1 << 62)
+    assert "free some space" in client.get("/api/changes", params={"since": 0}).json()["problem"]
+
+
 def test_changes_are_told_once(client, post, click):
     before = client.get("/api/changes", params={"since": 0}).json()["change"]
     post(kind="object.add_steps", steps=[click(20, 20)])

@@ -88,6 +88,17 @@ def test_memory_is_bounded_and_the_last_used_stay(kitchen, scene):
     encoder.close()
 
 
+def test_looking_ahead_takes_nothing_from_those_who_look(kitchen, scene):
+    encoder = Encoder(kitchen.make, kitchen.ready.append, kept_bytes=3 * scene.n_bytes)
+    for image in (1, 2, 3):
+        encoder.get(image)
+    encoder.look_ahead([3, 4, 5, 6])
+    encoder.get(7)  # whoever waits is served all the same
+    assert kitchen.orders == [1, 2, 3, 7]
+    assert encoder.ready() == {2, 3, 7}
+    encoder.close()
+
+
 def test_what_another_model_had_begun_is_done_again(encoder, kitchen):
     kitchen.closed(encoder, 1)
     encoder.clear()

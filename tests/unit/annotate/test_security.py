@@ -4,21 +4,38 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clickgrain.annotate.app import make_app
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import LOOPBACK, Guard
+from clickgrain.annotate.service import Service
 
 TOKEN = "s3cretToken"
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, take_photos):
+    return take_photos(tmp_path_factory.mktemp("security"))
+
+
+@pytest.fixture(scope="module")
+def service(photos):
+    service = Service(Project(photos, model="tree"), DiskCache(photos.parent / "cache"))
+    yield service
+    service.close()
+
+
 @pytest.fixture
-def plain(service):
+def plain(service, monkeypatch):
     """A client without our header, on a loopback server."""
+    monkeypatch.setattr(service, "close", lambda: None)  # it serves the next test too
     with TestClient(make_app(service), base_url="http://127.0.0.1:8765") as client:
         yield client
 
 
 @pytest.fixture
-def strange(service):
+def strange(service, monkeypatch):
     """A client of a server that other machines reach."""
+    monkeypatch.setattr(service, "close", lambda: None)
     app = make_app(service, hosts=None, token=TOKEN, port=80)
     with TestClient(app, base_url="http://192.168.7.7", follow_redirects=False) as client:
         yield client
