@@ -22,6 +22,8 @@ class ColorTexture:
         long_side: larger images are scaled down to this long side; smaller ones keep their size.
         gradient_weight: of the gradient channels against colour.
         deviation_weight: of the standard deviations against colour.
+        power: vectors are shortened to their length to this power, so that contrast counts relative to brightness
+            and colourfulness; 1 leaves them alone.
     """
 
     def __init__(
@@ -31,13 +33,17 @@ class ColorTexture:
         long_side: int = 384,
         gradient_weight: float = 0.5,
         deviation_weight: float = 1.0,
+        power: float = 1.0,
     ) -> None:
         self.patch_size = patch_size
         self.long_side = long_side
         self.gradient_weight = gradient_weight
         self.deviation_weight = deviation_weight
+        self.power = power
         self.dim = 3 + 2 * ORIENTATIONS + 3
         self.name = f"color-texture-p{patch_size}-s{long_side}-g{gradient_weight:g}-d{deviation_weight:g}"
+        if power != 1:
+            self.name += f"-l{power:g}"
 
     def __call__(self, image: UInt8) -> Float:
         """Features of one H x W x 3 uint8 RGB image: h x w x 14 float32."""
@@ -50,7 +56,7 @@ class ColorTexture:
         lab /= np.float32(LAB_UNIT)
         gradients = [self.gradient_weight * _gradients(lab[..., 0], scale, grid) for scale in (1, 2)]
         deviation = self.deviation_weight * _deviation(lab, grid)
-        return np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1)
+        return _shortened(np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1), self.power)
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
         """Features of several images; there is nothing to gain from doing them together."""
@@ -59,6 +65,14 @@ class ColorTexture:
 
 LAB_UNIT = 20.0
 """A step of this many Lab units counts as 1."""
+
+
+def _shortened(features: Float, power: float) -> Float:
+    """Vectors of the same direction, their length raised to a power."""
+    if power == 1:
+        return features
+    length = np.linalg.norm(features, axis=-1, keepdims=True)
+    return np.asarray(features * np.maximum(length, np.float32(1e-6)) ** np.float32(power - 1), np.float32)
 
 
 def _pool(values: Float, grid: tuple[int, int]) -> Float:

@@ -102,6 +102,17 @@ class TestValues:
         assert one.name != other.name
 
 
+def test_a_power_shortens_vectors_and_keeps_their_direction():
+    image = np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8)
+    image[:8, :8] = 0
+    plain, short = ColorTexture()(image), ColorTexture(power=0.75)(image)
+    lengths = np.linalg.norm(plain, axis=-1)
+    assert np.linalg.norm(short, axis=-1) == pytest.approx(lengths**0.75, rel=1e-4, abs=1e-4)
+    cosine = (plain * short).sum(-1) / np.maximum(lengths * np.linalg.norm(short, axis=-1), 1e-9)
+    assert cosine[lengths > 1e-3] == pytest.approx(1, abs=1e-5)
+    assert ColorTexture(power=0.75).name != ColorTexture().name
+
+
 def test_texture_tells_regions_of_the_same_mean_colour_apart():
     """Upright beside flat stripes, of one mean per patch: the first cut finds them by texture, by colour not."""
     stripes = np.where(np.arange(96) % 4 < 2, 98, 158).astype(np.uint8)[:, None, None]
