@@ -59,7 +59,7 @@ class Encoder:
             raise RequestError("busy", "the image is still being encoded; try again in a moment") from None
 
     def look_ahead(self, images: Iterable[int]) -> None:
-        """Images to encode when nobody waits, in this order; the first is being looked at. Replaces the ones before."""
+        """Images to encode when nobody waits, in this order, the first being looked at; replaces those before."""
         wanted = list(images)
         with self._change:
             if wanted and wanted[0] in self._scenes:
