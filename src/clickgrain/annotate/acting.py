@@ -122,7 +122,7 @@ class Act:
                 "area": coded.area,
                 "score": None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4),
                 "level": None if answer is None or answer.level is None else round(answer.level, 4),
-                "model": self.model,
+                "model": fold.model,
                 "seconds": round(item.seconds + self.active, 2),
             }
         )

@@ -45,9 +45,11 @@ class Fold:
         answer: the last prediction or given mask.
         strokes: painted on top, in order.
         predicted: whether a model made the answer.
+        model: hash of the model whose image it is folded on.
     """
 
     size: Size
+    model: str = ""
     points: tuple[tuple[float, float, int], ...] = ()
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
@@ -122,7 +124,7 @@ class Folder:
                 if (state := self._kept.get((key, steps[:count]))) is not None:
                     self._kept.move_to_end((key, steps[:count]))
                     return count, state
-        return 0, Fold(scene.size)
+        return 0, Fold(scene.size, scene.model)
 
     def _keep(self, key: tuple[str, Steps], state: Fold) -> None:
         height, width = state.size

@@ -282,6 +282,8 @@ class Project:
                 self._histories.pop(image, None)
             raise self.conflict(image, history.seq)
         history.add(action)
+        with self._lock:
+            self._histories[image] = history  # a reader may have loaded it anew before the action was on disk
         self.changes.mark("image", image)
 
     def conflict(self, image: int, seen: int) -> RequestError:
@@ -327,6 +329,8 @@ class Project:
                     self._labels = None
                 raise RequestError("conflict", "labels were changed by another program; try again")
             history.add(action)
+            with self._lock:
+                self._labels = history
             self.changes.mark("project")
 
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from clickgrain.annotate.app import make_app
@@ -11,7 +12,11 @@ from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.scenes import SceneMaker
 from clickgrain.annotate.service import Service
+from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.registry import build_model
 from clickgrain.segmenter import Segmenter
+from clickgrain.weights import save_model
 
 
 def draw(number=0, size=(48, 64)):
@@ -105,6 +110,17 @@ def click():
         return {"type": "click", "x": x, "y": y, "label": label}
 
     return make
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A grain model of a few thousand parameters, untrained; its folder."""
+    sizes = EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1))
+    config = GrainConfig(sizes, (4, 4, 6, 8), long_side=64).to_json()
+    folder = tmp_path / "tiny"
+    torch.manual_seed(0)
+    save_model(folder, config=config, tensors=build_model(config).state_dict())
+    return folder
 
 
 @pytest.fixture

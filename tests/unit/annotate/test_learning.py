@@ -9,25 +9,11 @@ from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.learning import Learner, _progress
 from clickgrain.annotate.models import describe_model
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.registry import build_model
-from clickgrain.weights import save_model
 
 
 @pytest.fixture
 def learner(project):
     return Learner(project)
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    """A grain model of a few thousand parameters, untrained."""
-    sizes = EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1))
-    config = GrainConfig(sizes, (4, 4, 6, 8), long_side=64).to_json()
-    folder = tmp_path / "tiny"
-    save_model(folder, config=config, tensors=build_model(config).state_dict())
-    return folder
 
 
 def test_progress_is_read_from_what_the_run_writes(tmp_path):

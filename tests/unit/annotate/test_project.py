@@ -161,6 +161,16 @@ def test_two_programs_on_one_file(project, photos, add, act, document):
     assert document().objects == ()
 
 
+def test_few_histories_in_memory_change_nothing(project, add, act, document, monkeypatch):
+    monkeypatch.setattr("clickgrain.annotate.project.KEPT_HISTORIES", 1)
+    for _ in range(2):
+        add()
+        act(2, kind="status", status="doing")
+        act(2, kind="status", status="done")
+    assert len(document().objects) == 2
+    assert (project.history(1).seq, project.history(2).seq) == (2, 4)
+
+
 def test_a_given_mask_cannot_be_smuggled_in(add, act):
     add()
     with pytest.raises(RequestError, match="only be kept"):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from clickgrain.annotate.models import describe_model
 from clickgrain.annotate.opening import open_project
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.replay import replay
@@ -35,6 +36,22 @@ def test_every_mask_comes_out_the_same(worked, project):
         ("a2.png", None, 2),
         ("a2.png", None, 2),
     ]
+
+
+def test_masks_of_a_network_come_out_the_same_after_the_project_went_on_with_another(project, act, click, tiny):
+    project.use_model(describe_model(str(tiny)))
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    for step in (click(50, 36), click(5, 40, 0), {"type": "level", "level": 0.4}, BRUSH, click(30, 30)):
+        act(kind="object.add_steps", object=1, steps=[step])
+    act(kind="object.add_steps", steps=[REGION, click(48, 36)])
+    made = {item.mask for item in project.history(1).document.objects}
+    project.use_model(describe_model("tree"))
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    rows = list(replay(project))
+    assert len(rows) == 3
+    assert len(made) == 2
+    assert all(row.is_same for row in rows)
+    assert not all(row.is_same for row in replay(project, model="tree"))
 
 
 def test_a_changed_photo_gives_another_mask(worked, project, photos):
