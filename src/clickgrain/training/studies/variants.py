@@ -102,13 +102,14 @@ def make_trees(
 def evaluate_variant(trained: Trained, benchmark: Benchmark, device: str, bar: Progress) -> Result:
     """Click the benchmark's targets with a trained variant; finished targets are kept beside the model."""
     segmenter = Segmenter.load(trained.folder, device=device)
+    ids = hash_keys([target.id for target in benchmark])  # studies may differ in how many targets they click
     bar.start(benchmark.name, len(benchmark))
     return evaluate(
         segmenter,
         benchmark,
         model=f"{trained.folder.name}@{hash_file(trained.folder / TENSORS)[:8]}",
         progress=lambda done, total: bar.advance(),
-        jsonl=trained.folder / f"{file_name(benchmark.name)}.jsonl",
+        jsonl=trained.folder / f"{file_name(benchmark.name)}-{ids[:8]}.jsonl",
     )
 
 

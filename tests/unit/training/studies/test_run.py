@@ -106,7 +106,8 @@ def test_a_stopped_study_goes_on_and_ends_as_one_that_was_not(args, tmp_path):
 def test_studies_in_one_folder_share_runs(args):
     run_study(args("smoothness", variants=("3",)), Bars())
     bars = Bars()
-    run_study(args("maps", variants=("only disks and previous mask",)), bars)
+    table = run_study(args("maps", variants=("only disks and previous mask",), data_limit=2), bars)
+    assert "targets of drawn: 2" in table.size
     assert len(bars.trainings) == 1
     assert len(list((args().out / "runs").iterdir())) == 3
 
