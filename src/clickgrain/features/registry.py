@@ -13,8 +13,8 @@ def load_extractor(name: str | Path = "default", *, device: str = "cpu", **setti
     """A feature extractor by name.
 
     Args:
-        name: "color-texture" (no weights), "default" (clickgrain's own encoder, where its weights ship with the
-            package), a folder or id of a trained grain model, or a folder or id of a Hugging Face vision
+        name: "color-texture" (no weights), "default" (what the model in the package grows its trees on; its
+            own encoder where its config says so), a folder or id of a trained grain model, or a folder or id of a Hugging Face vision
             transformer such as "facebook/dino-vits8".
         device: where torch runs, such as "cpu" or "cuda"; "color-texture" always runs on the CPU.
         settings: further arguments of the extractor's class: see `ColorTexture` and `HuggingFaceExtractor`.
@@ -27,6 +27,8 @@ def load_extractor(name: str | Path = "default", *, device: str = "cpu", **setti
         from clickgrain.features.color_texture import ColorTexture
 
         return _build(ColorTexture, settings)
+    if str(name) == "default" and (named := default_extractor()) != "default":
+        return load_extractor(named, device=device, **settings)
     if _is_grain(name):
         from clickgrain.features.grain import GrainExtractor
 
@@ -36,12 +38,22 @@ def load_extractor(name: str | Path = "default", *, device: str = "cpu", **setti
     return _build(HuggingFaceExtractor, settings, name, device=device)
 
 
+def default_extractor() -> str:
+    """The name behind "default": the extractor that the model in the package was trained with.
+
+    A trained model must keep this name, not "default", which another version may give another meaning.
+
+    Raises:
+        WeightsError: when no model ships, or its config cannot be read; the message names what works.
+    """
+    from clickgrain.weights import load_model
+
+    return str(load_model("default")[0].get("tree", "default"))
+
+
 def _is_grain(name: str | Path) -> bool:
     """Whether `name` is a model of our own, told from the `kind` in its config.json."""
     if str(name) == "default":
-        from clickgrain.weights import find_model
-
-        find_model("default")  # while none ships, its error says what else there is
         return True
     from clickgrain.features.checkpoint import read_config
 

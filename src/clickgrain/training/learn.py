@@ -11,6 +11,7 @@ import torch
 
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
+from clickgrain.features.registry import default_extractor
 from clickgrain.models.base import ClickModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, engine_for, load_click_model
@@ -156,15 +157,14 @@ class ClickValidator:
 
 
 def usable_extractor(name: str, bar: Progress) -> str:
-    """The extractor's name, with a fallback for "default" while none ships."""
+    """The extractor's name; for "default" the one behind it, with a fallback while none ships."""
     if name != "default":
         return name
     try:
-        load_extractor("default")
+        return default_extractor()
     except WeightsError:
         bar.note(f"no trained extractor ships with this version; trees come from {FALLBACK!r}")
         return FALLBACK
-    return "default"
 
 
 def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> ClickModel:
