@@ -91,8 +91,9 @@ def browser():
     path, reason = chromium()
     if path is None:
         (pytest.fail if REQUIRED else pytest.skip)(reason)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -130,7 +131,7 @@ class Tab:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda line: line.type == "error" and self.complaints.append(line.text))
 
-    def until(self, expression, seconds=20.0):
+    def until(self, expression, seconds=30.0):
         """Wait until JavaScript is true; returns its value. (Playwright's own wait is barred by our CSP.)"""
         end = time.monotonic() + seconds
         while not (value := self.page.evaluate(expression)):
@@ -250,7 +251,7 @@ def tab(browser):
             context = browser.new_context(
                 viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch, accept_downloads=True
             )
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(30_000)
             contexts.append(context)
         tabs.append((Tab(context.new_page()), forgive))
         return tabs[-1][0]

@@ -63,7 +63,7 @@ function pointer({ stage }) {
   const click = (/** @type {number} */ label) => () => {
     if (!stage.pointer || !stage.byKeyboard) stage.nudge(0, 0);
     const at = stage.tools.here();
-    if (at) stage.tools.click(at, label, { shiftKey: false, ctrlKey: false, metaKey: false });
+    if (at) stage.tools.click(at, label, {});
   };
   return {
     pointerLeft: nudge(-1, 0), pointerRight: nudge(1, 0), pointerUp: nudge(0, -1), pointerDown: nudge(0, 1),

@@ -13,6 +13,7 @@ export class Gallery {
     /** @type {Map<number, Promise<OpenImage>>} most recently used last */
     this.open = new Map();
     this.wanted = 0;
+    this.goal = -1;
     /** @type {Map<string, {waiting: number, problem: any}>} */
     this.lines = new Map();
     this.channel = "BroadcastChannel" in window ? new BroadcastChannel("clickgrain") : null;
@@ -63,6 +64,7 @@ export class Gallery {
    */
   async show(id) {
     const turn = ++this.wanted;
+    this.goal = id; // keys may come faster than images
     this.store.set({ opening: !this.open.has(id) });
     try {
       const image = await this.#get(id);
@@ -87,8 +89,8 @@ export class Gallery {
 
   /** @param {number} direction 1 or -1 */
   step(direction) {
-    const { image, images } = this.store.state;
-    const here = images.findIndex((each) => each.id === image?.id);
+    const { images } = this.store.state;
+    const here = images.findIndex((each) => each.id === this.goal);
     const next = images[here + direction];
     if (next) this.show(next.id);
   }

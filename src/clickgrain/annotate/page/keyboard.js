@@ -30,10 +30,10 @@ export function startKeys({ store, stage, run }) {
 /** @param {any} stage @param {KeyboardEvent | null} event @param {boolean} down */
 function modifiers(stage, event, down) {
   const space = down && event?.key === " " && !writes(event.target) && !uses(event.target);
-  const shift = event?.shiftKey ?? false;
+  const shift = event?.shiftKey ?? false, alt = event?.altKey ?? false;
   if (event?.key === " " || !event) stage.space = space && !stage.byKeyboard && stage.pointer !== null;
-  if (shift === stage.shift && event?.key !== " " && event) return;
-  stage.shift = shift;
+  if (shift === stage.shift && alt === stage.alt && event?.key !== " " && event) return;
+  Object.assign(stage, { shift, alt });
   stage.draw("look", "top");
 }
 

@@ -30,6 +30,7 @@ export class Stage {
     this.byKeyboard = false;
     this.space = false;
     this.shift = false;
+    this.alt = false;
     /** Time stamp of the pointer event that the next frame answers. */
     this.since = 0;
     /** @type {((since: number) => void) | null} the benchmark listens here */
@@ -128,6 +129,7 @@ export class Stage {
   #point(at, event) {
     this.byKeyboard = false;
     this.shift = event.shiftKey;
+    this.alt = event.altKey;
     this.point(at, event.timeStamp);
   }
 

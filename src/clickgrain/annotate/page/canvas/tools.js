@@ -50,8 +50,9 @@ export class Tools {
     else {
       const { x, y } = pixel(at, image.size);
       const owned = image.owners?.at(x, y) ?? null;
-      if (active === null || stage.shift) this.over = stage.shift ? null : owned;
-      const preview = this.over === null && (active === null || stage.shift) && !auto;
+      const free = stage.shift || stage.alt; // whatever lies there already
+      if (active === null && !free) this.over = owned;
+      const preview = this.over === null && (active === null || free) && !auto;
       if (this.levels.preview(image, hover)) this.over = null;
       else if (preview && image.tree) hover.look(image.tree, x, y, level);
       else hover.clear();
@@ -165,24 +166,26 @@ export class Tools {
   /**
    * A click: take what is under the pointer, or correct the object in hand.
    * @param {Point} point canvas point of the image @param {number} label
-   * @param {{shiftKey: boolean, ctrlKey: boolean, metaKey: boolean}} how
+   * @param {{shiftKey?: boolean, ctrlKey?: boolean, metaKey?: boolean, altKey?: boolean}} how Shift: a new object;
+   *   Alt: add the region; Ctrl: choose several
    */
-  click(point, label, { shiftKey, ctrlKey, metaKey }) {
+  click(point, label, { shiftKey, ctrlKey, metaKey, altKey }) {
     const { image, annotator } = this.stage, { active } = this.state;
     if (!image || !inside(point, image.size)) return;
     const { x, y } = pixel(point, image.size), owned = image.owners?.at(x, y) ?? null;
     this.last = toScreen(this.stage.view, point);
     if (ctrlKey || metaKey) return void (owned !== null && annotator.toggle(owned));
+    if (active !== null && altKey && label) return this.#take(x, y, false);
     if (active !== null && !shiftKey) return this.#correct(x, y, label);
     if (owned !== null && !shiftKey) return annotator.take(owned);
-    if (label) return this.#take(x, y);
+    if (label) return this.#take(x, y, true);
     return annotator.say("Click an object first; then the right button takes away what does not belong to it.");
   }
 
-  /** @param {number} x @param {number} y */
-  #take(x, y) {
+  /** @param {number} x @param {number} y @param {boolean} fresh a new object */
+  #take(x, y, fresh) {
     const { level, auto } = this.state, { annotator } = this.stage;
-    this.#until(x, y, 1, annotator.addSteps([auto ? { type: "click", x, y, label: 1 } : { type: "region", x, y, level }], true));
+    this.#until(x, y, 1, annotator.addSteps([auto ? { type: "click", x, y, label: 1 } : { type: "region", x, y, level }], fresh));
   }
 
   /** @param {number} x @param {number} y @param {number} label */
@@ -204,7 +207,7 @@ export class Tools {
   hold(at) {
     const touch = this.gesture?.touch;
     this.gesture = this.held = null;
-    if (touch) this.click(this.#point(at), 0, { shiftKey: false, ctrlKey: false, metaKey: false });
+    if (touch) this.click(this.#point(at), 0, {});
     navigator.vibrate?.(10);
   }
 

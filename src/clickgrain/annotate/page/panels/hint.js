@@ -14,6 +14,7 @@ export function startHint({ store, annotator }) {
     hint.hidden = !text;
     timer = setTimeout(() => (hint.hidden = true), STAYS_MS);
   };
+  store.on(["image"], (/** @type {any} */ { image }) => image?.info.notes.length && annotator.say(image.info.notes.join(" ")));
   store.on(["image", "revision", "opening", "images"], (/** @type {any} */ state) => {
     const [text, slim] = waiting(state);
     veil.hidden = !text;

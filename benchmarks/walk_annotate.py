@@ -1,0 +1,122 @@
+"""The walk through three photos that README shows: `python benchmarks/walk_annotate.py docs/images`.
+
+Photos from scikit-image's wheel, tree mode: point, turn the wheel, click; choose an outline; take the whole image.
+"""
+
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from bench_annotate_page import server, wait
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from clickgrain.demo.photos import DemoPhoto, copy_photos
+
+WIDTH, HEIGHT, SHOWN = 1280, 800, 960
+PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png")
+AT = """([x, y]) => {
+  const { left, top } = clickgrain.stage.element.getBoundingClientRect(), { view } = clickgrain.stage;
+  return [left + view.x + (x + 0.5) * view.scale, top + view.y + (y + 0.5) * view.scale];
+}"""
+
+
+def point(page: Any, x: int, y: int, level: float | None = None) -> tuple[float, float]:
+    """Move to an image pixel, with the level set as the slider would."""
+    if level is not None:
+        page.evaluate(f"clickgrain.stage.tools.levels.set({level})")
+    place: tuple[float, float] = tuple(page.evaluate(AT, [x, y]))
+    page.mouse.move(*place)
+    page.wait_for_timeout(200)
+    return place
+
+
+def act(page: Any, what: Any) -> None:
+    """Do something that writes, and wait for the answer."""
+    before = page.evaluate("clickgrain.store.state.image.queue.seq")
+    what()
+    wait(page, f"clickgrain.store.state.image.queue.seq > {before}")
+    page.wait_for_timeout(300)
+
+
+def take(page: Any, x: int, y: int, level: float, label: str) -> None:
+    """An object of a region, labelled, and let go of."""
+    place = point(page, x, y, level)
+    act(page, lambda: page.mouse.click(*place))
+    page.keyboard.press("l")
+    page.keyboard.type(label)
+    act(page, lambda: page.keyboard.press("Enter"))
+    page.keyboard.press("Enter")
+
+
+def show(page: Any, name: str) -> None:
+    """Open a photo and wait for its regions."""
+    page.get_by_role("option", name=name).click()
+    wait(page, f"clickgrain.store.state.image.info.name === '{name}' && clickgrain.store.state.image.tree")
+    page.wait_for_timeout(300)
+
+
+def keep(page: Any, path: Path) -> None:
+    """Write a small PNG of what is seen."""
+    page.evaluate("clickgrain.annotator.say('')")
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    small = picture.resize((SHOWN, SHOWN * HEIGHT // WIDTH), Image.Resampling.LANCZOS)
+    small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path}: {path.stat().st_size // 1000} kB")
+
+
+def coffee(page: Any, out: Path) -> None:
+    """Pointing shows the region; the wheel has walked up to the cup."""
+    show(page, "coffee.png")
+    take(page, 200, 290, 0.88, "saucer")
+    point(page, 300, 165, 0.8)
+    keep(page, out / "annotate-1-point.png")
+    take(page, 300, 165, 0.8, "cup")
+
+
+def astronaut(page: Any, out: Path) -> None:
+    """Several objects, and outlines on offer for a click that may mean several things."""
+    show(page, "astronaut.png")
+    take(page, 225, 110, 0.61, "face")
+    take(page, 225, 60, 0.64, "hair")
+    take(page, 150, 350, 0.7, "suit")
+    page.get_by_role("button", name="No label").click()
+    page.get_by_label("Auto").check()
+    place = point(page, 440, 420)
+    act(page, lambda: page.mouse.click(*place))
+    wait(page, "clickgrain.store.state.offers")
+    page.wait_for_timeout(300)
+    keep(page, out / "annotate-2-choose.png")
+
+
+def chelsea(page: Any, out: Path) -> None:
+    """The whole image as regions, before they are accepted."""
+    show(page, "chelsea.png")
+    take(page, 140, 115, 0.76, "eye")
+    page.get_by_label("Auto").uncheck()
+    page.keyboard.press("w")
+    point(page, 260, 190, 0.8)
+    keep(page, out / "annotate-3-whole.png")
+
+
+def main(out: Path) -> None:
+    """Walk, and keep three pictures."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        photos = Path(folder) / "photos"
+        photos.mkdir()
+        copy_photos(tuple(DemoPhoto(name) for name in PHOTOS), photos)
+        with server(photos) as address:
+            browser = playwright.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            page.goto(address)
+            wait(page, "window.clickgrain?.store.state.image?.tree")
+            for visit in (coffee, astronaut, chelsea):
+                visit(page, out)
+            browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
