@@ -235,7 +235,8 @@ def _region(scene: Scene, state: Fold, step: RegionStep) -> Fold:
     before = state.answer.binary if state.answer is not None and state.points else None
     answer = _given(mask if before is None else mask | before, level=float(scene.tree.level[node]))
     points = (*state.points, (step.x, step.y, 1))
-    return _new(state, points=points, region=step, answer=answer, predicted=False)
+    level = state.level if state.points else step.level  # corrections start from the size that was chosen
+    return _new(state, points=points, level=level, region=step, answer=answer, predicted=False)
 
 
 def _chosen(state: Fold, step: ChooseStep) -> Fold:

@@ -1,9 +1,7 @@
-"""A project at work: logs folded into documents, actions written, images encoded, models switched."""
+"""A project at work: actions carried out and written, images encoded, models switched."""
 
-import base64
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +9,23 @@ from typing import Any
 
 from clickgrain.annotate.acting import Act
 from clickgrain.annotate.changes import Changes
-from clickgrain.annotate.database import PROJECT_LOG, Database, Summary
-from clickgrain.annotate.documents import Document, Labels, patch_between, patched
+from clickgrain.annotate.database import Database, Summary
+from clickgrain.annotate.documents import Document, patch_between
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder
 from clickgrain.annotate.folding import Fold, Folder
 from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.history import Action, History
-from clickgrain.annotate.labels import change_labels, patched_labels
+from clickgrain.annotate.logs import Logs
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import ImageRequest, Posted, ProjectRequest
-from clickgrain.annotate.runs import Coded, decode
+from clickgrain.annotate.requests import ImageRequest, Posted
+from clickgrain.annotate.runs import Coded
 from clickgrain.annotate.scenes import Scene, SceneMaker
 from clickgrain.annotate.steps import Steps, count_clicks
 from clickgrain.images import find_images
-from clickgrain.types import Bool
 
 IDLE = 30.0
 """Seconds after which a user who did nothing counts as away."""
 AHEAD = 3
-KEPT_HISTORIES = 200
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Outcome:
     ambiguous: bool
 
 
-class Project:
+class Project(Logs):
     """Annotations of a folder.
 
     Args:
@@ -78,15 +73,9 @@ class Project:
         folder = photos if photos.is_dir() else photos.parent
         if not photos.is_dir() or file is None:
             find_images(photos, ignore=ignore)  # leave no project file in a folder without images
-        self.database = Database((file or folder / "clickgrain.db").absolute())
-        self.gallery = Gallery(photos, self.database, ignore)
-        self.changes, self.device = Changes(), device
+        super().__init__(Database((file or folder / "clickgrain.db").absolute()), Changes())
+        self.gallery, self.device = Gallery(photos, self.database, ignore), device
         self.folder = Folder(self.mask)
-        self._histories: OrderedDict[int, History[Document]] = OrderedDict()
-        self._labels: History[Labels] | None = None
-        self._locks: dict[int, threading.RLock] = {}
-        self._lock = threading.RLock()
-        self._version = self.database.data_version()
         self._opened: dict[int, float] = {}
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
@@ -112,8 +101,6 @@ class Project:
 
     def _remember(self, model: ModelInfo, report: Any = None) -> None:
         self.database.save_model(model.id, model.name, model.kind, model.hash, model.source, report)
-
-    # -- images and scenes
 
     def maker(self) -> SceneMaker:
         """What encodes, loaded on first use."""
@@ -145,64 +132,14 @@ class Project:
         self.encoder.clear()
         self.changes.mark("model")
 
-    # -- logs
-
-    def lock_of(self, image: int) -> threading.RLock:
-        """One writer per image at a time."""
-        with self._lock:
-            return self._locks.setdefault(image, threading.RLock())
-
-    def notice_others(self) -> bool:
-        """Whether another program has written to the file since the last look; then everything is read anew."""
-        version = self.database.data_version()
-        with self._lock:
-            if version == self._version:
-                return False
-            self._version = version
-            self._histories.clear()
-            self._labels = None
-        self.changes.mark("reload")
-        return True
-
     def history(self, image: int) -> History[Document]:
-        """The stack of an image's documents."""
-        self.gallery.row(image)
-        with self._lock:
-            if image in self._histories:
-                self._histories.move_to_end(image)
-                return self._histories[image]
-            history = History(Document(), patched).extend(self.database.actions(image))
-            self._histories[image] = history
-            if len(self._histories) > KEPT_HISTORIES:
-                self._histories.popitem(last=False)
-            return history
-
-    def labels(self) -> History[Labels]:
-        """The stack of the project's labels."""
-        with self._lock:
-            if self._labels is None:
-                self._labels = History(Labels(), patched_labels).extend(self.database.actions(PROJECT_LOG))
-            return self._labels
-
-    def mask(self, hash_: str) -> Bool:
-        """H x W bool mask.
+        """The stack of an image's documents.
 
         Raises:
-            RequestError: there is none of this hash.
+            RequestError: no such image.
         """
-        return decode(self.coded(hash_))
-
-    def coded(self, hash_: str) -> bytes:
-        """A mask as it is stored."""
-        data = self.database.mask(hash_)
-        if data is None:
-            raise RequestError("not_found", f"there is no mask {hash_}")
-        return data
-
-    def masks_of(self, document: Document) -> dict[str, str]:
-        """Masks of all objects of a document by hash, in base64."""
-        hashes = dict.fromkeys(item.mask for item in document.objects if item.mask)
-        return {hash_: base64.b64encode(self.coded(hash_)).decode() for hash_ in hashes}
+        self.gallery.row(image)
+        return super().history(image)
 
     def fold(self, image: int, steps: Steps) -> Fold:
         """What steps lead to on an image, with the model at work."""
@@ -278,72 +215,11 @@ class Project:
         summary = Summary(action.seq, document.status, len(document.objects), _clicks(document))
         written = self.database.append(image, action, {hash_: one.data for hash_, one in masks.items()}, summary)
         if not written:
-            with self._lock:
-                self._histories.pop(image, None)
+            self.forget(image)
             raise self.conflict(image, history.seq)
         history.add(action)
-        with self._lock:
-            self._histories[image] = history  # a reader may have loaded it anew before the action was on disk
+        self.keep(image, history)
         self.changes.mark("image", image)
-
-    def conflict(self, image: int, seen: int) -> RequestError:
-        """The refusal of a write that has not seen everything, with what it missed."""
-        history = self.history(image)
-        return RequestError(
-            "conflict",
-            "this image was changed in another tab; it is shown as it is now",
-            seq=history.seq,
-            actions=[action.to_json() for action in self.database.actions(image, seen)],
-            document=document_json(history),
-            masks=self.masks_of(history.document),
-        )
-
-    def act_on_labels(self, post: Posted, request: ProjectRequest) -> None:
-        """Carry out an action on the project's log.
-
-        Raises:
-            RequestError: as `act`.
-        """
-        with self.lock_of(PROJECT_LOG):
-            self.notice_others()
-            history = self.labels()
-            if post.seq != history.seq:
-                raise RequestError(
-                    "conflict",
-                    "labels were changed in another tab",
-                    seq=history.seq,
-                    actions=[action.to_json() for action in self.database.actions(PROJECT_LOG, post.seq)],
-                    document=labels_json(history),
-                )
-            history.check(request.kind)
-            patch: dict[str, Any] = {}
-            if request.kind not in ("undo", "redo"):
-                labels, new = change_labels(history.document, request, history.last_id)
-                patch = {"set": labels.to_json(), "put": [{"id": id_} for id_ in new]}
-            asked = request.model_dump(mode="json", exclude_unset=True)
-            action = Action(
-                history.seq + 1, request.kind, time.time(), post.client, self.model.hash, None, asked, patch
-            )
-            if not self.database.append(PROJECT_LOG, action, {}, None):
-                with self._lock:
-                    self._labels = None
-                raise RequestError("conflict", "labels were changed by another program; try again")
-            history.add(action)
-            with self._lock:
-                self._labels = history
-            self.changes.mark("project")
-
-
-def document_json(history: History[Document]) -> dict[str, Any]:
-    """An image's document as the page receives it."""
-    moves = {"can_undo": history.can_undo, "can_redo": history.can_redo}
-    return {"seq": history.seq, **moves, **history.document.to_json()}
-
-
-def labels_json(history: History[Labels]) -> dict[str, Any]:
-    """The project's document as the page receives it; `added` is the newest label's number."""
-    moves = {"can_undo": history.can_undo, "can_redo": history.can_redo}
-    return {"seq": history.seq, **moves, "added": history.last_id or None, **history.document.to_json()}
 
 
 def _clicks(document: Document) -> int:

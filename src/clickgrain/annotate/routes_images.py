@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from clickgrain.annotate.answers import as_bytes, as_json
 from clickgrain.annotate.leafmap import node_mask
+from clickgrain.annotate.logs import document_json
 from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
-from clickgrain.annotate.project import document_json
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import ImagePost
 from clickgrain.annotate.runs import encode

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from clickgrain.annotate.answers import as_json
+from clickgrain.annotate.logs import labels_json
 from clickgrain.annotate.models import ModelInfo
-from clickgrain.annotate.project import labels_json
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import ProjectPost
 from clickgrain.annotate.service import Service

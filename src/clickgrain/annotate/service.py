@@ -11,8 +11,9 @@ from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.database import Summary
 from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.logs import labels_json
 from clickgrain.annotate.models import ModelInfo
-from clickgrain.annotate.project import Project, labels_json
+from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import UPLOAD_BYTES
 from clickgrain.annotate.steps import MAX_STEPS
 from clickgrain.files import cache_dir, hash_bytes

@@ -55,7 +55,10 @@ class LevelStep(Strict):
 
 
 class RegionStep(Strict):
-    """Exactly the tree's region over (x, y) at a level, as hovering shows it. Counts as a positive click."""
+    """Exactly the tree's region over (x, y) at a level, as hovering shows it. Counts as a positive click.
+
+    An object that begins with one asks for its level from then on.
+    """
 
     type: Literal["region"] = "region"
     x: Coordinate

@@ -61,6 +61,15 @@ def test_a_level_after_a_region_takes_the_region_at_that_level(fold):
     assert (moved.binary == direct.binary).all()
 
 
+def test_corrections_of_a_region_start_from_its_level(scene, fold):
+    region = {"type": "region", "x": 20, "y": 20, "level": 0.9}
+    corrected = fold(region, click(63, 0, 0))
+    asked = fold({"type": "level", "level": 0.9}, click(20, 20), click(63, 0, 0))
+    assert (corrected.binary == asked.binary).all()
+    assert corrected.level == 0.9
+    assert fold(click(20, 20), {**region, "level": 0.2}).level is None
+
+
 def test_a_level_alone_makes_nothing_and_counts_for_the_next_click(fold):
     assert not fold({"type": "level", "level": 1.0}).binary.any()
     assert fold({"type": "level", "level": 1.0}, click(20, 20)).binary.all()

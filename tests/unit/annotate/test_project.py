@@ -162,7 +162,7 @@ def test_two_programs_on_one_file(project, photos, add, act, document):
 
 
 def test_few_histories_in_memory_change_nothing(project, add, act, document, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.project.KEPT_HISTORIES", 1)
+    monkeypatch.setattr("clickgrain.annotate.logs.KEPT_HISTORIES", 1)
     for _ in range(2):
         add()
         act(2, kind="status", status="doing")
