@@ -91,13 +91,21 @@ def browser():
     path, reason = chromium()
     if path is None:
         (pytest.fail if REQUIRED else pytest.skip)(reason)
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import sync_playwright
 
-    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def expect(browser):
+    """Playwright's assertions, which wait; patiently, as this machine may have other work."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)
+    return expect
 
 
 @pytest.fixture(scope="session")

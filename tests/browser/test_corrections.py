@@ -57,3 +57,30 @@ def test_label_lock_hide_and_return(shared, tab):
     assert page.press("Shift+H")[0]["hidden"]
     assert [each["id"] for each in page.press("Shift+ArrowUp")] == [square, disk]
     page.complaints.clear()  # the refusal to change a locked object
+
+
+def test_alt_adds_exactly_the_region_under_the_pointer(shared, tab):
+    page = tab().open(shared.address, "photo18")
+    disk = page.take(48, 56)
+    page.page.keyboard.down("Alt")
+    page.move(116, 56)
+    seen = page.shown()
+    assert seen
+    (both,) = page.click(116, 56)
+    page.page.keyboard.up("Alt")
+    assert both["area"] == disk["area"] + seen
+    assert [step["type"] for step in both["steps"]] == ["region", "region"]
+
+
+def test_a_finer_object_inside_another_with_shift(shared, tab):
+    page = tab().open(shared.address, "photo19")
+    disk = page.take(50, 56)
+    page.press("Enter", wait=False)
+    page.page.keyboard.down("Shift")
+    page.wheel(-2)
+    seen = page.shown()
+    assert 0 < seen < disk["area"]
+    objects = page.click(50, 56)
+    page.page.keyboard.up("Shift")
+    assert [each["area"] for each in objects] == [disk["area"], seen]
+    assert page.owner(50, 56) == objects[1]["id"]

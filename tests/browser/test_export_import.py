@@ -3,10 +3,8 @@
 import json
 import zipfile
 
-from playwright.sync_api import expect
 
-
-def test_out_and_in_again(own_server, tab, tmp_path):
+def test_out_and_in_again(own_server, tab, tmp_path, expect):
     server = own_server(2)
     page = tab().open(server.address, "photo00")
     page.take(44, 56)

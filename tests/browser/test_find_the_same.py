@@ -1,9 +1,7 @@
 """One object taken, its likes found in the other images and taken with a key."""
 
-from playwright.sync_api import expect
 
-
-def test_find_and_accept(own_server, tab):
+def test_find_and_accept(own_server, tab, expect):
     server = own_server(4)
     page = tab().open(server.address, "photo00")
     page.take(44, 56)

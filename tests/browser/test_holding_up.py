@@ -1,9 +1,7 @@
 """A killed server, a full disk: the page says so, keeps what waits, and goes on."""
 
-from playwright.sync_api import expect
 
-
-def test_killed_and_started_again(own_server, tab):
+def test_killed_and_started_again(own_server, tab, expect):
     server = own_server(2)
     page = tab(forgive=True).open(server.address)
     page.take(44, 56)
@@ -26,7 +24,7 @@ def test_killed_and_started_again(own_server, tab):
     assert page.owner(44, 56) == kept[0]["id"]
 
 
-def test_a_full_disk_is_shown_until_there_is_room(shared, tab):
+def test_a_full_disk_is_shown_until_there_is_room(shared, tab, expect):
     page = tab(forgive=True).open(shared.address, "photo08")
     full = {"error": {"code": "disk_full", "message": "the disk is full; make room"}}
     page.page.route("**/actions", lambda route: route.fulfill(status=507, json=full))

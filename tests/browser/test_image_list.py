@@ -1,9 +1,7 @@
 """Ten thousand images in the list: only what is seen exists."""
 
-from playwright.sync_api import expect
 
-
-def test_ten_thousand_names(shared, tab):
+def test_ten_thousand_names(shared, tab, expect):
     page = tab().open(shared.address)
     page.page.evaluate("""(() => {
         const { images } = clickgrain.store.state, far = (_, i) =>
@@ -18,7 +16,7 @@ def test_ten_thousand_names(shared, tab):
     assert options.count() < 40
 
 
-def test_search_filter_and_status(shared, tab):
+def test_search_filter_and_status(shared, tab, expect):
     page = tab().open(shared.address, "photo16")
     page.press("/", wait=False)
     page.page.keyboard.type("PHOTO 17")

@@ -1,9 +1,7 @@
 """Everything without a mouse, with keys of one's own choosing."""
 
-from playwright.sync_api import expect
 
-
-def test_an_object_a_label_and_on(shared, tab):
+def test_an_object_a_label_and_on(shared, tab, expect):
     page = tab().open(shared.address, "photo12")
     keys = page.page.keyboard
     keys.press("ArrowLeft")
@@ -55,7 +53,7 @@ def test_tab_reaches_everything(shared, tab):
     assert any(name.startswith("Image. Arrow keys") for name in reached)
 
 
-def test_the_cheat_sheet_changes_keys(shared, tab):
+def test_the_cheat_sheet_changes_keys(shared, tab, expect):
     page = tab().open(shared.address, "photo13")
     page.press("?", wait=False)
     dialog = page.page.get_by_role("dialog")

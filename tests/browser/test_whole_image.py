@@ -1,9 +1,7 @@
 """Every pixel accounted for: propose at a level, accept, split, merge, label."""
 
-from playwright.sync_api import expect
 
-
-def test_partition_split_merge(shared, tab):
+def test_partition_split_merge(shared, tab, expect):
     page = tab().open(shared.address, "photo15")
     page.press("w", wait=False)
     expect(page.page.get_by_text("regions ·")).to_be_visible()
