@@ -23,7 +23,7 @@ from clickgrain.types import Bool, Float, Prompt, Size
 Ranks = npt.NDArray[np.int16]
 """h x w: for every cell the number of the smallest nested region that holds it, 0 the innermost."""
 
-MIN_AREA, MAX_AREA = 0.002, 0.8
+MIN_AREA, MAX_AREA = 0.004, 0.8
 """Shares of the view that a region may cover."""
 AREA_POWER = 0.25
 """How much likelier larger regions are, beyond equal odds for every octave of area."""

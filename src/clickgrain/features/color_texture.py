@@ -23,7 +23,7 @@ class ColorTexture:
         gradient_weight: of the gradient channels against colour.
         deviation_weight: of the standard deviations against colour.
         power: vectors are shortened to their length to this power, so that contrast counts relative to brightness
-            and colourfulness; 1 leaves them alone.
+            and colourfulness; 1 leaves them alone. Best nodes and clicks on bsds favour 0.35 to 0.5.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ColorTexture:
         long_side: int = 384,
         gradient_weight: float = 0.5,
         deviation_weight: float = 1.0,
-        power: float = 1.0,
+        power: float = 0.4,
     ) -> None:
         self.patch_size = patch_size
         self.long_side = long_side

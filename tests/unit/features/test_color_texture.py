@@ -50,13 +50,13 @@ class TestGrid:
 
 class TestValues:
     def test_colour_is_lab_in_steps_of_twenty(self):
-        features = ColorTexture()(plain(32, 32, (255, 255, 255)))
+        features = ColorTexture(power=1)(plain(32, 32, (255, 255, 255)))
         np.testing.assert_allclose(features[..., COLOR], np.broadcast_to([5, 0, 0], (8, 8, 3)), atol=1e-3)
 
     @settings(max_examples=20, deadline=None)
     @given(st.integers(0, 2**16))
     def test_range(self, seed):
-        features = ColorTexture()(photo(32, 48, seed))
+        features = ColorTexture(power=1)(photo(32, 48, seed))
         assert (features[..., 0] >= 0).all()
         assert (features[..., 0] <= 5.001).all()
         assert (np.abs(features[..., 1:3]) <= 128 / 20).all()
@@ -66,36 +66,36 @@ class TestValues:
         assert (features[..., DEVIATION] <= 128 / 20).all()
 
     def test_a_plain_image_has_no_texture(self):
-        features = ColorTexture()(plain(32, 32, (200, 30, 90)))
+        features = ColorTexture(power=1)(plain(32, 32, (200, 30, 90)))
         np.testing.assert_allclose(features[..., 3:], 0, atol=2e-2)
         assert features[..., COLOR].std(axis=(0, 1)).max() < 1e-4
 
     def test_a_grey_image_has_no_colour(self):
         grey = np.repeat(photo(32, 32)[..., :1], 3, axis=2)
-        features = ColorTexture()(grey)
+        features = ColorTexture(power=1)(grey)
         np.testing.assert_allclose(features[..., 1:3], 0, atol=1e-2)
         np.testing.assert_allclose(features[..., 12:14], 0, atol=2e-2)
 
     def test_stripes_answer_in_their_own_orientation(self):
         x = np.arange(64)
         upright = np.repeat((127 + 100 * np.sin(x * np.pi / 4))[None], 64, axis=0)
-        strength = ColorTexture()(cv2.merge([upright.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
+        strength = ColorTexture(power=1)(cv2.merge([upright.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
         assert strength[:4].argmax() == 0  # the derivative across upright stripes is along x
         assert strength[2] < 0.05 * strength[0]
-        turned = ColorTexture()(cv2.merge([upright.T.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
+        turned = ColorTexture(power=1)(cv2.merge([upright.T.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
         assert turned[:4].argmax() == 2
 
     def test_deviation_is_that_of_lab_around_the_patch(self):
         noise = np.random.default_rng(0).normal(0, 12, (64, 64, 1))
         image = (128 + noise).clip(0, 255).astype(np.uint8).repeat(3, 2)
         luminance = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0] / 20
-        features = ColorTexture()(image)
+        features = ColorTexture(power=1)(image)
         window = luminance[16:28, 16:28]  # patch (5, 5) and its neighbours
         assert features[5, 5, DEVIATION][0] == pytest.approx(window.std(), rel=1e-3)
 
     def test_weights_scale_their_channels(self):
         image = photo(32, 32)
-        one, other = ColorTexture(), ColorTexture(gradient_weight=1.5, deviation_weight=0.25)
+        one, other = ColorTexture(power=1), ColorTexture(power=1, gradient_weight=1.5, deviation_weight=0.25)
         np.testing.assert_allclose(other(image)[..., COLOR], one(image)[..., COLOR])
         np.testing.assert_allclose(other(image)[..., GRADIENTS], 3 * one(image)[..., GRADIENTS], rtol=1e-5)
         np.testing.assert_allclose(other(image)[..., DEVIATION], one(image)[..., DEVIATION] / 4, rtol=1e-5)
@@ -105,12 +105,12 @@ class TestValues:
 def test_a_power_shortens_vectors_and_keeps_their_direction():
     image = np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8)
     image[:8, :8] = 0
-    plain, short = ColorTexture()(image), ColorTexture(power=0.75)(image)
+    plain, short = ColorTexture(power=1)(image), ColorTexture(power=0.75)(image)
     lengths = np.linalg.norm(plain, axis=-1)
     assert np.linalg.norm(short, axis=-1) == pytest.approx(lengths**0.75, rel=1e-4, abs=1e-4)
     cosine = (plain * short).sum(-1) / np.maximum(lengths * np.linalg.norm(short, axis=-1), 1e-9)
     assert cosine[lengths > 1e-3] == pytest.approx(1, abs=1e-5)
-    assert ColorTexture(power=0.75).name != ColorTexture().name
+    assert ColorTexture(power=0.75).name != ColorTexture(power=1).name
 
 
 def test_texture_tells_regions_of_the_same_mean_colour_apart():
