@@ -61,7 +61,7 @@ def test_pixels_that_touch_at_a_corner_are_two_loops():
     assert len(loops(~np.eye(3, dtype=bool))) == 2
 
 
-@pytest.mark.parametrize("polygon", [[(1, 1), (9, 2), (4, 8)], [(0.2, 0.3), (7.9, 1), (5, 6.5), (1, 7.7)]])
+@pytest.mark.parametrize("polygon", [[(1.1, 1.2), (9, 2.1), (4, 8.3)], [(0.2, 0.3), (7.9, 1), (5, 6.5), (1, 7.7)]])
 def test_filling_takes_the_pixels_whose_centre_is_inside(polygon):
     y, x = np.mgrid[:10, :12] + 0.5
     corners = np.array(polygon)
