@@ -215,7 +215,7 @@ class Database:
         with self._writing() as db:
             db.execute(
                 "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " report = coalesce(excluded.report, report)",
+                " hash = excluded.hash, report = coalesce(excluded.report, report)",
                 (id_, name, kind, hash_, source, time.time(), None if report is None else json.dumps(report)),
             )
 

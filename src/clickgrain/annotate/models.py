@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import clickgrain
+from clickgrain.features import load_extractor
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.segmenter import Segmenter
 
@@ -38,7 +39,8 @@ def describe_model(source: str) -> ModelInfo:
         WeightsError: there is no such model.
     """
     if source == TREE:
-        return ModelInfo(TREE, "tree mode", TREE, hash_bytes(b"tree color-texture"), TREE)
+        stamp = hash_bytes(f"tree {load_extractor('color-texture').name} {clickgrain.__version__}".encode())
+        return ModelInfo(TREE, "tree mode", TREE, stamp, TREE)
     from clickgrain.weights import CONFIG, TENSORS, find_model, load_model  # loads torch, which tree mode can spare
 
     folder = find_model(source)
