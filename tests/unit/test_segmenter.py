@@ -236,7 +236,8 @@ def test_boxes_and_scribbles_are_prompts_of_their_own(seg):
     for prompt in ({"box": [10, 10, 60, 40]}, {"scribbles": [stroke]}):
         alone = seg.predict(None, None, **prompt, encoded=encoded)
         assert alone.probability.shape == SIZE
-        with_click = seg.predict([[50, 30]], [0], **prompt, encoded=encoded)
+        inside = np.argwhere(alone.probability >= alone.probability.max())[-1]
+        with_click = seg.predict([inside[::-1]], [0], **prompt, encoded=encoded)
         assert np.abs(with_click.probability - alone.probability).max() > 1e-5
 
 

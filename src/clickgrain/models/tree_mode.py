@@ -1,17 +1,20 @@
 """Tree mode: clicks answered by nodes of the merge tree, without a network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
 from clickgrain.tree import MergeTree, build_tree, snap
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6
+"""Of a stroke within one leaf."""
+Others = Callable[[], list[Mask]] | None
 OTHER_LEVELS = (0.45, 0.75, 0.88)
 """Levels offered as alternatives to a single click."""
 
@@ -25,11 +28,15 @@ class TreeImage:
 
 
 class TreeEngine:
-    """One click: the node at `level` (default 0.6). More: the smallest node with all positives and no negative.
+    """Clicks take nodes of the tree, one after the other; a click lies in the middle of the node that it means.
 
-    Clicks in one leaf count once. Beside one positive, negatives keep its node free of them, below that level.
-    Where no such node exists the answer is the union of each positive's largest negative-free node. A wanted
-    level lets the node grow up to it while it stays free of negatives. A box asks for the node that fits it best.
+    The first click takes the weighted median of the nodes around it, as `clicks.centre` weighs them; a later one
+    adds such a node to the answer or takes it away, never over a click of the other kind. A box begins with the
+    node that fits it best; the points of a scribble correct what is still wrong at them.
+
+    With a wanted level, or without a positive click, one mark takes the node at that level, more marks the smallest
+    node with all positives and no negative, grown up to the level while it stays free of negatives; where no such
+    node exists, the union of each positive's largest negative-free node.
 
     Args:
         extractor: its features give the trees.
@@ -48,6 +55,8 @@ class TreeEngine:
         negatives, positives = prompt.sides(spacing=tree.image_size[1] / tree.grid[1])
         # two clicks in one leaf say no more than one, and must not shrink the answer to that leaf
         inside, outside = np.unique(tree.leaves_at(positives)), np.unique(tree.leaves_at(negatives))
+        if prompt.level is None and len(prompt.positives):
+            return self._folded(encoded, prompt, (negatives, positives))
         nodes = _choose(tree, inside, outside, prompt)
         single = len(inside) == 1 and len(outside) == 0 and prompt.box is None
         if not single:
@@ -57,20 +66,84 @@ class TreeEngine:
         ranked = sorted(others, key=lambda node: -_persistence(tree, node))
         return _mask(encoded, nodes, prompt, lambda: [_mask(encoded, [node], prompt) for node in ranked])
 
+    def _folded(self, encoded: TreeImage, prompt: Prompt, sides: tuple[Float, Float]) -> Mask:
+        """The answer to clicks, one after the other, and then to scribbles."""
+        tree, leaves = encoded.tree, np.zeros(encoded.tree.grid, bool)
+        if prompt.box is not None:
+            leaves = tree.mask(_choose(tree, *_no_clicks(), prompt)[0])
+        marks = [(point, int(label)) for point, label in zip(prompt.points, prompt.labels)]
+        strokes = [(point, label) for label in (1, 0) for point in sides[label][_count(prompt, label) :]]
+        taken: list[tuple[Cell, int]] = []
+        for i, (point, label) in enumerate([*marks, *strokes]):
+            leaf = int(tree.leaves_at(point)[0])
+            cell = divmod(leaf, tree.grid[1])
+            if i < len(marks) or bool(leaves[cell]) != bool(label):
+                leaves = _corrected(tree, leaves, leaf, label, [c for c, side in taken if side != label])
+            taken.append((cell, label))
+        others = None
+        if len(taken) == 1 and prompt.box is None:
+            leaf = int(tree.leaves_at(prompt.points)[0])
+            nodes = {int(_climb(tree, leaf, level)) for level in OTHER_LEVELS}
+            nodes = {node for node in nodes if tree.area[node] != int(leaves.sum())}
+            ranked = sorted(nodes, key=lambda node: -_persistence(tree, node))
+            others = lambda: [_mask(encoded, [node], prompt) for node in ranked]  # noqa: E731
+        return _rendered(encoded, leaves, prompt, _smallest_around(tree, leaves), others)
 
-def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives: object = None) -> Mask:
+
+Cell = tuple[int, int]
+"""(row, column) of a leaf."""
+
+
+def _no_clicks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    return np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+
+def _count(prompt: Prompt, label: int) -> int:
+    return int((prompt.labels == label).sum())
+
+
+def _corrected(tree: MergeTree, leaves: Bool, leaf: int, label: int, others: Sequence[Cell]) -> Bool:
+    """h x w leaves with the region that a click on `leaf` means added or taken away, but none of `others`."""
+    cell = divmod(leaf, tree.grid[1])
+    free = (~leaves if label else leaves) if leaves.any() else np.ones_like(leaves)
+    ranks = path_ranks(tree, leaf)
+    region = centre_map(ranks, Evidence(cell, free, (), tuple(others))) > 0.5
+    for other in others:
+        if other != cell:
+            region &= ranks < ranks[other]
+    region[cell] = True
+    return leaves | region if label else leaves & ~region
+
+
+def _smallest_around(tree: MergeTree, leaves: Bool) -> int:
+    """The smallest node that holds all of some leaves; the root for none."""
+    held = np.flatnonzero(leaves)
+    return int(np.flatnonzero(_holds(tree, held) == len(held))[0]) if len(held) else tree.root
+
+
+def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives: Others = None) -> Mask:
+    tree = encoded.tree
+    leaves = np.zeros(tree.grid, bool)
+    for node in nodes:
+        leaves |= tree.mask(node)
+    return _rendered(
+        encoded, leaves, prompt, max(nodes, key=lambda node: tree.level[node], default=None), alternatives
+    )
+
+
+def _rendered(
+    encoded: TreeImage, leaves: Bool, prompt: Prompt, node: int | None, alternatives: Others = None
+) -> Mask:
+    """The mask of h x w leaves; level and score are those of a node."""
     tree = encoded.tree
 
     def render() -> Float:
-        leaves = np.zeros(tree.grid, bool)
-        for node in nodes:
-            leaves |= tree.mask(node)
         radius = max(tree.image_size[1] / tree.grid[1], 2.0)
         return obey(snap(leaves.astype(np.float32), encoded.image), prompt, radius)
 
-    score = float(np.mean([_persistence(tree, node) for node in nodes])) if len(nodes) else 0.0
-    level = float(max((tree.level[node] for node in nodes), default=0.0))
-    return Mask(render, score=score, level=level, alternatives=alternatives)  # type: ignore[arg-type]
+    score = 0.0 if node is None else _persistence(tree, node)
+    level = 0.0 if node is None else float(tree.level[node])
+    return Mask(render, score=score, level=level, alternatives=alternatives)
 
 
 def _choose(

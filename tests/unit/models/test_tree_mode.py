@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
 from clickgrain.features import ColorTexture
 from clickgrain.models import tree_mode
-from clickgrain.models.tree_mode import DEFAULT_LEVEL, TreeEngine
+from clickgrain.models.tree_mode import TreeEngine
 from clickgrain.types import Prompt, Scribble
 
 SIDE = 8
@@ -73,8 +74,7 @@ def expected(tree, inside, outside, level):
             return sets[max([smallest, *up_to], key=lambda i: len(sets[i]))]
         return set().union(*(max((sets[i] for i in free if leaf in sets[i]), key=len) for leaf in inside))
     (leaf,) = inside
-    limit = DEFAULT_LEVEL if level is None else level
-    return max((sets[i] for i in free if leaf in sets[i] and (i == leaf or tree.level[i] <= limit)), key=len)
+    return max((sets[i] for i in free if leaf in sets[i] and (i == leaf or tree.level[i] <= level)), key=len)
 
 
 @settings(max_examples=80, deadline=None)
@@ -86,7 +86,7 @@ def test_the_node_is_the_one_that_the_rule_names(data):
     chosen = data.draw(st.lists(st.integers(0, n - 1), unique=True, min_size=1, max_size=5))
     split = data.draw(st.integers(1, len(chosen)))
     inside, outside = chosen[:split], chosen[split:]
-    level = data.draw(st.none() | st.floats(0, 1))
+    level = data.draw(st.floats(0, 1))
     wanted = expected(encoded.tree, inside, outside, level)
     assert leaves_of(ask(engine, encoded, inside, outside, level=level), encoded) == wanted
 
@@ -98,8 +98,6 @@ def test_one_click_gives_the_node_at_the_level():
         mask, node = ask(engine, encoded, [17], level=level), encoded.tree.node_at(x, y, level)
         assert leaves_of(mask, encoded) == set(encoded.tree.leaves(node).tolist())
         assert mask.level == encoded.tree.level[node]
-    node = encoded.tree.node_at(x, y, DEFAULT_LEVEL)
-    assert leaves_of(ask(engine, encoded, [17]), encoded) == set(encoded.tree.leaves(node).tolist())
 
 
 def test_clicks_in_one_patch_count_once():
@@ -156,10 +154,11 @@ def test_a_box_between_patches_is_weighed_by_area():
 def test_scribbles_count_as_clicks():
     engine, encoded = engine_and_image((5, 6), seed=2)
     ends = np.array([centre(6, (5, 6)), centre(9, (5, 6))], np.float32)  # along one row: leaves 6, 7, 8, 9
-    stroke = ask(engine, encoded, scribbles=[Scribble(ends)])
-    assert leaves_of(stroke, encoded) == expected(encoded.tree, [6, 7, 8, 9], [], None)
-    erased = ask(engine, encoded, [20], scribbles=[Scribble(ends, 0)])
-    assert leaves_of(erased, encoded) == expected(encoded.tree, [20], [6, 7, 8, 9], None)
+    stroke = ask(engine, encoded, scribbles=[Scribble(ends)], level=0.2)
+    assert leaves_of(stroke, encoded) == expected(encoded.tree, [6, 7, 8, 9], [], 0.2)
+    assert leaves_of(ask(engine, encoded, scribbles=[Scribble(ends)]), encoded) >= {6, 7, 8, 9}
+    erased = ask(engine, encoded, [20], scribbles=[Scribble(ends, 0)], level=0.6)
+    assert leaves_of(erased, encoded) == expected(encoded.tree, [20], [6, 7, 8, 9], 0.6)
 
 
 def test_only_negative_clicks_give_an_empty_mask():
@@ -192,3 +191,41 @@ def test_tiny_images(size):
     encoded = engine.encode(np.zeros((*size, 3), np.uint8))
     assert engine.answer(encoded, Prompt.of([[0, 0]], [1], size=size), None).binary[0, 0]
     assert engine.answer(encoded, Prompt.of([[0, 0]], [0], size=size, box=[0, 0, 1, 1]), None).binary.sum() == 0
+
+
+class TestClicksWithoutALevel:
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def test_every_click_is_obeyed(self, data):
+        grid = data.draw(st.sampled_from([(5, 6), (1, 9), (7, 3)]))
+        engine, encoded = engine_and_image(grid, data.draw(st.integers(0, 20)))
+        n = grid[0] * grid[1]
+        chosen = data.draw(st.lists(st.integers(0, n - 1), unique=True, min_size=1, max_size=6))
+        split = data.draw(st.integers(1, len(chosen)))
+        found = leaves_of(ask(engine, encoded, chosen[:split], chosen[split:]), encoded)
+        assert found >= set(chosen[:split])
+        assert not found & set(chosen[split:])
+
+    def test_the_first_click_takes_the_weighted_median_of_its_nodes(self):
+        engine, encoded = engine_and_image((9, 11), seed=3)
+        tree, leaf = encoded.tree, 49
+        votes = centre_map(path_ranks(tree, leaf), Evidence(divmod(leaf, 11), np.ones((9, 11), bool)))
+        found = leaves_of(ask(engine, encoded, [leaf]), encoded)
+        assert found == set(np.flatnonzero(votes > 0.5).tolist())
+        assert any(found == leaves for leaves in regions(tree))
+
+    def test_a_click_in_the_middle_of_a_square_takes_the_square(self):
+        features = np.random.default_rng(0).normal(size=(16, 16, 3)) * 0.05
+        features[4:11, 5:12] += 3
+        engine = TreeEngine(Given(features))
+        encoded = engine.encode(np.zeros((16 * SIDE, 16 * SIDE, 3), np.uint8))
+        square = {row * 16 + column for row in range(4, 11) for column in range(5, 12)}
+        assert leaves_of(ask(engine, encoded, [7 * 16 + 8]), encoded) == square
+        assert leaves_of(ask(engine, encoded, [7 * 16 + 8], [1 * 16 + 1]), encoded) == square
+
+    def test_a_box_is_corrected_by_clicks(self):
+        engine, encoded = engine_and_image((6, 7), seed=1)
+        box = (1 * SIDE, 1 * SIDE, 4 * SIDE, 4 * SIDE)
+        alone = leaves_of(ask(engine, encoded, box=box), encoded)
+        outside = next(leaf for leaf in range(42) if leaf not in alone)
+        assert leaves_of(ask(engine, encoded, [outside], box=box), encoded) >= alone | {outside}
