@@ -13,9 +13,9 @@ def load_extractor(name: str | Path = "default", *, device: str = "cpu", **setti
     """A feature extractor by name.
 
     Args:
-        name: "color-texture" (no weights), "default" (what the model in the package grows its trees on; its
-            own encoder where its config says so), a folder or id of a trained grain model, or a folder or id of a Hugging Face vision
-            transformer such as "facebook/dino-vits8".
+        name: "color-texture" (no weights), "default" (what the model in the package grows its trees on; its own
+            encoder where its config says so), a folder or id of a trained grain model, or a folder or id of a
+            Hugging Face vision transformer such as "facebook/dino-vits8".
         device: where torch runs, such as "cpu" or "cuda"; "color-texture" always runs on the CPU.
         settings: further arguments of the extractor's class: see `ColorTexture` and `HuggingFaceExtractor`.
 

@@ -79,10 +79,11 @@ class TestValues:
     def test_stripes_answer_in_their_own_orientation(self):
         x = np.arange(64)
         upright = np.repeat((127 + 100 * np.sin(x * np.pi / 4))[None], 64, axis=0)
-        strength = ColorTexture(power=1)(cv2.merge([upright.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
+        colours = ColorTexture(power=1)
+        strength = colours(cv2.merge([upright.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
         assert strength[:4].argmax() == 0  # the derivative across upright stripes is along x
         assert strength[2] < 0.05 * strength[0]
-        turned = ColorTexture(power=1)(cv2.merge([upright.T.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
+        turned = colours(cv2.merge([upright.T.astype(np.uint8)] * 3))[4:-4, 4:-4, GRADIENTS].mean((0, 1))
         assert turned[:4].argmax() == 2
 
     def test_deviation_is_that_of_lab_around_the_patch(self):

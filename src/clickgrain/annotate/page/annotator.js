@@ -44,7 +44,8 @@ export class Annotator {
 
   /** Seconds since the last action, as far as they look like work. */
   #active() {
-    const now = performance.now(), seconds = (now - this.last) / 1000;
+    const now = performance.now(),
+      seconds = (now - this.last) / 1000;
     this.last = now;
     return Math.round(10 * Math.min(seconds, IDLE)) / 10;
   }
@@ -87,7 +88,9 @@ export class Annotator {
     const { image } = this.store.state;
     const { seq, alternatives } = await get(`/api/images/${image?.id}/objects/${id}/alternatives`).catch(() => ({}));
     if (!alternatives?.length || seq !== image?.queue.seq || this.store.state.active !== id) return;
-    const offers = alternatives.slice(0, 3).map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
+    const offers = alternatives
+      .slice(0, 3)
+      .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
     this.store.set({ offers });
     this.say(`${offers.length} other outlines: keys 1 to ${offers.length}`);
   }

@@ -34,7 +34,8 @@ async function refusal(response) {
   const code = body.error?.code ?? String(response.status);
   const message = body.error?.message ?? `The server answered ${response.status}.`;
   const kind = response.status === 409 && code === "conflict" ? "conflict" : LATER.includes(code) ? "retry" : "refused";
-  if (response.status === 401) return new ApiError("Open the address that the terminal shows: it holds the token.", "refused", "token");
+  if (response.status === 401)
+    return new ApiError("Open the address that the terminal shows: it holds the token.", "refused", "token");
   return new ApiError(message, kind, code, body);
 }
 

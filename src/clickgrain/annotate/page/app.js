@@ -26,12 +26,30 @@ import { loadPreferences } from "./preferences.js";
 
 /** @type {State} */
 const INITIAL = {
-  project: null, model: null, notice: null, labels: [], projectDocument: null,
-  images: [], image: null, revision: 0,
-  tool: "click", polarity: 1, level: 0.6, auto: false, radius: 8,
-  active: null, selection: [], offers: null, whole: false, label: null,
-  saving: { waiting: 0, problem: null }, banner: null, noticeRead: false, jobs: [],
-  preferences: loadPreferences(), opening: true,
+  project: null,
+  model: null,
+  notice: null,
+  labels: [],
+  projectDocument: null,
+  images: [],
+  image: null,
+  revision: 0,
+  tool: "click",
+  polarity: 1,
+  level: 0.6,
+  auto: false,
+  radius: 8,
+  active: null,
+  selection: [],
+  offers: null,
+  whole: false,
+  label: null,
+  saving: { waiting: 0, problem: null },
+  banner: null,
+  noticeRead: false,
+  jobs: [],
+  preferences: loadPreferences(),
+  opening: true,
 };
 
 async function start() {
@@ -54,5 +72,12 @@ start().catch((error) => {
   const words = error instanceof ApiError ? error.message : `The page could not start: ${error.message ?? error}`;
   document.body.append(h("div", { class: "banner standing", role: "alert" }, words));
   if (!(error instanceof ApiError)) throw error;
-  const again = setInterval(() => get("/api/state").then(() => (clearInterval(again), location.reload()), () => {}), 2000);
+  const again = setInterval(
+    () =>
+      get("/api/state").then(
+        () => (clearInterval(again), location.reload()),
+        () => {},
+      ),
+    2000,
+  );
 });

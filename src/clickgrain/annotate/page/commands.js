@@ -45,10 +45,17 @@ async function markDone({ store, annotator, gallery }) {
 /** @param {App} app */
 function tools({ store, stage }) {
   const tool = (/** @type {string} */ name) => () => store.set({ tool: name });
-  const grow = (/** @type {number} */ factor) => () => store.set({ radius: Math.min(Math.max(store.state.radius * factor, 0.5), 200) });
+  const grow = (/** @type {number} */ factor) => () =>
+    store.set({ radius: Math.min(Math.max(store.state.radius * factor, 0.5), 200) });
   return {
-    click: tool("click"), box: tool("box"), scribble: tool("scribble"), brush: tool("brush"), eraser: tool("eraser"), hand: tool("hand"),
-    smaller: grow(1 / 1.25), larger: grow(1.25),
+    click: tool("click"),
+    box: tool("box"),
+    scribble: tool("scribble"),
+    brush: tool("brush"),
+    eraser: tool("eraser"),
+    hand: tool("hand"),
+    smaller: grow(1 / 1.25),
+    larger: grow(1.25),
     levelUp: () => stage.tools.walk(1),
     levelDown: () => stage.tools.walk(-1),
   };
@@ -56,18 +63,23 @@ function tools({ store, stage }) {
 
 /** @param {App} app */
 function pointer({ stage }) {
-  const nudge = (/** @type {number} */ dx, /** @type {number} */ dy) => (/** @type {KeyboardEvent | undefined} */ event) => {
-    const step = event?.repeat ? 16 : 8;
-    stage.nudge(dx * step, dy * step);
-  };
+  const nudge =
+    (/** @type {number} */ dx, /** @type {number} */ dy) => (/** @type {KeyboardEvent | undefined} */ event) => {
+      const step = event?.repeat ? 16 : 8;
+      stage.nudge(dx * step, dy * step);
+    };
   const click = (/** @type {number} */ label) => () => {
     if (!stage.pointer || !stage.byKeyboard) stage.nudge(0, 0);
     const at = stage.tools.here();
     if (at) stage.tools.click(at, label, {});
   };
   return {
-    pointerLeft: nudge(-1, 0), pointerRight: nudge(1, 0), pointerUp: nudge(0, -1), pointerDown: nudge(0, 1),
-    positive: click(1), negative: click(0),
+    pointerLeft: nudge(-1, 0),
+    pointerRight: nudge(1, 0),
+    pointerUp: nudge(0, -1),
+    pointerDown: nudge(0, 1),
+    positive: click(1),
+    negative: click(0),
   };
 }
 
@@ -80,20 +92,25 @@ function objects(app) {
   const flip = (/** @type {"locked" | "hidden"} */ key) => () =>
     chosen().length && annotator.edit(chosen(), { [key]: !thing(chosen()[0])?.[key] });
   const step = (/** @type {number} */ by) => () => {
-    const list = things(), here = list.findIndex((/** @type {any} */ each) => each.id === store.state.active);
-    if (list.length) annotator.take(list[(here < 0 ? (by > 0 ? 0 : list.length - 1) : here + by + list.length) % list.length].id);
+    const list = things(),
+      here = list.findIndex((/** @type {any} */ each) => each.id === store.state.active);
+    if (list.length)
+      annotator.take(list[(here < 0 ? (by > 0 ? 0 : list.length - 1) : here + by + list.length) % list.length].id);
   };
   return {
     finish: () => annotator.take(null),
     cancel: () => letGo(app),
     dropClick: () => annotator.dropStep((stage.image?.object(store.state.active)?.steps.length ?? 0) - 1),
-    selectAll: () => store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null, offers: null }),
+    selectAll: () =>
+      store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null, offers: null }),
     remove: () => annotator.remove(chosen()),
     label: () => app.open.label(),
     merge: () => annotator.merge(),
     split: () => annotator.split(),
-    previousObject: step(-1), nextObject: step(1),
-    toggleLock: flip("locked"), toggleHide: flip("hidden"),
+    previousObject: step(-1),
+    nextObject: step(1),
+    toggleLock: flip("locked"),
+    toggleHide: flip("hidden"),
     raise: () => store.state.active !== null && annotator.move(store.state.active, 1),
     lower: () => store.state.active !== null && annotator.move(store.state.active, -1),
   };

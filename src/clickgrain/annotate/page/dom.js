@@ -8,7 +8,9 @@
 export function h(tag, properties, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties ?? {})) set(element, name, value);
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -16,7 +18,8 @@ export function h(tag, properties, ...children) {
 export function set(element, name, value) {
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "style") for (const [key, each] of Object.entries(value)) element.style.setProperty(key, each);
-  else if (["value", "checked", "disabled", "hidden", "indeterminate", "selected"].includes(name)) element[name] = value;
+  else if (["value", "checked", "disabled", "hidden", "indeterminate", "selected"].includes(name))
+    element[name] = value;
   else if (value === null || value === undefined || value === false) element.removeAttribute(name);
   else element.setAttribute(name, value === true ? "" : String(value));
 }
@@ -30,7 +33,9 @@ export function byId(id) {
 
 /** @param {Element} element @param {...any} children */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
 }
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -46,22 +51,39 @@ const PATHS = /** @type {Record<string, string>} */ ({
   undo: "M7 4L3 8l4 4M3.5 8H12a4.5 4.5 0 010 9H9",
   redo: "M13 4l4 4-4 4M16.5 8H8a4.5 4.5 0 000 9h3",
   fit: "M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4",
-  plus: "M10 4v12M4 10h12", minus: "M4 10h12", close: "M5 5l10 10M15 5L5 15",
+  plus: "M10 4v12M4 10h12",
+  minus: "M4 10h12",
+  close: "M5 5l10 10M15 5L5 15",
   eye: "M2 10c3-5 13-5 16 0-3 5-13 5-16 0zM10 12.2a2.2 2.2 0 100-4.4 2.2 2.2 0 000 4.4z",
   eyeoff: "M3 3l14 14M5 6.5C3.8 7.4 2.8 8.6 2 10c3 5 9 5.6 12.5 3.4M8.5 6.3C12 5.8 16 7 18 10c-.5.8-1 1.5-1.7 2",
-  lock: "M5 9h10v7H5zM7 9V6.5a3 3 0 016 0V9", unlock: "M5 9h10v7H5zM7 9V6.5a3 3 0 015.6-1.5",
-  trash: "M4 6h12M8 6V4h4v2M6 6l.7 10h6.6L14 6", merge: "M4 4c0 5 6 4 6 12M16 4c0 5-6 4-6 12", split: "M10 4c0 6-6 5-6 12M10 4c0 6 6 5 6 12",
-  up: "M5 12l5-5 5 5", down: "M5 8l5 5 5-5", left: "M12 5l-5 5 5 5", right: "M8 5l5 5-5 5",
-  same: "M3 4h6v6H3zM11 10h6v6h-6zM12 4h4M14 2v4M4 14l1.5 1.5L8 13", whole: "M3 3h14v14H3zM3 9l6-1 2 4 6-2M9 8l1-5M11 12l-2 5",
-  learn: "M10 3v3M10 14v3M3 10h3M14 10h3M5 5l2 2M13 13l2 2M15 5l-2 2M7 13l-2 2", chart: "M4 16V9M9 16V4M14 16v-5M3 16h14",
-  export: "M10 3v9M6.5 6L10 3l3.5 3M4 12v4h12v-4", help: "M7.5 7.5a2.5 2.5 0 113.6 2.2c-.8.4-1.1.9-1.1 1.8M10 14.5v.2",
-  images: "M3 4h14v12H3zM3 13l4-4 3 3 3-2 4 4M13 7.5v.1", list: "M4 5h12M4 10h12M4 15h12", check: "M4 10.5l4 4 8-9",
-  search: "M9 14A5 5 0 109 4a5 5 0 000 10zM13 13l4 4", more: "M5 10v.1M10 10v.1M15 10v.1", dot: "M10 10v.1", warn: "M10 3l8 14H2zM10 8v4M10 14.5v.1",
+  lock: "M5 9h10v7H5zM7 9V6.5a3 3 0 016 0V9",
+  unlock: "M5 9h10v7H5zM7 9V6.5a3 3 0 015.6-1.5",
+  trash: "M4 6h12M8 6V4h4v2M6 6l.7 10h6.6L14 6",
+  merge: "M4 4c0 5 6 4 6 12M16 4c0 5-6 4-6 12",
+  split: "M10 4c0 6-6 5-6 12M10 4c0 6 6 5 6 12",
+  up: "M5 12l5-5 5 5",
+  down: "M5 8l5 5 5-5",
+  left: "M12 5l-5 5 5 5",
+  right: "M8 5l5 5-5 5",
+  same: "M3 4h6v6H3zM11 10h6v6h-6zM12 4h4M14 2v4M4 14l1.5 1.5L8 13",
+  whole: "M3 3h14v14H3zM3 9l6-1 2 4 6-2M9 8l1-5M11 12l-2 5",
+  learn: "M10 3v3M10 14v3M3 10h3M14 10h3M5 5l2 2M13 13l2 2M15 5l-2 2M7 13l-2 2",
+  chart: "M4 16V9M9 16V4M14 16v-5M3 16h14",
+  export: "M10 3v9M6.5 6L10 3l3.5 3M4 12v4h12v-4",
+  help: "M7.5 7.5a2.5 2.5 0 113.6 2.2c-.8.4-1.1.9-1.1 1.8M10 14.5v.2",
+  images: "M3 4h14v12H3zM3 13l4-4 3 3 3-2 4 4M13 7.5v.1",
+  list: "M4 5h12M4 10h12M4 15h12",
+  check: "M4 10.5l4 4 8-9",
+  search: "M9 14A5 5 0 109 4a5 5 0 000 10zM13 13l4 4",
+  more: "M5 10v.1M10 10v.1M15 10v.1",
+  dot: "M10 10v.1",
+  warn: "M10 3l8 14H2zM10 8v4M10 14.5v.1",
 });
 
 /** @param {string} name @returns {SVGElement} */
 export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
+  const svg = document.createElementNS(SVG, "svg"),
+    path = document.createElementNS(SVG, "path");
   svg.setAttribute("viewBox", "0 0 20 20");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");

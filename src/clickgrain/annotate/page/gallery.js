@@ -29,7 +29,11 @@ export class Gallery {
   async openFirst() {
     const { images } = this.store.state;
     const named = images.find((image) => `#${image.id}` === location.hash);
-    const next = named ?? images.find((image) => image.status === "doing") ?? images.find((image) => image.status === "todo") ?? images[0];
+    const next =
+      named ??
+      images.find((image) => image.status === "doing") ??
+      images.find((image) => image.status === "todo") ??
+      images[0];
     if (next) await this.show(next.id);
     this.store.set({ opening: false });
   }
@@ -40,7 +44,8 @@ export class Gallery {
     this.open.delete(id);
     const hooks = {
       changed: (/** @type {OpenImage} */ image) => this.#changed(image),
-      saving: (/** @type {number} */ waiting, /** @type {any} */ problem) => this.report(`image ${id}`, waiting, problem),
+      saving: (/** @type {number} */ waiting, /** @type {any} */ problem) =>
+        this.report(`image ${id}`, waiting, problem),
       wrote: (/** @type {OpenImage} */ image) => this.channel?.postMessage({ image: image.id, seq: image.queue.seq }),
     };
     const image = there ?? new OpenImage(id, this.tab, hooks).load();
@@ -71,12 +76,20 @@ export class Gallery {
       if (turn !== this.wanted) return;
       history.replaceState(null, "", `#${id}`);
       this.store.set({
-        image, opening: false, active: null, selection: [], offers: null, revision: this.store.state.revision + 1,
+        image,
+        opening: false,
+        active: null,
+        selection: [],
+        offers: null,
+        revision: this.store.state.revision + 1,
       });
       this.#ahead(image);
     } catch (error) {
       if (turn !== this.wanted) return;
-      this.store.set({ opening: false, banner: { text: /** @type {Error} */ (error).message, retry: () => this.show(id) } });
+      this.store.set({
+        opening: false,
+        banner: { text: /** @type {Error} */ (error).message, retry: () => this.show(id) },
+      });
       if (!(error instanceof ApiError)) throw error;
     }
   }
@@ -84,7 +97,8 @@ export class Gallery {
   /** The next image is fetched while the annotator works on this one. */
   #ahead(/** @type {OpenImage} */ image) {
     const next = image.info.next;
-    if (next !== null && !this.open.has(next)) setTimeout(() => this.store.state.image === image && this.#get(next).catch(() => {}), 400);
+    if (next !== null && !this.open.has(next))
+      setTimeout(() => this.store.state.image === image && this.#get(next).catch(() => {}), 400);
   }
 
   /** @param {number} direction 1 or -1 */
@@ -114,7 +128,12 @@ export class Gallery {
     const { document } = image;
     const entry = this.store.state.images.find((each) => each.id === image.id);
     if (!entry || !document || document.seq < entry.seq) return;
-    const fresh = { status: document.status, objects: document.objects.length, seq: document.seq, encoded: entry.encoded || !!image.tree };
+    const fresh = {
+      status: document.status,
+      objects: document.objects.length,
+      seq: document.seq,
+      encoded: entry.encoded || !!image.tree,
+    };
     if (Object.entries(fresh).every(([key, value]) => entry[key] === value)) return;
     this.takeEntries([{ ...entry, ...fresh }]);
   }

@@ -128,7 +128,8 @@ export class OpenImage {
   }
 
   async #fetchMissing() {
-    const wanted = this.document?.objects.map((object) => object.mask).filter((hash) => hash && !this.masks.has(hash)) ?? [];
+    const wanted =
+      this.document?.objects.map((object) => object.mask).filter((hash) => hash && !this.masks.has(hash)) ?? [];
     if (!wanted.length) return;
     const unique = /** @type {string[]} */ ([...new Set(wanted)]);
     const got = await Promise.allSettled(unique.map((hash) => getBytes(`/api/masks/${hash}`)));

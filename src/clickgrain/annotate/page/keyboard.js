@@ -13,7 +13,8 @@ export function startKeys({ store, stage, run }) {
   addEventListener("keydown", (event) => {
     modifiers(stage, event, true);
     if (event.defaultPrevented || document.querySelector("dialog[open]") || writes(event.target)) return;
-    const keys = combination(event), id = map.get(keys);
+    const keys = combination(event),
+      id = map.get(keys);
     if (!id || (OWN.includes(keys) && uses(event.target))) return;
     event.preventDefault();
     // Space held while the mouse is over the image moves it; a tap of the key clicks where the keyboard points
@@ -30,7 +31,8 @@ export function startKeys({ store, stage, run }) {
 /** @param {any} stage @param {KeyboardEvent | null} event @param {boolean} down */
 function modifiers(stage, event, down) {
   const space = down && event?.key === " " && !writes(event.target) && !uses(event.target);
-  const shift = event?.shiftKey ?? false, alt = event?.altKey ?? false;
+  const shift = event?.shiftKey ?? false,
+    alt = event?.altKey ?? false;
   if (event?.key === " " || !event) stage.space = space && !stage.byKeyboard && stage.pointer !== null;
   if (shift === stage.shift && alt === stage.alt && event?.key !== " " && event) return;
   Object.assign(stage, { shift, alt });

@@ -10,7 +10,10 @@ export function loadPreferences() {
     const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     const known = Object.entries(DEFAULTS).filter(([name, value]) => typeof stored[name] === typeof value);
     const all = { ...DEFAULTS, ...Object.fromEntries(known.map(([name]) => [name, stored[name]])) };
-    return { ...all, keys: Object.fromEntries(Object.entries(all.keys ?? {}).filter(([, keys]) => Array.isArray(keys))) };
+    return {
+      ...all,
+      keys: Object.fromEntries(Object.entries(all.keys ?? {}).filter(([, keys]) => Array.isArray(keys))),
+    };
   } catch {
     return DEFAULTS; // nothing stored, or nothing that can be read
   }

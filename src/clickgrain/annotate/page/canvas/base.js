@@ -51,11 +51,16 @@ export class Partition {
     const key = `${image.id} ${level} ${revision}`;
     if (key === this.key) return true;
     this.key = key;
-    const nodes = cut(tree, level), number = regions(tree, nodes);
-    const pixels = new ImageData(tree.width, tree.height), words = new Uint32Array(pixels.data.buffer);
-    const colours = nodes.map((_, i) => word(colourOf(i * 5), 120)), rims = nodes.map((_, i) => word(colourOf(i * 5), 230));
+    const nodes = cut(tree, level),
+      number = regions(tree, nodes);
+    const pixels = new ImageData(tree.width, tree.height),
+      words = new Uint32Array(pixels.data.buffer);
+    const colours = nodes.map((_, i) => word(colourOf(i * 5), 120)),
+      rims = nodes.map((_, i) => word(colourOf(i * 5), 230));
     const seen = new Uint8Array(nodes.length);
-    const sx = image.size.width / tree.width, sy = image.size.height / tree.height, w = tree.width;
+    const sx = image.size.width / tree.width,
+      sy = image.size.height / tree.height,
+      w = tree.width;
     for (let y = 0, at = 0; y < tree.height; y++) {
       const row = Math.floor((y + 0.5) * sy) * image.size.width;
       for (let x = 0; x < w; x++, at++) {
@@ -86,7 +91,14 @@ export function drawBase(context, view, ratio, image, layers, detail) {
   context.imageSmoothingEnabled = view.scale < 3;
   context.imageSmoothingQuality = "medium";
   if (image.picture) context.drawImage(image.picture, 0, 0, width, height);
-  if (detail) context.drawImage(detail.canvas, detail.box[0], detail.box[1], detail.box[2] - detail.box[0], detail.box[3] - detail.box[1]);
+  if (detail)
+    context.drawImage(
+      detail.canvas,
+      detail.box[0],
+      detail.box[1],
+      detail.box[2] - detail.box[0],
+      detail.box[3] - detail.box[1],
+    );
   for (const layer of layers) context.drawImage(layer, 0, 0, width, height);
   if (view.scale >= GRID_FROM) drawGrid(context, view, ratio, width, height);
 }
@@ -98,8 +110,10 @@ export function drawBase(context, view, ratio, image, layers, detail) {
  */
 function drawGrid(context, view, ratio, width, height) {
   const screen = { width: context.canvas.width / ratio, height: context.canvas.height / ratio };
-  const x1 = Math.max(Math.floor(-view.x / view.scale), 0), x2 = Math.min(Math.ceil((screen.width - view.x) / view.scale), width);
-  const y1 = Math.max(Math.floor(-view.y / view.scale), 0), y2 = Math.min(Math.ceil((screen.height - view.y) / view.scale), height);
+  const x1 = Math.max(Math.floor(-view.x / view.scale), 0),
+    x2 = Math.min(Math.ceil((screen.width - view.x) / view.scale), width);
+  const y1 = Math.max(Math.floor(-view.y / view.scale), 0),
+    y2 = Math.min(Math.ceil((screen.height - view.y) / view.scale), height);
   context.beginPath();
   for (let x = x1; x <= x2; x++) {
     context.moveTo(x, y1);

@@ -37,14 +37,23 @@ export class Detail {
 
   /** @param {import("../image.js").OpenImage} image @param {any} view @param {any} screen */
   async #fetch(image, view, screen) {
-    const a = toImage(view, { x: 0, y: 0 }), b = toImage(view, { x: screen.width, y: screen.height });
+    const a = toImage(view, { x: 0, y: 0 }),
+      b = toImage(view, { x: screen.width, y: screen.height });
     const { width, height } = image.size;
-    const box = [Math.max(Math.floor(a.x), 0), Math.max(Math.floor(a.y), 0), Math.min(Math.ceil(b.x), width), Math.min(Math.ceil(b.y), height)];
+    const box = [
+      Math.max(Math.floor(a.x), 0),
+      Math.max(Math.floor(a.y), 0),
+      Math.min(Math.ceil(b.x), width),
+      Math.min(Math.ceil(b.y), height),
+    ];
     if (box[2] <= box[0] || box[3] <= box[1]) return;
     this.asking?.abort();
     this.asking = new AbortController();
     try {
-      const canvas = await getPicture(`/api/images/${image.id}/picture?box=${box.join(",")}&max=${MOST}`, this.asking.signal);
+      const canvas = await getPicture(
+        `/api/images/${image.id}/picture?box=${box.join(",")}&max=${MOST}`,
+        this.asking.signal,
+      );
       this.shown = { canvas, box };
       this.arrived();
     } catch {

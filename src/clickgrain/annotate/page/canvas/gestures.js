@@ -28,7 +28,8 @@ export class Gestures {
     this.moved = false;
     this.rest = 0;
     this.timer = 0;
-    const listen = (/** @type {string} */ name, /** @type {(event: any) => void} */ call) => element.addEventListener(name, call.bind(this));
+    const listen = (/** @type {string} */ name, /** @type {(event: any) => void} */ call) =>
+      element.addEventListener(name, call.bind(this));
     listen("pointerdown", this.#down);
     listen("pointermove", this.#move);
     listen("pointerup", this.#up);
@@ -75,7 +76,8 @@ export class Gestures {
 
   /** @param {PointerEvent} event */
   #move(event) {
-    const at = this.#at(event), before = this.down.get(event.pointerId);
+    const at = this.#at(event),
+      before = this.down.get(event.pointerId);
     if (!before) {
       if (!this.down.size) this.handlers.hover(at, event);
       return;
@@ -103,7 +105,8 @@ export class Gestures {
     const [c, d] = [...this.down.values()];
     if (!b || !d) return;
     const middle = (/** @type {Point} */ p, /** @type {Point} */ q) => ({ x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 });
-    const before = middle(a, b), after = middle(c, d);
+    const before = middle(a, b),
+      after = middle(c, d);
     this.handlers.pan(after.x - before.x, after.y - before.y);
     const length = Math.hypot(a.x - b.x, a.y - b.y);
     if (length > 1) this.handlers.zoom(Math.hypot(c.x - d.x, c.y - d.y) / length, after);
@@ -130,11 +133,13 @@ export class Gestures {
   /** @param {WheelEvent} event */
   #wheel(event) {
     event.preventDefault();
-    const at = this.#at(event), lines = event.deltaMode === 1 ? 16 : 1;
+    const at = this.#at(event),
+      lines = event.deltaMode === 1 ? 16 : 1;
     const delta = (event.deltaY || event.deltaX) * lines;
     // a trackpad's pinch arrives as a wheel with Ctrl
     const zooms = event.ctrlKey || event.metaKey || event.altKey !== (this.handlers.wheel() === "zoom");
-    if (zooms) return this.handlers.zoom(Math.exp(-delta * (event.ctrlKey && Math.abs(delta) < 40 ? 0.01 : 0.0022)), at);
+    if (zooms)
+      return this.handlers.zoom(Math.exp(-delta * (event.ctrlKey && Math.abs(delta) < 40 ? 0.01 : 0.0022)), at);
     if (this.rest * delta < 0) this.rest = 0;
     this.rest += delta;
     if (Math.abs(this.rest) < NOTCH) return undefined;

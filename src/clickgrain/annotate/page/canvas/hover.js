@@ -55,7 +55,8 @@ export class Hover {
    * @returns {boolean} whether there is something new to draw
    */
   look(tree, x, y, level) {
-    const leaf = tree.leafAt(x, y), node = tree.nodeAt(leaf, level);
+    const leaf = tree.leafAt(x, y),
+      node = tree.nodeAt(leaf, level);
     this.leaf = leaf;
     if (tree === this.tree && node === this.node) return false;
     this.tree = tree;
@@ -76,7 +77,8 @@ export class Hover {
       canvas.height = Math.max(canvas.height, box.height);
     }
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    const pixels = new ImageData(box.width, box.height), words = new Uint32Array(pixels.data.buffer);
+    const pixels = new ImageData(box.width, box.height),
+      words = new Uint32Array(pixels.data.buffer);
     const paint = word("#ffffff", 82);
     for (let i = 0; i < bits.length; i++) if (bits[i]) words[i] = paint;
     context.putImageData(pixels, 0, 0);

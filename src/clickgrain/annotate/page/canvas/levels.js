@@ -30,9 +30,12 @@ export class Levels {
 
   /** The step of the object in hand that took a region, when the object is that region and nothing else. */
   #region() {
-    const { image } = this.stage, object = image?.object(this.stage.store.state.active);
+    const { image } = this.stage,
+      object = image?.object(this.stage.store.state.active);
     const only = object?.steps.filter((step) => step.type !== "level");
-    return object && only?.length === 1 && only[0].type === "region" ? { object, step: only[0], place: object.steps.indexOf(only[0]) } : null;
+    return object && only?.length === 1 && only[0].type === "region"
+      ? { object, step: only[0], place: object.steps.indexOf(only[0]) }
+      : null;
   }
 
   /** @returns {number} what the slider shows */
@@ -44,13 +47,15 @@ export class Levels {
 
   /** @param {number} direction 1 larger, -1 smaller */
   walk(direction) {
-    const { image, hover, store } = this.stage, region = this.#region();
+    const { image, hover, store } = this.stage,
+      region = this.#region();
     if (!image) return;
     if (store.state.active === null) {
       const node = image.tree && hover.node >= 0 ? image.tree.step(hover.leaf, hover.node, direction) : -1;
       this.set(node >= 0 && image.tree ? image.tree.level(node) : store.state.level + BLIND * direction);
     } else if (region && image.tree) {
-      const { tree } = image, leaf = tree.leafAt(region.step.x, region.step.y);
+      const { tree } = image,
+        leaf = tree.leafAt(region.step.x, region.step.y);
       const node = tree.nodeAt(leaf, this.tried?.level ?? region.step.level);
       this.set(tree.level(tree.step(leaf, node, direction)));
     } else this.set(this.now() + BLIND * direction);
@@ -58,7 +63,9 @@ export class Levels {
 
   /** @param {number} wanted level, for the object in hand or for hovering */
   set(wanted) {
-    const { store } = this.stage, level = Math.min(Math.max(wanted, 0), 1), { active } = store.state;
+    const { store } = this.stage,
+      level = Math.min(Math.max(wanted, 0), 1),
+      { active } = store.state;
     store.set({ level });
     this.#tell(level);
     if (active === null) return;
@@ -74,17 +81,21 @@ export class Levels {
     this.stage.draw("look", "top");
     requestAnimationFrame(() => {
       const share = this.stage.hover.share();
-      this.stage.annotator.say(`Level ${level.toFixed(2)}${share ? `, ${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the image` : ""}`);
+      this.stage.annotator.say(
+        `Level ${level.toFixed(2)}${share ? `, ${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the image` : ""}`,
+      );
     });
   }
 
   async #take() {
-    const { annotator, image, store } = this.stage, { tried } = this;
+    const { annotator, image, store } = this.stage,
+      { tried } = this;
     const object = image?.object(store.state.active);
     if (!tried || !object || object.id !== tried.object) return this.drop();
     const last = object.steps.at(-1);
     if (tried.place >= 0) await annotator.changeStep(tried.place, { ...object.steps[tried.place], level: tried.level });
-    else if (last?.type === "level") await annotator.changeStep(object.steps.length - 1, { type: "level", level: tried.level });
+    else if (last?.type === "level")
+      await annotator.changeStep(object.steps.length - 1, { type: "level", level: tried.level });
     else await annotator.addSteps([{ type: "level", level: tried.level }]);
     if (this.tried === tried) this.tried = null;
     this.stage.draw("look", "top");

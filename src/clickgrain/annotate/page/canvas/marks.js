@@ -93,7 +93,10 @@ export function drawBadge(context, x, y, text, colour) {
 
 /** @param {Context} context @param {number} x @param {number} y screen point of the keyboard's pointer */
 export function drawPointer(context, x, y) {
-  for (const [width, colour] of /** @type {[number, string][]} */ ([[4, "rgba(10,12,16,.6)"], [1.5, "#fff"]])) {
+  for (const [width, colour] of /** @type {[number, string][]} */ ([
+    [4, "rgba(10,12,16,.6)"],
+    [1.5, "#fff"],
+  ])) {
     context.beginPath();
     line(context, x - 14, y, x - 4, y, x + 4, y, x + 14, y, x, y - 14, x, y - 4, x, y + 4, x, y + 14);
     context.lineCap = "round";
@@ -105,7 +108,10 @@ export function drawPointer(context, x, y) {
 
 /** @param {Context} context @param {number} x @param {number} y @param {number} radius screen pixels */
 export function drawBrush(context, x, y, radius) {
-  for (const [width, colour] of /** @type {[number, string][]} */ ([[3, "rgba(10,12,16,.5)"], [1.25, "#fff"]])) {
+  for (const [width, colour] of /** @type {[number, string][]} */ ([
+    [3, "rgba(10,12,16,.5)"],
+    [1.25, "#fff"],
+  ])) {
     context.beginPath();
     context.arc(x, y, Math.max(radius, 1.5), 0, 2 * Math.PI);
     context.lineWidth = width;

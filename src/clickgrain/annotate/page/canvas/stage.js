@@ -57,7 +57,8 @@ export class Stage {
       leave: () => this.point(null),
       press: (/** @type {any} */ at, /** @type {any} */ event) => (this.#point(at, event), tools.press(at, event)),
       drag: (/** @type {any} */ at, /** @type {any} */ event) => (this.#point(at, event), tools.drag(at)),
-      release: (/** @type {any} */ at, /** @type {any} */ event, /** @type {boolean} */ moved) => tools.release(at, event, moved),
+      release: (/** @type {any} */ at, /** @type {any} */ event, /** @type {boolean} */ moved) =>
+        tools.release(at, event, moved),
       cancel: () => tools.cancel(),
       hold: (/** @type {any} */ at) => tools.hold(at),
       pan: (/** @type {number} */ dx, /** @type {number} */ dy) => this.pan(dx, dy),
@@ -143,8 +144,11 @@ export class Stage {
   /** Move the keyboard's pointer by screen pixels. */
   nudge(/** @type {number} */ dx, /** @type {number} */ dy) {
     if (!this.image) return;
-    const start = this.byKeyboard && this.pointer ? this.pointer : (this.#overImage() ? this.pointer : null) ??
-      toScreen(this.view, { x: this.image.size.width / 2, y: this.image.size.height / 2 });
+    const start =
+      this.byKeyboard && this.pointer
+        ? this.pointer
+        : ((this.#overImage() ? this.pointer : null) ??
+          toScreen(this.view, { x: this.image.size.width / 2, y: this.image.size.height / 2 }));
     this.byKeyboard = true;
     const clamp = (/** @type {number} */ value, /** @type {number} */ room) => Math.min(Math.max(value, 2), room - 2);
     this.point({ x: clamp(start.x + dx, this.screen.width), y: clamp(start.y + dy, this.screen.height) });
@@ -181,7 +185,8 @@ export class Stage {
   }
 
   #paintBase() {
-    const { image } = this, { labels, preferences, whole, level, revision } = this.store.state;
+    const { image } = this,
+      { labels, preferences, whole, level, revision } = this.store.state;
     if (!image) return this.base.clearRect(0, 0, this.base.canvas.width, this.base.canvas.height);
     this.overlay.update(image, labels, preferences.opacity, null);
     const layers = [this.overlay.canvas];

@@ -41,11 +41,14 @@ export class Tools {
 
   /** Find what is under the pointer. */
   look() {
-    const { stage } = this, { image, hover } = stage, { tool, active, level, auto } = this.state;
+    const { stage } = this,
+      { image, hover } = stage,
+      { tool, active, level, auto } = this.state;
     const at = this.here();
     this.over = null;
     this.near = this.held ? this.held.place : this.#near();
-    const seeks = tool === "click" && !this.held && !(this.gesture && !this.gesture.touch && this.gesture.points.length > 1);
+    const seeks =
+      tool === "click" && !this.held && !(this.gesture && !this.gesture.touch && this.gesture.points.length > 1);
     if (!image || !at || !seeks || this.near >= 0) hover.clear();
     else {
       const { x, y } = pixel(at, image.size);
@@ -126,7 +129,8 @@ export class Tools {
     if (!image || !step) return;
     this.last = held.at;
     if (!moved) annotator.dropStep(held.place);
-    else if (step.type !== "box") annotator.changeStep(held.place, { ...step, ...pixel(this.#point(held.at), image.size) });
+    else if (step.type !== "box")
+      annotator.changeStep(held.place, { ...step, ...pixel(this.#point(held.at), image.size) });
   }
 
   /** @param {NonNullable<Tools["gesture"]>} gesture @param {Point} at @param {PointerEvent} event @param {boolean} moved */
@@ -145,15 +149,20 @@ export class Tools {
 
   /** @param {string} tool @param {number} label @param {Point[]} points */
   #stroke(tool, label, points) {
-    const { image, annotator, view } = this.stage, { radius, active } = this.state;
+    const { image, annotator, view } = this.stage,
+      { radius, active } = this.state;
     if (!image) return;
-    const limit = (/** @type {number} */ value, /** @type {number} */ most) => Math.round(10 * Math.min(Math.max(value - 0.5, 0), most - 1)) / 10;
-    const line = thin(points, Math.max(2 / view.scale, tool === "scribble" ? 3 : radius / 4))
-      .map(({ x, y }) => [limit(x, image.size.width), limit(y, image.size.height)]);
+    const limit = (/** @type {number} */ value, /** @type {number} */ most) =>
+      Math.round(10 * Math.min(Math.max(value - 0.5, 0), most - 1)) / 10;
+    const line = thin(points, Math.max(2 / view.scale, tool === "scribble" ? 3 : radius / 4)).map(({ x, y }) => [
+      limit(x, image.size.width),
+      limit(y, image.size.height),
+    ]);
     if (tool === "scribble") annotator.addSteps([{ type: "scribble", points: line, label }]);
     else if (tool === "brush" || tool === "eraser") {
       const erases = tool === "eraser" || label === 0;
-      if (active === null && erases) return annotator.say("Choose the object to erase from: click it with the click tool.");
+      if (active === null && erases)
+        return annotator.say("Choose the object to erase from: click it with the click tool.");
       annotator.addSteps([{ type: "brush", points: line, radius: this.brush(), label: erases ? 0 : 1 }]);
     }
   }
@@ -170,9 +179,11 @@ export class Tools {
    *   Alt: add the region; Ctrl: choose several
    */
   click(point, label, { shiftKey, ctrlKey, metaKey, altKey }) {
-    const { image, annotator } = this.stage, { active } = this.state;
+    const { image, annotator } = this.stage,
+      { active } = this.state;
     if (!image || !inside(point, image.size)) return;
-    const { x, y } = pixel(point, image.size), owned = image.owners?.at(x, y) ?? null;
+    const { x, y } = pixel(point, image.size),
+      owned = image.owners?.at(x, y) ?? null;
     this.last = toScreen(this.stage.view, point);
     if (ctrlKey || metaKey) return void (owned !== null && annotator.toggle(owned));
     if (active !== null && altKey && label) return this.#take(x, y, false);
@@ -184,8 +195,14 @@ export class Tools {
 
   /** @param {number} x @param {number} y @param {boolean} fresh a new object */
   #take(x, y, fresh) {
-    const { level, auto } = this.state, { annotator } = this.stage;
-    this.#until(x, y, 1, annotator.addSteps([auto ? { type: "click", x, y, label: 1 } : { type: "region", x, y, level }], fresh));
+    const { level, auto } = this.state,
+      { annotator } = this.stage;
+    this.#until(
+      x,
+      y,
+      1,
+      annotator.addSteps([auto ? { type: "click", x, y, label: 1 } : { type: "region", x, y, level }], fresh),
+    );
   }
 
   /** @param {number} x @param {number} y @param {number} label */
@@ -194,7 +211,12 @@ export class Tools {
   }
 
   /** Show a click at once, until it is answered. */
-  #until(/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ label, /** @type {Promise<void>} */ answer) {
+  #until(
+    /** @type {number} */ x,
+    /** @type {number} */ y,
+    /** @type {number} */ label,
+    /** @type {Promise<void>} */ answer,
+  ) {
     const mark = { x, y, label };
     this.pending.push(mark);
     answer.finally(() => {

@@ -1,7 +1,18 @@
 // The upper canvas: what changes with every move of the pointer.
 
 import { outlineOf } from "./hover.js";
-import { NEGATIVE, POSITIVE, drawBadge, drawBox, drawBrush, drawClick, drawPointer, drawStroke, markOf, strokeBoth } from "./marks.js";
+import {
+  NEGATIVE,
+  POSITIVE,
+  drawBadge,
+  drawBox,
+  drawBrush,
+  drawClick,
+  drawPointer,
+  drawStroke,
+  markOf,
+  strokeBoth,
+} from "./marks.js";
 import { colourOf, objectColour } from "../core/color.js";
 import { toScreen } from "../core/geometry.js";
 
@@ -9,7 +20,8 @@ export const OFFER_COLOURS = ["#2f8fe0", "#e8703a", "#b45fd0"];
 
 /** @param {import("./stage.js").Stage} stage */
 export function drawTop(stage) {
-  const context = stage.top, { ratio } = stage;
+  const context = stage.top,
+    { ratio } = stage;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   if (!stage.image) return;
@@ -33,7 +45,8 @@ function inImage({ top, view, ratio }, sx = 1, sy = 1) {
 function drawHover(stage) {
   const { hover, top, image, view } = stage;
   if (hover.node < 0 || !hover.path || !image?.tree) return;
-  const sx = image.size.width / image.tree.width, sy = image.size.height / image.tree.height;
+  const sx = image.size.width / image.tree.width,
+    sy = image.size.height / image.tree.height;
   inImage(stage, sx, sy);
   const { x, y, width, height } = hover.box;
   top.imageSmoothingEnabled = view.scale * sx < 3;
@@ -44,16 +57,28 @@ function drawHover(stage) {
 
 /** @param {import("./stage.js").Stage} stage */
 function drawObjects(stage) {
-  const { image, top, view, store, tools } = stage, { active, selection, labels, projectDocument } = store.state;
+  const { image, top, view, store, tools } = stage,
+    { active, selection, labels, projectDocument } = store.state;
   if (!image?.document) return;
-  const shown = new Set([...selection, ...(tools.over === null ? [] : [tools.over]), ...(active === null ? [] : [active])]);
+  const shown = new Set([
+    ...selection,
+    ...(tools.over === null ? [] : [tools.over]),
+    ...(active === null ? [] : [active]),
+  ]);
   for (const object of image.document.objects) {
     const bits = image.bits(object.id);
     const lapping = projectDocument?.overlap && !object.hidden;
     if (!bits || (!shown.has(object.id) && !lapping)) continue;
     const colour = objectColour(object, labels);
     if (!shown.has(object.id)) strokeBoth(top, outlineOf(bits).path, colour, 1, 1 / view.scale);
-    else strokeBoth(top, outlineOf(bits).path, object.id === tools.over ? "#fff" : colour, object.id === active ? 2 : 1.5, 1 / view.scale);
+    else
+      strokeBoth(
+        top,
+        outlineOf(bits).path,
+        object.id === tools.over ? "#fff" : colour,
+        object.id === active ? 2 : 1.5,
+        1 / view.scale,
+      );
   }
 }
 
@@ -99,13 +124,14 @@ function drawMarks({ image, top, view, store, tools }) {
 
 /** @param {import("./stage.js").Stage} stage */
 function drawGesture({ tools, top, view, store, image }) {
-  const { gesture } = tools, object = image?.object(store.state.active);
+  const { gesture } = tools,
+    object = image?.object(store.state.active);
   if (object && gesture === null) drawScribbles(top, object.steps, view.scale);
   if (!gesture) return;
   if (gesture.tool === "scribble") drawStroke(top, gesture.points, gesture.label ? POSITIVE : NEGATIVE, 3 / view.scale);
   if (gesture.tool !== "brush" && gesture.tool !== "eraser") return;
   const erases = gesture.tool === "eraser" || !gesture.label;
-  const colour = object ? objectColour(object, store.state.labels) : colourOf((image?.document?.objects.length ?? 0));
+  const colour = object ? objectColour(object, store.state.labels) : colourOf(image?.document?.objects.length ?? 0);
   top.globalAlpha = 0.6;
   drawStroke(top, gesture.points, erases ? "#fff" : colour, 2 * tools.brush());
   top.globalAlpha = 1;
@@ -122,10 +148,13 @@ function drawScribbles(top, steps, scale) {
 
 /** @param {import("./stage.js").Stage} stage */
 function drawTool({ tools, top, pointer, view, store, byKeyboard }) {
-  const { gesture } = tools, { tool } = store.state;
-  const boxes = gesture && !gesture.touch && (gesture.tool === "box" || gesture.tool === "click") && gesture.points.length > 1;
+  const { gesture } = tools,
+    { tool } = store.state;
+  const boxes =
+    gesture && !gesture.touch && (gesture.tool === "box" || gesture.tool === "click") && gesture.points.length > 1;
   if (boxes) drawBox(top, gesture.from, toScreen(view, gesture.points[gesture.points.length - 1]));
   if (!pointer) return;
-  if ((tool === "brush" || tool === "eraser") && tools.here()) drawBrush(top, pointer.x, pointer.y, tools.brush() * view.scale);
+  if ((tool === "brush" || tool === "eraser") && tools.here())
+    drawBrush(top, pointer.x, pointer.y, tools.brush() * view.scale);
   if (byKeyboard) drawPointer(top, pointer.x, pointer.y);
 }

@@ -2,8 +2,18 @@
 
 /** Told apart by colour-blind eyes too (after Okabe and Ito, and Tol), bright enough over photos. */
 export const PALETTE = [
-  "#2f8fe0", "#e8703a", "#21b08a", "#d6619f", "#e0b02c", "#7a6ff0", "#5fb4d9", "#b5533c", "#8fb339", "#c08adf",
-  "#00a3a3", "#f2918c",
+  "#2f8fe0",
+  "#e8703a",
+  "#21b08a",
+  "#d6619f",
+  "#e0b02c",
+  "#7a6ff0",
+  "#5fb4d9",
+  "#b5533c",
+  "#8fb339",
+  "#c08adf",
+  "#00a3a3",
+  "#f2918c",
 ];
 
 /** @param {number} number @returns {string} a colour of its own for any small number */

@@ -120,8 +120,16 @@ export function keysOf(own, id) {
 }
 
 const SIGNS = /** @type {Record<string, string>} */ ({
-  ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Delete: "Del", Backspace: "⌫",
-  Enter: "↵", PageUp: "PgUp", PageDown: "PgDn",
+  ArrowLeft: "←",
+  ArrowRight: "→",
+  ArrowUp: "↑",
+  ArrowDown: "↓",
+  Escape: "Esc",
+  Delete: "Del",
+  Backspace: "⌫",
+  Enter: "↵",
+  PageUp: "PgUp",
+  PageDown: "PgDn",
 });
 
 /** @param {string} keys @returns {string[]} the caps to draw */

@@ -19,7 +19,8 @@ export function decode(buffer) {
   const view = new DataView(buffer);
   if (view.byteLength < 32 || view.getUint32(0, true) !== MAGIC) throw new Error("this is no mask");
   const at = (/** @type {number} */ i) => view.getUint32(4 + 4 * i, true);
-  const box = rect(at(2), at(3), at(4), at(5)), bits = new Uint8Array(box.width * box.height);
+  const box = rect(at(2), at(3), at(4), at(5)),
+    bits = new Uint8Array(box.width * box.height);
   for (let i = 0, pixel = 0, count = at(6); i < count; i++) {
     const run = at(7 + i);
     if (i % 2) bits.fill(1, pixel, pixel + run);
@@ -45,7 +46,8 @@ export function count({ bits }) {
 /** @param {Bits | null | undefined} mask @param {number} x @param {number} y @returns {boolean} */
 export function holds(mask, x, y) {
   if (!mask) return false;
-  const dx = x - mask.box.x, dy = y - mask.box.y;
+  const dx = x - mask.box.x,
+    dy = y - mask.box.y;
   return dx >= 0 && dy >= 0 && dx < mask.box.width && dy < mask.box.height && mask.bits[dy * mask.box.width + dx] === 1;
 }
 
@@ -53,13 +55,16 @@ export function holds(mask, x, y) {
 export function around(a, b) {
   if (!a.width || !a.height) return b;
   if (!b.width || !b.height) return a;
-  const x1 = Math.min(a.x, b.x), y1 = Math.min(a.y, b.y);
+  const x1 = Math.min(a.x, b.x),
+    y1 = Math.min(a.y, b.y);
   return rect(x1, y1, Math.max(a.x + a.width, b.x + b.width), Math.max(a.y + a.height, b.y + b.height));
 }
 
 /** @param {Rect} a @param {Rect} b @returns {Rect} what both cover; width or height 0 when nothing */
 export function common(a, b) {
-  const x1 = Math.max(a.x, b.x), y1 = Math.max(a.y, b.y);
-  const x2 = Math.min(a.x + a.width, b.x + b.width), y2 = Math.min(a.y + a.height, b.y + b.height);
+  const x1 = Math.max(a.x, b.x),
+    y1 = Math.max(a.y, b.y);
+  const x2 = Math.min(a.x + a.width, b.x + b.width),
+    y2 = Math.min(a.y + a.height, b.y + b.height);
   return rect(x1, y1, Math.max(x1, x2), Math.max(y1, y2));
 }

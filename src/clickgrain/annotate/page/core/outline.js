@@ -55,7 +55,9 @@ export function anchor(bits, box) {
   for (let k = 0; k < h; k++) {
     const y = (h >> 1) + (k % 2 ? -((k + 1) >> 1) : k >> 1);
     if (y < 0 || y >= h) continue;
-    let best = 0, at = -1, run = 0;
+    let best = 0,
+      at = -1,
+      run = 0;
     for (let x = 0; x < w; x++) {
       run = bits[y * w + x] ? run + 1 : 0;
       if (run > best) [best, at] = [run, x - run / 2 + 0.5];

@@ -34,7 +34,8 @@ export class Owners {
   #difference(next) {
     let dirty = { x: 0, y: 0, width: 0, height: 0 };
     for (let i = 0; i < Math.max(next.length, this.layers.length); i++) {
-      const a = this.layers[i], b = next[i];
+      const a = this.layers[i],
+        b = next[i];
       if (a && b && a.id === b.id && a.bits === b.bits && a.colour === b.colour && a.hidden === b.hidden) continue;
       for (const layer of [a, b]) if (layer?.bits) dirty = around(dirty, layer.bits.box);
     }
@@ -49,9 +50,11 @@ export class Owners {
     }
     this.layers.forEach((layer, i) => {
       if (!layer.bits) return;
-      const { box, bits } = layer.bits, part = common(box, dirty);
+      const { box, bits } = layer.bits,
+        part = common(box, dirty);
       for (let y = part.y; y < part.y + part.height; y++) {
-        let from = (y - box.y) * box.width + part.x - box.x, to = y * width + part.x;
+        let from = (y - box.y) * box.width + part.x - box.x,
+          to = y * width + part.x;
         for (let x = 0; x < part.width; x++, from++, to++) if (bits[from]) owner[to] = i + 1;
       }
     });
@@ -80,13 +83,17 @@ export class Owners {
     const rim = this.layers.map((layer) => (layer.hidden ? 0 : word(layer.colour, Math.round(255 * edge))));
     for (let y = part.y, to = 0; y < part.y + part.height; y++) {
       for (let x = part.x; x < part.x + part.width; x++, to++) {
-        const at = y * width + x, mine = owner[at];
+        const at = y * width + x,
+          mine = owner[at];
         if (!mine) {
           out[to] = 0;
           continue;
         }
-        const inner = (x === 0 || owner[at - 1] === mine) && (x === width - 1 || owner[at + 1] === mine) &&
-          (y === 0 || owner[at - width] === mine) && (y === height - 1 || owner[at + width] === mine);
+        const inner =
+          (x === 0 || owner[at - 1] === mine) &&
+          (x === width - 1 || owner[at + 1] === mine) &&
+          (y === 0 || owner[at - width] === mine) &&
+          (y === height - 1 || owner[at + width] === mine);
         out[to] = inner ? shown[mine - 1] : rim[mine - 1];
       }
     }

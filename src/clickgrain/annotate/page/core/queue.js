@@ -3,7 +3,16 @@
 /** @typedef {{action: any, client: string, active: number, tries: number, resolve: (answer: any) => void, reject: (error: Error) => void}} Waiting */
 
 /** Actions that may be sent again after somebody else's, because they say all that they need. */
-const AGAIN = ["object.add_steps", "object.edit", "object.delete", "object.add_node", "status", "label.add", "label.edit", "overlap"];
+const AGAIN = [
+  "object.add_steps",
+  "object.edit",
+  "object.delete",
+  "object.add_node",
+  "status",
+  "label.add",
+  "label.edit",
+  "overlap",
+];
 
 export class Queue {
   /**

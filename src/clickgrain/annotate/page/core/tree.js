@@ -77,8 +77,8 @@ export class Tree {
 
   /** @param {number} x @param {number} y pixel of the picture @returns {number} */
   leafAt(x, y) {
-    const column = Math.floor(x * this.width / this.image.width);
-    const row = Math.floor(y * this.height / this.image.height);
+    const column = Math.floor((x * this.width) / this.image.width);
+    const row = Math.floor((y * this.height) / this.image.height);
     return this.leafMap[Math.min(row, this.height - 1) * this.width + Math.min(column, this.width - 1)];
   }
 
@@ -106,7 +106,8 @@ export class Tree {
    * @returns {number}
    */
   step(leaf, node, direction) {
-    const path = this.path(leaf), here = path.indexOf(node);
+    const path = this.path(leaf),
+      here = path.indexOf(node);
     if (here < 0) return node;
     const size = Math.max(this.pixels[node], 1);
     if (direction > 0) {
@@ -119,7 +120,8 @@ export class Tree {
 
   /** @param {number} node @returns {Rect} bounding box; empty for a node without pixels */
   box(node) {
-    const width = this.right[node] - this.left[node], height = this.bottom[node] - this.top[node];
+    const width = this.right[node] - this.left[node],
+      height = this.bottom[node] - this.top[node];
     return { x: this.left[node], y: this.top[node], width: Math.max(width, 0), height: Math.max(height, 0) };
   }
 
@@ -128,13 +130,15 @@ export class Tree {
    * @param {number} node @returns {{box: Rect, bits: Uint8Array}}
    */
   mask(node) {
-    const box = this.box(node), bits = new Uint8Array(box.width * box.height);
-    const first = this.start[node], count = this.area[node];
+    const box = this.box(node),
+      bits = new Uint8Array(box.width * box.height);
+    const first = this.start[node],
+      count = this.area[node];
     for (let y = 0, to = 0; y < box.height; y++) {
       let from = (box.y + y) * this.width + box.x;
       for (let x = 0; x < box.width; x++, from++, to++) {
         // unsigned difference: one comparison tells whether the rank lies in the slice
-        if (((this.rank[from] - first) >>> 0) < count) bits[to] = 1;
+        if ((this.rank[from] - first) >>> 0 < count) bits[to] = 1;
       }
     }
     return { box, bits };
@@ -148,7 +152,8 @@ export class Tree {
 export function decodeTree(buffer) {
   const head = new Uint32Array(buffer, 0, 8);
   if (head[0] !== MAGIC) throw new Error("this is no tree");
-  const n = head[1] * head[2], [imageHeight, imageWidth, height, width] = head.subarray(3, 7);
+  const n = head[1] * head[2],
+    [imageHeight, imageWidth, height, width] = head.subarray(3, 7);
   let at = 32;
   const take = (/** @type {any} */ kind, /** @type {number} */ length) => {
     const array = new kind(buffer, at, length);
@@ -157,7 +162,8 @@ export function decodeTree(buffer) {
   };
   take(Int32Array, n); // the leaf order: a leaf's own place in it is its start
   const [start, area, parent] = [0, 0, 0].map(() => take(Int32Array, 2 * n - 1));
-  const children = take(Int32Array, 2 * n - 2), level = take(Float32Array, 2 * n - 1);
+  const children = take(Int32Array, 2 * n - 2),
+    level = take(Float32Array, 2 * n - 1);
   const map = take(n <= 65535 ? Uint16Array : Int32Array, width * height);
   const image = { width: imageWidth, height: imageHeight };
   return new Tree({ start, area, parent, children, level, map, width, height, image });

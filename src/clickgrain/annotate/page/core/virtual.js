@@ -18,7 +18,8 @@ export function visibleRows(count, rowHeight, scrollTop, height, around = 4) {
  * @returns {number}
  */
 export function scrollTo(row, rowHeight, scrollTop, height) {
-  const top = row * rowHeight, bottom = top + rowHeight;
+  const top = row * rowHeight,
+    bottom = top + rowHeight;
   if (top < scrollTop) return top;
   if (bottom > scrollTop + height) return bottom - height;
   return scrollTop;

@@ -18,8 +18,14 @@ const FORMATS = [
 export function openExport(app) {
   const done = h("input", { type: "checkbox", onchange: () => aim() });
   const link = h("a", { class: "button main", download: "" }, "Download");
-  const radios = FORMATS.map(([id, name, words], i) => h("label", { class: "format" },
-    h("input", { type: "radio", name: "format", value: id, checked: i === 0, onchange: () => aim() }), h("span", null, h("b", null, name), h("span", { class: "quiet" }, words))));
+  const radios = FORMATS.map(([id, name, words], i) =>
+    h(
+      "label",
+      { class: "format" },
+      h("input", { type: "radio", name: "format", value: id, checked: i === 0, onchange: () => aim() }),
+      h("span", null, h("b", null, name), h("span", { class: "quiet" }, words)),
+    ),
+  );
   const form = h("fieldset", { class: "formats" }, h("legend", null, "Format"), radios);
   const aim = () => {
     const id = form.querySelector("input:checked")?.value ?? "coco";
@@ -27,7 +33,15 @@ export function openExport(app) {
     link.href = `/api/export?format=${id.split("-")[0]}${more ? `&${more}` : ""}${done.checked ? "&done=1" : ""}`;
   };
   aim();
-  openDialog("Export and import", [form, h("div", { class: "row" }, h("label", { class: "check grow" }, done, "Only images that are done"), link), importer(app)], { name: "export-dialog" });
+  openDialog(
+    "Export and import",
+    [
+      form,
+      h("div", { class: "row" }, h("label", { class: "check grow" }, done, "Only images that are done"), link),
+      importer(app),
+    ],
+    { name: "export-dialog" },
+  );
 }
 
 /** @param {any} app */
@@ -38,14 +52,37 @@ function importer({ annotator, gallery, store }) {
     fill(result, h("p", null, `Reading ${file.name} …`));
     try {
       const answer = await post("/api/import?label_format=auto", new Blob([file]));
-      fill(result, h("p", null, `${answer.objects} objects in ${answer.images} images. Undo takes them away again, image by image.`), answer.skipped.length ? skipped(answer.skipped) : null);
+      fill(
+        result,
+        h(
+          "p",
+          null,
+          `${answer.objects} objects in ${answer.images} images. Undo takes them away again, image by image.`,
+        ),
+        answer.skipped.length ? skipped(answer.skipped) : null,
+      );
       await Promise.all([annotator.refreshProject(), gallery.loadList(), store.state.image?.refresh()]);
     } catch (error) {
       fill(result, h("p", { role: "alert", class: "trouble" }, /** @type {Error} */ (error).message));
     }
   };
-  const file = h("input", { type: "file", accept: ".json,.zip", "aria-label": "File to import", onchange: () => read(file.files[0]) });
-  const zone = h("label", { class: "drop" }, h("b", null, "Import"), h("span", { class: "quiet" }, "COCO JSON, labelme JSON, or a ZIP of labelme files: choose one or drop it here. Nothing is replaced."), file);
+  const file = h("input", {
+    type: "file",
+    accept: ".json,.zip",
+    "aria-label": "File to import",
+    onchange: () => read(file.files[0]),
+  });
+  const zone = h(
+    "label",
+    { class: "drop" },
+    h("b", null, "Import"),
+    h(
+      "span",
+      { class: "quiet" },
+      "COCO JSON, labelme JSON, or a ZIP of labelme files: choose one or drop it here. Nothing is replaced.",
+    ),
+    file,
+  );
   zone.addEventListener("dragover", (/** @type {DragEvent} */ event) => event.preventDefault());
   zone.addEventListener("drop", (/** @type {DragEvent} */ event) => {
     event.preventDefault();
@@ -56,5 +93,14 @@ function importer({ annotator, gallery, store }) {
 
 /** @param {string[]} lines */
 function skipped(lines) {
-  return h("details", null, h("summary", null, `${lines.length} left out`), h("ul", null, lines.slice(0, 200).map((line) => h("li", null, line))));
+  return h(
+    "details",
+    null,
+    h("summary", null, `${lines.length} left out`),
+    h(
+      "ul",
+      null,
+      lines.slice(0, 200).map((line) => h("li", null, line)),
+    ),
+  );
 }

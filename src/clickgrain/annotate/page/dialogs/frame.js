@@ -9,14 +9,26 @@ import { iconButton } from "../panels/buttons.js";
  */
 export function openDialog(title, body, { name = "", closed = () => {}, wide = false } = {}) {
   const before = /** @type {HTMLElement | null} */ (document.activeElement);
-  const dialog = h("dialog", { class: `${wide ? "wide" : ""} ${name}`, "aria-label": title, tabindex: "-1" },
-    h("header", null, h("h2", { class: "grow" }, title), iconButton("Close", "close", () => dialog.close())), h("div", { class: "body" }, body));
+  const dialog = h(
+    "dialog",
+    { class: `${wide ? "wide" : ""} ${name}`, "aria-label": title, tabindex: "-1" },
+    h(
+      "header",
+      null,
+      h("h2", { class: "grow" }, title),
+      iconButton("Close", "close", () => dialog.close()),
+    ),
+    h("div", { class: "body" }, body),
+  );
   dialog.addEventListener("close", () => {
     dialog.remove();
     closed();
     before?.isConnected && before.focus({ preventScroll: true });
   });
-  dialog.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => event.target === dialog && outside(dialog, event) && dialog.close());
+  dialog.addEventListener(
+    "pointerdown",
+    (/** @type {PointerEvent} */ event) => event.target === dialog && outside(dialog, event) && dialog.close(),
+  );
   document.body.append(dialog);
   dialog.showModal();
   const inside = [...dialog.querySelectorAll(".body :is(input, button, select, a):not([disabled])")];

@@ -8,35 +8,91 @@ import { DEFAULTS, remember } from "../preferences.js";
 
 /** @param {any} app */
 export function openHelp(app) {
-  const { store } = app, sheet = h("div", { class: "sheet" });
-  const show = () => fill(sheet, [...new Set(COMMANDS.map((command) => command.group))].map((group) =>
-    h("section", null, h("h3", null, group), h("dl", null, COMMANDS.filter((command) => command.group === group).map((command) => line(app, command, show))))));
+  const { store } = app,
+    sheet = h("div", { class: "sheet" });
+  const show = () =>
+    fill(
+      sheet,
+      [...new Set(COMMANDS.map((command) => command.group))].map((group) =>
+        h(
+          "section",
+          null,
+          h("h3", null, group),
+          h(
+            "dl",
+            null,
+            COMMANDS.filter((command) => command.group === group).map((command) => line(app, command, show)),
+          ),
+        ),
+      ),
+    );
   show();
-  const wheel = h("select", { "aria-label": "What the mouse wheel does", onchange: () => remember(store, { wheel: wheel.value }) },
-    h("option", { value: "level" }, "walks levels, with Ctrl it zooms"), h("option", { value: "zoom" }, "zooms, with Alt it walks levels"));
+  const wheel = h(
+    "select",
+    { "aria-label": "What the mouse wheel does", onchange: () => remember(store, { wheel: wheel.value }) },
+    h("option", { value: "level" }, "walks levels, with Ctrl it zooms"),
+    h("option", { value: "zoom" }, "zooms, with Alt it walks levels"),
+  );
   wheel.value = store.state.preferences.wheel;
-  const mouse = h("section", { class: "mouse" }, h("h3", null, "Mouse, pen and fingers"), h("dl", null, MOUSE.map(([keys, words]) => [h("dt", null, words), h("dd", { class: "words" }, keys)])));
-  const places = h("div", { class: "places phone-only" }, ["same", "whole", "learn", "statistics", "export"].map((id) =>
-    button(COMMANDS.find((command) => command.id === id)?.title ?? id, () => (dialog.close(), app.run(id)))));
-  const dialog = openDialog("Commands and keys", [places, h("p", { class: "quiet" }, "Press a key's field, then the new key. Your choices stay in this browser."), h("label", { class: "row" }, "The wheel", wheel), sheet, mouse,
-    buttonRow(button("Back to the usual keys", () => (remember(store, { keys: DEFAULTS.keys }), show())))], { name: "help", wide: true });
+  const mouse = h(
+    "section",
+    { class: "mouse" },
+    h("h3", null, "Mouse, pen and fingers"),
+    h(
+      "dl",
+      null,
+      MOUSE.map(([keys, words]) => [h("dt", null, words), h("dd", { class: "words" }, keys)]),
+    ),
+  );
+  const places = h(
+    "div",
+    { class: "places phone-only" },
+    ["same", "whole", "learn", "statistics", "export"].map((id) =>
+      button(COMMANDS.find((command) => command.id === id)?.title ?? id, () => (dialog.close(), app.run(id))),
+    ),
+  );
+  const dialog = openDialog(
+    "Commands and keys",
+    [
+      places,
+      h("p", { class: "quiet" }, "Press a key's field, then the new key. Your choices stay in this browser."),
+      h("label", { class: "row" }, "The wheel", wheel),
+      sheet,
+      mouse,
+      buttonRow(button("Back to the usual keys", () => (remember(store, { keys: DEFAULTS.keys }), show()))),
+    ],
+    { name: "help", wide: true },
+  );
   return dialog;
 }
 
 const MOUSE = [
-  ["point", "See the region under the pointer"], ["wheel", "Larger or smaller region: part, object, scene"],
-  ["left click", "Take it; then: this belongs to it"], ["right click, or a long press", "This does not belong to it"],
-  ["left drag", "A box around the object"], ["Shift + click", "A new object, whatever is there already"],
+  ["point", "See the region under the pointer"],
+  ["wheel", "Larger or smaller region: part, object, scene"],
+  ["left click", "Take it; then: this belongs to it"],
+  ["right click, or a long press", "This does not belong to it"],
+  ["left drag", "A box around the object"],
+  ["Shift + click", "A new object, whatever is there already"],
   ["Alt + click", "Add exactly the region under the pointer"],
-  ["Ctrl + click", "Choose several objects"], ["click on a click", "Take that click away; drag it to move it"],
-  ["Ctrl + wheel, two fingers", "Zoom"], ["Space + drag, middle button, two fingers", "Move the image"],
+  ["Ctrl + click", "Choose several objects"],
+  ["click on a click", "Take that click away; drag it to move it"],
+  ["Ctrl + wheel, two fingers", "Zoom"],
+  ["Space + drag, middle button, two fingers", "Move the image"],
 ];
 
 /** @param {any} app @param {any} command @param {() => void} show */
 function line({ store }, command, show) {
   const keys = keysOf(store.state.preferences.keys, command.id);
-  const field = h("button", { class: "binding", type: "button", "aria-label": `${command.title}: ${keys.join(" or ") || "no key"}. Press to change`, "data-binding": command.id },
-    keys.length ? keys.map((each, i) => [i ? " " : null, ...keyCaps(each)]) : h("span", { class: "quiet" }, "none"));
+  const field = h(
+    "button",
+    {
+      class: "binding",
+      type: "button",
+      "aria-label": `${command.title}: ${keys.join(" or ") || "no key"}. Press to change`,
+      "data-binding": command.id,
+    },
+    keys.length ? keys.map((each, i) => [i ? " " : null, ...keyCaps(each)]) : h("span", { class: "quiet" }, "none"),
+  );
   field.addEventListener("click", () => {
     fill(field, h("em", null, "press a key"));
     field.addEventListener("keydown", listen);

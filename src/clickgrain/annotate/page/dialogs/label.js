@@ -8,7 +8,16 @@ import { colourOf } from "../core/color.js";
 export function openLabel(app, { add = false, rename } = {}) {
   if (rename !== undefined) return openRename(app, rename);
   const { store, annotator } = app;
-  const input = h("input", { type: "text", maxlength: 80, placeholder: add ? "Name of the new label" : "Label", "aria-label": "Label", role: "combobox", "aria-expanded": "true", "aria-controls": "label-options", autocomplete: "off" });
+  const input = h("input", {
+    type: "text",
+    maxlength: 80,
+    placeholder: add ? "Name of the new label" : "Label",
+    "aria-label": "Label",
+    role: "combobox",
+    "aria-expanded": "true",
+    "aria-controls": "label-options",
+    autocomplete: "off",
+  });
   const options = h("div", { class: "options", id: "label-options", role: "listbox", "aria-label": "Labels" });
   let at = 0;
   /** @type {{id: number | null, name: string, colour: string | null}[]} */
@@ -24,13 +33,28 @@ export function openLabel(app, { add = false, rename } = {}) {
   const show = () => {
     found = matches(store.state.labels, input.value.trim(), add);
     at = Math.min(at, Math.max(found.length - 1, 0));
-    fill(options, found.map((each, i) => h("div", { class: "option", role: "option", id: `label-option-${i}`, "aria-selected": String(i === at), onclick: () => take(each) },
-      h("span", { class: "swatch", style: each.colour ? { "--colour": each.colour } : {} }), each.id === -1 ? `New label “${each.name}”` : each.name)));
+    fill(
+      options,
+      found.map((each, i) =>
+        h(
+          "div",
+          {
+            class: "option",
+            role: "option",
+            id: `label-option-${i}`,
+            "aria-selected": String(i === at),
+            onclick: () => take(each),
+          },
+          h("span", { class: "swatch", style: each.colour ? { "--colour": each.colour } : {} }),
+          each.id === -1 ? `New label “${each.name}”` : each.name,
+        ),
+      ),
+    );
     input.setAttribute("aria-activedescendant", found.length ? `label-option-${at}` : "");
   };
   input.addEventListener("input", () => ((at = 0), show()));
   input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Enter" && found[at]) return event.preventDefault(), take(found[at]);
+    if (event.key === "Enter" && found[at]) return (event.preventDefault(), take(found[at]));
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!by) return undefined;
     event.preventDefault();
@@ -38,7 +62,11 @@ export function openLabel(app, { add = false, rename } = {}) {
     return show();
   });
   const count = store.state.selection.length;
-  const title = add ? "New label" : count ? `Label ${count === 1 ? "this object" : `${count} objects`}` : "Label for new objects";
+  const title = add
+    ? "New label"
+    : count
+      ? `Label ${count === 1 ? "this object" : `${count} objects`}`
+      : "Label for new objects";
   const dialog = openDialog(title, [input, options], { name: "label-dialog" });
   show();
   input.focus();
@@ -47,9 +75,15 @@ export function openLabel(app, { add = false, rename } = {}) {
 
 /** @param {any[]} labels @param {string} words @param {boolean} add only new ones */
 function matches(labels, words, add) {
-  const lower = words.toLowerCase(), exact = labels.some((label) => label.name.toLowerCase() === lower);
-  const found = add ? [] : labels.filter((label) => label.name.toLowerCase().includes(lower))
-    .sort((a, b) => Number(b.name.toLowerCase().startsWith(lower)) - Number(a.name.toLowerCase().startsWith(lower)));
+  const lower = words.toLowerCase(),
+    exact = labels.some((label) => label.name.toLowerCase() === lower);
+  const found = add
+    ? []
+    : labels
+        .filter((label) => label.name.toLowerCase().includes(lower))
+        .sort(
+          (a, b) => Number(b.name.toLowerCase().startsWith(lower)) - Number(a.name.toLowerCase().startsWith(lower)),
+        );
   if (words && !exact) found.push({ id: -1, name: words, colour: colourOf(labels.length) });
   if (!words && !add) found.push({ id: null, name: "No label", colour: null });
   return found;
@@ -68,14 +102,23 @@ function openRename({ store, annotator }, id) {
   const colour = h("input", { type: "color", value: label.colour, "aria-label": "Colour of the label" });
   const save = () => {
     dialog.close();
-    if (name.value.trim()) annotator.changeProject({ kind: "label.edit", label: id, name: name.value.trim(), colour: colour.value });
+    if (name.value.trim())
+      annotator.changeProject({ kind: "label.edit", label: id, name: name.value.trim(), colour: colour.value });
   };
   const remove = () => {
     dialog.close();
     annotator.changeProject({ kind: "label.delete", label: id });
   };
-  const form = h("form", { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), save()) }, h("div", { class: "row" }, name, colour),
-    buttonRow(button("Delete label", remove, "danger"), h("span", { class: "grow" }), h("button", { class: "button main", type: "submit" }, "Save")));
+  const form = h(
+    "form",
+    { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), save()) },
+    h("div", { class: "row" }, name, colour),
+    buttonRow(
+      button("Delete label", remove, "danger"),
+      h("span", { class: "grow" }),
+      h("button", { class: "button main", type: "submit" }, "Save"),
+    ),
+  );
   const dialog = openDialog("Label", form, { name: "label-dialog" });
   name.select();
   return dialog;

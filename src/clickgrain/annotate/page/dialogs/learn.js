@@ -9,7 +9,8 @@ export function openLearn(app) {
   const body = h("div", { class: "learn" });
   let drawn = "";
   const stop = app.store.on(["jobs", "model"], () => {
-    const job = learning(app), key = `${job?.id} ${job?.state} ${app.store.state.model?.id}`;
+    const job = learning(app),
+      key = `${job?.id} ${job?.state} ${app.store.state.model?.id}`;
     if (key === drawn) return update(body, job);
     drawn = key;
     return show(app, body, job);
@@ -29,23 +30,43 @@ async function show(app, body, job) {
   const start = async () => {
     try {
       const answer = await post("/api/learn", { minutes: Number(minutes.value) });
-      app.store.set({ jobs: [...app.store.state.jobs.filter((/** @type {any} */ each) => each.id !== answer.job.id), answer.job] });
+      app.store.set({
+        jobs: [...app.store.state.jobs.filter((/** @type {any} */ each) => each.id !== answer.job.id), answer.job],
+      });
     } catch (error) {
       trouble.hidden = false;
       trouble.textContent = /** @type {Error} */ (error).message;
     }
   };
-  const models = await get("/api/models").then((answer) => answer.models, () => []);
-  const ask = h("div", { class: "row" }, h("label", { class: "row" }, "For", minutes, "minutes"), h("span", { class: "grow" }), button(job ? "Learn again" : "Learn", start, "main"));
-  fill(body,
-    h("p", null, "clickgrain looks at all photos of this folder and learns from them what belongs together, without a label. It works in the background; go on annotating."),
+  const models = await get("/api/models").then(
+    (answer) => answer.models,
+    () => [],
+  );
+  const ask = h(
+    "div",
+    { class: "row" },
+    h("label", { class: "row" }, "For", minutes, "minutes"),
+    h("span", { class: "grow" }),
+    button(job ? "Learn again" : "Learn", start, "main"),
+  );
+  fill(
+    body,
+    h(
+      "p",
+      null,
+      "clickgrain looks at all photos of this folder and learns from them what belongs together, without a label. It works in the background; go on annotating.",
+    ),
     job?.state === "running" ? progress(job) : ask,
-    trouble, job?.state === "done" && job.result ? report(job.result) : null, choice(app, models, app.store.state.model));
+    trouble,
+    job?.state === "done" && job.result ? report(job.result) : null,
+    choice(app, models, app.store.state.model),
+  );
 }
 
 /** @param {HTMLElement} body @param {any} job that runs on */
 function update(body, job) {
-  const bar = body.querySelector("progress"), words = body.querySelector(".running p");
+  const bar = body.querySelector("progress"),
+    words = body.querySelector(".running p");
   if (!bar || !words) return;
   Object.assign(bar, { max: job.total || 1, value: job.done });
   words.textContent = job.text || "Starting …";
@@ -53,16 +74,37 @@ function update(body, job) {
 
 /** @param {any} job */
 function progress(job) {
-  return h("div", { class: "running" }, h("p", { role: "status" }, job.text || "Starting …"), h("progress", { max: job.total || 1, value: job.done, "aria-label": "Progress" }),
-    buttonRow(button("Stop", () => post(`/api/jobs/${job.id}/cancel`, {}))));
+  return h(
+    "div",
+    { class: "running" },
+    h("p", { role: "status" }, job.text || "Starting …"),
+    h("progress", { max: job.total || 1, value: job.done, "aria-label": "Progress" }),
+    buttonRow(button("Stop", () => post(`/api/jobs/${job.id}/cancel`, {}))),
+  );
 }
 
 /** @param {any} report what changed on the objects made so far */
 export function report({ objects, old_clicks: before, new_clicks: after, rows }) {
-  if (!objects) return h("p", { class: "report" }, "The new model answers from now on. There were no objects yet to compare it on.");
-  const fewer = rows.filter((/** @type {any} */ row) => row.new < row.old).length, more = rows.filter((/** @type {any} */ row) => row.new > row.old).length;
-  return h("div", { class: "report" }, h("p", null, "The new model answers from now on. On the objects made so far:"),
-    h("div", { class: "tiles" }, tile(before.toFixed(1), "clicks an object before"), tile(after.toFixed(1), "clicks an object now"), tile(`${fewer} / ${more}`, "objects with fewer / more clicks")));
+  if (!objects)
+    return h(
+      "p",
+      { class: "report" },
+      "The new model answers from now on. There were no objects yet to compare it on.",
+    );
+  const fewer = rows.filter((/** @type {any} */ row) => row.new < row.old).length,
+    more = rows.filter((/** @type {any} */ row) => row.new > row.old).length;
+  return h(
+    "div",
+    { class: "report" },
+    h("p", null, "The new model answers from now on. On the objects made so far:"),
+    h(
+      "div",
+      { class: "tiles" },
+      tile(before.toFixed(1), "clicks an object before"),
+      tile(after.toFixed(1), "clicks an object now"),
+      tile(`${fewer} / ${more}`, "objects with fewer / more clicks"),
+    ),
+  );
 }
 
 /** @param {string} number @param {string} words */
@@ -73,7 +115,16 @@ export function tile(number, words) {
 /** @param {any} app @param {any[]} models @param {any} current */
 function choice({ annotator }, models, current) {
   if (models.length < 2) return h("p", { class: "quiet" }, `In use: ${current?.name ?? "no model"}.`);
-  const select = h("select", { "aria-label": "Model in use", onchange: () => post("/api/models/use", { model: select.value }).catch((/** @type {Error} */ error) => annotator.say(error.message)) },
-    models.map((each) => h("option", { value: each.id, selected: each.id === current?.id }, each.name)));
+  const select = h(
+    "select",
+    {
+      "aria-label": "Model in use",
+      onchange: () =>
+        post("/api/models/use", { model: select.value }).catch((/** @type {Error} */ error) =>
+          annotator.say(error.message),
+        ),
+    },
+    models.map((each) => h("option", { value: each.id, selected: each.id === current?.id }, each.name)),
+  );
   return h("label", { class: "row" }, h("span", null, "In use"), select);
 }

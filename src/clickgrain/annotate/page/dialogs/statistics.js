@@ -18,15 +18,42 @@ export async function openStatistics(_app) {
 
 /** @param {HTMLElement} body @param {any} all */
 function show(body, all) {
-  if (!all.objects) return fill(body, h("p", null, "No objects yet. Every object's clicks and seconds will be counted here."));
+  if (!all.objects)
+    return fill(body, h("p", null, "No objects yet. Every object's clicks and seconds will be counted here."));
   const number = (/** @type {number | null} */ value, digits = 1) => (value === null ? "–" : value.toFixed(digits));
-  return fill(body,
-    h("div", { class: "tiles" }, tile(String(all.objects), `objects in ${all.images} ${all.images === 1 ? "image" : "images"}`), tile(number(all.clicks.mean), "clicks an object, mean"),
-      tile(number(all.clicks.median, 0), "clicks, median"), tile(number(all.seconds.mean), "seconds an object, mean"), tile(duration(all.seconds.total), "of work in all")),
-    h("h3", null, "Clicks an object took"), bars(all.histogram),
-    table("By label", ["Label", "Objects", "Clicks, mean", "Seconds, mean"], all.labels.map((/** @type {any} */ row) => [row.name ?? "No label", row.objects, row.clicks, row.seconds])),
-    all.models.length > 1 ? table("By model", ["Model", "Objects", "Clicks, mean", "Seconds, mean"], all.models.map((/** @type {any} */ row) => [row.name, row.objects, row.clicks, row.seconds])) : null,
-    all.days.length > 1 ? table("By day", ["Day", "Objects", "Seconds"], all.days.map((/** @type {any} */ row) => [row.day, row.objects, row.seconds])) : null);
+  return fill(
+    body,
+    h(
+      "div",
+      { class: "tiles" },
+      tile(String(all.objects), `objects in ${all.images} ${all.images === 1 ? "image" : "images"}`),
+      tile(number(all.clicks.mean), "clicks an object, mean"),
+      tile(number(all.clicks.median, 0), "clicks, median"),
+      tile(number(all.seconds.mean), "seconds an object, mean"),
+      tile(duration(all.seconds.total), "of work in all"),
+    ),
+    h("h3", null, "Clicks an object took"),
+    bars(all.histogram),
+    table(
+      "By label",
+      ["Label", "Objects", "Clicks, mean", "Seconds, mean"],
+      all.labels.map((/** @type {any} */ row) => [row.name ?? "No label", row.objects, row.clicks, row.seconds]),
+    ),
+    all.models.length > 1
+      ? table(
+          "By model",
+          ["Model", "Objects", "Clicks, mean", "Seconds, mean"],
+          all.models.map((/** @type {any} */ row) => [row.name, row.objects, row.clicks, row.seconds]),
+        )
+      : null,
+    all.days.length > 1
+      ? table(
+          "By day",
+          ["Day", "Objects", "Seconds"],
+          all.days.map((/** @type {any} */ row) => [row.day, row.objects, row.seconds]),
+        )
+      : null,
+  );
 }
 
 /** @param {number} seconds */
@@ -37,14 +64,57 @@ function duration(seconds) {
 
 /** @param {number[]} histogram objects with 0, 1, 2 ... clicks */
 function bars(histogram) {
-  const last = histogram.findLastIndex((count) => count > 0), shown = histogram.slice(0, Math.max(last + 1, 6)), most = Math.max(...shown, 1);
-  return h("div", { class: "bars", role: "img", "aria-label": shown.map((count, i) => `${count} with ${i}`).join(", ") },
-    shown.map((count, i) => h("div", { class: "bar" }, h("span", { class: "quiet" }, count || ""), h("i", { style: { height: `${Math.max((90 * count) / most, count ? 3 : 0)}px` } }), h("span", null, i === 20 ? "20+" : String(i)))));
+  const last = histogram.findLastIndex((count) => count > 0),
+    shown = histogram.slice(0, Math.max(last + 1, 6)),
+    most = Math.max(...shown, 1);
+  return h(
+    "div",
+    { class: "bars", role: "img", "aria-label": shown.map((count, i) => `${count} with ${i}`).join(", ") },
+    shown.map((count, i) =>
+      h(
+        "div",
+        { class: "bar" },
+        h("span", { class: "quiet" }, count || ""),
+        h("i", { style: { height: `${Math.max((90 * count) / most, count ? 3 : 0)}px` } }),
+        h("span", null, i === 20 ? "20+" : String(i)),
+      ),
+    ),
+  );
 }
 
 /** @param {string} title @param {string[]} head @param {any[][]} rows */
 function table(title, head, rows) {
-  const cell = (/** @type {any} */ value) => (typeof value === "number" && !Number.isInteger(value) ? value.toFixed(1) : String(value ?? "–"));
-  return [h("h3", null, title), h("div", { class: "scroll" }, h("table", null, h("thead", null, h("tr", null, head.map((each) => h("th", { scope: "col" }, each)))),
-    h("tbody", null, rows.map((row) => h("tr", null, row.map((value, i) => h(i ? "td" : "th", i ? null : { scope: "row" }, cell(value))))))))];
+  const cell = (/** @type {any} */ value) =>
+    typeof value === "number" && !Number.isInteger(value) ? value.toFixed(1) : String(value ?? "–");
+  return [
+    h("h3", null, title),
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        null,
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            head.map((each) => h("th", { scope: "col" }, each)),
+          ),
+        ),
+        h(
+          "tbody",
+          null,
+          rows.map((row) =>
+            h(
+              "tr",
+              null,
+              row.map((value, i) => h(i ? "td" : "th", i ? null : { scope: "row" }, cell(value))),
+            ),
+          ),
+        ),
+      ),
+    ),
+  ];
 }

@@ -3,20 +3,37 @@
 import { byId, fill, h } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
 
-const COMMANDS = [["same", "same"], ["learn", "learn"], ["statistics", "chart"], ["export", "export"], ["help", "help"]];
+const COMMANDS = [
+  ["same", "same"],
+  ["learn", "learn"],
+  ["statistics", "chart"],
+  ["export", "export"],
+  ["help", "help"],
+];
 
 /** @param {any} app */
 export function startBar(app) {
   const { store } = app;
-  const name = h("b", { title: "" }), title = h("span", { class: "title" }), count = h("span", { class: "count" });
+  const name = h("b", { title: "" }),
+    title = h("span", { class: "title" }),
+    count = h("span", { class: "count" });
   const saved = h("div", { class: "saved", role: "status" }, h("span"));
   const job = h("button", { class: "job desk", type: "button", hidden: true, onclick: () => app.open.learn() });
   byId("bar").append(
     iconButton("Images", "images", () => drawer("images"), { class: "phone" }),
     h("div", { class: "brand" }, h("img", { src: "/page/icon.svg", alt: "" }), name),
-    h("div", { class: "where" }, toolButton(app, "previousImage", "left", "small"), title, count, toolButton(app, "nextImage", "right", "small")),
+    h(
+      "div",
+      { class: "where" },
+      toolButton(app, "previousImage", "left", "small"),
+      title,
+      count,
+      toolButton(app, "nextImage", "right", "small"),
+    ),
     h("div", { class: "grow desk" }),
-    job, saved, h("div", { class: "rule" }),
+    job,
+    saved,
+    h("div", { class: "rule" }),
     ...COMMANDS.map(([id, icon]) => toolButton(app, id, icon, "desk")),
     iconButton("Objects", "list", () => drawer("objects"), { class: "phone" }),
     iconButton("More", "more", () => app.open.help(), { class: "phone" }),
@@ -48,7 +65,11 @@ function showJob(element, jobs) {
   const running = jobs.find((job) => job.state === "running" && job.kind !== "encode");
   element.hidden = !running;
   if (!running) return;
-  fill(element, h("progress", { max: running.total || 1, value: running.done }), h("span", null, running.text || running.kind));
+  fill(
+    element,
+    h("progress", { max: running.total || 1, value: running.done }),
+    h("span", null, running.text || running.kind),
+  );
   element.title = running.text;
 }
 

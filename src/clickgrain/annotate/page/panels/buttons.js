@@ -16,8 +16,18 @@ export function titleOf(app, id) {
  */
 export function toolButton(app, id, name, more = "") {
   const title = titleOf(app, id);
-  const button = h("button", { class: `tool ${more}`, type: "button", title, "aria-label": title, "data-command": id,
-    onclick: (/** @type {Event} */ event) => app.run(id, event) }, icon(name));
+  const button = h(
+    "button",
+    {
+      class: `tool ${more}`,
+      type: "button",
+      title,
+      "aria-label": title,
+      "data-command": id,
+      onclick: (/** @type {Event} */ event) => app.run(id, event),
+    },
+    icon(name),
+  );
   app.store.on(["preferences"], () => {
     button.title = titleOf(app, id);
     button.setAttribute("aria-label", button.title);
@@ -30,7 +40,11 @@ export function toolButton(app, id, name, more = "") {
  * @param {string} title @param {string} name of the icon @param {(event: Event) => void} onclick @param {Record<string, any>} [more] properties
  */
 export function iconButton(title, name, onclick, more = {}) {
-  return h("button", { type: "button", title, "aria-label": title, onclick, ...more, class: `tool small ${more.class ?? ""}` }, icon(name));
+  return h(
+    "button",
+    { type: "button", title, "aria-label": title, onclick, ...more, class: `tool small ${more.class ?? ""}` },
+    icon(name),
+  );
 }
 
 /** @param {string} keys @returns {HTMLElement[]} key caps */

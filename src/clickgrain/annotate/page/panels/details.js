@@ -4,23 +4,67 @@ import { h, icon } from "../dom.js";
 import { iconButton, titleOf } from "./buttons.js";
 import { objectColour } from "../core/color.js";
 
-const STEP_WORDS = /** @type {Record<string, string>} */ ({ box: "box", scribble: "scribble", level: "level", choose: "outline", brush: "brush", mask: "mask" });
+const STEP_WORDS = /** @type {Record<string, string>} */ ({
+  box: "box",
+  scribble: "scribble",
+  level: "level",
+  choose: "outline",
+  brush: "brush",
+  mask: "mask",
+});
 
 /** @param {any} app @param {import("../image.js").Thing} thing */
 export function details(app, thing) {
   const { annotator, run, open } = app;
-  const button = (/** @type {string} */ id, /** @type {string} */ name) => iconButton(titleOf(app, id), name, () => run(id), { disabled: thing.locked && id !== "same" });
-  return h("div", { class: "details" },
-    h("div", { class: "row" }, h("button", { class: "button grow", type: "button", onclick: () => open.label(), title: titleOf(app, "label"), disabled: thing.locked }, thing.label ? "Change label" : "Give a label"), colour(app, thing)),
-    h("ul", { class: "steps", "aria-label": "Steps of this object" }, thing.steps.map((step, i) => chip(annotator, step, i, thing.locked))),
-    h("div", { class: "row acts" }, button("raise", "up"), button("lower", "down"), iconButton("Split in two", "split", () => run("split"), { disabled: thing.locked }),
-      button("same", "same"), h("span", { class: "grow quiet facts" }, facts(thing)), button("remove", "trash")));
+  const button = (/** @type {string} */ id, /** @type {string} */ name) =>
+    iconButton(titleOf(app, id), name, () => run(id), { disabled: thing.locked && id !== "same" });
+  return h(
+    "div",
+    { class: "details" },
+    h(
+      "div",
+      { class: "row" },
+      h(
+        "button",
+        {
+          class: "button grow",
+          type: "button",
+          onclick: () => open.label(),
+          title: titleOf(app, "label"),
+          disabled: thing.locked,
+        },
+        thing.label ? "Change label" : "Give a label",
+      ),
+      colour(app, thing),
+    ),
+    h(
+      "ul",
+      { class: "steps", "aria-label": "Steps of this object" },
+      thing.steps.map((step, i) => chip(annotator, step, i, thing.locked)),
+    ),
+    h(
+      "div",
+      { class: "row acts" },
+      button("raise", "up"),
+      button("lower", "down"),
+      iconButton("Split in two", "split", () => run("split"), { disabled: thing.locked }),
+      button("same", "same"),
+      h("span", { class: "grow quiet facts" }, facts(thing)),
+      button("remove", "trash"),
+    ),
+  );
 }
 
 /** @param {any} app @param {import("../image.js").Thing} thing */
 function colour({ store, annotator }, thing) {
-  return h("input", { type: "color", value: objectColour(thing, store.state.labels), "aria-label": "Colour of this object", title: "Colour of this object", disabled: thing.locked,
-    onchange: (/** @type {any} */ event) => annotator.edit([thing.id], { colour: event.target.value }) });
+  return h("input", {
+    type: "color",
+    value: objectColour(thing, store.state.labels),
+    "aria-label": "Colour of this object",
+    title: "Colour of this object",
+    disabled: thing.locked,
+    onchange: (/** @type {any} */ event) => annotator.edit([thing.id], { colour: event.target.value }),
+  });
 }
 
 /** @param {import("../image.js").Thing} thing */
@@ -32,8 +76,24 @@ function facts(thing) {
 /** @param {any} annotator @param {Record<string, any>} step @param {number} place @param {boolean} locked */
 function chip(annotator, step, place, locked) {
   const words = wordsOf(step);
-  return h("li", null, h("button", { type: "button", class: "chip", "data-sign": signOf(step), title: `Take away: ${words}`, "aria-label": `Take away step ${place + 1}: ${words}`,
-    disabled: locked, onclick: () => annotator.dropStep(place) }, words, icon("close")));
+  return h(
+    "li",
+    null,
+    h(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "data-sign": signOf(step),
+        title: `Take away: ${words}`,
+        "aria-label": `Take away step ${place + 1}: ${words}`,
+        disabled: locked,
+        onclick: () => annotator.dropStep(place),
+      },
+      words,
+      icon("close"),
+    ),
+  );
 }
 
 /** @param {Record<string, any>} step */

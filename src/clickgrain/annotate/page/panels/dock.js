@@ -11,12 +11,34 @@ export function startDock(app) {
 
 /** @param {any} app */
 function levels({ store, stage }) {
-  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.005, "aria-label": "Level: part, object, scene",
-    oninput: () => stage.tools.levels.set(Number(slider.value)) });
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: 0.005,
+    "aria-label": "Level: part, object, scene",
+    oninput: () => stage.tools.levels.set(Number(slider.value)),
+  });
   const out = h("output", null);
   const auto = h("input", { type: "checkbox", onchange: () => store.set({ auto: auto.checked }) });
-  const choice = h("label", { class: "check less", title: "No region is shown beforehand: the click chooses the level itself, and offers other outlines when it is in doubt" }, auto, "Auto");
-  const element = h("div", { class: "level", role: "group", "aria-label": "Level" }, h("span", { class: "quiet" }, "part"), slider, h("span", { class: "quiet" }, "scene"), out);
+  const choice = h(
+    "label",
+    {
+      class: "check less",
+      title:
+        "No region is shown beforehand: the click chooses the level itself, and offers other outlines when it is in doubt",
+    },
+    auto,
+    "Auto",
+  );
+  const element = h(
+    "div",
+    { class: "level", role: "group", "aria-label": "Level" },
+    h("span", { class: "quiet" }, "part"),
+    slider,
+    h("span", { class: "quiet" }, "scene"),
+    out,
+  );
   store.on(["level", "active", "revision"], () => {
     const level = stage.tools.levels.now();
     slider.value = String(level);
@@ -36,18 +58,35 @@ function levels({ store, stage }) {
 /** @param {any} app */
 function whole({ store, stage, annotator, run }) {
   const words = h("span", { class: "quiet regions" });
-  const accept = h("button", { class: "button main", type: "button", onclick: () =>
-    annotator.act({ kind: "partition", level: store.state.level, label: null }) }, "Accept all regions");
+  const accept = h(
+    "button",
+    {
+      class: "button main",
+      type: "button",
+      onclick: () => annotator.act({ kind: "partition", level: store.state.level, label: null }),
+    },
+    "Accept all regions",
+  );
   const merge = h("button", { class: "button", type: "button", onclick: () => run("merge") }, "Merge");
   const split = h("button", { class: "button", type: "button", onclick: () => run("split") }, "Split");
   const label = h("button", { class: "button", type: "button", onclick: () => run("label") }, "Label");
-  const element = h("div", { class: "group", role: "group", "aria-label": "Whole image" }, words, accept, merge, split, label);
+  const element = h(
+    "div",
+    { class: "group", role: "group", "aria-label": "Whole image" },
+    words,
+    accept,
+    merge,
+    split,
+    label,
+  );
   const show = () => {
     const { whole: on, image, selection } = store.state;
     element.hidden = !on;
     if (!on || !image?.owners) return;
-    const covered = image.owners.covered(), free = stage.partition.count;
-    words.textContent = covered >= 1 ? "every pixel belongs to an object" : `${free} regions · ${Math.floor(1000 * covered) / 10} % done`;
+    const covered = image.owners.covered(),
+      free = stage.partition.count;
+    words.textContent =
+      covered >= 1 ? "every pixel belongs to an object" : `${free} regions · ${Math.floor(1000 * covered) / 10} % done`;
     accept.hidden = covered >= 1;
     accept.disabled = !free;
     merge.hidden = selection.length < 2;
@@ -61,10 +100,22 @@ function whole({ store, stage, annotator, run }) {
 
 /** @param {any} app */
 function brush({ store }) {
-  const slider = h("input", { type: "range", min: 0.5, max: 60, step: 0.5, "aria-label": "Brush radius in pixels",
-    oninput: () => store.set({ radius: Number(slider.value) }) });
+  const slider = h("input", {
+    type: "range",
+    min: 0.5,
+    max: 60,
+    step: 0.5,
+    "aria-label": "Brush radius in pixels",
+    oninput: () => store.set({ radius: Number(slider.value) }),
+  });
   const out = h("output");
-  const element = h("div", { class: "group", role: "group", "aria-label": "Brush" }, h("span", { class: "quiet" }, "Brush"), slider, out);
+  const element = h(
+    "div",
+    { class: "group", role: "group", "aria-label": "Brush" },
+    h("span", { class: "quiet" }, "Brush"),
+    slider,
+    out,
+  );
   store.on(["tool", "radius"], (/** @type {any} */ { tool, radius }) => {
     element.hidden = tool !== "brush" && tool !== "eraser";
     slider.value = String(radius);
@@ -75,8 +126,15 @@ function brush({ store }) {
 
 /** @param {any} app */
 function zoom(app) {
-  const { stage } = app, out = h("output", { "aria-label": "Zoom" });
+  const { stage } = app,
+    out = h("output", { "aria-label": "Zoom" });
   stage.element.addEventListener("view", () => (out.textContent = `${Math.round(100 * stage.view.scale)} %`));
-  return h("div", { class: "zoom", role: "group", "aria-label": "Zoom" },
-    toolButton(app, "zoomOut", "minus", "small"), out, toolButton(app, "zoomIn", "plus", "small"), toolButton(app, "fit", "fit", "small"));
+  return h(
+    "div",
+    { class: "zoom", role: "group", "aria-label": "Zoom" },
+    toolButton(app, "zoomOut", "minus", "small"),
+    out,
+    toolButton(app, "zoomIn", "plus", "small"),
+    toolButton(app, "fit", "fit", "small"),
+  );
 }

@@ -6,7 +6,9 @@ const STAYS_MS = 3500;
 
 /** @param {any} app */
 export function startHint({ store, annotator }) {
-  const hint = byId("hint"), said = byId("said"), veil = byId("veil");
+  const hint = byId("hint"),
+    said = byId("said"),
+    veil = byId("veil");
   let timer = 0;
   annotator.say = (/** @type {string} */ text) => {
     clearTimeout(timer);
@@ -14,7 +16,10 @@ export function startHint({ store, annotator }) {
     hint.hidden = !text;
     timer = setTimeout(() => (hint.hidden = true), STAYS_MS);
   };
-  store.on(["image"], (/** @type {any} */ { image }) => image?.info.notes.length && annotator.say(image.info.notes.join(" ")));
+  store.on(
+    ["image"],
+    (/** @type {any} */ { image }) => image?.info.notes.length && annotator.say(image.info.notes.join(" ")),
+  );
   store.on(["image", "revision", "opening", "images"], (/** @type {any} */ state) => {
     const [text, slim] = waiting(state);
     veil.hidden = !text;

@@ -8,7 +8,13 @@ import { scrollTo, visibleRows } from "../core/virtual.js";
 import { post } from "../api.js";
 
 const ROW = 64;
-export const STATUS = /** @type {Record<string, string>} */ ({ all: "All", todo: "To do", doing: "Begun", done: "Done", skipped: "Skipped" });
+export const STATUS = /** @type {Record<string, string>} */ ({
+  all: "All",
+  todo: "To do",
+  doing: "Begun",
+  done: "Done",
+  skipped: "Skipped",
+});
 
 /** @param {any} app */
 export function startImages(app) {
@@ -26,17 +32,37 @@ class ImageList {
     this.shown = [];
     /** @type {Map<number, {key: string, element: HTMLElement}>} */
     this.rows = new Map();
-    this.search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search images by name", oninput: () => this.refresh() });
-    this.filter = h("select", { "aria-label": "Show images by status", onchange: () => ((this.status = this.filter.value), this.refresh()) });
+    this.search = h("input", {
+      type: "search",
+      placeholder: "Search",
+      "aria-label": "Search images by name",
+      oninput: () => this.refresh(),
+    });
+    this.filter = h("select", {
+      "aria-label": "Show images by status",
+      onchange: () => ((this.status = this.filter.value), this.refresh()),
+    });
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Images done" });
     this.words = h("p", { class: "quiet" });
     this.space = h("div", { class: "space" });
-    this.scroller = h("div", { class: "list", role: "listbox", "aria-label": "Images", tabindex: "0", onkeydown: this.#key.bind(this) }, this.space);
+    this.scroller = h(
+      "div",
+      { class: "list", role: "listbox", "aria-label": "Images", tabindex: "0", onkeydown: this.#key.bind(this) },
+      this.space,
+    );
     this.scroller.addEventListener("scroll", () => this.#draw(), { passive: true });
     new ResizeObserver(() => this.#draw()).observe(this.scroller);
     const again = iconButton("Look for new photos in the folder", "plus", () => this.#rescan());
     byId("images").append(
-      h("div", { class: "head" }, h("div", { class: "row" }, this.search, this.filter), h("div", { class: "row" }, this.words, again), this.bar), this.scroller);
+      h(
+        "div",
+        { class: "head" },
+        h("div", { class: "row" }, this.search, this.filter),
+        h("div", { class: "row" }, this.words, again),
+        this.bar,
+      ),
+      this.scroller,
+    );
     this.store.on(["images"], () => this.refresh());
     this.store.on(["image"], () => (this.#draw(), this.#reveal()));
   }
@@ -51,7 +77,12 @@ class ImageList {
     const { images } = this.store.state;
     const sums = counts(images);
     this.shown = filtered(images, this.search.value, this.status);
-    fill(this.filter, Object.entries(STATUS).map(([id, name]) => h("option", { value: id, selected: id === this.status }, `${name} ${sums[id] ?? 0}`)));
+    fill(
+      this.filter,
+      Object.entries(STATUS).map(([id, name]) =>
+        h("option", { value: id, selected: id === this.status }, `${name} ${sums[id] ?? 0}`),
+      ),
+    );
     this.bar.max = Math.max(sums.all, 1);
     this.bar.value = sums.done;
     this.words.textContent = `${sums.done} of ${sums.all} done`;
@@ -61,9 +92,11 @@ class ImageList {
 
   #draw() {
     const { first, last } = visibleRows(this.shown.length, ROW, this.scroller.scrollTop, this.scroller.clientHeight);
-    const current = this.store.state.image?.id, seen = new Set();
+    const current = this.store.state.image?.id,
+      seen = new Set();
     for (let i = first; i < last; i++) {
-      const entry = this.shown[i], key = `${i} ${entry.status} ${entry.objects} ${entry.id === current} ${/** @type {any} */ (entry).missing}`;
+      const entry = this.shown[i],
+        key = `${i} ${entry.status} ${entry.objects} ${entry.id === current} ${/** @type {any} */ (entry).missing}`;
       seen.add(entry.id);
       const there = this.rows.get(entry.id);
       if (there?.key === key) continue;
@@ -81,14 +114,32 @@ class ImageList {
 
   /** @param {any} entry @param {number} place @param {boolean} current @param {HTMLElement} [there] to be filled anew */
   #row(entry, place, current, there) {
-    const element = there ?? h("div", { class: "row", role: "option", id: `image-${entry.id}`, onclick: () => this.#open(entry.id) },
-      h("img", { src: `/api/images/${entry.id}/thumb`, alt: "", loading: "lazy", decoding: "async", width: 64, height: 48 }), h("div", { class: "words" }), h("i"));
+    const element =
+      there ??
+      h(
+        "div",
+        { class: "row", role: "option", id: `image-${entry.id}`, onclick: () => this.#open(entry.id) },
+        h("img", {
+          src: `/api/images/${entry.id}/thumb`,
+          alt: "",
+          loading: "lazy",
+          decoding: "async",
+          width: 64,
+          height: 48,
+        }),
+        h("div", { class: "words" }),
+        h("i"),
+      );
     element.style.transform = `translateY(${ROW * place}px)`;
     element.setAttribute("aria-selected", String(current));
     element.setAttribute("aria-setsize", String(this.shown.length));
     element.setAttribute("aria-posinset", String(place + 1));
     const [, words, mark] = /** @type {any} */ (element.children);
-    const about = entry.missing ? "file is missing" : entry.objects ? `${entry.objects} ${entry.objects === 1 ? "object" : "objects"}` : STATUS[entry.status];
+    const about = entry.missing
+      ? "file is missing"
+      : entry.objects
+        ? `${entry.objects} ${entry.objects === 1 ? "object" : "objects"}`
+        : STATUS[entry.status];
     fill(words, h("b", { title: entry.name }, entry.name), h("span", { class: "quiet" }, about));
     mark.className = entry.status;
     mark.title = STATUS[entry.status];

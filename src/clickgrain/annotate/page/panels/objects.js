@@ -13,9 +13,24 @@ import { remember } from "../preferences.js";
 export function startObjects(app) {
   const { store, annotator } = app;
   const title = h("h2", { class: "grow" }, "Objects");
-  const list = h("div", { class: "things", role: "listbox", "aria-label": "Objects, topmost first", "aria-multiselectable": "true", tabindex: "0",
-    onkeydown: (/** @type {KeyboardEvent} */ event) => walk(app, event) });
-  const fresh = h("button", { class: "button", type: "button", title: "Let go of this object and begin another (Enter)", onclick: () => annotator.take(null) }, "New object");
+  const list = h("div", {
+    class: "things",
+    role: "listbox",
+    "aria-label": "Objects, topmost first",
+    "aria-multiselectable": "true",
+    tabindex: "0",
+    onkeydown: (/** @type {KeyboardEvent} */ event) => walk(app, event),
+  });
+  const fresh = h(
+    "button",
+    {
+      class: "button",
+      type: "button",
+      title: "Let go of this object and begin another (Enter)",
+      onclick: () => annotator.take(null),
+    },
+    "New object",
+  );
   const foot = h("div", { class: "foot" });
   byId("objects").append(startLabels(app), h("div", { class: "head row" }, title, fresh), list, foot);
   const footer = startFoot(app);
@@ -32,28 +47,57 @@ export function startObjects(app) {
 }
 
 function empty() {
-  return h("div", { class: "empty" },
+  return h(
+    "div",
+    { class: "empty" },
     h("p", null, "Point at something, turn the wheel until the outline fits, and click."),
-    h("p", { class: "quiet" }, "Left clicks add, right clicks take away. Enter begins the next object."));
+    h("p", { class: "quiet" }, "Left clicks add, right clicks take away. Enter begins the next object."),
+  );
 }
 
 /** @param {any} app @param {import("../image.js").Thing} thing */
 function row(app, thing) {
-  const { store, annotator } = app, { selection, active, labels } = store.state;
-  const name = nameOf(thing, labels), chosen = selection.includes(thing.id);
+  const { store, annotator } = app,
+    { selection, active, labels } = store.state;
+  const name = nameOf(thing, labels),
+    chosen = selection.includes(thing.id);
   const flip = (/** @type {"hidden" | "locked"} */ key) => (/** @type {Event} */ event) => {
     event.stopPropagation();
     annotator.edit([thing.id], { [key]: !thing[key] });
   };
-  const choose = (/** @type {MouseEvent} */ event) => (event.ctrlKey || event.metaKey || event.shiftKey ? annotator.toggle(thing.id) : annotator.take(thing.id));
-  const head = h("div", { class: "line", onclick: choose },
+  const choose = (/** @type {MouseEvent} */ event) =>
+    event.ctrlKey || event.metaKey || event.shiftKey ? annotator.toggle(thing.id) : annotator.take(thing.id);
+  const head = h(
+    "div",
+    { class: "line", onclick: choose },
     h("span", { class: "swatch", style: { "--colour": objectColour(thing, labels) } }),
     h("span", { class: "name grow" }, name),
-    h("span", { class: "quiet" }, thing.clicks ? `${thing.clicks} ${thing.clicks === 1 ? "click" : "clicks"}` : sourceOf(thing)),
-    iconButton(thing.hidden ? `Show ${name}` : `Hide ${name}`, thing.hidden ? "eyeoff" : "eye", flip("hidden"), { class: thing.hidden ? "on" : "seldom", "aria-pressed": String(thing.hidden) }),
-    iconButton(thing.locked ? `Unlock ${name}` : `Lock ${name}`, thing.locked ? "lock" : "unlock", flip("locked"), { class: thing.locked ? "on" : "seldom", "aria-pressed": String(thing.locked) }));
-  return h("div", { class: "thing", role: "option", "aria-selected": String(chosen), "aria-label": `${name}${thing.locked ? ", locked" : ""}${thing.hidden ? ", hidden" : ""}`, "data-object": thing.id },
-    head, active === thing.id ? details(app, thing) : null);
+    h(
+      "span",
+      { class: "quiet" },
+      thing.clicks ? `${thing.clicks} ${thing.clicks === 1 ? "click" : "clicks"}` : sourceOf(thing),
+    ),
+    iconButton(thing.hidden ? `Show ${name}` : `Hide ${name}`, thing.hidden ? "eyeoff" : "eye", flip("hidden"), {
+      class: thing.hidden ? "on" : "seldom",
+      "aria-pressed": String(thing.hidden),
+    }),
+    iconButton(thing.locked ? `Unlock ${name}` : `Lock ${name}`, thing.locked ? "lock" : "unlock", flip("locked"), {
+      class: thing.locked ? "on" : "seldom",
+      "aria-pressed": String(thing.locked),
+    }),
+  );
+  return h(
+    "div",
+    {
+      class: "thing",
+      role: "option",
+      "aria-selected": String(chosen),
+      "aria-label": `${name}${thing.locked ? ", locked" : ""}${thing.hidden ? ", hidden" : ""}`,
+      "data-object": thing.id,
+    },
+    head,
+    active === thing.id ? details(app, thing) : null,
+  );
 }
 
 /** @param {import("../image.js").Thing} thing @param {any[]} labels @returns {string} */
@@ -63,7 +107,16 @@ export function nameOf(thing, labels) {
 
 /** @param {import("../image.js").Thing} thing */
 function sourceOf(thing) {
-  return /** @type {Record<string, string>} */ ({ prompt: "", import: "imported", same: "found", partition: "region", merge: "merged", split: "split" })[thing.source] ?? "";
+  return (
+    /** @type {Record<string, string>} */ ({
+      prompt: "",
+      import: "imported",
+      same: "found",
+      partition: "region",
+      merge: "merged",
+      split: "split",
+    })[thing.source] ?? ""
+  );
 }
 
 /** @param {any} app @param {KeyboardEvent} event */
@@ -77,21 +130,49 @@ function walk({ run }, event) {
 /** @param {any} app */
 function startFoot(app) {
   const { store, annotator } = app;
-  const overlap = h("input", { type: "checkbox", onchange: () => annotator.changeProject({ kind: "overlap", allow: overlap.checked }) });
-  const status = h("select", { "aria-label": "Status of the image", onchange: () => annotator.setStatus(status.value) },
-    Object.entries(STATUS).slice(1).map(([id, name]) => h("option", { value: id }, name)));
-  const done = h("button", { class: "button main grow", type: "button", title: titleOf(app, "done"), onclick: () => (app.run("done"), drawer("")) });
-  store.on(["projectDocument"], (/** @type {any} */ { projectDocument }) => (overlap.checked = projectDocument?.overlap ?? false));
+  const overlap = h("input", {
+    type: "checkbox",
+    onchange: () => annotator.changeProject({ kind: "overlap", allow: overlap.checked }),
+  });
+  const status = h(
+    "select",
+    { "aria-label": "Status of the image", onchange: () => annotator.setStatus(status.value) },
+    Object.entries(STATUS)
+      .slice(1)
+      .map(([id, name]) => h("option", { value: id }, name)),
+  );
+  const done = h("button", {
+    class: "button main grow",
+    type: "button",
+    title: titleOf(app, "done"),
+    onclick: () => (app.run("done"), drawer("")),
+  });
+  store.on(
+    ["projectDocument"],
+    (/** @type {any} */ { projectDocument }) => (overlap.checked = projectDocument?.overlap ?? false),
+  );
   store.on(["image", "revision"], (/** @type {any} */ { image }) => {
     status.value = image?.document?.status ?? "todo";
     status.disabled = done.disabled = !image;
     done.textContent = image?.document?.status === "done" ? "Not done yet" : "Done, next image";
   });
-  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, class: "grow", oninput: () => remember(store, { opacity: Number(opacity.value) }) });
+  const opacity = h("input", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    class: "grow",
+    oninput: () => remember(store, { opacity: Number(opacity.value) }),
+  });
   store.on(["preferences"], (/** @type {any} */ { preferences }) => (opacity.value = String(preferences.opacity)));
   return [
     h("label", { class: "row" }, "Opacity", opacity),
-    h("label", { class: "check", title: "Where objects overlap and this is off, a pixel belongs to the topmost object" }, overlap, "Objects may overlap"),
+    h(
+      "label",
+      { class: "check", title: "Where objects overlap and this is off, a pixel belongs to the topmost object" },
+      overlap,
+      "Objects may overlap",
+    ),
     h("div", { class: "row" }, status, done),
   ];
 }

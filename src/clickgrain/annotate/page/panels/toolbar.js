@@ -7,15 +7,30 @@ const TOOLS = ["click", "box", "scribble", "brush", "eraser", "hand"];
 
 /** @param {any} app */
 export function startToolbar(app) {
-  const { store } = app, nav = byId("tools");
+  const { store } = app,
+    nav = byId("tools");
   const buttons = TOOLS.map((name) => toolButton(app, name, name));
-  const sign = iconButton("What a click says", "plus", () => store.set({ polarity: store.state.polarity ? 0 : 1 }), { class: "sign" });
+  const sign = iconButton("What a click says", "plus", () => store.set({ polarity: store.state.polarity ? 0 : 1 }), {
+    class: "sign",
+  });
   const whole = toolButton(app, "whole", "whole");
-  nav.append(...buttons, h("div", { class: "rule" }), sign, whole, h("div", { class: "rule" }), toolButton(app, "undo", "undo"), toolButton(app, "redo", "redo"));
-  store.on(["tool"], (/** @type {any} */ { tool }) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(TOOLS[i] === tool))));
+  nav.append(
+    ...buttons,
+    h("div", { class: "rule" }),
+    sign,
+    whole,
+    h("div", { class: "rule" }),
+    toolButton(app, "undo", "undo"),
+    toolButton(app, "redo", "redo"),
+  );
+  store.on(["tool"], (/** @type {any} */ { tool }) =>
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(TOOLS[i] === tool))),
+  );
   store.on(["whole"], (/** @type {any} */ state) => whole.setAttribute("aria-pressed", String(state.whole)));
   store.on(["polarity"], (/** @type {any} */ { polarity }) => {
-    const words = polarity ? "Clicks say: belongs to it. Press to turn round" : "Clicks say: does not belong. Press to turn round";
+    const words = polarity
+      ? "Clicks say: belongs to it. Press to turn round"
+      : "Clicks say: does not belong. Press to turn round";
     sign.title = words;
     sign.setAttribute("aria-label", words);
     sign.setAttribute("data-sign", polarity ? "plus" : "minus");
