@@ -2,10 +2,10 @@
 
     python benchmarks/keep_results.py OUT [--model M ...] [--data NAME=DIR ...]
 
-OUT is a folder that `clickgrain evaluate --out` wrote. Evaluations with errors, or with fewer targets than their
-set has, are left out; `--partial` keeps the latter too, and `clickgrain evaluate` then goes on from them. With
-`--data`, files of that set whose first line lacks the hashes of method and data get those of the code and the data as
-they are now: only right if neither has changed since.
+OUT is a folder that `clickgrain evaluate --out` wrote. Evaluations with errors, or with fewer targets than
+their set has, are left out; `--partial` keeps the latter too, and `clickgrain evaluate` then goes on from
+them. With `--data`, files of that set whose first line lacks the hashes of method and data get those of the
+code and the data as they are now: only right if neither has changed since.
 """
 
 import argparse
