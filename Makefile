@@ -39,12 +39,15 @@ RECIPE ?= grain-small
 DEVICE ?= cpu
 SHARD  ?= 1/8
 STEPS  ?= 2000
+SEED   ?= 0
 SIDE   ?= 384
+# `FROM=` (nothing) starts from the model in the package instead.
+FROM   ?= --recipe $(RECIPE) --from-scratch
 
 default-model: $(READY)
 	$(BIN)/clickgrain propose $(PHOTOS) --out $(RUN)/trees.db --shard $(SHARD) --extractor color-texture
-	$(BIN)/clickgrain train $(PHOTOS) --store $(RUN)/trees.db --out $(RUN)/run --recipe $(RECIPE) \
-	    --extractor color-texture --from-scratch --steps $(STEPS) --device $(DEVICE)
+	$(BIN)/clickgrain train $(PHOTOS) --store $(RUN)/trees.db --out $(RUN)/run $(FROM) \
+	    --extractor color-texture --steps $(STEPS) --seed $(SEED) --device $(DEVICE)
 	$(BIN)/python tools/ship_default.py $(RUN)/run --long-side $(SIDE)
 
 clean:

@@ -97,7 +97,10 @@ class Project(Logs):
             except Exception:  # its folder is gone; the usual choice is better than none
                 wanted = None
         source, notice = choose_model(wanted)
-        return describe_model(source), notice
+        found = describe_model(source)
+        if wanted is not None:
+            self.database.set_setting("model", found.source)
+        return found, notice
 
     def _remember(self, model: ModelInfo, report: Any = None) -> None:
         self.database.save_model(model.id, model.name, model.kind, model.hash, model.source, report)

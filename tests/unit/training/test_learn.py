@@ -18,6 +18,7 @@ from clickgrain.training.learn import learn, train
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.progress import Quiet
 from clickgrain.training.recipes import Recipe
+from clickgrain.weights import load_model
 
 
 class Bars(Quiet):
@@ -97,7 +98,7 @@ def test_photos_become_a_model(finished, drawn):
     }  # fmt: skip
     assert [stage for stage, *_ in bars.stages] == ["photos", "composites", "training"]
     assert bars.stages[0][1:] == (6, 0)
-    assert any("'color-texture'" in note for note in bars.notes)
+    assert load_model(result.folder)[0]["tree"] == "color-texture"  # the name behind "default"
     assert (result.folder / "previews" / "step-000003.png").is_file()
     segmenter = Segmenter.load(result.folder)
     segmenter.set_image(drawn(7))
@@ -314,6 +315,18 @@ class TestArguments:
         assert module._first_model(args(recipe="auto"), recipe, Bars()) is shipped
         for changes in ({"from_scratch": True}, {"recipe": "grain-small"}):
             assert module._first_model(args(**changes), recipe, Bars()) is not shipped
+
+    def test_without_a_shipped_model_trees_come_from_colour_and_texture(self, monkeypatch):
+        def none():
+            raise WeightsError("none")
+
+        bars = Bars()
+        assert module.usable_extractor("default", bars) == "color-texture"
+        assert bars.notes == []
+        monkeypatch.setattr(module, "default_extractor", none)
+        assert module.usable_extractor("default", bars) == "color-texture"
+        assert "'color-texture'" in bars.notes[0]
+        assert module.usable_extractor("facebook/dino-vits8", bars) == "facebook/dino-vits8"
 
     def test_without_it_training_starts_from_scratch_and_says_so(self, args, tiny_config, monkeypatch):
         def none(name):
