@@ -67,9 +67,10 @@ class Act:
             RequestError: no such object, a locked one, too many.
             PromptError: a point outside the picture.
         """
+        before = len(self.document.objects)
         handler = _HANDLERS[type(request)]
         handler(self, request)
-        if len(self.document.objects) > MAX_OBJECTS:
+        if len(self.document.objects) > max(before, MAX_OBJECTS):
             raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
         return self.document
 
@@ -229,7 +230,13 @@ class Act:
         self.document = self.document.model_copy(update={"status": request.status})
 
     def add_masks(self, masks: list[tuple[Bool, int | None]], source: Source) -> None:
-        """Objects with given masks and labels."""
+        """Objects with given masks and labels.
+
+        Raises:
+            RequestError: more than an image holds.
+        """
+        if (count := len(self.document.objects) + len(masks)) > MAX_OBJECTS:
+            raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
         for mask, label in masks:
             self._set(self._with_mask(Item(id=self.next_id, label=label), mask, source))
 

@@ -89,6 +89,7 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
             self._check()
+            self._identity = _identity(path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
 
@@ -118,6 +119,7 @@ class Database:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, explained(self.path):
+            self._check_place()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -126,6 +128,15 @@ class Database:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _check_place(self) -> None:
+        """SQLite would go on writing to a file that has no name any more."""
+        if _identity(self.path) != self._identity:
+            raise RequestError(
+                "database",
+                f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
+                " or start clickgrain annotate anew",
+            )
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock, explained(self.path):
@@ -234,6 +245,14 @@ class Database:
         """Remember a value."""
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _action(row: tuple[Any, ...]) -> Action:

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from clickgrain.annotate.database import Database, ImageRow
+from clickgrain.annotate.database import Database, ImageRow, Summary
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.scenes import read_at_work
 from clickgrain.errors import ImageError
@@ -143,6 +143,15 @@ class Gallery:
             known = self.database.size(image)
         assert known is not None
         return known
+
+    def first(self) -> int:
+        """The image that the page opens with: one that is being worked on, else one to do, else the first."""
+        summaries = self.database.summaries()
+        for status in ("doing", "todo"):
+            for image in self.order:
+                if summaries.get(image, Summary()).status == status:
+                    return image
+        return self.order[0]
 
     def neighbours(self, image: int) -> tuple[int | None, int | None]:
         """(previous, next) in the list."""

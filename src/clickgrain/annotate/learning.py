@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clickgrain.annotate import child
 from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
@@ -62,13 +62,12 @@ class Learner:
         return root / f"run-{len(runs) + 1:03d}"
 
     def _train(self, job: Job, out: Path, minutes: float) -> None:
-        command = [sys.executable, "-m", "clickgrain", "learn", str(self.project.gallery.photos), "--out", str(out)]
-        command += ["--minutes", f"{minutes:g}"]
+        command = ["learn", str(self.project.gallery.photos), "--out", str(out), "--minutes", f"{minutes:g}"]
         for pattern in self.project.gallery.ignore:
             command += ["--ignore", pattern]
         out.mkdir(parents=True, exist_ok=True)
         with (out / "log.txt").open("wb") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = child.start(command, log)
             with suppress(AttributeError, OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
@@ -78,6 +77,9 @@ class Learner:
             except Cancelled:
                 _end(process)
                 raise
+            finally:
+                if process.stdin is not None:
+                    process.stdin.close()
         if process.returncode != 0:
             lines = (out / "log.txt").read_text(errors="replace").strip().splitlines()
             raise RequestError("internal", f"learn failed: {lines[-1] if lines else process.returncode}")

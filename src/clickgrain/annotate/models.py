@@ -1,7 +1,10 @@
 """Which model answers, by name; every model that the project has used is remembered."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 import clickgrain
 from clickgrain.features import load_extractor
@@ -9,6 +12,9 @@ from clickgrain.files import hash_bytes, hash_file
 from clickgrain.segmenter import Segmenter
 
 TREE = "tree"
+DEFAULT = Path(clickgrain.__file__).parent / "data" / "default"
+CONFIG, TENSORS, FORMAT = "config.json", "model.safetensors", 1
+"""As in `clickgrain.weights`, which loads torch."""
 NOTICE = (
     "No trained model ships with this version, so clicks are answered by the tree of regions alone."
     " Learn makes a model from this folder."
@@ -41,13 +47,28 @@ def describe_model(source: str) -> ModelInfo:
     if source == TREE:
         stamp = hash_bytes(f"tree {load_extractor('color-texture').name} {clickgrain.__version__}".encode())
         return ModelInfo(TREE, "tree mode", TREE, stamp, TREE)
-    from clickgrain.weights import CONFIG, TENSORS, find_model, load_model  # loads torch, which tree mode can spare
-
-    folder = find_model(source)
-    config, _ = load_model(folder)
+    folder, kind = _glance(source) or _look(source)
     stamp = hash_bytes(f"{hash_file(folder / CONFIG)} {hash_file(folder / TENSORS)}".encode())
     name = source if source == "default" or "/" not in source else Path(source).name
-    return ModelInfo(stamp, name, str(config["kind"]), stamp, source)
+    return ModelInfo(stamp, name, kind, stamp, source)
+
+
+def _glance(source: str) -> tuple[Path, str] | None:
+    """(folder, kind) of a model on this disk whose files are whole; torch is not needed for that."""
+    folder = DEFAULT if source == "default" else Path(source).expanduser()
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+        with safe_open(folder / TENSORS, framework="numpy"):  # its header, and that nothing is missing behind it
+            return (folder, str(config["kind"])) if config["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+
+
+def _look(source: str) -> tuple[Path, str]:
+    from clickgrain.weights import find_model, load_model
+
+    folder = find_model(source)
+    return folder, str(load_model(folder)[0]["kind"])
 
 
 def choose_model(wanted: str | None) -> tuple[str, str | None]:
@@ -59,8 +80,7 @@ def choose_model(wanted: str | None) -> tuple[str, str | None]:
     if wanted is not None:
         describe_model(wanted)
         return wanted, None
-    shipped = Path(clickgrain.__file__).parent / "data" / "default" / "config.json"
-    return ("default", None) if shipped.is_file() else (TREE, NOTICE)
+    return ("default", None) if (DEFAULT / CONFIG).is_file() else (TREE, NOTICE)
 
 
 def load_segmenter(source: str, device: str) -> Segmenter:

@@ -8,6 +8,9 @@ from clickgrain.annotate.documents import Colour, Name, Status
 from clickgrain.annotate.steps import MAX_STEPS, Level, Step, Strict
 
 ObjectId = Annotated[int, Field(ge=1, le=2**31)]
+LabelId = Annotated[int, Field(ge=0, le=2**31)]
+MOST_ACTIONS = 2**53
+"""What JavaScript counts exactly, and SQLite holds."""
 ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
 SomeSteps = Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
 
@@ -18,7 +21,7 @@ class AddSteps(Strict):
     kind: Literal["object.add_steps"]
     object: ObjectId | None = None
     steps: SomeSteps
-    label: int | None = None
+    label: LabelId | None = None
 
 
 class SetSteps(Strict):
@@ -35,7 +38,7 @@ class EditObjects(Strict):
     kind: Literal["object.edit"]
     object: ObjectId | None = None
     objects: ObjectIds | None = None
-    label: int | None = None
+    label: LabelId | None = None
     colour: Colour | None = None
     locked: bool = False
     hidden: bool = False
@@ -75,8 +78,8 @@ class AddNode(Strict):
 
     kind: Literal["object.add_node"]
     node: Annotated[int, Field(ge=0, le=2**31)]
-    label: int | None = None
-    score: float | None = None
+    label: LabelId | None = None
+    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class PartitionImage(Strict):
@@ -84,7 +87,7 @@ class PartitionImage(Strict):
 
     kind: Literal["partition"]
     level: Level
-    label: int | None = None
+    label: LabelId | None = None
 
 
 class SetStatus(Strict):
@@ -143,7 +146,7 @@ class EditLabel(Strict):
     """Another name or colour; only the keys that are sent change."""
 
     kind: Literal["label.edit"]
-    label: int
+    label: LabelId
     name: Name | None = None
     colour: Colour | None = None
 
@@ -152,7 +155,7 @@ class DeleteLabel(Strict):
     """Remove a label; its objects become unlabelled."""
 
     kind: Literal["label.delete"]
-    label: int
+    label: LabelId
 
 
 class AllowOverlap(Strict):
@@ -171,7 +174,7 @@ PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
 class Posted(Strict):
     """A write: what the sender has seen, who it is, how long the user was busy, and what to do."""
 
-    seq: Annotated[int, Field(ge=0)]
+    seq: Annotated[int, Field(ge=0, le=MOST_ACTIONS)]
     client: Annotated[str, Field(max_length=100)] = ""
     active: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
 

@@ -10,7 +10,7 @@ from clickgrain.annotate.leafmap import node_mask
 from clickgrain.annotate.logs import document_json
 from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import ImagePost
+from clickgrain.annotate.requests import MOST_ACTIONS, ImagePost
 from clickgrain.annotate.runs import encode
 from clickgrain.annotate.service import Service
 from clickgrain.types import Box
@@ -62,6 +62,8 @@ def image_routes(service: Service) -> APIRouter:
         key = f"thumb {gallery.stamp(image)}"
         if node is not None:
             scene = project.scene(image)
+            if not 0 <= node < scene.tree.n_nodes:
+                raise RequestError("not_found", f"there is no node {node}; this tree ends at {scene.tree.root}")
             outlined = node_mask(scene.tree, scene.leaves, node, scene.size)
             content = thumbnail(scene.image, outlined)
             return as_bytes(request, content, JPEG, key=f"{key} {scene.model} {node}")
@@ -83,7 +85,7 @@ def image_routes(service: Service) -> APIRouter:
         return as_bytes(request, scene.hover, "application/octet-stream", key=key)
 
     @router.get("/images/{image}/log")
-    def log(image: int, since: Annotated[int, Query(ge=0)] = 0) -> Response:
+    def log(image: int, since: Annotated[int, Query(ge=0, le=MOST_ACTIONS)] = 0) -> Response:
         actions = project.database.actions(image, since)
         return as_json({"seq": project.history(image).seq, "actions": [one.to_json() for one in actions]})
 

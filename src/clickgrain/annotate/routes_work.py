@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from clickgrain.annotate.answers import as_json
 from clickgrain.annotate.learning import Learner
 from clickgrain.annotate.refusals import RequestError, explained
-from clickgrain.annotate.requests import AddNode, Posted
+from clickgrain.annotate.requests import AddNode, LabelId, Posted
 from clickgrain.annotate.same import Finder
 from clickgrain.annotate.service import Service
 from clickgrain.annotate.statistics import collect
@@ -47,7 +47,7 @@ class AcceptRequest(Strict):
     job: str
     items: tuple[Place, ...] | None = None
     above: Annotated[float, Field(ge=0, le=1)] | None = None
-    label: int | None = None
+    label: LabelId | None = None
     client: Annotated[str, Field(max_length=100)] = ""
 
 

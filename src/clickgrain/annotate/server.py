@@ -6,15 +6,11 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-import uvicorn
-
-from clickgrain.annotate.app import make_app
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import LOOPBACK
-from clickgrain.annotate.service import Service
 from clickgrain.annotate.settings import AnnotateArgs
 from clickgrain.errors import ConfigError
 
@@ -46,12 +42,11 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     say(f"annotations are kept in {project.database.path}")
     if project.notice:
         say(project.notice)
-    app = make_app(Service(project), hosts=LOOPBACK if args.is_local else None, token=token, port=port)
-    if project.gallery.order:
-        project.look_at(project.gallery.order[0])
     if args.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    _run(app, sock)
+    if project.gallery.order:
+        project.look_at(project.gallery.first())
+    _run(project, sock, LOOPBACK if args.is_local else None, token)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -88,9 +83,15 @@ def _few_arenas() -> None:
         ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
 
 
-def _run(app: object, sock: socket.socket) -> None:
+def _run(project: Project, sock: socket.socket, hosts: Iterable[str] | None, token: str | None) -> None:
+    # Imported only now: the encoder is at work on the first image meanwhile, and the browser on its own start.
+    import uvicorn
+
+    from clickgrain.annotate.app import make_app
+    from clickgrain.annotate.service import Service
+
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        make_app(Service(project), hosts=hosts, token=token, port=int(sock.getsockname()[1])),
         log_level="warning",
         access_log=False,
         server_header=False,

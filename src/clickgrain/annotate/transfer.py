@@ -96,14 +96,14 @@ def take_in(
             skipped.append(f"{record.name}: no such image in the project")
             continue
         try:
-            objects = record.objects()
             size, native = project.gallery.sizes(image)
             if record.size != native:
                 raise _wrong_size(record, native)
+            objects = record.objects()
             counts["labels"] += _add_labels(project, objects)
             added = _add(project, image, objects, size, source, done)
         except ClickgrainError as error:
-            skipped.append(str(error))
+            skipped.append(_named(record.name, str(error)))
             continue
         counts["images"] += bool(added)
         counts["objects"] += added
@@ -115,6 +115,10 @@ def _wrong_size(record: ImageRecord, native: Size) -> ClickgrainError:
     return ClickgrainError(
         f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}"
     )
+
+
+def _named(name: str, message: str) -> str:
+    return message if name in message else f"{name}: {message}"
 
 
 def _add_labels(project: Project, objects: list[ObjectRecord]) -> int:

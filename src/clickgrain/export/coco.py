@@ -64,11 +64,15 @@ def _geometry(mask: Bool, polygons: bool) -> dict[str, Any]:
     }
 
 
-def read_coco(content: dict[str, Any]) -> list[ImageRecord]:
-    """Images and objects of COCO JSON.
+def read_coco(content: dict[str, Any], skipped: list[str] | None = None) -> list[ImageRecord]:
+    """Images and objects of COCO JSON; masks are decoded, and judged, when `objects` is called.
+
+    Args:
+        content: the JSON.
+        skipped: takes a line for each annotation without a usable mask; None: such a one is an error.
 
     Raises:
-        DataError: parts are missing; masks are decoded, and judged, when `objects` is called.
+        DataError: parts are missing.
     """
     try:
         names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
@@ -76,19 +80,29 @@ def read_coco(content: dict[str, Any]) -> list[ImageRecord]:
         found: dict[Any, list[dict[str, Any]]] = {id_: [] for id_ in images}
         for entry in content["annotations"]:
             found[entry["image_id"]].append(entry)
-        return [_image(images[id_], entries, names) for id_, entries in found.items()]
+        return [_image(images[id_], entries, names, skipped) for id_, entries in found.items()]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"not COCO annotations: {type(error).__name__} {error}; they have images, annotations and categories"
         ) from error
 
 
-def _image(image: dict[str, Any], entries: list[dict[str, Any]], names: dict[Any, str]) -> ImageRecord:
+def _image(
+    image: dict[str, Any], entries: list[dict[str, Any]], names: dict[Any, str], skipped: list[str] | None
+) -> ImageRecord:
     size = (int(image["height"]), int(image["width"]))
     name = str(image["file_name"])
 
     def objects() -> list[ObjectRecord]:
-        return [_object(name, entry, names, size) for entry in entries]
+        found = []
+        for entry in entries:
+            try:
+                found.append(_object(name, entry, names, size))
+            except DataError as error:
+                if skipped is None:
+                    raise
+                skipped.append(str(error))
+        return found
 
     return ImageRecord(name, size, objects)
 

@@ -59,7 +59,7 @@ def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, lis
         return _from_zip(content, name, skipped)
     value = _parsed(content, name)
     if "annotations" in value and "images" in value:
-        return "coco", read_coco(value)
+        return "coco", read_coco(value, skipped)
     if "shapes" in value:
         return "labelme", [read_labelme(value, name, skipped)]
     raise DataError(f"{name}: neither COCO (images, annotations) nor labelme (shapes); export it from there again")

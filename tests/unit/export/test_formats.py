@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from clickgrain.errors import DataError
+from clickgrain.export.coco import read_coco
 from clickgrain.export.formats import export_files, read_any
 from clickgrain.export.labelme import read_labelme
 from clickgrain.export.records import ImageRecord, LabelRecord, ObjectRecord
@@ -223,6 +224,9 @@ def test_coco_objects_that_cannot_be_used_are_named(segmentation):
         "images": [{"id": 1, "file_name": "a.jpg", "height": 9, "width": 11}],
         "annotations": [{"id": 5, "image_id": 1, "segmentation": segmentation}],
     }
-    _, (read,) = read_any(json.dumps(content).encode(), "c.json", [])
+    skipped = []
+    _, (read,) = read_any(json.dumps(content).encode(), "c.json", skipped)
+    assert read.objects() == []
+    assert "annotation 5" in skipped[0]
     with pytest.raises(DataError, match="annotation 5"):
-        read.objects()
+        read_coco(content)[0].objects()
