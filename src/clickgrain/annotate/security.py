@@ -6,6 +6,7 @@ writes must carry a header that other sites cannot send without our consent (we 
 """
 
 import json
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from http.cookies import SimpleCookie
@@ -111,9 +112,8 @@ class Guard:
 
 def _name(host: str) -> str:
     """The host without its port."""
-    if host.startswith("["):
-        return host[1:].split("]")[0].lower()
-    return host.rsplit(":", 1)[0].lower() if host.count(":") == 1 else host.lower()
+    found = re.fullmatch(r"(?:\[([^]]*)]|([^:]*))(?::\d+)?", host)
+    return host.lower() if found is None else (found[1] or found[2] or "").lower()
 
 
 def _limit(scope: dict[str, Any]) -> int:

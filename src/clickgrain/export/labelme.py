@@ -12,7 +12,7 @@ import numpy as np
 from clickgrain.errors import DataError
 from clickgrain.export.labelmaps import png
 from clickgrain.export.polygons import fill
-from clickgrain.export.records import UNLABELLED, ImageRecord, ObjectRecord
+from clickgrain.export.records import UNLABELLED, ImageRecord, ObjectRecord, name_beside
 from clickgrain.types import Bool, Size
 
 VERSION = "5.5.0"
@@ -22,6 +22,7 @@ OURS = "clickgrain"
 
 def labelme_files(images: Iterable[ImageRecord]) -> Iterator[tuple[str, bytes]]:
     """`<name>.json` for every image, its `imagePath` relative to the file."""
+    taken = set[str]()
     for image in images:
         path = PurePosixPath(image.name)
         content: dict[str, Any] = {
@@ -33,7 +34,7 @@ def labelme_files(images: Iterable[ImageRecord]) -> Iterator[tuple[str, bytes]]:
             "imageHeight": image.size[0],
             "imageWidth": image.size[1],
         }
-        yield str(path.with_suffix(".json")), json.dumps(content, indent=1).encode()
+        yield name_beside(image.name, ".json", taken), json.dumps(content, indent=1).encode()
 
 
 def _shape(one: ObjectRecord) -> dict[str, Any]:

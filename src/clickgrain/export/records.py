@@ -2,12 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from clickgrain.types import Bool, Size
 
 UNLABELLED = "unlabelled"
 """Name that files give to objects without a label."""
+
+
+def name_beside(image: str, suffix: str, taken: set[str]) -> str:
+    """Name of an image's file; it joins those `taken`. `a.txt` for `a.jpg`, `a.png.txt` for an `a.png` after it."""
+    usual = str(PurePosixPath(image).with_suffix(suffix))
+    name = usual if usual.lower() not in taken else image + suffix
+    taken.add(name.lower())
+    return name
 
 
 @dataclass(frozen=True)

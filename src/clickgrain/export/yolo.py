@@ -2,22 +2,21 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 
 from clickgrain.export.polygons import joined, loops
-from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
+from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord, name_beside
 from clickgrain.types import Size
 
 
 def yolo_files(images: Iterable[ImageRecord], labels: Sequence[LabelRecord]) -> Iterator[tuple[str, bytes]]:
     """`labels/<name>.txt` and `data.yaml`; several pieces and holes hang on one polygon by bridges of no width."""
     names = [label.name for label in labels]
-    unlabelled = False
+    unlabelled, taken = False, set[str]()
     for image in images:
         objects = [one for one in image.objects() if one.mask.any()]
         unlabelled |= any(one.label not in names for one in objects)
         lines = [_line(one, names, image.size) for one in objects]
-        yield f"labels/{PurePosixPath(image.name).with_suffix('.txt')}", "".join(lines).encode()
+        yield f"labels/{name_beside(image.name, '.txt', taken)}", "".join(lines).encode()
     listed = [*names, UNLABELLED] if unlabelled else names
     text = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(listed))
     yield "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{text}".encode()

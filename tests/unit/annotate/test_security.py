@@ -47,7 +47,17 @@ def test_loopback_names_are_answered(plain, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "", "[::2]", "localhost.evil", "0x7f.1"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8765",
+        "127.0.0.1.evil.example",
+        "",
+        "[::2]",
+        "localhost.evil",
+        "0x7f.1",
+        "127.0.0.1:80@evil",
+    ],
 )
 def test_rebound_names_are_not(plain, host):
     for path in ("/", "/api/state", "/page/app.js"):

@@ -230,3 +230,12 @@ def test_coco_objects_that_cannot_be_used_are_named(segmentation):
     assert "annotation 5" in skipped[0]
     with pytest.raises(DataError, match="annotation 5"):
         read_coco(content)[0].objects()
+
+
+@pytest.mark.parametrize("format_", ["semantic", "instance", "panoptic", "yolo", "labelme"])
+def test_photos_that_differ_in_their_ending_only_have_a_file_each(format_):
+    one = ObjectRecord(ring(), "cat")
+    apart = [image([one], "a.jpg"), image([one], "b.jpg")]
+    alike = [image([one], "a.jpg"), image([one], "a.png")]
+    names = [name for name, _ in export_files(format_, alike, LABELS)]
+    assert len(set(names)) == len(names) == len(list(export_files(format_, apart, LABELS)))
