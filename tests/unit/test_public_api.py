@@ -53,8 +53,6 @@ def test_importing_the_package_loads_nothing():
     assert run.stdout.strip() == "[]"
 
 
-def test_default_weights_are_missing_with_advice():
-    with pytest.raises(cg.ClickgrainError, match="tree"):
-        cg.Segmenter.load("default")
-    with pytest.raises(cg.ClickgrainError, match="color-texture"):
-        cg.load_extractor("default")
+def test_default_is_a_trained_model_and_what_its_trees_grow_on():
+    assert cg.Segmenter.load("default").engine.model.config.kind == "grain"
+    assert cg.load_extractor("default").name == cg.load_extractor("color-texture").name

@@ -264,8 +264,6 @@ def test_two_images_and_many_threads_share_one_segmenter(seg):
 def test_unknown_models_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="no such folder"):
         Segmenter.load(tmp_path / "missing")
-    with pytest.raises(WeightsError, match='"tree"'):
-        Segmenter.load("default")
     save_model(tmp_path / "other", config={"kind": "unet"}, tensors={"a": torch.zeros(1)})
     with pytest.raises(WeightsError, match=r"other: .* kind 'unet'"):
         Segmenter.load(tmp_path / "other")
