@@ -23,4 +23,6 @@ def test_both_at_once_lose_nothing(shared, tab):
     assert [each["id"] for each in right.objects()] == [1, 2]
     left.until("clickgrain.store.state.image.owners.at(126, 56) === 2")
     assert left.owner(58, 56) == 1
-    right.complaints.clear()  # the poll that was cut off, and the conflict that was solved
+    right.page.unroute("**/api/changes*")
+    right.until("!clickgrain.store.state.banner")  # it hears again: no further poll is cut off
+    right.complaints.clear()  # the polls that were cut off, and the conflict that was solved
