@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT = 640, 480
-IMAGES, MOVES, CLICKS, SWITCHES = 6, 300, 40, 24
+IMAGES, MOVES, CLICKS, SWITCHES = 6, 300, 40, 20
 STARTS, RUNS = 3, 5
 
 # after the frame that answers an event has been painted, a message arrives
@@ -121,7 +121,7 @@ def click(page: Any, box: Any) -> None:
 
 
 def switch(page: Any) -> None:
-    """To and fro between images that are encoded."""
+    """To and fro between images that are encoded, and back to the first."""
     for number in range(SWITCHES):
         before = page.evaluate("spans.switch.length")
         page.keyboard.press("d" if number % (2 * IMAGES - 2) < IMAGES - 1 else "a")

@@ -36,3 +36,16 @@ def test_a_full_disk_is_shown_until_there_is_room(shared, tab, expect):
     page.page.unroute("**/actions")
     page.until("clickgrain.store.state.image.document.objects.length === 1")
     expect(page.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_project_file_that_went_away_is_waited_for(own_server, tab, expect):
+    server = own_server(2)
+    page = tab(forgive=True).open(server.address)
+    file = server.folder / "clickgrain.db"
+    file.rename(server.folder / "elsewhere.db")
+    page.move(44, 56)
+    page.page.mouse.click(*page.screen(44, 56))
+    expect(page.page.get_by_role("alert")).to_contain_text("moved or deleted")
+    assert page.objects() == []
+    (server.folder / "elsewhere.db").rename(file)
+    page.until("clickgrain.store.state.image.document.objects.length === 1")

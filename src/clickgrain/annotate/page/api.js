@@ -13,7 +13,7 @@ export class ApiError extends Error {
   }
 }
 
-const LATER = ["database_locked", "disk_full", "image", "offline", "busy"];
+const LATER = ["database_locked", "database", "disk_full", "image", "offline", "busy"];
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} */
 async function ask(path, options) {
