@@ -108,7 +108,7 @@ def main(out: Path) -> None:
         photos = Path(folder) / "photos"
         photos.mkdir()
         copy_photos(tuple(DemoPhoto(name) for name in PHOTOS), photos)
-        with server(photos) as address:
+        with server(photos, "tree") as address:
             browser = playwright.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             page.goto(address)
