@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import httpx2
 import pytest
@@ -53,10 +54,16 @@ class Tab(threading.Thread):
 
     def __init__(self, address, number):
         super().__init__()
-        self.number, self.confirmed = number, []
-        self.client = httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=30)
+        self.number, self.confirmed, self.problem = number, [], None
+        self.client = httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=60)
 
     def run(self):
+        try:
+            self.work()
+        except Exception as error:  # told in the test's own thread
+            self.problem = error
+
+    def work(self):
         seq = 0
         with self.client:
             for turn in range(10_000):
@@ -65,7 +72,7 @@ class Tab(threading.Thread):
                 body = {"seq": seq, "client": f"tab-{self.number}:{turn}", "action": action}
                 try:
                     answer = self.client.post("/api/images/1/actions", json=body)
-                except httpx2.HTTPError:
+                except (httpx2.NetworkError, httpx2.RemoteProtocolError):  # the server is gone; silence is a failure
                     return
                 seq = answer.json()["seq"]
                 if answer.status_code == 200:
@@ -77,14 +84,21 @@ class Tab(threading.Thread):
 
 def test_ten_tabs_and_a_kill_lose_no_finished_action(start, photos):
     process, address = start()
+    with httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=240) as client:
+        stroke = {"type": "brush", "points": [[30, 45]], "radius": 2}  # compiles, on a bare machine, for a minute
+        action = {"kind": "object.add_steps", "steps": [stroke]}
+        assert client.post("/api/images/1/actions", json={"seq": 0, "action": action}).is_success
     tabs = [Tab(address, number) for number in range(CLIENTS)]
     for tab in tabs:
         tab.start()
     while sum(len(tab.confirmed) for tab in tabs) < 60:
         assert process.poll() is None
+        assert all(tab.is_alive() for tab in tabs), [tab.problem for tab in tabs]
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     for tab in tabs:
         tab.join()
+    assert not any(tab.problem for tab in tabs), [tab.problem for tab in tabs]
     confirmed = {seq: (client, made) for tab in tabs for seq, client, made in tab.confirmed}
     assert len(confirmed) == sum(len(tab.confirmed) for tab in tabs)  # no number was given twice
     _, address = start()
