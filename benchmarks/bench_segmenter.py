@@ -2,15 +2,18 @@
 
 `python benchmarks/bench_segmenter.py [THREADS]`. Best of five in milliseconds, for the model in the package,
 and for the large and the small one with random weights (they cost what trained ones do); of the model in the
-package also median and 95th percentile of 60 clicks. A click is timed up to the binary mask at image
-resolution, the third click with its previous mask. Every model runs in a process of its own, so that its
+package also median and 95th percentile of 60 clicks, and all of it again while another process keeps one core
+busy, with threads that spin and with threads that wait passively (ADR 5). A click is timed up to the binary mask
+at image resolution, the third click with its previous mask. Every model runs in a process of its own, so that its
 resident memory counts nothing else.
 """
 
+import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -93,6 +96,17 @@ def percentiles(seg: Segmenter, encoded: Encoded) -> str:
     return f"{np.median(times):.1f} ms, 95 % within {np.percentile(times, 95):.1f} ms"
 
 
+@contextmanager
+def one_core_busy() -> Iterator[None]:
+    """Another process computes all the while."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
+
+
 def main() -> None:
     """Time one model when named, otherwise each in its own process."""
     threads = sys.argv[1] if len(sys.argv) > 1 else str(torch.get_num_threads())
@@ -103,6 +117,11 @@ def main() -> None:
         return
     for name in (SHIPPED, *CONFIGS):
         subprocess.run([sys.executable, str(Path(__file__)), threads, name], check=True)
+    spinning = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    with one_core_busy():
+        for wait, environment in (("spin", spinning), ("wait", spinning | {"OMP_WAIT_POLICY": "PASSIVE"})):
+            print(f"one core busy, threads {wait}: ", end="", flush=True)
+            subprocess.run([sys.executable, str(Path(__file__)), threads, SHIPPED], env=environment, check=True)
 
 
 if __name__ == "__main__":

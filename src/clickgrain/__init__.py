@@ -1,9 +1,16 @@
 """clickgrain: click segmentation learned from unlabelled images."""
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if "torch" not in sys.modules:
+    # OpenMP reads it when torch loads. Threads that wait by spinning make a click several times slower as soon as
+    # one core has other work (docs/adr/0005-threads.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Public name -> module that holds it; resolved on first use (PEP 562), so `import clickgrain` loads nothing.
 _PUBLIC = {
