@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from clickgrain.annotate.leafmap import to_size
-from clickgrain.errors import ImageError
+from clickgrain.annotate.refusals import RequestError
 from clickgrain.images import read_image, resize_long_side
 from clickgrain.types import Bool, Box, Size, UInt8
 
@@ -56,13 +56,17 @@ def part(path: Path, box: Box, size: Size, longest: int) -> tuple[bytes, str]:
     """(bytes, media type) of a box (XYXY pixels of `size` = (H, W)) from the file, its long side at most `longest`.
 
     Raises:
-        ImageError: the box is empty or outside.
+        RequestError: the box is empty, outside, or made of no numbers.
+        ImageError: the file cannot be read.
     """
+    x1, y1, x2, y2 = box
+    if not (0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]):  # NaN compares with nothing
+        raise RequestError(
+            "invalid",
+            f"box {box} is empty or outside the picture of {size[1]} x {size[0]} pixels; give x1,y1,x2,y2",
+        )
     image = read_image(path)
     scale_y, scale_x = image.shape[0] / size[0], image.shape[1] / size[1]
-    x1, y1, x2, y2 = box
-    if not (0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]):
-        raise ImageError(f"box {box} is empty or outside the picture of {size[1]} x {size[0]} pixels")
     top, bottom = int(y1 * scale_y), max(int(np.ceil(y2 * scale_y)), int(y1 * scale_y) + 1)
     left, right = int(x1 * scale_x), max(int(np.ceil(x2 * scale_x)), int(x1 * scale_x) + 1)
     crop = np.ascontiguousarray(image[top:bottom, left:right])

@@ -86,6 +86,7 @@ def image_routes(service: Service) -> APIRouter:
 
     @router.get("/images/{image}/log")
     def log(image: int, since: Annotated[int, Query(ge=0, le=MOST_ACTIONS)] = 0) -> Response:
+        gallery.row(image)
         actions = project.database.actions(image, since)
         return as_json({"seq": project.history(image).seq, "actions": [one.to_json() for one in actions]})
 

@@ -8,9 +8,11 @@ from clickgrain.annotate.answers import as_json
 from clickgrain.annotate.logs import labels_json
 from clickgrain.annotate.models import ModelInfo
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import ProjectPost
+from clickgrain.annotate.requests import MOST_ACTIONS, ProjectPost
 from clickgrain.annotate.service import Service
 from clickgrain.annotate.steps import Strict
+
+Count = Annotated[int, Query(ge=0, le=MOST_ACTIONS)]
 
 
 class UseModel(Strict):
@@ -30,7 +32,7 @@ def project_routes(service: Service) -> APIRouter:
         return as_json(service.state())
 
     @router.get("/changes")
-    def changes(since: Annotated[int, Query(ge=0)], image: int | None = None) -> Response:
+    def changes(since: Count, image: Annotated[int | None, Query(ge=1, le=MOST_ACTIONS)] = None) -> Response:
         project.notice_others()
         if image is not None:
             project.encoder.look_ahead(project.gallery.following(image, 3))

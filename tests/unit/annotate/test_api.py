@@ -212,6 +212,42 @@ def test_what_makes_no_sense_is_refused_in_words(client, action):
     assert client.get("/api/images/1").json()["document"]["seq"] == 0
 
 
+NUMBERS = ("nan", "inf", "-inf", "-1", "1e999", "9" * 30, "x", "1.5", "")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_in_the_address_that_are_none(client, number):
+    """No query parameter and no number in a path takes NaN, infinity or what nobody counts to."""
+    fractions = number == "1.5"  # only a box has them
+    for box in (f"{number},0,20,20", f"0,0,{number},20", f"0,0,20,{number}"):
+        answer = client.get("/api/images/1/picture", params={"box": box})
+        assert (answer.status_code == 200) if fractions else (answer.json()["error"]["code"] == "invalid"), box
+    for path in ("", "/hover", "/log", "/picture", "/thumb", "/objects/1/alternatives"):
+        if number or path:
+            assert client.get(f"/api/images/{number}{path}").status_code in (404, 422), path
+    for query in ("1/log?since", "1/picture?box=0,0,9,9&max", "1/thumb?node", "1/thumb?object", "1?masks"):
+        assert client.get(f"/api/images/{query}={number}").status_code in (404, 422), query
+    for query in ("changes?since", "changes?since=0&image"):
+        assert client.get(f"/api/{query}={number}").status_code == 422, query
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1", "9" * 30, '"x"'])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("learn", '{"minutes": %s}'),
+        ("same", '{"image": 1, "object": 1, "limit": %s}'),
+        ("same/accept", '{"job": "j1", "above": %s}'),
+        ("images/1/actions", '{"seq": %s, "action": {"kind": "clear"}}'),
+        ("images/1/actions", '{"seq": 0, "active": %s, "action": {"kind": "clear"}}'),
+        ("images/1/actions", '{"seq": 0, "action": {"kind": "partition", "level": %s}}'),
+    ],
+)
+def test_numbers_in_bodies_that_are_none(client, path, body, number):
+    answer = client.post(f"/api/{path}", content=body % number, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'{"seq": NaN}', b"[" * 5000])
 def test_bodies_that_are_no_request(client, body):
     answer = client.post("/api/images/1/actions", content=body, headers={"content-type": "application/json"})
