@@ -28,6 +28,8 @@ _PUBLIC = {
     "proposal_at": "sampling",
     "propose": "pipeline",
     "region_cutout": "cutouts",
+    "salient_object": "objects",
+    "solid_cutout": "cutouts",
     "sample_proposal": "sampling",
     "sample_proposals": "sampling",
 }
@@ -42,11 +44,13 @@ if TYPE_CHECKING:
     from clickgrain.proposals.cutouts import object_cutout as object_cutout
     from clickgrain.proposals.cutouts import plain_background_object as plain_background_object
     from clickgrain.proposals.cutouts import region_cutout as region_cutout
+    from clickgrain.proposals.cutouts import solid_cutout as solid_cutout
     from clickgrain.proposals.laws import AREA as AREA
     from clickgrain.proposals.laws import LEVEL as LEVEL
     from clickgrain.proposals.laws import PAPER as PAPER
     from clickgrain.proposals.laws import CompositeLaw as CompositeLaw
     from clickgrain.proposals.laws import SamplingLaw as SamplingLaw
+    from clickgrain.proposals.objects import salient_object as salient_object
     from clickgrain.proposals.pipeline import Failure as Failure
     from clickgrain.proposals.pipeline import ProposeReport as ProposeReport
     from clickgrain.proposals.pipeline import propose as propose

@@ -37,6 +37,17 @@ def object_cutout(image: UInt8) -> Cutout | None:
     return None if alpha is None else cropped(image, alpha)
 
 
+def solid_cutout(image: UInt8, mask: Float) -> Cutout | None:
+    """What a mask covers of a photo, less one pixel of mixed colours all around; None where nothing is left.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        mask: H x W float32, the object where above 0.5.
+    """
+    inner = _without_rim(mask > 0.5)
+    return cropped(image, inner.astype(np.float32)) if inner.any() else None
+
+
 def plain_background_object(image: UInt8) -> Float | None:
     """Find the one object on a background of one colour.
 

@@ -24,6 +24,9 @@ class DataArgs:
         rotate: share of crops that are turned, by up to 15 degrees.
         composites: share of the samples made from composites, whose masks are exact.
         composites_per_photo: how many composites are made, per photo.
+        objects: share of the other samples made from photos with a salient object, whose mask is a target; 0
+            looks for none.
+        large: share of the samples whose proposals are drawn by the published law, which prefers large regions.
         masks_per_image: prompts per crop; the encoder runs once for all of them.
         law: how proposals are drawn.
         color: strength of brightness, contrast and saturation jitter; 0 for none.
@@ -36,6 +39,8 @@ class DataArgs:
     rotate: float = 0.2
     composites: float = 0.5
     composites_per_photo: float = 1.0
+    objects: float = 0.0
+    large: float = 0.0
     masks_per_image: int = 2
     law: SamplingLaw = field(default_factory=lambda: SamplingLaw("area", min_area=0.002, max_area=0.8))
     color: float = 0.2
@@ -48,7 +53,7 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        for name in ("rotate", "composites", "held_out"):
+        for name in ("rotate", "composites", "objects", "large", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
         if self.masks_per_image < 1 or self.composites_per_photo < 0 or self.color < 0:

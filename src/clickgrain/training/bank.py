@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
@@ -19,7 +19,14 @@ from clickgrain.clicks.maps import leaf_colors
 from clickgrain.errors import TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, read_images, resize_long_side
-from clickgrain.proposals import ProposalStore, composite, object_cutout, plain_background_object, region_cutout
+from clickgrain.proposals import (
+    ProposalStore,
+    composite,
+    object_cutout,
+    plain_background_object,
+    region_cutout,
+    solid_cutout,
+)
 from clickgrain.proposals.cutouts import Cutout
 from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
 from clickgrain.tree import MergeTree, build_tree
@@ -39,6 +46,7 @@ class Bank:
         tree: merge tree of picture i; its image size may differ from the picture's (they show the same).
         masks: m x P x P uint8, 255 = object: the exact masks of the composites.
         regions: where the targets of picture i come from; the nodes of its tree when None.
+        objects: photo -> H x W uint8, 255 = its salient object; not of every photo.
         host: the pixels in main memory, where `pixels` lie on a GPU: single pictures are read from here.
     """
 
@@ -49,6 +57,7 @@ class Bank:
     masks: UInt8
     regions: RegionsOf | None = None
     host: Tensor | None = None
+    objects: Mapping[int, UInt8] = field(default_factory=dict)
 
     @property
     def photos(self) -> int:
@@ -62,9 +71,10 @@ class Bank:
         return pixels[i, :height, :width].numpy()
 
     def mask(self, i: int) -> Float:
-        """H x W float32 exact mask of composite i."""
+        """H x W float32 exact mask of composite i, or of the object of photo i."""
         height, width = self.sizes[i]
-        return self.masks[i - self.photos, :height, :width].astype(np.float32) / np.float32(255)
+        found = self.objects[i] if i < self.photos else self.masks[i - self.photos, :height, :width]
+        return found.astype(np.float32) / np.float32(255)
 
     def source(self, i: int) -> Regions:
         """The possible targets of picture i, besides a composite's exact mask."""
@@ -144,7 +154,9 @@ def with_composites(
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> Bank:
-    """The bank with `count` composites: objects on plain backgrounds and regions of trees, put into other photos.
+    """The bank with `count` composites: whole objects and regions of trees, put into other photos.
+
+    Whole objects are those on plain backgrounds, and the bank's salient ones.
 
     Composite i depends on the photos, `seed` and i alone. The trees of composites are built here.
 
@@ -163,7 +175,7 @@ def with_composites(
     sources = list(range(bank.photos)) if photos is None else list(photos)
     with ThreadPoolExecutor(threads) as pool:
         cut = pool.map(lambda i: plain_background_object(bank.image(i)) is not None, sources)
-        objects = [i for i, found in zip(sources, cut) if found]
+        objects = [i for i, found in zip(sources, cut) if found or i in bank.objects]
 
     def make(i: int) -> tuple[UInt8, UInt8, Size, MergeTree]:
         image, alpha = _composite(bank, sources, objects, np.random.default_rng([seed, 1, i]))
@@ -187,6 +199,7 @@ def with_composites(
         names,
         lambda i: bank.tree(i) if i < n else trees[i - n],
         np.stack([m[1] for m in made]),
+        objects=bank.objects,
     )
 
 
@@ -198,7 +211,7 @@ def _composite(
     for _ in range(20):
         whole = len(objects) > 0 and rng.random() < 0.5
         donor = _one_of(objects if whole else sources, rng)
-        piece = object_cutout(bank.image(donor)) if whole else _region(bank, donor, rng)
+        piece = _whole(bank, donor) if whole else _region(bank, donor, rng)
         if piece is not None:
             image, mask = composite(background, piece.image, piece.alpha, rng)
             return image, mask
@@ -213,6 +226,10 @@ def _composite(
 
 def _one_of(items: Sequence[int], rng: np.random.Generator) -> int:
     return items[int(rng.integers(len(items)))]
+
+
+def _whole(bank: Bank, i: int) -> Cutout | None:
+    return solid_cutout(bank.image(i), bank.mask(i)) if i in bank.objects else object_cutout(bank.image(i))
 
 
 def _region(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:

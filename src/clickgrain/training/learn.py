@@ -23,6 +23,7 @@ from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import METRICS, STATE, FitResult, fit
 from clickgrain.training.metrics import MetricsLog
+from clickgrain.training.objects import OBJECTS
 from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ignored, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
@@ -114,7 +115,7 @@ def train(
         return _finished(args.out, saved, photos)
     with bar:
         model = _first_model(args, recipe, bar)
-        data = prepare(photos, store, recipe.args, extractor, bar, seed=args.seed)
+        data = prepare(photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS)
         if regions is not None:
             data = replace(data, bank=replace(data.bank, regions=regions(data.bank)))
         settings = _settled(args, saved, recipe.args, model, data, device, bar)

@@ -12,6 +12,7 @@ from clickgrain.images import ReadReport, find_images
 from clickgrain.proposals import ProposalStore
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank, load_bank, with_composites
+from clickgrain.training.objects import with_objects
 from clickgrain.training.preview import PREVIEWS
 from clickgrain.training.progress import Progress
 from clickgrain.training.validation import Validation, make_validation, split
@@ -80,9 +81,18 @@ def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], ext
 
 
 def prepare(
-    photos: Photos, store: ProposalStore, args: TrainArgs, extractor: FeatureExtractor, bar: Progress, *, seed: int
+    photos: Photos,
+    store: ProposalStore,
+    args: TrainArgs,
+    extractor: FeatureExtractor,
+    bar: Progress,
+    *,
+    seed: int,
+    cache: Path | None = None,
 ) -> TrainingData:
-    """Decode the photos, keep some for validation, and make composites of either part.
+    """Decode the photos, find the objects in them, keep some for validation, and make composites of either part.
+
+    `cache` is a file that remembers the objects.
 
     Raises:
         TrainingError: if no photo is left.
@@ -94,6 +104,9 @@ def prepare(
         photos.folder, store, side=args.data.photo_side, keys=photos.keys, advance=bar.advance, report=report
     )
     train, held_out = split(bank, args.data, seed)
+    if args.data.objects > 0:
+        bar.start("objects", bank.photos)
+        bank = with_objects(bank, cache=cache, threads=threads, advance=bar.advance)
     count = round(args.data.composites_per_photo * len(train)) if args.data.composites > 0 else 0
     held = min(args.validation_targets, 4 * len(held_out)) if args.data.composites > 0 else 0
     bar.start("composites", count + held)

@@ -15,6 +15,7 @@ from clickgrain.clicks.args import ClickPlan, ClickSimulation
 from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
 from clickgrain.clicks.simulation import initial_clicks, simulated_box, simulated_scribble
 from clickgrain.errors import TrainingError
+from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
 from clickgrain.training.bank import Bank
 from clickgrain.training.regions import Region, Regions
@@ -106,9 +107,10 @@ def make_batch(
         raise TrainingError("there are no pictures to train on; give the indices of some")
     photos = [i for i in pictures if i < bank.photos]
     composites = [i for i in pictures if i >= bank.photos]
+    objects = [i for i in photos if i in bank.objects] if data.objects > 0 else []
     rounds = clicks.plan(np.random.default_rng([seed, 2, step])).rounds
     samples = [
-        draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]))
+        draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
         for i in range(first, first + count)
     ]
     return _collate(bank, samples, step, first, rounds)
@@ -121,8 +123,9 @@ def draw_sample(
     data: DataArgs,
     clicks: ClickSimulation,
     rng: np.random.Generator,
+    objects: Sequence[int] = (),
 ) -> Sample:
-    """One crop with targets of a useful size.
+    """One crop with targets of a useful size; `objects` are the photos with a salient object.
 
     Raises:
         TrainingError: if none is found in many tries (photos of one colour, say).
@@ -130,9 +133,12 @@ def draw_sample(
     for _ in range(TRIES):
         exact = bool(composites) and (rng.random() < data.composites or not photos)
         pool = composites if exact else photos
+        if objects and not exact and rng.random() < data.objects:
+            exact, pool = True, objects
         picture = pool[int(rng.integers(len(pool)))]
         source = bank.source(picture)
-        drawn = source.draw(rng, 2 * data.masks_per_image, data.law)
+        law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
+        drawn = source.draw(rng, 2 * data.masks_per_image, law)
         if not (exact or drawn):
             continue
         anchor = _anchor(bank, picture, source.grid, None if exact else drawn[0], rng)
@@ -192,7 +198,7 @@ def _framed(
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         mask = cv2.warpAffine(bank.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
-        targets += [Target(mask, None, None)] if _useful(mask, valid) else []
+        targets += [Target(mask, None, None, exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
     for region in drawn:

@@ -1,7 +1,7 @@
 """Validation by clicks: NoC on proposals and on composites of photos that are not trained on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,18 +24,20 @@ class Validation:
     Attributes:
         proposals: regions of their trees.
         composites: exact masks (none where the bank has no held-out composites).
+        objects: salient objects (none where nobody looked for any).
         max_clicks: of the robot user.
         labelled: targets with masks of their own, where there are any.
     """
 
     proposals: list[Pair]
     composites: list[Pair]
+    objects: list[Pair] = field(default_factory=list)
     max_clicks: int = 10
     labelled: Benchmark | None = None
 
     def run(self, segmenter: Segmenter, advance: Callable[[], None] = lambda: None) -> dict[str, Result]:
         """Results by kind of target."""
-        pairs = {"proposals": self.proposals, "composites": self.composites}
+        pairs = {"proposals": self.proposals, "composites": self.composites, "objects": self.objects}
         kinds = {kind: Benchmark.of(found, kind) for kind, found in pairs.items() if found}
         if self.labelled is not None:
             kinds["labelled"] = self.labelled
@@ -79,4 +81,5 @@ def make_validation(
             proposals.append((image, mask))
     exact = range(composites.photos, composites.photos + min(count, len(composites.masks)))
     pairs = [(composites.image(i), composites.mask(i) > 0.5) for i in exact]
-    return Validation(proposals, [pair for pair in pairs if pair[1].any()])
+    objects = [(bank.image(i), bank.mask(i) > 0.5) for i in held_out if i in bank.objects][:count]
+    return Validation(proposals, [pair for pair in pairs if pair[1].any()], objects)

@@ -1,0 +1,86 @@
+"""The salient objects of a bank's photos, remembered in a file so that a resumed run need not look again."""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from clickgrain.proposals import salient_object
+from clickgrain.training.bank import Bank
+from clickgrain.types import UInt8
+
+OBJECTS = "objects.safetensors"
+"""Its name in a run's folder."""
+VERSION = "1"
+"""Raised when the same photo would give another object."""
+SAVE_EVERY = 500
+
+Found = dict[str, UInt8]
+"""Photo -> its mask as the bytes of a PNG file; none where the photo has no object."""
+
+
+def with_objects(
+    bank: Bank, *, cache: Path | None = None, threads: int = 1, advance: Callable[[], None] = lambda: None
+) -> Bank:
+    """The bank with the objects that `salient_object` finds in its photos.
+
+    Args:
+        bank: of photos with trees.
+        cache: file of an earlier call, continued, or begun where there is none; a damaged one is begun anew.
+        threads: that look.
+        advance: called once per photo.
+    """
+    found = {} if cache is None else _load(cache)
+    keys = [_key(bank, i) for i in range(bank.photos)]
+    todo = [i for i in range(bank.photos) if keys[i] not in found]
+    for _ in range(bank.photos - len(todo)):
+        advance()
+    with ThreadPoolExecutor(threads) as pool:
+        for part in _parts(todo, SAVE_EVERY):
+            for i, mask in zip(part, pool.map(lambda i: _object(bank, i), part)):
+                found[keys[i]] = mask
+                advance()
+            if cache is not None:
+                _save(cache, {key: found[key] for key in keys if key in found})
+    return replace(bank, objects={i: _decoded(found[key]) for i, key in enumerate(keys) if found[key].size})
+
+
+def _key(bank: Bank, i: int) -> str:
+    """Name and content: another picture of the same name is looked at anew."""
+    return f"{bank.names[i]}:{zlib.crc32(bank.image(i).tobytes()):08x}"
+
+
+def _object(bank: Bank, i: int) -> UInt8:
+    mask = salient_object(bank.image(i), bank.tree(i))
+    return np.zeros(0, np.uint8) if mask is None else cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
+
+
+def _decoded(png: UInt8) -> UInt8:
+    return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def _parts(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _load(path: Path) -> Found:
+    try:
+        with safe_open(path, "numpy") as file:
+            if (file.metadata() or {}).get("version") != VERSION:
+                return {}
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return {}
+
+
+def _save(path: Path, found: Found) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(found, part, {"version": VERSION})
+    part.replace(path)

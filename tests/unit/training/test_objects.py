@@ -1,0 +1,145 @@
+"""Salient objects in the bank: looked for once, remembered, trained on, cut out for composites, validated on."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from clickgrain.errors import ConfigError
+from clickgrain.training import objects as module
+from clickgrain.training.args import DataArgs
+from clickgrain.training.bank import with_composites
+from clickgrain.training.objects import with_objects
+from clickgrain.training.samples import draw_sample, make_batch
+from clickgrain.training.validation import make_validation
+
+
+def photo(seed, coloured=True):
+    """A two-coloured disk on textured ground, or the ground alone."""
+    rng = np.random.default_rng(seed)
+    image = np.clip(cv2.GaussianBlur(rng.normal(0, 40, (72, 96, 3)), (0, 0), 1.5) + np.array([90, 130, 80]), 0, 255)
+    if coloured:
+        cv2.ellipse(image, (48, 36), (20, 22), 0, 0, 180, (200, 50, 40), -1)
+        cv2.ellipse(image, (48, 36), (20, 22), 0, 180, 360, (40, 60, 190), -1)
+    return np.ascontiguousarray(image.astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def disk():
+    mask = np.zeros((72, 96), np.uint8)
+    cv2.ellipse(mask, (48, 36), (20, 22), 0, 0, 360, 1, -1)
+    return mask > 0
+
+
+@pytest.fixture
+def photos(make_bank):
+    return make_bank([photo(0), photo(1, coloured=False), photo(2)])
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_objects_are_found_where_there_are_any(photos, disk):
+    calls = []
+    bank = with_objects(photos, advance=lambda: calls.append(1), threads=2)
+    assert sorted(bank.objects) == [0, 2]
+    assert len(calls) == 3
+    assert iou(bank.mask(0) > 0.5, disk) > 0.85
+
+
+def test_they_are_remembered_by_name_and_content(photos, tmp_path, monkeypatch, make_bank):
+    cache, looked = tmp_path / "run" / "objects.safetensors", []
+    first = with_objects(photos, cache=cache)
+    real = module.salient_object
+    monkeypatch.setattr(module, "salient_object", lambda *a: looked.append(1) or real(*a))
+    again = with_objects(photos, cache=cache)
+    assert looked == []
+    assert {i: m.tobytes() for i, m in again.objects.items()} == {i: m.tobytes() for i, m in first.objects.items()}
+    changed = make_bank([photo(0), photo(1), photo(2)])
+    assert sorted(with_objects(changed, cache=cache).objects) == [0, 1, 2]
+    assert looked == [1]
+
+
+@pytest.mark.parametrize("spoil", ["bytes", "version"])
+def test_a_damaged_or_old_memory_is_begun_anew(photos, tmp_path, monkeypatch, spoil):
+    cache = tmp_path / "objects.safetensors"
+    with_objects(photos, cache=cache)
+    if spoil == "bytes":
+        cache.write_bytes(b"no such thing")
+    else:
+        monkeypatch.setattr(module, "VERSION", "next")
+    assert sorted(with_objects(photos, cache=cache).objects) == [0, 2]
+    assert module._load(cache).keys() == {module._key(photos, i) for i in range(3)}
+
+
+def test_what_was_found_before_a_stop_is_kept(photos, tmp_path, monkeypatch):
+    cache, looked = tmp_path / "objects.safetensors", []
+    monkeypatch.setattr(module, "SAVE_EVERY", 1)
+    real = module.salient_object
+
+    def stopped(*a):
+        looked.append(1)
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return real(*a)
+
+    monkeypatch.setattr(module, "salient_object", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        with_objects(photos, cache=cache)
+    with_objects(photos, cache=cache)
+    assert len(looked) == 4
+
+
+def test_samples_have_the_object_as_an_exact_target(photos, settings, disk):
+    bank = with_objects(photos)
+    args = settings({"objects": 1.0, "composites": 0.0, "rotate": 0.0, "masks_per_image": 1})
+    for seed in range(8):
+        sample = draw_sample(
+            bank, [0, 1, 2], [], args.data, args.clicks, np.random.default_rng(seed), sorted(bank.objects)
+        )
+        assert sample.picture in bank.objects
+        (target,) = sample.targets
+        assert target.exact
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        wanted = cv2.warpAffine(disk.astype(np.float32), sample.to_picture, (64, 64), flags=flags) * sample.valid
+        assert iou(target.mask > 0.5, wanted > 0.5) > 0.8
+
+
+def test_batches_hold_both_kinds(photos, settings):
+    args = settings({"objects": 0.5, "composites": 0.0, "masks_per_image": 1})
+    batch = make_batch(with_objects(photos), [0, 1, 2], args.data, args.clicks, seed=0, step=0, count=24)
+    assert 4 < sum(batch.exact) < 20
+    without = make_batch(photos, [0, 1, 2], args.data, args.clicks, seed=0, step=0, count=24)
+    assert not any(without.exact)
+
+
+def test_the_published_law_draws_larger_regions(photos, settings):
+    def mean(share):
+        args = settings({"large": share, "composites": 0.0, "rotate": 0.0, "window": (1.0, 1.0)})
+        batch = make_batch(photos, [0, 1, 2], args.data, args.clicks, seed=0, step=0, count=40)
+        return float(batch.masks.mean())
+
+    assert mean(1.0) > 1.3 * mean(0.0)
+
+
+def test_composites_are_cut_out_of_objects(photos, extractor, disk):
+    bank = with_objects(photos)
+    made = with_composites(replace(bank, objects={0: bank.objects[0]}), 6, extractor, photos=[0, 1], seed=0)
+    assert made.objects.keys() == {0}
+    areas = [made.mask(i).sum() for i in range(3, 9)]
+    assert min(areas) > 0
+
+
+def test_held_out_objects_are_validated_on(photos, settings):
+    bank = with_objects(photos)
+    found = make_validation(bank, [0, 1], bank, settings().data, count=4, seed=0).objects
+    assert len(found) == 1
+    assert np.array_equal(found[0][0], bank.image(0))
+
+
+@pytest.mark.parametrize("name", ["objects", "large"])
+def test_shares_are_shares(name):
+    with pytest.raises(ConfigError, match=f"--data.{name} 1.5 is outside"):
+        DataArgs(**{name: 1.5})
