@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from clickgrain.annotate import child
 from clickgrain.annotate.jobs import Cancelled, Job
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_CLICKS, GOOD = 20, 0.9
 MOST_TARGETS = 200
+LOCK = ".lock"
 NICE = 10
 """The user goes on clicking while training takes what is left of the processor."""
 
@@ -43,8 +45,8 @@ class Learner:
     def work(self, job: Job, minutes: float) -> dict[str, Any]:
         """The job: train for about `minutes`, compare, switch."""
         started = time.time()
-        out = self._folder(minutes)
-        self._train(job, out, minutes)
+        with self._claimed(minutes) as out:
+            self._train(job, out, minutes)
         old, new = self.project.model, describe_model(str(out))
         job.report(job.total, job.total, "comparing on your objects")
         report = self.compare(job, old, new)
@@ -52,14 +54,22 @@ class Learner:
         self.project.use_model(new, {key: value for key, value in report.items() if key != "rows"})
         return report
 
-    def _folder(self, minutes: float) -> Path:
-        """Where the model goes: the last run's folder if it was stopped half-way, else a new one."""
+    @contextmanager
+    def _claimed(self, minutes: float) -> Iterator[Path]:
+        """Where the model goes: the last run's folder if it was stopped half-way, else a new one.
+
+        No other server works there meanwhile; the lock ends with this process, however that ends.
+        """
         database = self.project.database.path
         root = database.parent / f".{database.stem}-models"
         runs = sorted(root.glob("run-*"))
         if runs and _unfinished(runs[-1], minutes):
-            return runs[-1]
-        return root / f"run-{len(runs) + 1:03d}"
+            with suppress(Timeout), FileLock(runs[-1] / LOCK, blocking=False):
+                yield runs[-1]
+                return
+        out = _new_folder(root, len(runs) + 1)
+        with FileLock(out / LOCK):
+            yield out
 
     def _train(self, job: Job, out: Path, minutes: float) -> None:
         command = ["learn", str(self.project.gallery.photos), "--out", str(out), "--minutes", f"{minutes:g}"]
@@ -125,6 +135,17 @@ def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchma
 
     result = evaluate(segmenter, benchmark, model=info.id, max_clicks=MAX_CLICKS, progress=progress)
     return {row.id: int(clicks) for row, clicks in zip(result.rows, result.clicks_to(GOOD))}
+
+
+def _new_folder(root: Path, number: int) -> Path:
+    """A folder that nobody else has made, with the first free number from `number` on."""
+    while True:
+        folder = root / f"run-{number:03d}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
 
 
 def _progress(out: Path, photos: int) -> tuple[int, int, str]:

@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+import threading
 
 import pytest
 
 from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.learning import Learner, _progress
 from clickgrain.annotate.models import describe_model
+from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
 
 
@@ -30,17 +32,59 @@ def test_progress_is_read_from_what_the_run_writes(tmp_path):
     assert _progress(tmp_path, 9)[0] == 20
 
 
-def test_the_folder_is_hidden_from_the_photos_and_a_stopped_run_goes_on(learner, project, photos):
-    first = learner._folder(5)
+@pytest.fixture
+def choose(learner):
+    """The folder that a run of so many minutes goes to, let go of at once."""
+
+    def folder(minutes):
+        with learner._claimed(minutes) as out:
+            return out
+
+    return folder
+
+
+def test_the_folder_is_hidden_from_the_photos_and_a_stopped_run_goes_on(choose, project, photos):
+    first = choose(5)
     assert first == photos / ".clickgrain-models" / "run-001"
-    first.mkdir(parents=True)
     (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3}))
-    assert learner._folder(5) == first
-    assert learner._folder(6).name == "run-002"
+    assert choose(5) == first
+    assert choose(6).name == "run-002"
     (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3, "finished": "x"}))
-    assert learner._folder(5).name == "run-002"
+    assert choose(5).name == "run-003"
     (first / "a.png").write_bytes((photos / "a1.png").read_bytes())
     assert project.gallery.rescan() == (0, 0)
+
+
+def test_a_number_that_another_server_has_just_taken_is_passed_over(choose, photos):
+    root = photos / ".clickgrain-models"
+    (root / "run-002").mkdir(parents=True)  # it was there first, and run-001 was thrown away
+    assert choose(5).name == "run-003"
+
+
+def test_a_run_that_another_server_is_at_is_not_taken_up(learner, photos):
+    with learner._claimed(5) as first:
+        (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3}))
+        other = Project(photos, model="tree")  # a second server on the same folder
+        with Learner(other)._claimed(5) as second:
+            assert (first.name, second.name) == ("run-001", "run-002")
+        other.close()
+
+
+def test_many_servers_that_start_at_once_take_a_folder_each(learner):
+    taken, together = [], threading.Barrier(8)
+
+    def start():
+        together.wait()
+        with learner._claimed(5) as out:
+            taken.append(out.name)
+            together.wait()
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [f"run-{number:03d}" for number in range(1, 9)]
 
 
 def test_the_user_s_objects_are_the_test(learner, act, tiny, project):
