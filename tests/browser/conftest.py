@@ -60,8 +60,8 @@ def photos(tmp_path_factory):
 class Server:
     """`clickgrain annotate` in a process of its own, in tree mode."""
 
-    def __init__(self, folder):
-        self.folder, self.port = folder, 0
+    def __init__(self, folder, environment=None):
+        self.folder, self.port, self.environment = folder, 0, os.environ | (environment or {})
         self.start()
 
     def start(self):
@@ -69,7 +69,11 @@ class Server:
         command = [sys.executable, "-m", "clickgrain", "annotate", str(self.folder), "--model", "tree"]
         self.log = (Path(self.folder).parent / f"{Path(self.folder).name}.log").open("a")
         self.process = subprocess.Popen(
-            [*command, "--no-browser", "--port", str(self.port)], stdout=subprocess.PIPE, stderr=self.log, text=True
+            [*command, "--no-browser", "--port", str(self.port)],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
         )
         for line in self.process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
@@ -121,8 +125,8 @@ def own_server(browser, photos):
     """Start a server of a story's own on as many photos as it wants."""
     servers = []
 
-    def start(count=3):
-        servers.append(Server(photos(count)))
+    def start(count=3, environment=None):
+        servers.append(Server(photos(count), environment))
         return servers[-1]
 
     yield start

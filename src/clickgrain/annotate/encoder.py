@@ -22,13 +22,19 @@ class Encoder:
     Args:
         make: reads and encodes an image; raises ClickgrainError for one that cannot be used.
         on_ready: called (from the thread) with the number of every image that became ready.
+        afterwards: called (from the thread) with every new scene, when those who waited for it have it.
         kept_bytes: scenes beyond this are let go, the longest unused first; the last one always stays.
     """
 
     def __init__(
-        self, make: Callable[[int], Scene], on_ready: Callable[[int], None], *, kept_bytes: int = KEPT_BYTES
+        self,
+        make: Callable[[int], Scene],
+        on_ready: Callable[[int], None],
+        afterwards: Callable[[Scene], None] = lambda scene: None,
+        *,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._make, self._on_ready, self._most = make, on_ready, kept_bytes
+        self._make, self._on_ready, self._afterwards, self._most = make, on_ready, afterwards, kept_bytes
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
         self._waiting: OrderedDict[int, Future[Scene]] = OrderedDict()
         self._ahead: list[int] = []
@@ -101,6 +107,7 @@ class Encoder:
                 self._finish(image, epoch, RequestError("internal", f"encoding failed: {error!r}"))
             else:
                 self._finish(image, epoch, scene)
+                self._afterwards(scene)
 
     def _next(self) -> tuple[int, int] | None:
         with self._change:

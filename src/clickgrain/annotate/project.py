@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clickgrain.annotate.acting import Act
 from clickgrain.annotate.changes import Changes
+from clickgrain.annotate.compiling import Compiling
 from clickgrain.annotate.database import Database, Summary
 from clickgrain.annotate.documents import Document, patch_between
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder
@@ -22,6 +24,7 @@ from clickgrain.annotate.runs import Coded
 from clickgrain.annotate.scenes import Scene, SceneMaker
 from clickgrain.annotate.steps import Steps, count_clicks
 from clickgrain.images import find_images
+from clickgrain.segmenter import Segmenter
 
 IDLE = 30.0
 """Seconds after which a user who did nothing counts as away."""
@@ -82,11 +85,16 @@ class Project(Logs):
         self.model, self.notice = self._first_model(model)
         self._remember(self.model)
         self.database.set_setting("photos", str(photos.absolute()).encode("utf-8", "surrogateescape").hex())
-        self.encoder = Encoder(self._make, lambda image: self.changes.mark("encoded", image), kept_bytes=kept_bytes)
+        self.compiling = Compiling()
+        self._rehearsed: Segmenter | None = None
+        self.encoder = Encoder(
+            self._make, lambda image: self.changes.mark("encoded", image), self._rehearse, kept_bytes=kept_bytes
+        )
 
     def close(self) -> None:
         """Stop encoding and close the file."""
         self.encoder.close()
+        self.compiling.close()
         self.database.close()
 
     def _first_model(self, wanted: str | None) -> tuple[ModelInfo, str | None]:
@@ -114,6 +122,16 @@ class Project(Logs):
 
     def _make(self, image: int) -> Scene:
         return self.maker().make(self.gallery.read(image))
+
+    def _rehearse(self, scene: Scene) -> None:
+        """Click once where nobody sees it: what a model's first clicks compile and load need not keep the user."""
+        if scene.segmenter is self._rehearsed:
+            return
+        point = [scene.size[1] / 2, scene.size[0] / 2]
+        with suppress(Exception):  # the user's own click will tell
+            first = scene.segmenter.predict([point], [1], encoded=scene.encoded)
+            scene.segmenter.predict([point, [0, 0]], [1, 0], previous=first, encoded=scene.encoded)
+        self._rehearsed = scene.segmenter
 
     def scene(self, image: int, timeout: float = 60.0) -> Scene:
         """The encoded image; waits for it."""

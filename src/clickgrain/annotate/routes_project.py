@@ -50,6 +50,7 @@ def project_routes(service: Service) -> APIRouter:
                 "model": project.model.id,
                 "encoded": [int(one) for one in found.get("encoded", ())],
                 "problem": service.problem(),
+                "compiling": project.compiling.is_on,
                 "reload": "reload" in found,
             }
         )

@@ -83,6 +83,7 @@ class Service:
             },
             "model": self.model_json(project.model),
             "notice": project.notice,
+            "compiling": project.compiling.is_on,
             "document": labels_json(project.labels()),
             "counts": self.counts(),
             "change": project.changes.now,

@@ -72,7 +72,10 @@ class Tab(threading.Thread):
                 body = {"seq": seq, "client": f"tab-{self.number}:{turn}", "action": action}
                 try:
                     answer = self.client.post("/api/images/1/actions", json=body)
-                except (httpx2.NetworkError, httpx2.RemoteProtocolError):  # the server is gone; silence is a failure
+                except (
+                    httpx2.NetworkError,
+                    httpx2.RemoteProtocolError,
+                ):  # the server is gone; silence is a failure
                     return
                 seq = answer.json()["seq"]
                 if answer.status_code == 200:

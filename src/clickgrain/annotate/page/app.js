@@ -21,7 +21,7 @@ import { loadPreferences } from "./preferences.js";
  * @property {number | null} active object in hand @property {number[]} selection
  * @property {any[] | null} offers @property {boolean} whole @property {number | null} label for new objects
  * @property {{waiting: number, problem: any}} saving @property {any} banner @property {boolean} noticeRead @property {any[]} jobs
- * @property {any} preferences @property {boolean} opening
+ * @property {any} preferences @property {boolean} opening @property {boolean} compiling on the server, for its first image ever
  */
 
 /** @type {State} */
@@ -50,6 +50,7 @@ const INITIAL = {
   jobs: [],
   preferences: loadPreferences(),
   opening: true,
+  compiling: false,
 };
 
 async function start() {

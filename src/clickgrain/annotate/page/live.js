@@ -28,7 +28,8 @@ export class Live {
     this.boot = state.boot;
     this.change = state.change;
     this.annotator.takeProject(state.document);
-    this.store.set({ project: state.project, model: state.model, notice: state.notice });
+    const { project, model, notice, compiling } = state;
+    this.store.set({ project, model, notice, compiling });
     document.title = `${state.project.name} · clickgrain`;
   }
 
@@ -56,6 +57,7 @@ export class Live {
   async #take(news) {
     if (news.boot !== this.boot || news.reload) return this.#restart();
     this.change = news.change;
+    this.store.set({ compiling: news.compiling });
     this.gallery.takeEntries(news.images);
     if (news.project_seq > (this.store.state.projectDocument?.seq ?? 0)) await this.annotator.refreshProject();
     if (news.jobs.length) this.#jobs(news.jobs);

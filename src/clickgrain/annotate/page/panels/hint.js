@@ -3,6 +3,8 @@
 import { byId, fill, h } from "../dom.js";
 
 const STAYS_MS = 3500;
+const COMPILING =
+  "Getting ready: compiling for this machine, once. Ten seconds on an idle machine, about a minute on a busy one.";
 
 /** @param {any} app */
 export function startHint({ store, annotator }) {
@@ -20,7 +22,7 @@ export function startHint({ store, annotator }) {
     ["image"],
     (/** @type {any} */ { image }) => image?.info.notes.length && annotator.say(image.info.notes.join(" ")),
   );
-  store.on(["image", "revision", "opening", "images"], (/** @type {any} */ state) => {
+  store.on(["image", "revision", "opening", "images", "compiling"], (/** @type {any} */ state) => {
     const [text, slim] = waiting(state);
     veil.hidden = !text;
     byId("stage").setAttribute("aria-busy", String(Boolean(text)));
@@ -30,9 +32,10 @@ export function startHint({ store, annotator }) {
 }
 
 /** @param {any} state @returns {[string, boolean]} what is being waited for, and whether the picture is there already */
-function waiting({ image, opening, images }) {
+function waiting({ image, opening, images, compiling }) {
   if (!image && !opening && !images.length) return ["There are no photos in this folder.", false];
   if (opening) return ["Opening the image …", Boolean(image)];
+  if (compiling && (!image?.trouble || image.trouble.code === "busy")) return [COMPILING, Boolean(image)];
   if (image && !image.tree) return [image.trouble?.message ?? "Finding regions in this image …", true];
   return ["", false];
 }
