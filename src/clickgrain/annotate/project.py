@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clickgrain.annotate.acting import Act
 from clickgrain.annotate.changes import Changes
 from clickgrain.annotate.compiling import Compiling
@@ -127,10 +129,10 @@ class Project(Logs):
         """Click once where nobody sees it: what a model's first clicks compile and load need not keep the user."""
         if scene.segmenter is self._rehearsed:
             return
-        point = [scene.size[1] / 2, scene.size[0] / 2]
+        points = np.array([[scene.size[1] / 2, scene.size[0] / 2], [0, 0]])
         with suppress(Exception):  # the user's own click will tell
-            first = scene.segmenter.predict([point], [1], encoded=scene.encoded)
-            scene.segmenter.predict([point, [0, 0]], [1, 0], previous=first, encoded=scene.encoded)
+            first = scene.segmenter.predict(points[:1], [1], encoded=scene.encoded)
+            scene.segmenter.predict(points, [1, 0], previous=first, encoded=scene.encoded)
         self._rehearsed = scene.segmenter
 
     def scene(self, image: int, timeout: float = 60.0) -> Scene:

@@ -42,7 +42,9 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     say(f"annotations are kept in {project.database.path}")
     if project.notice:
         say(project.notice)
-    project.compiling.on_first = lambda: say("getting ready: compiling for this machine, once; up to a minute")
+    project.compiling.on_first = lambda: say(
+        "getting ready: compiling for this machine, once (about ten seconds; a minute where it is busy)"
+    )
     if args.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     if project.gallery.order:
