@@ -126,7 +126,7 @@ def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     return ((saturated - mean) * (1 + draw[1]) + mean + 255 * 0.5 * draw[2]).clamp(0, 255)
 
 
-def snap_targets(masks: Tensor, images: Tensor, radius: int = 4, eps: float = 60.0) -> Tensor:
+def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60.0) -> Tensor:
     """Soft masks drawn to the edges of their crops by a guided filter with a grey guide (He et al., 2013).
 
     Pseudo masks are staircases of leaves; their outline is what the image's edges say, not what the grid says.
