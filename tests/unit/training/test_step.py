@@ -278,7 +278,7 @@ class TestSnapping:
         assert np.abs(snapped[0, 0].numpy() - expected).max() < 5e-3
 
     def test_a_staircase_moves_to_the_edge(self):
-        """The image's edge is at column 30 and the mask ends one short of it, as far as a leaf may be off in a crop."""
+        """The image's edge is at column 30; the mask ends one pixel short of it."""
         images = torch.full((1, 3, 48, 64), 60.0)
         images[..., 30:] = 200.0
         mask = torch.zeros(1, 1, 48, 64)
