@@ -5,6 +5,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from clickgrain.annotate.database import Database, ImageRow, Summary
+from clickgrain.annotate.links import leads_astray
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.scenes import read_at_work
 from clickgrain.errors import ImageError
@@ -40,18 +41,21 @@ class Gallery:
         self.order_set: frozenset[int] = frozenset()
         self.missing: set[int] = set()
         """Images with annotations whose files are gone."""
+        self.left_out = 0
+        """Photos behind links out of the folder that somebody else made."""
         self.rescan()
 
     def rescan(self) -> tuple[int, int]:
         """(new images, missing images) after a look at the folder."""
-        found = [path.relative_to(self.folder) for path in find_images(self.photos, ignore=self.ignore)]
+        listed = [path.relative_to(self.folder) for path in find_images(self.photos, ignore=self.ignore)]
+        found = [path for path in listed if not self._leads_astray(path)]
         added = self.database.add_images(found)
         rows = {row.id: row for row in self.database.images()}
         ids = {row.path: row.id for row in rows.values()}
         present = [ids[path] for path in found]
         logged = set(self.database.logged_images()) - set(present)
         with self._lock:
-            self._rows, self._ids = rows, ids
+            self._rows, self._ids, self.left_out = rows, ids, len(listed) - len(found)
             self.order, self.missing = [*present, *sorted(logged)], logged
             self.order_set = frozenset(self.order)
         return added, len(logged)
@@ -81,9 +85,31 @@ class Gallery:
         """Path relative to the folder as text, for people and JSON."""
         return self.row(image).path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
+    def _leads_astray(self, below: Path) -> bool:
+        return self.photos.is_dir() and leads_astray(self.folder, below)  # a single photo was named by the user
+
+    def complaint(self) -> str | None:
+        """What the user should know about the folder: photos that were left out."""
+        if not self.left_out:
+            return None
+        photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
+        return (
+            f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link anew"
+        )
+
     def path(self, image: int) -> Path:
-        """The file."""
-        return self.folder / self.row(image).path
+        """The file.
+
+        Raises:
+            ImageError: somebody else's link leads out of the folder there.
+        """
+        below = self.row(image).path
+        if self._leads_astray(below):
+            raise ImageError(
+                f"{self.folder / below}: a link that somebody else made to a place outside; put the file there, or"
+                " link anew"
+            )
+        return self.folder / below
 
     def stamp(self, image: int) -> str:
         """Changes when the file does; part of every cache key.

@@ -42,6 +42,8 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     say(f"annotations are kept in {project.database.path}")
     if project.notice:
         say(project.notice)
+    if complaint := project.gallery.complaint():
+        say(complaint)
     project.compiling.on_first = lambda: say(
         "getting ready: compiling for this machine, once (about ten seconds; a minute where it is busy)"
     )
