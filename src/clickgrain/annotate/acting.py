@@ -1,12 +1,11 @@
 """What an action makes of an image's document: objects put, changed, removed, and the masks that go with them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from clickgrain.annotate.documents import Document, Item, Source
-from clickgrain.annotate.folding import Fold
+from clickgrain.annotate.drafting import Draft
 from clickgrain.annotate.leafmap import node_mask
 from clickgrain.annotate.partition import partition, split_in_two
 from clickgrain.annotate.refusals import RequestError
@@ -24,41 +23,14 @@ from clickgrain.annotate.requests import (
     SetSteps,
     SplitObject,
 )
-from clickgrain.annotate.runs import Coded, encode
-from clickgrain.annotate.scenes import Scene
-from clickgrain.annotate.steps import MAX_STEPS, MaskStep, Steps
+from clickgrain.annotate.steps import MaskStep, Steps
 from clickgrain.types import Bool
 
 MAX_OBJECTS = 2_000
 
 
-@dataclass
-class Act:
-    """One action on its way.
-
-    Attributes:
-        document: before it, then after it.
-        next_id: number of the next new object.
-        scene: gives the encoded image; only asked when needed.
-        fold: steps to a fold.
-        stored: H x W mask of a hash.
-        model: hash of the model at work.
-        active: seconds of the user's work that this action took.
-        masks: new coded masks by hash.
-        touched: the object that it was about.
-        ambiguous: whether other readings are worth asking for.
-    """
-
-    document: Document
-    next_id: int
-    scene: Callable[[], Scene]
-    fold: Callable[[Steps], Fold]
-    stored: Callable[[str], Bool]
-    model: str
-    active: float
-    masks: dict[str, Coded] = field(default_factory=dict)
-    touched: int | None = None
-    ambiguous: bool = False
+class Act(Draft):
+    """One action on its way: a draft, and what can be asked of it."""
 
     def run(self, request: ImageRequest) -> Document:
         """The document after a request (undo and redo aside, which are the history's).
@@ -74,74 +46,20 @@ class Act:
             raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
         return self.document
 
-    def _find(self, id_: int, *, locked_too: bool = False) -> Item:
-        item = self.document.find(id_)
-        if item is None:
-            raise RequestError("invalid", f"there is no object {id_} in this image; it may have been deleted")
-        if item.locked and not locked_too:
-            raise RequestError("invalid", f"object {id_} is locked; unlock it first")
-        return item
-
-    def _set(self, item: Item) -> None:
-        """Replace an object, or put a new one on top."""
-        known = self.document.find(item.id) is not None
-        objects = tuple(item if old.id == item.id else old for old in self.document.objects)
-        self._objects(objects if known else (*objects, item))
-        if not known:
-            self.next_id = max(self.next_id, item.id + 1)
-            if self.document.status == "todo":
-                self.document = self.document.model_copy(update={"status": "doing"})
-
-    def _objects(self, objects: tuple[Item, ...]) -> None:
-        self.document = self.document.model_copy(update={"objects": objects})
-
-    def _coded(self, mask: Bool) -> Coded:
-        coded = encode(mask)
-        self.masks[coded.hash] = coded
-        return coded
-
-    def _with_mask(self, item: Item, mask: Bool, source: Source, **changes: object) -> Item:
-        """The object with a given mask in place of its steps."""
-        coded = self._coded(mask)
-        step = MaskStep(mask=coded.hash)
-        values = {"steps": (step,), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
-        return item.model_copy(update={**values, "source": source, **changes})
-
-    def _with_steps(self, item: Item, steps: Steps) -> Item:
-        if len(steps) > MAX_STEPS:
-            raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
-        fold = self.fold(steps)
-        coded = self._coded(fold.binary)
-        self.ambiguous = fold.is_ambiguous
-        self.touched = item.id
-        answer = fold.answer
-        return item.model_copy(
-            update={
-                "steps": steps,
-                "mask": coded.hash,
-                "bbox": coded.bbox,
-                "area": coded.area,
-                "score": None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4),
-                "level": None if answer is None or answer.level is None else round(answer.level, 4),
-                "model": fold.model,
-                "seconds": round(item.seconds + self.active, 2),
-            }
-        )
-
     def add_steps(self, request: AddSteps) -> None:
         """Go on with an object, or begin one."""
         _refuse_masks(request.steps, ())
         fresh = request.object is None
-        item = Item(id=self.next_id, label=request.label) if fresh else self._find(request.object or 0)
+        item = Item(id=self.next_id, label=request.label) if fresh else self.find(request.object or 0)
         if "label" in request.model_fields_set and request.label is not None:
             item = item.model_copy(update={"label": request.label})
-        self._set(self._with_steps(item, (*item.steps, *request.steps)))
+        self.put(self.with_steps(item, (*item.steps, *request.steps)))
 
     def set_steps(self, request: SetSteps) -> None:
         """Replace an object's steps."""
-        item = self._find(request.object)
+        item = self.find(request.object)
         _refuse_masks(request.steps, item.steps)
-        self._set(self._with_steps(item, request.steps))
+        self.put(self.with_steps(item, request.steps))
 
     def edit(self, request: EditObjects) -> None:
         """Label, colour, lock, hide."""
@@ -154,50 +72,50 @@ class Act:
             if key in request.model_fields_set
         }
         for id_ in ids:
-            item = self._find(id_, locked_too=changes.keys() <= {"locked", "hidden"})
-            self._set(item.model_copy(update=changes))
+            item = self.find(id_, locked_too=changes.keys() <= {"locked", "hidden"})
+            self.put(item.model_copy(update=changes))
         self.touched = ids[0]
 
     def move(self, request: MoveObject) -> None:
         """Change the z-order."""
-        item = self._find(request.object)
+        item = self.find(request.object)
         others = [other for other in self.document.objects if other.id != item.id]
         others.insert(request.to, item)
-        self._objects(tuple(others))
+        self.keep(tuple(others))
         self.touched = item.id
 
     def delete(self, request: DeleteObjects) -> None:
         """Remove objects."""
-        gone = {self._find(id_).id for id_ in request.objects}
-        self._objects(tuple(item for item in self.document.objects if item.id not in gone))
+        gone = {self.find(id_).id for id_ in request.objects}
+        self.keep(tuple(item for item in self.document.objects if item.id not in gone))
 
     def clear(self, request: Clear) -> None:
         """Remove all that is not locked."""
-        self._objects(tuple(item for item in self.document.objects if item.locked))
+        self.keep(tuple(item for item in self.document.objects if item.locked))
 
     def merge(self, request: MergeObjects) -> None:
         """Join objects into the first."""
-        items = [self._find(id_) for id_ in dict.fromkeys(request.objects)]
+        items = [self.find(id_) for id_ in dict.fromkeys(request.objects)]
         union = np.logical_or.reduce([self.stored(item.mask) for item in items if item.mask])
         seconds = round(sum(item.seconds for item in items) + self.active, 2)
-        first = self._with_mask(items[0], union, "merge", seconds=seconds, score=None)
-        self._set(first)
+        first = self.with_mask(items[0], union, "merge", seconds=seconds, score=None)
+        self.put(first)
         gone = {item.id for item in items[1:]}
-        self._objects(tuple(item for item in self.document.objects if item.id not in gone))
+        self.keep(tuple(item for item in self.document.objects if item.id not in gone))
         self.touched = first.id
 
     def split(self, request: SplitObject) -> None:
         """Cut an object in two along the tree."""
-        item = self._find(request.object)
+        item = self.find(request.object)
         scene = self.scene()
         whole = self.stored(item.mask or "")
         larger, smaller = split_in_two(scene.tree, scene.leaves, whole)
         new = Item(id=self.next_id, label=item.label, colour=item.colour)
-        self._set(self._with_mask(item, larger, "split", score=None, seconds=item.seconds + self.active))
-        self._set(self._with_mask(new, smaller, "split"))
+        self.put(self.with_mask(item, larger, "split", score=None, seconds=item.seconds + self.active))
+        self.put(self.with_mask(new, smaller, "split"))
         objects = [other for other in self.document.objects if other.id != new.id]
         place = next(i for i, other in enumerate(objects) if other.id == item.id)
-        self._objects((*objects[: place + 1], self._find(new.id), *objects[place + 1 :]))
+        self.keep((*objects[: place + 1], self.find(new.id), *objects[place + 1 :]))
         self.touched = item.id
 
     def add_node(self, request: AddNode) -> None:
@@ -208,7 +126,7 @@ class Act:
         mask = node_mask(scene.tree, scene.leaves, request.node, scene.size)
         level = round(float(scene.tree.level[request.node]), 4)
         new = Item(id=self.next_id, label=request.label, seconds=self.active, model=self.model)
-        self._set(self._with_mask(new, mask, "same", level=level, score=request.score))
+        self.put(self.with_mask(new, mask, "same", level=level, score=request.score))
         self.touched = new.id
 
     def partition(self, request: PartitionImage) -> None:
@@ -223,7 +141,7 @@ class Act:
             raise RequestError("invalid", f"{len(numbers)} regions are too many; choose a higher level")
         for number in numbers:
             new = Item(id=self.next_id, label=request.label, model=self.model)
-            self._set(self._with_mask(new, regions == number, "partition", level=request.level))
+            self.put(self.with_mask(new, regions == number, "partition", level=request.level))
 
     def status(self, request: SetStatus) -> None:
         """How far the image is."""
@@ -238,7 +156,7 @@ class Act:
         if (count := len(self.document.objects) + len(masks)) > MAX_OBJECTS:
             raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
         for mask, label in masks:
-            self._set(self._with_mask(Item(id=self.next_id, label=label), mask, source))
+            self.put(self.with_mask(Item(id=self.next_id, label=label), mask, source))
 
 
 def _refuse_masks(steps: Steps, known: Steps) -> None:

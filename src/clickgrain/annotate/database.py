@@ -7,39 +7,18 @@ logs say, which can be computed again.
 import json
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clickgrain.annotate.history import Action
-from clickgrain.annotate.refusals import RequestError, explained
+from clickgrain.annotate.project_file import ProjectFile
+from clickgrain.annotate.refusals import RequestError
 
-APPLICATION = 0x6367616E
-"""SQLite's application id of a project file ("cgan")."""
-VERSION = 1
 PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
-SCHEMA = """
-CREATE TABLE images (
-    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE,
-    height INTEGER, width INTEGER, native_height INTEGER, native_width INTEGER);
-CREATE TABLE actions (
-    image INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, client TEXT NOT NULL,
-    model TEXT NOT NULL, active REAL, asked TEXT NOT NULL, patch TEXT NOT NULL,
-    PRIMARY KEY (image, seq)) WITHOUT ROWID;
-CREATE TABLE masks (hash TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE summaries (
-    image INTEGER PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, objects INTEGER NOT NULL,
-    clicks INTEGER NOT NULL);
-CREATE TABLE models (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, hash TEXT NOT NULL, source TEXT NOT NULL,
-    made REAL, report TEXT) WITHOUT ROWID;
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -67,102 +46,30 @@ class Summary:
     clicks: int = 0
 
 
-class Database:
-    """A project file; safe to share between threads, and between processes.
-
-    Args:
-        path: made if missing.
-        timeout: seconds to wait for another program that writes.
-
-    Raises:
-        RequestError: it cannot be made, opened or is no project file of this version.
-    """
-
-    def __init__(self, path: Path, *, timeout: float = 5.0) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        if path.is_dir():
-            raise RequestError(
-                "database", f"{path} is a folder; give --project a file, e.g. {path / 'clickgrain.db'}"
-            )
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
-            self._check()
-            self._identity = _identity(path)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-
-    def _check(self) -> None:
-        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};"
-                f" PRAGMA user_version = {VERSION}; COMMIT;"
-            )
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if application != APPLICATION:
-            raise RequestError(
-                "database", f"{self.path} is a database but no project of clickgrain; give another path"
-            )
-        if version != VERSION:
-            raise RequestError(
-                "database",
-                f"{self.path} is a project of version {version}, this clickgrain reads {VERSION}; update",
-            )
-
-    def close(self) -> None:
-        """Close the file; everything answered is in it already."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, explained(self.path):
-            self._check_place()
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _check_place(self) -> None:
-        """SQLite would go on writing to a file that has no name any more."""
-        if _identity(self.path) != self._identity:
-            raise RequestError(
-                "database",
-                f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
-                " or start clickgrain annotate anew",
-            )
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self.path):
-            return self._db.execute(query, values).fetchall()
+class Database(ProjectFile):
+    """A project file by what is in it; made and opened as a `ProjectFile`."""
 
     def data_version(self) -> int:
         """A number that changes when another program has written to the file."""
-        return int(self._rows("PRAGMA data_version")[0][0])
+        return int(self.rows("PRAGMA data_version")[0][0])
 
     def add_images(self, paths: Sequence[Path]) -> int:
         """Take new images by their paths relative to the folder; returns how many were new."""
-        known = {row[0] for row in self._rows("SELECT path FROM images")}
+        known = {row[0] for row in self.rows("SELECT path FROM images")}
         new = [(os.fsencode(path),) for path in paths if os.fsencode(path) not in known]
         if new:
-            with self._writing() as db:
+            with self.writing() as db:
                 db.executemany("INSERT OR IGNORE INTO images (path) VALUES (?)", new)
         return len(new)
 
     def images(self) -> list[ImageRow]:
         """All images ever seen, in no order that matters."""
-        rows = self._rows("SELECT id, path, height, width, native_height, native_width FROM images")
+        rows = self.rows("SELECT id, path, height, width, native_height, native_width FROM images")
         return [ImageRow(row[0], Path(os.fsdecode(row[1])), _size(*row[2:4]), _size(*row[4:6])) for row in rows]
 
     def set_size(self, image: int, size: tuple[int, int], native: tuple[int, int]) -> None:
         """Settle at what size an image is worked on; the first to say so wins."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute(
                 "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ?"
                 " WHERE id = ? AND height IS NULL",
@@ -171,7 +78,7 @@ class Database:
 
     def size(self, image: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """((H, W) at work, (H, W) of the file), if the image was opened before."""
-        rows = self._rows("SELECT height, width, native_height, native_width FROM images WHERE id = ?", image)
+        rows = self.rows("SELECT height, width, native_height, native_width FROM images WHERE id = ?", image)
         if not rows or rows[0][0] is None:
             return None
         height, width, native_height, native_width = rows[0]
@@ -179,7 +86,7 @@ class Database:
 
     def actions(self, image: int, since: int = 0) -> list[Action]:
         """The log of an image after action `since`."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT seq, kind, time, client, model, active, asked, patch FROM actions"
             " WHERE image = ? AND seq > ? ORDER BY seq",
             image,
@@ -194,7 +101,7 @@ class Database:
             RequestError: a full or locked disk; nothing was written.
         """
         try:
-            with self._writing() as db:
+            with self.writing() as db:
                 db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
                 db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(image, action))
                 if summary is not None:
@@ -208,22 +115,22 @@ class Database:
 
     def mask(self, hash_: str) -> bytes | None:
         """A coded mask."""
-        rows = self._rows("SELECT data FROM masks WHERE hash = ?", hash_)
+        rows = self.rows("SELECT data FROM masks WHERE hash = ?", hash_)
         return rows[0][0] if rows else None
 
     def summaries(self, images: Iterable[int] | None = None) -> dict[int, Summary]:
         """What the logs come to, of some images or all that have one."""
-        rows = self._rows("SELECT image, seq, status, objects, clicks FROM summaries")
+        rows = self.rows("SELECT image, seq, status, objects, clicks FROM summaries")
         wanted = None if images is None else set(images)
         return {row[0]: Summary(*row[1:]) for row in rows if wanted is None or row[0] in wanted}
 
     def logged_images(self) -> list[int]:
         """Images that have a log, the project's own aside."""
-        return [row[0] for row in self._rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
+        return [row[0] for row in self.rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
 
     def save_model(self, id_: str, name: str, kind: str, hash_: str, source: str, report: Any = None) -> None:
         """Remember a model that the project has used."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute(
                 "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
                 " hash = excluded.hash, report = coalesce(excluded.report, report)",
@@ -233,26 +140,18 @@ class Database:
     def models(self) -> list[dict[str, Any]]:
         """Every model that the project has used, the oldest first."""
         keys = ("id", "name", "kind", "hash", "source", "made", "report")
-        rows = self._rows(f"SELECT {', '.join(keys)} FROM models ORDER BY made")
+        rows = self.rows(f"SELECT {', '.join(keys)} FROM models ORDER BY made")
         return [dict(zip(keys, row)) | {"report": row[6] and json.loads(row[6])} for row in rows]
 
     def setting(self, key: str) -> str | None:
         """A remembered value."""
-        rows = self._rows("SELECT value FROM settings WHERE key = ?", key)
+        rows = self.rows("SELECT value FROM settings WHERE key = ?", key)
         return rows[0][0] if rows else None
 
     def set_setting(self, key: str, value: str) -> None:
         """Remember a value."""
-        with self._writing() as db:
+        with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _action(row: tuple[Any, ...]) -> Action:

@@ -275,13 +275,13 @@ def test_a_damaged_photo_is_reported_and_the_others_go_on(client, photos, projec
 
 
 def test_a_full_disk_is_reported_and_the_page_can_go_on(client, post, project, click):
-    pages = project.database._rows("PRAGMA page_count")[0][0]
-    project.database._rows(f"PRAGMA max_page_count = {pages}")
+    pages = project.database.rows("PRAGMA page_count")[0][0]
+    project.database.rows(f"PRAGMA max_page_count = {pages}")
     answers = (post(kind="status", status=("todo", "done")[i % 2]) for i in range(200))
     refused = next(answer for answer in answers if answer.status_code != 200)
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "disk_full")
     before = client.get("/api/images/1").json()["document"]
-    project.database._rows("PRAGMA max_page_count = 1000000")
+    project.database.rows("PRAGMA max_page_count = 1000000")
     after = post(kind="object.add_steps", steps=[click(20, 20)])
     assert after.status_code == 200
     assert after.json()["seq"] == before["seq"] + 1

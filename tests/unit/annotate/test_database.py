@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.annotate.database import APPLICATION, Database, Summary
+from clickgrain.annotate.database import Database, Summary
 from clickgrain.annotate.history import Action
+from clickgrain.annotate.project_file import APPLICATION
 from clickgrain.annotate.refusals import RequestError
 
 
@@ -76,13 +77,13 @@ def test_a_locked_file_is_reported_and_nothing_written(database):
 
 
 def test_a_full_disk_is_reported_and_nothing_written(database):
-    pages = database._rows("PRAGMA page_count")[0][0]
-    database._rows(f"PRAGMA max_page_count = {pages}")
+    pages = database.rows("PRAGMA page_count")[0][0]
+    database.rows(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(RequestError, match="full") as caught:
         database.append(1, action(1), {"a" * 20: bytes(100_000)}, None)
     assert caught.value.status == 507
     assert database.actions(1) == []
-    database._rows("PRAGMA max_page_count = 1000000")
+    database.rows("PRAGMA max_page_count = 1000000")
     assert database.append(1, action(1), {"a" * 20: bytes(100_000)}, None)
 
 
@@ -95,8 +96,8 @@ def test_others_writing_is_noticed(database):
 
 
 def test_every_write_reaches_the_disk(database):
-    assert database._rows("PRAGMA synchronous")[0][0] == 2  # FULL
-    assert database._rows("PRAGMA journal_mode")[0][0] == "wal"
+    assert database.rows("PRAGMA synchronous")[0][0] == 2  # FULL
+    assert database.rows("PRAGMA journal_mode")[0][0] == "wal"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_changed_photo_gives_another_mask(worked, project, photos):
 
 def test_what_cannot_be_replayed_says_why(worked, project, photos):
     (photos / "a1.png").unlink()
-    project.database._rows("DELETE FROM models")
+    project.database.rows("DELETE FROM models")
     object.__setattr__(project.model, "hash", "f" * 20)
     first, second, *_ = replay(project)
     assert "not known" in first.problem
