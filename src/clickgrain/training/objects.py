@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from clickgrain.files import atomic_write
 from clickgrain.proposals import salient_object
 from clickgrain.training.bank import Bank
 from clickgrain.types import UInt8
@@ -81,6 +82,4 @@ def _load(path: Path) -> Found:
 
 def _save(path: Path, found: Found) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file(found, part, {"version": VERSION})
-    part.replace(path)
+    atomic_write(path, save(found, {"version": VERSION}))
