@@ -31,6 +31,31 @@ def test_an_object_just_taken_follows_the_wheel(shared, tab):
     assert [step["type"] for step in whole["steps"]] == ["region"]
 
 
+def test_auto_shows_what_the_click_takes(shared, tab):
+    page = tab().open(shared.address, "photo22")
+    page.page.get_by_label("Auto").check()
+    page.move(44, 56)
+    assert page.shown() == 0  # no region of the tree at the slider's level
+    page.until("clickgrain.stage.guess.shown")
+    seen = page.page.evaluate("clickgrain.stage.guess.shown.bits.reduce((sum, bit) => sum + bit, 0)")
+    (made,) = page.click(44, 56)
+    assert made["area"] == seen > 0
+    page.move(120, 20)
+    page.page.wait_for_timeout(400)
+    assert page.page.evaluate("clickgrain.stage.guess.shown") is None  # an object is in hand: clicks correct it
+
+
+def test_the_guess_goes_when_the_pointer_does(shared, tab):
+    page = tab().open(shared.address, "photo23")
+    page.page.get_by_label("Auto").check()
+    page.move(44, 56)
+    page.until("clickgrain.stage.guess.shown")
+    page.page.get_by_label("Auto").uncheck()
+    page.until("!clickgrain.stage.guess.shown")
+    page.move(44, 56)
+    assert page.shown() > 0
+
+
 def test_other_outlines_are_offered_for_a_doubtful_click(shared, tab):
     page = tab().open(shared.address, "photo05")
     page.page.get_by_label("Auto").check()

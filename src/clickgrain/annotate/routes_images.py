@@ -13,9 +13,11 @@ from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import MOST_ACTIONS, ImagePost
 from clickgrain.annotate.runs import encode
 from clickgrain.annotate.service import Service
+from clickgrain.annotate.steps import Click
 from clickgrain.types import Box
 
 Side = Annotated[int, Query(ge=16, le=4096)]
+Place = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
 
 
 def image_routes(service: Service) -> APIRouter:
@@ -83,6 +85,11 @@ def image_routes(service: Service) -> APIRouter:
         scene = project.scene(image)
         key = f"hover {gallery.stamp(image)} {scene.model}"
         return as_bytes(request, scene.hover, "application/octet-stream", key=key)
+
+    @router.get("/images/{image}/preview")
+    def preview(image: int, x: Place, y: Place) -> Response:
+        """What a first click there would take; nothing is written, and the click itself need not wait again."""
+        return as_json({"data": encode(project.fold(image, (Click(x=x, y=y),)).binary).text})
 
     @router.get("/images/{image}/log")
     def log(image: int, since: Annotated[int, Query(ge=0, le=MOST_ACTIONS)] = 0) -> Response:

@@ -57,6 +57,15 @@ def test_a_click_is_answered_with_its_mask(client, post, click, red, iou):
     assert "immutable" in binary.headers["cache-control"]
 
 
+def test_a_preview_is_what_the_click_then_takes(client, post, click):
+    shown = client.get("/api/images/1/preview", params={"x": 20, "y": 20}).json()["data"]
+    assert client.get("/api/images/1/log").json()["actions"] == []
+    (taken,) = post(kind="object.add_steps", steps=[click(20, 20)]).json()["masks"].values()
+    assert shown == taken
+    assert client.get("/api/images/1/preview", params={"x": 64, "y": 20}).status_code == 422
+    assert client.get("/api/images/9/preview", params={"x": 6, "y": 20}).status_code == 404
+
+
 def test_alternatives_can_be_taken(client, post, click):
     post(kind="object.add_steps", steps=[click(20, 20)])
     offered = client.get("/api/images/1/objects/1/alternatives").json()["alternatives"]
@@ -225,6 +234,9 @@ def test_numbers_in_the_address_that_are_none(client, number):
     for path in ("", "/hover", "/log", "/picture", "/thumb", "/objects/1/alternatives"):
         if number or path:
             assert client.get(f"/api/images/{number}{path}").status_code in (404, 422), path
+    if not fractions:
+        for place in ({"x": number, "y": 1}, {"x": 1, "y": number}):
+            assert client.get("/api/images/1/preview", params=place).status_code == 422
     for query in ("1/log?since", "1/picture?box=0,0,9,9&max", "1/thumb?node", "1/thumb?object", "1?masks"):
         assert client.get(f"/api/images/{query}={number}").status_code in (404, 422), query
     for query in ("changes?since", "changes?since=0&image"):

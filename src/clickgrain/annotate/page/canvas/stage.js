@@ -3,6 +3,7 @@
 import { Overlay, Partition, drawBase } from "./base.js";
 import { Detail } from "./detail.js";
 import { Gestures } from "./gestures.js";
+import { Guess } from "./guess.js";
 import { Hover } from "./hover.js";
 import { Tools } from "./tools.js";
 import { drawTop } from "./top.js";
@@ -36,6 +37,7 @@ export class Stage {
     /** @type {((since: number) => void) | null} the benchmark listens here */
     this.measured = null;
     this.hover = new Hover();
+    this.guess = new Guess(() => this.draw("top"));
     this.overlay = new Overlay();
     this.partition = new Partition();
     this.detail = new Detail(() => this.draw("base"));
@@ -47,7 +49,7 @@ export class Stage {
     store.on(["image"], () => this.#newImage());
     store.on(["revision", "labels", "preferences", "whole"], () => this.draw("base", "top"));
     store.on(["level"], ({ whole }) => (this.look(), this.draw("top", ...(whole ? ["base"] : []))));
-    store.on(["active", "selection", "offers", "tool", "radius", "polarity"], () => (this.look(), this.draw("top")));
+    store.on(["active", "selection", "offers", "tool", "radius", "polarity", "auto"], () => (this.look(), this.draw("top")));
   }
 
   #handlers() {

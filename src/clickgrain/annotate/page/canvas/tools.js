@@ -47,6 +47,7 @@ export class Tools {
     const at = this.here();
     this.over = null;
     this.near = this.held ? this.held.place : this.#near();
+    let rest = null;
     const seeks =
       tool === "click" && !this.held && !(this.gesture && !this.gesture.touch && this.gesture.points.length > 1);
     if (!image || !at || !seeks || this.near >= 0) hover.clear();
@@ -55,11 +56,13 @@ export class Tools {
       const owned = image.owners?.at(x, y) ?? null;
       const free = stage.shift || stage.alt; // whatever lies there already
       if (active === null && !free) this.over = owned;
-      const preview = this.over === null && (active === null || free) && !auto;
+      const preview = this.over === null && (active === null || free);
       if (this.levels.preview(image, hover)) this.over = null;
-      else if (preview && image.tree) hover.look(image.tree, x, y, level);
+      else if (preview && image.tree && !auto) hover.look(image.tree, x, y, level);
       else hover.clear();
+      if (preview && auto && (active === null || stage.shift)) rest = { x, y };
     }
+    stage.guess.look(image, rest);
     stage.element.dataset.cursor = this.#cursor(at);
   }
 

@@ -27,6 +27,7 @@ export function drawTop(stage) {
   if (!stage.image) return;
   inImage(stage);
   drawHover(stage);
+  drawGuess(stage);
   drawObjects(stage);
   drawOffers(stage);
   drawGesture(stage);
@@ -53,6 +54,11 @@ function drawHover(stage) {
   if (width && height) top.drawImage(hover.canvas, 0, 0, width, height, x, y, width, height);
   strokeBoth(top, hover.path, "#fff", 1.5, 1 / (view.scale * sx));
   inImage(stage);
+}
+
+/** @param {import("./stage.js").Stage} stage */
+function drawGuess({ guess, top, view }) {
+  if (guess.shown) strokeBoth(top, outlineOf(guess.shown).path, "#fff", 1.5, 1 / view.scale);
 }
 
 /** @param {import("./stage.js").Stage} stage */

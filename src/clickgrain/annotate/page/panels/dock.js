@@ -26,7 +26,7 @@ function levels({ store, stage }) {
     {
       class: "check less",
       title:
-        "No region is shown beforehand: the click chooses the level itself, and offers other outlines when it is in doubt",
+        "The click chooses the level itself, as outlined where the pointer rests, and offers other outlines when it is in doubt",
     },
     auto,
     "Auto",
