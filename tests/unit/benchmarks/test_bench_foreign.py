@@ -87,7 +87,7 @@ def test_the_command_runs_from_drawing_to_tables_and_goes_on(tmp_path, monkeypat
     small = recipes.grain_small()
     tiny = replace(small.args, batch=2, validation_targets=1, data=replace(small.args.data, crop=64))
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: replace(small, args=tiny))
-    args = Args(tmp_path, **TINY, cells=1, nuclei=0, steps=1)
+    args = Args(tmp_path, **(TINY | {"images": 1}), cells=1, nuclei=0, steps=1)
     text = bench_foreign.run(args)
     assert [line.split("|")[1].strip() for line in text.splitlines()[2:5]] == ["tree", "default", "learned"]
     assert (tmp_path / "foreign.md").read_text() == text
