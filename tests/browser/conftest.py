@@ -171,7 +171,8 @@ class Tab:
         """Wait for an image and its regions."""
         self.until(
             f"window.clickgrain?.store.state.image?.tree && !clickgrain.store.state.opening"
-            f" && clickgrain.store.state.image.info.name.includes('{name}')"
+            f" && clickgrain.store.state.image.info.name.includes('{name}')",
+            seconds=240.0,  # a bare, busy machine compiles first
         )
 
     def screen(self, x, y):

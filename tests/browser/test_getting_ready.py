@@ -2,7 +2,7 @@
 
 
 def test_a_bare_machine_says_what_it_does(own_server, tab, expect, tmp_path):
-    page = tab()
+    page = tab(forgive=True)  # on a very busy machine the tree is asked for again after a minute
     server = own_server(environment={"NUMBA_CACHE_DIR": str(tmp_path)})
     page.page.goto(server.address)
     note = page.page.locator("#veil")

@@ -45,7 +45,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     if complaint := project.gallery.complaint():
         say(complaint)
     project.compiling.on_first = lambda: say(
-        "getting ready: compiling for this machine, once (about ten seconds; a minute where it is busy)"
+        "getting ready: compiling for this machine, once (about ten seconds; minutes where it is busy)"
     )
     if args.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -92,7 +92,8 @@ export class Annotator {
       .slice(0, 3)
       .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
     this.store.set({ offers });
-    this.say(`${offers.length} other outlines: keys 1 to ${offers.length}`);
+    const many = offers.length > 1;
+    this.say(many ? `${offers.length} other outlines: keys 1 to ${offers.length}` : "Another outline: key 1");
   }
 
   /** @param {number} number of the outline on offer, from 0 */

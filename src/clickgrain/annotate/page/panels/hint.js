@@ -4,7 +4,7 @@ import { byId, fill, h } from "../dom.js";
 
 const STAYS_MS = 3500;
 const COMPILING =
-  "Getting ready: compiling for this machine, once. About ten seconds; a minute where it is busy.";
+  "Getting ready: compiling for this machine, once. About ten seconds; minutes where it is busy.";
 
 /** @param {any} app */
 export function startHint({ store, annotator }) {
