@@ -26,6 +26,8 @@ class DataArgs:
         composites_per_photo: how many composites are made, per photo.
         objects: share of the other samples made from photos with a salient object, whose mask is a target; 0
             looks for none.
+        edges: share of the samples without an exact mask whose targets come from the photo's edge tree
+            (`clickgrain.tree.edge_tree`) instead of the tree of its features.
         large: share of the samples whose proposals are drawn by the published law, which prefers large regions.
         masks_per_image: prompts per crop; the encoder runs once for all of them.
         law: how proposals are drawn.
@@ -40,6 +42,7 @@ class DataArgs:
     composites: float = 0.5
     composites_per_photo: float = 1.0
     objects: float = 0.0
+    edges: float = 0.0
     large: float = 0.0
     masks_per_image: int = 2
     law: SamplingLaw = field(default_factory=lambda: SamplingLaw("area", min_area=0.002, max_area=0.8))
@@ -53,7 +56,7 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        for name in ("rotate", "composites", "objects", "large", "held_out"):
+        for name in ("rotate", "composites", "objects", "edges", "large", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
         if self.masks_per_image < 1 or self.composites_per_photo < 0 or self.color < 0:
@@ -76,6 +79,8 @@ class TrainArgs:
         clip: largest norm of the gradient.
         ema: decay of the weights' moving average, which is what is validated and saved.
         supervise: "all" clicks of a sample, or only the "last" (the paper's).
+        rim: pixels of the crop on both sides of a proposal's outline that neither loss nor corrections look at; the
+            masks of composites and objects are known exactly and have none.
         seed: of everything random.
         precision: of the forward passes.
         compile: run encoder and decoder through torch.compile.
@@ -97,6 +102,7 @@ class TrainArgs:
     clip: float = 1.0
     ema: float = 0.998
     supervise: Literal["all", "last"] = "all"
+    rim: int = 0
     seed: int = 0
     precision: Precision = "bf16-mixed"
     compile: bool = False
@@ -115,7 +121,7 @@ class TrainArgs:
         for name in ("lr", "clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"--{name} {getattr(self, name)} must be above 0")
-        for name in ("warmup", "weight_decay", "threads", "validate_every", "checkpoint_every"):
+        for name in ("warmup", "weight_decay", "rim", "threads", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 0 or more")
         if self.seed < 0:

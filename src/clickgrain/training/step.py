@@ -43,8 +43,8 @@ class ClickStep(nn.Module):
         with torch.autocast(crops.device.type, enabled=False), torch.no_grad():
             generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
             images = jitter(crops, self.args.data.color, generator)
-            valid = batch.valid.to(crops.device)[batch.index]
             targets = _targets(batch, images)
+            valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
             canvas = Canvas.of(images, self.model.map_spec, batch.trees, batch.leaf_lab, batch.to_tree)
         encoded = tuple(e[batch.index] for e in self.model.encode(images))
         prompts, previous = batch.prompts, None
@@ -106,6 +106,19 @@ def _targets(batch: Batch, images: Tensor) -> Tensor:
     snapped = snap_targets(masks, images[batch.index])
     exact = torch.tensor(batch.exact, device=masks.device)[:, None, None, None]
     return torch.where(exact, masks, snapped) if any(batch.exact) else snapped
+
+
+def _sure(batch: Batch, targets: Tensor, rim: int) -> Tensor:
+    """M x 1 x S x S: 0 within `rim` pixels of the outline of a mask that is not exact, else 1.
+
+    A leaf of a merge tree lies on one side as a whole: what its outline says of the image's edge is an accident.
+    """
+    exact = torch.tensor(batch.exact, device=targets.device).view(-1, 1, 1, 1)
+    if rim == 0 or bool(exact.all()):
+        return torch.ones_like(targets)
+    inside = (targets > 0.5).float()
+    grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * rim + 1, 1, rim) for s in (1.0, -1.0))
+    return ((grown == shrunk) | exact).float()
 
 
 def _with_click(prompt: Prompt, click: tuple[int, int, int], scale: float) -> Prompt:

@@ -112,6 +112,38 @@ class TestLoss:
             expected.item()
         )
 
+    def test_the_outline_of_a_proposal_does_not_count_that_of_an_exact_mask_does(
+        self, tiny_config, settings, batch_of
+    ):
+        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), rim=4)
+        crops, batch = batch_of(args, rounds=0)
+        assert not any(batch.exact)
+        square = torch.zeros_like(batch.masks)
+        square[..., 16:48, 16:48] = 1
+        flat = torch.full_like(crops, 90.0)  # nothing that masks could be drawn to
+        logits = 8.0 * (2 * square[..., ::2, ::2] - 1)
+        worse = logits.clone()
+        worse[..., 7:25, 7:9] = -8.0  # the square's left end, two pixels inside and outside
+
+        def loss(answer, exact, rim=4):
+            one = replace(batch, masks=square, valid=torch.ones_like(batch.valid), exact=[exact] * 4)
+            return ClickStep(Watched(tiny_config, answer), replace(args, rim=rim))(flat, one)[0].item()
+
+        assert loss(worse, exact=False) == pytest.approx(loss(logits, exact=False))
+        assert loss(worse, exact=True) > 1.1 * loss(logits, exact=True)
+        assert loss(worse, exact=False, rim=0) > 1.1 * loss(logits, exact=False, rim=0)
+
+    def test_far_from_the_outline_everything_counts(self, tiny_config, settings, batch_of):
+        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), rim=2)
+        crops, batch = batch_of(args, rounds=0)
+        square = torch.zeros_like(batch.masks)
+        square[..., 16:48, 16:48] = 1
+        one = replace(batch, masks=square, valid=torch.ones_like(batch.valid))
+        answers = [torch.zeros(4, 1, 32, 32), torch.zeros(4, 1, 32, 32)]
+        answers[1][..., 16, 16] = -20.0
+        right, wrong = (ClickStep(Watched(tiny_config, a), args)(crops, one)[0].item() for a in answers)
+        assert wrong > right
+
 
 class TestCorrectiveClicks:
     def test_every_round_adds_a_click_where_the_answer_is_wrong(self, tiny_config, settings, batch_of, monkeypatch):
