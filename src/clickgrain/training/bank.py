@@ -29,10 +29,12 @@ from clickgrain.proposals import (
 )
 from clickgrain.proposals.cutouts import Cutout
 from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
-from clickgrain.tree import MergeTree, build_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
 TREES_IN_MEMORY = 20_000
+EDGE_TREES_IN_MEMORY = 2000
+"""0.3 MB each, and made again in some milliseconds."""
 
 
 @dataclass
@@ -59,6 +61,11 @@ class Bank:
     host: Tensor | None = None
     objects: Mapping[int, UInt8] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._edge_tree = lru_cache(EDGE_TREES_IN_MEMORY)(
+            lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
+        )
+
     @property
     def photos(self) -> int:
         """How many photos."""
@@ -76,9 +83,15 @@ class Bank:
         found = self.objects[i] if i < self.photos else self.masks[i - self.photos, :height, :width]
         return found.astype(np.float32) / np.float32(255)
 
-    def source(self, i: int) -> Regions:
-        """The possible targets of picture i, besides a composite's exact mask."""
-        return TreeRegions(self.tree(i)) if self.regions is None else self.regions(i)
+    def edge_tree(self, i: int) -> MergeTree:
+        """Tree of picture i by its edges, on the grid of its merge tree; made when first asked for."""
+        return self._edge_tree(i)
+
+    def source(self, i: int, *, edges: bool = False) -> Regions:
+        """The possible targets of picture i, besides an exact mask; `edges` asks for its edge tree's nodes."""
+        if self.regions is not None:
+            return self.regions(i)
+        return TreeRegions(self.edge_tree(i) if edges else self.tree(i))
 
     def to(self, device: torch.device) -> "Bank":
         """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""

@@ -136,7 +136,8 @@ def draw_sample(
         if objects and not exact and rng.random() < data.objects:
             exact, pool = True, objects
         picture = pool[int(rng.integers(len(pool)))]
-        source = bank.source(picture)
+        edges = not exact and data.edges > 0 and rng.random() < data.edges
+        source = bank.source(picture, edges=edges)
         law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
         drawn = source.draw(rng, 2 * data.masks_per_image, law)
         if not (exact or drawn):

@@ -91,8 +91,8 @@ def _with(variant: Variant, name: str, **changes: Any) -> Variant:
 
 
 def _pure(variant: Variant) -> Variant:
-    """Without composites, whose exact masks would dilute what a study of pseudo masks is about."""
-    return _with(variant, variant.name, composites=0.0, composites_per_photo=0.0)
+    """Without composites and edge trees, which would dilute what a study of pseudo masks is about."""
+    return _with(variant, variant.name, composites=0.0, composites_per_photo=0.0, edges=0.0)
 
 
 def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
@@ -104,7 +104,7 @@ def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
         _with(alone, "random boxes", source="boxes"),
         _with(alone, "one cut of the tree into 32 regions", source="cut"),
         _with(first, "composites only", source="composites", composites=1.0, composites_per_photo=1.0),
-        _with(first, "merge tree and composites"),
+        _with(first, "merge tree and composites", edges=0.0),
     ]
 
 
@@ -146,7 +146,7 @@ def _connectivity(first: Variant, args: StudyArgs) -> list[Variant]:
 
 def _extractors(first: Variant, args: StudyArgs) -> list[Variant]:
     names = dict.fromkeys((args.extractor, *args.extractors))
-    return [_with(first, name, extractor=name, tree=name) for name in names]
+    return [_with(first, name, extractor=name, tree=name, edges=0.0) for name in names]
 
 
 def _first_click(first: Variant, args: StudyArgs) -> list[Variant]:

@@ -1,0 +1,137 @@
+"""Targets from edge trees: of photos only, as often as asked for, and none of it where it is not asked for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from clickgrain.clicks.leaf_maps import map_to_leaf, warp
+from clickgrain.errors import ConfigError
+from clickgrain.training import bank as module
+from clickgrain.training.args import DataArgs
+from clickgrain.training.recipes import load_recipe
+from clickgrain.training.regions import TreeRegions
+from clickgrain.training.samples import _scaled, draw_sample, make_batch
+from clickgrain.training.studies.plans import Variant, _pure
+
+PHOTOS = [0, 1, 2, 3]
+
+
+@pytest.fixture
+def edge_settings(settings):
+    def make(edges, **data):
+        return settings({"edges": edges, "composites": 0.0, "masks_per_image": 1} | data)
+
+    return make
+
+
+@pytest.fixture
+def batch_of(edge_settings):
+    def make(bank, edges, pictures=PHOTOS, count=40, **data):
+        args = edge_settings(edges, **data)
+        return make_batch(bank, pictures, args.data, args.clicks, seed=0, step=0, count=count)
+
+    return make
+
+
+@pytest.fixture
+def fresh(bank):
+    """The bank with no edge tree made yet, and a list of those that are made from now on."""
+    return replace(bank)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Grids and image sizes of the edge trees that are made."""
+    real, calls = module.edge_tree, []
+
+    def noted(image, grid, image_size=None):
+        calls.append((image.shape[:2], grid))
+        return real(image, grid, image_size)
+
+    monkeypatch.setattr(module, "edge_tree", noted)
+    return calls
+
+
+def distance(sample, bank, tree):
+    """Mean difference of the target from the nearest of the tree's nodes, seen through the crop."""
+    size = bank.sizes[sample.picture]
+    matrix = map_to_leaf(tree.grid, tree.image_size, _scaled(sample.to_picture, tree.image_size, size), 1)
+    (target,) = sample.targets
+    return min(
+        np.abs(
+            warp(tree.mask(node).astype(np.float32), matrix, target.mask.shape) * sample.valid - target.mask
+        ).mean()
+        for node in range(tree.n_leaves, tree.n_nodes)
+    )
+
+
+class TestBank:
+    def test_trees_are_made_when_asked_for_and_kept(self, fresh, made):
+        assert made == []
+        tree = fresh.edge_tree(2)
+        assert made == [(fresh.sizes[2], fresh.tree(2).grid)]
+        assert fresh.edge_tree(2) is tree
+        assert (tree.grid, tree.image_size) == (fresh.tree(2).grid, fresh.tree(2).image_size)
+        assert not np.array_equal(tree.children, fresh.tree(2).children)
+
+    def test_pixels_are_read_in_main_memory(self, bank):
+        away = replace(bank, pixels=torch.zeros_like(bank.pixels), host=bank.pixels)
+        np.testing.assert_array_equal(away.edge_tree(0).children, bank.edge_tree(0).children)
+
+    def test_composites_have_one_too(self, mixed):
+        tree = mixed.edge_tree(mixed.photos)
+        assert tree.grid == mixed.tree(mixed.photos).grid
+
+
+class TestSamples:
+    @pytest.mark.parametrize("edges", [0.0, 1.0])
+    def test_a_target_is_a_node_of_the_tree_asked_for(self, bank, edge_settings, edges):
+        args = edge_settings(edges)
+        for seed in range(4):
+            sample = draw_sample(bank, PHOTOS, [], args.data, args.clicks, np.random.default_rng(seed))
+            by_edges = distance(sample, bank, bank.edge_tree(sample.picture))
+            by_features = distance(sample, bank, bank.tree(sample.picture))
+            assert (by_edges if edges else by_features) == 0
+            assert sample.targets[0].level is not None
+
+    def test_the_share_is_the_share(self, bank, batch_of, monkeypatch):
+        asked = []
+        real = module.Bank.source
+        monkeypatch.setattr(
+            module.Bank, "source", lambda self, i, *, edges=False: asked.append(edges) or real(self, i, edges=edges)
+        )
+        batch_of(bank, 0.3, count=200)
+        assert 0.2 < np.mean(asked) < 0.4
+
+    def test_none_is_made_without(self, fresh, made, batch_of):
+        batch_of(fresh, 0.0)
+        assert made == []
+
+    def test_click_maps_keep_to_the_tree_of_features(self, bank, batch_of):
+        batch = batch_of(bank, 1.0, count=4)
+        assert all(tree is bank.tree(i) for tree, i in zip(batch.trees, batch.pictures, strict=True))
+
+    def test_exact_masks_stay_as_they_are(self, mixed, made, batch_of):
+        batch = batch_of(replace(mixed), 1.0, range(7), composites=1.0, masks_per_image=2)
+        assert made == []
+        assert sum(batch.exact) >= 40
+
+    def test_other_sources_stay_as_they_are(self, bank, made, batch_of):
+        batch_of(replace(bank, regions=lambda i: TreeRegions(bank.tree(i), exact=True)), 1.0)
+        assert made == []
+
+
+class TestSettings:
+    @pytest.mark.parametrize("share", [-0.1, 1.5])
+    def test_a_share_is_a_share(self, share):
+        with pytest.raises(ConfigError, match=f"--data.edges {share} is outside"):
+            DataArgs(edges=share)
+
+    def test_recipes(self):
+        shares = {name: load_recipe(name, "cpu").args.data.edges for name in ("grain", "grain-small", "paper")}
+        assert shares == {"grain": 0.3, "grain-small": 0.3, "paper": 0.0}
+
+    def test_studies_of_pseudo_masks_do_without(self):
+        assert _pure(Variant("any", load_recipe("grain", "cpu"), "color-texture")).recipe.args.data.edges == 0
