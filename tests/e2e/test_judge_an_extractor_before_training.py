@@ -18,6 +18,17 @@ def test_a_table_and_a_file_with_all_figures(clickgrain, eval_set, tmp_path):
     assert "AR@20" in printed
 
 
+def test_trees_by_edges_beside_those_of_features(clickgrain, eval_set, tmp_path):
+    out = tmp_path / "edges.json"
+    arguments = ["--extractor", "color-texture", "--linkage", "edges", "--data", f"mine={eval_set}"]
+    status, printed, said = clickgrain("evaluate-tree", *arguments, "--out", out)
+    assert (status, said) == (0, "")
+    quality = TreeQuality.from_json(out.read_text())
+    assert (quality.name, quality.count()) == ("edges", 3)
+    assert "edges" in printed
+    assert quality.best_iou() > 0.7
+
+
 def test_a_bad_mask_is_named(clickgrain, eval_set):
     (eval_set / "masks" / "disk1#0.png").write_bytes(b"")
     arguments = ["--extractor", "color-texture", "--data", f"mine={eval_set}"]

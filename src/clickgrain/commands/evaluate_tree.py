@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -20,6 +20,8 @@ class EvaluateTreeArgs:
     Attributes:
         extractor: "default", "color-texture", a Hugging Face id or a local folder.
         data: a name and a folder, as in `clickgrain evaluate`.
+        linkage: "ward" merges the features as everywhere; "edges" takes only their grid, and merges by the image's
+            edges (`clickgrain.tree.edge_tree`).
         device: torch device of the extractor, e.g. cpu or cuda.
         cuts: the numbers of regions k.
         limit: only the first so many targets.
@@ -28,6 +30,7 @@ class EvaluateTreeArgs:
 
     extractor: Annotated[str, tyro.conf.arg(metavar="E")]
     data: Annotated[str, tyro.conf.arg(metavar="NAME=DIR")]
+    linkage: Literal["ward", "edges"] = "ward"
     device: str = "cpu"
     cuts: Annotated[tuple[int, ...], tyro.conf.arg(metavar="K [K ...]")] = (10, 30, 100, 300)
     limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
@@ -50,13 +53,14 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     from clickgrain.commands.predictors import check_device
     from clickgrain.evaluation.datasets import load_benchmark
     from clickgrain.evaluation.report import remarks, tree_table
-    from clickgrain.evaluation.tree_quality import evaluate_trees
+    from clickgrain.evaluation.tree_quality import edge_trees, evaluate_trees
     from clickgrain.features import load_extractor
 
     benchmark = load_benchmark(*parse_data(args.data))
     extractor = load_extractor(args.extractor, device=check_device(args.device))
+    build = edge_trees(extractor) if args.linkage == "edges" else extractor
     with bar(f"{args.extractor} on {benchmark.name}") as progress:
-        quality = evaluate_trees(extractor, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)
+        quality = evaluate_trees(build, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)
     Console().print(tree_table(quality))
     say_all(remarks(quality.notes, quality.skipped))
     if args.out is not None:

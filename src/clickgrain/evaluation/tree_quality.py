@@ -12,7 +12,7 @@ from clickgrain.evaluation.clicking import said
 from clickgrain.evaluation.datasets import Benchmark, Target, load_group, size_class
 from clickgrain.evaluation.tree_result import TreeQuality, TreeRow
 from clickgrain.features.base import FeatureExtractor
-from clickgrain.tree import MergeTree, build_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
 Counts = npt.NDArray[np.int64]
@@ -65,6 +65,16 @@ def _maker(build: FeatureExtractor | Callable[[UInt8], MergeTree]) -> Callable[[
         return build
     extract: Callable[[UInt8], Float] = build
     return lambda image: build_tree(extract(image), image_size=(image.shape[0], image.shape[1]))
+
+
+def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree]:
+    """Image -> its edge tree, on the grid of an extractor's features."""
+
+    def edges(image: UInt8) -> MergeTree:
+        h, w = extract(image).shape[:2]
+        return edge_tree(image, (h, w))
+
+    return edges
 
 
 def _of_image(
