@@ -1,9 +1,10 @@
 """What a click's place says about its object: users click in the middle of what they mean.
 
-Around a click lie nested regions: the nodes on its path to the tree's root, or balls of growing geodesic radius. A
-region in whose middle the click lies is a likelier object than one that it touches at the rim. The weighted vote of
-all of them says for each pixel how likely it belongs to the object, from one click and no training at all. The same
-holds for corrections: a click lies in the middle of what the last mask missed, or added.
+Around a click lie nested regions: the nodes on its path to the root of a tree, or of two trees that err in
+different ways, or balls of growing geodesic radius. A region in whose middle the click lies is a likelier
+object than one that it touches at the rim. The weighted vote of all of them says for each pixel how likely it
+belongs to the object, from one click and no training at all. The same holds for corrections: a click lies in
+the middle of what the last mask missed, or added.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,14 +84,16 @@ def ball_ranks(length: Float) -> Ranks:
     return np.asarray(np.searchsorted(radii, flat), np.int16).reshape(length.shape)
 
 
-def centre_map(ranks: Ranks, evidence: Evidence) -> Float:
+def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
     """Probability that a cell belongs to what a click means; 0 where `evidence.free` is False.
+
+    All regions vote together, whichever hierarchy they come from: one that has none that fits says little.
 
     A region weighs its stretch of log-area, times area^0.25, times (depth of the click / largest depth)^4, times
     the square root of its compactness; depth is the distance to the nearest cell outside the region or the view.
 
     Args:
-        ranks: h x w, of nested regions around the click.
+        nested: of one or more hierarchies the h x w ranks of nested regions around the click.
         evidence: on the same grid.
 
     Returns:
@@ -98,17 +101,31 @@ def centre_map(ranks: Ranks, evidence: Evidence) -> Float:
     """
     free = evidence.free.copy()
     free[evidence.click] = True
+    weighed = [(ranks, _weights(ranks, free, evidence)) for ranks in nested]
+    total = sum(float(weights.sum()) for _, weights in weighed)
+    if total == 0:
+        return _innermost(nested[0], evidence.click) * free
+    votes = np.zeros(free.shape)
+    for ranks, weights in weighed:
+        # A cell of rank r lies in the regions r, r + 1, ...
+        around = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
+        votes += around[np.minimum(ranks, len(weights))]
+    return np.asarray(votes / total * free, np.float32)
+
+
+def _innermost(ranks: Ranks, click: tuple[int, int]) -> Float:
+    return (ranks <= ranks[click]).astype(np.float32)
+
+
+def _weights(ranks: Ranks, free: Bool, evidence: Evidence) -> npt.NDArray[np.float64]:
+    """What every rank's region weighs."""
     counts = np.cumsum(np.bincount(ranks[free]))
     shares = counts / ranks.size
     weights = np.zeros(len(counts))
     stretch = np.diff(np.log(np.maximum(counts, 1)), append=np.log(max(counts[-1], 1)))
     for rank in np.flatnonzero((shares > MIN_AREA) & (shares <= MAX_AREA) & (stretch > 0)):
         weights[rank] = stretch[rank] * _odds((ranks <= rank) & free, shares[rank], evidence)
-    if not weights.any():
-        weights[ranks[evidence.click]] = 1.0
-    # A cell of rank r lies in the regions r, r + 1, ...
-    votes = np.append(np.cumsum(weights[::-1])[::-1], 0.0) / weights.sum()
-    return np.asarray(votes[np.minimum(ranks, len(weights))] * free, np.float32)
+    return weights
 
 
 def _odds(region: Bool, share: float, evidence: Evidence) -> float:
@@ -160,13 +177,13 @@ def centre_maps(
     view: View,
     prompt: Prompt,
     previous: Bool,
-    tree: MergeTree,
+    trees: Sequence[MergeTree],
     leaf_of: Callable[[Float], int],
     leaf_lab: Float,
 ) -> list[Float]:
     """The maps `names` (out of `CENTRE_MAPS`) of one prompt; h x w float32 each.
 
-    - "centre", "ball": what the first positive click means, by nodes of the tree or by geodesic balls. Without a
+    - "centre", "ball": what the first positive click means, by nodes of the trees or by geodesic balls. Without a
       previous mask they need a lone positive: several at once lie anywhere in their object.
     - "correction+", "correction-": what the last click adds to the previous mask, or takes away from it.
 
@@ -175,10 +192,14 @@ def centre_maps(
         view: the grid.
         prompt: in working pixels.
         previous: h x w bool, the previous mask; all False for none.
-        tree: of the picture.
+        trees: of the picture, on the same leaves.
         leaf_of: leaf under an (x, y) point in working pixels.
-        leaf_lab: mean Lab on the tree's leaves.
+        leaf_lab: mean Lab on the leaves.
     """
+
+    def around(leaf: int) -> list[Ranks]:
+        return [view.ranks(path_ranks(tree, leaf)) for tree in trees]
+
     positives, negatives = ([view.cell(p) for p in side] for side in (prompt.positives, prompt.negatives))
     lone = len(positives) == 1 and not any(stroke.label for stroke in prompt.scribbles)
     first = prompt.positives[:1] if previous.any() or lone else prompt.positives[:0]
@@ -189,13 +210,13 @@ def centre_maps(
         evidence = Evidence(view.cell(point), everywhere, tuple(positives), tuple(negatives))
         leaf = leaf_of(point)
         if "centre" in names:
-            maps["centre"] = centre_map(view.ranks(path_ranks(tree, leaf)), evidence)
+            maps["centre"] = centre_map(around(leaf), evidence)
         if "ball" in names:
             lengths = geodesic(leaf_lab, np.array([leaf]))
-            maps["ball"] = centre_map(view.ranks(ball_ranks(lengths)), evidence)
+            maps["ball"] = centre_map([view.ranks(ball_ranks(lengths))], evidence)
     for point in last:
         name = "correction+" if prompt.labels[-1] else "correction-"
         if name in names:
             evidence = Evidence(view.cell(point), ~previous if prompt.labels[-1] else previous)
-            maps[name] = centre_map(view.ranks(path_ranks(tree, leaf_of(point))), evidence)
+            maps[name] = centre_map(around(leaf_of(point)), evidence)
     return [maps[name] for name in names]

@@ -5,7 +5,7 @@ them need not learn to propagate clicks by itself. All maps run on the device of
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import cv2
@@ -36,6 +36,7 @@ class Canvas:
         leaf_lab: mean Lab on each tree's leaves, h x w x 3.
         to_image: B matrices from pixels of the working image to pixels of each tree's image.
         stride: working pixels per map pixel.
+        edges: B trees more, on the leaves of the first ones, or none: `centre` maps ask both.
     """
 
     lab: Tensor
@@ -44,6 +45,7 @@ class Canvas:
     leaf_lab: list[Float]
     to_image: list[Affine]
     stride: int
+    edges: list[MergeTree] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -53,6 +55,7 @@ class Canvas:
         trees: Sequence[MergeTree] = (),
         leaf_lab: Sequence[Float] = (),
         to_image: Sequence[Affine] | None = None,
+        edges: Sequence[MergeTree] = (),
     ) -> "Canvas":
         """Canvas of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
 
@@ -64,7 +67,7 @@ class Canvas:
         height, width = images.shape[2] * spec.stride, images.shape[3] * spec.stride
         if to_image is None:
             to_image = [_scaling((height, width), tree.image_size) for tree in trees]
-        return cls(lab, lab_bins(lab), list(trees), list(leaf_lab), list(to_image), spec.stride)
+        return cls(lab, lab_bins(lab), list(trees), list(leaf_lab), list(to_image), spec.stride, list(edges))
 
 
 def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
@@ -172,7 +175,8 @@ def _centre_maps(
         def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
             return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
 
-        stacked[i] = centre_maps(names, view, prompt, before[i], tree, leaf_of, canvas.leaf_lab[image])
+        trees = [tree, *canvas.edges[image : image + 1]]
+        stacked[i] = centre_maps(names, view, prompt, before[i], trees, leaf_of, canvas.leaf_lab[image])
     coarse = torch.from_numpy(stacked).to(canvas.lab.device)
     fine = functional.interpolate(coarse, size, mode="bilinear")
     return {name: fine[:, i] for i, name in enumerate(names)}

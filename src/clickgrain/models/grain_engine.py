@@ -12,7 +12,7 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
 from clickgrain.models.grain import GrainModel
-from clickgrain.tree import MergeTree, build_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 OTHER_LEVELS = (0.45, 0.65, 0.85)
@@ -58,7 +58,9 @@ class GrainEngine:
         tree = build_tree(self.extractor(image), image.shape[:2])
         resized = np.require(resize(image, work), np.uint8, ["C", "W"])
         pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float()
-        canvas = Canvas.of(pixels, self.model.map_spec, [tree], [leaf_colors(image, tree)])
+        canvas = Canvas.of(
+            pixels, self.model.map_spec, [tree], [leaf_colors(image, tree)], edges=[edge_tree(image, tree.grid)]
+        )
         return GrainImage(image, work, tree, canvas, self.model.encode(pixels))
 
     @torch.inference_mode()

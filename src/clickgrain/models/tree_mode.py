@@ -9,7 +9,7 @@ import numpy.typing as npt
 from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
-from clickgrain.tree import MergeTree, build_tree, snap
+from clickgrain.tree import MergeTree, build_tree, edge_tree, snap
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6
@@ -21,18 +21,20 @@ OTHER_LEVELS = (0.45, 0.75, 0.88)
 
 @dataclass(frozen=True)
 class TreeImage:
-    """An image and its merge tree."""
+    """An image, its merge tree, and the tree of its edges on the same leaves, where that is asked too."""
 
     image: UInt8
     tree: MergeTree
+    edges: MergeTree | None = None
 
 
 class TreeEngine:
     """Clicks take nodes of the tree, one after the other; a click lies in the middle of the node that it means.
 
-    The first click takes the weighted median of the nodes around it, as `clicks.centre` weighs them; a later one
-    adds such a node to the answer or takes it away, never over a click of the other kind. A box begins with the
-    node that fits it best; the points of a scribble correct what is still wrong at them.
+    The first click takes the weighted median of the nodes around it, as `clicks.centre` weighs them, in two trees:
+    one of features, one of edges. A later one adds such a region to the answer or takes it away, never over a click
+    of the other kind. A box begins with the node that fits it best; the points of a scribble correct what is still
+    wrong at them.
 
     With a wanted level, or without a positive click, one mark takes the node at that level, more marks the smallest
     node with all positives and no negative, grown up to the level while it stays free of negatives; where no such
@@ -46,8 +48,9 @@ class TreeEngine:
         self.extractor = extractor
 
     def encode(self, image: UInt8) -> TreeImage:
-        """The merge tree of an H x W x 3 uint8 RGB image."""
-        return TreeImage(image, build_tree(self.extractor(image), image.shape[:2]))
+        """The trees of an H x W x 3 uint8 RGB image."""
+        tree = build_tree(self.extractor(image), image.shape[:2])
+        return TreeImage(image, tree, edge_tree(image, tree.grid))
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """Mask of a prompt; the previous mask says nothing to a tree."""
@@ -69,6 +72,7 @@ class TreeEngine:
     def _folded(self, encoded: TreeImage, prompt: Prompt, sides: tuple[Float, Float]) -> Mask:
         """The answer to clicks, one after the other, and then to scribbles."""
         tree, leaves = encoded.tree, np.zeros(encoded.tree.grid, bool)
+        trees = [tree] if encoded.edges is None else [tree, encoded.edges]
         if prompt.box is not None:
             leaves = tree.mask(_choose(tree, *_no_clicks(), prompt)[0])
         marks = [(point, int(label)) for point, label in zip(prompt.points, prompt.labels)]
@@ -78,7 +82,7 @@ class TreeEngine:
             leaf = int(tree.leaves_at(point)[0])
             cell = divmod(leaf, tree.grid[1])
             if i < len(marks) or bool(leaves[cell]) != bool(label):
-                leaves = _corrected(tree, leaves, leaf, label, [c for c, side in taken if side != label])
+                leaves = _corrected(trees, leaves, leaf, label, [c for c, side in taken if side != label])
             taken.append((cell, label))
         others = None
         if len(taken) == 1 and prompt.box is None:
@@ -102,15 +106,15 @@ def _count(prompt: Prompt, label: int) -> int:
     return int((prompt.labels == label).sum())
 
 
-def _corrected(tree: MergeTree, leaves: Bool, leaf: int, label: int, others: Sequence[Cell]) -> Bool:
+def _corrected(trees: Sequence[MergeTree], leaves: Bool, leaf: int, label: int, others: Sequence[Cell]) -> Bool:
     """h x w leaves with the region that a click on `leaf` means added or taken away, but none of `others`."""
-    cell = divmod(leaf, tree.grid[1])
+    cell = divmod(leaf, trees[0].grid[1])
     free = (~leaves if label else leaves) if leaves.any() else np.ones_like(leaves)
-    ranks = path_ranks(tree, leaf)
-    region = centre_map(ranks, Evidence(cell, free, (), tuple(others))) > 0.5
+    nested = [path_ranks(tree, leaf) for tree in trees]
+    region = centre_map(nested, Evidence(cell, free, (), tuple(others))) > 0.5
     for other in others:
-        if other != cell:
-            region &= ranks < ranks[other]
+        if other != cell and region[other]:
+            region &= nested[0] < nested[0][other]
     region[cell] = True
     return leaves | region if label else leaves & ~region
 

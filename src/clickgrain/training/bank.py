@@ -33,8 +33,6 @@ from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
 TREES_IN_MEMORY = 20_000
-EDGE_TREES_IN_MEMORY = 2000
-"""0.3 MB each, and made again in some milliseconds."""
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Bank:
     objects: Mapping[int, UInt8] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._edge_tree = lru_cache(EDGE_TREES_IN_MEMORY)(
+        self._edge_tree = lru_cache(TREES_IN_MEMORY)(
             lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
         )
 

@@ -78,6 +78,7 @@ class Batch:
     matrices: Tensor
     to_tree: list[Affine]
     trees: list[MergeTree]
+    edge_trees: list[MergeTree]
     leaf_lab: list[Float]
     masks: Tensor
     valid: Tensor
@@ -256,6 +257,7 @@ def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, round
         matrices=torch.from_numpy(np.stack([s.to_picture for s in samples])),
         to_tree=[s.to_tree for s in samples],
         trees=[bank.tree(s.picture) for s in samples],
+        edge_trees=[bank.edge_tree(s.picture) for s in samples],
         leaf_lab=[bank.leaf_lab(s.picture) for s in samples],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),

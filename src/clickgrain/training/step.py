@@ -45,7 +45,8 @@ class ClickStep(nn.Module):
             images = jitter(crops, self.args.data.color, generator)
             targets = _targets(batch, images)
             valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
-            canvas = Canvas.of(images, self.model.map_spec, batch.trees, batch.leaf_lab, batch.to_tree)
+            spec = self.model.map_spec
+            canvas = Canvas.of(images, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
         encoded = tuple(e[batch.index] for e in self.model.encode(images))
         prompts, previous = batch.prompts, None
         losses: list[Tensor] = []

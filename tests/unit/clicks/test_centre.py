@@ -70,37 +70,46 @@ class TestCentreMap:
         ranks = np.full((40, 40), 2, np.int16)
         ranks[10:30, 10:30] = 1
         ranks[10:30, 10:21] = 0
-        square = centre_map(ranks, everywhere(ranks, (20, 20)))
-        half = centre_map(ranks, everywhere(ranks, (20, 15)))
+        square = centre_map([ranks], everywhere(ranks, (20, 20)))
+        half = centre_map([ranks], everywhere(ranks, (20, 15)))
         assert square[20, 28] > 0.9
         assert half[20, 28] < 0.5 < half[20, 12]
 
     def test_votes_fall_from_region_to_region(self):
         ranks = rings(41, 41, 20, 20)
-        found = centre_map(ranks, everywhere(ranks, (20, 20)))
+        found = centre_map([ranks], everywhere(ranks, (20, 20)))
         assert found[20, 20] == pytest.approx(1)
         by_ring = [found[ranks == rank] for rank in range(21)]
         assert all(np.ptp(ring) == 0 for ring in by_ring)
         assert (np.diff([ring[0] for ring in by_ring]) <= 0).all()
         assert found[0, 0] == 0  # the whole view is never meant
 
+    def test_hierarchies_vote_together(self):
+        """The click lies in the middle of the one's regions and at the rim of the other's: the first decides."""
+        fits, misfits = rings(41, 41, 20, 20), np.where(np.arange(41)[None] >= 20, 0, 1) + np.zeros((41, 1))
+        both = centre_map([fits, misfits.astype(np.int16)], everywhere(fits, (20, 20)))
+        alone = centre_map([fits], everywhere(fits, (20, 20)))
+        assert np.abs(both - alone).max() < 0.1
+        twice = centre_map([fits, fits], everywhere(fits, (20, 20)))
+        np.testing.assert_allclose(twice, alone, atol=1e-6)
+
     def test_other_clicks_change_the_odds(self):
         ranks = rings(41, 41, 20, 20)
-        plain = centre_map(ranks, everywhere(ranks, (20, 20)))
-        less = centre_map(ranks, everywhere(ranks, (20, 20), negatives=((20, 30),)))
-        more = centre_map(ranks, everywhere(ranks, (20, 20), positives=((20, 20), (20, 30))))
+        plain = centre_map([ranks], everywhere(ranks, (20, 20)))
+        less = centre_map([ranks], everywhere(ranks, (20, 20), negatives=((20, 30),)))
+        more = centre_map([ranks], everywhere(ranks, (20, 20), positives=((20, 20), (20, 30))))
         assert less[20, 32] < plain[20, 32] < more[20, 32]
 
     def test_a_correction_stays_where_something_can_be_corrected(self):
         ranks, free = rings(41, 41, 20, 30), np.zeros((41, 41), bool)
         free[:, 25:] = True
-        found = centre_map(ranks, Evidence((20, 30), free))
+        found = centre_map([ranks], Evidence((20, 30), free))
         assert (found[~free] == 0).all()
         assert found[20, 30] > 0
 
     def test_the_click_itself_counts_even_where_nothing_is_free(self):
         ranks = rings(9, 9, 4, 4)
-        found = centre_map(ranks, Evidence((4, 4), np.zeros((9, 9), bool)))
+        found = centre_map([ranks], Evidence((4, 4), np.zeros((9, 9), bool)))
         assert np.flatnonzero(found).tolist() == [4 * 9 + 4]
 
     @settings(max_examples=40, deadline=None)
@@ -110,7 +119,7 @@ class TestCentreMap:
         ranks = rng.integers(0, 6, (h, w)).astype(np.int16)
         free = rng.random((h, w)) < 0.5 if some else np.ones((h, w), bool)
         click = (int(rng.integers(h)), int(rng.integers(w)))
-        found = centre_map(ranks, Evidence(click, free, (click,), (click,)))
+        found = centre_map([ranks], Evidence(click, free, (click,), (click,)))
         assert found.shape == (h, w)
         assert np.isfinite(found).all()
         assert 0 <= found.min() <= found.max() <= 1 + 1e-6
@@ -125,7 +134,7 @@ class TestCentreMaps:
         view = View(IDENTITY, (16, 16), 1)
         before = np.zeros((16, 16), bool) if previous is None else previous
         lab = np.random.default_rng(1).random((16, 16, 3), dtype=np.float32) * 50
-        made = centre_maps(names, view, prompt, before, tree, lambda p: int(p[1]) * 16 + int(p[0]), lab)
+        made = centre_maps(names, view, prompt, before, [tree], lambda p: int(p[1]) * 16 + int(p[0]), lab)
         return dict(zip(names, made))
 
     def test_a_lone_click_has_no_correction(self):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -209,16 +211,22 @@ class TestClicksWithoutALevel:
     def test_the_first_click_takes_the_weighted_median_of_its_nodes(self):
         engine, encoded = engine_and_image((9, 11), seed=3)
         tree, leaf = encoded.tree, 49
-        votes = centre_map(path_ranks(tree, leaf), Evidence(divmod(leaf, 11), np.ones((9, 11), bool)))
+        nested = [path_ranks(each, leaf) for each in (tree, encoded.edges)]
+        votes = centre_map(nested, Evidence(divmod(leaf, 11), np.ones((9, 11), bool)))
         found = leaves_of(ask(engine, encoded, [leaf]), encoded)
         assert found == set(np.flatnonzero(votes > 0.5).tolist())
-        assert any(found == leaves for leaves in regions(tree))
+
+    def test_without_edges_the_first_click_takes_a_node(self):
+        engine, encoded = engine_and_image((9, 11), seed=3)
+        alone = replace(encoded, edges=None)
+        found = leaves_of(ask(engine, alone, [49]), alone)
+        assert any(found == leaves for leaves in regions(encoded.tree))
 
     def test_a_click_in_the_middle_of_a_square_takes_the_square(self):
         features = np.random.default_rng(0).normal(size=(16, 16, 3)) * 0.05
         features[4:11, 5:12] += 3
         engine = TreeEngine(Given(features))
-        encoded = engine.encode(np.zeros((16 * SIDE, 16 * SIDE, 3), np.uint8))
+        encoded = replace(engine.encode(np.zeros((16 * SIDE, 16 * SIDE, 3), np.uint8)), edges=None)
         square = {row * 16 + column for row in range(4, 11) for column in range(5, 12)}
         assert leaves_of(ask(engine, encoded, [7 * 16 + 8]), encoded) == square
         assert leaves_of(ask(engine, encoded, [7 * 16 + 8], [1 * 16 + 1]), encoded) == square

@@ -96,31 +96,38 @@ class TestSamples:
             assert (by_edges if edges else by_features) == 0
             assert sample.targets[0].level is not None
 
-    def test_the_share_is_the_share(self, bank, batch_of, monkeypatch):
-        asked = []
-        real = module.Bank.source
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """Whether the edge tree was meant, each time that somebody asked for a source of targets."""
+        asked, real = [], module.Bank.source
         monkeypatch.setattr(
             module.Bank, "source", lambda self, i, *, edges=False: asked.append(edges) or real(self, i, edges=edges)
         )
+        return asked
+
+    def test_the_share_is_the_share(self, bank, batch_of, asked):
         batch_of(bank, 0.3, count=200)
         assert 0.2 < np.mean(asked) < 0.4
 
-    def test_none_is_made_without(self, fresh, made, batch_of):
-        batch_of(fresh, 0.0)
-        assert made == []
+    def test_none_is_asked_without(self, bank, asked, batch_of):
+        batch_of(bank, 0.0)
+        assert asked
+        assert not any(asked)
 
-    def test_click_maps_keep_to_the_tree_of_features(self, bank, batch_of):
-        batch = batch_of(bank, 1.0, count=4)
-        assert all(tree is bank.tree(i) for tree, i in zip(batch.trees, batch.pictures, strict=True))
+    def test_click_maps_see_both_trees(self, bank, batch_of):
+        batch = batch_of(bank, 0.0, count=4)
+        for i, tree, edges in zip(batch.pictures, batch.trees, batch.edge_trees, strict=True):
+            assert tree is bank.tree(i)
+            assert edges is bank.edge_tree(i)
 
-    def test_exact_masks_stay_as_they_are(self, mixed, made, batch_of):
+    def test_exact_masks_stay_as_they_are(self, mixed, asked, batch_of):
         batch = batch_of(replace(mixed), 1.0, range(7), composites=1.0, masks_per_image=2)
-        assert made == []
+        assert not any(asked)
         assert sum(batch.exact) >= 40
 
-    def test_other_sources_stay_as_they_are(self, bank, made, batch_of):
-        batch_of(replace(bank, regions=lambda i: TreeRegions(bank.tree(i), exact=True)), 1.0)
-        assert made == []
+    def test_other_sources_stay_as_they_are(self, bank, batch_of):
+        source = replace(bank, regions=lambda i: TreeRegions(bank.tree(i), exact=True))
+        assert all(batch_of(source, 1.0).exact)
 
 
 class TestSettings:

@@ -91,8 +91,9 @@ def _with(variant: Variant, name: str, **changes: Any) -> Variant:
 
 
 def _pure(variant: Variant) -> Variant:
-    """Without composites and edge trees, which would dilute what a study of pseudo masks is about."""
-    return _with(variant, variant.name, composites=0.0, composites_per_photo=0.0, edges=0.0)
+    """Without anything else that would dilute what a study of pseudo masks is about."""
+    nothing = {"composites": 0.0, "composites_per_photo": 0.0, "objects": 0.0, "large": 0.0, "edges": 0.0}
+    return _with(variant, variant.name, **nothing)
 
 
 def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
@@ -103,6 +104,7 @@ def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
         _with(alone, "SLIC superpixels, 3 sizes", source="slic"),
         _with(alone, "random boxes", source="boxes"),
         _with(alone, "one cut of the tree into 32 regions", source="cut"),
+        _with(alone, "tree of edges", edges=1.0),
         _with(first, "composites only", source="composites", composites=1.0, composites_per_photo=1.0),
         _with(first, "merge tree and composites", edges=0.0),
     ]
