@@ -48,7 +48,7 @@ def grain_small() -> Recipe:
     time:     the table in docs/experiments.md has the measured time and score of 500 photos
     """
     args = TrainArgs(
-        steps=3000, batch=12, lr=2e-3, rim=2, validate_every=500,
+        steps=3000, batch=12, lr=2e-3, validate_every=500,
         data=DataArgs(crop=160, objects=0.4, edges=0.3, large=0.4),
     )  # fmt: skip
     return Recipe(GrainConfig.small(), args)
@@ -63,7 +63,7 @@ def grain() -> Recipe:
     """
     data = DataArgs(crop=224, masks_per_image=4, objects=0.4, edges=0.3, large=0.4)
     args = TrainArgs(
-        steps=40_000, batch=64, lr=1.5e-3, rim=2, warmup=500, ema=0.9995, compile=True, validate_every=4000,
+        steps=40_000, batch=64, lr=1.5e-3, warmup=500, ema=0.9995, compile=True, validate_every=4000,
         validation_targets=64, data=data,
     )  # fmt: skip
     return Recipe(GrainConfig(), args)
