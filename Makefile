@@ -40,7 +40,7 @@ DEVICE ?= cpu
 SHARD  ?= 1/8
 STEPS  ?= 2000
 SEED   ?= 0
-SIDE   ?= 384
+SIDE   ?= 320
 # `FROM=` (nothing) starts from the model in the package instead.
 FROM   ?= --recipe $(RECIPE) --from-scratch
 
