@@ -1,4 +1,4 @@
-"""The walk through three photos that README shows: `python benchmarks/walk_annotate.py docs/images`.
+"""The walk through three photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, tree mode: point, turn the wheel, click; choose an outline; take the whole image.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from bench_annotate_page import server, wait
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from benchmarks.bench_annotate_page import server, wait
 from clickgrain.demo.photos import DemoPhoto, copy_photos
 
 WIDTH, HEIGHT, SHOWN = 1280, 800, 960
