@@ -189,10 +189,10 @@ def test_the_previous_answer_as_mask_and_as_array(segmenters):
     for kind in ("grain", "paper"):
         seg = segmenters[kind]
         seg.set_image(photo(size=(300, 400)))
-        first = seg.predict([[120, 130]], [1])
-        alone = seg.predict([[120, 130], [300, 20]], [1, 0]).probability
-        as_mask = seg.predict([[120, 130], [300, 20]], [1, 0], previous=first)
-        as_array = seg.predict([[120, 130], [300, 20]], [1, 0], previous=first.probability)
+        first = seg.predict([[220, 230]], [1])
+        alone = seg.predict([[120, 130]], [1]).probability
+        as_mask = seg.predict([[120, 130]], [1], previous=first)
+        as_array = seg.predict([[120, 130]], [1], previous=first.probability)
         assert np.abs(as_mask.probability - alone).max() > 1e-5
         assert np.abs(as_array.probability - alone).max() > 1e-5
 

@@ -1,6 +1,6 @@
 """Answering clicks with a trained `grain` model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,19 +15,30 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
+MOST_REPLAYED = 16
+"""Clicks that are given at once and answered one after the other; of more, the first ones count as one."""
+REMEMBERED = 64
 OTHER_LEVELS = (0.45, 0.65, 0.85)
 """Levels offered as alternatives when none is asked for."""
 
 
+Clicks = tuple[bytes, bytes, float | None]
+"""Points, labels and level of a prompt of clicks alone."""
+
+
 @dataclass(frozen=True)
 class GrainImage:
-    """All that a click needs of an image: features, tree and canvas; work is the (H, W) they were made at."""
+    """All that a click needs of an image: features, tree and canvas; work is the (H, W) they were made at.
+
+    `replayed` remembers answers to the first few clicks of prompts without a previous mask.
+    """
 
     image: UInt8
     work: tuple[int, int]
     tree: MergeTree
     canvas: Canvas
     features: tuple[Tensor, ...]
+    replayed: dict[Clicks, Mask] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,15 +78,37 @@ class GrainEngine:
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; without a level, readings at three levels are its alternatives.
 
+        Several clicks at once, without a previous mask, are answered as if they had been made one after the other:
+        each corrects what the ones before it gave.
+
         Raises:
             PromptError: for a previous mask of another image's size.
         """
+        if previous is None and len(prompt.points) > 1 and prompt.box is None and not prompt.scribbles:
+            previous = self._replayed(encoded, prompt)
         before = _previous(encoded, previous)
         if before is not None:
             before = before.to(self.device)
         mask = self._decoded(encoded, [prompt], before)[0]
         if prompt.level is None:
             mask = self._with_alternatives(encoded, prompt, before, mask)
+        return mask
+
+    def _replayed(self, encoded: GrainImage, prompt: Prompt) -> Mask:
+        """The answer to all clicks of a prompt but the last."""
+        count = len(prompt.points) - 1
+        mask: Mask | None = None
+        for end in range(max(1, count - MOST_REPLAYED + 1), count + 1):
+            clicks = replace(prompt, points=prompt.points[:end], labels=prompt.labels[:end])
+            key = (clicks.points.tobytes(), clicks.labels.tobytes(), clicks.level)
+            known = encoded.replayed.get(key) if count <= MOST_REPLAYED else None
+            before = _previous(encoded, mask)
+            mask = (
+                known or self._decoded(encoded, [clicks], before if before is None else before.to(self.device))[0]
+            )
+            if count <= MOST_REPLAYED and len(encoded.replayed) < REMEMBERED:
+                encoded.replayed[key] = mask
+        assert mask is not None
         return mask
 
     def _with_alternatives(self, encoded: GrainImage, prompt: Prompt, before: Tensor | None, mask: Mask) -> Mask:
