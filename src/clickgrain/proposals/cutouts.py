@@ -107,7 +107,7 @@ def region_cutout(
     for node in drawn:
         if _compactness(tree.mask(int(node))) < LEAST_COMPACTNESS:
             continue
-        solid = _filled(_largest(tree.upsample(int(node), image) > 0.5))
+        solid = _filled(largest_piece(tree.upsample(int(node), image) > 0.5))
         support = edge_support(image, solid)
         inner = _without_rim(solid)
         if support > best_support and inner.mean() > 0.5 * min_area:
@@ -160,7 +160,7 @@ def _foreground(distance: Float, threshold: float) -> Bool:
 def _object(distance: Float, threshold: float) -> Bool:
     kernel = np.ones((3, 3), np.uint8)
     opened = cv2.morphologyEx(_foreground(distance, threshold).astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    filled = _filled(_largest(opened.astype(bool)))
+    filled = _filled(largest_piece(opened.astype(bool)))
     return filled & ~_plain_holes(filled & (distance < threshold))
 
 
@@ -178,7 +178,8 @@ def _is_frame(mask: Bool) -> bool:
     return float(box.mean()) > 0.95
 
 
-def _largest(mask: Bool) -> Bool:
+def largest_piece(mask: Bool) -> Bool:
+    """The largest 8-connected piece of an H x W bool mask; an empty mask stays empty."""
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count == 1:
         return mask
@@ -195,7 +196,7 @@ def _filled(mask: Bool) -> Bool:
 def _without_rim(mask: Bool) -> Bool:
     """One pixel less all around: there the camera mixed both colours, which would show as a halo."""
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
-    return _largest(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool))
+    return largest_piece(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool))
 
 
 def _inner_nodes(tree: MergeTree, min_area: float, max_area: float) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
+from clickgrain.proposals.cutouts import largest_piece
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Size, UInt8
 
@@ -74,7 +75,7 @@ def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
     if not _stands_out(found, salient, LEAST_CONTRAST):
         return None
     agreement = float((found & first).sum()) / float((found | first).sum())
-    whole = _largest(found)
+    whole = largest_piece(found)
     sure = agreement >= LEAST_AGREEMENT and whole.sum() >= LEAST_WHOLE * found.sum()
     return whole.astype(np.float32) if sure else None
 
@@ -190,8 +191,3 @@ def _at_border(mask: Bool) -> float:
     """Part of the picture's border that is mask."""
     rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     return float(rim.mean())
-
-
-def _largest(mask: Bool) -> Bool:
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return np.asarray(labels == 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA])))
