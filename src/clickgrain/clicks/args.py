@@ -102,8 +102,9 @@ class ClickSimulation:
     def grain(cls) -> "ClickSimulation":
         """Ours: first clicks are often single (published: 1 %) and clicks central; siblings are negatives."""
         return cls(
-            share_single=0.5,
-            share_recursive=0.3,
+            share_single=0.4,
+            share_recursive=0.45,
+            recursive=(2, 10),
             share_centre=0.75,
             share_centre_corrective=0.6,
             share_sibling=0.3,

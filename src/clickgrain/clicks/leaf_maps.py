@@ -1,7 +1,7 @@
 """Click maps on the tree's leaves: closeness to the clicks in the tree and along the image."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import cv2
 import numba
@@ -14,6 +14,7 @@ from clickgrain.types import Float, Size
 Affine = npt.NDArray[np.float64]
 """2 x 3 matrix that takes (x, y, 1) to (x, y)."""
 
+LeafMap = Literal["level", "geodesic", "edge"]
 STEP_UNIT = 10.0
 STEP_LIMIT = 4.0
 STEP_FLOOR = 0.1
@@ -88,17 +89,28 @@ def geodesic(leaf_lab: Float, leaves: npt.NDArray[np.int64]) -> Float:
     return cost
 
 
-def leaf_closeness(tree: MergeTree, leaf_lab: Float, points: Float, names: tuple[str, ...]) -> list[Float]:
-    """Closeness 0..1 of every leaf to some points (1 at the points, 0 without points), one array per name.
+class Leaves(NamedTuple):
+    """What is known of an image's leaves: a merge tree, h x w x 3 mean Lab, and the edge tree if there is one."""
 
-    `names` are out of "level" (1 - level of the lowest common ancestor) and "geodesic" (exp(-length / 2)).
-    Points are N x 2 (x, y) pixels of the tree's image.
+    tree: MergeTree
+    lab: Float
+    edges: MergeTree | None = None
+
+
+def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
+    """Closeness 0..1 of every leaf to some points: h x w float32, 1 at the points, 0 without points.
+
+    Args:
+        leaves: of an image.
+        points: N x 2 (x, y) pixels of the trees' image.
+        kind: "level": 1 - level of the lowest common ancestor in the merge tree; "edge": the same in the edge tree;
+            "geodesic": exp(-length / 4).
     """
-    closeness: dict[str, Callable[[], Float]] = {
-        "level": lambda: 1 - tree.level_map(points),
-        "geodesic": lambda: np.exp(-geodesic(leaf_lab, tree.leaves_at(points)) / np.float32(GEODESIC_RANGE)),
-    }
-    return [closeness[name]() for name in names]
+    if kind == "geodesic":
+        return np.exp(-geodesic(leaves.lab, leaves.tree.leaves_at(points)) / np.float32(GEODESIC_RANGE))
+    tree = leaves.tree if kind == "level" else leaves.edges
+    assert tree is not None
+    return 1 - tree.level_map(points)
 
 
 def map_to_leaf(grid: Size, image_size: Size, to_image: Affine, stride: int) -> Affine:

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from clickgrain.clicks.centre import CELL, View, centre_maps
 from clickgrain.clicks.color import lab_bins, lab_of, posterior
-from clickgrain.clicks.leaf_maps import Affine, leaf_closeness, map_to_leaf, warp
+from clickgrain.clicks.leaf_maps import Affine, LeafMap, Leaves, leaf_closeness, map_to_leaf, warp
 from clickgrain.clicks.spec import CENTRE_MAPS, MapSpec
+from clickgrain.errors import ConfigError
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Prompt, UInt8
 
@@ -133,21 +134,23 @@ def _leaf_maps(
     spec: MapSpec, canvas: Canvas, strokes: Sequence[tuple[Float, Float]], chosen: Sequence[int]
 ) -> dict[str, Tensor]:
     """Maps on the leaves, warped to map resolution; the posterior needs the level maps too."""
-    wanted = [kind for kind in ("level", "geodesic") if f"{kind}+" in spec.names or f"{kind}-" in spec.names]
+    kinds: tuple[LeafMap, ...] = ("level", "geodesic", "edge")
+    wanted = [kind for kind in kinds if f"{kind}+" in spec.names or f"{kind}-" in spec.names]
     if "posterior" in spec.names and "level" not in wanted:
         wanted.insert(0, "level")
     if not wanted:
         return {}
+    if "edge" in wanted and len(canvas.edges) < len(canvas.trees):
+        raise ConfigError("the click maps edge+ and edge- need the images' edge trees; give them to Canvas.of")
     size = (canvas.lab.shape[2], canvas.lab.shape[3])
     stacked = np.empty((len(strokes), *size, 2 * len(wanted)), np.float32)
     for i, (image, points) in enumerate(zip(chosen, strokes)):
         tree, to_image = canvas.trees[image], canvas.to_image[image]
+        leaves = Leaves(tree, canvas.leaf_lab[image], canvas.edges[image] if canvas.edges else None)
         layers = [
-            layer
+            leaf_closeness(leaves, _moved(points[label], to_image, tree), kind)
             for label in (1, 0)
-            for layer in leaf_closeness(
-                tree, canvas.leaf_lab[image], _moved(points[label], to_image, tree), tuple(wanted)
-            )
+            for kind in wanted
         ]
         matrix = map_to_leaf(tree.grid, tree.image_size, to_image, canvas.stride)
         stacked[i] = warp(np.stack(layers, -1), matrix, size).reshape(stacked.shape[1:])

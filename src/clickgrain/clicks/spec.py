@@ -15,8 +15,9 @@ MAP_NAMES = (
     "correction+", "correction-",  # what the last click adds or takes away, likewise
     "box",  # 1 inside, -1 outside, 0 without a box
     "level", "level?",  # the wanted level, and whether one is wanted
+    "edge+", "edge-",  # closeness in the edge tree
 )  # fmt: skip
-LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-")
+LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-", "edge+", "edge-")
 """Maps that are computed on the tree's leaves."""
 CENTRE_MAPS = ("centre", "ball", "correction+", "correction-")
 """Maps of the regions around single clicks (`clicks.centre`)."""

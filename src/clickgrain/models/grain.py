@@ -1,11 +1,14 @@
 """`grain`: an image encoder that runs once, and a small decoder that runs at every click."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clickgrain.errors import ConfigError
 from clickgrain.features.grain import GrainEncoder, stage
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.grain_config import GrainConfig
@@ -17,6 +20,8 @@ PRIOR = {
     "ball": 1.0, "correction+": 1.4, "box": 1.4, "level": 4.4, "level?": -2.1,
 }  # fmt: skip
 PRIOR_BIAS = -4.6
+MAP_WEIGHTS = ("decoder.downs.0.weight", "decoder.shortcut.weight")
+"""Those that have a column per click map."""
 
 
 class GrainDecoder(nn.Module):
@@ -80,6 +85,27 @@ class GrainModel(ClickModel):
             nn.Conv2d(a, b, 1) for a, b in zip(self.config.encoder.widths, self.config.decoder_widths)
         )
         self.decoder = GrainDecoder(self.config.maps, self.config.decoder_widths)
+
+    def with_maps(self, names: Sequence[str]) -> "GrainModel":
+        """A copy that sees other click maps, too: what it answers is the same until it has learned to use them.
+
+        Args:
+            names: of all its maps, in order; those that it sees already must be among them.
+
+        Raises:
+            ConfigError: where one of them is missing, or a name is unknown.
+        """
+        missing = [name for name in self.config.maps if name not in names]
+        if missing:
+            raise ConfigError(f"a model cannot unlearn its click maps; add {', '.join(missing)}")
+        wider = GrainModel(replace(self.config, maps=tuple(names)))
+        state, columns = self.state_dict(), [list(names).index(name) for name in self.config.maps]
+        for key in MAP_WEIGHTS:
+            widened = torch.zeros_like(wider.state_dict()[key])
+            widened[:, columns] = state[key]
+            state[key] = widened
+        wider.load_state_dict(state)
+        return wider
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """B x 3 x H x W float32 in 0..255, H and W multiples of 32, to maps at strides 2, 4, 8, 16."""

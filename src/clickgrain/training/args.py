@@ -28,6 +28,8 @@ class DataArgs:
             looks for none.
         edges: share of the samples without an exact mask whose targets come from the photo's edge tree
             (`clickgrain.tree.edge_tree`) instead of the tree of its features.
+        hidden: share of all samples whose proposals are regions that the click maps are not made of
+            (`clickgrain.training.hidden`); nodes of the maps' own trees teach to trust the maps blindly.
         large: share of the samples whose proposals are drawn by the published law, which prefers large regions.
         masks_per_image: prompts per crop; the encoder runs once for all of them.
         law: how proposals are drawn.
@@ -43,6 +45,7 @@ class DataArgs:
     composites_per_photo: float = 1.0
     objects: float = 0.0
     edges: float = 0.0
+    hidden: float = 0.0
     large: float = 0.0
     masks_per_image: int = 2
     law: SamplingLaw = field(default_factory=lambda: SamplingLaw("area", min_area=0.002, max_area=0.8))
@@ -56,7 +59,7 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        for name in ("rotate", "composites", "objects", "edges", "large", "held_out"):
+        for name in ("rotate", "composites", "objects", "edges", "hidden", "large", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
         if self.masks_per_image < 1 or self.composites_per_photo < 0 or self.color < 0:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -28,10 +29,12 @@ from clickgrain.proposals import (
     solid_cutout,
 )
 from clickgrain.proposals.cutouts import Cutout
+from clickgrain.training.hidden import hidden_regions
 from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
+RegionKind = Literal["features", "edges", "hidden"]
 TREES_IN_MEMORY = 20_000
 
 
@@ -63,6 +66,7 @@ class Bank:
         self._edge_tree = lru_cache(TREES_IN_MEMORY)(
             lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
         )
+        self._hidden = lru_cache(TREES_IN_MEMORY)(self._find_hidden)
 
     @property
     def photos(self) -> int:
@@ -85,11 +89,20 @@ class Bank:
         """Tree of picture i by its edges, on the grid of its merge tree; made when first asked for."""
         return self._edge_tree(i)
 
-    def source(self, i: int, *, edges: bool = False) -> Regions:
-        """The possible targets of picture i, besides an exact mask; `edges` asks for its edge tree's nodes."""
+    def hidden(self, i: int) -> Regions:
+        """Regions of picture i that no click map is made of; found when first asked for, and kept."""
+        return self._hidden(i)
+
+    def _find_hidden(self, i: int) -> Regions:
+        return hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i))
+
+    def source(self, i: int, kind: RegionKind = "features") -> Regions:
+        """The possible targets of picture i, besides an exact mask: of its merge tree, its edge tree, or hidden."""
         if self.regions is not None:
             return self.regions(i)
-        return TreeRegions(self.edge_tree(i) if edges else self.tree(i))
+        if kind == "hidden":
+            return self.hidden(i)
+        return TreeRegions(self.edge_tree(i) if kind == "edges" else self.tree(i))
 
     def to(self, device: torch.device) -> "Bank":
         """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""

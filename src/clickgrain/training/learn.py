@@ -179,10 +179,21 @@ def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> ClickModel:
         return PaperModel.from_backbone(recipe.model, recipe.backbone)
     if not args.from_scratch and args.recipe == "auto":
         try:
-            return load_click_model("default")
+            return _with_new_maps(load_click_model("default"), recipe.model)
         except WeightsError:
             bar.note("no trained model ships with this version; training starts from scratch")
     return build_model(recipe.model.to_json())
+
+
+def _with_new_maps(model: ClickModel, config: object) -> ClickModel:
+    """The model with those click maps of a config that it has not seen yet."""
+    from clickgrain.models.grain import GrainModel
+
+    if not (isinstance(model, GrainModel) and isinstance(config, GrainConfig)):
+        return model
+    known = model.config.maps
+    new = [name for name in config.maps if name not in known]
+    return model.with_maps([*known, *new]) if new else model
 
 
 def _recipe(args: LearnArgs, device: str) -> Recipe:

@@ -87,9 +87,10 @@ class TreeRegions:
 
     def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
         """n nodes by the law, with their siblings and levels."""
-        return [self._region(int(node)) for node in draw_proposals(self.tree, rng, n, law).nodes]
+        return [self.region(int(node)) for node in draw_proposals(self.tree, rng, n, law).nodes]
 
-    def _region(self, node: int) -> Region:
+    def region(self, node: int) -> Region:
+        """A node with its sibling and level."""
         tree = self.tree
         sibling = tree.mask(tree.siblings(node)).astype(np.float32) if node != tree.root else None
         return Region(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, float(tree.level[node]))

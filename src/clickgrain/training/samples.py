@@ -17,7 +17,7 @@ from clickgrain.clicks.simulation import initial_clicks, simulated_box, simulate
 from clickgrain.errors import TrainingError
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.bank import Bank, RegionKind
 from clickgrain.training.regions import Region, Regions
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
@@ -137,8 +137,7 @@ def draw_sample(
         if objects and not exact and rng.random() < data.objects:
             exact, pool = True, objects
         picture = pool[int(rng.integers(len(pool)))]
-        edges = not exact and data.edges > 0 and rng.random() < data.edges
-        source = bank.source(picture, edges=edges)
+        source = bank.source(picture, _kind(data, exact, rng))
         law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
         drawn = source.draw(rng, 2 * data.masks_per_image, law)
         if not (exact or drawn):
@@ -152,6 +151,15 @@ def draw_sample(
         f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.law and --data.window"
         " may not fit them"
     )
+
+
+def _kind(data: DataArgs, exact: bool, rng: np.random.Generator) -> RegionKind:
+    """Where the proposals of a picture come from."""
+    if data.hidden > 0 and rng.random() < data.hidden:
+        return "hidden"
+    if not exact and data.edges > 0 and rng.random() < data.edges:
+        return "edges"
+    return "features"
 
 
 def _anchor(

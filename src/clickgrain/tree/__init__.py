@@ -3,6 +3,7 @@
 from clickgrain.tree.build import build_tree as build_tree
 from clickgrain.tree.merge_tree import MergeTree as MergeTree
 from clickgrain.tree.merge_tree import snap as snap
+from clickgrain.tree.watershed import edge_strength as edge_strength
 from clickgrain.tree.watershed import edge_tree as edge_tree
 
-__all__ = ["MergeTree", "build_tree", "edge_tree", "snap"]
+__all__ = ["MergeTree", "build_tree", "edge_strength", "edge_tree", "snap"]

@@ -45,7 +45,7 @@ def edge_tree(image: UInt8, grid: Size, image_size: Size | None = None) -> Merge
     check_image(image)
     if min(grid) < 1:
         raise TreeError(f"a grid of {grid[0]} x {grid[1]} leaves is empty; give (h, w) of at least 1")
-    children, cost = area_watershed(_strength(image, grid))
+    children, cost = area_watershed(edge_strength(image, grid))
     return MergeTree(children, cost, grid, image_size or (image.shape[0], image.shape[1]))
 
 
@@ -65,8 +65,8 @@ def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
     return children, smaller[order]
 
 
-def _strength(image: UInt8, grid: Size) -> Float:
-    """h x w float32: length of the Lab gradient, its mean over every leaf."""
+def edge_strength(image: UInt8, grid: Size) -> Float:
+    """h x w float32: length of the smoothed Lab gradient of an H x W x 3 uint8 image, its mean over every leaf."""
     small = resize_long_side(image, LONG_SIDE) if max(image.shape[:2]) > LONG_SIDE else image
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lab = cv2.GaussianBlur(lab, (0, 0), SIGMA * max(small.shape[:2]) / LONG_SIDE)

@@ -11,6 +11,7 @@ from clickgrain.clicks.leaf_maps import (
     STEP_FLOOR,
     STEP_LIMIT,
     STEP_UNIT,
+    Leaves,
     geodesic,
     leaf_closeness,
     map_to_leaf,
@@ -94,7 +95,11 @@ class TestLeafCloseness:
     def test_level_is_that_of_the_lowest_common_ancestor(self, seed, grid, n):
         tree = tree_of(seed, grid, (grid[0] * 5, grid[1] * 3))
         points = np.random.default_rng(seed).uniform(0, (grid[1] * 3 - 1, grid[0] * 5 - 1), (n, 2))
-        (close,) = leaf_closeness(tree, lab_field(seed, grid), points.astype(np.float32), ("level",))
+        other, lab = tree_of(seed + 1, grid, tree.image_size), lab_field(seed, grid)
+        close = leaf_closeness(Leaves(tree, lab, other), points.astype(np.float32), "level")
+        np.testing.assert_array_equal(
+            leaf_closeness(Leaves(other, lab, tree), points.astype(np.float32), "edge"), close
+        )
         clicked = [tree.leaf_at(*point) for point in points]
         level = [min(tree.level[tree.lca(leaf, other)] for other in clicked) for leaf in range(tree.n_leaves)]
         assert close.ravel() == pytest.approx(1 - np.array(level), abs=1e-6)
@@ -102,33 +107,23 @@ class TestLeafCloseness:
     def test_geodesic_falls_exponentially(self):
         tree, lab = tree_of(1, (6, 5), (60, 50)), lab_field(1, (6, 5))
         points = np.array([[2, 3], [44, 55]], np.float32)
-        (close,) = leaf_closeness(tree, lab, points, ("geodesic",))
+        close = leaf_closeness(Leaves(tree, lab), points, "geodesic")
         assert close == pytest.approx(np.exp(-oracle_geodesic(lab, [0, 29]) / GEODESIC_RANGE), rel=1e-3)
 
-    def test_arrays_come_in_the_order_of_the_names(self):
-        tree, lab = tree_of(1, (6, 5)), lab_field(1, (6, 5))
-        points = np.array([[2, 3]], np.float32)
-        level, along = leaf_closeness(tree, lab, points, ("level", "geodesic"))
-        along_, level_ = leaf_closeness(tree, lab, points, ("geodesic", "level"))
-        assert np.array_equal(level, level_)
-        assert np.array_equal(along, along_)
-        assert not np.array_equal(level, along)
+    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge"])
+    def test_is_one_at_the_clicks_and_zero_without(self, kind):
+        leaves = Leaves(tree_of(2, (6, 5)), lab_field(2, (6, 5)), tree_of(4, (6, 5)))
+        close = leaf_closeness(leaves, np.array([[2, 3]], np.float32), kind)
+        assert close[3, 2] == 1
+        assert close.min() >= 0
+        assert not leaf_closeness(leaves, np.zeros((0, 2), np.float32), kind).any()
 
-    def test_is_one_at_the_clicks_and_zero_without(self):
-        tree, lab = tree_of(2, (6, 5)), lab_field(2, (6, 5))
-        for close in leaf_closeness(tree, lab, np.array([[2, 3]], np.float32), ("level", "geodesic")):
-            assert close[3, 2] == 1
-            assert close.min() >= 0
-        for close in leaf_closeness(tree, lab, np.zeros((0, 2), np.float32), ("level", "geodesic")):
-            assert not close.any()
-
-    def test_many_points_in_one_leaf_are_one(self):
-        tree, lab = tree_of(3, (6, 5), (60, 50)), lab_field(3, (6, 5))
-        once = leaf_closeness(tree, lab, np.array([[12, 13]], np.float32), ("level", "geodesic"))
-        often = leaf_closeness(
-            tree, lab, np.array([[12, 13], [17, 18], [12, 13]], np.float32), ("level", "geodesic")
-        )
-        assert all(np.array_equal(a, b) for a, b in zip(once, often))
+    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge"])
+    def test_many_points_in_one_leaf_are_one(self, kind):
+        leaves = Leaves(tree_of(3, (6, 5), (60, 50)), lab_field(3, (6, 5)), tree_of(5, (6, 5), (60, 50)))
+        once = leaf_closeness(leaves, np.array([[12, 13]], np.float32), kind)
+        often = leaf_closeness(leaves, np.array([[12, 13], [17, 18], [12, 13]], np.float32), kind)
+        assert np.array_equal(once, often)
 
 
 class TestMapToLeaf:

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import rgb2lab
 
-from clickgrain.clicks.leaf_maps import leaf_closeness
+from clickgrain.clicks.leaf_maps import Leaves, leaf_closeness
 from clickgrain.clicks.maps import COLOR_RANGE, Canvas, click_maps, leaf_colors
 from clickgrain.clicks.spec import MAP_NAMES, MapSpec
-from clickgrain.tree import build_tree
+from clickgrain.errors import ConfigError
+from clickgrain.tree import build_tree, edge_tree
 from clickgrain.types import Prompt, Scribble
 
 HEIGHT, WIDTH = 48, 64
@@ -39,7 +40,9 @@ def pixels(*images):
 
 def canvas_of(spec, *images, **settings):
     trees = [tree_of(image) for image in images]
-    return Canvas.of(pixels(*images), spec, trees, [leaf_colors(i, t) for i, t in zip(images, trees)], **settings)
+    lab = [leaf_colors(image, tree) for image, tree in zip(images, trees)]
+    edges = [edge_tree(image, tree.grid) for image, tree in zip(images, trees)]
+    return Canvas.of(pixels(*images), spec, trees, lab, **{"edges": edges, **settings})
 
 
 def prompt(positives=(), negatives=(), **rest):
@@ -118,13 +121,19 @@ class TestColor:
 
 
 class TestTreeMaps:
-    @pytest.mark.parametrize("kind", ["level", "geodesic"])
+    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge"])
     def test_show_every_leaf_at_its_centre(self, kind):
         image = photo(5)
         tree = tree_of(image)
         points = np.array([[9, 9], [50, 30]], np.float32)
-        (leaves,) = leaf_closeness(tree, leaf_colors(image, tree), points, (kind,))
-        assert one(f"{kind}+", prompt(points), stride=LEAF, seed=5) == pytest.approx(leaves, abs=1e-6)
+        leaves = Leaves(tree, leaf_colors(image, tree), edge_tree(image, tree.grid))
+        close = leaf_closeness(leaves, points, kind)
+        assert one(f"{kind}+", prompt(points), stride=LEAF, seed=5) == pytest.approx(close, abs=1e-6)
+
+    def test_of_the_edge_tree_need_it(self):
+        spec = MapSpec(("edge+",))
+        with pytest.raises(ConfigError, match="need the images' edge trees"):
+            click_maps(spec, canvas_of(spec, photo(0), edges=[]), [prompt([(6, 6)])])
 
     def test_are_higher_in_the_clicked_blob(self):
         found = one("level+", prompt([(6, 6)]), seed=7)
@@ -278,7 +287,8 @@ class TestEdges:
         previous = torch.full((1, 1, 24, 32), 0.7, requires_grad=True)
         images = pixels(photo(0)).requires_grad_()
         tree = tree_of(photo(0))
-        canvas = Canvas.of(images, spec, [tree], [leaf_colors(photo(0), tree)])
+        edges = edge_tree(photo(0), tree.grid)
+        canvas = Canvas.of(images, spec, [tree], [leaf_colors(photo(0), tree)], edges=[edges])
         assert not click_maps(spec, canvas, [PROMPTS[1]], previous).requires_grad
 
     def test_are_the_same_under_autocast(self):
@@ -298,13 +308,14 @@ class TestCrops:
         """Maps of the image, and of a working image that sees it through `to_image`."""
         image = photo(4)
         canvas = canvas_of(spec, image)
-        seen = replace(canvas_of(spec, crop), trees=canvas.trees, leaf_lab=canvas.leaf_lab, to_image=[to_image[:2]])
+        whole = {"trees": canvas.trees, "edges": canvas.edges, "leaf_lab": canvas.leaf_lab}
+        seen = replace(canvas_of(spec, crop), **whole, to_image=[to_image[:2]])
         moved = [tuple((inverse @ [*p, 1])[:2]) for p in points]
         return click_maps(spec, canvas, [prompt(points)])[0], click_maps(spec, seen, [prompt(moved)])[0]
 
     @pytest.mark.parametrize("stride", [1, 2])
     def test_a_plain_crop_shows_the_crop_of_the_maps(self, stride):
-        spec = MapSpec(("disk+", "level+", "color+", "geodesic+"), stride)
+        spec = MapSpec(("disk+", "level+", "color+", "geodesic+", "edge+"), stride)
         to_image = np.array([[1, 0, 12], [0, 1, 8], [0, 0, 1]], np.float64)
         crop, points = photo(4)[8:40, 12:60], [(20, 20), (41.5, 30.25)]
         whole, found = self.whole_and_crop(spec, to_image, crop, points, np.linalg.inv(to_image))

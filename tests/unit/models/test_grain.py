@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ import torch
 from clickgrain.clicks.spec import MAP_NAMES
 from clickgrain.errors import ConfigError
 from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.grain import PRIOR, PRIOR_BIAS, GrainModel
+from clickgrain.models.grain import MAP_WEIGHTS, PRIOR, PRIOR_BIAS, GrainModel
 from clickgrain.models.grain_config import GrainConfig
 
 TINY = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)
@@ -160,3 +161,48 @@ def test_the_small_model_is_much_smaller():
 
     assert 5e5 < count(GrainConfig()) < 4e6
     assert count(GrainConfig.small()) < count(GrainConfig()) / 3
+
+
+class TestWithMaps:
+    OLD = tuple(name for name in MAP_NAMES if name not in ("edge+", "disk-"))
+
+    @pytest.fixture
+    def old(self):
+        return randomised(GrainModel(replace(TINY, maps=self.OLD)))
+
+    def test_it_answers_the_same_whatever_the_new_maps_show(self, old):
+        wider = old.with_maps(MAP_NAMES).eval()
+        images, maps = inputs()
+        seen = maps[:, [MAP_NAMES.index(name) for name in self.OLD]]
+        before, after = old.decode(old.encode(images), seen), wider.decode(wider.encode(images), maps)
+        torch.testing.assert_close(after.logits, before.logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(after.score, before.score, rtol=1e-4, atol=1e-4)
+        assert wider.config == replace(TINY, maps=MAP_NAMES)
+
+    def test_it_can_learn_to_use_them(self, old):
+        wider = old.with_maps(MAP_NAMES)
+        images, maps = inputs()
+        wider.decode(wider.encode(images), maps).logits.square().mean().backward()
+        for key in MAP_WEIGHTS:
+            weight = dict(wider.named_parameters())[key]
+            assert weight.grad[:, MAP_NAMES.index("edge+")].abs().max() > 0
+
+    def test_those_are_all_weights_that_depend_on_maps(self, old):
+        wider = old.with_maps(MAP_NAMES).state_dict()
+        changed = {key for key, value in old.state_dict().items() if wider[key].shape != value.shape}
+        assert changed == set(MAP_WEIGHTS)
+
+    def test_the_old_model_stays_as_it_is(self, old):
+        before = {key: value.clone() for key, value in old.state_dict().items()}
+        with torch.no_grad():
+            for p in old.with_maps(MAP_NAMES).parameters():
+                p.zero_()
+        assert all(torch.equal(value, before[key]) for key, value in old.state_dict().items())
+
+    def test_no_map_can_be_taken_away(self, old):
+        with pytest.raises(ConfigError, match="unlearn its click maps; add previous"):
+            old.with_maps(self.OLD[1:])
+
+    def test_unknown_names(self, old):
+        with pytest.raises(ConfigError, match="unknown"):
+            old.with_maps((*self.OLD, "edge*"))

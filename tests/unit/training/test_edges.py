@@ -101,7 +101,7 @@ class TestSamples:
         """Whether the edge tree was meant, each time that somebody asked for a source of targets."""
         asked, real = [], module.Bank.source
         monkeypatch.setattr(
-            module.Bank, "source", lambda self, i, *, edges=False: asked.append(edges) or real(self, i, edges=edges)
+            module.Bank, "source", lambda self, i, kind: asked.append(kind == "edges") or real(self, i, kind)
         )
         return asked
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, TrainingError, WeightsError
+from clickgrain.models.grain import GrainModel
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import learn as module
@@ -315,6 +317,16 @@ class TestArguments:
         assert module._first_model(args(recipe="auto"), recipe, Bars()) is shipped
         for changes in ({"from_scratch": True}, {"recipe": "grain-small"}):
             assert module._first_model(args(**changes), recipe, Bars()) is not shipped
+
+    def test_it_learns_click_maps_that_it_has_not_seen_yet(self, args, tiny_config, monkeypatch):
+        known = tuple(name for name in tiny_config.maps if name not in ("edge+", "level"))
+        shipped = GrainModel(replace(tiny_config, maps=known))
+        monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
+        model = module._first_model(args(), Recipe(tiny_config, None), Bars())
+        assert model.config.maps == (*known, "level", "edge+")
+        weight, before = model.decoder.shortcut.weight, shipped.decoder.shortcut.weight
+        assert torch.equal(weight[:, : len(known)], before)
+        assert not weight[:, len(known) :].any()
 
     def test_without_a_shipped_model_trees_come_from_colour_and_texture(self, monkeypatch):
         def none():

@@ -92,8 +92,8 @@ def _with(variant: Variant, name: str, **changes: Any) -> Variant:
 
 def _pure(variant: Variant) -> Variant:
     """Without anything else that would dilute what a study of pseudo masks is about."""
-    nothing = {"composites": 0.0, "composites_per_photo": 0.0, "objects": 0.0, "large": 0.0, "edges": 0.0}
-    return _with(variant, variant.name, **nothing)
+    shares = ("composites", "composites_per_photo", "objects", "large", "edges", "hidden")
+    return _with(variant, variant.name, **dict.fromkeys(shares, 0.0))
 
 
 def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
@@ -105,8 +105,9 @@ def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
         _with(alone, "random boxes", source="boxes"),
         _with(alone, "one cut of the tree into 32 regions", source="cut"),
         _with(alone, "tree of edges", edges=1.0),
+        _with(alone, "hidden regions", hidden=1.0),
         _with(first, "composites only", source="composites", composites=1.0, composites_per_photo=1.0),
-        _with(first, "merge tree and composites", edges=0.0),
+        _with(first, "merge tree and composites", edges=0.0, hidden=0.0),
     ]
 
 

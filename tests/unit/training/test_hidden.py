@@ -1,0 +1,200 @@
+"""Hidden regions: no nodes of the trees that click maps are made of, and the better outlined ones first."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from clickgrain.errors import ConfigError
+from clickgrain.proposals import draw_proposals
+from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.training import bank as module
+from clickgrain.training.args import DataArgs
+from clickgrain.training.hidden import CANDIDATES, FINENESS, HiddenRegions, hidden_regions, outlined
+from clickgrain.training.recipes import load_recipe
+from clickgrain.training.regions import TreeRegions
+from clickgrain.training.samples import draw_sample, make_batch
+from clickgrain.training.studies.plans import Variant, _pure
+
+LAW = SamplingLaw("area", min_area=0.02, max_area=0.6)
+
+
+def iou(one, two):
+    return (one & two).sum() / (one | two).sum()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+class TestOutlined:
+    @pytest.fixture
+    def strength(self):
+        """Edges along the outline of a square, 3 cells wide."""
+        field = np.zeros((40, 60), np.float32)
+        field[9:31, 19:41] = 8.0
+        field[12:28, 22:38] = 0.0
+        return field
+
+    @staticmethod
+    def box(top, bottom, left, right):
+        mask = np.zeros((40, 60), np.float32)
+        mask[top:bottom, left:right] = 1
+        return mask
+
+    def test_a_region_between_edges_beats_one_across_nothing(self, strength):
+        assert outlined(self.box(10, 30, 20, 40), strength) > 3
+        assert outlined(self.box(14, 26, 24, 36), strength) == 0
+
+    def test_a_gap_of_more_than_a_quarter_counts(self, strength):
+        assert outlined(self.box(10, 30, 20, 30), strength) == 0  # its right side runs through the square
+        strength[10:30, 20:23] = 0  # one side of four is gone: just tolerated
+        assert outlined(self.box(10, 30, 20, 40), strength) >= 0
+
+    def test_the_border_of_the_picture_is_no_outline(self, strength):
+        everything = np.ones((40, 60), np.float32)
+        assert outlined(everything, strength) == 0
+        strength[:] = 0
+        strength[:, 29:31] = 5
+        assert outlined(self.box(0, 40, 0, 30), strength) > 3
+
+    def test_a_picture_without_edges(self):
+        assert outlined(self.box(10, 30, 20, 40), np.zeros((40, 60), np.float32)) == 0
+
+    def test_it_does_not_depend_on_the_contrast_of_the_picture(self, strength):
+        mask = self.box(10, 30, 20, 40)
+        assert outlined(mask, strength * 7) == pytest.approx(outlined(mask, strength), rel=1e-5)
+
+
+class TestRegions:
+    def test_leaves_are_finer_and_cover_the_same_picture(self, bank, rng):
+        tree = bank.tree(0)
+        found = hidden_regions(bank.image(0), tree, rng)
+        assert found.grid == (FINENESS * tree.grid[0], FINENESS * tree.grid[1])
+        assert found.image_size == tree.image_size
+        assert found.strength.shape == found.grid
+
+    def test_leaves_are_never_smaller_than_pixels(self, drawn, make_bank, rng):
+        tiny = make_bank([drawn(0, 24, 24)])
+        assert hidden_regions(tiny.image(0), tiny.tree(0), rng).grid <= (24, 24)
+
+    def test_they_are_no_nodes_of_the_trees_that_maps_show(self, drawn, make_bank):
+        """Were all of them among those nodes, every best IoU would be 1."""
+        photos = make_bank([drawn(seed, 144, 192) for seed in range(6)], side=192)
+        best = []
+        for i in range(photos.photos):
+            fine = photos.hidden(i)
+            size = fine.grid[::-1]
+            seen = [
+                np.kron(tree.mask(node), np.ones((FINENESS, FINENESS), bool))[: size[1], : size[0]]
+                for tree in (photos.tree(i), photos.edge_tree(i))
+                for node in range(tree.n_leaves, tree.n_nodes)
+                if tree.area[node] > 4
+            ]
+            for region in fine.draw(np.random.default_rng(i), 4, LAW):
+                best.append(max(iou(region.mask > 0.5, node) for node in seen))
+        assert 0.4 < np.median(best) < 0.97
+
+    def test_drawn_ones_are_better_outlined_than_any_nodes(self, bank):
+        gains = []
+        for i in range(bank.photos):
+            found = bank.hidden(i)
+            plain = TreeRegions(found.tree)
+            mean = [
+                np.mean([outlined(r.mask, found.strength) for r in source.draw(np.random.default_rng(7), 12, LAW)])
+                for source in (found, plain)
+            ]
+            gains.append(mean[0] / mean[1])
+        assert min(gains) > 1.1
+
+    def test_best_first_out_of_several(self, bank, rng):
+        found = bank.hidden(1)
+        nodes = set(draw_proposals(found.tree, np.random.default_rng(0), 3 * CANDIDATES, LAW).nodes.tolist())
+        scores = [outlined(region.mask, found.strength) for region in found.draw(rng, 3, LAW)]
+        known = [outlined(found.tree.mask(node).astype(np.float32), found.strength) for node in nodes]
+        assert scores == sorted(known, reverse=True)[:3]
+
+    def test_none_is_drawn_twice(self, bank, rng):
+        drawn = [region.mask.tobytes() for region in bank.hidden(0).draw(rng, 30, LAW)]
+        assert len(drawn) == len(set(drawn)) > 3
+
+    def test_they_find_the_ellipse(self, make_bank):
+        """On ground of one kind the best outlined region is the thing."""
+        image = np.clip(np.random.default_rng(0).normal(90, 6, (96, 96, 1)), 0, 255).astype(np.uint8)
+        image = np.ascontiguousarray(image.repeat(3, 2))
+        thing = np.zeros((96, 96), np.uint8)
+        cv2.ellipse(thing, (50, 44), (26, 18), 20, 0, 360, 1, -1)
+        image[thing > 0] = (200, 120, 60)
+        found = make_bank([image]).hidden(0)
+        first = found.draw(np.random.default_rng(1), 40, LAW)[0].mask > 0.5
+        wanted = cv2.resize(thing.astype(np.float32), found.grid[::-1], interpolation=cv2.INTER_AREA) > 0.5
+        assert iou(first, wanted) > 0.8
+
+
+class TestBank:
+    def test_found_when_asked_for_and_kept(self, bank, monkeypatch):
+        calls, real = [], module.hidden_regions
+        monkeypatch.setattr(module, "hidden_regions", lambda *given: calls.append(given[0].shape) or real(*given))
+        fresh = replace(bank)
+        assert calls == []
+        assert fresh.hidden(2) is fresh.hidden(2)
+        assert calls == [bank.image(2).shape]
+
+    def test_a_function_of_the_picture_and_its_number(self, bank):
+        one, two = (replace(bank).hidden(3) for _ in range(2))
+        np.testing.assert_array_equal(one.tree.children, two.tree.children)
+
+    def test_pixels_are_read_in_main_memory(self, bank):
+        away = replace(bank, pixels=torch.zeros_like(bank.pixels), host=bank.pixels)
+        np.testing.assert_array_equal(away.hidden(0).tree.children, bank.hidden(0).tree.children)
+
+    def test_other_sources_stay_as_they_are(self, bank):
+        other = TreeRegions(bank.tree(0), exact=True)
+        assert replace(bank, regions=lambda i: other).source(0, "hidden") is other
+
+
+class TestSamples:
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        asked, real = [], module.Bank.source
+        monkeypatch.setattr(module.Bank, "source", lambda self, i, kind: asked.append(kind) or real(self, i, kind))
+        return asked
+
+    @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+    def test_the_share_is_the_share(self, mixed, settings, asked, share):
+        args = settings({"hidden": share, "edges": 0.5})
+        make_batch(mixed, range(7), args.data, args.clicks, seed=0, step=0, count=150)
+        assert abs(np.mean([kind == "hidden" for kind in asked]) - share) < 0.1
+
+    def test_targets_are_these_regions(self, bank, settings, monkeypatch):
+        drawn = []
+        real = HiddenRegions.draw
+
+        def noted(self, *given):
+            drawn.append(real(self, *given))
+            return drawn[-1]
+
+        monkeypatch.setattr(HiddenRegions, "draw", noted)
+        args = settings({"hidden": 1.0, "composites": 0.0, "masks_per_image": 1, "rotate": 0.0})
+        sample = draw_sample(bank, [0, 1, 2, 3], [], args.data, args.clicks, np.random.default_rng(0))
+        (target,) = sample.targets
+        assert drawn
+        assert not target.exact
+        assert target.level in [region.level for region in drawn[-1]]
+
+
+class TestSettings:
+    @pytest.mark.parametrize("share", [-0.1, 1.5])
+    def test_a_share_is_a_share(self, share):
+        with pytest.raises(ConfigError, match=f"--data.hidden {share} is outside"):
+            DataArgs(hidden=share)
+
+    def test_recipes(self):
+        shares = {name: load_recipe(name, "cpu").args.data.hidden for name in ("grain", "grain-small", "paper")}
+        assert shares == {"grain": 0.7, "grain-small": 0.7, "paper": 0.0}
+
+    def test_studies_of_pseudo_masks_do_without(self):
+        assert _pure(Variant("any", load_recipe("grain", "cpu"), "color-texture")).recipe.args.data.hidden == 0
