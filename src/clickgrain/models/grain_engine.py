@@ -12,6 +12,7 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
 from clickgrain.models.grain import GrainModel
+from clickgrain.models.zoom import Region, Zoom
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
@@ -20,6 +21,14 @@ MOST_REPLAYED = 16
 REMEMBERED = 64
 OTHER_LEVELS = (0.45, 0.65, 0.85)
 """Levels offered as alternatives when none is asked for."""
+ZOOM_FROM = 5
+"""Clicks from which on objects are looked at closely; a box around a wrong early mask would cut off the rest."""
+ZOOM_EXPANSION = 2.0
+"""How much wider than the last mask's box the part is that is looked at."""
+ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8
+"""Its least part of the image's long side, and the greatest that is worth it."""
+SMALLEST_PART = 32
+"""Pixels."""
 
 
 Clicks = tuple[bytes, bytes, float | None]
@@ -30,7 +39,8 @@ Clicks = tuple[bytes, bytes, float | None]
 class GrainImage:
     """All that a click needs of an image: features, tree and canvas; work is the (H, W) they were made at.
 
-    `replayed` remembers answers to the first few clicks of prompts without a previous mask.
+    `replayed` remembers answers to the first few clicks of prompts without a previous mask; `close` holds the
+    part of the image that was looked at closely last.
     """
 
     image: UInt8
@@ -39,14 +49,27 @@ class GrainImage:
     canvas: Canvas
     features: tuple[Tensor, ...]
     replayed: dict[Clicks, Mask] = field(default_factory=dict)
+    close: "dict[Region, GrainImage]" = field(default_factory=dict)
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of the image."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 @dataclass(frozen=True)
 class GrainState:
-    """What a mask keeps for the next click: h x w logits at map resolution, and the (H, W) of its image."""
+    """What a mask keeps for the next click.
+
+    Attributes:
+        size: (H, W) of its image.
+        logits: h x w at map resolution.
+        region: the part of the image that they show, None for all of it.
+    """
 
     size: Size
     logits: Tensor
+    region: Region | None = None
 
 
 class GrainEngine:
@@ -78,6 +101,9 @@ class GrainEngine:
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; without a level, readings at three levels are its alternatives.
 
+        From the fifth click on an object that fills a part of the image is looked at closely (clicks alone: no box,
+        scribbles or level).
+
         Several clicks at once, without a previous mask, are answered as if they had been made one after the other:
         each corrects what the ones before it gave.
 
@@ -86,12 +112,9 @@ class GrainEngine:
         """
         if previous is None and len(prompt.points) > 1 and prompt.box is None and not prompt.scribbles:
             previous = self._replayed(encoded, prompt)
-        before = _previous(encoded, previous)
-        if before is not None:
-            before = before.to(self.device)
-        mask = self._decoded(encoded, [prompt], before)[0]
+        mask = self._next(encoded, prompt, previous)
         if prompt.level is None:
-            mask = self._with_alternatives(encoded, prompt, before, mask)
+            mask = self._with_alternatives(encoded, prompt, previous, mask)
         return mask
 
     def _replayed(self, encoded: GrainImage, prompt: Prompt) -> Mask:
@@ -102,20 +125,56 @@ class GrainEngine:
             clicks = replace(prompt, points=prompt.points[:end], labels=prompt.labels[:end])
             key = (clicks.points.tobytes(), clicks.labels.tobytes(), clicks.level)
             known = encoded.replayed.get(key) if count <= MOST_REPLAYED else None
-            before = _previous(encoded, mask)
-            mask = (
-                known or self._decoded(encoded, [clicks], before if before is None else before.to(self.device))[0]
-            )
+            mask = known or self._next(encoded, clicks, mask)
             if count <= MOST_REPLAYED and len(encoded.replayed) < REMEMBERED:
                 encoded.replayed[key] = mask
         assert mask is not None
         return mask
 
-    def _with_alternatives(self, encoded: GrainImage, prompt: Prompt, before: Tensor | None, mask: Mask) -> Mask:
+    def _next(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
+        """The answer to one more click, from the whole image or a closer look."""
+        region = _close_region(encoded.size, prompt, previous)
+        if region is None or previous is None:
+            return self._decoded(encoded, [prompt], self._before(encoded, previous))[0]
+        corner = np.array([region.left, region.top], np.float32)
+        moved = prompt.points - corner
+        inside = ((moved >= 0) & (moved < region.size[::-1])).all(1)
+        part = self._closer(encoded, region)
+        clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
+        before = self._before(part, previous, region, encoded.size)
+        return _pasted(self._decoded(part, [clicks], before)[0], region, encoded.size)
+
+    def _closer(self, encoded: GrainImage, region: Region) -> GrainImage:
+        """A part of the image, encoded like an image of its own; the last one is kept."""
+        known = encoded.close.get(region)
+        if known is None:
+            known = self.encode(np.ascontiguousarray(encoded.image[region.slices]))
+            encoded.close.clear()
+            encoded.close[region] = known
+        return known
+
+    def _before(
+        self, encoded: GrainImage, previous: Mask | None, region: Region | None = None, size: Size | None = None
+    ) -> Tensor | None:
+        """1 x 1 x h x w previous probability at map resolution, of a region of an image of `size` where given."""
+        if previous is None:
+            return None
+        expected, shape, state = size or encoded.size, encoded.canvas.lab.shape[2:], previous.state
+        if isinstance(state, GrainState) and state.logits.shape == shape and state.region == region:
+            check_previous_size(state.size, expected)
+            return state.logits.sigmoid()[None, None].to(self.device)
+        probability = previous_probability(previous, expected)
+        if region is not None:
+            probability = np.ascontiguousarray(probability[region.slices])
+        planes = torch.from_numpy(probability)[None, None]
+        return functional.interpolate(planes, shape, mode="bilinear", antialias=True).to(self.device)
+
+    def _with_alternatives(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None, mask: Mask) -> Mask:
         def others() -> list[Mask]:
             prompts = [replace(prompt, level=level) for level in OTHER_LEVELS]
-            repeated = None if before is None else before.expand(len(prompts), -1, -1, -1)
             with torch.inference_mode():
+                before = self._before(encoded, previous)
+                repeated = None if before is None else before.expand(len(prompts), -1, -1, -1)
                 return sorted(self._decoded(encoded, prompts, repeated), key=lambda m: -m.score)
 
         mask.offer(others)
@@ -132,26 +191,37 @@ class GrainEngine:
         return [_mask(encoded, prompt, logits[i, 0], float(decoded.score[i])) for i, prompt in enumerate(prompts)]
 
 
+def _close_region(size: Size, prompt: Prompt, previous: Mask | None) -> Region | None:
+    """What to look at closely, or None for the whole image."""
+    clicks_alone = prompt.box is None and not prompt.scribbles and prompt.level is None
+    if previous is None or len(prompt.points) < ZOOM_FROM or not clicks_alone:
+        return None
+    check_previous_size((previous.binary.shape[0], previous.binary.shape[1]), size)
+    if not previous.binary.any():
+        return None
+    zoom = Zoom(ZOOM_EXPANSION, max(round(ZOOM_LEAST * max(size)), SMALLEST_PART))
+    state = previous.state
+    last = state.region if isinstance(state, GrainState) else None
+    region = zoom.region(previous.binary, prompt.positives, None, last, size)
+    return region if max(region.size) <= ZOOM_MOST * max(size) else None
+
+
+def _pasted(mask: Mask, region: Region, size: Size) -> Mask:
+    """A region's mask as one of its image, nothing outside the region."""
+
+    def render() -> Float:
+        probability = np.zeros(size, np.float32)
+        probability[region.slices] = mask.probability
+        return probability
+
+    state = GrainState(size, mask.state.logits, region)
+    return Mask(render, score=mask.score, roi=region.box, state=state)
+
+
 def _mask(encoded: GrainImage, prompt: Prompt, logits: Tensor, score: float) -> Mask:
     def render() -> Float:
         low = logits.sigmoid().numpy()
         fine = guided_upsample(low, encoded.image, radius=2, eps=1e-4)
         return obey(fine, prompt, radius=max(2.0, encoded.image.shape[1] / low.shape[1]))
 
-    return Mask(render, score=score, level=prompt.level, state=GrainState(_size(encoded), logits))
-
-
-def _size(encoded: GrainImage) -> Size:
-    return encoded.image.shape[0], encoded.image.shape[1]
-
-
-def _previous(encoded: GrainImage, previous: Mask | None) -> Tensor | None:
-    """1 x 1 x h x w previous probability at map resolution."""
-    if previous is None:
-        return None
-    size, state = encoded.canvas.lab.shape[2:], previous.state
-    if isinstance(state, GrainState) and state.logits.shape == size:
-        check_previous_size(state.size, _size(encoded))
-        return state.logits.sigmoid()[None, None]
-    probability = torch.from_numpy(previous_probability(previous, _size(encoded)))[None, None]
-    return functional.interpolate(probability, size, mode="bilinear", antialias=True)
+    return Mask(render, score=score, level=prompt.level, state=GrainState(encoded.size, logits))

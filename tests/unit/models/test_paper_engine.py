@@ -12,7 +12,8 @@ from clickgrain.errors import ConfigError, PromptError
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.paper import PaperModel
 from clickgrain.models.paper_config import PaperConfig
-from clickgrain.models.paper_engine import PaperEngine, Region, Zoom
+from clickgrain.models.paper_engine import PaperEngine
+from clickgrain.models.zoom import Region, Zoom
 from clickgrain.types import Mask, Prompt, Scribble
 
 TINY = PaperConfig(image_size=32, patch_size=8, dim=24, depth=2, heads=2, head_channels=16)

@@ -1,0 +1,108 @@
+"""Which part of an image a model looks at.
+
+Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from clickgrain.types import Bool, Box, Float, Size
+
+
+class Region(NamedTuple):
+    """Rows top..bottom and columns left..right of an image, both ends included."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def of_box(cls, box: Box) -> "Region":
+        """The pixels that an XYXY box touches."""
+        return cls(int(box[1]), int(np.ceil(box[3])) - 1, int(box[0]), int(np.ceil(box[2])) - 1)
+
+    @property
+    def box(self) -> Box:
+        """XYXY pixels, from the outer edge of the first pixel to that of the last."""
+        return (float(self.left), float(self.top), float(self.right + 1), float(self.bottom + 1))
+
+    @property
+    def size(self) -> Size:
+        """(height, width)."""
+        return self.bottom - self.top + 1, self.right - self.left + 1
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Of an H x W array."""
+        return slice(self.top, self.bottom + 1), slice(self.left, self.right + 1)
+
+    def holds(self, points: Float) -> bool:
+        """Whether every one of N x 2 (x, y) points lies inside."""
+        column, row = np.floor(points).astype(np.int64).T
+        inside = (self.top <= row) & (row <= self.bottom) & (self.left <= column) & (column <= self.right)
+        return bool(inside.all())
+
+    def overlap(self, other: "Region") -> float:
+        """IoU of the rows times IoU of the columns, 0..1; not the IoU of the areas."""
+        rows = _segment_iou(self.top, self.bottom, other.top, other.bottom)
+        return rows * _segment_iou(self.left, self.right, other.left, other.right)
+
+
+def _segment_iou(a: int, b: int, c: int, d: int) -> float:
+    return max(0, min(b, d) - max(a, c) + 1) / (max(b, d) - min(a, c) + 1)
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """The rule that says where the network looks; the defaults are the published ones.
+
+    Args:
+        expansion: of the bounding box, about its centre.
+        min_side: pixels that the expanded box has at least, before it is clamped to the image.
+        keep: the last region stays while its overlap with the new one is at least this much.
+    """
+
+    expansion: float = 1.4
+    min_side: int = 200
+    keep: float = 0.5
+
+    def region(
+        self, before: Bool | None, positives: Float, box: Box | None, last: Region | None, size: Size
+    ) -> Region:
+        """The region to look at.
+
+        Args:
+            before: H x W, the previous mask; None or empty shows the whole image (click 1), unless there is a box.
+            positives: P x 2 (x, y) pixels.
+            box: the prompt's XYXY box; counts as part of the mask (ours: the paper knows none).
+            last: the region of the previous answer.
+            size: (H, W) of the image.
+        """
+        new = self._fresh(before, positives, box, size)
+        if last is None or not last.holds(positives) or last.overlap(new) < self.keep:
+            return new
+        return last
+
+    def _fresh(self, before: Bool | None, positives: Float, box: Box | None, size: Size) -> Region:
+        found = None if before is None else _bounds(before)
+        regions = [r for r in (found, box and Region.of_box(box)) if r is not None]
+        if not regions:
+            return Region(0, size[0] - 1, 0, size[1] - 1)
+        regions += [Region(row, row, column, column) for column, row in np.floor(positives).astype(int).tolist()]
+        tops, bottoms, lefts, rights = zip(*regions)
+        top, bottom = self._widened(min(tops), max(bottoms), size[0])
+        return Region(top, bottom, *self._widened(min(lefts), max(rights), size[1]))
+
+    def _widened(self, first: int, last: int, length: int) -> tuple[int, int]:
+        centre, side = (first + last) / 2, max(self.expansion * (last - first + 1), self.min_side)
+        return max(0, round(centre - side / 2)), min(length - 1, round(centre + side / 2))
+
+
+def _bounds(mask: Bool) -> Region | None:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows) == 0:
+        return None
+    return Region(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))

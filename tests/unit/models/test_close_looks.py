@@ -1,0 +1,177 @@
+"""From the fifth click on an object that fills a part of the image is looked at closely."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clickgrain.errors import PromptError
+from clickgrain.features import ColorTexture
+from clickgrain.models import grain_engine as module
+from clickgrain.models.grain_engine import ZOOM_FROM, GrainEngine
+from clickgrain.types import Mask, Prompt, Scribble
+from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
+
+SIZE = (160, 240)
+FIVE = [[60, 50], [70, 52], [64, 60], [58, 58], [66, 46]]
+
+
+def blob(size=SIZE, centre=(64, 52), radius=14):
+    y, x = np.mgrid[: size[0], : size[1]]
+    return (np.hypot(x - centre[0], y - centre[1]) <= radius).astype(np.float32)
+
+
+def ask(engine, encoded, points, previous, labels=None, **rest):
+    prompt = Prompt.of(points, [1] * len(points) if labels is None else labels, size=encoded.size, **rest)
+    return engine.answer(encoded, prompt, previous)
+
+
+def iou(one, two):
+    return (one & two).sum() / (one | two).sum()
+
+
+@pytest.fixture
+def engine():
+    return GrainEngine(random_model(), ColorTexture())
+
+
+@pytest.fixture
+def encoded(engine):
+    return engine.encode(photo(size=SIZE))
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Shapes of what is encoded from now on."""
+    shapes, real = [], GrainEngine.encode
+    monkeypatch.setattr(
+        GrainEngine, "encode", lambda self, image: shapes.append(image.shape[:2]) or real(self, image)
+    )
+    return shapes
+
+
+class TestWhen:
+    def test_from_the_fifth_click_on(self, engine, encoded):
+        before = Mask(blob())
+        assert ask(engine, encoded, FIVE[: ZOOM_FROM - 1], before).roi is None
+        x1, y1, x2, y2 = ask(engine, encoded, FIVE, before).roi
+        assert (x1 + x2) / 2 == pytest.approx(64.5, abs=1.5)
+        assert (y1 + y2) / 2 == pytest.approx(52.5, abs=1.5)
+        assert x2 - x1 == pytest.approx(max(2 * 29, SIZE[1] / 4), abs=2)
+
+    @pytest.mark.parametrize(
+        "rest",
+        [{"level": 0.5}, {"box": [40, 30, 90, 80]}, {"scribbles": [Scribble([[60, 50], [66, 50]])]}],
+        ids=lambda rest: next(iter(rest)),
+    )
+    def test_for_clicks_alone(self, engine, encoded, rest):
+        assert ask(engine, encoded, FIVE, Mask(blob()), **rest).roi is None
+
+    def test_not_without_an_object(self, engine, encoded):
+        assert ask(engine, encoded, FIVE, Mask(np.zeros(SIZE, np.float32))).roi is None
+
+    def test_not_where_it_would_be_most_of_the_image(self, engine, encoded):
+        large = np.zeros(SIZE, np.float32)
+        large[20:140, 20:200] = 1
+        assert ask(engine, encoded, FIVE, Mask(large)).roi is None
+
+    @pytest.mark.parametrize("size", [(8, 8), (20, 31), (40, 60)])
+    def test_tiny_images(self, engine, size):
+        points = [[size[1] // 2, size[0] // 2]] * 5
+        mask = ask(
+            engine, engine.encode(photo(size=size)), points, Mask(blob(size, (size[1] // 2, size[0] // 2), 2))
+        )
+        assert mask.probability.shape == size
+        assert mask.binary[size[0] // 2, size[1] // 2]
+
+    def test_a_previous_mask_of_another_image_is_refused(self, engine, encoded):
+        with pytest.raises(PromptError, match="160 x 240"):
+            ask(engine, encoded, FIVE, Mask(blob((120, 240))))
+
+
+class TestWhatIsSeen:
+    def test_the_previous_mask_stays_where_it_is(self):
+        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
+        found = ask(engine, encoded, FIVE, Mask(blob()))
+        assert found.roi is not None
+        assert iou(found.binary, blob() > 0.5) > 0.88
+
+    def test_it_is_finer_than_a_look_at_the_whole(self):
+        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
+        cross = np.zeros(SIZE, np.float32)
+        cross[24:80, 59:68] = cross[48:57, 35:92] = 1
+        points = [[64, 52], [63, 30], [63, 72], [40, 52], [86, 52]]
+        close, whole = (ask(engine, encoded, points[:n], Mask(cross)) for n in (5, 4))
+        assert (close.roi is None, whole.roi is None) == (False, True)
+        assert iou(close.binary, cross > 0.5) > iou(whole.binary, cross > 0.5) + 0.05
+
+    def test_clicks_lie_where_they_were_made(self):
+        engine = GrainEngine(echo_model("disk+", replace(TINY, radius=6.0)), ColorTexture())
+        encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
+        points = [[64, 52]] * 5
+        found = ask(engine, encoded, points, Mask(blob()))
+        y, x = np.nonzero(found.binary)
+        assert found.roi is not None
+        assert (x.mean(), y.mean()) == pytest.approx((64, 52), abs=1)
+
+    def test_nothing_is_left_outside_and_far_negatives_are_obeyed(self, engine, encoded):
+        points, labels = [*FIVE, [230, 150], [2, 155]], [1] * 5 + [0, 0]
+        found = ask(engine, encoded, points, Mask(blob()), labels)
+        x1, y1, x2, y2 = map(int, found.roi)
+        outside = np.ones(SIZE, bool)
+        outside[y1:y2, x1:x2] = False
+        assert not found.probability[outside].any()
+        for (x, y), label in zip(points, labels):
+            assert found.binary[y, x] == bool(label)
+
+    def test_a_positive_click_far_away_is_inside(self, engine, encoded):
+        found = ask(engine, encoded, [*FIVE, [120, 90]], Mask(blob()))
+        assert found.binary[90, 120]
+
+
+class TestGoingOn:
+    def test_the_same_part_is_encoded_once(self, engine, encoded, looks):
+        mask = ask(engine, encoded, FIVE, Mask(blob()))
+        for k in range(3):
+            previous = Mask(blob(), roi=mask.roi, state=mask.state)
+            mask = ask(engine, encoded, [*FIVE, *[[63 + k, 55]] * (k + 1)], previous)
+        assert len(looks) == 1
+
+    def test_logits_are_handed_on(self, engine, encoded, monkeypatch):
+        """The close look of before is seen as it was, not by way of pixels."""
+        echo = GrainEngine(echo_model("previous"), ColorTexture())
+        encoded = echo.encode(np.full((*SIZE, 3), 120, np.uint8))
+        first = ask(echo, encoded, FIVE, Mask(blob()))
+        seen = []
+        real = module.click_maps
+        monkeypatch.setattr(module, "click_maps", lambda *given: seen.append(given[3]) or real(*given))
+        second = ask(echo, encoded, [*FIVE, [64, 52]], first)
+        assert second.roi == first.roi
+        np.testing.assert_array_equal(seen[0][0, 0].numpy(), first.state.logits.sigmoid().numpy())
+
+    def test_back_to_the_whole_image(self, engine, encoded):
+        """A mask from a close look is a previous mask like any other."""
+        close = ask(engine, encoded, FIVE, Mask(blob()))
+        plain = Mask(close.probability.copy())
+        for points, rest in ((FIVE[:2], {}), (FIVE, {"level": 0.7})):
+            one, two = (ask(engine, encoded, points, previous, **rest) for previous in (close, plain))
+            assert one.roi is None
+            np.testing.assert_allclose(one.probability, two.probability, atol=1e-5)
+
+    def test_other_readings_are_those_of_the_whole_image(self, engine, encoded):
+        found = ask(engine, encoded, FIVE, Mask(blob()))
+        assert len(found.alternatives) == 3
+        assert all(other.probability.shape == SIZE and other.roi is None for other in found.alternatives)
+
+    def test_clicks_at_once_are_answered_as_if_one_after_the_other(self):
+        """Close looks included."""
+        engine = GrainEngine(echo_model("disk+"), ColorTexture())
+        encoded = engine.encode(photo(size=SIZE))
+        points, mask = [*FIVE, [62, 49], [67, 55]], None
+        for n in range(1, len(points) + 1):
+            mask = ask(engine, encoded, points[:n], mask)
+        assert mask.roi is not None
+        at_once = ask(engine, engine.encode(photo(size=SIZE)), points, None)
+        np.testing.assert_array_equal(at_once.probability, mask.probability)
