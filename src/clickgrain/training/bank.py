@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import Literal
@@ -29,13 +29,16 @@ from clickgrain.proposals import (
     solid_cutout,
 )
 from clickgrain.proposals.cutouts import Cutout
-from clickgrain.training.hidden import hidden_regions
+from clickgrain.training.hidden import FINENESS, hidden_regions
 from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
 RegionKind = Literal["features", "edges", "hidden"]
-TREES_IN_MEMORY = 20_000
+MEMORY_SHARE = 0.2
+"""Of the free memory, that each kind of tree may take."""
+BYTES_PER_LEAF = 56
+FEWEST_TREES = 256
 
 
 @dataclass
@@ -62,12 +65,6 @@ class Bank:
     host: Tensor | None = None
     objects: Mapping[int, UInt8] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._edge_tree = lru_cache(TREES_IN_MEMORY)(
-            lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
-        )
-        self._hidden = lru_cache(TREES_IN_MEMORY)(self._find_hidden)
-
     @property
     def photos(self) -> int:
         """How many photos."""
@@ -87,14 +84,25 @@ class Bank:
 
     def edge_tree(self, i: int) -> MergeTree:
         """Tree of picture i by its edges, on the grid of its merge tree; made when first asked for."""
-        return self._edge_tree(i)
+        return self._edge_trees(i)
+
+    @cached_property
+    def _edge_trees(self) -> Callable[[int], MergeTree]:
+        def build(i: int) -> MergeTree:
+            return edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
+
+        return lru_cache(trees_in_memory(self.tree(0).n_leaves))(build)
 
     def hidden(self, i: int) -> Regions:
         """Regions of picture i that no click map is made of; found when first asked for, and kept."""
         return self._hidden(i)
 
-    def _find_hidden(self, i: int) -> Regions:
-        return hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i))
+    @cached_property
+    def _hidden(self) -> Callable[[int], Regions]:
+        def find(i: int) -> Regions:
+            return hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i))
+
+        return lru_cache(trees_in_memory(FINENESS**2 * self.tree(0).n_leaves))(find)
 
     def source(self, i: int, kind: RegionKind = "features") -> Regions:
         """The possible targets of picture i, besides an exact mask: of its merge tree, its edge tree, or hidden."""
@@ -164,7 +172,7 @@ def load_bank(
         raise TrainingError(
             f"no photo of the store {store.path} can be read in {folder}; run `clickgrain propose` again"
         )
-    tree = lru_cache(TREES_IN_MEMORY)(lambda i: store.tree(names[i]))
+    tree = lru_cache(trees_in_memory(store.tree(names[0]).n_leaves))(lambda i: store.tree(names[i]))
     return Bank(torch.from_numpy(squares[: len(names)]), sizes, names, tree, np.zeros((0, side, side), np.uint8))
 
 
@@ -289,6 +297,12 @@ def _free_memory() -> float:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):  # not on Windows, nor this number on macOS
         return math.inf
+
+
+def trees_in_memory(leaves: int) -> int:
+    """How many trees of so many leaves are kept; others are read or built again when they are asked for."""
+    most = MEMORY_SHARE * _free_memory() / (BYTES_PER_LEAF * leaves)
+    return max(FEWEST_TREES, int(min(most, 1e6)))
 
 
 def _squared(image: UInt8, side: int) -> UInt8:

@@ -1,6 +1,7 @@
 """The bank: photos and composites, seen through matrices."""
 
 import errno
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from clickgrain.images import resize_long_side
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.training import bank as module
 from clickgrain.training.bank import load_bank, with_composites
+from clickgrain.tree import build_tree
 
 TURN = np.deg2rad(12)
 MATRICES = {
@@ -193,3 +195,31 @@ class TestLoading:
     def test_no_photo_at_all_names_store_and_folder(self, store, tmp_path):
         with pytest.raises(TrainingError, match=r"trees\.db can be read in .*elsewhere; run `clickgrain propose`"):
             load_bank(tmp_path / "elsewhere", store, side=64)
+
+
+class TestTreesInMemory:
+    def test_trees_are_kept_as_far_as_memory_goes(self, monkeypatch):
+        monkeypatch.setattr(module, "_free_memory", lambda: 10e9)
+        assert module.trees_in_memory(3000) == pytest.approx(10e9 * module.MEMORY_SHARE / 3000 / 56, rel=1e-3)
+        monkeypatch.setattr(module, "_free_memory", lambda: 1e6)
+        assert module.trees_in_memory(3000) == module.FEWEST_TREES
+        monkeypatch.setattr(module, "_free_memory", lambda: float("inf"))
+        assert module.trees_in_memory(3000) == 1_000_000
+
+    def test_a_tree_takes_about_as_much_as_is_reckoned_with(self):
+        rng = np.random.default_rng(0)
+        tree = build_tree(rng.normal(size=(56, 56, 3)).astype(np.float32), (224, 224))
+        tree.mask(tree.root), tree.level, tree.siblings(0)
+        arrays = {id(value): value.nbytes for value in vars(tree).values() if isinstance(value, np.ndarray)}
+        assert 0.5 < sum(arrays.values()) / (module.BYTES_PER_LEAF * tree.n_leaves) < 1.3
+
+    def test_what_was_forgotten_is_the_same_when_made_again(self, bank, monkeypatch):
+        monkeypatch.setattr(module, "trees_in_memory", lambda leaves: 1)
+        small = replace(bank)
+        for kind in ("edge_tree", "hidden"):
+            first = getattr(small, kind)(0)
+            getattr(small, kind)(1)
+            again = getattr(small, kind)(0)
+            assert again is not first
+            trees = [getattr(found, "tree", found) for found in (first, again)]
+            np.testing.assert_array_equal(trees[0].children, trees[1].children)
