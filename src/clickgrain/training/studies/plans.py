@@ -187,7 +187,8 @@ MAP_GROUPS = {
     "level+": "closeness in the tree", "disk+": "disks", "color+": "closeness in colour",
     "geodesic+": "closeness along the image", "previous": "the previous mask", "posterior": "the colour posterior",
     "centre": "regions around clicks", "ball": "regions around clicks", "correction+": "regions around clicks",
-    "edge+": "closeness in the edge tree", "box": "the box", "level": "the wanted level", "level?": "the wanted level",
+    "edge+": "closeness in the edge tree", "box": "the box",
+    "level": "the wanted level", "level?": "the wanted level",
 }  # fmt: skip
 
 
