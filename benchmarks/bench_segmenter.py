@@ -85,7 +85,7 @@ def bench(name: str) -> None:
 
 
 def close_looks(seg: Segmenter, encoded: Encoded) -> tuple[float, float]:
-    """Best of five in milliseconds: a sixth click on a small object, its part of the image to be encoded or known."""
+    """Best of five in milliseconds: a sixth click on a small object, its part of the image new or known."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     small = Mask((np.hypot(x - 200, y - 180) < 40).astype(np.float32))
     points = [(200 + dx, 180 + dy) for dx, dy in ((0, 0), (20, 5), (-18, 9), (4, -25), (9, 22), (60, 0))]
