@@ -149,7 +149,7 @@ def _connectivity(first: Variant, args: StudyArgs) -> list[Variant]:
 
 def _extractors(first: Variant, args: StudyArgs) -> list[Variant]:
     names = dict.fromkeys((args.extractor, *args.extractors))
-    return [_with(first, name, extractor=name, tree=name, edges=0.0) for name in names]
+    return [_with(first, name, extractor=name, tree=name, edges=0.0, hidden=0.0) for name in names]
 
 
 def _first_click(first: Variant, args: StudyArgs) -> list[Variant]:
