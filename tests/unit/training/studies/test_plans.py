@@ -94,6 +94,13 @@ def test_studies_of_pseudo_masks_have_no_composites_beside_them():
     assert set(shares.values()) == {0.0}
 
 
+def test_targets_of_extractors_come_from_their_own_trees():
+    """Edge trees and hidden regions are the same whatever the features are."""
+    for study in ("extractors", "decay", "connectivity"):
+        shares = {(v.recipe.args.data.edges, v.recipe.args.data.hidden) for v in plan(args_of(study), "cpu")}
+        assert shares == {(0.0, 0.0)}
+
+
 def test_studies_share_the_recipe_as_it_is():
     firsts = {plain(plan(args_of(study), "cpu")[0]) for study in ("maps", "smoothness", "first-click", "labels")}
     assert firsts == {plain(base(args_of("maps"), "cpu"))}
