@@ -62,9 +62,9 @@ class Scene:
         """(H, W) at work."""
         return self.image.shape[0], self.image.shape[1]
 
-    @cached_property
+    @property
     def n_bytes(self) -> int:
-        """Memory that it holds, roughly."""
+        """Memory that it holds, roughly; it grows with the parts that are looked at closely."""
         return self.image.nbytes + self.features.nbytes + self.leaves.nbytes + size_of(self.encoded.state)
 
     @cached_property

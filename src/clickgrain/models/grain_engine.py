@@ -1,6 +1,7 @@
 """Answering clicks with a trained `grain` model."""
 
 from dataclasses import dataclass, field, replace
+from math import ceil, floor
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.zoom import Region, Zoom
+from clickgrain.models.zoom import Region, Zoom, bounds
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
@@ -196,14 +197,32 @@ def _close_region(size: Size, prompt: Prompt, previous: Mask | None) -> Region |
     clicks_alone = prompt.box is None and not prompt.scribbles and prompt.level is None
     if previous is None or len(prompt.points) < ZOOM_FROM or not clicks_alone:
         return None
-    check_previous_size((previous.binary.shape[0], previous.binary.shape[1]), size)
-    if not previous.binary.any():
+    found = _bounds(previous, size)
+    if found is None:
         return None
     zoom = Zoom(ZOOM_EXPANSION, max(round(ZOOM_LEAST * max(size)), SMALLEST_PART))
-    state = previous.state
-    last = state.region if isinstance(state, GrainState) else None
-    region = zoom.region(previous.binary, prompt.positives, None, last, size)
+    last = previous.state.region if isinstance(previous.state, GrainState) else None
+    region = zoom.region(None, prompt.positives, found.box, last, size)
     return region if max(region.size) <= ZOOM_MOST * max(size) else None
+
+
+def _bounds(previous: Mask, size: Size) -> Region | None:
+    """The part of an image of `size` that holds a mask, by its logits where there are any: nothing is rendered."""
+    state = previous.state
+    if not isinstance(state, GrainState):
+        check_previous_size((previous.binary.shape[0], previous.binary.shape[1]), size)
+        return bounds(previous.binary)
+    check_previous_size(state.size, size)
+    found, part = bounds(state.logits.numpy() > 0), state.region or Region(0, size[0] - 1, 0, size[1] - 1)
+    if found is None:
+        return None
+    scale_y, scale_x = (pixels / cells for pixels, cells in zip(part.size, state.logits.shape))
+    return Region(
+        part.top + floor(found.top * scale_y),
+        part.top + ceil((found.bottom + 1) * scale_y) - 1,
+        part.left + floor(found.left * scale_x),
+        part.left + ceil((found.right + 1) * scale_x) - 1,
+    )
 
 
 def _pasted(mask: Mask, region: Region, size: Size) -> Mask:

@@ -87,7 +87,7 @@ class Zoom:
         return last
 
     def _fresh(self, before: Bool | None, positives: Float, box: Box | None, size: Size) -> Region:
-        found = None if before is None else _bounds(before)
+        found = None if before is None else bounds(before)
         regions = [r for r in (found, box and Region.of_box(box)) if r is not None]
         if not regions:
             return Region(0, size[0] - 1, 0, size[1] - 1)
@@ -101,7 +101,8 @@ class Zoom:
         return max(0, round(centre - side / 2)), min(length - 1, round(centre + side / 2))
 
 
-def _bounds(mask: Bool) -> Region | None:
+def bounds(mask: Bool) -> Region | None:
+    """The smallest region that holds all of an H x W mask; None for an empty one."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) == 0:
         return None

@@ -9,6 +9,7 @@ from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
 from clickgrain.models import grain_engine as module
 from clickgrain.models.grain_engine import ZOOM_FROM, GrainEngine
+from clickgrain.models.zoom import bounds
 from clickgrain.types import Mask, Prompt, Scribble
 from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
 
@@ -132,12 +133,13 @@ class TestWhatIsSeen:
 
 
 class TestGoingOn:
-    def test_the_same_part_is_encoded_once(self, engine, encoded, looks):
-        mask = ask(engine, encoded, FIVE, Mask(blob()))
-        for k in range(3):
-            previous = Mask(blob(), roi=mask.roi, state=mask.state)
-            mask = ask(engine, encoded, [*FIVE, *[[63 + k, 55]] * (k + 1)], previous)
-        assert len(looks) == 1
+    def test_the_same_part_is_encoded_once(self, looks):
+        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        encoded, mask = engine.encode(photo(size=SIZE)), Mask(blob())
+        for k in range(1, 5):
+            mask = ask(engine, encoded, [*FIVE, *[[63, 55]] * k], mask)
+            assert mask.roi is not None
+        assert len(looks) == 2
 
     def test_logits_are_handed_on(self, engine, encoded, monkeypatch):
         """The close look of before is seen as it was, not by way of pixels."""
@@ -175,3 +177,20 @@ class TestGoingOn:
         assert mask.roi is not None
         at_once = ask(engine, engine.encode(photo(size=SIZE)), points, None)
         np.testing.assert_array_equal(at_once.probability, mask.probability)
+
+    def test_nothing_is_rendered_to_find_the_part(self, engine, encoded):
+        """Twenty clicks at once on twelve megapixels must not leave twenty masks of them."""
+        first = ask(engine, encoded, FIVE, Mask(blob()))
+        again = ask(engine, encoded, [*FIVE, [64, 52]], first)
+        assert again.roi is not None
+        if again.roi == first.roi:
+            assert "probability" not in vars(first)
+
+    def test_bounds_from_logits_are_those_of_the_mask(self):
+        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
+        for points in (FIVE[:1], FIVE):  # of the whole image, and of a part
+            found = ask(engine, encoded, points, Mask(blob(radius=34)))
+            low, exact = module._bounds(found, SIZE), bounds(found.binary)
+            assert low.overlap(exact) > 0.6
+            assert module._bounds(Mask(found.probability), SIZE) == exact
