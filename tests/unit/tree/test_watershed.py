@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from clickgrain.errors import ImageError, TreeError
 from clickgrain.tree import MergeTree, edge_tree
-from clickgrain.tree.watershed import _strength, area_watershed
+from clickgrain.tree.watershed import edge_strength, area_watershed
 
 PHOTOS = {"chelsea": skimage.data.chelsea, "coffee": skimage.data.coffee, "rocket": skimage.data.rocket}
 strengths = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9).flatmap(
@@ -65,7 +65,7 @@ class TestOracle:
     @pytest.mark.parametrize("name", PHOTOS)
     def test_photos(self, name):
         image = PHOTOS[name]()
-        graph, expected = saliency_by_higra(_strength(image, (48, 64)))
+        graph, expected = saliency_by_higra(edge_strength(image, (48, 64)))
         tree = edge_tree(image, (48, 64))
         np.testing.assert_array_equal(saliency_of(tree, graph), expected)
         assert tree.image_size == image.shape[:2]
