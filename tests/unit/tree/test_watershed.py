@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from clickgrain.errors import ImageError, TreeError
 from clickgrain.tree import MergeTree, edge_tree
-from clickgrain.tree.watershed import edge_strength, area_watershed
+from clickgrain.tree.watershed import area_watershed, edge_strength
 
 PHOTOS = {"chelsea": skimage.data.chelsea, "coffee": skimage.data.coffee, "rocket": skimage.data.rocket}
 strengths = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9).flatmap(
