@@ -130,15 +130,19 @@ class TestSamples:
         assert all(batch_of(source, 1.0).exact)
 
 
+@pytest.mark.parametrize("name", ["edges", "hidden"])
 class TestSettings:
     @pytest.mark.parametrize("share", [-0.1, 1.5])
-    def test_a_share_is_a_share(self, share):
-        with pytest.raises(ConfigError, match=f"--data.edges {share} is outside"):
-            DataArgs(edges=share)
+    def test_a_share_is_a_share(self, name, share):
+        with pytest.raises(ConfigError, match=f"--data.{name} {share} is outside"):
+            DataArgs(**{name: share})
 
-    def test_recipes(self):
-        shares = {name: load_recipe(name, "cpu").args.data.edges for name in ("grain", "grain-small", "paper")}
-        assert shares == {"grain": 0.3, "grain-small": 0.3, "paper": 0.0}
+    def test_recipes(self, name):
+        shares = [
+            getattr(load_recipe(recipe, "cpu").args.data, name) for recipe in ("grain", "grain-small", "paper")
+        ]
+        assert shares == {"edges": [0.3, 0.3, 0.0], "hidden": [0.7, 0.7, 0.0]}[name]
 
-    def test_studies_of_pseudo_masks_do_without(self):
-        assert _pure(Variant("any", load_recipe("grain", "cpu"), "color-texture")).recipe.args.data.edges == 0
+    def test_studies_of_pseudo_masks_do_without(self, name):
+        pure = _pure(Variant("any", load_recipe("grain", "cpu"), "color-texture"))
+        assert getattr(pure.recipe.args.data, name) == 0

@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from clickgrain.errors import ConfigError
 from clickgrain.proposals import draw_proposals
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training import bank as module
-from clickgrain.training.args import DataArgs
 from clickgrain.training.hidden import CANDIDATES, FINENESS, HiddenRegions, hidden_regions, outlined
-from clickgrain.training.recipes import load_recipe
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import draw_sample, make_batch
-from clickgrain.training.studies.plans import Variant, _pure
 
 LAW = SamplingLaw("area", min_area=0.02, max_area=0.6)
 
@@ -51,8 +47,6 @@ class TestOutlined:
 
     def test_a_gap_of_more_than_a_quarter_counts(self, strength):
         assert outlined(self.box(10, 30, 20, 30), strength) == 0  # its right side runs through the square
-        strength[10:30, 20:23] = 0  # one side of four is gone: just tolerated
-        assert outlined(self.box(10, 30, 20, 40), strength) >= 0
 
     def test_the_border_of_the_picture_is_no_outline(self, strength):
         everything = np.ones((40, 60), np.float32)
@@ -79,7 +73,7 @@ class TestRegions:
 
     def test_leaves_are_never_smaller_than_pixels(self, drawn, make_bank, rng):
         tiny = make_bank([drawn(0, 24, 24)])
-        assert hidden_regions(tiny.image(0), tiny.tree(0), rng).grid <= (24, 24)
+        assert max(hidden_regions(tiny.image(0), tiny.tree(0), rng).grid) <= 24
 
     def test_they_are_no_nodes_of_the_trees_that_maps_show(self, drawn, make_bank):
         """Were all of them among those nodes, every best IoU would be 1."""
@@ -184,17 +178,3 @@ class TestSamples:
         assert drawn
         assert not target.exact
         assert target.level in [region.level for region in drawn[-1]]
-
-
-class TestSettings:
-    @pytest.mark.parametrize("share", [-0.1, 1.5])
-    def test_a_share_is_a_share(self, share):
-        with pytest.raises(ConfigError, match=f"--data.hidden {share} is outside"):
-            DataArgs(hidden=share)
-
-    def test_recipes(self):
-        shares = {name: load_recipe(name, "cpu").args.data.hidden for name in ("grain", "grain-small", "paper")}
-        assert shares == {"grain": 0.7, "grain-small": 0.7, "paper": 0.0}
-
-    def test_studies_of_pseudo_masks_do_without(self):
-        assert _pure(Variant("any", load_recipe("grain", "cpu"), "color-texture")).recipe.args.data.hidden == 0
