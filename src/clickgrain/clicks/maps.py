@@ -37,7 +37,7 @@ class Canvas:
         leaf_lab: mean Lab on each tree's leaves, h x w x 3.
         to_image: B matrices from pixels of the working image to pixels of each tree's image.
         stride: working pixels per map pixel.
-        edges: B trees more, on the leaves of the first ones, or none: `centre` maps ask both.
+        edges: B trees more, on the leaves of the first ones, or none: `centre` maps ask both, `edge` maps these.
     """
 
     lab: Tensor

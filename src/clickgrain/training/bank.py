@@ -38,7 +38,7 @@ RegionKind = Literal["features", "edges", "hidden"]
 MEMORY_SHARE = 0.2
 """Of the free memory, that each kind of tree may take."""
 BYTES_PER_LEAF = 56
-FEWEST_TREES = 256
+FEWEST_TREES, MOST_TREES = 256, 20_000
 
 
 @dataclass
@@ -302,7 +302,7 @@ def _free_memory() -> float:
 def trees_in_memory(leaves: int) -> int:
     """How many trees of so many leaves are kept; others are read or built again when they are asked for."""
     most = MEMORY_SHARE * _free_memory() / (BYTES_PER_LEAF * leaves)
-    return max(FEWEST_TREES, int(min(most, 1e6)))
+    return max(FEWEST_TREES, int(min(most, MOST_TREES)))
 
 
 def _squared(image: UInt8, side: int) -> UInt8:

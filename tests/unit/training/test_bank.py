@@ -204,7 +204,7 @@ class TestTreesInMemory:
         monkeypatch.setattr(module, "_free_memory", lambda: 1e6)
         assert module.trees_in_memory(3000) == module.FEWEST_TREES
         monkeypatch.setattr(module, "_free_memory", lambda: float("inf"))
-        assert module.trees_in_memory(3000) == 1_000_000
+        assert module.trees_in_memory(3000) == module.MOST_TREES
 
     def test_a_tree_takes_about_as_much_as_is_reckoned_with(self):
         rng = np.random.default_rng(0)
