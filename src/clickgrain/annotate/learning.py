@@ -156,7 +156,8 @@ def _progress(out: Path, photos: int) -> tuple[int, int, str]:
         return _proposed(out, photos)
     done = 0
     with suppress(OSError, ValueError, KeyError, IndexError):
-        done = int(json.loads((out / "metrics.jsonl").read_bytes().splitlines()[-1])["step"])
+        last = json.loads((out / "metrics.jsonl").read_bytes().splitlines()[-1])
+        done, steps = int(last["step"]), int(last.get("planned", steps))
     return done, steps, f"training: step {done} of {steps}"
 
 

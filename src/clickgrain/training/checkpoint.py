@@ -15,13 +15,18 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunState:
-    """What a run goes on from: steps done, state dicts of model, average and optimiser, and the settings' hash."""
+    """What a run goes on from: steps done, state dicts of model, average and optimiser, and the settings' hash.
+
+    Then the number of steps as it was planned last, and the seconds spent; 0 in files that do not have them.
+    """
 
     step: int
     model: dict[str, Any]
     average: dict[str, Any]
     optimizer: dict[str, Any]
     fingerprint: str
+    planned: int = 0
+    spent: float = 0.0
 
 
 def save_state(path: Path, state: RunState) -> None:

@@ -23,6 +23,7 @@ from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import METRICS, STATE, FitResult, fit
 from clickgrain.training.metrics import MetricsLog
+from clickgrain.training.plan import LEAST
 from clickgrain.training.objects import OBJECTS
 from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ignored, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
@@ -34,6 +35,10 @@ from clickgrain.training.validation import Validation
 from clickgrain.weights import CONFIG, TENSORS
 
 FALLBACK = "color-texture"
+CONTINUED = 0.25
+"""Learning rate of a run that goes on from the model in the package, over the recipe's: gentler on trained weights."""
+WARMUP = 0.2
+"""Largest part of a run that is warm-up."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def train(
     if saved is not None and _is_finished(args.out, saved, photos):
         return _finished(args.out, saved, photos)
     with bar:
-        model = _first_model(args, recipe, bar)
+        model, recipe = _first_model(args, recipe, bar)
         data = prepare(photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS)
         if regions is not None:
             data = replace(data, bank=replace(data.bank, regions=regions(data.bank)))
@@ -128,8 +133,9 @@ def train(
             validate=ClickValidator(data.validation, args.out, device),
             fabric=fabric_for(device),
             progress=bar,
+            seconds=None if args.minutes is None else args.minutes * 60,
         )
-    write_run(args, settings.steps, finished=hash_keys(photos.keys), pictures=len(data.pictures))
+    write_run(args, settings.steps, done=fitted.steps, finished=hash_keys(photos.keys), pictures=len(data.pictures))
     return LearnResult(args.out, fitted, len(data.pictures), data.failed)
 
 
@@ -168,21 +174,25 @@ def usable_extractor(name: str, bar: Progress) -> str:
         return FALLBACK
 
 
-def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> ClickModel:
-    """The model in the package where there is one and it fits the recipe, else fresh or backbone weights."""
+def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickModel, Recipe]:
+    """The model in the package where there is one and it fits the recipe, else fresh or backbone weights.
+
+    And the recipe, gentler in the first case.
+    """
     torch.manual_seed(args.seed)
     if recipe.backbone is not None:
         from clickgrain.models.paper import PaperModel
         from clickgrain.models.paper_config import PaperConfig
 
         assert isinstance(recipe.model, PaperConfig)
-        return PaperModel.from_backbone(recipe.model, recipe.backbone)
+        return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe
     if not args.from_scratch and args.recipe == "auto":
         try:
-            return _with_new_maps(load_click_model("default"), recipe.model)
+            model = _with_new_maps(load_click_model("default"), recipe.model)
+            return model, recipe.with_settings(lr=args.lr or recipe.args.lr * CONTINUED)
         except WeightsError:
             bar.note("no trained model ships with this version; training starts from scratch")
-    return build_model(recipe.model.to_json())
+    return build_model(recipe.model.to_json()), recipe
 
 
 def _with_new_maps(model: ClickModel, config: object) -> ClickModel:
@@ -210,8 +220,9 @@ def _is_finished(out: Path, saved: dict[str, Any], photos: Photos) -> bool:
 
 def _finished(out: Path, saved: dict[str, Any], photos: Photos) -> LearnResult:
     metrics = MetricsLog(out / METRICS)
-    metrics.rewind(saved["steps"])
-    fitted = FitResult(saved["steps"], 0.0, metrics.validated)
+    steps = int(saved.get("done", saved["steps"]))
+    metrics.rewind(steps)
+    fitted = FitResult(steps, 0.0, metrics.validated)
     return LearnResult(out, fitted, int(saved["pictures"]), photos.failed)
 
 
@@ -226,13 +237,18 @@ def _settled(
 ) -> TrainArgs:
     """The settings with their number of steps, which a resumed run takes from run.json."""
     if saved is not None:
-        return replace(train, steps=saved["steps"])
+        return _with_steps(train, saved["steps"])
     if args.minutes is not None:
         seconds = seconds_per_step(model, data.bank, data.pictures, train, device)
-        train = replace(train, steps=max(20, int(args.minutes * 60 / seconds)))
-        bar.note(f"{train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
+        train = replace(train, steps=max(LEAST, int(args.minutes * 60 / seconds)))
+        bar.note(f"about {train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
     write_run(args, train.steps)
-    return train
+    return _with_steps(train, train.steps)
+
+
+def _with_steps(train: TrainArgs, steps: int) -> TrainArgs:
+    """So many steps, not too many of them warm-up."""
+    return replace(train, steps=steps, warmup=min(train.warmup, round(steps * WARMUP)))
 
 
 def seconds_per_step(

@@ -20,11 +20,11 @@ class LearnArgs:
         extractor: whose features make the merge trees: "default" (the model in the package), "color-texture", a
             Hugging Face id or a folder.
         device: auto, cpu, cuda or another torch device.
-        minutes: choose the number of steps so that training takes about this long here.
+        minutes: train for so long by the clock, over all sittings; building trees comes before.
         steps: the recipe's steps if neither this nor minutes is given.
         batch: crops per step.
         crop: side of the crops in pixels.
-        lr: peak learning rate.
+        lr: peak learning rate; a quarter of the recipe's where training goes on from the model in the package.
         seed: of everything random.
         from_scratch: do not start from the model in the package.
         store: proposal store to use (and continue); DIR/proposals.db when not given.

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -22,6 +23,7 @@ from clickgrain.training.checkpoint import RunState, load_state_of, save_state
 from clickgrain.training.ema import MovingAverage
 from clickgrain.training.interrupts import postponed_interrupts
 from clickgrain.training.metrics import MetricsLog
+from clickgrain.training.plan import Plan
 from clickgrain.training.progress import Progress, Quiet
 from clickgrain.training.samples import Batch, make_batch
 from clickgrain.training.step import ClickStep
@@ -67,11 +69,13 @@ def fit(
     validate: Validator | None = None,
     fabric: Fabric | None = None,
     progress: Progress | None = None,
+    seconds: float | None = None,
 ) -> FitResult:
     """Train a click model, or go on training it, and leave the averaged weights in `out`.
 
     A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
-    same settings it ends bit-identical to one that was not stopped (same machine and number of threads).
+    same settings it ends bit-identical to one that was not stopped (same machine and number of threads; not when
+    `seconds` are given, for then the clock decides).
 
     Args:
         model: with its first weights; its `config` is saved beside the result.
@@ -82,21 +86,24 @@ def fit(
         validate: called every `args.validate_every` steps and at the end.
         fabric: device, precision and processes; one process on the CPU or the only GPU when None.
         progress: shows steps and loss.
+        seconds: to fill with training, over all sittings; `args.steps` is only a first guess then (one process).
 
     Raises:
         TrainingError: if the state in `out` is of other settings, the disk is full, or the loss is not finite.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
-    run = _Run(model, bank, pictures, args, out, fabric)
+    run = _Run(model, bank, pictures, args, out, fabric, Plan(args.steps, seconds))
     run.resume()
     started, losses = time.monotonic(), []
     with progress or Quiet() as bar, run.batches() as batches:
-        bar.start("training", args.steps, run.step)
+        bar.start("training", run.plan.steps, run.step)
         saved = time.monotonic()
         try:
             run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
             for batch in batches:
                 losses.append(run.train(batch))
+                if run.plan.update(run.step):
+                    bar.expect(run.plan.steps)
                 bar.advance(f"loss {losses[-1]:.3f}")
                 run.validate_if_due(validate, bar)
                 if time.monotonic() - saved > args.checkpoint_every:
@@ -117,23 +124,31 @@ def fit(
     return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses)
 
 
-def learning_rate(args: TrainArgs, step: int) -> float:
-    """Learning rate of a step (0-based)."""
+def learning_rate(args: TrainArgs, step: int, steps: int | None = None) -> float:
+    """Learning rate of a step (0-based), of `args.steps` or as many as are planned now."""
+    steps = steps or args.steps
     if step < args.warmup:
         return args.lr * (step + 1) / args.warmup
-    share = (step - args.warmup) / max(args.steps - args.warmup, 1)
+    share = (step - args.warmup) / max(steps - args.warmup, 1)
     if args.schedule == "cosine":
         return args.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return args.lr * (0.1 if step >= args.steps * 50 / 55 else 1.0)
+    return args.lr * (0.1 if step >= steps * 50 / 55 else 1.0)
 
 
 class _Run:
     """The moving parts of one run."""
 
     def __init__(
-        self, model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, out: Path, fabric: Fabric
+        self,
+        model: ClickModel,
+        bank: Bank,
+        pictures: Sequence[int],
+        args: TrainArgs,
+        out: Path,
+        fabric: Fabric,
+        plan: Plan,
     ) -> None:
-        self.args, self.pictures, self.out, self.fabric = args, list(pictures), out, fabric
+        self.args, self.pictures, self.out, self.fabric, self.plan = args, list(pictures), out, fabric, plan
         self.bank = bank.to(fabric.device)
         self.step = 0
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -154,6 +169,7 @@ class _Run:
             self.model.load_state_dict(state.model)
             self.average.load_state_dict(state.average)
             self.optimizer.load_state_dict(state.optimizer)
+            self.plan.resume(state.planned, state.spent)
         self.metrics.rewind(self.step)
 
     def batches(self) -> "AbstractContextManager[Iterator[Batch]]":
@@ -179,7 +195,7 @@ class _Run:
         started = time.monotonic()
         self.model.train()
         torch.manual_seed(self.args.seed * 1_000_003 + self.step)  # dropout, as if there had been no stop
-        rate = learning_rate(self.args, self.step)
+        rate = learning_rate(self.args, self.step, self.plan.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         crops = self.bank.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
@@ -198,6 +214,8 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             self.average.update(self.model, self.step)
             self.step += 1
+            if self.plan.seconds is not None:
+                numbers["planned"] = self.plan.steps
             self.metrics.add(self.step, numbers | {"seconds": round(time.monotonic() - started, 4)})
         return value
 
@@ -210,7 +228,7 @@ class _Run:
 
     def validate_if_due(self, validate: Validator | None, bar: Progress) -> None:
         """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""
-        last, every = self.step == self.args.steps, self.args.validate_every
+        last, every = self.step >= self.plan.steps, self.args.validate_every
         due = last or (every > 0 and self.step > 0 and self.step % every == 0)
         if (
             validate is None
@@ -245,6 +263,8 @@ class _Run:
                 self.average.state_dict(),
                 self.optimizer.state_dict(),
                 self.fingerprint,
+                self.plan.steps,
+                self.plan.spent,
             )
             save_state(self.out / STATE, state)
 
@@ -265,13 +285,14 @@ class _Ahead:
         return self._hand_out()
 
     def _hand_out(self) -> Iterator[Batch]:
-        steps = range(self.run.step, self.run.args.steps)
-        ahead: list[Future[Batch]] = []
-        following = iter(steps)
-        for _ in steps:
-            while len(ahead) < max(AHEAD, self.pool._max_workers) and (step := next(following, None)) is not None:
-                ahead.append(self.pool.submit(self.run.prepare, step))
-            yield ahead.pop(0).result()
+        ahead: deque[Future[Batch]] = deque()
+        first = self.run.step
+        while first < self.run.plan.steps:  # which may change on the way
+            wanted = min(max(AHEAD, self.pool._max_workers), self.run.plan.steps - first)
+            while len(ahead) < wanted:
+                ahead.append(self.pool.submit(self.run.prepare, first + len(ahead)))
+            yield ahead.popleft().result()
+            first += 1
 
     def __exit__(self, *error: object) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)

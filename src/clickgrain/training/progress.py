@@ -20,6 +20,9 @@ class Progress(Protocol):
     def advance(self, text: str = "") -> None:
         """One step more; `text` says how it went."""
 
+    def expect(self, total: int) -> None:
+        """The stage turns out to have so many steps."""
+
     def note(self, text: str) -> None:
         """A line that stays above the bar."""
 
@@ -37,6 +40,9 @@ class Quiet:
         """Say nothing."""
 
     def advance(self, text: str = "") -> None:
+        """Say nothing."""
+
+    def expect(self, total: int) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:
@@ -78,6 +84,10 @@ class Bar:
     def advance(self, text: str = "") -> None:
         """One step more."""
         self._bar.update(self._task, advance=1, text=text)
+
+    def expect(self, total: int) -> None:
+        """Another end of the stage."""
+        self._bar.update(self._task, total=total)
 
     def note(self, text: str) -> None:
         """A line above the bar."""

@@ -30,6 +30,8 @@ def test_progress_is_read_from_what_the_run_writes(tmp_path):
     assert _progress(tmp_path, 9) == (0, 40, "training: step 0 of 40")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 1}\n{"step": 20, "loss": 1}\n')
     assert _progress(tmp_path, 9)[0] == 20
+    (tmp_path / "metrics.jsonl").write_text('{"step": 21, "loss": 1, "planned": 33}\n')  # by the clock
+    assert _progress(tmp_path, 9) == (21, 33, "training: step 21 of 33")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import learn as module
 from clickgrain.training import recipes
+from clickgrain.training.args import TrainArgs
 from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn import learn, train
 from clickgrain.training.learn_args import LearnArgs
@@ -284,6 +285,24 @@ class TestMinutes:
         assert bars.stages[-1] == ("training", 20, 1)
 
 
+    def test_the_clock_ends_a_run_and_the_same_call_finds_it_finished(self, args, monkeypatch):
+        monkeypatch.setattr(module, "seconds_per_step", lambda *_: 1e-3)  # far too good a guess
+        asked = args(minutes=0.05)
+        result = learn(asked, Bars())
+        steps = result.fit.steps
+        assert 20 <= steps < 3000
+        lines = [json.loads(line) for line in (asked.out / "metrics.jsonl").read_text().splitlines()]
+        assert [line["planned"] for line in lines if "loss" in line][-2:] == [steps, steps][-2:]
+        bars = Bars()
+        assert learn(asked, bars).fit.steps == steps
+        assert bars.stages == []
+
+    def test_a_short_run_does_not_only_warm_up(self, args, monkeypatch):
+        warm = Recipe(recipes.RECIPES["grain-small"]().model, TrainArgs(warmup=100))
+        assert module._with_steps(warm.args, 50).warmup == 10
+        assert module._with_steps(warm.args, 5000).warmup == 100
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         ("flag", "changes"),
@@ -313,16 +332,22 @@ class TestArguments:
     def test_the_default_model_is_the_start_where_it_ships(self, args, make_model, monkeypatch):
         shipped = make_model(seed=42)
         monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
-        recipe = Recipe(shipped.config, None)
-        assert module._first_model(args(recipe="auto"), recipe, Bars()) is shipped
+        recipe = Recipe(shipped.config, TrainArgs(lr=0.8))
+        model, gentle = module._first_model(args(recipe="auto"), recipe, Bars())
+        assert model is shipped
+        assert gentle.args == TrainArgs(lr=0.2)
+        asked = recipe.with_settings(lr=0.6)
+        assert module._first_model(args(lr=0.6), asked, Bars())[1].args.lr == 0.6
         for changes in ({"from_scratch": True}, {"recipe": "grain-small"}):
-            assert module._first_model(args(**changes), recipe, Bars()) is not shipped
+            model, same = module._first_model(args(**changes), recipe, Bars())
+            assert model is not shipped
+            assert same == recipe
 
     def test_it_learns_click_maps_that_it_has_not_seen_yet(self, args, tiny_config, monkeypatch):
         known = tuple(name for name in tiny_config.maps if name not in ("edge+", "level"))
         shipped = GrainModel(replace(tiny_config, maps=known))
         monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
-        model = module._first_model(args(), Recipe(tiny_config, None), Bars())
+        model, _ = module._first_model(args(), Recipe(tiny_config, TrainArgs()), Bars())
         assert model.config.maps == (*known, "level", "edge+")
         weight, before = model.decoder.shortcut.weight, shipped.decoder.shortcut.weight
         assert torch.equal(weight[:, : len(known)], before)
@@ -346,5 +371,5 @@ class TestArguments:
 
         monkeypatch.setattr(module, "load_click_model", none)
         bars = Bars()
-        module._first_model(args(), Recipe(tiny_config, None), bars)
+        module._first_model(args(), Recipe(tiny_config, TrainArgs()), bars)
         assert bars.notes == ["no trained model ships with this version; training starts from scratch"]

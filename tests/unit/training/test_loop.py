@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from clickgrain.errors import TrainingError
 from clickgrain.segmenter import Segmenter
-from clickgrain.training import checkpoint, loop
+from clickgrain.training import checkpoint, loop, plan
 from clickgrain.training.loop import METRICS, STATE, fit, learning_rate
 from clickgrain.training.progress import Quiet
 
@@ -66,11 +66,12 @@ def run(mixed, make_model, settings, one_thread):
     """Train from the same first weights; `fit`'s result."""
 
     def start(
-        out, *, pictures=PICTURES, bank=mixed, model=None, validate=None, progress=None, fabric=None, **changes
-    ):
+        out, *, pictures=PICTURES, bank=mixed, model=None, validate=None, progress=None, fabric=None,
+        seconds=None, **changes,
+    ):  # fmt: skip
         return fit(
             model or make_model(), bank, list(pictures), settings(**changes), out, validate=validate,
-            progress=progress, fabric=fabric,
+            progress=progress, fabric=fabric, seconds=seconds,
         )  # fmt: skip
 
     return start
@@ -318,6 +319,56 @@ class TestLearningRate:
     def test_a_run_of_warm_up_alone(self, settings, schedule):
         args = settings(steps=3, warmup=5, schedule=schedule, lr=1.0)
         assert [learning_rate(args, step) for step in range(3)] == pytest.approx([0.2, 0.4, 0.6])
+
+
+class Ticks(Quiet):
+    """A clock for the plan that only steps of training move, and a bar that keeps its ends."""
+
+    def __init__(self, each, stop=None):
+        self.each, self.stop, self.now, self.ends, self.done = each, stop, 0.0, [], 0
+
+    def monotonic(self):
+        self.now += self.each  # asked once per step
+        return self.now
+
+    def expect(self, total):
+        self.ends.append(total)
+
+    def advance(self, text=""):
+        self.done += 1
+        if self.done == self.stop:
+            raise KeyboardInterrupt
+
+
+class TestByTheClock:
+    def test_steps_are_planned_anew_and_the_last_one_is_validated(self, run, tmp_path, monkeypatch):
+        ticks, seen = Ticks(2.0), []
+        monkeypatch.setattr(plan, "time", ticks)
+        monkeypatch.setattr(plan, "LEAST", 2)
+        result = run(
+            tmp_path, steps=50, seconds=13.0, progress=ticks, validate_every=0,
+            validate=lambda model, step: seen.append(step) or {"score": 1.0},
+        )  # fmt: skip
+        assert result.steps == 7
+        assert seen == [7]
+        assert ticks.ends[-1] == 7
+        rates = [line["lr"] for line in metrics(tmp_path) if "loss" in line]
+        assert rates[2:] == sorted(rates[2:], reverse=True)
+        assert rates[-1] < 0.25 * max(rates)
+
+    def test_a_stopped_run_goes_on_with_its_plan_and_what_is_left_of_the_time(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr(plan, "LEAST", 2)
+        monkeypatch.setattr(plan, "time", Ticks(0.0))
+        asked = {"steps": 50, "seconds": 13.0}
+        ticks = Ticks(2.0, stop=4)
+        monkeypatch.setattr(plan, "time", ticks)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, progress=ticks, **asked)
+        saved = torch.load(tmp_path / STATE, weights_only=True)
+        assert (saved["step"], saved["planned"], saved["spent"]) == (4, ticks.ends[-1], pytest.approx(10.0))
+        again = Ticks(1.0)
+        monkeypatch.setattr(plan, "time", again)
+        assert run(tmp_path, progress=again, **asked).steps == 7
 
 
 class TestResult:
