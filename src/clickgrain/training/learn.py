@@ -23,8 +23,8 @@ from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import METRICS, STATE, FitResult, fit
 from clickgrain.training.metrics import MetricsLog
-from clickgrain.training.plan import LEAST
 from clickgrain.training.objects import OBJECTS
+from clickgrain.training.plan import LEAST
 from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ignored, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress

@@ -284,7 +284,6 @@ class TestMinutes:
             learn(args(minutes=1e-4), bars)
         assert bars.stages[-1] == ("training", 20, 1)
 
-
     def test_the_clock_ends_a_run_and_the_same_call_finds_it_finished(self, args, monkeypatch):
         monkeypatch.setattr(module, "seconds_per_step", lambda *_: 1e-3)  # far too good a guess
         asked = args(minutes=0.05)
