@@ -36,7 +36,7 @@ from clickgrain.weights import CONFIG, TENSORS
 
 FALLBACK = "color-texture"
 CONTINUED = 0.25
-"""Learning rate of a run that goes on from the model in the package, over the recipe's: gentler on trained weights."""
+"""Rate of a run that goes on from the model in the package, over the recipe's: gentler on trained weights."""
 WARMUP = 0.2
 """Largest part of a run that is warm-up."""
 
