@@ -24,6 +24,8 @@ OTHER_LEVELS = (0.45, 0.65, 0.85)
 """Levels offered as alternatives when none is asked for."""
 ZOOM_FROM = 5
 """Clicks from which on objects are looked at closely; a box around a wrong early mask would cut off the rest."""
+SMALL_FROM, SMALL = 2, 0.12
+"""Clicks from which on small objects are looked at closely: their masks' boxes fill so much of the long side."""
 ZOOM_EXPANSION = 2.0
 """How much wider than the last mask's box the part is that is looked at."""
 ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8
@@ -195,10 +197,10 @@ class GrainEngine:
 def _close_region(size: Size, prompt: Prompt, previous: Mask | None) -> Region | None:
     """What to look at closely, or None for the whole image."""
     clicks_alone = prompt.box is None and not prompt.scribbles and prompt.level is None
-    if previous is None or len(prompt.points) < ZOOM_FROM or not clicks_alone:
+    if previous is None or len(prompt.points) < SMALL_FROM or not clicks_alone:
         return None
     found = _bounds(previous, size)
-    if found is None:
+    if found is None or (len(prompt.points) < ZOOM_FROM and max(found.size) > SMALL * max(size)):
         return None
     zoom = Zoom(ZOOM_EXPANSION, max(round(ZOOM_LEAST * max(size)), SMALLEST_PART))
     last = previous.state.region if isinstance(previous.state, GrainState) else None

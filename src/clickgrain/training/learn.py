@@ -36,7 +36,7 @@ from clickgrain.weights import CONFIG, TENSORS
 
 FALLBACK = "color-texture"
 CONTINUED = 0.25
-"""Rate of a run that goes on from the model in the package, over the recipe's: gentler on trained weights."""
+"""Rate of a run that goes on from a trained model, over the recipe's: gentler on trained weights."""
 WARMUP = 0.2
 """Largest part of a run that is warm-up."""
 
@@ -175,22 +175,24 @@ def usable_extractor(name: str, bar: Progress) -> str:
 
 
 def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickModel, Recipe]:
-    """The model in the package where there is one and it fits the recipe, else fresh or backbone weights.
+    """The model to go on from, or the one in the package where it fits the recipe, else fresh or backbone weights.
 
-    And the recipe, gentler in the first case.
+    And the recipe, gentler on trained weights.
     """
     torch.manual_seed(args.seed)
-    if recipe.backbone is not None:
+    if recipe.backbone is not None and args.start is None:
         from clickgrain.models.paper import PaperModel
         from clickgrain.models.paper_config import PaperConfig
 
         assert isinstance(recipe.model, PaperConfig)
         return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe
-    if not args.from_scratch and args.recipe == "auto":
+    if args.start is not None or (args.recipe == "auto" and not args.from_scratch):
         try:
-            model = _with_new_maps(load_click_model("default"), recipe.model)
+            model = _with_new_maps(load_click_model(args.start or "default"), recipe.model)
             return model, recipe.with_settings(lr=args.lr or recipe.args.lr * CONTINUED)
         except WeightsError:
+            if args.start is not None:
+                raise
             bar.note("no trained model ships with this version; training starts from scratch")
     return build_model(recipe.model.to_json()), recipe
 

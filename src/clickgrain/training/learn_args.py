@@ -16,7 +16,8 @@ class LearnArgs:
     Attributes:
         photos: folder of photos, walked recursively.
         out: folder for the model and all that is needed to go on; give it to --model afterwards.
-        recipe: what is trained; auto is grain on a GPU, grain-small elsewhere.
+        recipe: settings of training, and the network of a model from scratch; auto is grain on a GPU, grain-small
+            elsewhere.
         extractor: whose features make the merge trees: "default" (the model in the package), "color-texture", a
             Hugging Face id or a folder.
         device: auto, cpu, cuda or another torch device.
@@ -24,9 +25,11 @@ class LearnArgs:
         steps: the recipe's steps if neither this nor minutes is given.
         batch: crops per step.
         crop: side of the crops in pixels.
-        lr: peak learning rate; a quarter of the recipe's where training goes on from the model in the package.
+        lr: peak learning rate; a quarter of the recipe's where training goes on from a trained model.
         seed: of everything random.
-        from_scratch: do not start from the model in the package.
+        start: the trained model to go on from: a folder or a Hugging Face id; the one in the package when None and the
+            recipe is auto.
+        from_scratch: start from fresh weights instead.
         store: proposal store to use (and continue); DIR/proposals.db when not given.
         ignore: patterns of files and folders to leave out.
     """
@@ -42,6 +45,7 @@ class LearnArgs:
     crop: int | None = None
     lr: float | None = None
     seed: int = 0
+    start: str | None = None
     from_scratch: bool = False
     store: Path | None = None
     ignore: tuple[str, ...] = ()
@@ -51,6 +55,8 @@ class LearnArgs:
             raise ConfigError("--minutes and --steps both say how long to train; give one of them")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
+        if self.from_scratch and self.start is not None:
+            raise ConfigError("--from and --from-scratch contradict each other; give one of them")
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
             raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
         if self.seed < 0:
