@@ -1,7 +1,7 @@
 """Make a grain model larger: more channels and blocks, the same answers; then train it on with `--from`.
 
-    python tools/grow_model.py --out DIR [--model MODEL] [--encoder W W W W W] [--depths D D D D D]
-                               [--decoder W W W W] [--seed N]
+python tools/grow_model.py --out DIR [--model MODEL] [--encoder W W W W W] [--depths D D D D D]
+                           [--decoder W W W W] [--seed N]
 """
 
 import argparse

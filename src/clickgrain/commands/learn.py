@@ -20,7 +20,8 @@ class LearnCommand(LearnArgs):
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     start: Annotated[
-        str | None, tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)")
+        str | None,
+        tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
     ] = None
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
 

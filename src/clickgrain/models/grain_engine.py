@@ -24,8 +24,8 @@ OTHER_LEVELS = (0.45, 0.65, 0.85)
 """Levels offered as alternatives when none is asked for."""
 ZOOM_FROM = 5
 """Clicks from which on objects are looked at closely; a box around a wrong early mask would cut off the rest."""
-SMALL_FROM, SMALL = 2, 0.12
-"""Clicks from which on small objects are looked at closely: their masks' boxes fill so much of the long side."""
+SMALL_FROM, SMALL = 2, 0.2
+"""Clicks from which on small objects are looked at closely: the box of the mask takes so much of the long side."""
 ZOOM_EXPANSION = 2.0
 """How much wider than the last mask's box the part is that is looked at."""
 ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8
@@ -104,8 +104,8 @@ class GrainEngine:
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; without a level, readings at three levels are its alternatives.
 
-        From the fifth click on an object that fills a part of the image is looked at closely (clicks alone: no box,
-        scribbles or level).
+        From the fifth click on an object that fills a part of the image is looked at closely, a small one from the
+        second (clicks alone: no box, scribbles or level).
 
         Several clicks at once, without a previous mask, are answered as if they had been made one after the other:
         each corrects what the ones before it gave.

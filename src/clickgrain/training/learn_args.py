@@ -27,8 +27,8 @@ class LearnArgs:
         crop: side of the crops in pixels.
         lr: peak learning rate; a quarter of the recipe's where training goes on from a trained model.
         seed: of everything random.
-        start: the trained model to go on from: a folder or a Hugging Face id; the one in the package when None and the
-            recipe is auto.
+        start: the trained model to go on from, a folder or a Hugging Face id; the one in the package when None and
+            the recipe is auto.
         from_scratch: start from fresh weights instead.
         store: proposal store to use (and continue); DIR/proposals.db when not given.
         ignore: patterns of files and folders to leave out.

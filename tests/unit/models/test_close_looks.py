@@ -1,4 +1,4 @@
-"""From the fifth click on an object that fills a part of the image is looked at closely."""
+"""From the fifth click on an object that fills a part of the image is looked at closely, a small one earlier."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
 from clickgrain.models import grain_engine as module
-from clickgrain.models.grain_engine import ZOOM_FROM, GrainEngine
+from clickgrain.models.grain_engine import SMALL, SMALL_FROM, ZOOM_FROM, GrainEngine
 from clickgrain.models.zoom import bounds
 from clickgrain.types import Mask, Prompt, Scribble
 from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
@@ -53,12 +53,24 @@ def looks(monkeypatch):
 
 class TestWhen:
     def test_from_the_fifth_click_on(self, engine, encoded):
-        before = Mask(blob())
+        before = Mask(blob(radius=30))
         assert ask(engine, encoded, FIVE[: ZOOM_FROM - 1], before).roi is None
         x1, y1, x2, y2 = ask(engine, encoded, FIVE, before).roi
         assert (x1 + x2) / 2 == pytest.approx(64.5, abs=1.5)
-        assert (y1 + y2) / 2 == pytest.approx(52.5, abs=1.5)
-        assert x2 - x1 == pytest.approx(max(2 * 29, SIZE[1] / 4), abs=2)
+        assert (y1 + y2) / 2 == pytest.approx(56.0, abs=3.5)  # cut off at the top
+        assert x2 - x1 == pytest.approx(2 * 61, abs=2)
+
+    @pytest.mark.parametrize(("radius", "small"), [(23, True), (25, False)])
+    def test_small_objects_from_the_second_click_on(self, engine, encoded, radius, small):
+        assert (2 * radius + 1 <= SMALL * SIZE[1]) == small
+        before = Mask(blob(radius=radius))
+        assert ask(engine, encoded, FIVE[: SMALL_FROM - 1], before).roi is None
+        assert (ask(engine, encoded, FIVE[:SMALL_FROM], before).roi is not None) == small
+        assert ask(engine, encoded, FIVE, before).roi is not None
+
+    def test_a_speck_is_seen_with_what_is_around_it(self, engine, encoded):
+        x1, _, x2, _ = ask(engine, encoded, FIVE[:2], Mask(blob(radius=3))).roi
+        assert x2 - x1 == pytest.approx(SIZE[1] / 4, abs=2)
 
     @pytest.mark.parametrize(
         "rest",
