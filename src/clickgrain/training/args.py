@@ -20,6 +20,8 @@ class DataArgs:
     Attributes:
         crop: side in pixels of the square crops that the network sees; a multiple of 32.
         photo_side: photos are kept decoded, shrunk to this long side.
+        tiles: closer views of a photo that are pictures of their own, at most; photos under twice `photo_side` have
+            none (`clickgrain.training.tiles`).
         window: smallest and largest part of a photo's long side that a crop shows, log-uniform.
         rotate: share of crops that are turned, by up to 15 degrees.
         composites: share of the samples made from composites, whose masks are exact.
@@ -39,6 +41,7 @@ class DataArgs:
 
     crop: int = 192
     photo_side: int = 256
+    tiles: int = 0
     window: tuple[float, float] = (0.45, 1.05)
     rotate: float = 0.2
     composites: float = 0.5
@@ -62,9 +65,10 @@ class DataArgs:
         for name in ("rotate", "composites", "objects", "edges", "hidden", "large", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
-        if self.masks_per_image < 1 or self.composites_per_photo < 0 or self.color < 0:
+        if self.masks_per_image < 1 or min(self.composites_per_photo, self.color, self.tiles) < 0:
             raise ConfigError(
-                "--data.masks-per-image must be 1 or more, --data.composites-per-photo and --data.color 0 or more"
+                "--data.masks-per-image must be 1 or more; --data.composites-per-photo, --data.color and"
+                " --data.tiles 0 or more"
             )
 
 

@@ -144,6 +144,7 @@ def load_bank(
     keys: Sequence[str] | None = None,
     advance: Callable[[], None] = lambda: None,
     report: ReadReport | None = None,
+    look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
 ) -> Bank:
     """Decode the photos of a folder whose trees are in a store.
 
@@ -154,6 +155,7 @@ def load_bank(
         keys: only these photos.
         advance: called once per photo.
         report: notes the photos that cannot be read; they are left out.
+        look: shown each photo before it is shrunk: its number in the bank, its key, H x W x 3 uint8.
 
     Raises:
         TrainingError: if no photo is left.
@@ -163,8 +165,9 @@ def load_bank(
     sizes: list[Size] = []
     names: list[str] = []
     for path, image in read_images(list(wanted), report=report):
+        look(len(names), wanted[path], image)
         small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
-        squares[len(names)] = _squared(small, side)
+        squares[len(names)] = squared(small, side)
         sizes.append((small.shape[0], small.shape[1]))
         names.append(wanted[path])
         advance()
@@ -215,18 +218,14 @@ def with_composites(
         advance()
         mask = np.zeros((side, side), np.uint8)
         mask[: alpha.shape[0], : alpha.shape[1]] = np.round(alpha * 255)
-        return _squared(image, side), mask, (image.shape[0], image.shape[1]), tree
+        return squared(image, side), mask, (image.shape[0], image.shape[1]), tree
 
     with ThreadPoolExecutor(threads) as pool:
         made = list(pool.map(make, range(count)))
-    pixels = torch.from_numpy(_room(len(bank.sizes) + count, side))
-    pixels[: len(bank.sizes)] = bank.pixels
-    for i, (square, *_) in enumerate(made):
-        pixels[len(bank.sizes) + i] = torch.from_numpy(square)
     n, trees = bank.photos, [m[3] for m in made]
     names = [*bank.names, *(f"composite/{i:06d}" for i in range(count))]
     return Bank(
-        pixels,
+        appended(bank, [m[0] for m in made]),
         [*bank.sizes, *(m[2] for m in made)],
         names,
         lambda i: bank.tree(i) if i < n else trees[i - n],
@@ -305,6 +304,16 @@ def trees_in_memory(leaves: int) -> int:
     return max(FEWEST_TREES, int(min(most, MOST_TREES)))
 
 
-def _squared(image: UInt8, side: int) -> UInt8:
+def appended(bank: Bank, squares: Sequence[UInt8]) -> Tensor:
+    """The bank's pixels with more pictures after them, each as `squared` gives it."""
+    pixels = torch.from_numpy(_room(len(bank.sizes) + len(squares), bank.pixels.shape[1]))
+    pixels[: len(bank.sizes)] = bank.pixels
+    for i, square in enumerate(squares, len(bank.sizes)):
+        pixels[i] = torch.from_numpy(square)
+    return pixels
+
+
+def squared(image: UInt8, side: int) -> UInt8:
+    """An h x w x 3 picture in the top left corner of a side x side one, its last row and column repeated."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")

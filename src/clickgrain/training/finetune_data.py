@@ -15,7 +15,7 @@ from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import resize_long_side
 from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.bank import Bank, _room, _squared
+from clickgrain.training.bank import Bank, _room, squared
 from clickgrain.training.progress import Progress
 from clickgrain.training.regions import Region
 from clickgrain.tree import MergeTree, build_tree
@@ -131,7 +131,7 @@ def load_labelled(
         raise DataError("none of the labelled images can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
     squares = _room(len(kept), side)
     for i, (_, one) in enumerate(kept):
-        squares[i] = _squared(one.image, side)
+        squares[i] = squared(one.image, side)
     bank = Bank(
         torch.from_numpy(squares),
         [(one.image.shape[0], one.image.shape[1]) for _, one in kept],

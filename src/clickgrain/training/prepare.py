@@ -15,7 +15,9 @@ from clickgrain.training.bank import Bank, load_bank, with_composites
 from clickgrain.training.objects import with_objects
 from clickgrain.training.preview import PREVIEWS
 from clickgrain.training.progress import Progress
+from clickgrain.training.tiles import Tiles, with_tiles
 from clickgrain.training.validation import Validation, make_validation, split
+from clickgrain.types import UInt8
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,20 @@ def prepare(
     threads = args.threads or torch.get_num_threads()
     bar.start("photos", len(photos.keys))
     report = ReadReport()
+    tiles = Tiles(args.data.photo_side, args.data.tiles, len(photos.keys), seed)
     bank = load_bank(
-        photos.folder, store, side=args.data.photo_side, keys=photos.keys, advance=bar.advance, report=report
+        photos.folder,
+        store,
+        side=args.data.photo_side,
+        keys=photos.keys,
+        advance=bar.advance,
+        report=report,
+        look=tiles.look if args.data.tiles > 0 else _pass_over,
     )
-    train, held_out = split(bank, args.data, seed)
+    train, held_out = (_with_views(part, tiles, bank.photos) for part in split(bank, args.data, seed))
+    if tiles.cut:
+        bar.start("closer views", len(tiles.cut))
+        bank = with_tiles(bank, tiles.cut, extractor, threads=threads, advance=bar.advance)
     if args.data.objects > 0:
         bar.start("objects", bank.photos)
         bank = with_objects(bank, cache=cache, threads=threads, advance=bar.advance)
@@ -117,3 +129,13 @@ def prepare(
     validation = make_validation(bank, held_out, kept, args.data, count=args.validation_targets, seed=seed)
     failed = [*photos.failed, *(reason for _, reason in report.bad)]
     return TrainingData(full, [*train, *range(full.photos, len(full.sizes))], validation, failed)
+
+
+def _pass_over(number: int, name: str, image: UInt8) -> None:
+    """No closer views are wanted."""
+
+
+def _with_views(photos: list[int], tiles: Tiles, first: int) -> list[int]:
+    """Photos of one part and their closer views, which begin at `first` in the bank."""
+    own = set(photos)
+    return [*photos, *(first + i for i, (number, _) in enumerate(tiles.cut) if number in own)]

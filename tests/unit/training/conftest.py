@@ -15,7 +15,7 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.bank import Bank, _squared
+from clickgrain.training.bank import Bank, squared
 from clickgrain.tree import build_tree
 
 SIDE = 96
@@ -46,7 +46,7 @@ def bank_of(images, side: int = SIDE, names=None) -> Bank:
     extractor = load_extractor("color-texture")
     trees = [build_tree(extractor(image), image.shape[:2]) for image in images]
     return Bank(
-        torch.from_numpy(np.stack([_squared(image, side) for image in images])),
+        torch.from_numpy(np.stack([squared(image, side) for image in images])),
         [image.shape[:2] for image in images],
         list(names or [f"photo{i}.png" for i in range(len(images))]),
         trees.__getitem__,

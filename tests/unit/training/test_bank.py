@@ -52,7 +52,7 @@ def test_crops_are_what_opencv_warps(bank, name):
     matrix = np.array(MATRICES[name], float)
     smooth = cv2.GaussianBlur(bank.image(0), (0, 0), 4)  # OpenCV rounds positions to 1/32 pixel
     blurred = module.Bank(
-        torch.from_numpy(module._squared(smooth, 96))[None], [smooth.shape[:2]], ["a"], bank.tree, bank.masks
+        torch.from_numpy(module.squared(smooth, 96))[None], [smooth.shape[:2]], ["a"], bank.tree, bank.masks
     )
     crop = blurred.crops([0], torch.from_numpy(matrix)[None], 64)[0].permute(1, 2, 0).numpy()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
