@@ -31,7 +31,7 @@ from clickgrain.training.learn_args import LearnArgs
 from clickgrain.types import Bool, UInt8
 
 LEAST_AREA = 0.003
-"""Smaller cells and nuclei are no targets; a share of the image."""
+"""Smaller cells and nuclei are no targets; a share of a field."""
 TRAIN, LABELLED = 0, 1
 FIGURES: Mapping[str, Callable[[Result], Sequence[float]]] = {
     "NoC85": lambda result: [float(n) for n in result.clicks_to(0.85)],
@@ -56,6 +56,7 @@ class Args:
         lr: peak learning rate; what `learn` takes when not given.
         seed: of drawing and learning.
         side: height and width of the images; 256 to 512, drawn anew for each, when not given.
+        fields: images so many times as high and wide, with cells as large in pixels: small things in large images.
         compare: more models to click with: names or folders, such as runs with other settings.
     """
 
@@ -69,11 +70,14 @@ class Args:
     lr: float | None = None
     seed: int = 0
     side: int | None = None
+    fields: int = 1
     compare: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.photos, self.images) < 1 or self.cells + self.nuclei < 1:
-            raise ConfigError("--photos and --images must be 1 or more, and so must --cells and --nuclei together")
+        if min(self.photos, self.images, self.fields) < 1 or self.cells + self.nuclei < 1:
+            raise ConfigError(
+                "--photos, --images and --fields must be 1 or more, and so must --cells and --nuclei together"
+            )
 
 
 def run(args: Args) -> str:
@@ -106,15 +110,15 @@ def draw_domain(args: Args) -> tuple[Path, Path]:
     """
     domain = args.out / "domain"
     train, labelled, note = domain / "photos", domain / "labelled", domain / "domain.json"
-    asked = {key: asdict(args)[key] for key in ("photos", "images", "cells", "nuclei", "seed", "side")}
+    asked = {key: asdict(args)[key] for key in ("photos", "images", "cells", "nuclei", "seed", "side", "fields")}
     if note.exists():
         if json.loads(note.read_text()) != asked:
             raise DataError(f"{domain} was drawn with other settings: {note.read_text()}; choose another --out")
         return train, labelled
     for i in range(args.photos):
-        _save(train / f"{i:04d}.png", draw([args.seed, TRAIN, i], side=args.side).image)
+        _save(train / f"{i:04d}.png", draw([args.seed, TRAIN, i], side=args.side, fields=args.fields).image)
     for i in range(args.images):
-        _save_labelled(labelled, i, draw([args.seed, LABELLED, i], side=args.side), args)
+        _save_labelled(labelled, i, draw([args.seed, LABELLED, i], side=args.side, fields=args.fields), args)
     atomic_write(note, json.dumps(asked).encode())
     return train, labelled
 
@@ -128,18 +132,18 @@ def _save_labelled(folder: Path, i: int, drawn: Micrograph, args: Args) -> None:
     _save(folder / "images" / f"{name}.png", drawn.image)
     rng = np.random.default_rng([args.seed, 2, i])
     for kind, labels, wanted in (("cell", drawn.cells, args.cells), ("nucleus", drawn.nuclei, args.nuclei)):
-        for k in sorted(rng.permutation(usable_targets(labels))[:wanted]):
+        for k in sorted(rng.permutation(usable_targets(labels, args.fields))[:wanted]):
             save_mask(folder / "masks" / f"{name}#{kind}{k}.png", np.asarray(labels == int(k)))
 
 
-def is_target(mask: Bool) -> bool:
+def is_target(mask: Bool, fields: int = 1) -> bool:
     """Whether the H x W mask is large enough, and in one piece."""
-    return bool(mask.mean() >= LEAST_AREA) and cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
+    return bool(mask.mean() >= LEAST_AREA / fields**2) and cv2.connectedComponents(mask.astype(np.uint8))[0] == 2
 
 
-def usable_targets(labels: Labels) -> list[int]:
+def usable_targets(labels: Labels, fields: int = 1) -> list[int]:
     """Numbers of the regions in H x W labels that are targets."""
-    return [k for k in range(1, int(labels.max()) + 1) if is_target(labels == k)]
+    return [k for k in range(1, int(labels.max()) + 1) if is_target(labels == k, fields)]
 
 
 def _clicked(shown: str, name: str, labelled: Path, out: Path) -> Result:

@@ -44,22 +44,26 @@ class Micrograph:
     style: str
 
 
-def draw(seed: int | Sequence[int], *, side: int | None = None, style: str | None = None) -> Micrograph:
+def draw(
+    seed: int | Sequence[int], *, side: int | None = None, style: str | None = None, fields: int = 1
+) -> Micrograph:
     """A micrograph; the same for the same arguments.
 
     Args:
         seed: of everything random.
         side: height and width in pixels; 256 to 512, height and width apart, when None.
         style: a key of `STYLES`; any of them when None.
+        fields: so many times as high and wide, with cells as large in pixels and so many times as many each way.
     """
     rng = np.random.default_rng(seed)
     height, width = (int(n) for n in rng.integers(SIDES[0], SIDES[1] + 1, 2))
-    size = (height, width) if side is None else (side, side)
+    field = (height, width) if side is None else (side, side)
+    size = (fields * field[0], fields * field[1])
     drawn = [*STYLES][int(rng.integers(len(STYLES)))]
     style = style or drawn
-    cells, nuclei = _place(size, rng)
-    picture = STYLES[style](Scene(size, cells, nuclei, min(size) / 384), rng)
-    return Micrograph(exposed(picture, min(size) / 384, rng), cells, nuclei, style)
+    cells, nuclei = _place(size, rng, fields)
+    picture = STYLES[style](Scene(size, cells, nuclei, min(field) / 384), rng)
+    return Micrograph(exposed(picture, min(field) / 384, rng), cells, nuclei, style)
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,14 @@ class _Outline:
         return filled > 0
 
 
-def _place(size: Size, rng: Rng) -> tuple[Labels, Labels]:
+def _place(size: Size, rng: Rng, fields: int) -> tuple[Labels, Labels]:
     """Cells one over the other until a share of the picture is covered; half of them beside one that is there."""
     cells, nuclei = np.zeros(size, np.int32), np.zeros(size, np.int32)
-    share, typical = rng.uniform(0.15, 0.5), min(size) * np.exp(rng.uniform(*np.log([0.06, 0.14])))
+    share, typical = rng.uniform(0.15, 0.5), min(size) / fields * np.exp(rng.uniform(*np.log([0.06, 0.14])))
     stretched, crowded = rng.uniform(0, 0.6), rng.uniform(0.2, 0.8)
     outlines: list[_Outline] = []
     areas: list[int] = []
-    for _ in range(TRIES):
+    for _ in range(TRIES * fields**2):
         if (cells > 0).mean() >= share:
             break
         outline = _next_outline(size, outlines, typical, stretched, crowded, rng)
