@@ -53,6 +53,7 @@ class Bank:
         masks: m x P x P uint8, 255 = object: the exact masks of the composites.
         regions: where the targets of picture i come from; the nodes of its tree when None.
         objects: photo -> H x W uint8, 255 = its salient object; not of every photo.
+        large: photos that are kept much smaller than they are.
         host: the pixels in main memory, where `pixels` lie on a GPU: single pictures are read from here.
     """
 
@@ -64,6 +65,7 @@ class Bank:
     regions: RegionsOf | None = None
     host: Tensor | None = None
     objects: Mapping[int, UInt8] = field(default_factory=dict)
+    large: frozenset[int] = frozenset()
 
     @property
     def photos(self) -> int:
@@ -231,6 +233,7 @@ def with_composites(
         lambda i: bank.tree(i) if i < n else trees[i - n],
         np.stack([m[1] for m in made]),
         objects=bank.objects,
+        large=bank.large,
     )
 
 

@@ -24,6 +24,8 @@ from clickgrain.types import Bool, Float, Prompt, Size
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
 TRIES = 30
+FINER = 0.25
+"""Smallest proposals of a photo that is kept much smaller than it is, over those of others."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ def draw_sample(
         picture = pool[int(rng.integers(len(pool)))]
         source = bank.source(picture, _kind(data, exact, rng))
         law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
+        if picture in bank.large and law.name != "paper":
+            law = replace(law, min_area=FINER * law.min_area)
         drawn = source.draw(rng, 2 * data.masks_per_image, law)
         if not (exact or drawn):
             continue

@@ -70,7 +70,9 @@ def with_tiles(
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> Bank:
-    """The bank with views as more photos, after the others; their trees are built here.
+    """The bank with views as more photos, after the others, and the photos that have some marked as large.
+
+    The views' trees are built here.
 
     Args:
         bank: of photos alone.
@@ -98,4 +100,5 @@ def with_tiles(
         [*bank.names, *names],
         lambda i: bank.tree(i) if i < n else trees[i - n],
         bank.masks,
+        large=frozenset(number for number, _ in cut),
     )

@@ -1,17 +1,20 @@
 """Closer views of large photos."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from clickgrain.errors import TrainingError
 from clickgrain.features import ColorTexture
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.training import tiles as module
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.prepare import choose_photos, prepare
 from clickgrain.training.progress import Quiet
+from clickgrain.training.samples import FINER, draw_sample
 from clickgrain.training.tiles import Tiles, with_tiles
 from clickgrain.tree import build_tree
 
@@ -138,3 +141,20 @@ def test_views_of_held_out_photos_are_held_out(data):
 
 def test_a_bank_without_views_stays_as_it_is(mixed):
     assert with_tiles(mixed, [], ColorTexture()) is mixed
+
+
+def test_photos_that_have_views_give_smaller_targets_too(data, monkeypatch):
+    bank, asked = data.found.bank, []
+    assert bank.large == {0, 1, 2}
+
+    def draw(picture):
+        source = bank.source(picture)
+        monkeypatch.setattr(type(source), "draw", lambda self, rng, n, law: asked.append(law) or [])
+        with pytest.raises(TrainingError):
+            draw_sample(bank, [picture], [], replace(data.args.data, objects=0.0), data.args.clicks,
+                        np.random.default_rng(0))  # fmt: skip
+        monkeypatch.undo()
+        return {law.min_area for law in asked[-10:]}
+
+    own = data.args.data.law.min_area
+    assert [draw(i) for i in (0, 3, 7)] == [{own * FINER}, {own}, {own}]
