@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from clickgrain.proposals import draw_proposals
-from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.proposals.laws import AREA, SamplingLaw
 from clickgrain.training.regions import Region, TreeRegions
 from clickgrain.tree import MergeTree, edge_strength, edge_tree
-from clickgrain.types import Float, UInt8
+from clickgrain.types import Bool, Float, UInt8
 
 BLUR = (1.5, 4.0)
 """Range of the smoothing before the third tree is built, in pixels of a picture of 256 on the long side."""
@@ -25,6 +25,9 @@ CANDIDATES = 5
 """Regions looked at for each one that is drawn."""
 WEAKEST = 0.25
 """A region is as well outlined as this quantile of its outline."""
+FAINT, MANY = 1.3, 240
+"""Where even the best outlined of the candidates is no better than this, so many are looked at: pictures of many
+small things (cells on textured ground) have no large region that is anything."""
 AROUND = np.ones((3, 3), np.uint8)
 
 
@@ -37,12 +40,27 @@ class HiddenRegions(TreeRegions):
     """
 
     strength: Float = field(kw_only=True)
+    known: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+    """How well nodes are outlined, as far as anybody has asked."""
 
     def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
-        """The n best outlined of several times as many nodes, best first, none of them twice."""
-        drawn = np.unique(draw_proposals(self.tree, rng, CANDIDATES * n, law).nodes)
-        regions = [self.region(int(node)) for node in drawn]
-        return sorted(regions, key=lambda region: -outlined(region.mask, self.strength))[:n]
+        """The n best outlined of several times as many nodes, best first, none of them twice.
+
+        Where none of these stands out, of very many nodes of all sizes.
+        """
+        best = self._best(rng, CANDIDATES * n, law)
+        if not best or self._outlined(best[0]) < FAINT:
+            best = self._best(rng, MANY, law if law.name == "area" else AREA)
+        return [self.region(node) for node in best[:n]]
+
+    def _best(self, rng: np.random.Generator, count: int, law: SamplingLaw) -> list[int]:
+        drawn = np.unique(draw_proposals(self.tree, rng, count, law).nodes)
+        return sorted((int(node) for node in drawn), key=lambda node: -self._outlined(node))
+
+    def _outlined(self, node: int) -> float:
+        if node not in self.known:
+            self.known[node] = outlined(self.tree.mask(node), self.strength)
+        return self.known[node]
 
 
 def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> HiddenRegions:
@@ -61,11 +79,11 @@ def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> H
     return HiddenRegions(edge_tree(blurred, grid, tree.image_size), strength=edge_strength(image, grid))
 
 
-def outlined(mask: Float, strength: Float) -> float:
+def outlined(mask: Float | Bool, strength: Float) -> float:
     """How strong an edge runs along a region's outline even where it is weak: 1 for the mean of the picture.
 
     Args:
-        mask: h x w float32, 1 inside; what lies beside the picture is no outline.
+        mask: h x w, 1 inside; what lies beside the picture is no outline.
         strength: h x w float32.
     """
     inside = mask.astype(np.uint8)

@@ -10,6 +10,7 @@ import torch
 from clickgrain.proposals import draw_proposals
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training import bank as module
+from clickgrain.training import hidden
 from clickgrain.training.hidden import CANDIDATES, FINENESS, HiddenRegions, hidden_regions, outlined
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import draw_sample, make_batch
@@ -126,6 +127,47 @@ class TestRegions:
         first = found.draw(np.random.default_rng(1), 40, LAW)[0].mask > 0.5
         wanted = cv2.resize(thing.astype(np.float32), found.grid[::-1], interpolation=cv2.INTER_AREA) > 0.5
         assert iou(first, wanted) > 0.8
+
+
+class TestManySmallThings:
+    """Disks on textured ground, under a hundredth of the picture each."""
+
+    @pytest.fixture(scope="class")
+    def disks(self):
+        rng = np.random.default_rng(5)
+        labels = np.zeros((128, 128), np.uint8)
+        for k, (y, x) in enumerate(((y, x) for y in range(16, 128, 24) for x in range(16, 128, 24)), 1):
+            cv2.circle(labels, (x, y), 6, k, -1)
+        texture = cv2.GaussianBlur(rng.normal(0, 40, (128, 128)).astype(np.float32), (0, 0), 1.5)
+        image = np.clip(120 + texture + 60 * (labels > 0), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(image[..., None].repeat(3, 2)), labels
+
+    @staticmethod
+    def hits(regions, labels):
+        things = [labels == k for k in range(1, int(labels.max()) + 1)]
+        sized = [cv2.resize(r.mask, labels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5 for r in regions]
+        return np.mean([max(iou(mask, thing) for thing in things) > 0.5 for mask in sized])
+
+    def test_they_are_found_although_the_law_asks_for_large_regions(self, disks, make_bank, monkeypatch):
+        image, labels = disks
+        found = make_bank([image], side=128).hidden(0)
+        large = SamplingLaw()
+        patient = [found.draw(np.random.default_rng(i), 2, large) for i in range(10)]
+        monkeypatch.setattr(hidden, "FAINT", 0.0)
+        hasty = [found.draw(np.random.default_rng(i), 2, large) for i in range(10)]
+        assert np.mean([self.hits(regions, labels) for regions in hasty]) == 0
+        assert np.mean([self.hits(regions, labels) for regions in patient]) > 0.5
+
+    def test_where_something_stands_out_nobody_looks_further(self, drawn, make_bank, monkeypatch):
+        found = make_bank([drawn(0)]).hidden(0)
+        monkeypatch.setattr(hidden, "MANY", 0)  # would find nothing
+        assert len(found.draw(np.random.default_rng(0), 3, LAW)) == 3
+
+    def test_the_law_stays_where_it_asks_for_small_regions(self, disks, make_bank):
+        found = make_bank([disks[0]], side=128).hidden(0)
+        narrow = SamplingLaw("area", min_area=0.004, max_area=0.02)
+        areas = [r.mask.mean() for i in range(5) for r in found.draw(np.random.default_rng(i), 3, narrow)]
+        assert 0.004 < min(areas) <= max(areas) <= 0.02
 
 
 class TestBank:
