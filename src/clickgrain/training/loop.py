@@ -86,12 +86,15 @@ def fit(
         validate: called every `args.validate_every` steps and at the end.
         fabric: device, precision and processes; one process on the CPU or the only GPU when None.
         progress: shows steps and loss.
-        seconds: to fill with training, over all sittings; `args.steps` is only a first guess then (one process).
+        seconds: to fill with training, over all sittings; `args.steps` is only a first guess then.
 
     Raises:
-        TrainingError: if the state in `out` is of other settings, the disk is full, or the loss is not finite.
+        TrainingError: if the state in `out` is of other settings, the disk is full, the loss is not finite, or
+            several processes, whose clocks differ, are given `seconds`.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
+    if seconds is not None and fabric.world_size > 1:
+        raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
     run = _Run(model, bank, pictures, args, out, fabric, Plan(args.steps, seconds))
     run.resume()
     started, losses = time.monotonic(), []

@@ -5,6 +5,7 @@ import json
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -369,6 +370,10 @@ class TestByTheClock:
         again = Ticks(1.0)
         monkeypatch.setattr(plan, "time", again)
         assert run(tmp_path, progress=again, **asked).steps == 7
+
+    def test_several_processes_are_refused(self, run, tmp_path):
+        with pytest.raises(TrainingError, match="2 processes cannot train by the clock"):
+            run(tmp_path, seconds=9.0, fabric=SimpleNamespace(world_size=2))
 
 
 class TestResult:
