@@ -69,6 +69,7 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
         DataError: a folder without photos.
         ConfigError: settings that contradict each other, or a device that is not there.
         TrainingError: the run in `args.out` had other settings, or nothing can be learned from the photos.
+        WeightsError: the model to start from is not there.
     """
     bar: Progress = progress or Bar()
     device = choose_device(args.device)
@@ -76,6 +77,8 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     args = replace(args, extractor=usable_extractor(args.extractor, bar), store=path)
     _recipe(args, device)  # refuse what cannot be trained before the store is touched
     read_run(args)
+    if args.start is not None:
+        load_click_model(args.start)
     report = propose(
         args.photos,
         path,

@@ -353,8 +353,10 @@ class TestArguments:
         assert gentle.args.lr == 0.2
 
     def test_a_start_that_is_not_there_is_no_reason_to_begin_from_scratch(self, args, tmp_path):
+        asked = args(start=str(tmp_path / "nowhere"))
         with pytest.raises(WeightsError, match="nowhere"):
-            learn(args(start=str(tmp_path / "nowhere")), Bars())
+            learn(asked, Bars())
+        assert not asked.out.exists()  # said before the trees of thousands of photos are built
 
     def test_a_model_that_was_learned_learns_on(self, done, tmp_path):
         on = learn(replace(done, out=tmp_path / "on", start=str(done.out)), Bars())
