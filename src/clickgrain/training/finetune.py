@@ -1,6 +1,5 @@
 """`finetune`: supervised training of a click model on photos with masks, all of them or a share."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +14,14 @@ from clickgrain.training.args import TrainArgs
 from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.finetune_data import Subset, choose_labelled, load_labelled, usable
-from clickgrain.training.learn import FALLBACK, ClickValidator, LearnResult, usable_extractor
+from clickgrain.training.learn import (
+    CONTINUED,
+    FALLBACK,
+    ClickValidator,
+    LearnResult,
+    usable_extractor,
+    with_steps,
+)
 from clickgrain.training.loop import METRICS, STATE, FitResult, fit
 from clickgrain.training.metrics import MetricsLog
 from clickgrain.training.progress import Bar, Progress
@@ -26,8 +32,6 @@ from clickgrain.weights import CONFIG, TENSORS, hash_tensors
 
 STEPS = 0.25
 """Part of the recipe's steps."""
-TUNED_LR = 0.25
-"""Part of the recipe's learning rate, when training goes on from trained weights."""
 
 
 def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResult:
@@ -124,11 +128,11 @@ def _settings(args: FinetuneArgs, model: ClickModel, device: str) -> TrainArgs:
     paper = args.recipe == "auto" and model.config.kind == "paper"
     recipe = load_recipe("paper" if paper else args.recipe, device)
     own = recipe.args
-    lr = args.lr or own.lr * (1.0 if args.from_scratch else TUNED_LR)
+    lr = args.lr or own.lr * (1.0 if args.from_scratch else CONTINUED)
     steps = args.steps or max(round(own.steps * STEPS), 1)
-    given = {"batch": args.batch, "crop": args.crop, "seed": args.seed, "lr": lr, "steps": steps}
+    given = {"batch": args.batch, "crop": args.crop, "seed": args.seed, "lr": lr}
     settings = recipe.with_settings(**given, composites=0.0, composites_per_photo=0.0).args
-    return replace(settings, warmup=min(own.warmup, steps // 5))
+    return with_steps(settings, steps)
 
 
 def _labels_hash(subset: Subset) -> str:

@@ -78,7 +78,7 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     _recipe(args, device)  # refuse what cannot be trained before the store is touched
     read_run(args)
     if args.start is not None:
-        load_click_model(args.start)
+        load_click_model(args.start)  # refuse what is not there before hours of trees, too
     report = propose(
         args.photos,
         path,
@@ -242,16 +242,16 @@ def _settled(
 ) -> TrainArgs:
     """The settings with their number of steps, which a resumed run takes from run.json."""
     if saved is not None:
-        return _with_steps(train, saved["steps"])
+        return with_steps(train, saved["steps"])
     if args.minutes is not None:
         seconds = seconds_per_step(model, data.bank, data.pictures, train, device)
         train = replace(train, steps=max(LEAST, int(args.minutes * 60 / seconds)))
         bar.note(f"about {train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
     write_run(args, train.steps)
-    return _with_steps(train, train.steps)
+    return with_steps(train, train.steps)
 
 
-def _with_steps(train: TrainArgs, steps: int) -> TrainArgs:
+def with_steps(train: TrainArgs, steps: int) -> TrainArgs:
     """So many steps, not too many of them warm-up."""
     return replace(train, steps=steps, warmup=min(train.warmup, round(steps * WARMUP)))
 

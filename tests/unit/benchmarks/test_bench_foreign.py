@@ -54,6 +54,7 @@ def test_small_or_torn_regions_are_no_targets():
     torn[10:20, 10:14] = torn[10:20, 16:20] = True
     small[5:8, 5:8] = True
     assert [is_target(mask) for mask in (whole, torn, small)] == [True, False, False]
+    assert is_target(small, fields=2)
 
 
 @pytest.mark.parametrize("wrong", [{"photos": 0}, {"images": 0}, {"cells": 0, "nuclei": 0}])

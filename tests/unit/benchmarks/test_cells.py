@@ -64,3 +64,14 @@ def test_mean_colour_does_not_tell_cells_from_ground():
 
 def test_a_contact_sheet_shows_every_style_twice():
     assert contact_sheet([0, 1], side=64).shape == (2 * len(STYLES) * 64, 2 * 64, 3)
+
+
+def test_fields_make_the_picture_larger_and_leave_the_cells_as_large():
+    areas = {}
+    for fields in (1, 3):
+        found = [draw([seed], side=128, style="phase", fields=fields) for seed in range(4)]
+        assert {one.image.shape for one in found} == {(128 * fields, 128 * fields, 3)}
+        areas[fields] = [np.bincount(one.cells.ravel())[1:] for one in found]
+    medians = [np.median(np.concatenate(areas[fields])) for fields in (1, 3)]
+    assert 0.5 < medians[1] / medians[0] < 2
+    assert sum(map(len, areas[3])) > 4 * sum(map(len, areas[1]))

@@ -296,10 +296,9 @@ class TestMinutes:
         assert learn(asked, bars).fit.steps == steps
         assert bars.stages == []
 
-    def test_a_short_run_does_not_only_warm_up(self, args, monkeypatch):
-        warm = Recipe(recipes.RECIPES["grain-small"]().model, TrainArgs(warmup=100))
-        assert module._with_steps(warm.args, 50).warmup == 10
-        assert module._with_steps(warm.args, 5000).warmup == 100
+    @pytest.mark.parametrize(("steps", "warmup"), [(50, 10), (5000, 100)])
+    def test_a_short_run_does_not_only_warm_up(self, steps, warmup):
+        assert module.with_steps(TrainArgs(warmup=100), steps) == TrainArgs(steps=steps, warmup=warmup)
 
 
 class TestArguments:

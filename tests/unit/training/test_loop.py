@@ -359,7 +359,6 @@ class TestByTheClock:
 
     def test_a_stopped_run_goes_on_with_its_plan_and_what_is_left_of_the_time(self, run, tmp_path, monkeypatch):
         monkeypatch.setattr(plan, "LEAST", 2)
-        monkeypatch.setattr(plan, "time", Ticks(0.0))
         asked = {"steps": 50, "seconds": 13.0}
         ticks = Ticks(2.0, stop=4)
         monkeypatch.setattr(plan, "time", ticks)

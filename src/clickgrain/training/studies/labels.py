@@ -10,8 +10,9 @@ import numpy as np
 from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.evaluation.html import Series
 from clickgrain.files import hash_bytes, hash_file
-from clickgrain.training.finetune import TUNED_LR, finetune_on
+from clickgrain.training.finetune import finetune_on
 from clickgrain.training.finetune_args import FinetuneArgs, named_set
+from clickgrain.training.learn import CONTINUED
 from clickgrain.training.progress import Progress
 from clickgrain.training.run_file import hash_keys
 from clickgrain.training.studies.args import StudyArgs
@@ -59,7 +60,7 @@ def tune_variant(
 ) -> Trained:
     """Fine-tune by `clickgrain.training.finetune`, from a trained variant or from scratch (None)."""
     assert variant.labels is not None
-    lr = variant.recipe.args.lr * (1.0 if start is None else TUNED_LR)
+    lr = variant.recipe.args.lr * (1.0 if start is None else CONTINUED)
     recipe = variant.recipe.with_settings(composites=0.0, composites_per_photo=0.0, seed=seed, lr=lr)
     values = {
         "model": recipe.model.to_json(),
