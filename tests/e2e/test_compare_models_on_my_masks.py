@@ -15,7 +15,7 @@ def test_one_line_a_pair_on_stdout(clickgrain, eval_set):
     models = ["--model", "tree", "--model", "opencv-grabcut"]
     data = ["--data", f"mine={eval_set}", "--data", f"my own={eval_set}"]
     status, printed, said = clickgrain("evaluate", *models, *data, *QUICK, "--limit", "1")
-    assert (status, said) == (0, "")
+    assert (status, len(said.splitlines())) == (0, 2)
     lines = [line.split() for line in printed.splitlines()]
     names = [("tree", "mine"), ("tree", "my_own"), ("opencv-grabcut", "mine"), ("opencv-grabcut", "my_own")]
     assert [tuple(line[:2]) for line in lines] == names
@@ -35,6 +35,21 @@ def test_the_results_are_kept(clickgrain, eval_set, tmp_path):
     assert result.line() == printed.strip()
     assert [row.id for row in result.rows] == ["disk0#0", "disk1#0", "disk2#0"]
     assert (result.settings.max_clicks, result.settings.threshold) == (4, 0.4)
+
+
+def test_two_models_are_compared_target_by_target(clickgrain, eval_set, tmp_path):
+    models = ["--model", "tree", "--model", "opencv-grabcut"]
+    status, printed, said = clickgrain("evaluate", *models, "--data", f"mine={eval_set}", *QUICK, "--out", tmp_path)
+    tree, grabcut = (float(line.split()[3]) for line in printed.splitlines())
+    assert status == 0
+    assert "opencv-grabcut minus tree on mine: NoC85 " in said
+    (kept,) = json.loads((tmp_path / "differences.json").read_text())
+    assert (kept["benchmark"], kept["model"], kept["minus"]) == ("mine", "opencv-grabcut", "tree")
+    low, high = kept["NoC90"]["interval"]
+    assert kept["NoC90"]["value"] == pytest.approx(grabcut - tree, abs=0.011)
+    assert low <= kept["NoC90"]["value"] <= high
+    assert {"NoC85", "drops05", "drops20"} < set(kept)
+    assert "minus tree" in (tmp_path / "report.html").read_text()
 
 
 class Interrupted(OpenCVGrabCut):

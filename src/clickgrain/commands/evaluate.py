@@ -1,8 +1,9 @@
 """`clickgrain evaluate`: the click benchmark, models against data sets."""
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -190,8 +191,18 @@ class _Run:
     def finish(self, candidates: "Sequence[Candidate]") -> None:
         """Say what the figures do not, and write the report."""
         from clickgrain.commands.console import say, say_all, stderr
+        from clickgrain.evaluation.differences import to_the_first
         from clickgrain.evaluation.report import remarks, result_table, size_table
 
+        labels = {candidate.identity: candidate.name for candidate in candidates}
+        compared = []
+        for result, first, found in to_the_first(self._results):
+            pair = {"benchmark": result.benchmark, "model": labels[result.model], "minus": labels[first.model]}
+            compared.append({**pair, **{name: asdict(difference) for name, difference in found.items()}})
+            figures = ", ".join(f"{name} {difference}" for name, difference in found.items())
+            say("{model} minus {minus} on {benchmark}: ".format(**pair) + figures)
+        if compared and self._args.out is not None:
+            save_json(self._args.out / "differences.json", json.dumps(compared, indent=1))
         if len(self._results) > 1 and stderr().is_terminal:
             stderr().print(result_table(self._results))
             stderr().print(size_table(self._results))
@@ -204,11 +215,11 @@ class _Run:
             if result.failed:
                 say(f"{result.model} on {result.benchmark}:", style="bold")
                 say_all(remarks((), (), [f"target {row.id}: {row.error}" for row in result.failed]))
-        self._report(candidates)
+        self._report(candidates, labels)
         if self._failures:
             raise DataError("\n".join(["not evaluated:", *self._failures]))
 
-    def _report(self, candidates: "Sequence[Candidate]") -> None:
+    def _report(self, candidates: "Sequence[Candidate]", labels: Mapping[str, str]) -> None:
         from clickgrain.commands.console import say
         from clickgrain.evaluation.html import write_report
 
@@ -220,7 +231,7 @@ class _Run:
                 {benchmark.name: benchmark.select(self._args.limit) for benchmark in self._benchmarks},
                 self._args.out / "report.html",
                 commands=[command_line(self._args)],
-                labels={candidate.identity: candidate.name for candidate in candidates},
+                labels=labels,
                 loaders={candidate.identity: candidate.load for candidate in candidates},
             )
             say(f"report: {path}")

@@ -10,11 +10,8 @@ import numpy as np
 from clickgrain.clicks.robot import Click, Drawn, Given, User
 from clickgrain.errors import DataError
 from clickgrain.evaluation.scores import Scorer, disobeyed
-from clickgrain.evaluation.settings import EvaluationSettings
+from clickgrain.evaluation.settings import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings
 from clickgrain.types import Float, Mask, Predictor, Scribble, UInt8
-
-ENOUGH_IOU, ENOUGH_CLICKS = 0.95, 5
-"""NoC@80..95 and mIoU@1,3,5 are exact when clicking stops here."""
 
 
 @dataclass

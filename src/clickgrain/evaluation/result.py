@@ -13,7 +13,10 @@ from clickgrain.evaluation.datasets import SIZE_CLASSES
 from clickgrain.evaluation.rows import VERSION as VERSION
 from clickgrain.evaluation.rows import TargetResult as TargetResult
 from clickgrain.evaluation.settings import EvaluationSettings
-from clickgrain.evaluation.statistics import bootstrap_means
+from clickgrain.evaluation.statistics import Values, bootstrap_ratios, ends_of
+
+DROPS = {"drops05": 0.05, "drops20": 0.2}
+"""Figure -> by how much the IoU falls."""
 
 
 class NoF(NamedTuple):
@@ -107,11 +110,19 @@ class Result:
         given = sum(row.obeyable for row in self.rows)
         return sum(sum(row.disobeyed) for row in self.rows) / given if given else 0.0
 
+    def drops(self, over: float = 0.05) -> float:
+        """Clicks of a hundred that make the IoU fall by more than `over`; see `TargetResult.drops`."""
+        dropped, made = np.sum([row.drops(over) for row in self.rows], axis=0)
+        return float(100 * dropped / made) if made else 0.0
+
     @property
     def seconds_per_click(self) -> float:
         """Mean over all clicks made; the image's encoding is not in it."""
-        seconds = [second for row in self.rows for second in row.click_seconds]
-        return float(np.mean(seconds)) if seconds else 0.0
+        return float(np.mean(self._click_seconds))
+
+    @property
+    def _click_seconds(self) -> list[float]:
+        return [second for row in self.rows for second in row.click_seconds] or [0.0]
 
     @property
     def seconds_encode(self) -> float:
@@ -120,15 +131,26 @@ class Result:
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Bootstrap 95 % intervals of NoC80..95 and mIoU@k, by name; none where there is only one image.
+        """Bootstrap 95 % intervals of NoC80..95, mIoU@k and drops, by name; none where there is only one image.
 
         Images are resampled, with all their targets, since those of one image are not independent.
         """
-        ks = self._shown_clicks((1, 3, 5, 10, 20))
+        names, above, below = self.ratios()
+        samples = bootstrap_ratios(above, below, [row.image for row in self.rows])
+        return (
+            {} if samples is None else {name: (float(a), float(b)) for name, (a, b) in zip(names, ends_of(samples))}
+        )
+
+    def ratios(self) -> tuple[list[str], Values, Values]:
+        """Names of K figures and N x K numerators and denominators: a figure is a ratio of sums over targets."""
         columns = {f"NoC{t}": self.clicks_to(t / 100).astype(float) for t in (80, 85, 90, 95)}
-        columns |= {f"mIoU@{k}": self.curves[:, k - 1] for k in ks}
-        limits = bootstrap_means(np.stack([*columns.values()], axis=1), [row.image for row in self.rows])
-        return {} if limits is None else {name: (float(lo), float(hi)) for name, (lo, hi) in zip(columns, limits)}
+        columns |= {f"mIoU@{k}": self.curves[:, k - 1] for k in self._shown_clicks((1, 3, 5, 10, 20))}
+        above, below = [*columns.values()], [np.ones(len(self.rows))] * len(columns)
+        for over in DROPS.values():
+            dropped, made = np.array([row.drops(over) for row in self.rows], float).T
+            above.append(100 * dropped)
+            below.append(made)
+        return [*columns, *DROPS], np.stack(above, axis=1), np.stack(below, axis=1)
 
     def by_size(self) -> dict[str, dict[str, float]]:
         """Size class -> number of targets, mean clicks to an IoU of 85 and 90 %, and share never reaching 90 %.
@@ -168,7 +190,10 @@ class Result:
         figures |= {f"mIoU@{k}": self.iou_at(k) for k in self._shown_clicks((1, 3, 5, 10, 20))}
         figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in self._shown_clicks((1, 3, 5))}
         figures |= {"disobeyed": self.disobeyed}
-        figures |= {"s/click": self.seconds_per_click, "s/image": self.seconds_encode}
+        figures |= {name: self.drops(over) for name, over in DROPS.items()}
+        median, late = np.quantile(self._click_seconds, [0.5, 0.95])
+        figures |= {"s/click": self.seconds_per_click, "s/click_median": float(median), "s/click_p95": float(late)}
+        figures |= {"s/image": self.seconds_encode}
         return figures | {"targets": len(self.rows), "failed": len(self.failed), "skipped": len(self.skipped)}
 
     def line(self, model: str | None = None, name: str | None = None) -> str:
@@ -177,7 +202,7 @@ class Result:
         head = ["_".join(text.split()) for text in (model or self.model, name or self.benchmark)]
         head += [f"{figures.pop(noc):.2f}" for noc in ("NoC85", "NoC90")]
         shown = [f"{key}={_short(value)}" for key, value in figures.items()]
-        ends = ((name, self.intervals[name]) for name in ("NoC85", "NoC90") if name in self.intervals)
+        ends = ((name, self.intervals[name]) for name in ("NoC85", "NoC90", "drops05") if name in self.intervals)
         return " ".join([*head, *shown, *(f"{name}_95%={low:.2f}..{high:.2f}" for name, (low, high) in ends)])
 
     def to_json(self) -> str:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from clickgrain.clicks.robot import Drawn, Given
 from clickgrain.errors import DataError
 from clickgrain.evaluation.datasets import SizeClass
+from clickgrain.evaluation.settings import ENOUGH_CLICKS, ENOUGH_IOU
 
 VERSION = 2
 
@@ -80,6 +81,16 @@ class TargetResult:
         answered = len(self.disobeyed)
         boxes = (at for at, one in self.drawn if one.kind == "box" and at < answered)
         return answered * (answered + 1) // 2 - sum(answered - at for at in boxes)
+
+    def drops(self, over: float) -> tuple[int, int]:
+        """How many clicks made the IoU fall by more than `over`, and of how many clicks.
+
+        Counts every answered click (box, stroke) but the first, up to the one that finishes the target: IoU 0.95 at
+        click 5 or later. Those after it, made for full curves, do not count, so that both kinds of runs compare.
+        """
+        ious = self.ious
+        done = next((k for k in range(ENOUGH_CLICKS, len(ious)) if ious[k - 1] >= ENOUGH_IOU), len(ious))
+        return sum(ious[k] < ious[k - 1] - over for k in range(1, done)), max(done - 1, 0)
 
     def curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
         """IoU after clicks 1..max_clicks; all 0 when the predictor failed."""

@@ -11,8 +11,10 @@ from clickgrain.clicks.robot import Drawn
 from clickgrain.errors import DataError, WeightsError
 from clickgrain.evaluation import Benchmark, EvaluationSettings, Result, Target, TargetResult, evaluate, size_class
 from clickgrain.evaluation.anchors import KINDS, is_development, published
+from clickgrain.evaluation.differences import differences
 from clickgrain.evaluation.html import border_contact, comparison_table, replay, size_table, write_report
 from clickgrain.evaluation.html.cases import CLICKS, PATIENCE
+from clickgrain.evaluation.html.comparison import differences_table
 from clickgrain.evaluation.html.failures import groups_of
 from clickgrain.evaluation.pictures import overlay, target_pictures
 from clickgrain.types import Mask
@@ -268,6 +270,23 @@ class TestFigures:
     def test_intervals_stand_below_their_figures(self, results):
         low, high = results[0].intervals["NoC90"]
         assert f"{low:.1f}–{high:.1f}" in Page(comparison_table(results)).row("good")  # noqa: RUF001
+
+    def test_differences_are_those_to_the_first_method(self, results):
+        page = Page(differences_table(results, ["good", "bad"]))
+        found = differences(results[1], results[0])["NoC90"]
+        assert f"{found.value:+.2f}" in page.row("bad")
+        assert [row[0] for row in page.rows] == ["minus good", "bad"]
+        assert differences_table(results[:1], ["good"]) == ""
+
+    def test_clicks_that_destroy_have_a_column_with_its_interval(self):
+        shaky = [row_of(f"{k}", (0.3, 0.8, 0.5, 0.6)[: 2 + k % 3]) for k in range(9)]
+        result = Result("m", "x", "robot", EvaluationSettings(), tuple(shaky))
+        page = Page(comparison_table([result]))
+        place = page.rows[0].index("drops05")
+        low, high = result.intervals["drops05"]
+        assert f"{result.drops():.1f}" in page.row("m")
+        assert f"{low:.1f}–{high:.1f}" in page.row("m")  # noqa: RUF001
+        assert place > 0
 
     def test_a_single_image_has_no_interval(self):
         result = Result("m", "b", "robot", EvaluationSettings(3), (row_of("0", (0.5, 0.9, 0.9)),))

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from clickgrain.errors import DataError
 from clickgrain.evaluation import EvaluationSettings, Result, TargetResult, result_table, size_table
+from clickgrain.evaluation.differences import differences
 from clickgrain.evaluation.report import remarks
 
 
@@ -99,6 +100,8 @@ def test_intervals_hold_the_means_and_need_two_images():
     assert set(found.intervals) == {
         *(f"NoC{t}" for t in (80, 85, 90, 95)),
         *(f"mIoU@{k}" for k in (1, 3, 5, 10, 20)),
+        "drops05",
+        "drops20",
     }
     for name in ("NoC85", "mIoU@1"):
         assert summary[f"{name}_low"] < summary[name] < summary[f"{name}_high"]
@@ -141,3 +144,62 @@ def test_tables_show_intervals_and_sizes_in_80_columns():
     assert re.search(r" 1\d\.\d-1\d\.\d ", needed)
     assert f" {found[0].noc(0.9):.2f} " in needed
     assert re.search(rf" 40 . +{found[0].noc(0.9):.2f} ", by_size)
+
+
+def test_drops_are_counted_from_the_second_click_to_the_one_that_finishes_the_target():
+    falls = row("a", [0.1, 0.7, 0.64, 0.66, 0.4])  # by .06 and by .26
+    found = result(falls, row("b", [0.9], image="j"), row("c", [0.5, 0.45], image="k"))  # .05 is not more than .05
+    assert (found.drops(), found.drops(0.2)) == (pytest.approx(100 * 2 / 5), pytest.approx(100 / 5))
+    assert found.summary()["drops05"] == pytest.approx(40)
+    assert " drops05=40 drops20=20 " in found.line()
+    assert result(row("a", [0.9])).drops() == 0
+
+
+def test_drops_after_a_target_is_finished_count_nowhere():
+    stopped = [0.2, 0.99, 0.8, 0.9, 0.96]
+    going_on = result(row("a", [*stopped, 0.5, 0.9, 0.1]), full_curves=True)
+    assert going_on.drops() == result(row("a", stopped)).drops() == 25
+
+
+def test_drops_have_an_interval_over_images_weighed_by_clicks():
+    rows = [row(f"{k}", [0.1, 0.8] + [0.2, 0.8] * (k % 3), image=f"{k // 2}") for k in range(40)]
+    found = result(*rows)
+    low, high = found.intervals["drops05"]
+    assert low < found.drops() < high
+    assert f"drops05_95%={low:.2f}..{high:.2f}" in found.line()
+    calm = result(*(row(f"{k}", [0.5, 0.6], image=f"{k}") for k in range(9)))
+    assert calm.intervals["drops05"] == (0, 0)
+
+
+def test_seconds_have_a_median_and_a_tail():
+    rows = [row(f"{k}", [0.5], seconds=float(k)) for k in range(101)]
+    summary = result(*rows).summary()
+    assert (summary["s/click_median"], summary["s/click_p95"]) == (50, 95)
+
+
+class TestDifferences:
+    def test_an_advantage_that_every_target_has_is_sure_though_targets_differ_widely(self):
+        slow = result(*(row(f"{k}", [0.1] * (k % 15 + 2) + [0.92], image=f"{k}") for k in range(30)))
+        fast = result(*(row(f"{k}", [0.1] * (k % 15 + 1) + [0.92], image=f"{k}") for k in range(30)))
+        found = differences(fast, slow)
+        assert [found["NoC90"].value, *found["NoC90"].interval] == pytest.approx([-1, -1, -1])
+        low, high = fast.intervals["NoC90"]
+        assert low < slow.noc(0.9) < high  # apart, the intervals tell nothing
+        assert str(found["NoC85"]) == "-1.00 [-1.00, -1.00]"
+
+    def test_drops_are_compared_by_click(self):
+        shaky = result(row("a", [0.5, 0.8, 0.5], image="i"), row("b", [0.5, 0.8], image="j"))
+        calm = result(row("a", [0.5, 0.8], image="i"), row("b", [0.5, 0.8], image="j"))
+        found = differences(shaky, calm)
+        assert found["drops05"].value == pytest.approx(100 / 3)
+        assert found["drops05"].interval == pytest.approx((0, 50))
+
+    def test_only_targets_of_both_count_and_one_image_has_no_interval(self):
+        found = differences(result(row("a", [0.9]), row("b", [0.1])), result(row("a", [0.5, 0.9]), row("c", [0.1])))
+        assert (found["NoC90"].value, found["NoC90"].interval) == (-1, None)
+
+    def test_other_targets_or_sets_do_not_compare(self):
+        one = result(row("a", [0.9]))
+        for other in (result(row("b", [0.9])), replace(one, benchmark="other")):
+            with pytest.raises(DataError, match="no common target"):
+                differences(one, other)

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clickgrain.evaluation.anchors import KINDS, Anchor, Published
+from clickgrain.evaluation.differences import FIGURES, differences
 from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.html.tables import color, facts, paragraph
-from clickgrain.evaluation.result import Result
+from clickgrain.evaluation.result import DROPS, Result
 
 Figures = Mapping[str, float]
 
@@ -22,6 +23,7 @@ class Column:
         scale: factor to the shown unit.
         twin: name of a second count, shown behind a stroke where it differs.
         ends: how the ends of an interval are written.
+        head: at the head of the column instead of `name`.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Column:
     scale: float = 1.0
     twin: str = ""
     ends: str = "{:.1f}"
+    head: str = ""
 
     def text(self, figures: Figures) -> str:
         """The value as it is shown."""
@@ -42,7 +45,9 @@ CLICKS = (
     *(Column(f"NoC{t}", "{:.2f}", -1) for t in (80, 85, 90, 95)),
     *(Column(f"NoF{t}", "{:.0f}", -1, twin=f"NoF{t}_at_max") for t in (85, 90)),
     Column("disobeyed", "{:.1f} %", -1, scale=100),
+    *(Column(name, "{:.1f}", -1) for name in DROPS),
     Column("s/click", "{:.3f}", -1),
+    Column("s/click_median", "{:.3f}", -1, twin="s/click_p95", head="median / 95 %"),
     Column("s/image", "{:.3f}", -1),
 )
 MASKS = (
@@ -57,7 +62,9 @@ WORDS = {
     "NoF85": "targets that never reach it; behind a stroke, where it is another number, those that need every click"
     " allowed, as papers count",
     "disobeyed": "share of clicks on the wrong side of the mask that answers them",
-    "s/click, s/image": "seconds for one answer, and for taking in an image",
+    "drops05, drops20": "clicks of a hundred (a target's first left out) after which the overlap is lower than"
+    " before by more than .05, and by more than .2",
+    "s/click, s/image": "seconds for one answer (mean; then median / 95th percentile), and for taking in an image",
     "mIoU@3, bIoU@3": "mean IoU after 3 clicks, of the masks and of their boundaries",
     "small figures": "bootstrap 95 % interval over images; differences much smaller than it may be chance",
     "shaded": "the best measured value of a column",
@@ -94,7 +101,7 @@ def _table(
 ) -> Html:
     summaries = [result.summary() for result in results]
     shown = [column for column in columns if all(column.name in summary for summary in summaries)]
-    head = tag("tr", tag("th", "model"), *(tag("th", column.name) for column in shown))
+    head = tag("tr", tag("th", "model"), *(tag("th", column.head or column.name) for column in shown))
     rows = []
     for i, (name, summary) in enumerate(zip(names, summaries)):
         cells = [_cell(summary, summaries, column, results[i].intervals.get(column.name)) for column in shown]
@@ -138,6 +145,31 @@ def _anchor_row(anchor: Anchor, shown: Sequence[Column]) -> Html:
         text = column.text(anchor.figures) if column.name in anchor.figures else ""
         cells.append(tag("td", text if anchor.compares or not text else f"({text})"))
     return tag("tr", tag("th", anchor.method, tag("small", "published")), *cells)
+
+
+def differences_table(results: Sequence[Result], labels: Sequence[str]) -> Html:
+    """Every other method minus the first, on the targets of both; shaded where the interval leaves out 0."""
+    rows = []
+    for i, result in enumerate(results[1:], 1):
+        if not {row.id for row in result.rows} & {row.id for row in results[0].rows}:
+            continue
+        cells = []
+        for name, found in differences(result, results[0]).items():
+            low, high = found.interval or (0.0, 0.0)
+            small = _bounds(found.interval, Column(name, "", -1, ends="{:+.2f}"))
+            cells.append(tag("td", f"{found.value:+.2f}", small, class_="best" if low * high > 0 else None))
+        rows.append(tag("tr", tag("th", tag("span", class_="key"), labels[i], class_=color(i)), *cells))
+    if not rows:
+        return Html("")
+    head = tag("tr", tag("th", f"minus {labels[0]}"), *(tag("th", name) for name in FIGURES))
+    told = paragraph(
+        "Differences on the same targets, with bootstrap 95 % intervals over images; below 0 is better than ",
+        tag("b", labels[0]),
+        ". Shaded: the interval leaves out 0.",
+        soft=True,
+    )
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="comparison")
+    return joined(tag("h3", "Differences"), told, tag("div", table, class_="scroll"))
 
 
 def _caveats(published: Published | None) -> Html:

@@ -10,7 +10,7 @@ from clickgrain.evaluation.anchors import Published, is_development, published
 from clickgrain.evaluation.datasets import Benchmark
 from clickgrain.evaluation.html.cases import Loaders, PredictorPool, example_report
 from clickgrain.evaluation.html.charts import iou_curves
-from clickgrain.evaluation.html.comparison import comparison_table
+from clickgrain.evaluation.html.comparison import comparison_table, differences_table
 from clickgrain.evaluation.html.failures import border_contact, failure_report
 from clickgrain.evaluation.html.machine import machine
 from clickgrain.evaluation.html.markup import Html, tag
@@ -112,6 +112,7 @@ def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: Predictor
     return [
         *section_remarks(results, labels),
         comparison_table(results, labels, published=known, legend=False),
+        differences_table(results, labels),
         tag("h3", "How the masks grow better with clicks"),
         iou_curves(results, labels),
         *_resting(results),
