@@ -1,26 +1,43 @@
 """`Segmenter`: the one core behind every front end."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.cut import CutSettings, cut_mask, guard
 from clickgrain.errors import PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image
 from clickgrain.models.engine import Engine
 from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
 
+DEFAULT_CUT = CutSettings()
+MOST_IN_TURN = 16
+"""Clicks given at once that are answered one after the other; of more, the first ones count as one."""
+CACHED_PIXELS = 16_000_000
+"""Of an image's cached answers together (4 bytes each), the latest one always included."""
+
 
 @dataclass(frozen=True)
 class Encoded:
     """An image as a segmenter keeps it; hand it to `predict(..., encoded=...)`. Safe to share between threads."""
 
-    size: Size
+    image: UInt8
     state: Any
+    answered: "OrderedDict[tuple[bytes, bytes, float | None], Mask]" = field(default_factory=OrderedDict)
+    """Answers to the first few of clicks that were given at once, the latest last."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of the image."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 class Segmenter:
@@ -32,16 +49,22 @@ class Segmenter:
     Args:
         engine: what answers; `Segmenter.load` makes the usual ones.
         name: shown in reports.
+        cut: undo changes that contradict the last click, and decide the outline of every mask by the image's pixels
+            (`clickgrain.cut`); None shows what the engine says.
     """
 
-    def __init__(self, engine: Engine, name: str = "segmenter") -> None:
-        self.engine = engine
-        self.name = name
+    def __init__(self, engine: Engine, name: str = "segmenter", *, cut: CutSettings | None = DEFAULT_CUT) -> None:
+        self.engine, self.name, self.cut = engine, name, cut
         self._current: Encoded | None = None
 
     @classmethod
     def load(
-        cls, source: str | Path = "default", *, device: str = "cpu", extractor: str | None = None
+        cls,
+        source: str | Path = "default",
+        *,
+        device: str = "cpu",
+        extractor: str | None = None,
+        cut: bool = True,
     ) -> "Segmenter":
         """A segmenter by name.
 
@@ -50,6 +73,7 @@ class Segmenter:
             device: torch device, such as "cpu" or "cuda".
             extractor: whose features make the merge trees; by default what the model was trained with,
                 "color-texture" for "tree".
+            cut: whether guard and cut follow the network (`clickgrain.cut`).
 
         Raises:
             WeightsError: if the model cannot be found, read or matched; the message says what to do.
@@ -57,10 +81,12 @@ class Segmenter:
         if str(source) == "tree":
             from clickgrain.models.tree_mode import TreeEngine
 
-            return cls(TreeEngine(load_extractor(extractor or "color-texture", device=device)), "tree")
+            engine: Engine = TreeEngine(load_extractor(extractor or "color-texture", device=device))
+            return cls(engine, "tree", cut=DEFAULT_CUT if cut else None)
         from clickgrain.models.registry import engine_for, load_click_model
 
-        return cls(engine_for(load_click_model(source), device=device, extractor=extractor), str(source))
+        engine = engine_for(load_click_model(source), device=device, extractor=extractor)
+        return cls(engine, str(source), cut=DEFAULT_CUT if cut else None)
 
     def encode(self, image: UInt8) -> Encoded:
         """Everything that does not depend on clicks, for an H x W x 3 uint8 RGB image, which is copied.
@@ -69,7 +95,7 @@ class Segmenter:
             ImageError: if the array is no such image.
         """
         image = check_image(image).copy()
-        return Encoded((image.shape[0], image.shape[1]), self.engine.encode(image))
+        return Encoded(image, self.engine.encode(image))
 
     def set_image(self, image: UInt8) -> None:
         """Encode an image and keep it for later `predict` calls."""
@@ -104,7 +130,37 @@ class Segmenter:
         if current is None:
             raise PromptError("no image yet; call set_image(image) first, or pass encoded=seg.encode(image)")
         prompt = Prompt.of(points, labels, size=current.size, box=box, scribbles=scribbles, level=level)
-        return self.engine.answer(current.state, prompt, _as_mask(previous, current.size))
+        before = _as_mask(previous, current.size)
+        alone = prompt.box is None and not prompt.scribbles
+        if self.engine.one_by_one and before is None and alone and len(prompt.points) > 1:
+            before = self._answer_in_turn(current, prompt)
+        return self._answer(current, prompt, before)
+
+    def _answer(self, current: Encoded, prompt: Prompt, previous: Mask | None) -> Mask:
+        """The engine's answer, guarded and cut when it is first looked at."""
+        mask, cut = self.engine.answer(current.state, prompt, previous), self.cut
+        if cut is None:
+            return mask
+        corrects = self.engine.one_by_one and len(prompt.points) > 1 and prompt.level is None
+        if previous is not None and corrects and prompt.box is None and not prompt.scribbles:
+            mask = mask.refined(lambda probability: guard(probability, previous, prompt))
+        return mask.refined(lambda probability: cut_mask(probability, current.image, prompt, cut))
+
+    def _answer_in_turn(self, current: Encoded, prompt: Prompt) -> Mask | None:
+        """The answer to all clicks of a prompt but the last, each from the mask before it."""
+        count, mask = len(prompt.points) - 1, None
+        for end in range(max(1, count - MOST_IN_TURN + 1), count + 1):
+            clicks = replace(prompt, points=prompt.points[:end], labels=prompt.labels[:end])
+            key = (clicks.points.tobytes(), clicks.labels.tobytes(), clicks.level)
+            with current.lock:
+                known = current.answered.pop(key, None) if count <= MOST_IN_TURN else None
+            mask = known or self._answer(current, clicks, mask)
+            if count <= MOST_IN_TURN:
+                with current.lock:
+                    current.answered[key] = mask
+                    while len(current.answered) > max(1, CACHED_PIXELS // mask.probability.size):
+                        current.answered.popitem(last=False)
+        return mask
 
 
 def _as_mask(previous: Mask | Float | None, size: Size) -> Mask | None:

@@ -57,7 +57,8 @@ class Mask:
     def probability(self) -> Float:
         """H x W float32 in 0..1, computed on first use."""
         value = self._source() if callable(self._source) else self._source
-        return np.ascontiguousarray(value, dtype=np.float32)
+        self._source = np.ascontiguousarray(value, dtype=np.float32)  # frees what the function held
+        return self._source
 
     @cached_property
     def binary(self) -> Bool:
@@ -68,6 +69,18 @@ class Mask:
     def alternatives(self) -> "list[Mask]":
         """Other readings of the same prompt, ranked best first; may be empty. Computed on first use."""
         return [] if self._alternatives is None else self._alternatives()
+
+    def refined(self, refine: Callable[[Float], Float]) -> "Mask":
+        """This mask and its alternatives with `refine` applied to their probability when it is first asked for."""
+        source, others = self._source, self._alternatives
+        return Mask(
+            lambda: refine(source() if callable(source) else source),
+            score=self.score,
+            level=self.level,
+            roi=self.roi,
+            alternatives=None if others is None else lambda: [mask.refined(refine) for mask in others()],
+            state=self.state,
+        )
 
     def offer(self, alternatives: "Callable[[], list[Mask]]") -> None:
         """Set the function that computes the alternatives when they are first asked for."""

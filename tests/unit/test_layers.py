@@ -16,7 +16,7 @@ FLOORS = (
     ("features",),
     ("tree",),
     ("proposals",),
-    ("clicks",),
+    ("clicks", "cut"),
     ("models",),
     ("segmenter",),
     ("evaluation",),

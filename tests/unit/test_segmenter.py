@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import clickgrain as cg
+from clickgrain.cut import cut_mask
 from clickgrain.errors import ImageError, PromptError, WeightsError
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.models.grain import GrainModel
@@ -16,8 +17,8 @@ from clickgrain.models.paper import PaperModel
 from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.models.tree_mode import TreeEngine
-from clickgrain.segmenter import Segmenter
-from clickgrain.types import Mask, Predictor, Scribble
+from clickgrain.segmenter import MOST_IN_TURN, Segmenter
+from clickgrain.types import Mask, Predictor, Prompt, Scribble
 from clickgrain.weights import save_model
 
 SIZE = (50, 70)
@@ -302,3 +303,100 @@ def test_importing_the_segmenter_loads_no_torch():
     code = "import sys, clickgrain.segmenter; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+TURNS = [(10, 12), (40, 30), (60, 8), (22, 41), (35, 20)]
+
+
+class TestClicksAtOnce:
+    @pytest.fixture
+    def grain(self, segmenters):
+        return segmenters["grain"]
+
+    @pytest.fixture
+    def asked(self, grain, monkeypatch):
+        """How many clicks every question to the engine holds."""
+        counts, real = [], grain.engine.answer
+        monkeypatch.setattr(grain.engine, "answer", lambda e, p, m: counts.append(len(p.points)) or real(e, p, m))
+        return counts
+
+    @pytest.mark.parametrize("level", [None, 0.6])
+    def test_are_answered_as_if_one_after_the_other(self, grain, level):
+        image, labels, mask = photo(size=(160, 240)), [1, 1, 0, 1, 0], None
+        encoded = grain.encode(image)
+        for count in range(1, 6):
+            mask = grain.predict(TURNS[:count], labels[:count], level=level, previous=mask, encoded=encoded)
+            at_once = grain.predict(TURNS[:count], labels[:count], level=level, encoded=grain.encode(image))
+            np.testing.assert_array_equal(at_once.probability, mask.probability)
+
+    def test_what_was_asked_before_does_not_change_the_answer(self, grain):
+        encoded = grain.encode(photo())
+        for count in (2, 4, 3, 5):
+            grain.predict(TURNS[:count], [1] * count, encoded=encoded)
+        grain.predict(TURNS[:4], [1, 0, 1, 1], encoded=encoded)
+        fresh = grain.predict(TURNS, [1] * 5, encoded=grain.encode(photo()))
+        again = grain.predict(TURNS, [1] * 5, encoded=encoded)
+        np.testing.assert_array_equal(again.probability, fresh.probability)
+
+    def test_a_known_beginning_costs_nothing(self, grain, asked):
+        encoded = grain.encode(photo())
+        for count in range(2, 6):
+            grain.predict(TURNS[:count], [1] * count, encoded=encoded)
+        assert asked == [1, 2, 2, 3, 3, 4, 4, 5]  # each beginning once, and each prompt itself
+
+    def test_dozens_take_a_few_turns(self, grain, asked):
+        rng = np.random.default_rng(0)
+        points = np.column_stack([rng.integers(0, SIZE[1], 60), rng.integers(0, SIZE[0], 60)])
+        grain.predict(points, [1] * 60, encoded=grain.encode(photo()))
+        assert len(asked) == 1 + MOST_IN_TURN
+
+    def test_old_beginnings_are_evicted(self, grain, monkeypatch):
+        monkeypatch.setattr("clickgrain.segmenter.CACHED_PIXELS", 2 * SIZE[0] * SIZE[1])
+        encoded = grain.encode(photo())
+        for x in range(10, 40, 5):
+            grain.predict([[x, 20], [50, 40]], [1, 1], encoded=encoded)
+        assert len(encoded.answered) == 2
+        grain.predict(TURNS, [1] * 5, encoded=encoded)
+        assert len(encoded.answered) == 2
+
+    def test_from_several_threads(self, grain):
+        encoded = grain.encode(photo())
+        alone = grain.predict(TURNS, [1] * 5, encoded=grain.encode(photo())).probability
+        with ThreadPoolExecutor(4) as pool:
+            masks = list(pool.map(lambda n: grain.predict(TURNS[:n], [1] * n, encoded=encoded), [5, 3, 4, 5] * 3))
+        np.testing.assert_array_equal(masks[0].probability, alone)
+        np.testing.assert_array_equal(masks[-1].probability, alone)
+
+
+class TestTheCut:
+    def test_every_engine_has_it_and_it_can_be_switched_off(self, folders):
+        for source in folders.values():
+            image = photo(size=(200, 280))
+            with_cut, without = (Segmenter.load(source, cut=cut) for cut in (True, False))
+            plain = without.predict(POINTS, LABELS, encoded=without.encode(image))
+            cut = with_cut.predict(POINTS, LABELS, encoded=with_cut.encode(image))
+            assert without.cut is None
+            expected = cut_mask(plain.probability, image, Prompt.of(POINTS, LABELS, size=image.shape[:2]))
+            if source == folders["grain"]:  # its second click starts from the first one's cut mask
+                assert cut.probability.shape == plain.probability.shape
+            else:
+                np.testing.assert_array_equal(cut.probability, expected)
+
+    def test_the_next_click_starts_from_it(self, segmenters, monkeypatch):
+        seg, seen = segmenters["grain"], []
+        real = seg.engine.answer
+        monkeypatch.setattr(seg.engine, "answer", lambda e, p, m: seen.append(m) or real(e, p, m))
+        encoded = seg.encode(photo(size=(200, 280)))
+        first = seg.predict(POINTS[:1], LABELS[:1], encoded=encoded)
+        seg.predict(POINTS, LABELS, previous=first, encoded=encoded)
+        plain = real(encoded.state, Prompt.of(POINTS[:1], LABELS[:1], size=encoded.size), None)
+        np.testing.assert_array_equal(seen[1].probability, first.probability)
+        assert np.abs(first.probability - plain.probability).max() > 0.01
+
+    def test_alternatives_are_cut_too(self, segmenters):
+        seg = segmenters["grain"]
+        encoded = seg.encode(photo(size=(200, 280)))
+        prompt = Prompt.of(POINTS[:1], LABELS[:1], size=encoded.size)
+        plain = seg.engine.answer(encoded.state, prompt, None).alternatives
+        for cut, bare in zip(seg.predict(POINTS[:1], LABELS[:1], encoded=encoded).alternatives, plain):
+            np.testing.assert_array_equal(cut.probability, cut_mask(bare.probability, encoded.image, prompt))

@@ -27,6 +27,7 @@ class SegmentArgs:
         model: "default", "tree" (no network), a model folder or a Hugging Face id.
         extractor: whose features make the merge tree, as in `clickgrain propose`.
         device: torch device, e.g. cpu or cuda.
+        cut: decide the outline by the image's pixels; --no-cut shows the network's own.
         overlay: also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
     """
 
@@ -46,6 +47,7 @@ class SegmentArgs:
         str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
     ] = None
     device: str = "cpu"
+    cut: bool = True
     overlay: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE")] = None
 
     def __post_init__(self) -> None:
@@ -84,7 +86,8 @@ def segment(args: SegmentArgs) -> None:
     given = _prompt(args)
     prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))  # refused before a model is loaded
     device = check_device(args.device)
-    segmenter = Segmenter.load(args.model or _usual_model(), device=device, extractor=args.extractor)
+    model = args.model or _usual_model()
+    segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut)
     segmenter.set_image(image)
     mask = segmenter.predict(**given)
     save_mask(args.out, mask.binary)

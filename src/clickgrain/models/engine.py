@@ -9,7 +9,13 @@ from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 
 class Engine(Protocol):
-    """Answers prompts on encoded images; holds no state of its own between calls."""
+    """Answers prompts on encoded images; keeps no state between calls.
+
+    Attributes:
+        one_by_one: clicks given at once are to be answered one after the other, each from the mask before it.
+    """
+
+    one_by_one: bool
 
     def encode(self, image: UInt8) -> Any:
         """What the engine wants to keep of an H x W x 3 uint8 RGB image."""

@@ -51,6 +51,8 @@ class PaperEngine:
         zoom: where to look.
     """
 
+    one_by_one = False
+
     def __init__(
         self,
         model: PaperModel | ClickModel,

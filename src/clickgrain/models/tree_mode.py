@@ -44,6 +44,8 @@ class TreeEngine:
         extractor: its features give the trees.
     """
 
+    one_by_one = False
+
     def __init__(self, extractor: FeatureExtractor) -> None:
         self.extractor = extractor
 

@@ -7,9 +7,7 @@ import pytest
 
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
-from clickgrain.models import grain_engine as module
 from clickgrain.models.grain_engine import SMALL, SMALL_FROM, ZOOM_FROM, GrainEngine
-from clickgrain.models.zoom import bounds
 from clickgrain.types import Mask, Prompt, Scribble
 from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
 
@@ -153,18 +151,6 @@ class TestGoingOn:
             assert mask.roi is not None
         assert len(looks) == 2
 
-    def test_logits_are_handed_on(self, engine, encoded, monkeypatch):
-        """The close look of before is seen as it was, not by way of pixels."""
-        echo = GrainEngine(echo_model("previous"), ColorTexture())
-        encoded = echo.encode(np.full((*SIZE, 3), 120, np.uint8))
-        first = ask(echo, encoded, FIVE, Mask(blob()))
-        seen = []
-        real = module.click_maps
-        monkeypatch.setattr(module, "click_maps", lambda *given: seen.append(given[3]) or real(*given))
-        second = ask(echo, encoded, [*FIVE, [64, 52]], first)
-        assert second.roi == first.roi
-        np.testing.assert_array_equal(seen[0][0, 0].numpy(), first.state.logits.sigmoid().numpy())
-
     def test_back_to_the_whole_image(self, engine, encoded):
         """A mask from a close look is a previous mask like any other."""
         close = ask(engine, encoded, FIVE, Mask(blob()))
@@ -178,32 +164,3 @@ class TestGoingOn:
         found = ask(engine, encoded, FIVE, Mask(blob()))
         assert len(found.alternatives) == 3
         assert all(other.probability.shape == SIZE and other.roi is None for other in found.alternatives)
-
-    def test_clicks_at_once_are_answered_as_if_one_after_the_other(self):
-        """Close looks included."""
-        engine = GrainEngine(echo_model("disk+"), ColorTexture())
-        encoded = engine.encode(photo(size=SIZE))
-        points, mask = [*FIVE, [62, 49], [67, 55]], None
-        for n in range(1, len(points) + 1):
-            mask = ask(engine, encoded, points[:n], mask)
-        assert mask.roi is not None
-        at_once = ask(engine, engine.encode(photo(size=SIZE)), points, None)
-        np.testing.assert_array_equal(at_once.probability, mask.probability)
-
-    def test_nothing_is_rendered_to_find_the_part(self):
-        """Twenty clicks at once on twelve megapixels must not leave twenty masks of them."""
-        engine = GrainEngine(echo_model("previous"), ColorTexture())
-        encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
-        first = ask(engine, encoded, FIVE, Mask(blob()))
-        again = ask(engine, encoded, [*FIVE, [64, 52]], first)
-        assert again.roi == first.roi is not None
-        assert "probability" not in vars(first)
-
-    def test_bounds_from_logits_are_those_of_the_mask(self):
-        engine = GrainEngine(echo_model("previous"), ColorTexture())
-        encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
-        for points in (FIVE[:1], FIVE):  # of the whole image, and of a part
-            found = ask(engine, encoded, points, Mask(blob(radius=34)))
-            low, exact = module._bounds(found, SIZE), bounds(found.binary)
-            assert low.overlap(exact) > 0.6
-            assert module._bounds(Mask(found.probability), SIZE) == exact

@@ -1,0 +1,185 @@
+"""A mask's last pixels by a global optimum at the image's resolution.
+
+Near the outline of a probability, and where it is undecided, pixels are free; all others keep their side. The cut
+minimizes E(x) = sum_i -u_i x_i + strength sum_ij w_ij |x_i - x_j| over them, u = logit + color log odds, w smaller
+across edges (Boykov and Jolly, ICCV 2001).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from clickgrain.cut.colors import CODES, color_codes, fit_mixture, log_odds
+from clickgrain.cut.flow import COLUMN, ROW, compiled, min_cut
+from clickgrain.types import Bool, Float, Prompt, UInt8
+
+BACKGROUND, OBJECT, FREE = 0, 1, 2
+SCALE = 256
+"""Integer capacities per unit of energy."""
+
+
+@dataclass(frozen=True)
+class CutSettings:
+    """Weights of the energy, and what is free.
+
+    Attributes:
+        strength: of the smoothness term.
+        logit: weight of the network's logit.
+        color: weight of the color log odds.
+        odds: largest color log odds, either way.
+        band: pixels on both sides of the outline that are free.
+        zone: pixels whose probability lies between this and one minus this are free.
+        margin: pixels around the mask's box that the colors of the background come from.
+        disk: radius in pixels around clicks that keeps the click's label.
+        free: most free pixels of the coarsest level; the image is halved until there are no more.
+        least: pixels of the smallest mask that is cut; color models of smaller ones harm.
+    """
+
+    strength: float = 10.0
+    logit: float = 1.0
+    color: float = 1.0
+    odds: float = 5.0
+    band: int = 2
+    zone: float = 0.2
+    margin: int = 40
+    disk: int = 3
+    free: int = 6000
+    least: int = 1500
+
+
+def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSettings | None = None) -> Float:
+    """The probability with its outline decided by the cut.
+
+    Args:
+        probability: H x W float32 in 0..1.
+        image: H x W x 3 uint8 RGB.
+        prompt: in pixels of the image; its clicks and strokes keep their label.
+        settings: weights; the defaults when None.
+
+    Returns:
+        H x W float32: half the decision (.05 or .95), half the probability, so that its doubt stays visible to the
+        next click. The array that was given, where the mask is too small to be cut.
+    """
+    s = settings or CutSettings()
+    inside = probability > 0.5
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if len(rows) == 0 or np.count_nonzero(inside) < s.least:
+        return probability
+    height, width = inside.shape
+    negatives, positives = prompt.sides(spacing=2.0 * s.disk)
+    xs = np.concatenate([columns[[0, -1]], positives[:, 0]])
+    ys = np.concatenate([rows[[0, -1]], positives[:, 1]])
+    left, right = max(int(xs.min()) - s.margin, 0), min(int(xs.max()) + s.margin + 1, width)
+    top, bottom = max(int(ys.min()) - s.margin, 0), min(int(ys.max()) + s.margin + 1, height)
+    roi = (slice(top, bottom), slice(left, right))
+    corner = np.array([left, top], np.float32)
+    decided = _decide(
+        np.ascontiguousarray(probability[roi]),
+        np.ascontiguousarray(image[roi]),
+        (negatives - corner, positives - corner),
+        s,
+    )
+    result = probability.copy()
+    result[roi] = 0.5 * np.where(decided, np.float32(0.95), np.float32(0.05)) + 0.5 * probability[roi].clip(
+        0.06, 0.94
+    )
+    return result
+
+
+def _decide(probability: Float, image: UInt8, clicks: tuple[Float, Float], s: CutSettings) -> Bool:
+    """h x w bool: the object in a part of the image; a coarse level first, then the rim of each finer one."""
+    sizes, probabilities = [image.shape[:2]], [probability]
+    state = _states(probability, s)
+    while np.count_nonzero(state == FREE) > s.free and min(sizes[-1]) >= 64:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        probabilities.append(cv2.resize(probability, sizes[-1][::-1], interpolation=cv2.INTER_AREA))
+        state = _states(probabilities[-1], s)
+    label, models = state == OBJECT, None
+    for level, (size, likely) in reversed(list(enumerate(zip(sizes, probabilities)))):
+        pixels = image if level == 0 else cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+        if level < len(sizes) - 1:
+            wide = cv2.resize(label.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+            state = _outline((wide > 0.5).astype(np.uint8), 1)
+        for side, points in enumerate(clicks):
+            for x, y in points * (np.array(size[::-1]) / sizes[0][::-1]):
+                cv2.circle(state, (int(x), int(y)), round(s.disk * size[0] / sizes[0][0]), side, -1)
+        if level == len(sizes) - 1:
+            models, table = _color_models(state, likely, pixels), np.full(CODES, np.nan, np.float32)
+        rows, columns = np.nonzero(state == FREE)
+        p = likely[rows, columns].clip(1e-3, 1 - 1e-3)
+        unary = s.logit * np.log(p / (1 - p))
+        if models is not None:
+            unary += s.color * log_odds(color_codes(pixels[rows, columns]), *models, table, s.odds)
+        label = state == OBJECT
+        label[rows, columns] = min_cut(*_graph(state, rows, columns, pixels, unary, s.strength))
+    return label
+
+
+def _states(probability: Float, s: CutSettings) -> UInt8:
+    state = _outline((probability > 0.5).astype(np.uint8), s.band)
+    state[(probability > s.zone) & (probability < 1 - s.zone)] = FREE
+    return state
+
+
+def _outline(inside: UInt8, band: int) -> UInt8:
+    """0 and 1 as they are, 2 within `band` pixels of the outline."""
+    kernel = np.ones((2 * band + 1, 2 * band + 1), np.uint8)
+    changed = cv2.dilate(inside, kernel) != cv2.erode(inside, kernel)
+    state = inside.copy()
+    state[changed] = FREE
+    return state
+
+
+def _color_models(state: UInt8, probability: Float, image: UInt8) -> tuple[Float, Float] | None:
+    """Mixtures of the object and its surroundings, None where one of them has too few pixels."""
+    pixels = []
+    for side in (OBJECT, BACKGROUND):
+        chosen = image[state == side]
+        if len(chosen) < 50:
+            chosen = image[(probability > 0.5) == (side == OBJECT)]
+        if len(chosen) < 50:
+            return None
+        pixels.append(fit_mixture(chosen))
+    return pixels[0], pixels[1]
+
+
+@compiled
+def _graph(state: Any, rows: Any, columns: Any, image: Any, unary: Any, strength: float) -> Any:
+    """Arcs between free pixels, and what pulls each to either side: its unary and its decided neighbors."""
+    height, width = state.shape
+    n = len(rows)
+    node = np.full((height, width), -1, np.int32)
+    for i in range(n):
+        node[rows[i], columns[i]] = i
+    total, count = np.float32(0), 1
+    for y in range(0, height - 1, 3):  # the mean square contrast of the part, of every third row
+        for x in range(width - 1):
+            for c in range(3):
+                p = np.float32(image[y, x, c])
+                total += (p - image[y, x + 1, c]) ** 2 + (p - image[y + 1, x, c]) ** 2
+            count += 2
+    beta = 1 / (2 * (total / count + 1e-3))
+    neighbor, capacity = np.full((n, 8), -1, np.int32), np.zeros((n, 8), np.int32)
+    terminal = np.empty(n, np.int32)
+    for i in range(n):
+        y, x, pull = rows[i], columns[i], unary[i]
+        for d in range(8):
+            row, column = y + ROW[d], x + COLUMN[d]
+            if row < 0 or row >= height or column < 0 or column >= width:
+                continue
+            square = np.float32(0)
+            for c in range(3):
+                square += (np.float32(image[y, x, c]) - image[row, column, c]) ** 2
+            weight = np.float32(strength) * (
+                np.float32(0.05) + np.float32(0.95) * np.exp(np.float32(-beta) * square)
+            )
+            if ROW[d] != 0 and COLUMN[d] != 0:
+                weight *= np.float32(0.70710678)
+            if node[row, column] >= 0:
+                neighbor[i, d], capacity[i, d] = node[row, column], np.int32(SCALE * weight)
+            else:
+                pull += weight if state[row, column] == OBJECT else -weight
+        terminal[i] = np.int32(SCALE * pull)
+    return neighbor, capacity, terminal
