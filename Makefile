@@ -20,13 +20,13 @@ test: $(READY)
 	$(BIN)/python -m pytest -n auto -rs
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks tools
-	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/ruff format --check src tests benchmarks studies tools
+	$(BIN)/ruff check src tests benchmarks studies tools
 	$(BIN)/mypy
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks tools
-	$(BIN)/ruff check --fix src tests benchmarks tools
+	$(BIN)/ruff format src tests benchmarks studies tools
+	$(BIN)/ruff check --fix src tests benchmarks studies tools
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -56,7 +56,6 @@ COMMANDS = (
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.propose:propose"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
     Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.finetune:finetune"),
-    Command("study", "train with one thing changed at a time, and compare", "clickgrain.commands.study:study"),
     Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),
     Command(
         "evaluate-tree",

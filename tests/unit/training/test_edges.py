@@ -13,7 +13,6 @@ from clickgrain.training.args import DataArgs
 from clickgrain.training.recipes import load_recipe
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import _scaled, draw_sample, make_batch
-from clickgrain.training.studies.plans import Variant, _pure
 
 PHOTOS = [0, 1, 2, 3]
 
@@ -142,7 +141,3 @@ class TestSettings:
             getattr(load_recipe(recipe, "cpu").args.data, name) for recipe in ("grain", "grain-small", "paper")
         ]
         assert shares == {"edges": [0.3, 0.3, 0.0], "hidden": [0.7, 0.7, 0.0]}[name]
-
-    def test_studies_of_pseudo_masks_do_without(self, name):
-        pure = _pure(Variant("any", load_recipe("grain", "cpu"), "color-texture"))
-        assert getattr(pure.recipe.args.data, name) == 0

@@ -1,22 +1,25 @@
 """Whole studies on drawn photos: they train, click and print; stopped, they go on; a failure costs nobody else."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from clickgrain.cli import main
 from clickgrain.errors import DataError
 from clickgrain.proposals import ProposalStore
 from clickgrain.training import recipes
 from clickgrain.training.progress import Quiet
 from clickgrain.training.recipes import Recipe
-from clickgrain.training.studies.args import StudyArgs
-from clickgrain.training.studies.plans import STUDIES
-from clickgrain.training.studies.run import StudyBar, run_study
-from clickgrain.training.studies.variants import choose_keys
+from studies.__main__ import main
+from studies.config import StudyArgs
+from studies.plans import STUDIES
+from studies.run import choose_keys, run_study
+
+ROOT = Path(__file__).parents[3]
 
 
 class Bars(Quiet):
@@ -123,8 +126,8 @@ def test_a_variant_that_cannot_be_run_says_why(args, tmp_path):
 def test_labels(args):
     table = run_study(args("labels", shares=(0.5, 1.0), data_limit=None), Bars())
     assert [row.error for row in table.rows] == [None] * 5
-    assert [series.name for series in table.curves] == ["no labels", "fine-tuned", "from scratch"]
-    assert [round(x, 3) for x, _ in table.curves[1].points] == [1.699, 2.0]
+    assert [name for name, _ in table.curves] == ["no labels", "fine-tuned", "from scratch"]
+    assert [round(x, 3) for x, _ in table.curves[1][1]] == [1.699, 2.0]
     assert "2 masks of 2 images of drawn, drawn at random; the targets are on the other 2." in table.size
     assert "<svg" in (args().out / "labels.html").read_text()
 
@@ -158,17 +161,9 @@ def test_no_photos(args, tmp_path):
         run_study(args(photos=tmp_path / "nowhere"), Bars())
 
 
-def test_the_bar_shows_one_stage_at_a_time():
-    with StudyBar() as bar:
-        for name in ("one", "two"):
-            bar.start(name, 3)
-            bar.advance()
-        assert [task.description for task in bar._bar.tasks] == ["two"]
-
-
 def test_the_command(args, capsys):
     a = args(variants=("2",))
-    line = ["study", a.study, "--photos", a.photos, "--data", a.data, "--out", a.out, "--recipe", "grain-small"]
+    line = [a.study, "--photos", a.photos, "--data", a.data, "--out", a.out, "--recipe", "grain-small"]
     line += ["--extractor", "color-texture", "--photos-limit", 4, "--data-limit", 1, "--variants", 2]
     assert main([str(word) for word in line]) == 0
     shown = capsys.readouterr().out
@@ -178,12 +173,20 @@ def test_the_command(args, capsys):
 
 
 def test_the_lists(capsys):
-    assert main(["study", "--list"]) == 0
+    assert main(["--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(STUDIES)
-    assert main(["study", "connectivity", "--list"]) == 0
+    assert main(["connectivity", "--list"]) == 0
     assert capsys.readouterr().out.splitlines() == [" 1 4 neighbours", " 2 8 neighbours", " 3 no constraint"]
 
 
 def test_what_is_missing_is_named(capsys, tmp_path):
-    assert main(["study", "maps", "--photos", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith("--data is missing; write clickgrain study NAME")
+    assert main(["maps", "--photos", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("--data is missing; write python -m studies NAME")
+
+
+def test_every_flag_is_documented(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # no line of the help is wrapped
+    assert main(["--help"]) == 0
+    flags = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
+    documented = re.findall(r"^\| (`.*?) \| \S", (ROOT / "docs" / "studies.md").read_text(), re.MULTILINE)
+    assert flags == {flag for cell in documented for flag in re.findall(r"`(--[a-z][a-z-]+)", cell)}

@@ -8,8 +8,7 @@ import pytest
 from clickgrain.errors import TrainingError
 from clickgrain.evaluation import Result
 from clickgrain.evaluation.settings import EvaluationSettings
-from clickgrain.training.studies.figures import Row, interval, row_of
-from clickgrain.training.studies.table import Table
+from studies.table import Row, Table, interval, row_of
 
 
 class Clicks(Result):
@@ -57,18 +56,18 @@ def test_targets_of_one_image_do_not_count_as_independent():
 def test_one_image_has_no_interval():
     row = row_of("x", [Clicks([2, 4])], [1.0], [Clicks([3, 3])])
     assert (row.interval, row.difference, row.difference_interval) == (None, 0.0, None)
-    text = Table("maps", "t", "q", "s", (row,), 1).markdown()
+    text = Table("maps", "t", "q", "s", 1, [row]).markdown()
     assert "| x | 3.00 | +0.00 |" in text
 
 
 @pytest.fixture
 def table():
-    rows = (
+    rows = [
         row_of("first", [Clicks([2, 4, 6])], [60.0], None),
         row_of("second | <b>", [Clicks([3, 5, 9])], [61.0], [Clicks([2, 4, 6])], extra=0.5),
         Row("third", error="no weights"),
-    )
-    return Table("maps", "Click maps", "What helps?", "3 photos.", rows, 4)
+    ]
+    return Table("maps", "Click maps", "What helps?", "3 photos.", 4, rows)
 
 
 def test_the_table_says_everything(table):

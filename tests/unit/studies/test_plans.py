@@ -10,8 +10,8 @@ import pytest
 
 from clickgrain.clicks.spec import MapSpec
 from clickgrain.errors import ConfigError
-from clickgrain.training.studies.args import StudyArgs
-from clickgrain.training.studies.plans import STUDIES, base, plan
+from studies.config import StudyArgs
+from studies.plans import STUDIES, base, plan
 
 
 def args_of(study, **changes):
@@ -138,6 +138,6 @@ def test_settings_that_make_no_sense(flag, changes):
 def test_plans_load_nothing_heavy():
     """So that --list and --help answer at once."""
     found = "print([m for m in ('torch', 'cv2') if m in sys.modules])"
-    code = f"import sys, clickgrain.training.studies.plans; {found}"
+    code = f"import sys, studies.plans; {found}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,8 +11,8 @@ from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.bank import load_bank
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import make_batch
-from clickgrain.training.studies.sources import CUT, BoxRegions, FlatRegions, regions_from, regions_in
 from clickgrain.tree import build_tree
+from studies.sources import CUT, BoxRegions, FlatRegions, regions_from, regions_in
 
 LAW = SamplingLaw("area", min_area=0.02, max_area=0.6)
 SOURCES = ("felzenszwalb", "slic", "boxes", "cut")

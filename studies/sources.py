@@ -12,8 +12,8 @@ from clickgrain.proposals import ProposalStore
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.bank import Bank
 from clickgrain.training.regions import Region, Regions, RegionsOf, TreeRegions
-from clickgrain.training.studies.plans import Source
 from clickgrain.types import Bool, Float, Size
+from studies.plans import Source
 
 Labels = npt.NDArray[np.int32]
 KEPT = 2000

@@ -9,7 +9,7 @@ from clickgrain.errors import ConfigError
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.proposals.laws import AREA, LEVEL, SamplingLaw
 from clickgrain.training.recipes import Recipe, load_recipe
-from clickgrain.training.studies.args import StudyArgs
+from studies.config import StudyArgs
 
 Source = Literal["tree", "felzenszwalb", "slic", "boxes", "cut", "composites"]
 
@@ -60,6 +60,7 @@ def plan(args: StudyArgs, device: str) -> list[Variant]:
     Raises:
         ConfigError: for a recipe that does not fit the study, or an unknown variant.
     """
+    assert args.study is not None, "checked by the command"
     made = STUDIES[args.study].make(base(args, device), args)
     names = [variant.name for variant in made]
     known = {name: i for i, name in enumerate(names)} | {f"{i + 1}": i for i in range(len(names))}
@@ -90,14 +91,14 @@ def _with(variant: Variant, name: str, **changes: Any) -> Variant:
     return replace(variant, name=name, recipe=variant.recipe.with_settings(**changes), **own)
 
 
-def _pure(variant: Variant) -> Variant:
+def pure(variant: Variant) -> Variant:
     """Without anything else that would dilute what a study of pseudo masks is about."""
     shares = ("composites", "composites_per_photo", "objects", "large", "edges", "hidden")
     return _with(variant, variant.name, **dict.fromkeys(shares, 0.0))
 
 
 def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
-    alone = _pure(first)
+    alone = pure(first)
     return [
         _with(alone, "merge tree"),
         _with(alone, "Felzenszwalb regions, 3 scales", source="felzenszwalb"),
@@ -112,7 +113,7 @@ def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
 
 
 def _decay(first: Variant, args: StudyArgs) -> list[Variant]:
-    alone = _pure(first)
+    alone = pure(first)
     laws = [(f"top-down, decay {d:g}", SamplingLaw("paper", decay=d)) for d in (0.9, 0.5, 0.7, 0.8, 0.95, 1.0)]
     laws += [("balanced by log-area, from 0.2 %", AREA), ("balanced by level, from 0.2 %", LEVEL)]
     return [_with(alone, name, law=law) for name, law in laws]
@@ -139,7 +140,7 @@ def _smoothness(first: Variant, args: StudyArgs) -> list[Variant]:
 
 
 def _connectivity(first: Variant, args: StudyArgs) -> list[Variant]:
-    alone = _pure(first)
+    alone = pure(first)
     return [
         _with(alone, "4 neighbours"),
         _with(alone, "8 neighbours", connectivity=8),

@@ -1,23 +1,39 @@
-"""`clickgrain study`: the paper's studies, each a table."""
+"""Settings of `python -m studies`, without torch."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from clickgrain.commands.options import parse_data
 from clickgrain.errors import ConfigError
 from clickgrain.training.learn_args import RecipeName
-from clickgrain.training.studies.args import EXTRACTORS, SHARES, StudyArgs, StudyName
+
+StudyName = Literal[
+    "maps", "proposals", "connectivity", "smoothness", "first-click", "decay", "extractors", "labels"
+]
+EXTRACTORS = (
+    "color-texture",
+    "default",
+    "facebook/dino-vits8",
+    "facebook/dino-vits16",
+    "facebook/dino-vitb8",
+    "facebook/dino-vitb16",
+    "facebook/dinov2-small",
+    "facebook/vit-mae-base",
+)
+
+Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")]
+Setting = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the recipe's)")]
 
 
 @dataclass(frozen=True)
-class StudyCommand:
+class StudyArgs:
     """Train one variant after the other with one thing changed, and count the clicks that each needs.
 
     The table grows with every variant that is done, in DIR/NAME.md, .json and .html. Stop it whenever you like: the
-    same command goes on where it was. Studies that are given the same DIR share the runs they have in common.
+    same command continues. Studies with the same DIR share the runs they have in common.
 
     Attributes:
         study: what is varied; see --list.
@@ -49,65 +65,36 @@ class StudyCommand:
     recipe: RecipeName = "auto"
     extractor: str = "default"
     device: str = "auto"
-    photos_limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    data_limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the recipe's)")] = None
-    batch: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the recipe's)")] = None
-    crop: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the recipe's)")] = None
+    photos_limit: Count = None
+    data_limit: Count = None
+    steps: Setting = None
+    batch: Setting = None
+    crop: Setting = None
     lr: Annotated[float | None, tyro.conf.arg(metavar="LR", help_behavior_hint="(default: the recipe's)")] = None
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = (0,)
     variants: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="V [V ...]", help_behavior_hint="(default: all)")
     ] = ()
     extractors: Annotated[tuple[str, ...], tyro.conf.arg(metavar="E [E ...]")] = EXTRACTORS
-    shares: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = SHARES
+    shares: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = (0.01, 0.05, 0.1, 1.0)
     labelled: Annotated[
         str | None, tyro.conf.arg(metavar="NAME=DIR", help_behavior_hint="(default: half the images of --data)")
     ] = None
 
     def __post_init__(self) -> None:
-        if self.list:
-            return
-        for flag in ("study", "photos", "data", "out"):
+        for flag in () if self.list else ("study", "photos", "data", "out"):
             if getattr(self, flag) is None:
-                name = "NAME" if flag == "study" else f"--{flag}"
                 raise ConfigError(
-                    f"{name} is missing; write clickgrain study NAME --photos PHOTOS --data NAME=DIR --out DIR,"
-                    " or clickgrain study --list"
+                    f"{'NAME' if flag == 'study' else f'--{flag}'} is missing; write python -m studies NAME"
+                    " --photos PHOTOS --data NAME=DIR --out DIR, or python -m studies --list"
                 )
-        for data in (self.data, self.labelled):
-            if data is not None:
-                parse_data(data)
-        self.settings()
-
-    def settings(self) -> StudyArgs:
-        """What the study itself takes."""
-        given = {field.name: getattr(self, field.name) for field in fields(StudyArgs)}
-        if self.list:
-            given |= {"photos": self.photos or Path(), "data": self.data or "", "out": self.out or Path()}
-        return StudyArgs(**given)
-
-
-def study(args: StudyCommand) -> None:
-    """Run a study; its table on stdout, the rest on stderr."""
-    if args.list:
-        _list(args)
-        return
-    from clickgrain.training.studies.run import run_study
-
-    settings = args.settings()
-    table = run_study(settings)
-    print(table.markdown())
-    print(settings.out / f"{settings.study}.html")
-
-
-def _list(args: StudyCommand) -> None:
-    from clickgrain.training.studies.plans import STUDIES, plan
-
-    if args.study is None:
-        width = max(map(len, STUDIES))
-        for name, known in STUDIES.items():
-            print(f"{name:{width}}  {known.question}")
-        return
-    for number, variant in enumerate(plan(args.settings(), "cpu"), 1):
-        print(f"{number:2} {variant.name}")
+        for data in filter(None, (self.data, self.labelled)):
+            parse_data(data)
+        for name in ("photos_limit", "data_limit", "steps", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} {value} must be 1 or more")
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"--seeds {self.seeds} must be different numbers of 0 or more, e.g. --seeds 0 1 2")
+        if not self.shares or not all(0 < share <= 1 for share in self.shares):
+            raise ConfigError(f"--shares {self.shares} must lie above 0, up to 1, e.g. --shares 0.01 0.1 1")

@@ -1,20 +1,97 @@
-"""A study's table as Markdown, JSON and a page."""
+"""A study's table: its figures with their uncertainty, as Markdown, JSON and a page."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clickgrain.errors import TrainingError
-from clickgrain.evaluation.html import Html, Report, Series, line_chart, tag
+from clickgrain.evaluation import Result
+from clickgrain.evaluation.html import Html, Report, line_chart, tag
+from clickgrain.evaluation.html import Series as Line
+from clickgrain.evaluation.statistics import bootstrap_means
 from clickgrain.files import atomic_write
-from clickgrain.training.studies.figures import Row
+
+CLICKS = (1, 3, 5)
+Series = tuple[str, list[tuple[float, float]]]
+"""Name of a line, and its (x, y) points."""
 
 
 @dataclass(frozen=True)
+class Row:
+    """One variant in a table.
+
+    Attributes:
+        name: of the variant.
+        figures: by name; empty when the variant failed.
+        interval: 95 % interval of NoC85 by a bootstrap over images; None for a single image.
+        difference: NoC85 minus that of the first variant on the same targets; None for the first.
+        difference_interval: the same interval, of the difference.
+        seeds: NoC85 of each seed.
+        seconds: of training, mean over seeds.
+        error: why there are no figures, or None.
+    """
+
+    name: str
+    figures: dict[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    difference: float | None = None
+    difference_interval: tuple[float, float] | None = None
+    seeds: tuple[float, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+
+
+def row_of(
+    name: str, results: Sequence[Result], seconds: Sequence[float], first: Sequence[Result] | None, **more: float
+) -> Row:
+    """A row from the results of a variant's seeds.
+
+    Args:
+        name: of the variant.
+        results: one per seed.
+        seconds: of training, one per seed.
+        first: results of the variant that all are compared with; None if this is it.
+        more: further figures.
+    """
+    figures = {f"NoC{t}": _mean([result.noc(t / 100) for result in results]) for t in (85, 90)}
+    shown = [k for k in CLICKS if k <= results[0].settings.max_clicks]
+    figures |= {f"mIoU@{k}": _mean([result.iou_at(k) for result in results]) for k in shown}
+    clicks = clicks_by_target(results)
+    row = Row(name, figures | more, interval(clicks), seeds=tuple(result.noc(0.85) for result in results))
+    row = replace(row, seconds=_mean(seconds))
+    if first is None:
+        return row
+    other = clicks_by_target(first)
+    pairs = {key: clicks[key] - other[key] for key in clicks if key in other}
+    if not pairs:
+        return row
+    return replace(row, difference=_mean(list(pairs.values())), difference_interval=interval(pairs))
+
+
+def clicks_by_target(results: Sequence[Result], iou: float = 0.85) -> dict[tuple[str, str], float]:
+    """(image, target) -> clicks to an IoU, mean over the results that have the target."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for result in results:
+        for row, clicks in zip(result.rows, result.clicks_to(iou)):
+            found.setdefault((row.image, row.id), []).append(float(clicks))
+    return {key: _mean(values) for key, values in found.items()}
+
+
+def interval(values: dict[tuple[str, str], float]) -> tuple[float, float] | None:
+    """95 % interval of a mean over targets, by a bootstrap over images; None for a single image."""
+    ends = bootstrap_means(np.array([[value] for value in values.values()]), [image for image, _ in values])
+    return None if ends is None else (float(ends[0, 0]), float(ends[0, 1]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+@dataclass
 class Table:
     """What a study has found so far.
 
@@ -22,9 +99,9 @@ class Table:
         study: its name.
         title: its heading.
         question: what it asks.
-        size: how large the study is, for whoever reads the figures.
-        rows: of the variants that are done.
+        size: how large the study is, for readers of the figures.
         planned: number of variants in all.
+        rows: of the variants that are done.
         curves: lines over the share of labels, in the study `labels`.
         settings: of the study, for the JSON.
     """
@@ -33,9 +110,9 @@ class Table:
     title: str
     question: str
     size: str
-    rows: Sequence[Row]
     planned: int
-    curves: Sequence[Series] = ()
+    rows: list[Row] = field(default_factory=list)
+    curves: list[Series] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
 
     def save(self, out: Path) -> Path:
@@ -58,7 +135,7 @@ class Table:
     def json(self) -> str:
         """All figures."""
         head = {"study": self.study, "size": self.size, "planned": self.planned, "settings": self.settings}
-        return json.dumps({**head, "rows": [row.to_json() for row in self.rows]}, indent=1, default=str)
+        return json.dumps({**head, "rows": [asdict(row) for row in self.rows]}, indent=1, default=str)
 
     def markdown(self) -> str:
         """Heading, size, and the table."""
@@ -88,13 +165,18 @@ class Table:
         return [*cells, f"{row.seconds:.0f}"]
 
     def report(self) -> Report:
-        """A page with the table, bars of NoC85 and, where there are any, the curves."""
+        """A page with the table, bars of NoC85 and, in the study `labels`, the curves."""
         page = Report(f"Study: {self.title}", self.question)
         blocks = [tag("p", self.size.replace("`", "")), _html_table(*self.cells())]
         done = [row for row in self.rows if row.error is None]
         if self.curves:
             blocks.append(
-                line_chart(self.curves, x="share of the labels, % (log10)", y="NoC85", title="Label efficiency")
+                line_chart(
+                    [Line(*one) for one in self.curves],
+                    x="share of the labels, % (log10)",
+                    y="NoC85",
+                    title="Label efficiency",
+                )
             )
         if done:
             blocks += [tag("h3", "Clicks to an IoU of 85 %, with 95 % intervals: fewer is better"), _bars(done)]

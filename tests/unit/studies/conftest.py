@@ -1,0 +1,17 @@
+"""Studies are no part of the installed package: they are imported from the repository, with training's fixtures."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.unit.training.conftest import (  # noqa: F401
+    bank,
+    drawn,
+    extractor,
+    mixed,
+    one_thread,
+    photos,
+    settings,
+    tiny_config,
+)
