@@ -24,6 +24,7 @@ class LearnCommand(LearnArgs):
         tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
     ] = None
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
+    cutouts: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
 
 
 @dataclass(frozen=True)

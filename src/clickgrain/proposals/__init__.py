@@ -32,6 +32,9 @@ _PUBLIC = {
     "solid_cutout": "cutouts",
     "sample_proposal": "sampling",
     "sample_proposals": "sampling",
+    "THINGS": "things",
+    "read_cutout": "things",
+    "retextured": "things",
 }
 __all__ = sorted(_PUBLIC)
 
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     from clickgrain.proposals.sampling import sample_proposals as sample_proposals
     from clickgrain.proposals.store import ProposalMeta as ProposalMeta
     from clickgrain.proposals.store import ProposalStore as ProposalStore
+    from clickgrain.proposals.things import THINGS as THINGS
+    from clickgrain.proposals.things import read_cutout as read_cutout
+    from clickgrain.proposals.things import retextured as retextured
 
 
 def __getattr__(name: str) -> Any:

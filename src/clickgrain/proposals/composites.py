@@ -98,12 +98,15 @@ def _changed(piece: Cutout, size: Size, rng: np.random.Generator, law: Composite
 
 
 def _scale(alpha: Float, size: Size, rng: np.random.Generator, law: CompositeLaw) -> float:
-    """Log-uniform area within the law, held by `max_upscale` and the picture's sides; never less than
-    `min_area`, nor than three pixels at the thickest place, which are still there after feathering."""
+    """Log-uniform side or area within the law, held by `max_upscale`, the area by the image's sides and `min_area`
+    too; never less than three pixels at the thickest place, which are still there after feathering."""
+    radius = float(cv2.distanceTransform(np.pad(alpha > 0.5, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
+    if law.sides is not None:
+        wanted = float(np.exp(rng.uniform(*np.log(law.sides)))) * max(size) / max(alpha.shape)
+        return max(min(wanted, law.max_upscale), 1.5 / radius)
     pixels, weight = size[0] * size[1], float(alpha.sum())
     area = float(np.exp(rng.uniform(np.log(law.min_area), np.log(law.max_area)))) * pixels
     sides = min(1.1 * size[0] / alpha.shape[0], 1.1 * size[1] / alpha.shape[1])
-    radius = float(cv2.distanceTransform(np.pad(alpha > 0.5, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
     least = max(np.sqrt(law.min_area * pixels / weight), 1.5 / radius)
     return float(max(min(np.sqrt(area / weight), law.max_upscale, sides), least))
 
@@ -154,6 +157,10 @@ def _blend(picture: Float, layer: _Layer, rng: np.random.Generator, law: Composi
     here, there = _overlap(layer, size)
     share = _share(layer, size)
     colours = _recoloured(layer, picture[here], share[here], rng, law)
+    if law.light > 0:
+        colours = _lit(colours, layer.alpha, picture[here], rng, law)
+    if law.shadow > 0 and rng.random() < law.shadow:
+        picture *= 1 - _shadow(layer, size, rng)[..., None]
     picture[here] += share[here][..., None] * (colours[there] - picture[here])
     return share
 
@@ -170,6 +177,43 @@ def _recoloured(layer: _Layer, around: Float, share: Float, rng: np.random.Gener
     lab[..., 1:] = lab[..., 1:] @ turn.T * np.float32(1 + saturation)
     rgb = cv2.cvtColor((lab + shift).astype(np.float32), cv2.COLOR_LAB2RGB)
     return np.clip(rgb * 255, 0, 255).astype(np.float32)
+
+
+def _lit(colors: Float, alpha: Float, around: Float, rng: np.random.Generator, law: CompositeLaw) -> Float:
+    """h x w x 3 RGB 0..255 with a gradient of light, contrast and saturation drawn to those of the surroundings."""
+    lab, other = _lab(colors), _lab(around)
+    mean, inside = _mean(lab, alpha), alpha > 0.5 * alpha.max()
+    draw = rng.uniform(0, 1, 2) * min(1.0, 1.6 * law.light)
+    for channels, pull in ((slice(0, 1), draw[0]), (slice(1, 3), draw[1])):
+        own, theirs = float(lab[inside][:, channels].std()), float(other[..., channels].std())
+        ratio = np.clip((theirs + 2) / (own + 2), 0.4, 1.4)
+        lab[..., channels] = mean[channels] + (lab[..., channels] - mean[channels]) * ratio**pull
+    chroma = [float(np.hypot(*np.moveaxis(x, -1, 0)).mean()) for x in (lab[inside][:, 1:], other[..., 1:])]
+    lab[..., 1:] *= np.clip((chroma[1] + 4) / (chroma[0] + 4), 0.3, 1.2) ** draw[1]
+    rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB) * 255
+    y, x = np.mgrid[-1 : 1 : alpha.shape[0] * 1j, -1 : 1 : alpha.shape[1] * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    gain = np.exp(rng.uniform(0, law.light) * (np.cos(angle) * x + np.sin(angle) * y))
+    return np.clip(rgb * gain[..., None], 0, 255).astype(np.float32)
+
+
+def _shadow(layer: _Layer, size: Size, rng: np.random.Generator) -> Float:
+    """H x W part of the light that the layer takes away: close around its lower edge, or cast on the ground."""
+    rows, columns = np.flatnonzero(layer.alpha.max(1) > 0.5), np.flatnonzero(layer.alpha.max(0) > 0.5)
+    if not len(rows):
+        return np.zeros(size, np.float32)
+    long = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    flat, lean = rng.uniform(0.08, 0.5), rng.uniform(-0.8, 0.8)
+    bottom, (top, left) = float(rows[-1]), layer.corner
+    # (x, y) of the layer -> picture: lying on the ground, the lower edge kept where it is
+    matrix = np.array([[1, -lean * flat, left + lean * flat * bottom], [0, flat, top + bottom * (1 - flat)]])
+    if rng.random() < 0.4:  # nothing to stand on: around it, a little lower
+        matrix = np.array(
+            [[1, 0, left + rng.uniform(-0.04, 0.04) * long], [0, 1, top + rng.uniform(0, 0.05) * long]]
+        )
+    cast = cv2.warpAffine(layer.alpha, matrix, size[::-1])
+    cast = cv2.GaussianBlur(cast, (0, 0), max(0.6, rng.uniform(0.015, 0.06) * long))
+    return np.asarray(rng.uniform(0.2, 0.65) * cast, np.float32)
 
 
 def _occluded(picture: Float, mask: Float, piece: Cutout, rng: np.random.Generator, law: CompositeLaw) -> Float:
@@ -190,6 +234,10 @@ def _occluded(picture: Float, mask: Float, piece: Cutout, rng: np.random.Generat
 
 def _finished(image: UInt8, rng: np.random.Generator, law: CompositeLaw) -> UInt8:
     """A camera's last steps over the whole picture: object and surroundings get the same grain."""
+    if law.noise > 0:
+        grain = rng.normal(0, 1, image.shape) + rng.normal(0, 1, (*image.shape[:2], 1))
+        grain = rng.uniform(0, 8) * law.noise * cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.3, 0.8))
+        image = np.clip(np.rint(image + grain), 0, 255).astype(np.uint8)
     wanted, compressed = rng.random() < law.finish, rng.random() < 0.5
     sigma, quality = rng.uniform(0.3, 0.6), int(rng.integers(70, 96))
     if not wanted:

@@ -66,6 +66,11 @@ class CompositeLaw:
         feather: widest standard deviation, in pixels, of the edge's softening.
         blur: probability of blurring the piece a little.
         finish: probability of blurring or JPEG-compressing the whole picture a little, which hides seams.
+        sides: smallest and largest long side of the piece, as parts of the image's long side, log-uniform; instead
+            of the areas.
+        light: strength of a gradient of light over the piece, and of the surroundings' contrast and saturation.
+        shadow: probability of a soft shadow that the piece casts.
+        noise: strength of a camera's noise over the whole image.
     """
 
     min_area: float = 0.005
@@ -78,14 +83,20 @@ class CompositeLaw:
     feather: float = 1.0
     blur: float = 0.3
     finish: float = 0.5
+    sides: tuple[float, float] | None = None
+    light: float = 0.0
+    shadow: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.sides is not None and not 0.0 < self.sides[0] <= self.sides[1]:
+            raise ConfigError(f"--composite.sides {self.sides!r} is no range above 0; e.g. 0.05 and 0.8")
         if not 0.0 < self.min_area <= self.max_area <= 1.0:
             raise ConfigError(
                 f"--composite.min-area {self.min_area!r} and --composite.max-area {self.max_area!r} are no range"
                 " inside 0..1; they are fractions of the image, e.g. 0.005 and 0.6"
             )
-        for name in ("flip", "jitter", "match", "blur", "finish"):
+        for name in ("flip", "jitter", "match", "blur", "finish", "light", "shadow", "noise"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"--composite.{name} {getattr(self, name)!r} is outside 0..1")
         for name in ("max_upscale", "rotation", "feather"):

@@ -26,6 +26,7 @@ class DataArgs:
         rotate: share of crops that are turned, by up to 15 degrees.
         composites: share of the samples made from composites, whose masks are exact.
         composites_per_photo: how many composites are made, per photo.
+        cutouts: share of the composites that show a whole thing from the folder of `--cutouts`, where one is given.
         objects: share of the other samples made from photos with a salient object, whose mask is a target; 0
             looks for none.
         edges: share of the samples without an exact mask whose targets come from the photo's edge tree
@@ -46,6 +47,7 @@ class DataArgs:
     rotate: float = 0.2
     composites: float = 0.5
     composites_per_photo: float = 1.0
+    cutouts: float = 0.2
     objects: float = 0.0
     edges: float = 0.0
     hidden: float = 0.0
@@ -62,7 +64,7 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        for name in ("rotate", "composites", "objects", "edges", "hidden", "large", "held_out"):
+        for name in ("rotate", "composites", "cutouts", "objects", "edges", "hidden", "large", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
         if self.masks_per_image < 1 or min(self.composites_per_photo, self.color, self.tiles) < 0:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,11 +22,14 @@ from clickgrain.errors import TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, read_images, resize_long_side
 from clickgrain.proposals import (
+    THINGS,
     ProposalStore,
     composite,
     object_cutout,
     plain_background_object,
+    read_cutout,
     region_cutout,
+    retextured,
     solid_cutout,
 )
 from clickgrain.proposals.cutouts import Cutout
@@ -39,6 +43,12 @@ MEMORY_SHARE = 0.2
 """Of the free memory, that each kind of tree may take."""
 BYTES_PER_LEAF = 56
 FEWEST_TREES, MOST_TREES = 256, 20_000
+WHOLE = (0.85, 0.95)
+"""Levels of whole things."""
+MOST_CUTOUTS = 256
+"""Kept decoded."""
+SECOND = 0.4
+"""Part of the composites of cutouts that show a second one, in front of the target or behind it."""
 
 
 @dataclass
@@ -48,11 +58,12 @@ class Bank:
     Attributes:
         pixels: (n+m) x P x P x 3 uint8, each picture in the top left corner, its last row and column repeated.
         sizes: (height, width) of each picture inside its square.
-        names: key of each photo; "composite/000000" ... for composites.
+        names: key of each photo; "composite/000000" ... for composites; those of cutouts name the set of files.
         tree: merge tree of picture i; its image size may differ from the picture's (they show the same).
         masks: m x P x P uint8, 255 = object: the exact masks of the composites.
         regions: where the targets of picture i come from; the nodes of its tree when None.
         objects: photo -> H x W uint8, 255 = its salient object; not of every photo.
+        levels: composite -> level of the whole thing in it; not of every composite.
         large: photos that are kept much smaller than they are.
         host: the pixels in main memory, where `pixels` lie on a GPU: single pictures are read from here.
     """
@@ -66,6 +77,7 @@ class Bank:
     host: Tensor | None = None
     objects: Mapping[int, UInt8] = field(default_factory=dict)
     large: frozenset[int] = frozenset()
+    levels: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def photos(self) -> int:
@@ -188,12 +200,14 @@ def with_composites(
     *,
     photos: Sequence[int] | None = None,
     seed: int,
+    cutouts: Sequence[Path] = (),
+    share: float = 0.2,
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> Bank:
     """The bank with `count` composites: whole objects and regions of trees, put into other photos.
 
-    Whole objects are those on plain backgrounds, and the bank's salient ones.
+    Whole objects are those on plain backgrounds, and the bank's salient ones; and things with exact alpha.
 
     Composite i depends on the photos, `seed` and i alone. The trees of composites are built here.
 
@@ -203,6 +217,8 @@ def with_composites(
         extractor: gives the features of their trees.
         photos: indices of the photos to make them of; all of them when None.
         seed: of everything random.
+        cutouts: files that `read_cutout` reads.
+        share: of the composites that show one of these.
         threads: that work on them.
         advance: called once per composite.
     """
@@ -214,8 +230,16 @@ def with_composites(
         cut = pool.map(lambda i: plain_background_object(bank.image(i)) is not None, sources)
         objects = [i for i, found in zip(sources, cut) if found or i in bank.objects]
 
+    read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, side))
+    levels: dict[int, float] = {}
+
     def make(i: int) -> tuple[UInt8, UInt8, Size, MergeTree]:
-        image, alpha = _composite(bank, sources, objects, np.random.default_rng([seed, 1, i]))
+        rng = np.random.default_rng([seed, 8, i])  # the others stay the same, whatever the share
+        if cutouts and rng.random() < share:
+            image, alpha = _thing(bank, sources, lambda: read(cutouts[int(rng.integers(len(cutouts)))]), rng)
+            levels[bank.photos + i] = float(rng.uniform(*WHOLE))
+        else:
+            image, alpha = _composite(bank, sources, objects, np.random.default_rng([seed, 1, i]))
         tree = build_tree(extractor(image), image.shape[:2])
         advance()
         mask = np.zeros((side, side), np.uint8)
@@ -225,7 +249,9 @@ def with_composites(
     with ThreadPoolExecutor(threads) as pool:
         made = list(pool.map(make, range(count)))
     n, trees = bank.photos, [m[3] for m in made]
-    names = [*bank.names, *(f"composite/{i:06d}" for i in range(count))]
+    files = zlib.crc32("\0".join(path.name for path in cutouts).encode("utf-8", "surrogateescape"))
+    kinds = [f"cutouts-{files:08x}" if n + i in levels else "composite" for i in range(count)]
+    names = [*bank.names, *(f"{kind}/{i:06d}" for i, kind in enumerate(kinds))]
     return Bank(
         appended(bank, [m[0] for m in made]),
         [*bank.sizes, *(m[2] for m in made)],
@@ -234,6 +260,7 @@ def with_composites(
         np.stack([m[1] for m in made]),
         objects=bank.objects,
         large=bank.large,
+        levels=levels,
     )
 
 
@@ -255,6 +282,25 @@ def _composite(
     centre = (picture.shape[1] // 2, picture.shape[0] // 2)
     cv2.ellipse(alpha, centre, (max(centre[0] // 2, 2), max(centre[1] // 2, 2)), 0, 0, 360, 255, -1)
     image, mask = composite(background, picture, alpha.astype(np.float32) / np.float32(255), rng)
+    return image, mask
+
+
+def _thing(
+    bank: Bank, sources: Sequence[int], cutout: Callable[[], Cutout], rng: np.random.Generator
+) -> tuple[UInt8, Float]:
+    """A cutout in a photo, at times with a second one that hides part of it, or that it hides part of."""
+
+    def photo() -> UInt8:
+        return bank.image(_one_of(sources, rng))
+
+    background, piece, occluder = photo(), retextured(cutout(), photo, rng), None
+    if rng.random() < SECOND:
+        other = retextured(cutout(), photo, rng)
+        if rng.random() < 0.5:
+            occluder = other
+        else:
+            background = composite(background, *other, rng, THINGS).image
+    image, mask = composite(background, *piece, rng, THINGS, occluder=occluder)
     return image, mask
 
 

@@ -12,6 +12,7 @@ import torch
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.features.registry import default_extractor
+from clickgrain.images import find_images
 from clickgrain.models.base import ClickModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, engine_for, load_click_model
@@ -77,8 +78,10 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     args = replace(args, extractor=usable_extractor(args.extractor, bar), store=path)
     _recipe(args, device)  # refuse what cannot be trained before the store is touched
     read_run(args)
+    if args.cutouts is not None:
+        find_images(args.cutouts)  # refuse what is not there before hours of trees
     if args.start is not None:
-        load_click_model(args.start)  # refuse what is not there before hours of trees, too
+        load_click_model(args.start)  # the same
     report = propose(
         args.photos,
         path,
@@ -123,7 +126,10 @@ def train(
         return _finished(args.out, saved, photos)
     with bar:
         model, recipe = _first_model(args, recipe, bar)
-        data = prepare(photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS)
+        data = prepare(
+            photos, store, recipe.args, extractor, bar,
+            seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts,
+        )  # fmt: skip
         if regions is not None:
             data = replace(data, bank=replace(data.bank, regions=regions(data.bank)))
         settings = _settled(args, saved, recipe.args, model, data, device, bar)
@@ -212,9 +218,14 @@ def _with_new_maps(model: ClickModel, config: object) -> ClickModel:
 
 
 def _recipe(args: LearnArgs, device: str) -> Recipe:
-    return load_recipe(args.recipe, device).with_settings(
+    recipe = load_recipe(args.recipe, device).with_settings(
         steps=args.steps, batch=args.batch, crop=args.crop, lr=args.lr, seed=args.seed, tree=args.extractor
     )
+    if args.cutouts is not None and recipe.args.data.composites == 0:
+        raise ConfigError(
+            f"--cutouts is of no use to --recipe {args.recipe}, which makes no composites; leave it out"
+        )
+    return recipe
 
 
 def _is_finished(out: Path, saved: dict[str, Any], photos: Photos) -> bool:

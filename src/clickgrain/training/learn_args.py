@@ -32,6 +32,8 @@ class LearnArgs:
         from_scratch: start from fresh weights instead.
         store: proposal store to use (and continue); DIR/proposals.db when not given.
         ignore: patterns of files and folders to leave out.
+        cutouts: folder of RGBA images, each the exact cutout of one whole thing; a fifth of the composites show
+            them.
     """
 
     photos: Path
@@ -49,6 +51,7 @@ class LearnArgs:
     from_scratch: bool = False
     store: Path | None = None
     ignore: tuple[str, ...] = ()
+    cutouts: Path | None = None
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:

@@ -3,13 +3,15 @@
 import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from clickgrain.errors import ImageError, TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, find_images
-from clickgrain.proposals import ProposalStore
+from clickgrain.proposals import ProposalStore, read_cutout
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank, load_bank, with_composites
 from clickgrain.training.objects import with_objects
@@ -91,13 +93,14 @@ def prepare(
     *,
     seed: int,
     cache: Path | None = None,
+    cutouts: Path | None = None,
 ) -> TrainingData:
     """Decode the photos, find the objects in them, keep some for validation, and make composites of either part.
 
-    `cache` is a file that remembers the objects.
+    `cache` is a file that remembers the objects, `cutouts` a folder of whole things for the composites.
 
     Raises:
-        TrainingError: if no photo is left.
+        TrainingError: if no photo is left, or no cutout.
     """
     threads = args.threads or torch.get_num_threads()
     bar.start("photos", len(photos.keys))
@@ -121,14 +124,39 @@ def prepare(
         bank = with_objects(bank, cache=cache, threads=threads, advance=bar.advance)
     count = round(args.data.composites_per_photo * len(train)) if args.data.composites > 0 else 0
     held = min(args.validation_targets, 4 * len(held_out)) if args.data.composites > 0 else 0
+    things, bad = ([], []) if cutouts is None else usable_cutouts(cutouts)
     bar.start("composites", count + held)
-    full = with_composites(bank, count, extractor, photos=train, seed=seed, threads=threads, advance=bar.advance)
-    kept = with_composites(
-        bank, held, extractor, photos=held_out, seed=seed + 1, threads=threads, advance=bar.advance
-    )
+    made = partial(
+        with_composites, bank, extractor=extractor, cutouts=things, share=args.data.cutouts, threads=threads,
+        advance=bar.advance,
+    )  # fmt: skip
+    full, kept = made(count=count, photos=train, seed=seed), made(count=held, photos=held_out, seed=seed + 1)
     validation = make_validation(bank, held_out, kept, args.data, count=args.validation_targets, seed=seed)
-    failed = [*photos.failed, *(reason for _, reason in report.bad)]
+    failed = [*photos.failed, *(reason for _, reason in report.bad), *bad]
     return TrainingData(full, [*train, *range(full.photos, len(full.sizes))], validation, failed)
+
+
+def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:
+    """The cutouts in a folder, and why the other images in it are none.
+
+    Raises:
+        DataError: no such folder, or no image in it.
+        TrainingError: if none of its images is a cutout.
+    """
+    usable: list[Path] = []
+    bad: list[str] = []
+    for path in find_images(folder):
+        try:
+            read_cutout(path, 64)
+            usable.append(path)
+        except ImageError as error:
+            bad.append(str(error))
+    if not usable:
+        raise TrainingError(
+            f"none of the {len(bad)} images in {folder} is a cutout ({bad[0]}); give --cutouts a folder of RGBA"
+            " images"
+        )
+    return usable, bad
 
 
 def _pass_over(number: int, name: str, image: UInt8) -> None:

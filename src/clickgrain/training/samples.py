@@ -212,7 +212,7 @@ def _framed(
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         mask = cv2.warpAffine(bank.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
-        targets += [Target(mask, None, None, exact=True)] if _useful(mask, valid) else []
+        targets += [Target(mask, None, bank.levels.get(picture), exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
     for region in drawn:

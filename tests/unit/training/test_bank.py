@@ -137,6 +137,43 @@ def test_no_composites_leave_the_bank_as_it_is(bank, extractor):
     assert with_composites(bank, 0, extractor, seed=0) is bank
 
 
+class TestCutouts:
+    @pytest.fixture
+    def cutouts(self, tmp_path):
+        paths = []
+        for i, color in enumerate([(220, 30, 40), (20, 200, 60)]):
+            rgba = np.zeros((40, 40, 4), np.uint8)
+            cv2.circle(rgba, (20, 20), 15, (*color, 255), -1)
+            paths.append(tmp_path / f"thing{i}.png")
+            assert cv2.imwrite(str(paths[-1]), rgba)
+        return paths
+
+    def test_they_are_in_their_share_of_the_composites_and_change_no_other(self, bank, extractor, cutouts):
+        without = with_composites(bank, 24, extractor, seed=0)
+        some = with_composites(bank, 24, extractor, seed=0, cutouts=cutouts, share=0.3)
+        assert 3 <= len(some.levels) <= 12
+        assert all(0.85 <= level <= 0.95 for level in some.levels.values())
+        for i in range(4, 28):
+            same = i not in some.levels
+            assert np.array_equal(some.image(i), without.image(i)) == same
+            assert some.names[i].startswith("composite/" if same else "cutouts-")
+            assert same or (some.mask(i) > 0.5).any()
+        assert not with_composites(bank, 2, extractor, seed=0).levels
+
+    def test_seed_and_number_alone_decide(self, bank, extractor, cutouts):
+        few = with_composites(bank, 4, extractor, seed=0, cutouts=cutouts, share=1)
+        many = with_composites(bank, 6, extractor, seed=0, cutouts=cutouts, share=1, threads=3)
+        assert torch.equal(many.pixels[:8], few.pixels)
+        assert {i: many.levels[i] for i in range(4, 8)} == few.levels
+        assert few.names[:8] == many.names[:8]
+
+    def test_other_files_have_other_names(self, bank, extractor, cutouts):
+        """So that a run is not resumed on other data."""
+        both = with_composites(bank, 1, extractor, seed=0, cutouts=cutouts, share=1)
+        one = with_composites(bank, 1, extractor, seed=0, cutouts=cutouts[:1], share=1)
+        assert both.names[4] != one.names[4]
+
+
 class TestMemory:
     def test_pictures_that_do_not_fit_live_in_a_file(self, bank, mixed, extractor, monkeypatch):
         monkeypatch.setattr(module, "_free_memory", lambda: 1000.0)
