@@ -30,10 +30,12 @@ def atomic_write(path: str | Path, content: bytes) -> None:
 def write_beside(target: Path, content: bytes) -> Path:
     """Write `content` to a hidden temporary file in the folder of `target`; rename it with `.replace(target)`.
 
+    Its name is short whatever the target's is, which may be as long as the file system allows.
+
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

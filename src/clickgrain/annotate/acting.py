@@ -23,8 +23,8 @@ from clickgrain.annotate.requests import (
     SetSteps,
     SplitObject,
 )
+from clickgrain.annotate.runs import Coded
 from clickgrain.annotate.steps import MaskStep, Steps
-from clickgrain.types import Bool
 
 MAX_OBJECTS = 2_000
 
@@ -147,16 +147,19 @@ class Act(Draft):
         """How far the image is."""
         self.document = self.document.model_copy(update={"status": request.status})
 
-    def add_masks(self, masks: list[tuple[Bool, int | None]], source: Source) -> None:
-        """Objects with given masks and labels.
+    def add_masks(self, masks: list[tuple[Coded, Coded, int | None]], source: Source) -> None:
+        """Objects with given masks (at the size of the file, and as shown at work) and labels.
 
         Raises:
             RequestError: more than an image holds.
         """
         if (count := len(self.document.objects) + len(masks)) > MAX_OBJECTS:
             raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
-        for mask, label in masks:
-            self.put(self.with_mask(Item(id=self.next_id, label=label), mask, source))
+        for exact, shown, label in masks:
+            self.masks |= {exact.hash: exact, shown.hash: shown}
+            steps = (MaskStep(mask=exact.hash),)
+            new = Item(id=self.next_id, label=label, steps=steps, mask=shown.hash, bbox=shown.bbox, area=shown.area)
+            self.put(new.model_copy(update={"source": source}))
 
 
 def _refuse_masks(steps: Steps, known: Steps) -> None:

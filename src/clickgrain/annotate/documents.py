@@ -60,11 +60,12 @@ class Document(Strict):
 
 
 class Label(Strict):
-    """A class of objects."""
+    """A class of objects; `category` is the id of the COCO category that it came as, if it did."""
 
     id: int
     name: Name
     colour: Colour
+    category: int | None = None
 
 
 class Labels(Strict):

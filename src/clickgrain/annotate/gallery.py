@@ -1,5 +1,6 @@
 """The images of a project: found by name only, numbered for good, opened when asked for."""
 
+import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -36,6 +37,7 @@ class Gallery:
         self._notes: dict[int, list[str]] = {}
         self._rows: dict[int, ImageRow] = {}
         self._ids: dict[Path, int] = {}
+        self._by_name: dict[str, list[Path]] = {}
         self.order: list[int] = []
         """Numbers in natural order of the names; missing files come last."""
         self.order_set: frozenset[int] = frozenset()
@@ -54,7 +56,13 @@ class Gallery:
         ids = {row.path: row.id for row in rows.values()}
         present = [ids[path] for path in found]
         logged = set(self.database.logged_images()) - set(present)
+        by_name: dict[str, list[Path]] = {}
+        for image in (*present, *sorted(logged)):
+            path = rows[image].path
+            for key in {path.name, f"{path.name}.*", f"{path.stem}.*"}:
+                by_name.setdefault(key, []).append(path)
         with self._lock:
+            self._by_name = by_name
             self._rows, self._ids, self.left_out = rows, ids, len(listed) - len(found)
             self.order, self.missing = [*present, *sorted(logged)], logged
             self.order_set = frozenset(self.order)
@@ -73,13 +81,26 @@ class Gallery:
         return found
 
     def find(self, name: str) -> int | None:
-        """The number of an image by its path relative to the folder, else by its file name if only one has it."""
-        wanted = Path(name.replace("\\", "/"))
+        """The number of the image that a file means.
+
+        By its path, whole or below the folder, else by its name and as much of the path before it as fits an image;
+        None where that is in several folders. `a.*` means the first image in the list that is called so.
+        """
+        folder = self.folder.resolve()
+        wanted = Path(os.path.normpath(folder / name[:4096].replace("\\", "/")))
+        wanted = wanted.relative_to(folder) if wanted.is_relative_to(folder) else wanted
+        before = wanted.parent.parts
         with self._lock:
-            if wanted in self._ids:
-                return self._ids[wanted]
-            same = [id_ for path, id_ in self._ids.items() if path.name == wanted.name]
-        return same[0] if len(same) == 1 else None
+            if (known := self._ids.get(Path(name))) is not None:
+                return known
+            named = self._by_name.get(wanted.name, [])
+            found = [path for path in named if path.parent == wanted.parent]
+            for start in range(len(before) + 1):
+                ends = len(before) - start
+                found = found or [
+                    p for p in named if p.parent.parts[max(0, len(p.parts) - 1 - ends) :] == before[start:]
+                ]
+            return self._ids[found[0]] if len({path.parent for path in found}) == 1 else None
 
     def name(self, image: int) -> str:
         """Path relative to the folder as text, for people and JSON."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from clickgrain.annotate.documents import Label, Labels
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import AddLabel, AllowOverlap, DeleteLabel, EditLabel, ProjectRequest
+from clickgrain.annotate.requests import AddLabel, AddLabels, AllowOverlap, DeleteLabel, EditLabel, ProjectRequest
 
 COLOURS = (
     "#e6194b",
@@ -26,13 +26,29 @@ COLOURS = (
 """Distinct on photos; taken in turn."""
 
 
-def patched_labels(_: Labels, patch: dict[str, Any]) -> Labels:
-    """The labels after a patch: a patch of this log holds them whole."""
-    return Labels.model_validate(patch["set"])
+def patched_labels(labels: Labels, patch: dict[str, Any]) -> Labels:
+    """The labels after a patch of `patch_labels`, or of an older project, whose patches hold all labels."""
+    if "set" in patch:
+        return Labels.model_validate(patch["set"])
+    put = {values["id"]: Label.model_validate(values) for values in patch.get("put", ())}
+    gone = set(patch.get("remove", ()))
+    stay = [put.pop(one.id, one) for one in labels.labels if one.id not in gone]
+    return Labels(labels=(*stay, *put.values()), overlap=patch.get("overlap", labels.overlap))
 
 
-def change_labels(labels: Labels, request: ProjectRequest, last_id: int) -> tuple[Labels, list[int]]:
-    """The labels after a request, and the numbers of new ones.
+def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:
+    """What changed: labels put and removed, and whether objects may overlap."""
+    old, new = {one.id: one for one in before.labels}, {one.id: one for one in after.labels}
+    changes: dict[str, Any] = {
+        "put": [one.model_dump(mode="json") for one in after.labels if old.get(one.id) != one],
+        "remove": [id_ for id_ in old if id_ not in new],
+    }
+    patch = {key: value for key, value in changes.items() if value}
+    return patch if before.overlap == after.overlap else {**patch, "overlap": after.overlap}
+
+
+def change_labels(labels: Labels, request: ProjectRequest, last_id: int) -> Labels:
+    """The labels after a request; new ones are numbered from `last_id` on.
 
     Raises:
         RequestError: no such label, or a name that is taken.
@@ -41,14 +57,32 @@ def change_labels(labels: Labels, request: ProjectRequest, last_id: int) -> tupl
         _free(labels, request.name, None)
         colour = request.colour or COLOURS[last_id % len(COLOURS)]
         label = Label(id=last_id + 1, name=request.name, colour=colour)
-        return labels.model_copy(update={"labels": (*labels.labels, label)}), [label.id]
+        return labels.model_copy(update={"labels": (*labels.labels, label)})
+    if isinstance(request, AddLabels):
+        return _added(labels, request, last_id)
     if isinstance(request, EditLabel):
-        return _edited(labels, request), []
+        return _edited(labels, request)
     if isinstance(request, DeleteLabel):
         gone = _known(labels, request.label)
-        return labels.model_copy(update={"labels": tuple(one for one in labels.labels if one is not gone)}), []
+        return labels.model_copy(update={"labels": tuple(one for one in labels.labels if one is not gone)})
     assert isinstance(request, AllowOverlap)
-    return labels.model_copy(update={"overlap": request.allow}), []
+    return labels.model_copy(update={"overlap": request.allow})
+
+
+def _added(labels: Labels, request: AddLabels, last_id: int) -> Labels:
+    known = {label.name: label for label in labels.labels}
+    taken = {label.category for label in labels.labels}
+    for name, category in request.labels:
+        own = None if category in taken else category
+        taken.add(own)
+        label = known.get(name)
+        if label is None:
+            colour = COLOURS[last_id % len(COLOURS)]
+            last_id += 1
+            known[name] = Label(id=last_id, name=name, colour=colour, category=own)
+        elif label.category is None:
+            known[name] = label.model_copy(update={"category": own})
+    return labels.model_copy(update={"labels": tuple(known.values())})
 
 
 def _edited(labels: Labels, request: EditLabel) -> Labels:

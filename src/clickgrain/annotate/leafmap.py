@@ -69,13 +69,16 @@ def node_mask(tree: MergeTree, leaves: Int32, nodes: npt.ArrayLike, size: Size) 
 
 
 def to_size(mask: Bool, size: Size) -> Bool:
-    """A mask on another pixel grid over the same field of view: smooth up, majority down."""
+    """A mask on another pixel grid over the same field of view: smooth up, majority down.
+
+    What is too small or thin to have a majority anywhere takes all pixels that it touches: nothing vanishes.
+    """
     if mask.shape == size:
         return mask
     mode = cv2.INTER_AREA if size[0] < mask.shape[0] else cv2.INTER_LINEAR
     soft = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=mode)
     grown: Bool = soft > 0.5
-    return grown
+    return grown if grown.any() else soft > 0
 
 
 def node_over(tree: MergeTree, leaves: Int32, point: tuple[float, float], level: float) -> int:

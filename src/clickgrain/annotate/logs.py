@@ -10,7 +10,7 @@ from clickgrain.annotate.changes import Changes
 from clickgrain.annotate.database import PROJECT_LOG, Database
 from clickgrain.annotate.documents import Document, Labels, patched
 from clickgrain.annotate.history import Action, History
-from clickgrain.annotate.labels import change_labels, patched_labels
+from clickgrain.annotate.labels import change_labels, patch_labels, patched_labels
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import Posted, ProjectRequest
 from clickgrain.annotate.runs import decode
@@ -133,8 +133,7 @@ class Logs:
             history.check(request.kind)
             patch: dict[str, Any] = {}
             if request.kind not in ("undo", "redo"):
-                labels, new = change_labels(history.document, request, history.last_id)
-                patch = {"set": labels.to_json(), "put": [{"id": id_} for id_ in new]}
+                patch = patch_labels(history.document, change_labels(history.document, request, history.last_id))
             asked = request.model_dump(mode="json", exclude_unset=True)
             action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch)
             if not self.database.append(PROJECT_LOG, action, {}, None):

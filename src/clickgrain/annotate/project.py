@@ -207,6 +207,7 @@ class Project(Logs):
                 _ = request(act) if callable(request) else act.run(request)
                 patch = patch_between(before, act.document)
                 kept = {item.mask for item in act.document.objects}
+                kept |= {step.get("mask") for item in patch.get("put", ()) for step in item["steps"]["add"]}
                 act.masks = {hash_: coded for hash_, coded in act.masks.items() if hash_ in kept}
             action = Action(
                 history.seq + 1, kind, time.time(), post.client, self.model.hash, post.active, asked, patch

@@ -11,6 +11,7 @@ ObjectId = Annotated[int, Field(ge=1, le=2**31)]
 LabelId = Annotated[int, Field(ge=0, le=2**31)]
 MOST_ACTIONS = 2**53
 """What JavaScript counts exactly, and SQLite holds."""
+MOST_LABELS = 20_000
 ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
 SomeSteps = Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
 
@@ -142,6 +143,13 @@ class AddLabel(Strict):
     colour: Colour | None = None
 
 
+class AddLabels(Strict):
+    """Labels of an imported file, each with its COCO category id or None; those known by name take the id alone."""
+
+    kind: Literal["label.add_all"]
+    labels: Annotated[tuple[tuple[Name, int | None], ...], Field(max_length=MOST_LABELS)]
+
+
 class EditLabel(Strict):
     """Another name or colour; only the keys that are sent change."""
 
@@ -166,7 +174,7 @@ class AllowOverlap(Strict):
 
 
 ProjectRequest = Annotated[
-    AddLabel | EditLabel | DeleteLabel | AllowOverlap | Undo | Redo, Field(discriminator="kind")
+    AddLabel | AddLabels | EditLabel | DeleteLabel | AllowOverlap | Undo | Redo, Field(discriminator="kind")
 ]
 PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
 

@@ -20,6 +20,7 @@ from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.steps import Strict
 from clickgrain.annotate.transfer import image_records, label_records, take_in
 from clickgrain.errors import ClickgrainError
+from clickgrain.export.args import Existing
 from clickgrain.export.formats import Format, export_files, read_any
 
 CHUNK = 262_144
@@ -92,9 +93,11 @@ def work_routes(service: Service) -> APIRouter:
         return StreamingResponse(_chunks(archive), headers=headers, media_type="application/zip")
 
     @router.post("/import")
-    async def import_(request: Request, name: Annotated[str, Query(max_length=500)] = "upload") -> Response:
+    async def import_(
+        request: Request, name: Annotated[str, Query(max_length=500)] = "upload", existing: Existing = "skip"
+    ) -> Response:
         content = await request.body()
-        return as_json(await run_in_threadpool(_import, service, content, name))
+        return as_json(await run_in_threadpool(_import, service, content, name, existing))
 
     return router
 
@@ -131,12 +134,16 @@ def _accept(service: Service, wanted: AcceptRequest) -> dict[str, Any]:
 def _archive(service: Service, format_: Format, polygons: bool, done: bool) -> IO[bytes]:
     """A ZIP of an export, in a nameless temporary file."""
     project = service.project
-    images = image_records(project, only_done=done)
+    left_out: list[str] = []
+    images = image_records(project, only_done=done, left_out=left_out)
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when sent
     try:
         with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in export_files(format_, images, label_records(project), polygons=polygons):
+            labels = label_records(project)
+            for name, content in export_files(format_, images, labels, left_out=left_out, polygons=polygons):
                 archive.writestr(name, content)
+            if left_out:
+                archive.writestr("left-out.txt", "\n".join(left_out))
     except BaseException:
         file.close()
         raise
@@ -150,10 +157,10 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _import(service: Service, content: bytes, name: str) -> dict[str, Any]:
+def _import(service: Service, content: bytes, name: str, existing: Existing) -> dict[str, Any]:
     skipped: list[str] = []
     format_, images = read_any(content, name, skipped)
-    counts = take_in(service.project, images, format_, skipped)
+    counts = take_in(service.project, images, format_, skipped, existing=existing)
     return {"format": format_, **counts, "skipped": skipped}
 
 

@@ -1,81 +1,147 @@
 """Between a project and other tools' formats: masks at the files' own size, overlaps settled, labels by name."""
 
+import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
+import cv2
 import numpy as np
 
-from clickgrain.annotate.acting import Act
+from clickgrain.annotate.acting import MAX_OBJECTS, Act
 from clickgrain.annotate.documents import Document, Item
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import AddLabel, Posted, SetStatus
-from clickgrain.errors import ClickgrainError
-from clickgrain.export.records import ImageRecord, LabelRecord, ObjectRecord
+from clickgrain.annotate.requests import MOST_LABELS, AddLabels, Posted, SetStatus
+from clickgrain.annotate.runs import Coded, decode, encode
+from clickgrain.annotate.steps import MaskStep
+from clickgrain.errors import ClickgrainError, DataError
+from clickgrain.export.args import Existing
+from clickgrain.export.records import LONGEST_LABEL, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.types import Bool, Size
 
 
 def label_records(project: Project) -> list[LabelRecord]:
-    """The project's labels, in their order."""
-    return [LabelRecord(one.id, one.name, one.colour) for one in project.labels().document.labels]
+    """The project's labels, in their order, by the ids of the COCO categories that they came as, if they did."""
+    labels = project.labels().document.labels
+    taken = {label.category for label in labels}
+    free = itertools.count(
+        max([0, *(label.id for label in labels), *(id_ for id_ in taken if id_ is not None)]) + 1
+    )
+    found = []
+    for label in labels:
+        own = label.id if label.id not in taken else next(free)
+        found.append(LabelRecord(own if label.category is None else label.category, label.name, label.colour))
+    return found
 
 
-def image_records(project: Project, *, only_done: bool = False) -> Iterator[ImageRecord]:
-    """Images with objects, in the order of the list, ready to be exported.
+def image_records(
+    project: Project, *, only_done: bool = False, left_out: list[str] | None = None
+) -> Iterator[ImageRecord]:
+    """Images in the order of the list, ready to be exported: those with objects, and all that are done.
 
     Args:
         project: the project.
         only_done: only images whose status is "done".
+        left_out: takes a line for each image or object that cannot be exported; the others are.
     """
-    order = [*project.gallery.order]
+    left_out = [] if left_out is None else left_out
     summaries = project.database.summaries()
-    for image in order:
+    for image in [*project.gallery.order]:
         summary = summaries.get(image)
-        if summary is None or not summary.objects or (only_done and summary.status != "done"):
+        if summary is None or (summary.status != "done" and (only_done or not summary.objects)):
             continue
-        document = project.history(image).document
-        yield _record(project, image, document)
+        name = project.gallery.name(image)
+        try:
+            document = project.history(image).document
+            _, native = project.gallery.sizes(image)
+        except ClickgrainError as error:
+            leave_out(left_out, _named(name, str(error)))
+            continue
+        if summary.status != "done" and not any(item.area for item in document.objects):
+            leave_out(left_out, f"{name} is left out: its objects hold no pixel, and it is not marked done")
+            continue
+        yield _record(project, name, document, native, left_out)
 
 
-def _record(project: Project, image: int, document: Document) -> ImageRecord:
-    known = project.database.size(image)
-    size, native = known or project.gallery.sizes(image)
-
-    def objects() -> list[ObjectRecord]:
+def _record(project: Project, name: str, document: Document, native: Size, left_out: list[str]) -> ImageRecord:
+    def objects() -> Iterator[ObjectRecord]:
         labels = project.labels().document
-        found = []
-        for item, mask in visible_masks(project, document, size):
+        for item, mask in visible_masks(project, document, native, left_out=left_out, name=name):
             label = labels.find(item.label)
-            found.append(ObjectRecord(to_size(mask, native), None if label is None else label.name, _extra(item)))
-        return found
+            keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
+            extra = item.model_dump(mode="json", include=keys)
+            yield ObjectRecord(mask, None if label is None else label.name, extra)
 
-    return ImageRecord(project.gallery.name(image), native, objects)
+    return ImageRecord(name, native, objects)
 
 
-def visible_masks(project: Project, document: Document, size: Size) -> list[tuple[Item, Bool]]:
-    """Objects, the lowest first, with the pixels that are theirs.
+def visible_masks(
+    project: Project, document: Document, size: Size, *, left_out: list[str] | None = None, name: str = ""
+) -> Iterator[tuple[Item, Bool]]:
+    """Objects, the lowest first, with the pixels that are theirs, as H x W bool of `size`.
 
     Unless objects may overlap, a pixel belongs to the topmost object, locked ones counting as above all others.
+
+    Args:
+        project: the project.
+        document: of an image.
+        size: (H, W) at work, or of the file.
+        left_out: takes a line for each object whose mask cannot be read; None: such a one is an error.
+        name: of the image, for those lines.
     """
-    masks = [(item, project.mask(item.mask)) for item in document.objects if item.mask]
-    if project.labels().document.overlap:
-        return masks
+    overlap = project.labels().document.overlap
     taken = np.zeros(size, bool)
-    visible: dict[int, Bool] = {}
-    upwards = sorted(masks, key=lambda pair: pair[0].locked)
-    for item, mask in reversed(upwards):
-        visible[item.id] = mask & ~taken
-        taken |= mask
-    return [(item, visible[item.id]) for item, _ in masks]
+    visible: dict[int, bytes] = {}  # coded: all masks of a large photo do not fit into memory
+    for item in sorted(document.objects, key=lambda item: item.locked)[::-1]:
+        if not item.mask:
+            continue
+        try:
+            mask = mask_at(project, item, size)
+        except ClickgrainError as error:
+            if left_out is None:
+                raise
+            leave_out(left_out, f"{name}: object {item.id} is left out: {error}")
+            continue
+        x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+        box = slice(y, y + height), slice(x, x + width)
+        if not overlap:
+            mask[box] &= ~taken[box]
+            taken[box] |= mask[box]
+        visible[item.id] = encode(mask).data
+    for item in document.objects:
+        if item.id in visible:
+            yield item, decode(visible[item.id])
 
 
-def _extra(item: Item) -> dict[str, Any]:
-    """What only clickgrain reads: how the mask was made."""
-    return item.model_dump(mode="json", include={"id", "steps", "level", "score", "model", "source", "seconds"})
+def mask_at(project: Project, item: Item, size: Size) -> Bool:
+    """An object's mask as H x W bool of `size`: at work, or of the file.
+
+    An imported mask is kept at the file's size; what was changed since, at the size of work, is laid over it.
+    """
+    mask = project.mask(item.mask or "")
+    if mask.shape == size:
+        return mask
+    given = next((step for step in item.steps[::-1] if isinstance(step, MaskStep)), None)
+    exact = mask if given is None else project.mask(given.mask)
+    if exact.shape != size:
+        return to_size(mask, size)
+    changed = mask ^ to_size(exact, (mask.shape[0], mask.shape[1]))
+    if changed.any():
+        there = cv2.resize(changed.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+        exact[there] = to_size(mask, size)[there]
+    return exact
 
 
 def take_in(
-    project: Project, images: Iterable[ImageRecord], source: str, skipped: list[str], *, done: bool = False
+    project: Project,
+    images: Iterable[ImageRecord],
+    source: str,
+    skipped: list[str],
+    *,
+    done: bool = False,
+    existing: Existing = "skip",
 ) -> dict[str, int]:
     """Add imported objects to the logs of their images, one undoable action an image.
 
@@ -85,35 +151,70 @@ def take_in(
         source: format, kept in the log.
         skipped: takes a line for each image that could not be used; the others are taken in.
         done: mark the images as done.
+        existing: what becomes of objects that are there already.
 
     Returns:
-        Counts of images, objects and new labels.
+        Counts of images in which the work of the file now is, of new objects and of new labels.
     """
     counts = {"images": 0, "objects": 0, "labels": 0}
+    renamed: list[str] = []
     for record in images:
-        image = project.gallery.find(record.name)
-        if image is None:
-            skipped.append(f"{record.name}: no such image in the project")
-            continue
         try:
+            image, name = _find(project, record.name, renamed)
             size, native = project.gallery.sizes(image)
+            if record.size is None and record.sized is not None:
+                record = record.sized(native)
             if record.size != native:
                 raise _wrong_size(record, native)
-            objects = record.objects()
-            counts["labels"] += _add_labels(project, objects)
-            added = _add(project, image, objects, size, source, done)
-        except ClickgrainError as error:
-            skipped.append(_named(record.name, str(error)))
+            masks, there = _new_masks(project, image, record, size, existing == "skip")
+            if there:
+                many = (
+                    "1 object is there already and was"
+                    if there == 1
+                    else f"{there} objects are there already and were"
+                )
+                leave_out(skipped, f"{name}: {many} skipped; --existing add or replace takes it in again")
+            if masks:
+                counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
+            if masks or (done and project.history(image).document.status != "done"):
+                _add(project, image, masks, source, done, existing == "replace")
+        except (ClickgrainError, OSError) as error:
+            leave_out(skipped, _named(record.name, str(error)))
             continue
-        counts["images"] += bool(added)
-        counts["objects"] += added
+        counts["images"] += bool(masks or there or done)
+        counts["objects"] += len(masks)
+    if renamed:
+        leave_out(
+            skipped, f"{len(renamed)} names of Label Studio were matched without its additions: {renamed[0]} ..."
+        )
     return counts
 
 
-def _wrong_size(record: ImageRecord, native: Size) -> ClickgrainError:
-    (height, width), (own_height, own_width) = record.size, native
-    return ClickgrainError(
-        f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}"
+def _find(project: Project, name: str, renamed: list[str]) -> tuple[int, str]:
+    """(number, name) of the image that a file means.
+
+    Label Studio puts eight hexadecimal digits before the names of uploads, quotes them as in a URL, and keeps the
+    names of local files in a query; where that leads to an image, `renamed` takes a line.
+    """
+    plain = unquote(name).rpartition("?d=")[2]
+    for candidate in dict.fromkeys((name, plain, re.sub(r"(^|[/\\])[0-9a-f]{8}-([^/\\]+)$", r"\1\2", plain))):
+        if (image := project.gallery.find(candidate)) is not None:
+            found = project.gallery.name(image)
+            if candidate != name:
+                leave_out(renamed, f"{name} is {found}")
+            return image, found
+    raise DataError(f"{name}: no such image in the project, or several; give its path below the folder of photos")
+
+
+def _wrong_size(record: ImageRecord, native: Size) -> DataError:
+    (height, width), (own_height, own_width) = record.size or (0, 0), native
+    hint = (
+        "; one of them may ignore the orientation that the photo's EXIF asks for"
+        if record.size == native[::-1]
+        else ""
+    )
+    return DataError(
+        f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}{hint}"
     )
 
 
@@ -121,24 +222,67 @@ def _named(name: str, message: str) -> str:
     return message if name in message else f"{name}: {message}"
 
 
-def _add_labels(project: Project, objects: list[ObjectRecord]) -> int:
-    known = {label.name for label in project.labels().document.labels}
-    new = [name[:200] for name in dict.fromkeys(one.label for one in objects) if name and name[:200] not in known]
-    for name in dict.fromkeys(new):
-        project.act_on_labels(Posted(seq=project.labels().seq), AddLabel(kind="label.add", name=name))
-    return len(set(new))
+def _new_masks(
+    project: Project, image: int, record: ImageRecord, size: Size, only_new: bool
+) -> tuple[list[tuple[Coded, Coded, str | None]], int]:
+    """([mask at the file's size, at work, label], how many are there already: whole, or as far as they show)."""
+    document = project.history(image).document
+    known = set[str]()
+    if only_new and document.objects and record.size is not None:
+        whole = (mask_at(project, item, record.size) for item in document.objects if item.mask)
+        seen = (mask for _, mask in visible_masks(project, document, record.size))
+        known = {encode(mask).hash for mask in itertools.chain(whole, seen)}
+    masks: list[tuple[Coded, Coded, str | None]] = []
+    there = 0
+    for one in record.objects():
+        exact = encode(one.mask)
+        if exact.hash in known:
+            there += 1
+            continue
+        if len(masks) >= MAX_OBJECTS:
+            raise DataError(f"{record.name}: more than {MAX_OBJECTS} objects; an image holds no more")
+        shown = exact if one.mask.shape == size else encode(to_size(one.mask, size))
+        masks.append((exact, shown, one.label and one.label[:LONGEST_LABEL]))
+    return masks, there
 
 
-def _add(project: Project, image: int, objects: list[ObjectRecord], size: Size, source: str, done: bool) -> int:
+def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -> int:
+    """Take in all classes of the file, in its order, and those used; returns how many are new."""
+    before = project.labels().document.labels
+    known = {label.name: label.category for label in before}
+    taken = {None, *known.values()}
+    wanted: dict[str, int | None] = {}
+    for name, id_ in (*record.classes, *((name, None) for name in used if name)):
+        wanted.setdefault(name[:LONGEST_LABEL], id_)
+    new = {
+        name: id_
+        for name, id_ in wanted.items()
+        if known.get(name) is None and (name not in known or id_ not in taken)
+    }
+    if len(new) + len(known) > MOST_LABELS:
+        raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MOST_LABELS:,}")
+    if new:
+        request = AddLabels(kind="label.add_all", labels=tuple(new.items()))
+        project.act_on_labels(Posted(seq=project.labels().seq), request)
+    return len(project.labels().document.labels) - len(before)
+
+
+def _add(
+    project: Project,
+    image: int,
+    masks: list[tuple[Coded, Coded, str | None]],
+    source: str,
+    done: bool,
+    replace: bool,
+) -> None:
     labels = {label.name: label.id for label in project.labels().document.labels}
-    masks = [(to_size(one.mask, size), labels.get((one.label or "")[:200])) for one in objects if one.mask.any()]
-    if not masks:
-        return 0
 
     def add(act: Act) -> None:
-        act.add_masks(masks, "import")
+        if replace and masks:
+            act.keep(tuple(item for item in act.document.objects if item.locked))
+        act.add_masks([(exact, shown, labels.get(label or "")) for exact, shown, label in masks], "import")
         if done:
             act.status(SetStatus(kind="status", status="done"))
 
-    project.change(image, Posted(seq=0), "import", {"format": source, "objects": len(masks)}, add, blind=True)
-    return len(masks)
+    asked: dict[str, Any] = {"format": source, "objects": len(masks)}
+    project.change(image, Posted(seq=0), "import", asked, add, blind=True)

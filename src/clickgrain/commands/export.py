@@ -1,13 +1,22 @@
 """`clickgrain export` and `clickgrain import`: annotations to and from other tools."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from clickgrain.errors import ConfigError, DataError
-from clickgrain.export.args import Format
+from clickgrain.errors import ClickgrainError, ConfigError, DataError
+from clickgrain.export.args import Existing, Format, Photos
+
+if TYPE_CHECKING:
+    from clickgrain.export.records import ImageRecord
+
+NAMED = 1_000
+"""Lines on what was left out, before "and N more"."""
+LARGEST_FILE = 2_147_483_648
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ class ExportArgs:
         format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme.
         polygons: of coco: polygons for masks without holes; otherwise run lengths for all.
         only_done: only images that are marked done.
+        images: of yolo: copy the photos to where data.yaml says they are, or link them there.
     """
 
     project: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROJECT")]
@@ -27,23 +37,33 @@ class ExportArgs:
     format: Format = "coco"
     polygons: bool = True
     only_done: bool = False
+    images: Photos = "none"
+
+    def __post_init__(self) -> None:
+        if self.images != "none" and self.format != "yolo":
+            raise ConfigError(
+                f"--images {self.images} goes with --format yolo; {self.format} does not need the photos"
+            )
 
 
 @dataclass(frozen=True)
 class ImportArgs:
-    """Take annotations of other tools into a project: COCO JSON, labelme JSON, or a ZIP of either.
+    """Take annotations of other tools into a project: COCO JSON, labelme JSON, YOLO data sets, or ZIPs of these.
 
     Attributes:
         photos: folder of the photos that were annotated.
-        files: what to take in; for labelme also folders, walked for its JSON files.
+        files: what to take in: files, or folders, walked for JSON files and for the text files of YOLO.
         project: file that keeps the annotations; clickgrain.db beside the photos when not given.
         done: mark the photos as done.
+        existing: skip objects whose pixels an object of the photo has already, replace the photo's objects except
+            locked ones, or add all.
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     done: bool = False
+    existing: Existing = "skip"
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -51,60 +71,110 @@ class ImportArgs:
 
 
 def export(args: ExportArgs) -> None:
-    """Write the files; what was written on stdout."""
+    """Write the files; what was written on stdout, what was left out on stderr."""
     from clickgrain.annotate.opening import open_project
     from clickgrain.annotate.transfer import image_records, label_records
+    from clickgrain.commands.console import say_all
     from clickgrain.export.formats import export_files
     from clickgrain.files import atomic_write
 
+    left_out, places = list[str](), dict[str, str]()
+    count, failed = 0, list[str]()
     project = open_project(args.project, model="tree")
     try:
-        records = image_records(project, only_done=args.only_done)
-        count = 0
-        for name, content in export_files(args.format, records, label_records(project), polygons=args.polygons):
+        images = image_records(project, only_done=args.only_done, left_out=left_out)
+        place = None if args.images == "none" else places.__setitem__
+        files = export_files(
+            args.format, images, label_records(project), left_out=left_out, polygons=args.polygons, place=place
+        )
+        for name, content in files:
             try:
                 atomic_write(args.out / name, content)
+                count += 1
             except OSError as error:
-                raise DataError(
-                    f"{args.out / name}: cannot be written ({error.strerror}); choose another --out"
-                ) from error
-            count += 1
+                failed.append(f"{args.out / name}: cannot be written ({error.strerror}); choose another --out")
+        for image, name in places.items():
+            try:
+                number = project.gallery.find(image)
+                _bring(project.gallery.path(number or 0), args.out / name, args.images)
+            except (ClickgrainError, OSError) as error:
+                failed.append(f"{args.out / name}: the photo cannot be brought along ({error})")
     finally:
         project.close()
+    say_all([*left_out, *failed], most=NAMED)
     print(f"{count} files in {args.out}")
+    if failed:
+        raise DataError(f"{failed[0]}; {len(failed)} files are missing from the export")
+
+
+def _bring(photo: Path, target: Path, images: Photos) -> None:
+    from clickgrain.files import atomic_write
+
+    if images == "copy":
+        atomic_write(target, photo.read_bytes())
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.symlink_to(photo.resolve())
 
 
 def import_(args: ImportArgs) -> None:
-    """Take the files in; counts on stdout, what was left out on stderr."""
+    """Take the files in; counts on stdout, what was left out on stderr.
+
+    Raises:
+        DataError: nothing came in, or a file that was named is not there.
+    """
     from clickgrain.annotate.project import Project
     from clickgrain.annotate.transfer import take_in
     from clickgrain.commands.console import say_all
-    from clickgrain.export.formats import read_any
 
-    totals, skipped = {"images": 0, "objects": 0, "labels": 0}, list[str]()
+    totals = {"images": 0, "objects": 0, "labels": 0}
+    missing = [path for path in args.files if not path.is_dir() and not path.is_file()]  # a pipe would never end
     project = Project(args.photos, args.project, model="tree")
     try:
-        for path in _files(args.files):
-            try:
-                format_, images = read_any(path.read_bytes(), _name(path, args.photos), skipped)
-            except (DataError, OSError) as error:
-                skipped.append(str(error))
-                continue
-            for key, number in take_in(project, images, format_, skipped, done=args.done).items():
-                totals[key] += number
+        for path in args.files:
+            skipped = list[str]()
+            for format_, images in () if path in missing else _read(path, project.gallery.folder, skipped):
+                found = take_in(project, images, format_, skipped, done=args.done, existing=args.existing)
+                totals = {key: number + found[key] for key, number in totals.items()}
+            say_all(skipped, most=NAMED)
     finally:
         project.close()
-    say_all(skipped)
     print(f"{totals['objects']} objects in {totals['images']} images, {totals['labels']} new labels")
+    if missing:
+        raise DataError(f"{', '.join(map(str, missing))}: no such file or folder; the others were taken in")
+    if not totals["images"]:
+        raise DataError(f"nothing came in from {', '.join(map(str, args.files))}; the reasons are named above")
 
 
-def _files(given: tuple[Path, ...]) -> list[Path]:
-    return [found for path in given for found in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+def _read(path: Path, photos: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageRecord]]]":
+    """What a file or folder holds; a YOLO data set by its folder, its .yaml or one of its label files."""
+    from clickgrain.export.formats import READ, read_any, read_many
 
+    def name(file: Path) -> str:
+        """Relative to the photos: labelme's image paths are relative to its files."""
+        try:
+            return Path(os.path.relpath(file.resolve(), photos.resolve())).as_posix()
+        except ValueError:  # on another drive
+            return file.name
 
-def _name(path: Path, photos: Path) -> str:
-    """Relative to the photos where it lies among them: labelme's image paths are relative to its files."""
     try:
-        return path.resolve().relative_to(photos.resolve()).as_posix()
-    except ValueError:
-        return path.name
+        if path.stat().st_size > LARGEST_FILE and not path.is_dir():
+            raise DataError(f"{path}: {path.stat().st_size:,} bytes are too many for annotations; split it")
+        if path.is_file() and path.suffix.lower() not in READ[1:]:
+            yield read_any(path.read_bytes(), name(path), skipped)
+            return
+    except (DataError, OSError) as error:
+        skipped.append(str(error))
+        return
+    folder = path if path.is_dir() else path.parent
+    if path.suffix.lower() == ".txt":
+        lists = [above / list_ for above in path.absolute().parents[:4] for list_ in ("data.yaml", "classes.txt")]
+        files = [path, *(list_ for list_ in lists if list_.is_file())]
+        if len(files) == 1 and "labels" not in path.absolute().parent.parts:
+            skipped.append(f"{path}: a text file, but no data.yaml or classes.txt lies beside it or above it")
+    else:
+        below = sorted(file for file in folder.rglob("*") if file.suffix.lower() in READ and file.is_file())
+        below = [file for file in below if not any(part[0] == "." for part in file.relative_to(folder).parts)]
+        files = below if path.is_dir() else [path, *(file for file in below if file.suffix.lower() == ".txt")]
+    yield from read_many({name(file): file.read_bytes for file in files}, skipped)

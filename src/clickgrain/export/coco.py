@@ -1,7 +1,8 @@
 """COCO instance annotations: one JSON file; polygons, or run lengths where a polygon cannot hold the mask."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from reprlib import repr as brief
 from typing import Any
 
 import cv2
@@ -10,19 +11,30 @@ import numpy as np
 from clickgrain.errors import DataError
 from clickgrain.export import rle
 from clickgrain.export.polygons import area, fill, loops
-from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
+from clickgrain.export.records import (
+    OURS,
+    UNLABELLED,
+    ImageRecord,
+    LabelRecord,
+    ObjectRecord,
+    leave_out,
+    read_size,
+    read_text,
+    reason,
+    solid,
+)
 from clickgrain.types import Bool, Size
 
-OURS = "clickgrain"
-"""Key for what only clickgrain reads."""
 FILE = "annotations.json"
+LARGEST_ID = 2**53
+"""What every reader of JSON counts exactly."""
 
 
 def write_coco(images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, polygons: bool = True) -> bytes:
     """COCO JSON.
 
     Args:
-        images: with their objects.
+        images: with their objects; one without any is a negative image.
         labels: become categories in this order; objects without one are "unlabelled".
         polygons: polygons for masks without holes, run lengths for the others; False: run lengths for all.
             `iscrowd` is 0 throughout, since 1 would tell evaluators to ignore the object.
@@ -31,31 +43,26 @@ def write_coco(images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, 
     nowhere = max(numbers.values(), default=0) + 1
     content: dict[str, Any] = {"images": [], "annotations": []}
     for image_id, image in enumerate(images, 1):
+        assert image.size is not None
         height, width = image.size
         content["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
         for one in image.objects():
             category = numbers.get(one.label or "", nowhere)
             entry = {"id": len(content["annotations"]) + 1, "image_id": image_id, "category_id": category}
-            content["annotations"].append({**entry, **_geometry(one.mask, polygons), **_ours(one.extra)})
+            ours = {OURS: one.extra} if one.extra else {}
+            content["annotations"].append({**entry, **_geometry(one.mask, polygons), **ours})
     content["categories"] = [{"id": label.id, "name": label.name} for label in labels]
     if any(entry["category_id"] == nowhere for entry in content["annotations"]):
         content["categories"].append({"id": nowhere, "name": UNLABELLED})
     return json.dumps(content).encode()
 
 
-def _ours(extra: dict[str, Any]) -> dict[str, Any]:
-    return {OURS: extra} if extra else {}
-
-
 def _geometry(mask: Bool, polygons: bool) -> dict[str, Any]:
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    shape: Any = None
-    if polygons and mask.any():
-        outlines = loops(mask)
-        if all(area(loop) > 0 for loop in outlines):
-            shape = [loop.ravel().tolist() for loop in outlines]
-    if shape is None:
-        shape = {"size": list(mask.shape), "counts": rle.to_string(rle.encode(mask))}
+    outlines = loops(mask) if polygons else []
+    shape: Any = [loop.ravel().tolist() for loop in outlines]
+    if not outlines or any(area(loop) < 0 for loop in outlines):
+        shape = {"size": list(mask.shape), "counts": rle.encode(mask)}
     return {
         "segmentation": shape,
         "bbox": [x, y, width, height],
@@ -64,64 +71,133 @@ def _geometry(mask: Bool, polygons: bool) -> dict[str, Any]:
     }
 
 
-def read_coco(content: dict[str, Any], skipped: list[str] | None = None) -> list[ImageRecord]:
+def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
     """Images and objects of COCO JSON; masks are decoded, and judged, when `objects` is called.
 
     Args:
         content: the JSON.
-        skipped: takes a line for each annotation without a usable mask; None: such a one is an error.
+        name: of the file, for messages.
+        skipped: takes a line for each record that is left out; the others are read.
 
     Raises:
-        DataError: parts are missing.
+        DataError: it lists no images or annotations, or none of its images can be used.
     """
-    try:
-        names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
-        images = {entry["id"]: entry for entry in content["images"]}
-        found: dict[Any, list[dict[str, Any]]] = {id_: [] for id_ in images}
-        for entry in content["annotations"]:
-            found[entry["image_id"]].append(entry)
-        return [_image(images[id_], entries, names, skipped) for id_, entries in found.items()]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    for key in ("images", "annotations"):
+        if not isinstance(content.get(key), list):
+            raise DataError(f"{name}: its {key} are {brief(content.get(key))}, not a list; export it again")
+    categories = _categories(content.get("categories"), name, skipped)
+    images: dict[Any, tuple[str, Size]] = {}
+    for entry in content["images"]:
+        try:
+            id_, image = _id(entry, "id"), read_text(entry, "file_name")
+            if id_ in images:
+                raise DataError("its id is taken by another image")
+            images[id_] = (image, read_size(entry.get("height"), entry.get("width")))
+        except DataError as error:
+            leave_out(skipped, f"{name}: image {brief(entry)} is left out: {error}")
+    if content["images"] and not images:
         raise DataError(
-            f"not COCO annotations: {type(error).__name__} {error}; they have images, annotations and categories"
-        ) from error
+            f"{name}: not one of its images can be used; {skipped[0] if skipped else 'export it again'}"
+        )
+    found: dict[Any, list[dict[str, Any]]] = {id_: [] for id_ in images}
+    for entry in content["annotations"]:
+        try:
+            id_ = _id(entry, "image_id")
+            if id_ not in found:
+                raise DataError(f"its image_id {brief(id_)} is none of the file's images{_twin(id_, found)}")
+            found[id_].append(entry)
+        except DataError as error:
+            leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
+    classes = tuple((label, _kept(id_)) for id_, label in categories.items() if label is not None)
+
+    def record(image: str, size: Size, entries: list[dict[str, Any]]) -> ImageRecord:
+        return ImageRecord(
+            image, size, lambda: _objects(image, size, entries, categories, name, skipped), classes=classes
+        )
+
+    return [record(*images[id_], entries) for id_, entries in found.items()]
 
 
-def _image(
-    image: dict[str, Any], entries: list[dict[str, Any]], names: dict[Any, str], skipped: list[str] | None
-) -> ImageRecord:
-    size = (int(image["height"]), int(image["width"]))
-    name = str(image["file_name"])
-
-    def objects() -> list[ObjectRecord]:
-        found = []
-        for entry in entries:
-            try:
-                found.append(_object(name, entry, names, size))
-            except DataError as error:
-                if skipped is None:
-                    raise
-                skipped.append(str(error))
-        return found
-
-    return ImageRecord(name, size, objects)
+def _categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str | None]:
+    """Names by id; None for what is written for objects without a label."""
+    categories: dict[Any, str | None] = {}
+    names = set[str]()
+    for entry in given if isinstance(given, list) else ():
+        try:
+            id_, label = _id(entry, "id"), read_text(entry, "name")
+            if id_ in categories:
+                raise DataError("its id is taken by another category")
+            if label in names:
+                leave_out(skipped, f"{name}: several categories are called {label!r}; they become one label")
+            names.add(label)
+            categories[id_] = None if label == UNLABELLED else label
+        except DataError as error:
+            leave_out(skipped, f"{name}: category {brief(entry)} is left out: {error}")
+    return categories
 
 
-def _object(name: str, entry: dict[str, Any], names: dict[Any, str], size: Size) -> ObjectRecord:
-    label = names.get(entry.get("category_id"))
-    extra = entry.get(OURS)
-    try:
-        mask = _mask(entry["segmentation"], size)
-    except (DataError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{name}: annotation {entry.get('id')} has no usable segmentation ({error})") from error
-    return ObjectRecord(mask, None if label == UNLABELLED else label, extra if isinstance(extra, dict) else {})
+def _objects(
+    image: str,
+    size: Size,
+    entries: list[dict[str, Any]],
+    categories: dict[Any, str | None],
+    name: str,
+    skipped: list[str],
+) -> Iterator[ObjectRecord]:
+    for entry in entries:
+        where = f"{name}: annotation {_number(entry)} of {image}"
+        try:
+            label = None
+            if entry.get("category_id") is not None:
+                category = _id(entry, "category_id")
+                label = categories.get(category)
+                if category not in categories:
+                    leave_out(
+                        skipped,
+                        f"{where} is taken in without a label: the file names no category {brief(category)}",
+                    )
+            mask = solid(_mask(entry["segmentation"], size))
+            extra = entry.get(OURS)
+            found = ObjectRecord(mask, label, extra if isinstance(extra, dict) else {})
+        except Exception as error:  # whatever a file holds, one bad record is one bad record
+            leave_out(skipped, f"{where} is left out: {reason(error)}")
+            continue
+        yield found
 
 
 def _mask(shape: Any, size: Size) -> Bool:
     if isinstance(shape, dict):
-        if tuple(shape["size"]) != size:
-            raise DataError(f"its RLE is of {shape['size']}, the image {list(size)} (height, width)")
+        if shape.get("size") != list(size):
+            raise DataError(f"its RLE is of {brief(shape.get('size'))}, the image {list(size)} (height, width)")
         return rle.decode(shape["counts"], size)
-    if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
+    if not isinstance(shape, list) or not shape:
+        raise DataError(f"its segmentation is {brief(shape)}, neither polygons nor an RLE")
+    if not all(isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in shape):
         raise DataError("a polygon needs three points or more, x and y in turn")
     return fill(shape, size)
+
+
+def _id(entry: Any, key: str) -> Any:
+    """A record's id, fit to be looked up.
+
+    Raises:
+        DataError: neither a number nor a text.
+    """
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise DataError(f"its {key} is {brief(value)}, neither a number nor a text")
+    return value
+
+
+def _twin(id_: Any, found: dict[Any, Any]) -> str:
+    """A hint where one side of a file writes its ids as texts, the other as numbers."""
+    twin: Any = int(id_) if isinstance(id_, str) and id_.isdecimal() and len(id_) < 20 else str(id_)
+    return f" (but {twin!r} is: a number on one side, a text on the other)" if twin in found else ""
+
+
+def _number(entry: Any) -> str:
+    return brief(entry.get("id")) if isinstance(entry, dict) and "id" in entry else brief(entry)
+
+
+def _kept(id_: Any) -> int | None:
+    return id_ if isinstance(id_, int) and 0 <= id_ <= LARGEST_ID else None

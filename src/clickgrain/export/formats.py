@@ -3,7 +3,10 @@
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from clickgrain.errors import DataError
@@ -11,24 +14,28 @@ from clickgrain.export.args import Format as Format
 from clickgrain.export.coco import FILE, read_coco, write_coco
 from clickgrain.export.labelmaps import instance_files, panoptic_files, semantic_files
 from clickgrain.export.labelme import labelme_files, read_labelme
-from clickgrain.export.records import ImageRecord, LabelRecord
-from clickgrain.export.yolo import yolo_files
+from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord, leave_out
+from clickgrain.export.yolo import read_yolo, yolo_files
 
 File = tuple[str, bytes]
 MOST_UNPACKED = 1_073_741_824
-"""Bytes that the files of an uploaded ZIP may have together."""
-
-_BY_NAME: dict[str, Callable[[Iterable[ImageRecord], Sequence[LabelRecord]], Iterator[File]]] = {
-    "semantic": semantic_files,
-    "instance": instance_files,
-    "panoptic": panoptic_files,
-    "yolo": yolo_files,
-    "labelme": lambda images, labels: labelme_files(images),
-}
+"""Bytes that the annotation files of a ZIP may have together."""
+MOST_ENTRIES = 1_000_000
+MOST_MEMORY = 3_000_000_000
+"""Bytes that the JSON of one import may take once read; COCO's own largest file, of 448 MB, takes less."""
+ZIP = b"PK\x03\x04"
+READ = (".json", ".txt", ".yaml", ".yml")
+"""Endings of files that may hold annotations."""
 
 
 def export_files(
-    format_: Format, images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, polygons: bool = True
+    format_: Format,
+    images: Iterable[ImageRecord],
+    labels: Sequence[LabelRecord],
+    *,
+    left_out: list[str] | None = None,
+    polygons: bool = True,
+    place: Callable[[str, str], None] | None = None,
 ) -> Iterator[File]:
     """(name, content) of every file of an export, one image at a time.
 
@@ -36,16 +43,34 @@ def export_files(
         format_: a name.
         images: with their objects, the lowest first.
         labels: all classes.
+        left_out: takes a line for each object without a pixel; no format holds one.
         polygons: of COCO only: polygons where they hold the mask, else run lengths throughout.
+        place: of YOLO only: told (name of an image, where readers look for it below the folder of the export).
     """
+    left_out = [] if left_out is None else left_out
+    seen = (replace(image, objects=partial(_seen, image, left_out)) for image in images)
     if format_ == "coco":
-        yield FILE, write_coco(images, labels, polygons=polygons)
+        yield FILE, write_coco(seen, labels, polygons=polygons)
+    elif format_ == "yolo":
+        yield from yolo_files(seen, labels, left_out, place)
+    elif format_ == "labelme":
+        yield from labelme_files(seen)
     else:
-        yield from _BY_NAME[format_](images, labels)
+        maps = {"semantic": semantic_files, "instance": instance_files, "panoptic": panoptic_files}
+        yield from maps[format_](seen, labels, left_out)
+
+
+def _seen(image: ImageRecord, left_out: list[str]) -> Iterator[ObjectRecord]:
+    for number, one in enumerate(image.objects(), 1):
+        if one.mask.any():
+            yield one
+            continue
+        named = f"object {one.extra.get('id', number)} ({one.label or UNLABELLED})"
+        leave_out(left_out, f"{image.name}: {named} is left out: it was erased, or others cover it")
 
 
 def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list[ImageRecord]]:
-    """(format, images) of COCO JSON, labelme JSON, or a ZIP of either; told by content.
+    """(format, images) of COCO JSON, labelme JSON, or a ZIP of these or of a YOLO data set; told by content.
 
     Args:
         content: bytes of the file.
@@ -53,21 +78,56 @@ def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, lis
         skipped: takes a line for each part that is left out.
 
     Raises:
-        DataError: it is none of these.
+        DataError: it is none of these, or takes more time or memory than an import may.
     """
-    if content[:4] == b"PK\x03\x04":
-        return _from_zip(content, name, skipped)
+    if content[:4] == ZIP:
+        return _of_zip(content, name, skipped)
     value = _parsed(content, name)
     if "annotations" in value and "images" in value:
-        return "coco", read_coco(value, skipped)
+        return "coco", read_coco(value, name, skipped)
     if "shapes" in value:
         return "labelme", [read_labelme(value, name, skipped)]
     raise DataError(f"{name}: neither COCO (images, annotations) nor labelme (shapes); export it from there again")
 
 
+def read_many(
+    files: Mapping[str, Callable[[], bytes]], skipped: list[str]
+) -> Iterator[tuple[Format, list[ImageRecord]]]:
+    """(format, images) of several files: each JSON by itself, text and YAML files together as a YOLO data set.
+
+    Args:
+        files: reads a file by its name.
+        skipped: takes a line for each file, and each part of one, that is left out.
+    """
+    for name, read in files.items():
+        if not name.lower().endswith(".json"):
+            continue
+        try:
+            content = read()
+            if content[:4] == ZIP:
+                raise DataError(f"{name}: a ZIP inside of another, or under another name; unpack it first")
+            found = read_any(content, name, skipped)
+        except (DataError, OSError) as error:
+            leave_out(skipped, str(error))
+            continue
+        yield found
+    texts = {name: read for name, read in files.items() if not name.lower().endswith(".json")}
+    if any(name.lower().endswith(".txt") for name in texts):
+        yield "yolo", read_yolo(texts, skipped)
+
+
 def _parsed(content: bytes, name: str) -> dict[str, Any]:
+    if (memory := _memory(content)) > MOST_MEMORY:
+        raise DataError(f"{name}: would take about {memory / 1e9:.0f} GB of memory to read; import it in parts")
     try:
-        value = json.loads(content)
+        try:
+            value = json.loads(content)
+        except json.JSONDecodeError:
+            raise
+        except (
+            ValueError
+        ):  # a number of over 4,300 digits, which Python refuses to read: no reason to lose the rest
+            value = json.loads(content, parse_int=lambda text: int(text) if len(text) < 4_000 else float("inf"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: not valid JSON ({error}); export it again") from error
     if not isinstance(value, dict):
@@ -75,22 +135,37 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def _from_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list[ImageRecord]]:
-    images: list[ImageRecord] = []
-    found: Format = "labelme"
+def _memory(content: bytes) -> int:
+    """About the bytes that JSON takes as Python's objects."""
+    return 40 * content.count(b",") + 64 * content.count(b"[") + 240 * content.count(b"{")
+
+
+def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list[ImageRecord]]:
+    if content.count(b"PK\x01\x02") > MOST_ENTRIES:
+        raise DataError(f"{name}: holds more than {MOST_ENTRIES:,} files; import it in parts")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".json")]
-            if sum(entry.file_size for entry in entries) > MOST_UNPACKED:
-                raise DataError(f"{name}: its files are larger than {MOST_UNPACKED:,} bytes; import it in parts")
-            for entry in entries:
-                try:
-                    found, more = read_any(archive.read(entry), entry.filename, skipped)
-                    images += more
-                except DataError as error:
-                    skipped.append(str(error))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        archive = zipfile.ZipFile(io.BytesIO(content))  # label files are read later: it stays open with them
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(f"{name}: a damaged ZIP file ({error}); make it again") from error
+    entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(READ)]
+    if sum(entry.file_size for entry in entries) > MOST_UNPACKED:
+        raise DataError(f"{name}: its files are larger than {MOST_UNPACKED:,} bytes; import it in parts")
+    memory = 0
+
+    def unpacked(entry: zipfile.ZipInfo) -> bytes:
+        nonlocal memory
+        try:
+            with archive.open(entry) as file:
+                part = file.read(entry.file_size + 1)  # not all that it expands to: sizes may lie
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+            raise DataError(f"{entry.filename}: damaged or encrypted in {name} ({error}); make it again") from error
+        memory += _memory(part) if entry.filename.lower().endswith(".json") else 0
+        if memory > MOST_MEMORY:
+            raise DataError(f"{entry.filename}: too much with what was read of {name} before; import it in parts")
+        return part
+
+    found = list(read_many({entry.filename: partial(unpacked, entry) for entry in entries}, skipped))
+    images = [image for _, some in found for image in some]
     if not images:
-        raise DataError(f"{name}: no COCO or labelme file in this ZIP{': ' + skipped[0] if skipped else ''}")
-    return found, images
+        raise DataError(f"{name}: no COCO, labelme or YOLO file in this ZIP{': ' + skipped[0] if skipped else ''}")
+    return found[0][0], images

@@ -3,38 +3,53 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import PurePosixPath
+from reprlib import repr as brief
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from clickgrain.errors import DataError
 from clickgrain.export.labelmaps import png
-from clickgrain.export.polygons import fill
-from clickgrain.export.records import UNLABELLED, ImageRecord, ObjectRecord, name_beside
+from clickgrain.export.polygons import FARTHEST, fill
+from clickgrain.export.records import (
+    OURS,
+    UNLABELLED,
+    ImageRecord,
+    ObjectRecord,
+    leave_out,
+    name_for,
+    read_size,
+    read_text,
+    reason,
+    solid,
+)
 from clickgrain.types import Bool, Size
 
 VERSION = "5.5.0"
 """Of the file format: masks came with 5.2."""
-OURS = "clickgrain"
+CORNERED = ("polygon", "rectangle", "rotation", "quadrilateral", "oriented_rectangle")
+"""Shapes given by their corners; X-AnyLabeling writes rectangles so, and turned ones as "rotation"."""
 
 
 def labelme_files(images: Iterable[ImageRecord]) -> Iterator[tuple[str, bytes]]:
     """`<name>.json` for every image, its `imagePath` relative to the file."""
     taken = set[str]()
     for image in images:
-        path = PurePosixPath(image.name)
+        assert image.size is not None
         content: dict[str, Any] = {
             "version": VERSION,
             "flags": {},
-            "shapes": [_shape(one) for one in image.objects() if one.mask.any()],
-            "imagePath": path.name,
+            "shapes": [_shape(one) for one in image.objects()],
+            "imagePath": PurePosixPath(image.name).name,
             "imageData": None,
             "imageHeight": image.size[0],
             "imageWidth": image.size[1],
         }
-        yield name_beside(image.name, ".json", taken), json.dumps(content, indent=1).encode()
+        yield name_for(image.name, ".json", taken), json.dumps(content, indent=1).encode()
 
 
 def _shape(one: ObjectRecord) -> dict[str, Any]:
@@ -53,73 +68,77 @@ def _shape(one: ObjectRecord) -> dict[str, Any]:
     return {**shape, OURS: one.extra} if one.extra else shape
 
 
-def read_labelme(content: dict[str, Any], name: str, skipped: list[str] | None = None) -> ImageRecord:
-    """The image and objects of one labelme file.
+def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> ImageRecord:
+    """The image and objects of one file of labelme or X-AnyLabeling.
 
     Args:
         content: the JSON.
         name: of the JSON file relative to the folder of images; `imagePath` is relative to it.
-        skipped: takes a line for each shape that is no area (points, lines).
+        skipped: takes a line for each shape that is left out, such as points and lines.
 
     Raises:
-        DataError: no labelme file.
+        DataError: it names no image, lists no shapes, or gives a size that no image has.
     """
     try:
-        size = (int(content["imageHeight"]), int(content["imageWidth"]))
-        image = str(PurePosixPath(name).parent / str(content["imagePath"]).replace("\\", "/"))
-        shapes = list(content["shapes"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{name}: not a labelme file: {type(error).__name__} {error}") from error
+        image = str(PurePosixPath(name).parent / read_text(content, "imagePath").replace("\\", "/"))
+        height, width, shapes = content.get("imageHeight"), content.get("imageWidth"), content["shapes"]
+        size = None if height is None or width is None else read_size(height, width)
+        if not isinstance(shapes, list):
+            raise DataError(f"its shapes are {brief(shapes)}, not a list")
+    except DataError as error:
+        raise DataError(f"{name}: not a labelme file: {error}; save it again") from error
 
-    def objects() -> list[ObjectRecord]:
-        found = []
-        for number, shape in enumerate(shapes):
-            try:
-                mask = _mask(shape, size)
-                extra = shape.get(OURS)
-            except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
-                if skipped is not None:
-                    skipped.append(f"{name}: shape {number}: {error}")
-                continue
-            label = str(shape.get("label") or UNLABELLED)
-            kept = extra if isinstance(extra, dict) else {}
-            found.append(ObjectRecord(mask, None if label == UNLABELLED else label, kept))
-        return found
+    def of_size(size: Size) -> ImageRecord:
+        return ImageRecord(image, size, partial(_objects, shapes, size, name, skipped))
 
-    return ImageRecord(image, size, objects)
+    return ImageRecord(image, None, sized=of_size) if size is None else of_size(size)
+
+
+def _objects(shapes: list[Any], size: Size, name: str, skipped: list[str]) -> Iterator[ObjectRecord]:
+    for number, shape in enumerate(shapes):
+        try:
+            label = UNLABELLED if shape.get("label") in (None, "") else read_text(shape, "label")
+            extra = shape.get(OURS)
+            mask = solid(_mask(shape, size))
+        except Exception as error:  # whatever a file holds, one bad shape is one bad shape
+            leave_out(skipped, f"{name}: shape {number} is left out: {reason(error)}")
+            continue
+        yield ObjectRecord(mask, None if label == UNLABELLED else label, extra if isinstance(extra, dict) else {})
 
 
 def _mask(shape: dict[str, Any], size: Size) -> Bool:
     kind = shape.get("shape_type") or "polygon"
     points = np.asarray(shape["points"], np.float64).reshape(-1, 2)
-    if not np.isfinite(points).all() or not len(points):
-        raise DataError("its points are not numbers")
+    if not len(points) or not (np.abs(points) <= FARTHEST).all():  # NaN is not
+        raise DataError(f"its points are no numbers, or over {FARTHEST:,.0f} pixels away")
     if kind == "mask":
         return _given(shape, points, size)
-    if kind == "polygon" and len(points) >= 3:
+    if kind in CORNERED and len(points) >= 3:
         return fill([points], size)
     if kind == "rectangle" and len(points) == 2:
         (x1, y1), (x2, y2) = points
         return fill([[(x1, y1), (x2, y1), (x2, y2), (x1, y2)]], size)
     if kind == "circle" and len(points) == 2:
-        y, x = np.mgrid[: size[0], : size[1]] + 0.5
-        inside: Bool = np.hypot(x - points[0, 0], y - points[0, 1]) <= np.hypot(*(points[1] - points[0]))
+        y, x = np.ogrid[: size[0], : size[1]]
+        (cx, cy), radius = points[0] - 0.5, np.hypot(*(points[1] - points[0]))
+        inside: Bool = (x - cx) ** 2 + (y - cy) ** 2 <= radius**2
         return inside
-    raise DataError(f"a {kind!r} of {len(points)} points is no area")
+    raise DataError(f"a {brief(kind)} of {len(points)} points is no area")
 
 
-def _given(shape: dict[str, Any], points: Any, size: Size) -> Bool:
-    try:
-        coded = np.frombuffer(base64.b64decode(shape["mask"], validate=True), np.uint8)
-        crop = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
-    except (ValueError, cv2.error) as error:
-        raise DataError(f"its mask cannot be decoded ({error})") from error
-    if crop is None:
-        raise DataError("its mask is no picture")
+def _given(shape: dict[str, Any], points: npt.NDArray[np.float64], size: Size) -> Bool:
+    coded = base64.b64decode(shape["mask"], validate=True)
+    if coded[:8] != b"\x89PNG\r\n\x1a\n" or len(coded) < 24:
+        raise DataError("its mask is no PNG; save it again")
+    width, height = (int.from_bytes(coded[at : at + 4], "big") for at in (16, 20))  # before anything is unpacked
     left, top = (int(value) for value in points[0])
-    mask = np.zeros(size, bool)
-    height, width = crop.shape[:2]
     if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
-        raise DataError("its mask leaves the image")
+        raise DataError(
+            f"its mask of {width} x {height} pixels at ({left}, {top}) leaves the image of {size[1]} x {size[0]}"
+        )
+    crop = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if crop is None or crop.shape != (height, width):
+        raise DataError("its mask is a damaged PNG; save it again")
+    mask = np.zeros(size, bool)
     mask[top : top + height, left : left + width] = crop > 0
     return mask

@@ -5,15 +5,20 @@ A corner (x, y) is the upper left corner of pixel (x, y), as in COCO: pixel cent
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.errors import DataError
 from clickgrain.types import Bool, Size
 
 Loop = npt.NDArray[np.int64]
 """N x 2 (x, y) corners of a closed loop, the first not repeated."""
 NEAREST_FOR = 32
 """More loops than this are joined wherever they begin."""
+FARTHEST = 1e7
+"""Pixels from the image's corner; what lies beyond is a mistake."""
+AT_ONCE = 2_000_000
 
 
 def loops(mask: Bool) -> list[Loop]:
@@ -21,11 +26,12 @@ def loops(mask: Bool) -> list[Loop]:
 
     The object lies to the right of the way: outer loops have a positive `area`, holes a negative one.
     """
-    following = _edges(mask)
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    following = _edges(mask[y : y + height, x : x + width])
     found = []
     while following:
         start = next(iter(following))
-        found.append(_straightened(_walk(following, start)))
+        found.append(_straightened(_walk(following, start)) + np.array([x, y]))
     return found
 
 
@@ -47,8 +53,11 @@ def joined(parts: Sequence[Loop]) -> Loop:
     """
     order = sorted(parts, key=lambda loop: -abs(area(loop)))
     whole = order[0]
+    if len(parts) > NEAREST_FOR:
+        bridges = [part for loop in order[1:] for part in (loop, loop[:1], whole[:1])]
+        return np.concatenate([whole[:1], *bridges, whole[1:]])
     for loop in order[1:]:
-        i, j = _nearest(whole, loop) if len(parts) <= NEAREST_FOR else (0, 0)
+        i, j = _nearest(whole, loop)
         bridge = [whole[: i + 1], np.roll(loop, -j, axis=0), loop[j : j + 1], whole[i:]]
         whole = np.concatenate(bridge)
     return whole
@@ -63,36 +72,46 @@ def _nearest(a: Loop, b: Loop) -> tuple[int, int]:
 
 
 def fill(polygons: Sequence[npt.ArrayLike], size: Size) -> Bool:
-    """H x W bool: pixels whose centre lies inside an odd number of polygons of N x 2 (x, y) corners.
+    """H x W bool: pixels whose centre lies inside an odd number of times, for polygons of N x 2 (x, y) corners.
 
     Each polygon is filled by itself, the results are joined: COCO's and labelme's reading of several polygons.
+
+    Raises:
+        DataError: corners that are no numbers or far outside, or more crossings of rows than the image has pixels.
     """
     mask = np.zeros(size, bool)
     for polygon in polygons:
-        mask |= _filled(np.asarray(polygon, np.float64).reshape(-1, 2), size)
+        _fill(mask, np.asarray(polygon, np.float64).reshape(-1, 2))
     return mask
 
 
-def _filled(polygon: npt.NDArray[np.float64], size: Size) -> Bool:
-    """Scanlines through pixel centres, even-odd rule."""
-    height, width = size
-    mask = np.zeros(size, bool)
+def _fill(mask: Bool, polygon: npt.NDArray[np.float64]) -> None:
+    """Where an edge crosses a row's pixel centres, all pixels to the right change sides (even-odd rule)."""
+    height, width = mask.shape
+    if not (np.abs(polygon) <= FARTHEST).all():  # NaN is not
+        raise DataError(f"a corner of its polygon is no number, or over {FARTHEST:,.0f} pixels away")
     start, end = polygon, np.roll(polygon, -1, axis=0)
     down = (start[:, 1] < end[:, 1])[:, None]  # always from the top: the two ways over a bridge must cross alike
     x1, y1 = np.where(down, start, end).T
     x2, y2 = np.where(down, end, start).T
-    top, bottom = polygon[:, 1].min(), polygon[:, 1].max()
-    for row in range(max(0, int(np.floor(top - 0.5))), min(height, int(np.ceil(bottom + 0.5)))):
-        y = row + 0.5
-        crossing = (y1 <= y) != (y2 <= y)
-        if not crossing.any():
-            continue
-        a, b = y1[crossing], y2[crossing]
-        at = np.sort(x1[crossing] + (y - a) / (b - a) * (x2[crossing] - x1[crossing]))
-        for left, right in zip(at[::2], at[1::2]):
-            first, last = max(0, int(np.ceil(left - 0.5))), min(width, int(np.ceil(right - 0.5)))
-            mask[row, first:last] ^= True
-    return mask
+    first, last = (np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64) for y in (y1, y2))
+    ends = np.cumsum(last - first)
+    if not len(ends) or not ends[-1]:
+        return
+    if ends[-1] > mask.size + 1_000_000:
+        raise DataError(f"its polygon of {len(polygon):,} corners is too intricate for {width} x {height} pixels")
+    top = first[last > first].min()
+    changes = np.zeros((last.max() - top, width + 1), np.uint8)
+    for begin in range(0, int(ends[-1]), AT_ONCE):
+        crossing = np.arange(begin, min(begin + AT_ONCE, int(ends[-1])))
+        edge = np.searchsorted(ends, crossing, side="right")
+        row = crossing - ends[edge] + last[edge]
+        a, b = y1[edge], y2[edge]
+        at = x1[edge] + (row + 0.5 - a) / (b - a) * (x2[edge] - x1[edge])
+        column = np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)
+        np.add.at(changes, (row - top, column), np.uint8(1))
+    np.add.accumulate(changes, axis=1, out=changes)  # wraps at 256, which is even
+    mask[top : top + len(changes)] |= (changes[:, :width] & 1).astype(bool)
 
 
 def _edges(mask: Bool) -> dict[tuple[int, int], list[tuple[int, int]]]:

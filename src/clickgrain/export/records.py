@@ -1,22 +1,25 @@
-"""What is exported and imported, free of any format: images, their objects, and labels."""
+"""What is exported and imported, free of any format: images, objects and labels; and what all readers share."""
 
-from collections.abc import Callable
+import itertools
+import reprlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from clickgrain.errors import DataError
+from clickgrain.files import hash_bytes
 from clickgrain.types import Bool, Size
 
 UNLABELLED = "unlabelled"
 """Name that files give to objects without a label."""
-
-
-def name_beside(image: str, suffix: str, taken: set[str]) -> str:
-    """Name of an image's file; it joins those `taken`. `a.txt` for `a.jpg`, `a.png.txt` for an `a.png` after it."""
-    usual = str(PurePosixPath(image).with_suffix(suffix))
-    name = usual if usual.lower() not in taken else image + suffix
-    taken.add(name.lower())
-    return name
+OURS = "clickgrain"
+"""Key in JSON files for what only clickgrain reads."""
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every common file system."""
+LONGEST_LABEL = 200
+MOST_NAMED = 1_000
+"""Bad records that are named one by one: a file may hold millions."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,93 @@ class ImageRecord:
     """An image and its objects, the lowest first.
 
     Attributes:
-        name: path relative to the folder of images, with forward slashes.
-        size: (H, W) of the file.
-        objects: decodes the objects' masks; a function, so that one image is in memory at a time.
+        name: path relative to the folder of images, with forward slashes; ends in `.*` where that is left open.
+        size: (H, W) of the file; None where annotations do not say it.
+        objects: makes one object after the other, since all masks together may not fit into memory.
+        sized: where `size` is None, the record for an image of (H, W).
+        classes: (name, COCO category id or None) of all classes of its file, used here or not.
     """
 
     name: str
-    size: Size
-    objects: Callable[[], list[ObjectRecord]]
+    size: Size | None
+    objects: Callable[[], Iterable[ObjectRecord]] = tuple
+    sized: "Callable[[Size], ImageRecord] | None" = None
+    classes: tuple[tuple[str, int | None], ...] = ()
+
+
+def name_for(image: str, suffix: str, taken: set[str], *, after: bool = False) -> str:
+    """Name of an image's file, which joins those `taken` (in lower case) and is as short as file systems ask.
+
+    Args:
+        image: path of the image.
+        suffix: of the file, with its dot.
+        taken: by other images.
+        after: `a.jpg.png` for `a.jpg` and ".png"; otherwise `a.png`, and `a.jpg.png` only where that is taken.
+    """
+    path = PurePosixPath(image)
+    usual = path.name if after and path.suffix.lower() != suffix else path.stem
+    stems = itertools.chain([usual, path.name], (f"{path.name}-{number}" for number in itertools.count(2)))
+    names = (str(path.with_name(_shortened(stem, suffix))) for stem in stems)
+    name = next(one for one in names if one.lower() not in taken)
+    taken.add(name.lower())
+    return name
+
+
+def _shortened(stem: str, suffix: str) -> str:
+    raw = (stem + suffix).encode("utf-8", "replace")
+    if len(raw) <= LONGEST_NAME:
+        return stem + suffix
+    mark = f"-{hash_bytes(raw)[:8]}{suffix}"  # two long names may begin alike
+    return raw[: LONGEST_NAME - len(mark)].decode("utf-8", "ignore") + mark
+
+
+def leave_out(lines: list[str], line: str) -> None:
+    """Name what is left out; after a thousand lines, only say that there is more."""
+    if len(lines) < MOST_NAMED:
+        lines.append(line)
+    elif len(lines) == MOST_NAMED:
+        lines.append(f"... and more: the first {MOST_NAMED:,} are named")
+
+
+def read_size(height: Any, width: Any) -> Size:
+    """(H, W) from a file; compare it with the photo's before anything of that size is made.
+
+    Raises:
+        DataError: no size that an image may have.
+    """
+    size = []
+    for side, value in (("height", height), ("width", width)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (1 <= value == value // 1):
+            raise DataError(f"its {side} is {reprlib.repr(value)}, not a whole number of pixels")
+        size.append(int(value))
+    return size[0], size[1]
+
+
+def read_text(record: Any, key: str) -> str:
+    """A name in a file's record; numbers count as names.
+
+    Raises:
+        DataError: there is none, or an empty one.
+    """
+    value = record.get(key) if isinstance(record, dict) else None
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        raise DataError(f"its {key} is {reprlib.repr(value)}, not a name")
+    return str(value).encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+
+
+def solid(mask: Bool) -> Bool:
+    """The mask, if it holds a pixel.
+
+    Raises:
+        DataError: it is empty.
+    """
+    if not mask.any():
+        raise DataError("it covers no pixel: it is smaller than one, or outside of the image")
+    return mask
+
+
+def reason(error: Exception) -> str:
+    """What was wrong with a record that could not be read, in one short line."""
+    if isinstance(error, DataError):
+        return str(error)
+    return f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {str(error)[:200]}"

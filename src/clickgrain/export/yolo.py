@@ -1,29 +1,170 @@
 """YOLO segmentation: a text file per image, a line per object: class, and a polygon in shares of the sides."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import PurePosixPath
+from reprlib import repr as brief
+from typing import Any
 
-from clickgrain.export.polygons import joined, loops
-from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord, name_beside
-from clickgrain.types import Size
+import numpy as np
+import yaml
+
+from clickgrain.errors import DataError
+from clickgrain.export.polygons import fill, joined, loops
+from clickgrain.export.records import (
+    UNLABELLED,
+    ImageRecord,
+    LabelRecord,
+    ObjectRecord,
+    leave_out,
+    name_for,
+    read_text,
+    reason,
+    solid,
+)
+from clickgrain.types import Bool, Size
+
+LARGEST_TEXT = 33_554_432
+"""Bytes of one label file."""
+SLACK = 0.01
+"""As far beyond the image as readers of YOLO allow a corner to lie."""
 
 
-def yolo_files(images: Iterable[ImageRecord], labels: Sequence[LabelRecord]) -> Iterator[tuple[str, bytes]]:
-    """`labels/<name>.txt` and `data.yaml`; several pieces and holes hang on one polygon by bridges of no width."""
+def yolo_files(
+    images: Iterable[ImageRecord],
+    labels: Sequence[LabelRecord],
+    left_out: list[str],
+    place: Callable[[str, str], None] | None = None,
+) -> Iterator[tuple[str, bytes]]:
+    """`labels/<name>.txt` and `data.yaml`; several pieces and holes hang on one polygon by bridges of no width.
+
+    Args:
+        images: with their objects; one without any gets an empty file.
+        labels: become classes in this order.
+        left_out: takes a line for each image that shares its name, up to the ending, with another.
+        place: told (name of an image, where readers look for it).
+    """
     names = [label.name for label in labels]
     unlabelled, taken = False, set[str]()
     for image in images:
-        objects = [one for one in image.objects() if one.mask.any()]
-        unlabelled |= any(one.label not in names for one in objects)
-        lines = [_line(one, names, image.size) for one in objects]
-        yield f"labels/{name_beside(image.name, '.txt', taken)}", "".join(lines).encode()
+        path, lines = PurePosixPath(image.name), []
+        for one in image.objects():
+            unlabelled |= one.label not in names
+            lines.append(_line(one, names, image.size))
+        name = name_for(image.name, ".txt", taken)
+        if place is not None:
+            place(image.name, f"images/{name.removesuffix('.txt')}{path.suffix}")
+        elif name != str(path.with_suffix(".txt")):
+            leave_out(
+                left_out,
+                f"{image.name}: its labels are in {name}, since readers of YOLO take one label file for photos that"
+                " differ in their ending only; rename the photo, or export the images too (--images copy)",
+            )
+        yield f"labels/{name}", "".join(lines).encode()
     listed = [*names, UNLABELLED] if unlabelled else names
     text = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(listed))
-    yield "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{text}".encode()
+    yield "data.yaml", f"train: images\nval: images\nnames:\n{text}".encode()
 
 
-def _line(one: ObjectRecord, names: list[str], size: Size) -> str:
+def _line(one: ObjectRecord, names: list[str], size: Size | None) -> str:
+    assert size is not None
     number = names.index(one.label) if one.label in names else len(names)
     height, width = size
     points = " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in joined(loops(one.mask)).tolist())
     return f"{number} {points}\n"
+
+
+def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> list[ImageRecord]:
+    """Images and objects of a YOLO data set: polygons, or boxes, which become rectangles.
+
+    Args:
+        files: reads a file by its name: label files (.txt below a folder `labels`, or anywhere if there is none and
+            a list of classes), and the classes in a .yaml or in classes.txt.
+        skipped: takes a line for each part that is left out; the others are read.
+    """
+    texts = {name: read for name, read in files.items() if name.lower().endswith(".txt")}
+    lists = [name for name in files if name not in texts or PurePosixPath(name).name.lower() == "classes.txt"]
+    names = _classes([(name, files[name]) for name in sorted(lists, key=len)], skipped)
+    classes = tuple((name, None) for name in names.values() if name != UNLABELLED)
+    below = [name for name in texts if "labels" in PurePosixPath(name).parts[:-1] and name not in lists]
+    loose = [name for name in texts if name not in lists] if lists else []
+    records = []
+    for name in below or loose:
+        parts = PurePosixPath(name).with_suffix("").parts
+        start = len(parts) - parts[::-1].index("labels") if "labels" in parts[:-1] else 0
+        image = "/".join(parts[start:]) + ".*"
+
+        def of_size(size: Size, image: str = image, name: str = name) -> ImageRecord:
+            read = partial(_objects, texts[name], size, names, name, skipped)
+            return ImageRecord(image, size, read, classes=classes)
+
+        records.append(ImageRecord(image, None, sized=of_size, classes=classes))
+    return records
+
+
+def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -> dict[int, str]:
+    """Names by number, of the first file that lists any."""
+    for name, read in lists:
+        names: dict[int, str] = {}
+        try:
+            content = read()
+            if len(content) > 1_000_000 or b"<<" in content:  # merged mappings grow without bound
+                raise DataError(f"{len(content):,} bytes, or references, that no list of classes needs")
+            given: Any = content.decode("utf-8-sig", "replace").splitlines()
+            if not name.lower().endswith(".txt"):
+                loaded = yaml.safe_load(content)
+                given = loaded.get("names") if isinstance(loaded, dict) else None
+        except (DataError, OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+            leave_out(skipped, f"{name} is left out: {reason(error)}")
+            continue
+        for number, value in given.items() if isinstance(given, dict) else enumerate(given or ()):
+            try:
+                names[int(number)] = read_text({"name": value}, "name")
+            except (DataError, ValueError, TypeError) as error:
+                leave_out(skipped, f"{name}: class {brief(number)} is left out: {reason(error)}")
+        if names:
+            return dict(sorted(names.items()))
+    return {}
+
+
+def _objects(
+    read: Callable[[], bytes], size: Size, names: dict[int, str], name: str, skipped: list[str]
+) -> Iterator[ObjectRecord]:
+    content = read()
+    if len(content) > LARGEST_TEXT:
+        raise DataError(f"{name}: {len(content):,} bytes are too many for the labels of one image; split it")
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            class_, *shares = (float(word) for word in line.split())
+            if not 0 <= class_ < 2**53 or class_ % 1:
+                raise DataError(f"its class {class_:g} is no whole number")
+            label = names.get(int(class_))
+            if label is None and names:
+                leave_out(
+                    skipped, f"{name}: line {number} is taken in without a label: there is no class {class_:g}"
+                )
+            mask = solid(_mask(shares, size))
+        except Exception as error:  # whatever a file holds, one bad line is one bad line
+            leave_out(skipped, f"{name}: line {number} is left out: {reason(error)}")
+            continue
+        label = label or (None if names else f"{class_:g}")
+        yield ObjectRecord(mask, None if label == UNLABELLED else label)
+
+
+def _mask(shares: list[float], size: Size) -> Bool:
+    points = np.array(shares, np.float64)
+    if not ((points >= -SLACK) & (points <= 1 + SLACK)).all():
+        raise DataError("it holds what is no share of the image's sides, 0 to 1")
+    if len(shares) == 4:
+        x, y, width, height = shares
+        points = (
+            np.array([x, y, x, y, x, y, x, y]) + np.array([-1, -1, 1, -1, 1, 1, -1, 1]) / 2 * [width, height] * 4
+        )
+    if len(points) < 6 or len(points) % 2:
+        raise DataError(
+            f"{len(shares)} numbers after the class are neither a polygon nor a box (x, y, width, height)"
+        )
+    return fill([points.reshape(-1, 2) * [size[1], size[0]]], size)

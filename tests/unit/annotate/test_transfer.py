@@ -24,7 +24,7 @@ def shown(project):
     found = {}
     for image in project.gallery.order:
         document, (size, _) = project.history(image).document, project.gallery.sizes(image)
-        masks = visible_masks(project, document, size)
+        masks = [*visible_masks(project, document, size)]
         named = [(labels.find(item.label), mask) for item, mask in masks if mask.any()]
         if named:
             found[project.gallery.name(image)] = [(one and one.name, mask.tobytes()) for one, mask in named]
