@@ -1,16 +1,19 @@
-"""What stands between a bad file and the user: format by content, pixel limit, errors that say what to do."""
+"""What stands between a bad file and the user: one open file, format by content, pixel limit, errors that help."""
 
+import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 from PIL import Image
 
 from clickgrain.errors import ImageError
 
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+FORMATS = "JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
 
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
@@ -20,16 +23,64 @@ _MAGIC = {
     b"BM": "BMP",
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
 }
+# Brands of ISO base media files (ISO/IEC 23008-12, AV1 image file format); the rest are videos.
+_AVIF, _HEIF = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a disk"}
 _filters = Lock()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, opened for reading; everything about an image is read from here, whatever its name becomes.
+
+    Raises:
+        ImageError: the file is missing, a folder, a pipe, a socket or a device, or cannot be opened.
+    """
+    try:
+        # Before opening, since that alone can set a device going; and after it, since names can change hands.
+        check_regular(path, path.stat().st_mode)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  (closed below)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file; check the path") from None
+    except PermissionError:
+        raise ImageError(f"{path}: permission denied; make the file readable for this user") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise ImageError(f"{path}: cannot be opened ({error}); check the path and the disk") from error
+    with file:
+        check_regular(path, os.fstat(file.fileno()).st_mode)
+        yield file
+
+
+def check_regular(path: Path, mode: int) -> None:
+    """Refuse what can make a reader wait for ever, given the `st_mode` of a file.
+
+    Raises:
+        ImageError: it is a folder, a pipe, a socket or a device.
+    """
+    if stat.S_ISDIR(mode):
+        raise ImageError(f"{path}: a folder, not an image; name a file in it, or walk it with find_images")
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise ImageError(f"{path}: {kind}, not an image file; copy what it gives to a file, or remove it")
 
 
 def format_of(path: Path) -> str:
     """Name of the file's format by its first bytes.
 
     Raises:
-        ImageError: the file is missing, a folder, unreadable, empty, or of no known image format.
+        ImageError: as `opened`; or the file is empty, unreadable or of no known image format.
     """
-    head = _head(path)
+    with opened(path) as file:
+        return format_in(file, path)
+
+
+def format_in(file: BinaryIO, path: Path) -> str:
+    """As `format_of`, of an open file, which is left at its beginning."""
+    try:
+        head = file.read(64)
+        file.seek(0)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error}); check the disk") from error
     if not head:
         raise ImageError(f"{path}: the file is empty (0 bytes); copy or download it again")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -37,7 +88,13 @@ def format_of(path: Path) -> str:
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
-    seen = "a HEIC, AVIF or video file" if head[4:8] == b"ftyp" else f"it begins with {head[:4]!r}"
+    seen = f"it begins with {head[:4]!r}"
+    if head[4:8] == b"ftyp":
+        end = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+        if brands & _AVIF or brands & _HEIF:
+            return "AVIF" if brands & _AVIF else "HEIF"
+        seen = "a video file"
     raise ImageError(f"{path}: not an image of a known format ({seen}); convert it to {FORMATS}")
 
 
@@ -80,15 +137,5 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _head(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise ImageError(f"{path}: a folder, not an image; name a file in it, or walk it with find_images")
-        with path.open("rb") as file:
-            return file.read(16)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file; check the path") from None
-    except PermissionError:
-        raise ImageError(f"{path}: permission denied; make the file readable for this user") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise ImageError(f"{path}: cannot be opened ({error}); check the path and the disk") from error
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -12,20 +12,29 @@ PERCENTILES = (0.5, 99.5)
 _SAMPLE = 4_000_000  # values looked at for the percentiles; more change them by less than one grey step
 
 
-def to_rgb(values: npt.NDArray[Any], notes: list[str], *, alpha: bool = False) -> UInt8:
+def to_rgb(
+    values: npt.NDArray[Any],
+    notes: list[str],
+    *,
+    alpha: bool = False,
+    no_data: float | None = None,
+    inverted: bool = False,
+) -> UInt8:
     """Fold H x W x C values into H x W x 3 uint8; deeper values are scaled, alpha is composited over white.
 
     Args:
         values: H x W x C, bool, any integer or any real float; C = 1 grey, 3 or more RGB first.
-        notes: takes a line if values were scaled or channels left out.
+        notes: takes a line if values were scaled, without a value, or channels left out.
         alpha: the last channel is opacity (0 to the type's maximum, 0..1 for floats).
+        no_data: deeper values equal to this stand for no value; as not-a-number they are black and count nowhere.
+        inverted: small values are bright.
     """
     colour, opacity = (values[..., :-1], values[..., -1:]) if alpha else (values, None)
     if colour.shape[2] not in (1, 3):
         kept = 1 if colour.shape[2] == 2 else 3
         notes.append(f"{colour.shape[2]} channels; the first {kept} shown as {'grey' if kept == 1 else 'RGB'}")
         colour = colour[..., :kept]
-    rgb = _scaled(colour, notes)
+    rgb = _scaled(colour, notes, no_data, inverted)
     rgb = np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb
     return rgb if opacity is None else _over_white(rgb, opacity)
 
@@ -62,27 +71,52 @@ def orient(image: UInt8, orientation: int) -> UInt8:
     return image
 
 
-def _scaled(values: npt.NDArray[Any], notes: list[str]) -> UInt8:
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype == np.uint8:
-        return values
+def _scaled(values: npt.NDArray[Any], notes: list[str], no_data: float | None, inverted: bool) -> UInt8:
+    if values.dtype in (np.bool_, np.uint8):
+        grey = values * np.uint8(255) if values.dtype == np.bool_ else values
+        return 255 - grey if inverted else grey
     if values.dtype.kind not in "iuf":
         raise ValueError(f"values of type {values.dtype} are not supported")
-    low, high = _range(values)
+    low, high = _range(values, no_data)
     notes.append(f"{values.dtype} values {low:g} to {high:g} (percentiles 0.5 and 99.5) scaled to 0..255")
-    scaled = np.empty(values.shape, np.uint8)
+    scaled, missing = np.empty(values.shape, np.uint8), 0
     factor = 255.0 / (high - low) if high > low else 0.0
     for row, source in zip(scaled, values):  # row by row: a float copy of 200 megapixels would need 2.4 GB
-        real = np.nan_to_num(source.astype(np.float32), nan=low, posinf=high, neginf=low)
-        row[:] = np.rint((np.clip(real, low, high) - low) * factor)
+        absent = _absent(source, no_data)
+        real = np.nan_to_num(_floats(source), nan=low, posinf=high, neginf=low)
+        grey = np.rint((np.clip(real, low, high) - low) * factor)
+        row[:] = np.where(absent, 0, 255 - grey if inverted else grey)
+        missing += int(np.count_nonzero(absent))
+    if missing:
+        name = "not a number" if no_data is None else f"no data ({no_data:g})"
+        notes.append(f"{100 * missing / values.size:.3g} % of the values are {name}; shown black")
     return scaled
 
 
-def _range(values: npt.NDArray[Any]) -> tuple[float, float]:
-    flat = values.reshape(-1)
-    sample = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64)
-    sample = sample[np.isfinite(sample)]
+def _floats(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64)
+
+
+def _absent(values: npt.NDArray[Any], no_data: float | None) -> npt.NDArray[np.bool_]:
+    """Where there is no value; the tag may say it with fewer digits than the values have, or with more."""
+    real, slack = _floats(values), 0.0
+    absent = np.isnan(real)
+    if no_data is not None and np.isfinite(no_data):
+        if values.dtype.kind == "f":
+            limits = np.finfo(values.dtype)
+            no_data = float(np.clip(no_data, limits.min, limits.max).astype(values.dtype))
+            slack = 1e-6 * abs(no_data)
+        absent |= (real >= no_data - slack) & (real <= no_data + slack)
+    return absent
+
+
+def _range(values: npt.NDArray[Any], no_data: float | None) -> tuple[float, float]:
+    pixels = values.reshape(-1, values.shape[2])
+    for step in (max(1, values.size // _SAMPLE), 1):  # few values may be valid, and no sample of them
+        sample = pixels[::step].reshape(-1)
+        sample = sample[np.isfinite(sample) & ~_absent(sample, no_data)].astype(np.float64)
+        if sample.size:
+            break
     low, high = np.percentile(sample, PERCENTILES) if sample.size else (0.0, 0.0)
     if low == high and sample.size:  # nearly constant: the few other values would vanish
         low, high = sample.min(), sample.max()

@@ -1,11 +1,16 @@
 """The one safe image reader: every supported file becomes an H x W x 3 uint8 RGB array or an `ImageError`."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -14,11 +19,15 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from clickgrain.errors import ImageError
 from clickgrain.images import tiff
-from clickgrain.images.guard import check_pixels, explained, format_of, quiet_pillow
+from clickgrain.images.guard import check_pixels, explained, format_in, opened, quiet_pillow
 from clickgrain.images.pixels import from_bgr, orient, orientation_of, to_rgb
 from clickgrain.types import UInt8
 
 MAX_PIXELS = 200_000_000
+HEIF_PACKAGES = ("pillow_heif", "pi_heif")
+"""Either reads HEIC; the second has no encoder, and libraries under the LGPL only."""
+LACKING = 0.1
+"""Largest part of a JPEG that may be missing at its end."""
 
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,  # not Pillow's factory: of a phone's multi-picture file the first picture is wanted
@@ -32,7 +41,7 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
 def read_image(
     path: str | Path, *, max_pixels: int = MAX_PIXELS, page: int = 0, notes: list[str] | None = None
 ) -> UInt8:
-    """Read a JPEG, PNG, WebP, TIFF, BMP or GIF file; the content decides, not the suffix.
+    """Read a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF file; the content decides, not the suffix.
 
     EXIF orientation is applied, transparency is composited over white, embedded colour profiles are ignored.
     Values of more than 8 bits (and floats) are scaled so that the 0.5 and 99.5 percentiles over all colour
@@ -52,12 +61,12 @@ def read_image(
     """
     path = Path(path)
     said: list[str] = []
-    format_ = format_of(path)
-    with explained(path):
+    with opened(path) as file, explained(path):
+        format_ = format_in(file, path)
         if format_ == "TIFF":
-            image = tiff.read_page(path, page, max_pixels, said)
+            image = tiff.read_page(file, path, page, max_pixels, said)
         elif page == 0:
-            image = _by_pillow(path, format_, max_pixels, said)
+            image = _by_pillow(file, path, format_, max_pixels, said)
         else:
             raise ImageError(f"{path}: no page {page}; a {format_} file has page 0 only")
     if notes is not None:
@@ -74,9 +83,9 @@ def read_pages(
         ImageError: as `read_image`, when the page that cannot be read is reached.
     """
     path, count = Path(path), 1
-    if format_of(path) == "TIFF":
-        with explained(path):
-            count = tiff.count_pages(path)
+    with opened(path) as file, explained(path):
+        if format_in(file, path) == "TIFF":
+            count = tiff.count_pages(file)
     for page in range(count):
         said: list[str] = []
         yield read_image(path, max_pixels=max_pixels, page=page, notes=said)
@@ -84,17 +93,76 @@ def read_pages(
             notes.extend(f"{note} (page {page})" for note in said if not note.endswith(tiff.FIRST_READ))
 
 
-def _by_pillow(path: Path, format_: str, max_pixels: int, notes: list[str]) -> UInt8:
-    with path.open("rb") as file:
-        # The plug-in's own class instead of Image.open, whose size check has a global limit and a warning.
-        with quiet_pillow():
-            picture = _PLUGINS[format_](file)
-            check_pixels(path, *picture.size, max_pixels)
-            if getattr(picture, "is_animated", False):
-                notes.append("animated; its first frame was read")
+def _by_pillow(file: BinaryIO, path: Path, format_: str, max_pixels: int, notes: list[str]) -> UInt8:
+    # The plug-in's own class instead of Image.open, whose size check has a global limit and a warning.
+    plugin = _PLUGINS[format_] if format_ in _PLUGINS else _optional_plugin(path, format_)
+    with quiet_pillow():
+        picture: Image.Image = plugin(file)
+        check_pixels(path, *picture.size, max_pixels)
+        if getattr(picture, "is_animated", False):
+            notes.append("animated; its first frame was read")
+    try:
         picture.load()
-    rgb = _deep_png(path, notes) if _is_deep_png(path, format_) else _rgb_of(picture)
-    return orient(rgb, orientation_of(picture.info.get("exif", b"")))
+    except OSError:
+        if format_ != "JPEG":
+            raise
+        picture = _almost_whole_jpeg(file, notes)
+    is_deep = format_ == "PNG" and _is_deep_png(file)
+    rgb = _deep_png(file, notes) if is_deep else _rgb_of(picture)
+    return orient(rgb, orientation_of(picture.info.get("exif") or b""))
+
+
+def _optional_plugin(path: Path, format_: str) -> type[ImageFile.ImageFile]:
+    """What reads AVIF and HEIC, where it is installed."""
+    if format_ == "AVIF" and features.check("avif"):
+        from PIL.AvifImagePlugin import AvifImageFile
+
+        return AvifImageFile
+    for package in HEIF_PACKAGES if format_ == "HEIF" else ():
+        with suppress(ImportError):
+            plugin: type[ImageFile.ImageFile] = import_module(f"{package}.as_plugin").HeifImageFile
+            return plugin
+    if format_ == "AVIF":
+        raise ImageError(
+            f"{path}: an AVIF image, and this Pillow reads none; update it, or convert the file to PNG"
+        )
+    raise ImageError(f"{path}: a HEIC image; `pip install 'clickgrain[heif]'`, or convert it to JPEG or PNG")
+
+
+def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
+    """A JPEG that lacks no more than its last bytes, with what they held left grey.
+
+    Raises:
+        ValueError: more is missing.
+    """
+    file.seek(0)
+    content = file.read()
+    picture = JpegImageFile(BytesIO(content + b"\xff\xd9"))  # an end marker: libjpeg fills up with grey
+    picture.load()
+    grey = np.abs(np.atleast_3d(np.asarray(picture)).astype(np.int16) - 128).max(axis=2) <= 1
+    rows = int(np.argmin(np.append(grey[::-1, -1], False)))  # the last rows, down from the one that broke off
+    missing = np.count_nonzero(grey[len(grey) - rows :]) / grey.size
+    if missing > LACKING:
+        raise ValueError(f"{100 * missing:.0f} % of the picture is missing")
+    if picture.info.get("progressive") and not _has_all_scans(content, len(picture.getbands())):
+        raise ValueError("its finer scans are missing")
+    notes.append(
+        "its last bytes are missing" + (f": {100 * missing:.2g} % of the picture is grey" if missing else "")
+    )
+    return picture
+
+
+def _has_all_scans(content: bytes, components: int) -> bool:
+    """Whether every coefficient of a progressive JPEG is there to its last bit, but for a gap in the last scan."""
+    finest: dict[int, set[int]] = {}
+    # Markers cannot occur inside coded data; those of an embedded thumbnail come before the frame header (SOF2).
+    for scan in re.finditer(rb"\xff\xda..([\1-\4])", content[content.rfind(b"\xff\xc2") :], re.DOTALL):
+        count = scan[1][0]
+        fields = scan.string[scan.end() : scan.end() + 2 * count + 3]
+        if len(fields) == 2 * count + 3 and fields[-1] & 15 == 0:
+            for component in fields[: 2 * count : 2]:
+                finest.setdefault(component, set()).update(range(fields[-3], fields[-2] + 1))
+    return len(finest) == components and all(len(known) == 64 for known in finest.values())
 
 
 def _rgb_of(picture: Image.Image) -> UInt8:
@@ -103,16 +171,15 @@ def _rgb_of(picture: Image.Image) -> UInt8:
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def _is_deep_png(path: Path, format_: str) -> bool:
-    if format_ != "PNG":
-        return False
-    with path.open("rb") as file:
-        return file.read(25)[24] == 16  # bit depth in IHDR
+def _is_deep_png(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(25)[24] == 16  # bit depth in IHDR
 
 
-def _deep_png(path: Path, notes: list[str]) -> UInt8:
+def _deep_png(file: BinaryIO, notes: list[str]) -> UInt8:
     # Pillow keeps only the high byte of 16-bit colour; it has checked the file's integrity by now.
-    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    file.seek(0)
+    values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("16-bit PNG that cannot be decoded")
     values = from_bgr(values)

@@ -1,10 +1,12 @@
-"""TIFF pages: ordinary 8-bit ones by Pillow (libtiff), deep and many-channel ones by tifffile, else OpenCV."""
+"""TIFF pages: ordinary 8-bit ones by Pillow (libtiff), deep and many-channel ones by tifffile."""
 
 import logging
+import math
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -12,48 +14,87 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from clickgrain.errors import ImageError
+from clickgrain.images import codecs
 from clickgrain.images.guard import check_pixels, quiet_pillow
-from clickgrain.images.pixels import from_bgr, orient, to_rgb
+from clickgrain.images.pixels import orient, to_rgb
 from clickgrain.types import UInt8
 
 FIRST_READ = "pages; the first was read"
+COUNTED = 1000  # pages looked at to say how many there are: 0.1 s; some files claim a hundred thousand
+_BYTES = 8  # decoded bytes for each pixel of the limit: RGBA of 16 bits, one channel of 64
+_SEGMENTS = 500_000  # strips or tiles: each costs microseconds even where nothing is stored for it
 _Photometric = tifffile.PHOTOMETRIC
 # tifffile logs every oddity of a file; without a handler these lines would land among the progress bars.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+codecs.supply()
 
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha (TIFF 6.0, section 18)
+_NO_DATA, _ORIENTATION = 42113, 274
 
 
-def count_pages(path: Path) -> int:
+def count_pages(file: BinaryIO) -> int:
     """Number of full-resolution pages."""
-    with tifffile.TiffFile(path) as file:
-        return len(_pages(file))
+    with tifffile.TiffFile(file) as tiff:
+        pages = [not page.is_reduced for page in _chain(tiff)]
+    return sum(pages) or len(pages)
 
 
-def read_page(path: Path, page: int, max_pixels: int, notes: list[str]) -> UInt8:
-    """Page `page` (from 0) as H x W x 3 uint8 RGB, upright.
+def read_page(file: BinaryIO, path: Path, number: int, max_pixels: int, notes: list[str]) -> UInt8:
+    """Page `number` (from 0) as H x W x 3 uint8 RGB, upright.
 
     Raises:
-        ImageError: there is no such page, or it is over `max_pixels`; other exceptions: it is damaged.
+        ImageError: there is no such page, it is over `max_pixels`, or holds what no image holds; other exceptions:
+            it is damaged.
     """
-    with tifffile.TiffFile(path) as file:
-        pages = _pages(file)
-        if not 0 <= page < len(pages):
-            raise ImageError(f"{path}: no page {page}; it has {len(pages)}, counted from 0")
-        index, chosen = pages[page]
-        check_pixels(path, chosen.imagewidth, chosen.imagelength, max_pixels)
-        if page == 0 and len(pages) > 1:
-            notes.append(f"{len(pages)} {FIRST_READ}")
-        if _is_ordinary(chosen):
-            return _by_pillow(path, index)
-        tag = chosen.tags.get("Orientation")
-        return orient(_deep(path, index, chosen, notes), int(tag.value) if tag else 1)
+    with tifffile.TiffFile(file) as tiff:
+        chain = _chain(tiff)
+        looked = list(islice(chain, COUNTED))
+        pages = [page for page in looked if not page.is_reduced] or looked
+        if number == 0 and len(pages) > 1:
+            notes.append(f"{'over ' if len(looked) == COUNTED else ''}{len(pages)} {FIRST_READ}")
+        pages += islice((page for page in chain if not page.is_reduced), max(0, number + 1 - len(pages)))
+        if not 0 <= number < len(pages):
+            raise ImageError(f"{path}: no page {number}; it has {len(pages)}, counted from 0")
+        page = pages[number]
+        _check(path, page, max_pixels)
+        if _is_ordinary(page) and (image := _by_pillow(file, page.index)) is not None:
+            return image
+        image = _by_tifffile(path, page, notes)
+        orientation = page.tags.valueof(_ORIENTATION)
+        return orient(image, orientation if isinstance(orientation, int) else 1)
 
 
-def _pages(file: tifffile.TiffFile) -> list[tuple[int, Any]]:
-    """(index in the file, page) without the reduced copies of a pyramid."""
-    pages = list(enumerate(file.pages))
-    return [(index, page) for index, page in pages if not page.is_reduced] or pages
+def _chain(tiff: Any) -> Iterator[Any]:
+    """The pages in file order; ends where one of them comes a second time."""
+    seen: set[int] = set()
+    for page in tiff.pages:
+        if page.offset in seen:
+            return
+        seen.add(page.offset)
+        yield page
+
+
+def _check(path: Path, page: Any, max_pixels: int) -> None:
+    """Refuse, before anything is decoded, what would not end, not fit into memory, or make no image."""
+    check_pixels(path, page.imagewidth, page.imagelength, max_pixels)
+    if page.dtype is not None and page.dtype.kind == "c":
+        raise ImageError(
+            f"{path}: its values are complex numbers ({page.dtype}); save their magnitude or real part"
+        )
+    size = page.dtype.itemsize if page.dtype is not None else 8
+    tile = page.tilewidth * page.tilelength * page.tiledepth if page.is_tiled else 0
+    needed = max(page.imagewidth * page.imagelength * page.imagedepth, tile) * page.samplesperpixel * size
+    if needed > _BYTES * max_pixels:
+        raise ImageError(
+            f"{path}: {page.imagewidth} x {page.imagelength} pixels with {page.samplesperpixel} channels of"
+            f" {size} bytes{f' in {page.imagedepth} layers' if page.imagedepth > 1 else ''} are {needed / 1e9:.3g}"
+            f" GB, over the limit of {_BYTES * max_pixels / 1e9:.3g}; keep fewer channels, or raise max_pixels"
+        )
+    if needed and math.prod(page.chunked) > _SEGMENTS:
+        raise ImageError(
+            f"{path}: it is cut into {math.prod(page.chunked)} strips or tiles, more than {_SEGMENTS}; save it with"
+            " larger ones"
+        )
 
 
 def _is_ordinary(page: Any) -> bool:
@@ -63,39 +104,53 @@ def _is_ordinary(page: Any) -> bool:
     return plain and (limit is None or page.imagewidth * page.imagelength <= 2 * limit)
 
 
-def _by_pillow(path: Path, index: int) -> UInt8:
+def _by_pillow(file: BinaryIO, index: int) -> UInt8 | None:
+    """None for a mix of samples that Pillow does not know."""
+    file.seek(0)
     # An open file, not its name: by name Pillow 13 maps raw pages into memory and turns them by scrambling rows.
-    with quiet_pillow(), path.open("rb") as file:
-        picture = TiffImageFile(file)
-        picture.seek(index)
+    with quiet_pillow():
+        try:
+            picture = TiffImageFile(file)
+            picture.seek(index)
+        except SyntaxError:
+            return None
         picture.load()  # applies the orientation by itself
         if picture.has_transparency_data:
             return to_rgb(np.asarray(picture.convert("RGBA")), [], alpha=True)
         return np.asarray(picture.convert("RGB"))
 
 
-def _deep(path: Path, index: int, page: Any, notes: list[str]) -> UInt8:
+def _by_tifffile(path: Path, page: Any, notes: list[str]) -> UInt8:
+    bits = page.bitspersample
     try:
-        values = _interpreted(page, _channels_last(page))
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
+        values = _channels_last(page)
+    except (ValueError, NotImplementedError, ImportError) as error:  # ImportError: Zstandard before Python 3.14
+        reason = str(error)
+        if not isinstance(error, ImportError) and "imagecodecs" not in reason and "not supported" not in reason:
             raise
-        values = _by_opencv(path, index)
-    alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA and values.shape[2] in (2, 4)
-    return to_rgb(values, notes, alpha=alpha)
-
-
-def _interpreted(page: Any, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Stored values to grey or RGB where PhotometricInterpretation says that they are something else."""
-    if page.photometric == _Photometric.MINISWHITE:
-        return values.max() - values if values.dtype.kind == "f" else ~values
+        raise ImageError(
+            f"{path}: its coding is not supported ({reason}); save it uncompressed or with deflate, or"
+            " `pip install imagecodecs`"
+        ) from error
     if page.photometric == _Photometric.PALETTE and page.colormap is not None:
         colours: npt.NDArray[Any] = (page.colormap >> 8).astype(np.uint8).T
         values = colours[values[..., 0]]
+    elif values.dtype == np.uint8 and isinstance(bits, int) and bits < 8:
+        values = np.rint(np.arange(1 << bits) * 255 / ((1 << bits) - 1)).astype(np.uint8)[values]
     if page.photometric == _Photometric.SEPARATED and values.dtype.kind == "u" and values.shape[2] == 4:
         ink = values.astype(np.float32) / np.iinfo(values.dtype).max
-        return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * 255).astype(np.uint8)
-    return values
+        values = np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * 255).astype(np.uint8)
+    alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA and values.shape[2] in (2, 4)
+    inverted = page.photometric == _Photometric.MINISWHITE
+    return to_rgb(values, notes, alpha=alpha, no_data=_no_data(page), inverted=inverted)
+
+
+def _no_data(page: Any) -> float | None:
+    """The value that GDAL's tag names; tifffile's own reading of it takes "-9999.0" of integers for 0."""
+    try:
+        return float(str(page.tags.valueof(_NO_DATA)).strip("\0 ").replace(",", "."))
+    except ValueError:
+        return None
 
 
 def _channels_last(page: Any) -> npt.NDArray[Any]:
@@ -108,10 +163,3 @@ def _channels_last(page: Any) -> npt.NDArray[Any]:
         return values[..., None]
     last: npt.NDArray[Any] = np.moveaxis(values, axes.index("S"), -1)
     return last
-
-
-def _by_opencv(path: Path, index: int) -> npt.NDArray[Any]:
-    done, values = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED, range=(index, index + 1))
-    if not done or not values:
-        raise ValueError("its compression is not supported; save it uncompressed or with deflate")
-    return from_bgr(values[0])

@@ -2,49 +2,76 @@
 
 import os
 import re
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.images.reader import MAX_PIXELS, read_image
+from clickgrain.images.guard import check_regular
+from clickgrain.images.reader import HEIF_PACKAGES, MAX_PIXELS, read_image
 from clickgrain.types import UInt8
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_HEIC = (".heic", ".heif", ".hif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"),
+    *(_HEIC if any(map(find_spec, HEIF_PACKAGES)) else ()),
+)
 """Files with these suffixes, in any case, are taken for images by `find_images`."""
+OTHERS = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw"),
+    *(".rw2", ".srw", ".x3f", ".dcm", ".exr", ".fits", ".hdr", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".pbm"),
+    *(".pcx", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".xcf", ".czi", ".lif", ".lsm", ".ndpi", ".svs"),
+    *_HEIC,
+)
+"""Files with these suffixes are images, too, but not read here: `find_images` names those that it leaves out."""
+NAMED = 20
+_OWN = re.compile(r"(^|/)previews/step-\d{6,}\.png$")  # how `learn` shows its progress, in the folder of a run
 
 
-def find_images(folder: str | Path, *, ignore: Sequence[str] = ()) -> list[Path]:
+def find_images(folder: str | Path, *, ignore: Sequence[str] = (), left_out: list[str] | None = None) -> list[Path]:
     """List the image files under `folder` in natural order: `b2.jpg` before `b10.jpg`, case set aside.
 
     Links are followed, each folder is entered once, and files and folders whose names begin with a dot are
-    skipped, as are sub-folders that may not be read.
+    skipped, as are sub-folders that may not be read, and the previews in folders of runs (`learn`).
 
     Args:
         folder: walked recursively; or one file, which is returned as it is.
         ignore: shell patterns (`*`, `?`, `[a-z]`; case counts) for what to leave out, matched against the path
             below `folder` with forward slashes and against each name in it: `"masks"`, `"*_mask.png"`, `"raw/*"`.
+        left_out: takes a line with number and names of files that look like images and are not taken, and why.
 
     Raises:
         DataError: the folder does not exist, may not be read, or holds no image.
+        ImageError: `folder` is a pipe, a socket or a device.
     """
     root = Path(folder)
     if root.is_file():
         return [root]
     if not root.is_dir():
+        if root.exists():
+            check_regular(root, root.stat().st_mode)
         raise DataError(f"{root}: no such folder or file; check the path")
     if not os.access(root, os.R_OK | os.X_OK):
         raise DataError(f"{root}: permission denied; make the folder readable for this user")
-    found = sorted(_walk(root, tuple(ignore)), key=_natural)
+    walked = sorted(_walk(root, tuple(ignore)), key=_natural)
+    found = [path for path in walked if path.name.lower().endswith(SUFFIXES)]
+    strange = {path for path in found if _is_special(root / path)}
+    found = [path for path in found if path not in strange]
+    others = _passed_over(root, strange, [path for path in walked if not path.name.lower().endswith(SUFFIXES)])
     if not found:
         raise DataError(
             f"{root}: no images found; looked for {', '.join(SUFFIXES)} in it and below"
             + (f", leaving out {', '.join(ignore)}" if ignore else "")
+            + "".join(f"; {line}" for line in others)
         )
+    if left_out is not None:
+        left_out += others
     return [root / path for path in found]
 
 
@@ -114,8 +141,35 @@ def _walk(root: Path, ignore: tuple[str, ...]) -> Iterator[PurePosixPath]:
         # In place and sorted: prunes the walk and settles which of two ways to a folder comes first.
         folders[:] = sorted(name for name in folders if _wanted(below / name, ignore))
         for name in files:
-            if name.lower().endswith(SUFFIXES) and _wanted(below / name, ignore):
-                yield below / name
+            path = below / name
+            if name.lower().endswith(SUFFIXES + OTHERS) and _wanted(path, ignore) and not _OWN.search(str(path)):
+                yield path
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe, a socket or a device; a file that is gone is none, and is told of where it is read."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _passed_over(root: Path, special: Iterable[PurePosixPath], others: Sequence[PurePosixPath]) -> list[str]:
+    """A line for each reason why files that look like images are not taken."""
+    heic = [path for path in others if path.suffix.lower() in _HEIC]
+    reasons = {
+        "are pipes, sockets or devices": sorted(special),
+        "are HEIC, which needs `pip install 'clickgrain[heif]'`": heic,
+        "are of formats that are not read (convert them to JPEG, PNG or TIFF)": [
+            p for p in others if p not in heic
+        ],
+    }
+    return [
+        f"{root}: of the files that look like images, {len(paths)} {reason}: {', '.join(map(str, paths[:NAMED]))}"
+        + (f" and {len(paths) - NAMED} more" if len(paths) > NAMED else "")
+        for reason, paths in reasons.items()
+        if paths
+    ]
 
 
 def _wanted(path: PurePosixPath, ignore: tuple[str, ...]) -> bool:

@@ -1,9 +1,11 @@
+import os
 import struct
+import sys
 import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from io import BytesIO
 
 import cv2
 import numpy as np
@@ -13,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clickgrain.errors import ImageError
-from clickgrain.images import read_image, read_pages
+from clickgrain.images import read_image, read_pages, reader
 from clickgrain.images.pixels import orientation_of
 
-SUFFIXES = ["jpg", "png", "webp", "tif", "bmp", "gif"]
+SUFFIXES = ["jpg", "png", "webp", "tif", "bmp", "gif", "avif"]
 
 
 def noise(height=20, width=30, channels=3, seed=0):
@@ -60,7 +62,7 @@ UPRIGHT = {  # EXIF 2.32, tag 0x0112: what the first row and column of the store
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
 def test_exif_orientation_stands_upright(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -68,6 +70,45 @@ def test_exif_orientation_stands_upright(tmp_path, suffix, orientation):
     Image.fromarray(smooth()).save(tmp_path / f"turned.{suffix}", exif=exif)
     expected = UPRIGHT[orientation](read_image(tmp_path / f"plain.{suffix}"))
     np.testing.assert_array_equal(read_image(tmp_path / f"turned.{suffix}"), expected)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_heic_stands_upright_without_pillows_list_of_plugins(tmp_path, orientation):
+    heif, exif = pytest.importorskip("pillow_heif"), Image.Exif()
+    exif[0x0112] = orientation
+    for name, options in (("plain", {}), ("turned", {"exif": exif.tobytes()})):
+        heif.from_pillow(Image.fromarray(smooth())).save(tmp_path / f"{name}.heic", quality=95, **options)
+    plain = read_image(tmp_path / "plain.heic")
+    assert np.abs(plain.astype(int) - smooth()).mean() < 4
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.heic"), UPRIGHT[orientation](plain))
+    assert "HEIF" not in Image.OPEN
+
+
+def test_heic_and_avif_that_nothing_reads_say_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
+    (tmp_path / "b.jpg").write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif")
+    for package in reader.HEIF_PACKAGES:
+        monkeypatch.setitem(sys.modules, f"{package}.as_plugin", None)
+    monkeypatch.setattr(reader.features, "check", lambda _: False)
+    with pytest.raises(
+        ImageError, match=r"a\.jpg: a HEIC image; `pip install 'clickgrain\[heif\]'`, or convert it"
+    ):
+        read_image(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"b\.jpg: an AVIF image, .*; update it, or convert the file to PNG"):
+        read_image(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bit_png_stands_upright(tmp_path, orientation, channels):
+    values = (smooth()[..., :channels].astype(np.uint16) + 1) * 200
+    content = cv2.imencode(".png", values)[1].tobytes()
+    exif = b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHII", 0x0112, 3, 1, orientation) + bytes(4)
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    (tmp_path / "plain.png").write_bytes(content)
+    (tmp_path / "turned.png").write_bytes(content[:33] + chunk + content[33:])
+    expected = UPRIGHT[orientation](read_image(tmp_path / "plain.png"))
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), expected)
 
 
 @pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0XX*\0", b"Exif\0\0II*\0\xff\xff\xff\xff"])
@@ -215,7 +256,9 @@ def test_pillows_global_limit_neither_warns_nor_refuses_nor_changes(tmp_path, mo
     [
         (b"", "empty"),
         (b"not an image at all", "not an image"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "damaged or truncated"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "damaged or truncated"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "a video file"),
         (b"\xff\xd8\xff", "damaged or truncated"),
         (b"\x89PNG\r\n\x1a\n", "damaged or truncated"),
         (b"GIF89a", "damaged or truncated"),
@@ -242,7 +285,7 @@ def test_missing_files_folders_and_closed_files(tmp_path, monkeypatch):
         raise PermissionError
 
     (tmp_path / "a.jpg").touch()
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ImageError, match="permission denied; make the file readable"):
         read_image(tmp_path / "a.jpg")
 
@@ -254,6 +297,65 @@ def test_truncated_files_are_refused(tmp_path, suffix):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ImageError, match="damaged or truncated"):
+        read_image(path)
+
+
+def textured(mode):
+    """300 x 400 with detail everywhere, and nowhere the grey that stands for what is missing."""
+    rng = np.random.default_rng(0)
+    blurred = cv2.GaussianBlur(rng.integers(0, 256, (300, 400, 3), dtype=np.uint8), (0, 0), 2)
+    return Image.fromarray(np.where(np.abs(blurred.astype(int) - 128) < 3, 132, blurred).astype(np.uint8)).convert(
+        mode
+    )
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 10, 100, 700])
+def test_a_jpeg_without_its_last_bytes_is_shown_with_a_note(tmp_path, mode, progressive, cut):
+    path, notes = tmp_path / "a.jpg", []
+    textured(mode).save(path, quality=90, progressive=progressive)
+    whole = read_image(path, notes=notes)
+    assert notes == []
+    path.write_bytes(path.read_bytes()[:-cut])
+    found = read_image(path, notes=notes)
+    assert found.shape == whole.shape
+    upper = found[:260].astype(int) - whole[:260]
+    assert np.abs(upper).max() < (80 if progressive else 1)  # of a progressive one the last scan refines it all
+    assert np.abs(upper).mean() < 2
+    assert len(notes) == 1
+    assert f"{path}: its last bytes are missing" in notes[0]
+
+
+def test_what_is_missing_of_a_jpeg_is_counted(tmp_path):
+    path, notes = tmp_path / "a.jpg", []
+    textured("RGB").save(path, quality=90)
+    path.write_bytes(path.read_bytes()[: int(0.93 * path.stat().st_size)])
+    image = read_image(path, notes=notes)
+    assert (image[-1, -100:] == 128).all()
+    share = float(notes[0].split()[-7])
+    assert 3 < share < 10
+    assert abs(100 * (image == 128).all(axis=2).mean() - share) < 1.5
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("kept", [0.02, 0.2, 0.5])
+def test_a_jpeg_that_lacks_more_is_refused(tmp_path, mode, progressive, kept):
+    path = tmp_path / "a.jpg"
+    textured(mode).save(path, quality=90, progressive=progressive)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(ImageError, match=r"a\.jpg: damaged or truncated"):
+        read_image(path)
+
+
+def test_a_thumbnails_scans_are_not_the_pictures(tmp_path):
+    thumbnail, path = BytesIO(), tmp_path / "a.jpg"
+    textured("RGB").resize((40, 30)).save(thumbnail, "JPEG")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + thumbnail.getvalue()
+    textured("RGB").save(path, quality=90, progressive=True, exif=exif)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError, match="its finer scans are missing"):
         read_image(path)
 
 
@@ -288,7 +390,7 @@ def test_corrupt_exif_does_not_warn(tmp_path):
 def test_many_threads_read_alike_and_leave_the_warning_filters_alone(tmp_path):
     paths = []
     for index in range(24):
-        paths.append(tmp_path / f"{index}.{SUFFIXES[index % 6]}")
+        paths.append(tmp_path / f"{index}.{SUFFIXES[index % 7]}")
         Image.fromarray(noise(seed=index)).save(paths[-1])
     alone, before = [read_image(path) for path in paths], list(warnings.filters)
     barrier = threading.Barrier(4)

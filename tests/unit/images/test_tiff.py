@@ -47,13 +47,13 @@ def test_deep_pages_are_scaled_by_percentiles(tmp_path, dtype, shape, compressio
     assert np.dtype(dtype).name in notes[0]
 
 
-def test_deep_lzw_falls_back_to_opencv(tmp_path):
+def test_deep_lzw_of_libtiff(tmp_path):
     values = noise((20, 30), np.uint16)
     Image.fromarray(values).save(tmp_path / "a.tif", compression="tiff_lzw")
     assert np.abs(read_image(tmp_path / "a.tif") - scaled(values)[..., None]).max() <= 0.51
 
 
-def test_deep_lzw_colour_falls_back_to_opencv(tmp_path):
+def test_deep_lzw_of_opencv(tmp_path):
     import cv2
 
     values = noise((20, 30, 3), np.uint16)

@@ -21,9 +21,11 @@ def below(root, **options):
 
 def test_every_suffix_in_any_case_and_nothing_else(tmp_path):
     names = [f"{index}{suffix}" for index, suffix in enumerate(walk.SUFFIXES)]
-    touch(tmp_path, *names, "9.JPG", "notes.txt", "jpg", "a.jpg.part")
+    touch(tmp_path, *names, "99.JPG", "notes.txt", "jpg", "a.jpg.part")
     (tmp_path / "folder.png").mkdir()
-    assert below(tmp_path) == [*names, "9.JPG"]
+    left_out = []
+    assert below(tmp_path, left_out=left_out) == [*names, "99.JPG"]
+    assert left_out == []
 
 
 def test_natural_order_through_folders(tmp_path):
@@ -86,6 +88,42 @@ def test_ignore_patterns_match_paths_and_names(tmp_path, ignore, expected):
     assert sorted(below(tmp_path, ignore=ignore)) == expected
 
 
+def test_files_that_look_like_images_are_counted_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(walk, "SUFFIXES", (".jpg",))  # as if nothing read HEIC
+    touch(tmp_path, "a.jpg", "b10.CR2", "sub/b2.svg", "c.heic", "masks/d.psd", ".e.psd", "notes.txt")
+    left_out = []
+    assert below(tmp_path, ignore=["masks"], left_out=left_out) == ["a.jpg"]
+    heic, others = left_out
+    assert heic == (
+        f"{tmp_path}: of the files that look like images, 1 are HEIC, which needs `pip install 'clickgrain[heif]'`:"
+        " c.heic"
+    )
+    assert "2 are of formats that are not read (convert them to JPEG, PNG or TIFF): b10.CR2, sub/b2.svg" in others
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(DataError, match=r"no images found; .*c\.heic; .*b10\.CR2, sub/b2\.svg"):
+        find_images(tmp_path, ignore=["masks"])
+
+
+def test_very_many_of_them_are_counted(tmp_path):
+    touch(tmp_path, "a.jpg", *(f"{index}.nef" for index in range(25)))
+    left_out = []
+    below(tmp_path, left_out=left_out)
+    assert "25 are of formats" in left_out[0]
+    assert left_out[0].endswith("18.nef, 19.nef and 5 more")
+
+
+def test_heic_is_taken_where_it_can_be_read(tmp_path):
+    pytest.importorskip("pillow_heif")
+    touch(tmp_path, "a.HEIC", "b.heif", "c.hif")
+    assert below(tmp_path) == ["a.HEIC", "b.heif", "c.hif"]
+
+
+def test_previews_of_runs_are_no_photos(tmp_path):
+    touch(tmp_path, "a.jpg", "model/previews/step-000100.png", "previews/step-1234567.png", "x/previews/b.png")
+    touch(tmp_path, "step-000100.png", "model/step-000100.png")
+    assert below(tmp_path) == ["a.jpg", "model/step-000100.png", "step-000100.png", "x/previews/b.png"]
+
+
 def test_links_in_a_loop_end(tmp_path):
     touch(tmp_path, "a/one.jpg", "b/two.jpg")
     (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
@@ -103,7 +141,7 @@ def test_nothing_to_find(tmp_path, monkeypatch):
         find_images(tmp_path / "none")
     touch(tmp_path, "a.txt", "masks/b.png")
     with pytest.raises(
-        DataError, match=r"no images found; looked for \.jpg, .*\.gif in it and below, leaving out masks"
+        DataError, match=r"no images found; looked for \.jpg, .*\.gif.* in it and below, leaving out masks"
     ):
         find_images(tmp_path, ignore=["masks"])
     monkeypatch.setattr(os, "access", lambda *_: False)
