@@ -98,7 +98,8 @@ class Act(Draft):
         items = [self.find(id_) for id_ in dict.fromkeys(request.objects)]
         union = np.logical_or.reduce([self.stored(item.mask) for item in items if item.mask])
         seconds = round(sum(item.seconds for item in items) + self.active, 2)
-        first = self.with_mask(items[0], union, "merge", seconds=seconds, score=None)
+        older = next((item.content for item in items if item.content != self.content), self.content)
+        first = self.with_mask(items[0], union, "merge", seconds=seconds, score=None, content=older)
         self.put(first)
         gone = {item.id for item in items[1:]}
         self.keep(tuple(item for item in self.document.objects if item.id not in gone))
@@ -111,8 +112,9 @@ class Act(Draft):
         whole = self.stored(item.mask or "")
         larger, smaller = split_in_two(scene.tree, scene.leaves, whole)
         new = Item(id=self.next_id, label=item.label, colour=item.colour)
-        self.put(self.with_mask(item, larger, "split", score=None, seconds=item.seconds + self.active))
-        self.put(self.with_mask(new, smaller, "split"))
+        seconds = item.seconds + self.active
+        self.put(self.with_mask(item, larger, "split", score=None, seconds=seconds, content=item.content))
+        self.put(self.with_mask(new, smaller, "split", content=item.content))
         objects = [other for other in self.document.objects if other.id != new.id]
         place = next(i for i, other in enumerate(objects) if other.id == item.id)
         self.keep((*objects[: place + 1], self.find(new.id), *objects[place + 1 :]))

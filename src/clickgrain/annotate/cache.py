@@ -6,13 +6,16 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from clickgrain.files import atomic_write
+from clickgrain.files import atomic_write, hash_bytes
 
 LIMIT = 2_000_000_000
+HEAD = len(hash_bytes(b""))
 
 
 class DiskCache:
-    """Bytes by name in a folder; a cache that cannot be written is no error.
+    """Bytes by name in a folder; a cache that cannot be written is no error, and a damaged file is deleted.
+
+    A file begins with a hash of the rest.
 
     Args:
         folder: made when first written to.
@@ -28,18 +31,27 @@ class DiskCache:
         """What was put, if it is still there; counts as use."""
         path = self._path(name)
         try:
-            content = path.read_bytes()
+            stored = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        return content
+        if hash_bytes(stored[HEAD:]).encode() != stored[:HEAD]:
+            self.drop(name)
+            return None
+        return stored[HEAD:]
+
+    def drop(self, name: str) -> None:
+        """Delete what was put."""
+        with suppress(OSError):
+            self._path(name).unlink()
 
     def has(self, name: str) -> bool:
         """Whether `get` would find something."""
         return self._path(name).exists()
 
     def put(self, name: str, content: bytes) -> None:
-        """Keep some bytes, and let the longest unused go where the limit is passed."""
+        """Keep some bytes, and evict the longest unused where the limit is passed."""
+        content = hash_bytes(content).encode() + content
         if len(content) > self.limit:
             return
         with self._lock, suppress(OSError):
@@ -48,7 +60,7 @@ class DiskCache:
             atomic_write(path, content)
             self._total = (self._measured() if self._total is None else self._total) + len(content) - before
             if self._total > self.limit:
-                self._let_go()
+                self._evict()
 
     def _path(self, name: str) -> Path:
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -65,7 +77,7 @@ class DiskCache:
     def _measured(self) -> int:
         return sum(size for _, size, _ in self._files())
 
-    def _let_go(self) -> None:
+    def _evict(self) -> None:
         files = self._files()
         total = sum(size for _, size, _ in files)
         for _, size, path in files:

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clickgrain.annotate.files_below import checked
 from clickgrain.annotate.history import Action
 from clickgrain.annotate.project_file import ProjectFile
 from clickgrain.annotate.refusals import RequestError
+from clickgrain.errors import DataError
 
 PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
+MOST_SIDE = 1 << 24
+"""Pixels; a file that others have written may claim anything."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,13 @@ class Summary:
 
 
 class Database(ProjectFile):
-    """A project file by what is in it; made and opened as a `ProjectFile`."""
+    """A project file by what is in it; made and opened as a `ProjectFile`.
+
+    Attributes:
+        strange: what its images are called that have no path below the folder, as `images` has found it.
+    """
+
+    strange: Sequence[str] = ()
 
     def data_version(self) -> int:
         """A number that changes when another program has written to the file."""
@@ -63,26 +73,32 @@ class Database(ProjectFile):
         return len(new)
 
     def images(self) -> list[ImageRow]:
-        """All images ever seen, in no order that matters."""
-        rows = self.rows("SELECT id, path, height, width, native_height, native_width FROM images")
-        return [ImageRow(row[0], Path(os.fsdecode(row[1])), _size(*row[2:4]), _size(*row[4:6])) for row in rows]
+        """All images ever seen, in no order that matters; rows that lead elsewhere are in `strange` instead."""
+        found, strange = list[ImageRow](), list[str]()
+        for id_, path, *sizes in self.rows(
+            "SELECT id, path, height, width, native_height, native_width FROM images"
+        ):
+            try:
+                found.append(ImageRow(id_, checked(path), _size(*sizes[:2]), _size(*sizes[2:])))
+            except (DataError, TypeError):
+                strange.append(repr(path))
+        self.strange = strange
+        return found
 
     def set_size(self, image: int, size: tuple[int, int], native: tuple[int, int]) -> None:
-        """Settle at what size an image is worked on; the first to say so wins."""
+        """Settle at what size an image is worked on; once it was annotated, the first to say so wins."""
         with self.writing() as db:
             db.execute(
                 "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ?"
-                " WHERE id = ? AND height IS NULL",
+                " WHERE id = ? AND (height IS NULL OR id NOT IN (SELECT image FROM actions))",
                 (*size, *native, image),
             )
 
     def size(self, image: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """((H, W) at work, (H, W) of the file), if the image was opened before."""
         rows = self.rows("SELECT height, width, native_height, native_width FROM images WHERE id = ?", image)
-        if not rows or rows[0][0] is None:
-            return None
-        height, width, native_height, native_width = rows[0]
-        return (height, width), (native_height, native_width)
+        size, native = (_size(*rows[0][:2]), _size(*rows[0][2:])) if rows else (None, None)
+        return None if size is None or native is None else (size, native)
 
     def actions(self, image: int, since: int = 0) -> list[Action]:
         """The log of an image after action `since`."""
@@ -127,6 +143,10 @@ class Database(ProjectFile):
     def logged_images(self) -> list[int]:
         """Images that have a log, the project's own aside."""
         return [row[0] for row in self.rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
+
+    def is_logged(self, image: int) -> bool:
+        """Whether an image has a log."""
+        return bool(self.rows("SELECT 1 FROM actions WHERE image = ? LIMIT 1", image))
 
     def save_model(self, id_: str, name: str, kind: str, hash_: str, source: str, report: Any = None) -> None:
         """Remember a model that the project has used."""
@@ -174,5 +194,6 @@ def _row(image: int, action: Action) -> tuple[Any, ...]:
     )
 
 
-def _size(height: int | None, width: int | None) -> tuple[int, int] | None:
-    return None if height is None or width is None else (height, width)
+def _size(height: Any, width: Any) -> tuple[int, int] | None:
+    whole = all(isinstance(side, int) and 0 < side <= MOST_SIDE for side in (height, width))
+    return (height, width) if whole else None

@@ -21,6 +21,7 @@ class Item(Strict):
         mask: hash of the coded mask.
         bbox: XYXY pixels; area in pixels.
         model: hash of the model that answered the last prompt.
+        content: hash of the image's file that it was drawn on; None where that was not kept.
         seconds: of the user's work on it.
     """
 
@@ -36,12 +37,14 @@ class Item(Strict):
     score: float | None = None
     level: Level | None = None
     model: str | None = None
+    content: str | None = None
     source: Source = "prompt"
     seconds: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """As the page receives it."""
-        return {**self.model_dump(mode="json"), "clicks": count_clicks(self.steps)}
+    def to_json(self, content: str | None = None) -> dict[str, Any]:
+        """As the page receives it, beside a file of that content."""
+        replaced = None not in (content, self.content) and content != self.content
+        return {**self.model_dump(mode="json"), "clicks": count_clicks(self.steps), "replaced": replaced}
 
 
 class Document(Strict):
@@ -54,9 +57,9 @@ class Document(Strict):
         """The object with a number."""
         return next((item for item in self.objects if item.id == id_), None)
 
-    def to_json(self) -> dict[str, Any]:
-        """As the page receives it."""
-        return {"status": self.status, "objects": [item.to_json() for item in self.objects]}
+    def to_json(self, content: str | None = None) -> dict[str, Any]:
+        """As the page receives it, beside a file of that content."""
+        return {"status": self.status, "objects": [item.to_json(content) for item in self.objects]}
 
 
 class Label(Strict):

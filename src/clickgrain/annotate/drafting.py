@@ -22,7 +22,7 @@ class Draft:
         scene: gives the encoded image; only asked when needed.
         fold: steps to a fold.
         stored: H x W mask of a hash.
-        model: hash of the model at work.
+        model: hash of the model at work; content: hash of the image's file, None if it cannot be read.
         active: seconds of the user's work that this action took.
         masks: new coded masks by hash.
         touched: the object that it was about.
@@ -35,6 +35,7 @@ class Draft:
     fold: Callable[[Steps], Fold]
     stored: Callable[[str], Bool]
     model: str
+    content: str | None
     active: float
     masks: dict[str, Coded] = field(default_factory=dict)
     touched: int | None = None
@@ -77,7 +78,8 @@ class Draft:
         """The object with a given mask in place of its steps."""
         coded = self.coded(mask)
         step = MaskStep(mask=coded.hash)
-        values = {"steps": (step,), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
+        about = {"steps": (step,), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
+        values = {**about, "content": self.content}
         return item.model_copy(update={**values, "source": source, **changes})
 
     def with_steps(self, item: Item, steps: Steps) -> Item:
@@ -102,6 +104,7 @@ class Draft:
                 "score": None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4),
                 "level": None if answer is None or answer.level is None else round(answer.level, 4),
                 "model": fold.model,
+                "content": fold.content,
                 "seconds": round(item.seconds + self.active, 2),
             }
         )

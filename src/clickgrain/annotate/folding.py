@@ -8,6 +8,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +35,8 @@ KEPT_BYTES = 64_000_000
 SIMILAR = 0.9
 """Readings whose IoU is above this are one reading."""
 MOST_ALTERNATIVES = 3
+ASKING = (Click, ScribbleStep, BoxStep, LevelStep, ChooseStep)
+"""Steps that the model answers, or may."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,12 @@ class Fold:
         answer: the last prediction or given mask.
         strokes: painted on top, in order.
         predicted: whether a model made the answer.
-        model: hash of the model whose image it is folded on.
+        model: hash of the model whose image it is folded on; content: hash of that image's file.
     """
 
     size: Size
     model: str = ""
+    content: str = ""
     points: tuple[tuple[float, float, int], ...] = ()
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
@@ -99,38 +103,46 @@ class Folder:
 
     def __init__(self, stored: Callable[[str], Bool]) -> None:
         self._stored = stored
-        self._kept: OrderedDict[tuple[str, Steps], Fold] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[object, Fold]] = OrderedDict()
+        """By the hash of what was folded, which is kept beside: hashing a prefix anew for each length is slow."""
         self._lock = threading.Lock()
         self._model = threading.Lock()  # one prediction at a time: two would fight over the same cores
 
-    def fold(self, key: str, scene: Scene, steps: Steps) -> Fold:
-        """The fold over `steps` on a scene; `key` names its image.
+    def fold(self, scene: Scene, steps: Steps) -> Fold:
+        """The fold over `steps` on a scene. Only steps that ask the model wait for the predictions of others.
 
         Raises:
             PromptError: a point outside the image.
             RequestError: a step that makes no sense where it stands.
         """
-        key = f"{scene.model} {key}"
-        with self._model:
-            done, state = self._longest(key, scene, steps)
-            for count in range(done, len(steps)):
-                state = self._step(scene, state, steps[count])
-                self._keep((key, steps[: count + 1]), state)
+        begin = (scene.model, scene.stamp)
+        names = list(itertools.accumulate(steps, lambda name, step: hash((name, step)), initial=hash(begin)))
+        state, done = Fold(scene.size, scene.model, scene.content), 0
+        for count in range(len(steps), 0, -1):
+            if (known := self._known(names[count], (begin, steps[:count]))) is not None:
+                state, done = known, count
+                break
+        for count in range(done + 1, len(steps) + 1):
+            what = (begin, steps[:count])
+            with self._model if isinstance(steps[count - 1], ASKING) else nullcontext():
+                known = self._known(names[count], what)  # another thread may have made it meanwhile
+                state = known or self._step(scene, state, steps[count - 1])
+                self._keep(names[count], what, state)
         return state
 
-    def _longest(self, key: str, scene: Scene, steps: Steps) -> tuple[int, Fold]:
+    def _known(self, name: int, what: object) -> Fold | None:
         with self._lock:
-            for count in range(len(steps), 0, -1):
-                if (state := self._kept.get((key, steps[:count]))) is not None:
-                    self._kept.move_to_end((key, steps[:count]))
-                    return count, state
-        return 0, Fold(scene.size, scene.model)
+            kept, state = self._kept.get(name, (None, None))
+            if kept != what:
+                return None
+            self._kept.move_to_end(name)
+            return state
 
-    def _keep(self, key: tuple[str, Steps], state: Fold) -> None:
+    def _keep(self, name: int, what: object, state: Fold) -> None:
         height, width = state.size
         most = max(4, KEPT_BYTES // (7 * height * width))
         with self._lock:
-            self._kept[key] = state
+            self._kept[name] = (what, state)
             while len(self._kept) > most:
                 self._kept.popitem(last=False)
 

@@ -3,18 +3,37 @@
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.annotate.database import Database, ImageRow, Summary
-from clickgrain.annotate.links import leads_astray
+from clickgrain.annotate.files_below import AstrayError, OpenFile, leads_astray, opened
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.scenes import read_at_work
 from clickgrain.errors import ImageError
+from clickgrain.files import hash_file
 from clickgrain.images import find_images
 from clickgrain.types import Size, UInt8
 
 KEPT = 3
 """Decoded images."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image that was read.
+
+    Attributes:
+        pixels: H x W x 3 uint8 RGB at working size.
+        stamp: of the file; see `Gallery.stamp`.
+        content: hash of the file's bytes.
+    """
+
+    pixels: UInt8
+    stamp: str
+    content: str
 
 
 class Gallery:
@@ -31,9 +50,12 @@ class Gallery:
 
     def __init__(self, photos: Path, database: Database, ignore: tuple[str, ...] = ()) -> None:
         self.photos, self.database, self.ignore = photos, database, ignore
-        self.folder = photos if photos.is_dir() else photos.parent
+        self.is_folder = photos.is_dir()
+        self.folder = photos if self.is_folder else photos.parent
         self._lock, self._reading = threading.Lock(), threading.Lock()
-        self._read: OrderedDict[str, UInt8] = OrderedDict()
+        self._read: OrderedDict[str, Loaded] = OrderedDict()
+        self._contents: dict[str, str] = {}
+        self._settled: set[str] = set()
         self._notes: dict[int, list[str]] = {}
         self._rows: dict[int, ImageRow] = {}
         self._ids: dict[Path, int] = {}
@@ -54,8 +76,8 @@ class Gallery:
         added = self.database.add_images(found)
         rows = {row.id: row for row in self.database.images()}
         ids = {row.path: row.id for row in rows.values()}
-        present = [ids[path] for path in found]
-        logged = set(self.database.logged_images()) - set(present)
+        present = [ids[path] for path in found if path in ids]
+        logged = (set(self.database.logged_images()) & rows.keys()) - set(present)
         by_name: dict[str, list[Path]] = {}
         for image in (*present, *sorted(logged)):
             path = rows[image].path
@@ -106,88 +128,142 @@ class Gallery:
         """Path relative to the folder as text, for people and JSON."""
         return self.row(image).path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
+    def logged(self) -> list[int]:
+        """Images that have a log, in the order of their numbers."""
+        with self._lock:
+            return [image for image in self.database.logged_images() if image in self._rows]
+
     def _leads_astray(self, below: Path) -> bool:
-        return self.photos.is_dir() and leads_astray(self.folder, below)  # a single photo was named by the user
+        return self.is_folder and leads_astray(self.folder, below)  # a single photo was named by the user
 
     def complaint(self) -> str | None:
-        """What the user should know about the folder: photos that were left out."""
-        if not self.left_out:
-            return None
-        photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
-        return (
-            f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link anew"
-        )
+        """What the user should know about the folder: photos and rows that were left out."""
+        said = []
+        if self.left_out:
+            photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
+            said.append(
+                f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link"
+                " anew"
+            )
+        if strange := self.database.strange:
+            said.append(
+                f"{self.database.path} names {len(strange)} images outside of the folder, such as"
+                f" {strange[0][:200]}; they are left out: who gave you this file?"
+            )
+        return "; ".join(said) or None
 
-    def path(self, image: int) -> Path:
-        """The file.
+    @contextmanager
+    def open(self, image: int) -> Iterator[OpenFile]:
+        """The file of an image, opened once and without following other people's links out of the folder.
 
         Raises:
-            ImageError: somebody else's link leads out of the folder there.
+            ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
         """
         below = self.row(image).path
-        if self._leads_astray(below):
-            raise ImageError(
-                f"{self.folder / below}: a link that somebody else made to a place outside; put the file there, or"
-                " link anew"
-            )
-        return self.folder / below
+        name = self.folder / below
+        try:
+            with opened(self.folder, below, trusted=not self.is_folder) as file:
+                try:
+                    yield file
+                except ImageError as error:
+                    raise ImageError(str(error).replace(str(file.path), str(name))) from error
+        except AstrayError as error:
+            raise ImageError(f"{name}: {error.strerror}; put the file there, or link anew") from error
+        except OSError as error:
+            raise ImageError(f"{name}: {error.strerror}; put the file back, or look for new files") from error
 
     def stamp(self, image: int) -> str:
-        """Changes when the file does; part of every cache key.
+        """Changes when the file does, or may have; part of every cache key.
 
         Raises:
-            ImageError: the file is gone.
+            ImageError: as `open`.
         """
-        path = self.path(image)
+        with self.open(image) as file:
+            return f"{image} {file.stamp}"
+
+    def content(self, image: int) -> str | None:
+        """Hash of the bytes of an image's file, which objects remember; None where it cannot be read."""
         try:
-            status = path.stat()
-        except OSError as error:
-            raise ImageError(f"{path}: {error.strerror}; put the file back, or look for new files") from error
-        return f"{image} {status.st_size} {status.st_mtime_ns}"
+            with self.open(image) as file:
+                return self._content(file)
+        except (ImageError, RequestError):
+            return None
+
+    def _content(self, file: OpenFile) -> str:
+        if file.stamp not in self._contents:
+            self._contents[file.stamp] = hash_file(file.path)
+        return self._contents[file.stamp]
 
     def read(self, image: int) -> UInt8:
-        """H x W x 3 uint8 RGB at working size, which is settled when an image is read for the first time.
+        """As `load`, the pixels alone."""
+        return self.load(image).pixels
+
+    def load(self, image: int) -> Loaded:
+        """An image at working size, which is settled when it is read for the first time.
 
         The last few are kept: an image that is opened is wanted by the encoder and by the page at once.
 
         Raises:
             ImageError: it cannot be read, or has another size than when it was annotated.
         """
-        stamp = self.stamp(image)
-        with self._reading:
-            if stamp not in self._read:
-                self._read[stamp] = self._fresh(image)
+        with self.open(image) as file:
+            stamp = f"{image} {file.stamp}"
+            if (known := self._known(stamp)) is not None:
+                return known
+            with self._reading:  # one at a time, for the sake of memory
+                if (known := self._known(stamp)) is not None:
+                    return known
+                loaded = Loaded(self._fresh(image, file), stamp, self._content(file))
+                if file.has_changed:
+                    raise ImageError(f"{file.path}: was written to while it was read; try again in a moment")
+                self._settled.add(stamp)
+            with self._lock:
+                self._read[stamp] = loaded
                 while len(self._read) > KEPT:
                     self._read.popitem(last=False)
-            return self._read[stamp]
+            return loaded
+
+    def _known(self, stamp: str) -> Loaded | None:
+        with self._lock:
+            return self._read.get(stamp)
 
     def notes(self, image: int) -> list[str]:
         """What a user should know about a file that was read: scaled, first page only."""
         return self._notes.get(image, [])
 
-    def _fresh(self, image: int) -> UInt8:
+    def _fresh(self, image: int, file: OpenFile) -> UInt8:
         notes: list[str] = []
-        pixels, native = read_at_work(self.path(image), notes)
-        if notes:
-            self._notes[image] = [note.removeprefix(f"{self.path(image)}: ") for note in notes]
+        pixels, native = read_at_work(file.path, notes)
+        self._notes[image] = [note.removeprefix(f"{file.path}: ") for note in notes]
         size = (pixels.shape[0], pixels.shape[1])
-        known = self.database.size(image)
-        if known is None:
+        if self.database.size(image) != (size, native):
             self.database.set_size(image, size, native)
-        elif known != (size, native):
+        known = self.database.size(image)
+        if known is not None and known != (size, native):
             (height, width), (new_height, new_width) = known[1], native
             raise ImageError(
-                f"{self.path(image)}: was {width} x {height} pixels when it was annotated, now it is {new_width} x"
+                f"{file.path}: was {width} x {height} pixels when it was annotated, now it is {new_width} x"
                 f" {new_height}; put the old file back, or give the new one another name"
             )
         return pixels
 
     def sizes(self, image: int) -> tuple[Size, Size]:
-        """((H, W) at work, (H, W) of the file); reads the file if nobody has."""
+        """((H, W) at work, (H, W) of the file); reads the file if nobody has since it was replaced.
+
+        Raises:
+            ImageError: as `load`, where the size is not known from before.
+        """
+        self.row(image)
         known = self.database.size(image)
-        if known is None:
-            self.read(image)
-            known = self.database.size(image)
+        if known is not None and self.database.is_logged(image):
+            return known  # settled for good
+        try:
+            if known is None or self.stamp(image) not in self._settled:
+                self.load(image)
+                known = self.database.size(image)
+        except ImageError:
+            if known is None:
+                raise
         assert known is not None
         return known
 

@@ -3,6 +3,7 @@
 Undo and redo are actions of the log themselves, so every tab and every later session sees the same stack.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -48,6 +49,17 @@ class Action:
         }
 
 
+@dataclass(frozen=True)
+class Moment(Generic[State]):
+    """A stack at one moment, seen whole while others write."""
+
+    seq: int
+    document: State
+    can_undo: bool
+    can_redo: bool
+    last_id: int
+
+
 class History(Generic[State]):
     """The stack of documents that a log leads to.
 
@@ -57,7 +69,7 @@ class History(Generic[State]):
     """
 
     def __init__(self, first: State, patched: Callable[[State, dict[str, Any]], State]) -> None:
-        self._patched = patched
+        self._patched, self._lock = patched, threading.Lock()
         self._done: list[State] = [first]
         self._undone: list[State] = []
         self.seq = 0
@@ -79,6 +91,11 @@ class History(Generic[State]):
         """Whether something was taken back last."""
         return bool(self._undone)
 
+    def now(self) -> Moment[State]:
+        """Everything at one moment: a reader in another thread sees no action half taken."""
+        with self._lock:
+            return Moment(self.seq, self.document, self.can_undo, self.can_redo, self.last_id)
+
     def check(self, kind: str) -> None:
         """Refuse an undo or redo that has nothing to move.
 
@@ -95,18 +112,25 @@ class History(Generic[State]):
         return self._undone[-1] if action.kind == "redo" else self._patched(self.document, action.patch)
 
     def add(self, action: Action) -> None:
-        """Take the next action of the log."""
+        """Take the next action of the log.
+
+        Raises:
+            RequestError: it does not follow. Anything: a patch that nobody of us wrote.
+        """
         if action.seq != self.seq + 1:
             raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")
-        if action.kind == "undo":
-            self._undone.append(self._done.pop())
-        elif action.kind == "redo":
-            self._done.append(self._undone.pop())
-        else:
-            self._done.append(self._patched(self.document, action.patch))
-            self._undone.clear()
-        self.seq = action.seq
-        self.last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
+        self.check(action.kind)
+        last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
+        new = [] if action.kind in ("undo", "redo") else [self._patched(self.document, action.patch)]
+        with self._lock:
+            if action.kind == "undo":
+                self._undone.append(self._done.pop())
+            elif action.kind == "redo":
+                self._done.append(self._undone.pop())
+            else:
+                self._done += new
+                self._undone.clear()
+            self.seq, self.last_id = action.seq, last_id
 
     def extend(self, actions: Iterable[Action]) -> "History[State]":
         """Take several actions; returns the history itself."""

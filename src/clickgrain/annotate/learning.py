@@ -115,7 +115,7 @@ class Learner:
     def _targets(self) -> "Iterator[Target]":
         from clickgrain.evaluation import Target
 
-        for image in self.project.database.logged_images():
+        for image in self.project.gallery.logged():
             if image in self.project.gallery.missing:
                 continue
             for item in self.project.history(image).document.objects:

@@ -96,6 +96,16 @@ class Logs:
             raise RequestError("not_found", f"there is no mask {hash_}")
         return data
 
+    def content(self, image: int) -> str | None:
+        """Hash of the image's file as it is now, if that is known."""
+        return None
+
+    def document_json(self, image: int) -> dict[str, Any]:
+        """An image's document as the page receives it; what was drawn on another content of the file is marked."""
+        now = self.history(image).now()
+        moves = {"can_undo": now.can_undo, "can_redo": now.can_redo}
+        return {"seq": now.seq, **moves, **now.document.to_json(self.content(image))}
+
     def masks_of(self, document: Document) -> dict[str, str]:
         """Masks of all objects of a document by hash, in base64."""
         hashes = dict.fromkeys(item.mask for item in document.objects if item.mask)
@@ -109,7 +119,7 @@ class Logs:
             "this image was changed in another tab; it is shown as it is now",
             seq=history.seq,
             actions=[action.to_json() for action in self.database.actions(image, seen)],
-            document=document_json(history),
+            document=self.document_json(image),
             masks=self.masks_of(history.document),
         )
 
@@ -146,13 +156,8 @@ class Logs:
             self.changes.mark("project")
 
 
-def document_json(history: History[Document]) -> dict[str, Any]:
-    """An image's document as the page receives it."""
-    moves = {"can_undo": history.can_undo, "can_redo": history.can_redo}
-    return {"seq": history.seq, **moves, **history.document.to_json()}
-
-
 def labels_json(history: History[Labels]) -> dict[str, Any]:
     """The project's document as the page receives it; `added` is the newest label's number."""
-    moves = {"can_undo": history.can_undo, "can_redo": history.can_redo}
-    return {"seq": history.seq, **moves, "added": history.last_id or None, **history.document.to_json()}
+    now = history.now()
+    moves = {"can_undo": now.can_undo, "can_redo": now.can_redo, "added": now.last_id or None}
+    return {"seq": now.seq, **moves, **now.document.to_json()}

@@ -21,10 +21,12 @@ from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.history import Action, History
 from clickgrain.annotate.logs import Logs
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
+from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import ImageRequest, Posted
 from clickgrain.annotate.runs import Coded
 from clickgrain.annotate.scenes import Scene, SceneMaker
 from clickgrain.annotate.steps import Steps, count_clicks
+from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.images import find_images
 from clickgrain.segmenter import Segmenter
 
@@ -89,8 +91,15 @@ class Project(Logs):
         self.database.set_setting("photos", str(photos.absolute()).encode("utf-8", "surrogateescape").hex())
         self.compiling = Compiling()
         self._rehearsed: Segmenter | None = None
+        self.trouble: str | None = None
+        """A thread that has failed and was started again, in words."""
+        self._failures = 0
         self.encoder = Encoder(
-            self._make, lambda image: self.changes.mark("encoded", image), self._rehearse, kept_bytes=kept_bytes
+            self._make,
+            lambda key: self.changes.mark("encoded", key[0]),
+            self._rehearse,
+            self._tell_trouble,
+            kept_bytes=kept_bytes,
         )
 
     def close(self) -> None:
@@ -122,8 +131,23 @@ class Project(Logs):
                 self._maker = SceneMaker(load_segmenter(self.model.source, self.device), self.model.hash)
             return self._maker
 
-    def _make(self, image: int) -> Scene:
-        return self.maker().make(self.gallery.read(image))
+    def _tell_trouble(self, error: BaseException) -> None:
+        self._failures += 1
+        times = "once" if self._failures == 1 else f"{self._failures} times"
+        self.trouble = (
+            f"The thread that encodes images failed ({error!r}) and was started again, {times} so far. Nothing is"
+            " lost; if it happens again and again, restart clickgrain annotate and report this line."
+        )
+
+    def _key(self, image: int) -> tuple[int, str]:
+        return image, self.gallery.stamp(image)
+
+    def _make(self, key: tuple[int, str]) -> Scene:
+        image, stamp = key
+        loaded = self.gallery.load(image)
+        if loaded.stamp != stamp:
+            raise ImageError(f"{self.gallery.name(image)} was replaced while it was opened; try again in a moment")
+        return self.maker().make(loaded.pixels, loaded.stamp, loaded.content)
 
     def _rehearse(self, scene: Scene) -> None:
         """Click once where nobody sees it: what a model's first clicks compile and load need not keep the user."""
@@ -136,14 +160,25 @@ class Project(Logs):
         self._rehearsed = scene.segmenter
 
     def scene(self, image: int, timeout: float = 60.0) -> Scene:
-        """The encoded image; waits for it."""
-        self.gallery.row(image)
-        return self.encoder.get(image, timeout)
+        """The encoded image as its file is now; waits for it."""
+        return self.encoder.get(self._key(image), timeout)
 
     def look_at(self, image: int) -> None:
         """Encode this image and the next ones before all others."""
         self._opened[image] = time.time()
-        self.encoder.look_ahead(self.gallery.following(image, AHEAD))
+        self.look_ahead(image)
+
+    def look_ahead(self, image: int) -> None:
+        """As `look_at` while the image stays open."""
+        keys = []
+        for number in self.gallery.following(image, AHEAD):
+            with suppress(ClickgrainError):  # opening it says what is wrong
+                keys.append(self._key(number))
+        self.encoder.look_ahead(keys)
+
+    def encoded(self) -> set[int]:
+        """Numbers of the images that are encoded."""
+        return {key[0] for key in self.encoder.ready() if isinstance(key, tuple)}
 
     def use_model(self, model: ModelInfo, report: Any = None) -> None:
         """Let another model answer from now on; masks stay as they are."""
@@ -164,9 +199,13 @@ class Project(Logs):
         self.gallery.row(image)
         return super().history(image)
 
+    def content(self, image: int) -> str | None:
+        """Hash of the image's file as it is now, None where it cannot be read."""
+        return self.gallery.content(image)
+
     def fold(self, image: int, steps: Steps) -> Fold:
         """What steps lead to on an image, with the model at work."""
-        return self.folder.fold(self.gallery.stamp(image), self.scene(image), steps)
+        return self.folder.fold(self.scene(image), steps)
 
     def act(self, image: int, post: Posted, request: ImageRequest, *, blind: bool = False) -> Outcome:
         """Carry out an action on an image's log; it is on disk when this returns.
@@ -178,7 +217,8 @@ class Project(Logs):
             blind: add to whatever stands there (find the same, import); `post.seq` says nothing.
 
         Raises:
-            RequestError: "conflict" if the sender has not seen all; or it cannot be carried out or written.
+            RequestError: "conflict" if the sender has not seen all, "replaced" if it looks at an older file; or it
+                cannot be carried out or written.
         """
         return self.change(
             image, post, request.kind, request.model_dump(mode="json", exclude_unset=True), request, blind=blind
@@ -203,6 +243,11 @@ class Project(Logs):
             history.check(kind)
             act, patch = self._act(image, history, post), {}
             if kind not in ("undo", "redo"):
+                if None not in (post.content, act.content) and post.content != act.content:
+                    raise RequestError(
+                        "replaced",
+                        f"the file of {self.gallery.name(image)} was replaced; look at it, then try again",
+                    )
                 before = act.document
                 _ = request(act) if callable(request) else act.run(request)
                 patch = patch_between(before, act.document)
@@ -223,6 +268,7 @@ class Project(Logs):
             fold=lambda steps: self.fold(image, steps),
             stored=self.mask,
             model=self.model.hash,
+            content=self.content(image),
             active=self._active(image, post),
         )
 

@@ -16,6 +16,7 @@ STATUS = {
     "not_found": 404,
     "conflict": 409,
     "running": 409,
+    "replaced": 409,
     "too_large": 413,
     "invalid": 422,
     "internal": 500,

@@ -24,6 +24,7 @@ class Replayed:
         clicks: presses of the button that made it.
         iou: of the replayed mask and the kept one; None when it could not be replayed.
         problem: why not.
+        replaced: whether it was drawn on other content of the photo's file.
     """
 
     image: str
@@ -33,6 +34,7 @@ class Replayed:
     seconds: float
     iou: float | None
     problem: str | None = None
+    replaced: bool = False
 
     @property
     def is_same(self) -> bool:
@@ -49,7 +51,7 @@ def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
     """
     makers = _Makers(project, model)
     folder = Folder(project.mask)
-    for image in project.database.logged_images():
+    for image in project.gallery.logged():
         scenes: dict[str, Scene] = {}
         for item in project.history(image).document.objects:
             yield _replayed(project, image, item, makers, scenes, folder)
@@ -59,12 +61,15 @@ def _replayed(
     project: Project, image: int, item: Item, makers: "_Makers", scenes: dict[str, Scene], folder: Folder
 ) -> Replayed:
     label = project.labels().document.find(item.label)
-    iou, problem = None, None
+    iou, problem, replaced = None, None, False
     try:
         maker = makers.get(item.model)
         if maker.model not in scenes:
-            scenes[maker.model] = maker.make(project.gallery.read(image))
-        mask = folder.fold(project.gallery.stamp(image), scenes[maker.model], item.steps).binary
+            loaded = project.gallery.load(image)
+            scenes[maker.model] = maker.make(loaded.pixels, loaded.stamp, loaded.content)
+        scene = scenes[maker.model]
+        replaced = item.content is not None and item.content != scene.content
+        mask = folder.fold(scene, item.steps).binary
         kept = project.mask(item.mask or "")
         union = np.count_nonzero(mask | kept)
         iou = float(np.count_nonzero(mask & kept) / union) if union else 1.0
@@ -72,7 +77,7 @@ def _replayed(
         problem = str(error)
     name = None if label is None else label.name
     clicks = count_clicks(item.steps)
-    return Replayed(project.gallery.name(image), item.id, name, clicks, item.seconds, iou, problem)
+    return Replayed(project.gallery.name(image), item.id, name, clicks, item.seconds, iou, problem, replaced)
 
 
 class _Makers:

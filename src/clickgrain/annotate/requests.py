@@ -180,10 +180,11 @@ PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
 
 
 class Posted(Strict):
-    """A write: what the sender has seen, who it is, how long the user was busy, and what to do."""
+    """A write: what the sender has seen (actions, content of the file), who it is, and seconds of work."""
 
     seq: Annotated[int, Field(ge=0, le=MOST_ACTIONS)]
     client: Annotated[str, Field(max_length=100)] = ""
+    content: Annotated[str, Field(max_length=100)] | None = None
     active: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
 
 

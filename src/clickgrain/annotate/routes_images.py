@@ -6,15 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from clickgrain.annotate.answers import as_bytes, as_json
+from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.leafmap import node_mask
-from clickgrain.annotate.logs import document_json
 from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import MOST_ACTIONS, ImagePost
 from clickgrain.annotate.runs import encode
 from clickgrain.annotate.service import Service
 from clickgrain.annotate.steps import Click
-from clickgrain.types import Box
+from clickgrain.errors import ImageError
+from clickgrain.types import Box, UInt8
 
 Side = Annotated[int, Query(ge=16, le=4096)]
 Place = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
@@ -43,47 +44,51 @@ def image_routes(service: Service) -> APIRouter:
             "size": size,
             "native": native,
             "notes": gallery.notes(image),
+            "content": gallery.content(image),
         }
-        around = {"previous": before, "next": after, "encoded": image in project.encoder.ready()}
-        history = project.history(image)
-        data = {"masks": project.masks_of(history.document)} if masks else {}
-        return as_json({**entry, **around, "document": document_json(history), **data})
+        around = {"previous": before, "next": after, "encoded": image in project.encoded()}
+        data = {"masks": project.masks_of(project.history(image).document)} if masks else {}
+        return as_json({**entry, **around, "document": project.document_json(image), **data})
 
     @router.get("/images/{image}/picture")
     def show(image: int, request: Request, box: str | None = None, max: Side = 2048) -> Response:
-        key = f"picture {gallery.stamp(image)} {box} {max}"
-        if box is not None:
-            size, _ = gallery.sizes(image)
-            content, kind = part(gallery.path(image), _box(box), size, max)
-        else:
-            content, kind = _picture(service, image)
+        size, native = gallery.sizes(image)
+        with gallery.open(image) as file:
+            key = f"picture {image} {file.stamp} {box} {max}"
+            if box is not None:
+                content, kind = part(file.path, _box(box), size, max)
+            else:
+                content, kind = picture(file.path, _pixels(service, image, file), native)
         return as_bytes(request, content, kind, key=key)
 
     @router.get("/images/{image}/thumb")
     def thumb(image: int, request: Request, node: int | None = None, object: int | None = None) -> Response:
-        key = f"thumb {gallery.stamp(image)}"
         if node is not None:
             scene = project.scene(image)
             if not 0 <= node < scene.tree.n_nodes:
                 raise RequestError("not_found", f"there is no node {node}; this tree ends at {scene.tree.root}")
             outlined = node_mask(scene.tree, scene.leaves, node, scene.size)
             content = thumbnail(scene.image, outlined)
-            return as_bytes(request, content, JPEG, key=f"{key} {scene.model} {node}")
+            return as_bytes(request, content, JPEG, key=f"thumb {scene.stamp} {scene.model} {node}")
         if object is not None:
             item = project.history(image).document.find(object)
             if item is None or item.mask is None:
                 raise RequestError("not_found", f"there is no object {object} in this image")
-            content = thumbnail(gallery.read(image), project.mask(item.mask))
-            return as_bytes(request, content, JPEG, key=f"{key} {item.mask}")
-        if (kept := service.cache.get(key)) is None:
-            kept = quick_thumbnail(gallery.path(image))
-            service.cache.put(key, kept)
+            loaded = gallery.load(image)
+            content = thumbnail(loaded.pixels, project.mask(item.mask))
+            return as_bytes(request, content, JPEG, key=f"thumb {loaded.stamp} {item.mask}")
+        with gallery.open(image) as file:
+            key = f"thumb {image} {file.stamp}"
+            if (kept := service.cache.get(key)) is None:
+                kept = quick_thumbnail(file.path)
+                if not file.has_changed:
+                    service.cache.put(key, kept)
         return as_bytes(request, kept, JPEG, key=key)
 
     @router.get("/images/{image}/hover")
     def hover(image: int, request: Request) -> Response:
         scene = project.scene(image)
-        key = f"hover {gallery.stamp(image)} {scene.model}"
+        key = f"hover {scene.stamp} {scene.model}"
         return as_bytes(request, scene.hover, "application/octet-stream", key=key)
 
     @router.get("/images/{image}/preview")
@@ -104,7 +109,7 @@ def image_routes(service: Service) -> APIRouter:
         return as_json(
             {
                 "seq": outcome.seq,
-                "document": document_json(project.history(image)),
+                "document": project.document_json(image),
                 "object": outcome.touched,
                 "masks": {hash_: coded.text for hash_, coded in outcome.masks.items()},
                 "alternatives": outcome.ambiguous,
@@ -133,11 +138,15 @@ def image_routes(service: Service) -> APIRouter:
     return router
 
 
-def _picture(service: Service, image: int) -> tuple[bytes, str]:
-    project = service.project
-    ready = image in project.encoder.ready()
-    pixels = project.scene(image).image if ready else project.gallery.read(image)
-    return picture(project.gallery.path(image), pixels, project.gallery.sizes(image)[1])
+def _pixels(service: Service, image: int, file: OpenFile) -> UInt8:
+    """H x W x 3 of the file that is open, and of no later one under its name."""
+    stamp = f"{image} {file.stamp}"
+    if (key := (image, stamp)) in (encoder := service.project.encoder).ready():
+        return encoder.get(key).image
+    loaded = service.project.gallery.load(image)
+    if loaded.stamp != stamp:
+        raise ImageError(f"{file.path}: was replaced a moment ago; try again")
+    return loaded.pixels
 
 
 def _box(text: str) -> Box:

@@ -35,11 +35,12 @@ def project_routes(service: Service) -> APIRouter:
     def changes(since: Count, image: Annotated[int | None, Query(ge=1, le=MOST_ACTIONS)] = None) -> Response:
         project.notice_others()
         if image is not None:
-            project.encoder.look_ahead(project.gallery.following(image, 3))
+            project.look_ahead(image)
         found = project.changes.since(since)
         now = project.changes.now
         known = [int(one) for one in found.get("image", ()) if int(one) in project.gallery.order_set]
-        jobs = [service.jobs.get(str(one)).to_json() for one in found.get("job", ())]
+        fresh = set(found.get("job", ()))
+        jobs = [job.to_json() for job in service.jobs.all() if job.id in fresh]
         return as_json(
             {
                 "boot": service.boot,
@@ -48,6 +49,8 @@ def project_routes(service: Service) -> APIRouter:
                 "project_seq": project.labels().seq,
                 "jobs": jobs,
                 "model": project.model.id,
+                "content": None if image is None else project.content(image),
+                "notice": service.notice(),
                 "encoded": [int(one) for one in found.get("encoded", ())],
                 "problem": service.problem(),
                 "compiling": project.compiling.is_on,

@@ -106,6 +106,8 @@ def _accept(service: Service, wanted: AcceptRequest) -> dict[str, Any]:
     job = service.jobs.get(wanted.job)
     if job.kind != "same" or job.state != "done":
         raise RequestError("invalid", f"job {job.id} has found nothing yet; wait until it is done")
+    if job.result["model"] != service.project.model.hash:
+        raise RequestError("invalid", "another model answers now, whose regions are others; search again")
     candidates = {(one["image"], one["node"]): one for one in job.result["candidates"]}
     if wanted.items is not None:
         chosen = [(place.image, place.node) for place in wanted.items]
@@ -120,7 +122,7 @@ def _accept(service: Service, wanted: AcceptRequest) -> dict[str, Any]:
         try:
             if one is None or one["taken"]:
                 raise RequestError("invalid", "not a candidate of this search, or taken already")
-            post = Posted(seq=0, client=wanted.client, active=0.0)
+            post = Posted(seq=0, client=wanted.client, active=0.0, content=one["content"])
             request = AddNode(kind="object.add_node", node=node, label=label, score=one["score"])
             outcome = service.project.act(image, post, request, blind=True)
         except ClickgrainError as error:

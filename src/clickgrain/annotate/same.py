@@ -151,7 +151,7 @@ class Finder:
         if item is None or item.mask is None:
             raise RequestError("not_found", f"there is no object {number} in this image")
         others = [other for other in (images or self.project.gallery.order) if other != image]
-        mask = self.project.mask(item.mask)
+        mask, model = self.project.mask(item.mask), self.project.model.hash
 
         def run(job: Job) -> dict[str, Any]:
             tree, features = self.leaves_of(image)
@@ -162,20 +162,22 @@ class Finder:
                 found += self._candidates(other, wanted)
             job.report(len(others), len(others), f"looked at {len(others)} images")
             best = sorted(found, key=lambda one: -one["score"])[:limit]
-            return {"image": image, "object": number, "label": item.label, "candidates": best}
+            return {"image": image, "object": number, "label": item.label, "model": model, "candidates": best}
 
         return run
 
     def _candidates(self, image: int, wanted: Wanted) -> list[dict[str, Any]]:
         try:
             tree, features = self.leaves_of(image)
+            held = np.zeros(tree.grid, bool)
+            for item in self.project.history(image).document.objects:
+                if item.mask:
+                    held |= _coverage(self.project.mask(item.mask), tree) > 0.5
         except ClickgrainError:
             return []  # a bad file stops nobody; opening it says what is wrong
-        held = np.zeros(tree.grid, bool)
-        for item in self.project.history(image).document.objects:
-            if item.mask:
-                held |= _coverage(self.project.mask(item.mask), tree) > 0.5
-        place = {"image": image, "name": self.project.gallery.name(image), "size": tree.image_size, "taken": False}
+        gallery = self.project.gallery
+        place = {"image": image, "name": gallery.name(image), "size": tree.image_size, "taken": False}
+        place["content"] = gallery.content(image)
         return [
             {**place, "node": one.node, "score": one.score, "bbox": one.bbox}
             for one in find_nodes(tree, features, wanted, held)
@@ -184,14 +186,15 @@ class Finder:
     def leaves_of(self, image: int) -> tuple[MergeTree, Float]:
         """The merge tree of an image and the h x w x d features of its leaves, from the cache if they are there."""
         maker = self.project.maker()
-        key = f"leaves {self.project.gallery.stamp(image)} {maker.model} {maker.extractor.name}"
+        about = f"{maker.model} {maker.extractor.name}"
+        key = f"leaves {self.project.gallery.stamp(image)} {about}"
         if (kept := self.cache.get(key)) is not None:
-            with np.load(io.BytesIO(kept), allow_pickle=False) as arrays:
-                grid, size = tuple(arrays["grid"].tolist()), tuple(arrays["size"].tolist())
-                return MergeTree(arrays["children"], arrays["cost"], grid, size), arrays["features"].astype(
-                    np.float32
-                )
-        tree, features = maker.tree_of(self.project.gallery.read(image))
+            try:
+                return _unpacked(kept)
+            except Exception:  # whole, but not what this version writes: made again
+                self.cache.drop(key)
+        loaded = self.project.gallery.load(image)
+        tree, features = maker.tree_of(loaded.pixels)
         content = io.BytesIO()
         np.savez(
             content,
@@ -201,8 +204,15 @@ class Finder:
             size=tree.image_size,
             features=features.astype(np.float16),
         )
-        self.cache.put(key, content.getvalue())
+        self.cache.put(f"leaves {loaded.stamp} {about}", content.getvalue())
         return tree, features
+
+
+def _unpacked(content: bytes) -> tuple[MergeTree, Float]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        grid, size = tuple(arrays["grid"].tolist()), tuple(arrays["size"].tolist())
+        tree = MergeTree(arrays["children"], arrays["cost"], grid, size)
+        return tree, arrays["features"].astype(np.float32).reshape(*tree.grid, -1)
 
 
 def _coverage(mask: Bool, tree: MergeTree) -> Float:

@@ -47,6 +47,7 @@ class Scene:
         tree: merge tree; features: h x w x d float32 of its leaves.
         leaves: leaf map.
         segmenter: what encoded it and answers its clicks; model: hash of its weights.
+        stamp: of the file, see `Gallery.stamp`; content: hash of its bytes. Empty where there is no file.
     """
 
     segmenter: Segmenter
@@ -56,6 +57,8 @@ class Scene:
     tree: MergeTree
     features: Float
     leaves: Int32
+    stamp: str = ""
+    content: str = ""
 
     @property
     def size(self) -> Size:
@@ -94,15 +97,16 @@ class SceneMaker:
         if isinstance(own, FeatureExtractor):
             engine.extractor = self.extractor
 
-    def make(self, image: UInt8) -> Scene:
-        """Encode an H x W x 3 uint8 RGB image."""
+    def make(self, image: UInt8, stamp: str = "", content: str = "") -> Scene:
+        """Encode an H x W x 3 uint8 RGB image, which came from a file of that stamp and content."""
         self.extractor.last = None
         encoded = self.segmenter.encode(image)
         tree, features = getattr(encoded.state, "tree", None), self.extractor.last
         if not isinstance(tree, MergeTree) or features is None:
             tree, features = self.tree_of(image)
         shared = getattr(encoded.state, "image", image)  # the segmenter's copy serves both
-        return Scene(self.segmenter, self.model, shared, encoded, tree, features, leaf_map(tree, image))
+        leaves = leaf_map(tree, image)
+        return Scene(self.segmenter, self.model, shared, encoded, tree, features, leaves, stamp, content)
 
     def tree_of(self, image: UInt8) -> tuple[MergeTree, Float]:
         """The merge tree of an image and the h x w x d features of its leaves, without the rest."""
@@ -137,7 +141,11 @@ class _Remembering:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the arrays and tensors inside anything, found through dataclasses and containers."""
+    """Bytes of the arrays and tensors inside anything, found through dataclasses and containers.
+
+    Clicks in other threads may put answers into the dictionaries meanwhile, so copies are walked: `list` of a
+    dictionary's values is made in one go.
+    """
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
     if hasattr(value, "element_size"):  # a tensor; torch need not be loaded to ask
@@ -145,7 +153,7 @@ def size_of(value: Any) -> int:
     if isinstance(value, MergeTree):
         return 40 * value.n_leaves
     if isinstance(value, dict):
-        return sum(map(size_of, value.values()))
+        return sum(map(size_of, list(value.values())))
     if isinstance(value, list | tuple):
         return sum(map(size_of, value))
-    return sum(map(size_of, vars(value).values())) if hasattr(value, "__dict__") else 0
+    return size_of(vars(value)) if hasattr(value, "__dict__") else 0

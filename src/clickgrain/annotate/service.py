@@ -58,6 +58,10 @@ class Service:
             for row in self.project.database.models()
         ]
 
+    def notice(self) -> str | None:
+        """What the user should read once: a thread that had to be started again, or how the model was chosen."""
+        return self.project.trouble or self.project.notice
+
     def problem(self) -> str | None:
         """What the user should know at once: a disk that is nearly full."""
         try:
@@ -82,7 +86,7 @@ class Service:
                 "read_only": False,
             },
             "model": self.model_json(project.model),
-            "notice": project.notice,
+            "notice": self.notice(),
             "compiling": project.compiling.is_on,
             "document": labels_json(project.labels()),
             "counts": self.counts(),
@@ -103,12 +107,12 @@ class Service:
             **counts,
             "objects": sum(summary.objects for summary in summaries.values()),
             "clicks": sum(summary.clicks for summary in summaries.values()),
-            "encoded": len(self.project.encoder.ready()),
+            "encoded": len(self.project.encoded()),
         }
 
     def entries(self, images: Iterable[int]) -> list[dict[str, Any]]:
         """Images as lists show them."""
-        gallery, ready = self.project.gallery, self.project.encoder.ready()
+        gallery, ready = self.project.gallery, self.project.encoded()
         summaries = self.project.database.summaries()
         entries = []
         for image in images:

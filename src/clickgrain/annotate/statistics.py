@@ -18,7 +18,7 @@ def collect(project: Project) -> dict[str, Any]:
     """The statistics page as JSON; objects made with prompts only, so that imports do not flatter the figures."""
     items: list[tuple[Item, float]] = []
     images = 0
-    for image in project.database.logged_images():
+    for image in project.gallery.logged():
         made = _made(project, image)
         items += made
         images += bool(made)

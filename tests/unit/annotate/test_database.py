@@ -58,11 +58,14 @@ def test_names_that_are_no_text(database):
     assert database.images()[0].path == name
 
 
-def test_the_first_size_stays(database):
+def test_the_size_of_what_was_annotated_stays(database):
     database.add_images([Path("a.jpg")])
     database.set_size(1, (2, 3), (20, 30))
     database.set_size(1, (4, 5), (40, 50))
-    assert database.size(1) == ((2, 3), (20, 30))
+    assert database.size(1) == ((4, 5), (40, 50))
+    database.append(1, action(1), {}, None)
+    database.set_size(1, (2, 3), (20, 30))
+    assert database.size(1) == ((4, 5), (40, 50))
 
 
 def test_a_locked_file_is_reported_and_nothing_written(database):

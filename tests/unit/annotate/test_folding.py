@@ -1,5 +1,9 @@
 """Masks as folds over steps, with tree mode answering."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +23,7 @@ def masks():
 @pytest.fixture
 def fold(scene, masks):
     folder = Folder(masks.__getitem__)
-    return lambda *steps: folder.fold("image", scene, STEPS.validate_python(steps))
+    return lambda *steps: folder.fold(scene, STEPS.validate_python(steps))
 
 
 def click(x, y, label=1):
@@ -35,7 +39,7 @@ def test_a_click_takes_what_it_falls_on(fold, red, iou):
 def test_the_same_steps_give_the_same_mask_whatever_came_before(scene, fold):
     steps = [click(20, 20), click(50, 36), click(5, 40, 0)]
     grown = [fold(*steps[: i + 1]) for i in range(3)][-1]
-    fresh = Folder({}.__getitem__).fold("image", scene, STEPS.validate_python(steps))
+    fresh = Folder({}.__getitem__).fold(scene, STEPS.validate_python(steps))
     assert (grown.binary == fresh.binary).all()
 
 
@@ -171,5 +175,60 @@ def test_memory_of_prefixes_is_bounded(scene, monkeypatch):
     monkeypatch.setattr("clickgrain.annotate.folding.KEPT_BYTES", 0)
     folder = Folder({}.__getitem__)
     for x in range(10):
-        folder.fold("image", scene, STEPS.validate_python([click(x, 5)]))
+        folder.fold(scene, STEPS.validate_python([click(x, 5)]))
     assert len(folder._kept) == 4
+
+
+class Held:
+    """A segmenter that answers when the gate opens, and counts."""
+
+    def __init__(self, segmenter):
+        self.segmenter, self.asked = segmenter, 0
+        self.gate, self.inside = threading.Event(), threading.Event()
+
+    def predict(self, *arguments, **more):
+        self.asked += 1
+        self.inside.set()
+        assert self.gate.wait(20)
+        return self.segmenter.predict(*arguments, **more)
+
+
+def test_what_is_known_or_needs_no_model_waits_for_nobody_s_prediction(scene):
+    held = Held(scene.segmenter)
+    scene = replace(scene, segmenter=held)
+    folder = Folder({}.__getitem__)
+    known = STEPS.validate_python([click(20, 20)])
+    held.gate.set()
+    first = folder.fold(scene, known)
+    held.gate.clear()
+    held.inside.clear()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(folder.fold, scene, STEPS.validate_python([click(50, 36)]))
+        assert held.inside.wait(20)
+        assert folder.fold(scene, known) is first
+        painted = STEPS.validate_python([{"type": "brush", "points": [[5, 5]], "radius": 2}])
+        region = STEPS.validate_python([{"type": "region", "x": 5, "y": 5, "level": 0.5}])
+        assert folder.fold(scene, painted).binary[5, 5]
+        assert folder.fold(scene, region).binary[5, 5]
+        assert not slow.done()
+        held.gate.set()
+        assert slow.result(20).binary[36, 50]
+
+
+def test_the_same_click_of_many_tabs_is_answered_once(scene):
+    held = Held(scene.segmenter)
+    folder, steps = Folder({}.__getitem__), STEPS.validate_python([click(20, 20)])
+    with ThreadPoolExecutor(6) as pool:
+        folds = [pool.submit(folder.fold, replace(scene, segmenter=held), steps) for _ in range(6)]
+        assert held.inside.wait(20)
+        held.gate.set()
+        assert len({id(fold.result(20)) for fold in folds}) == 1
+    assert held.asked == 1
+
+
+def test_photos_and_models_are_not_mixed_up(scene):
+    folder, steps = Folder({}.__getitem__), STEPS.validate_python([click(20, 20)])
+    first = folder.fold(scene, steps)
+    assert folder.fold(replace(scene, stamp="another file"), steps) is not first
+    assert folder.fold(replace(scene, model="another"), steps) is not first
+    assert folder.fold(scene, steps) is first

@@ -1,5 +1,7 @@
 """Undo and redo as actions of the log: against a plain list of states, for random sequences."""
 
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,3 +54,24 @@ def test_numbers_are_not_used_again_after_undo():
     history.add(action(1, "add", {"put": [{"id": 7}]}))
     history.add(action(2, "undo"))
     assert history.last_id == 7
+
+
+def test_a_reader_sees_no_action_half_taken():
+    history = History(0, lambda state, patch: state + patch["by"])
+    seen = []
+
+    class Watched(list):
+        def append(self, value):
+            super().append(value)
+            reader = threading.Thread(target=lambda: seen.append(history.now()))
+            reader.start()
+            readers.append(reader)
+            reader.join(0.05)  # it must wait until the action is taken
+
+    readers = []
+    history.add(Action(1, "more", 0.0, "", "", None, {}, {"by": 5}))
+    history._undone = Watched()
+    history.add(Action(2, "undo", 0.0, "", "", None, {}, {}))
+    for reader in readers:
+        reader.join()
+    assert [(moment.seq, moment.document, moment.can_redo) for moment in seen] == [(2, 0, True)]

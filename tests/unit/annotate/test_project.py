@@ -1,5 +1,8 @@
 """Actions on a project: what they make of documents, who may make them, and what is kept."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -223,8 +226,8 @@ def test_new_and_missing_files(project, photos, act):
         project.gallery.read(2)
 
 
-def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos):
-    project.gallery.read(1)
+def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos, add):
+    add()
     (photos / "a1.png").write_bytes((photos / "a2.png").read_bytes())
     project.gallery.read(1)
     import cv2
@@ -260,3 +263,23 @@ def test_a_folder_without_images_gets_no_project_file(tmp_path):
 def test_a_model_that_is_not_there(photos):
     with pytest.raises(WeightsError):
         Project(photos, model="no-such-folder")
+
+
+def test_a_photo_that_was_read_waits_for_no_other_that_is_being_read(project, monkeypatch):
+    from clickgrain.annotate import gallery
+
+    first = project.gallery.read(1)
+    real, inside, gate = gallery.read_at_work, threading.Event(), threading.Event()
+
+    def slow(path, notes=None):
+        inside.set()
+        assert gate.wait(20)
+        return real(path, notes)
+
+    monkeypatch.setattr(gallery, "read_at_work", slow)
+    with ThreadPoolExecutor(2) as pool:
+        second = [pool.submit(project.gallery.read, 2) for _ in range(2)]
+        assert inside.wait(20)
+        assert project.gallery.read(1) is first
+        gate.set()
+        assert second[0].result(20) is second[1].result(20)
