@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError
 from clickgrain.evaluation import Benchmark, Result, load_benchmark
-from clickgrain.training.devices import choose_device
 from clickgrain.training.finetune_args import named_set
 from clickgrain.training.learn import usable_extractor
 from clickgrain.training.progress import Bar, Progress
