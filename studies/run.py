@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from clickgrain.commands.options import file_name
+from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError, TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate, evaluate_trees, load_benchmark
 from clickgrain.features import load_extractor
@@ -19,7 +20,6 @@ from clickgrain.files import atomic_write, hash_bytes, hash_file
 from clickgrain.images import find_images
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.devices import choose_device
 from clickgrain.training.finetune import finetune_on
 from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.learn import CONTINUED, train, usable_extractor

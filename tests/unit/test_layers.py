@@ -12,7 +12,7 @@ import clickgrain
 ROOT = Path(clickgrain.__file__).parent
 FLOORS = (
     ("errors", "types"),
-    ("files", "images", "weights"),
+    ("devices", "files", "images", "weights"),
     ("features",),
     ("tree",),
     ("proposals",),

@@ -77,7 +77,7 @@ def train_args(scale: DemoScale, seed: int, steps: int) -> TrainArgs:
         crop=scale.crop, photo_side=max(scale.side, 32), window=(0.5, 1.05), composites=0.7, masks_per_image=2
     )
     return TrainArgs(
-        steps=steps, batch=scale.batch, lr=1.5e-3, warmup=20, ema=0.98, seed=seed, precision="32-true",
+        steps=steps, batch=scale.batch, lr=1.5e-3, warmup=20, ema=0.98, seed=seed, precision="float32",
         validate_every=0, checkpoint_every=15.0, data=data,
     )  # fmt: skip
 

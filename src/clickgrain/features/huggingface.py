@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from clickgrain.devices import fast_in_bf16
 from clickgrain.errors import FeatureError
 from clickgrain.features.checkpoint import load_backbone, read_normalization, weights_digest
 from clickgrain.features.position import position_directions, project_out
@@ -34,8 +35,9 @@ class HuggingFaceExtractor:
     Args:
         source: folder with config.json and weights, or an id such as "facebook/dino-vits8".
         device: where torch runs, such as "cpu" or "cuda".
-        dtype: precision of the matrix products; None is float32 on the CPU, and on a GPU bfloat16, or float16
-            where the GPU has no bfloat16. Sums and norms stay in float32; so do the results.
+        dtype: precision of the matrix products; None is float32 on a CPU (trees must not depend on which), and on a
+            GPU bfloat16, or float16 where the GPU only emulates bfloat16. Sums and norms stay in float32; so do the
+            results.
         layers: blocks to average, counted as in a list (-1 is the last); each passes the final LayerNorm first.
         remove_position: number of leading directions of positional bias to project out (see
             `features.position`); measured on noise images when first asked for, then cached on disk.
@@ -196,9 +198,7 @@ def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:
     if name is None:
         if device.type == "cpu":
             return torch.float32
-        if device.type == "cuda" and torch.cuda.is_bf16_supported():
-            return torch.bfloat16
-        return torch.float16
+        return torch.bfloat16 if fast_in_bf16(str(device)) else torch.float16
     if name not in ("float32", "bfloat16", "float16"):
         raise FeatureError(f"dtype {name!r} is none of float32, bfloat16, float16; choose one of them")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]

@@ -9,8 +9,10 @@ from clickgrain.errors import ConfigError
 from clickgrain.files import hash_bytes
 from clickgrain.models.loss_weights import LossWeights
 from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.training.learn_args import Precision
 
-Precision = Literal["32-true", "bf16-mixed"]
+FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}
+"""Names of precisions in files that runs have left."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class TrainArgs:
         rim: pixels of the crop on both sides of a proposal's outline that neither loss nor corrections look at; the
             masks of composites and objects are known exactly and have none.
         seed: of everything random.
-        precision: of the forward passes.
+        precision: of the forward passes; auto is bf16 where the device gains by it, float32 elsewhere.
         compile: run encoder and decoder through torch.compile.
         threads: workers that prepare batches; 0: all cores but one.
         validate_every: steps between validations; 0: only at the end.
@@ -113,7 +115,7 @@ class TrainArgs:
     supervise: Literal["all", "last"] = "all"
     rim: int = 0
     seed: int = 0
-    precision: Precision = "bf16-mixed"
+    precision: Precision = "auto"
     compile: bool = False
     threads: int = 0
     validate_every: int = 500
@@ -124,6 +126,9 @@ class TrainArgs:
     losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2))
 
     def __post_init__(self) -> None:
+        for name, former in FORMER.items():
+            if self.precision == former:
+                object.__setattr__(self, "precision", name)
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} {getattr(self, name)} must be 1 or more")
@@ -146,7 +151,11 @@ class TrainArgs:
 
     def fingerprint(self) -> str:
         """Hash of all that decides what the weights become; a checkpoint goes on only under the same one."""
-        values = self.to_json()
+        return hash_bytes(json.dumps(self.hashed(), sort_keys=True).encode())
+
+    def hashed(self) -> dict[str, Any]:
+        """What the fingerprint is made of."""
+        values = self.to_json() | {"precision": FORMER.get(self.precision, self.precision)}
         for name in ("threads", "validate_every", "validation_targets", "checkpoint_every"):
             del values[name]
-        return hash_bytes(json.dumps(values, sort_keys=True).encode())
+        return values

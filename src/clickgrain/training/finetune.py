@@ -1,9 +1,11 @@
 """`finetune`: supervised training of a click model on photos with masks, all of them or a share."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from clickgrain.devices import choose_device
 from clickgrain.errors import TrainingError, WeightsError
 from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.features import load_extractor
@@ -11,7 +13,6 @@ from clickgrain.models.base import ClickModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.finetune_data import Subset, choose_labelled, load_labelled, usable
 from clickgrain.training.learn import (
@@ -22,11 +23,11 @@ from clickgrain.training.learn import (
     usable_extractor,
     with_steps,
 )
-from clickgrain.training.loop import METRICS, STATE, FitResult, fit
+from clickgrain.training.loop import METRICS, STATE, FitResult, fabric_for, fit
 from clickgrain.training.metrics import MetricsLog
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
-from clickgrain.training.run_file import hash_keys, read_run, write_run
+from clickgrain.training.run_file import begun_precision, hash_keys, read_run, write_run
 from clickgrain.training.validation import Validation
 from clickgrain.weights import CONFIG, TENSORS, hash_tensors
 
@@ -68,6 +69,8 @@ def finetune_on(
         _check(args, saved, made_of)
         if all((args.out / name).is_file() for name in (STATE, CONFIG, TENSORS)) and saved.get("finished"):
             return _finished(args, saved)
+    settings = replace(settings, precision=begun_precision(settings.precision, saved, device, bar))
+    made_of["precision"] = settings.precision
     write_run(args, settings.steps, **made_of)
     with bar:
         result = _fit(benchmark, subset, model, settings, args, device, bar)
@@ -130,7 +133,8 @@ def _settings(args: FinetuneArgs, model: ClickModel, device: str) -> TrainArgs:
     own = recipe.args
     lr = args.lr or own.lr * (1.0 if args.from_scratch else CONTINUED)
     steps = args.steps or max(round(own.steps * STEPS), 1)
-    given = {"batch": args.batch, "crop": args.crop, "seed": args.seed, "lr": lr}
+    given: dict[str, Any] = {"batch": args.batch, "crop": args.crop, "seed": args.seed, "lr": lr}
+    given["precision"] = None if args.precision == "auto" else args.precision
     settings = recipe.with_settings(**given, composites=0.0, composites_per_photo=0.0).args
     return with_steps(settings, steps)
 

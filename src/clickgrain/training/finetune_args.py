@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.errors import ConfigError
-from clickgrain.training.learn_args import RecipeName
+from clickgrain.training.learn_args import Precision, RecipeName
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class FinetuneArgs:
         recipe: settings of training, and the network of a model from scratch.
         extractor: whose features make the merge trees of a model from scratch; others keep their own.
         device: auto, cpu, cuda or another torch device.
+        precision: of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
         steps: a quarter of the recipe's when None.
         batch: crops per step.
         crop: side of the crops in pixels.
@@ -35,6 +36,7 @@ class FinetuneArgs:
     recipe: RecipeName = "auto"
     extractor: str = "default"
     device: str = "auto"
+    precision: Precision = "auto"
     steps: int | None = None
     batch: int | None = None
     crop: int | None = None

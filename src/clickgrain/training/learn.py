@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from clickgrain.devices import choose_device
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.features.registry import default_extractor
@@ -20,9 +21,8 @@ from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank
-from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import METRICS, STATE, FitResult, fit
+from clickgrain.training.loop import METRICS, STATE, FitResult, fabric_for, fit
 from clickgrain.training.metrics import MetricsLog
 from clickgrain.training.objects import OBJECTS
 from clickgrain.training.plan import LEAST
@@ -31,7 +31,7 @@ from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
 from clickgrain.training.regions import RegionsOf
-from clickgrain.training.run_file import hash_keys, read_run, write_run
+from clickgrain.training.run_file import begun_precision, hash_keys, read_run, write_run
 from clickgrain.training.validation import Validation
 from clickgrain.weights import CONFIG, TENSORS
 
@@ -132,7 +132,8 @@ def train(
         )  # fmt: skip
         if regions is not None:
             data = replace(data, bank=replace(data.bank, regions=regions(data.bank)))
-        settings = _settled(args, saved, recipe.args, model, data, device, bar)
+        own = recipe.with_settings(precision=begun_precision(recipe.args.precision, saved, device, bar)).args
+        settings = _settled(args, saved, own, model, data, device, bar)
         fitted = fit(
             model,
             data.bank,
@@ -144,7 +145,8 @@ def train(
             progress=bar,
             seconds=None if args.minutes is None else args.minutes * 60,
         )
-    write_run(args, settings.steps, done=fitted.steps, finished=hash_keys(photos.keys), pictures=len(data.pictures))
+    done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.pictures)}
+    write_run(args, settings.steps, precision=settings.precision, **done)
     return LearnResult(args.out, fitted, len(data.pictures), data.failed)
 
 
@@ -219,7 +221,13 @@ def _with_new_maps(model: ClickModel, config: object) -> ClickModel:
 
 def _recipe(args: LearnArgs, device: str) -> Recipe:
     recipe = load_recipe(args.recipe, device).with_settings(
-        steps=args.steps, batch=args.batch, crop=args.crop, lr=args.lr, seed=args.seed, tree=args.extractor
+        steps=args.steps,
+        batch=args.batch,
+        crop=args.crop,
+        lr=args.lr,
+        seed=args.seed,
+        tree=args.extractor,
+        precision=None if args.precision == "auto" else args.precision,
     )
     if args.cutouts is not None and recipe.args.data.composites == 0:
         raise ConfigError(
@@ -258,7 +266,7 @@ def _settled(
         seconds = seconds_per_step(model, data.bank, data.pictures, train, device)
         train = replace(train, steps=max(LEAST, int(args.minutes * 60 / seconds)))
         bar.note(f"about {train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
-    write_run(args, train.steps)
+    write_run(args, train.steps, precision=train.precision)
     return with_steps(train, train.steps)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from clickgrain.errors import ConfigError
 
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]
+Precision = Literal["auto", "float32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class LearnArgs:
         extractor: whose features make the merge trees: "default" (the model in the package), "color-texture", a
             Hugging Face id or a folder.
         device: auto, cpu, cuda or another torch device.
+        precision: of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
         minutes: train for so long by the clock, over all sittings; building trees comes before.
         steps: the recipe's steps if neither this nor minutes is given.
         batch: crops per step.
@@ -41,6 +43,7 @@ class LearnArgs:
     recipe: RecipeName = "auto"
     extractor: str = "default"
     device: str = "auto"
+    precision: Precision = "auto"
     minutes: float | None = None
     steps: int | None = None
     batch: int | None = None

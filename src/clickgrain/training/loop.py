@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from clickgrain.devices import resolve_precision
 from clickgrain.errors import TrainingError
 from clickgrain.models.base import ClickModel
 from clickgrain.training.args import TrainArgs
@@ -93,6 +94,7 @@ def fit(
             several processes, whose clocks differ, are given `seconds`.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
+    args = replace(args, precision=resolve_precision(args.precision, str(fabric.device)))
     if seconds is not None and fabric.world_size > 1:
         raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
     run = _Run(model, bank, pictures, args, out, fabric, Plan(args.steps, seconds))
@@ -125,6 +127,12 @@ def fit(
     run.export()
     fabric.barrier()  # no process goes on before the model is there
     return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses)
+
+
+def fabric_for(device: str) -> Fabric:
+    """One process on a device that `choose_device` gave."""
+    kind, _, index = device.partition(":")
+    return Fabric(accelerator=kind, devices=[int(index)] if index and kind == "cuda" else 1)
 
 
 def learning_rate(args: TrainArgs, step: int, steps: int | None = None) -> float:
@@ -202,7 +210,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         crops = self.bank.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
-        with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision != "32-true"):
+        with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
             loss, parts = self.network(crops, batch)
         value = float(loss.detach())
         self._check("loss", value)

@@ -89,7 +89,7 @@ def settings():
 
     def make(data=None, **changes):
         own = {
-            "steps": 4, "batch": 2, "lr": 5e-3, "warmup": 2, "ema": 0.9, "precision": "32-true", "threads": 1,
+            "steps": 4, "batch": 2, "lr": 5e-3, "warmup": 2, "ema": 0.9, "precision": "float32", "threads": 1,
             "validate_every": 0, "validation_targets": 2, "clicks": CLICKS,
             "data": DataArgs(**(DATA | (data or {}))),
         }  # fmt: skip

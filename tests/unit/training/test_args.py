@@ -1,5 +1,7 @@
 """Settings check themselves and tell which of them decide what the weights become."""
 
+import json
+
 import pytest
 
 from clickgrain.clicks.args import ClickSimulation
@@ -36,12 +38,19 @@ def test_data_settings_out_of_range_name_the_flag(name, value):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"steps": 9}, {"batch": 3}, {"lr": 1.0}, {"seed": 1}, {"precision": "32-true"}, {"ema": 0.5}, {"clip": 2.0},
+        {"steps": 9}, {"batch": 3}, {"lr": 1.0}, {"seed": 1}, {"precision": "float32"}, {"ema": 0.5}, {"clip": 2.0},
         {"supervise": "last"}, {"data": DataArgs(crop=64)}, {"clicks": ClickSimulation.paper()}, {"warmup": 3},
     ],
 )  # fmt: skip
 def test_the_fingerprint_holds_what_decides_the_weights(changes):
     assert TrainArgs(**changes).fingerprint() != TrainArgs().fingerprint()
+
+
+@pytest.mark.parametrize(("former", "name"), [("32-true", "float32"), ("bf16-mixed", "bf16")])
+def test_precisions_by_their_former_names_are_the_same_run(former, name):
+    assert TrainArgs(precision=former) == TrainArgs(precision=name)
+    stored = json.dumps({"precision": former})[1:-1]
+    assert stored in json.dumps(TrainArgs(precision=name).hashed(), sort_keys=True)
 
 
 def test_the_fingerprint_leaves_out_what_does_not():

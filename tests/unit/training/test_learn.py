@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, TrainingError, WeightsError
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import learn as module
-from clickgrain.training import recipes
+from clickgrain.training import loop, recipes
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.devices import choose_device, fabric_for
 from clickgrain.training.learn import learn, train
 from clickgrain.training.learn_args import LearnArgs
+from clickgrain.training.loop import fabric_for
 from clickgrain.training.progress import Quiet
 from clickgrain.training.recipes import Recipe
 from clickgrain.weights import load_model
@@ -265,6 +266,82 @@ class TestTrain:
         assert "p1.png" in again.failed[0]
 
 
+class TestPrecision:
+    @pytest.fixture(autouse=True)
+    def undecided(self, monkeypatch, settings, tiny_config):
+        """As the recipes ship: with the precision that suits the device."""
+        own = settings({"composites_per_photo": 0.5}, steps=3, precision="auto")
+        monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, own))
+
+    @pytest.fixture
+    def amx(self, monkeypatch):
+        def pretend(there):
+            monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": there})
+
+        return pretend
+
+    @pytest.fixture
+    def used(self, monkeypatch):
+        """The precisions that `fit` is called with."""
+        found = []
+
+        def spy(*given, **more):
+            found.append(given[3].precision)
+            return loop.fit(*given, **more)
+
+        monkeypatch.setattr(module, "fit", spy)
+        return found
+
+    @pytest.mark.parametrize(("there", "chosen"), [(True, "bf16"), (False, "float32")])
+    def test_the_choice_is_made_by_the_cpu_said_once_and_stored(self, args, amx, used, there, chosen):
+        amx(there)
+        bars = Bars(stop=1)
+        with pytest.raises(KeyboardInterrupt):
+            learn(args(), bars)
+        (said,) = (note for note in bars.notes if "network runs in" in note)
+        assert said.startswith(f"the network runs in {chosen} (chosen for this device; --precision")
+        assert json.loads((args().out / "run.json").read_text())["precision"] == chosen
+        again = Bars()
+        learn(args(), again)
+        assert [note for note in again.notes if "network runs in" in note] == []
+        assert used == [chosen, chosen]
+        assert json.loads((args().out / "run.json").read_text())["precision"] == chosen
+
+    def test_a_run_keeps_the_one_it_began_with_on_another_machine(self, args, amx, used):
+        amx(True)
+        with pytest.raises(KeyboardInterrupt):
+            learn(args(), Bars(stop=2))
+        amx(False)
+        bars = Bars()
+        assert learn(args(), bars).fit.steps == 3
+        assert used == ["bf16", "bf16"]
+        (said,) = (note for note in bars.notes if "bf16" in note)
+        assert "cpu does not compute bf16 in hardware" in said
+        assert "a new --out begins in float32" in said
+
+    def test_the_flag_wins_and_says_what_it_costs(self, args, amx, used):
+        amx(False)
+        bars = Bars()
+        learn(args(precision="bf16"), bars)
+        assert used == ["bf16"]
+        assert "the network runs in bf16 (asked for)" in bars.notes
+        assert any("several times as long as in float32" in note for note in bars.notes)
+        with pytest.raises(TrainingError, match=r"other settings \(precision\)"):
+            learn(args(precision="float32"), Bars())
+
+    def test_a_run_from_before_the_flag_goes_on_in_bf16(self, args, amx, used):
+        amx(True)
+        with pytest.raises(KeyboardInterrupt):
+            learn(args(), Bars(stop=2))
+        path = args().out / "run.json"
+        saved = json.loads(path.read_text())
+        del saved["precision"], saved["asked"]["precision"]  # as it was written then
+        path.write_text(json.dumps(saved))
+        amx(False)
+        assert learn(args(), Bars()).fit.steps == 3
+        assert used == ["bf16", "bf16"]
+
+
 class TestMinutes:
     def test_the_steps_that_fill_them(self, args, monkeypatch):
         monkeypatch.setattr(module, "seconds_per_step", lambda *_: 0.5)
@@ -318,11 +395,6 @@ class TestArguments:
     def test_contradictions_name_the_flag(self, args, flag, changes):
         with pytest.raises(ConfigError, match=flag):
             args(**changes)
-
-    @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:3", "meta", ""])
-    def test_devices_that_are_not_there(self, name):
-        with pytest.raises(ConfigError, match="--device"):
-            choose_device(name)
 
     @pytest.mark.parametrize("name", ["cpu", "cpu:0", "auto"])
     def test_devices_that_are(self, name):

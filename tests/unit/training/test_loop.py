@@ -87,9 +87,9 @@ def whole(run, tmp_path_factory):
 
 
 class TestInterrupted:
-    @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+    @pytest.mark.parametrize("precision", ["float32", "bf16"])
     def test_a_run_stopped_twice_ends_as_if_it_had_not_been(self, run, whole, tmp_path, precision):
-        if precision != "32-true":
+        if precision != "float32":
             whole = tmp_path / "whole"
             run(whole, precision=precision)
         for after in (1, 2):

@@ -1,0 +1,62 @@
+"""Which device a network runs on, and in which precision."""
+
+from typing import Literal
+
+import torch
+
+from clickgrain.errors import ConfigError
+
+
+def choose_device(name: str) -> str:
+    """A torch device by name; "auto" is the GPU where there is one.
+
+    Raises:
+        ConfigError: if there is no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {name!r} is no device; use auto, cpu, cuda, cuda:1 or mps") from error
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if (device.index or 0) >= there.get(device.type, 0):
+        seen = ", ".join(kind if i == 0 else f"{kind}:{i}" for kind, count in there.items() for i in range(count))
+        raise ConfigError(f"--device {name} is not there; torch sees {seen}, use one of them or auto")
+    return name
+
+
+def resolve_precision(asked: str, device: str) -> Literal["float32", "bf16"]:
+    """The precision of the forward passes on a device: what is asked for, or the faster one for "auto".
+
+    Raises:
+        ConfigError: for another name.
+    """
+    if asked == "auto":
+        return "bf16" if fast_in_bf16(device) else "float32"
+    if asked not in ("float32", "bf16"):
+        raise ConfigError(f"--precision {asked!r} is unknown; use auto, float32 or bf16")
+    return "bf16" if asked == "bf16" else "float32"
+
+
+def fast_in_bf16(device: str) -> bool:
+    """Whether a device computes bfloat16 in hardware, and convolutions are not slower for it.
+
+    Torch accepts bfloat16 everywhere and emulates it where it must: a step of `grain-small` takes 1.6 times as long
+    in bfloat16 with AVX512_BF16 and 2.8 times with plain AVX-512. With AMX it takes as long as in float32, one of
+    `grain` three quarters and one of `paper` half (`python -m benchmarks train`, figures in docs/benchmarks.md).
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind != "cpu":
+        return False
+    if hasattr(torch.cpu, "get_capabilities"):
+        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)  # before torch 2.10; all CPUs with tiles have bf16
+    return tiles is not None and bool(tiles())
