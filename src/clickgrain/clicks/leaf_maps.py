@@ -15,6 +15,7 @@ Affine = npt.NDArray[np.float64]
 """2 x 3 matrix that takes (x, y, 1) to (x, y)."""
 
 LeafMap = Literal["level", "geodesic", "edge"]
+LEAF_KINDS: tuple[LeafMap, ...] = ("level", "geodesic", "edge")
 STEP_UNIT = 10.0
 STEP_LIMIT = 4.0
 STEP_FLOOR = 0.1

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clickgrain.clicks.centre import CELL, View, centre_maps
+from clickgrain.clicks.centre import CELL, Nested, View, centre_maps
 from clickgrain.clicks.color import lab_bins, lab_of, posterior
-from clickgrain.clicks.leaf_maps import Affine, LeafMap, Leaves, leaf_closeness, map_to_leaf, warp
+from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
 from clickgrain.clicks.spec import CENTRE_MAPS, MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.tree import MergeTree
-from clickgrain.types import Float, Prompt, UInt8
+from clickgrain.types import Float, Prompt, Size, UInt8
 
 COLOR_RANGE = 20.0
 """Lab units at which colour closeness falls to 1/e."""
@@ -79,7 +79,6 @@ def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
     return lab
 
 
-@torch.no_grad()
 def click_maps(
     spec: MapSpec,
     canvas: Canvas,
@@ -87,7 +86,7 @@ def click_maps(
     previous: Tensor | None = None,
     index: Sequence[int] | None = None,
 ) -> Tensor:
-    """Maps of several prompts.
+    """Maps of several prompts, drawn once; see `ClickMaps`.
 
     Args:
         spec: which maps.
@@ -99,90 +98,150 @@ def click_maps(
     Returns:
         M x C x h x w float32; every map lies in 0..1, only "box" in -1..1. They carry no gradients.
     """
-    chosen = list(range(len(prompts))) if index is None else list(index)
-    lab, bins = _rows(canvas.lab, chosen), _rows(canvas.bins, chosen)
-    if previous is None:
-        previous = lab.new_zeros(len(prompts), 1, *lab.shape[2:])
-    elif previous.shape[2:] != lab.shape[2:]:
-        previous = functional.interpolate(previous.float(), lab.shape[2:], mode="bilinear", antialias=True)
-    strokes = [prompt.sides(spec.radius) for prompt in prompts]
-    maps: dict[str, Tensor] = {"previous": previous.float()[:, 0]}
-    maps |= _leaf_maps(spec, canvas, strokes, chosen)
-    maps |= _centre_maps(spec, canvas, prompts, maps["previous"], chosen)
-    for sign, label in (("+", 1), ("-", 0)):
-        points, valid = _padded([p[label] for p in strokes], canvas.stride, lab.device)
-        if f"disk{sign}" in spec.names:
-            maps[f"disk{sign}"] = _disks(points, valid, lab.shape[2:], spec.radius / canvas.stride)
-        if f"color{sign}" in spec.names:
-            maps[f"color{sign}"] = _color_closeness(lab, points, valid)
-    if "box" in spec.names or "posterior" in spec.names:
-        maps["box"] = _boxes(prompts, lab, canvas.stride)
-    if "posterior" in spec.names:
-        seed = (maps["level+"], maps["level-"], maps["previous"], maps["box"])
-        maps["posterior"] = posterior(bins, *seed)
-    maps["level"] = _constant([p.level or 0.0 for p in prompts], lab)
-    maps["level?"] = _constant([float(p.level is not None) for p in prompts], lab)
-    return torch.stack([maps[name] for name in spec.names], dim=1)
+    maps = ClickMaps(spec, canvas, range(len(prompts)) if index is None else index)
+    maps.draw(list(range(len(prompts))), prompts, previous)
+    return maps.of(list(range(len(prompts))))
 
 
-def _rows(tensor: Tensor, chosen: list[int]) -> Tensor:
-    """The chosen rows; no copy when they are all, in order."""
-    return tensor if chosen == list(range(len(tensor))) else tensor[chosen]
+class ClickMaps:
+    """Maps of M prompts that grow click by click; most are maxima over clicks, so that each click is drawn once.
 
+    Args:
+        spec: which maps.
+        canvas: of B images.
+        index: the image of each of the M prompts.
 
-def _leaf_maps(
-    spec: MapSpec, canvas: Canvas, strokes: Sequence[tuple[Float, Float]], chosen: Sequence[int]
-) -> dict[str, Tensor]:
-    """Maps on the leaves, warped to map resolution; the posterior needs the level maps too."""
-    kinds: tuple[LeafMap, ...] = ("level", "geodesic", "edge")
-    wanted = [kind for kind in kinds if f"{kind}+" in spec.names or f"{kind}-" in spec.names]
-    if "posterior" in spec.names and "level" not in wanted:
-        wanted.insert(0, "level")
-    if not wanted:
-        return {}
-    if "edge" in wanted and len(canvas.edges) < len(canvas.trees):
-        raise ConfigError("the click maps edge+ and edge- need the images' edge trees; give them to Canvas.of")
-    size = (canvas.lab.shape[2], canvas.lab.shape[3])
-    stacked = np.empty((len(strokes), *size, 2 * len(wanted)), np.float32)
-    for i, (image, points) in enumerate(zip(chosen, strokes)):
-        tree, to_image = canvas.trees[image], canvas.to_image[image]
-        leaves = Leaves(tree, canvas.leaf_lab[image], canvas.edges[image] if canvas.edges else None)
-        layers = [
-            leaf_closeness(leaves, _moved(points[label], to_image, tree), kind)
-            for label in (1, 0)
-            for kind in wanted
-        ]
-        matrix = map_to_leaf(tree.grid, tree.image_size, to_image, canvas.stride)
-        stacked[i] = warp(np.stack(layers, -1), matrix, size).reshape(stacked.shape[1:])
-    tensor = torch.from_numpy(stacked).to(canvas.lab.device)
-    names = [f"{kind}{sign}" for sign in "+-" for kind in wanted]
-    return {name: tensor[..., i] for i, name in enumerate(names)}
+    Raises:
+        ConfigError: for maps of an edge tree that the canvas lacks.
+    """
 
+    def __init__(self, spec: MapSpec, canvas: Canvas, index: Sequence[int]) -> None:
+        self.spec, self.canvas, self.index = spec, canvas, list(index)
+        wanted = spec.names
+        if "posterior" in wanted:
+            wanted += tuple(n for n in ("level+", "level-", "previous", "box") if n not in wanted)
+        self.channels = {name: channel for channel, name in enumerate(wanted)}
+        self.kinds = [kind for kind in LEAF_KINDS if f"{kind}+" in wanted or f"{kind}-" in wanted]
+        if "edge" in self.kinds and len(canvas.edges) < len(canvas.trees):
+            raise ConfigError("the click maps edge+ and edge- need the images' edge trees; give them to Canvas.of")
+        self.size: Size = (canvas.lab.shape[2], canvas.lab.shape[3])
+        self.planes = canvas.lab.new_zeros(len(self.index), len(wanted), *self.size)
+        self.clicks: list[int | None] = [None] * len(self.index)  # drawn so far
+        self.leaves: dict[tuple[int, int], Float] = {}  # prompt, label -> h x w x kinds
+        self.first: list[dict[str, list[Nested]]] = [{} for _ in self.index]
 
-def _centre_maps(
-    spec: MapSpec, canvas: Canvas, prompts: Sequence[Prompt], previous: Tensor, chosen: Sequence[int]
-) -> dict[str, Tensor]:
-    """Maps of nested regions around clicks, on cells of `CELL` pixels, enlarged to map resolution."""
-    names = [name for name in CENTRE_MAPS if name in spec.names]
-    if not names or not prompts:
-        return {}
-    size = (canvas.lab.shape[2], canvas.lab.shape[3])
-    stride = max(CELL, canvas.stride)
-    cells = (size[0] * canvas.stride // stride, size[1] * canvas.stride // stride)
-    before = functional.interpolate(previous[:, None], cells, mode="area")[:, 0].cpu().numpy() > 0.5
-    stacked = np.empty((len(prompts), len(names), *cells), np.float32)
-    for i, (image, prompt) in enumerate(zip(chosen, prompts)):
-        tree, to_image = canvas.trees[image], canvas.to_image[image]
-        view = View(map_to_leaf(tree.grid, tree.image_size, to_image, stride), cells, stride)
+    @torch.no_grad()
+    def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Tensor | None = None) -> None:
+        """Draw prompts for the first time, or with clicks more at their ends.
 
-        def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
-            return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
+        Args:
+            rows: the number of each prompt among the M.
+            prompts: as many, in pixels of the working images.
+            previous: K x 1 x h' x w' probabilities of any resolution; zeros when None.
+        """
+        if previous is None:
+            previous = self.planes.new_zeros(len(rows), 1, *self.size)
+        elif previous.shape[2:] != self.size:
+            previous = functional.interpolate(previous.float(), self.size, mode="bilinear", antialias=True)
+        self._put("previous", rows, previous[:, 0])
+        fresh = [i for i, row in enumerate(rows) if self.clicks[row] is None]
+        self._put_given([rows[i] for i in fresh], [prompts[i] for i in fresh])
+        added = [self._added(row, prompt) for row, prompt in zip(rows, prompts)]
+        for sign, label in (("+", 1), ("-", 0)):
+            chosen = [i for i, sides in enumerate(added) if len(sides[label])]
+            if chosen:
+                self._add_clicks(sign, [rows[i] for i in chosen], [added[i][label] for i in chosen])
+        self._put_centres(rows, prompts, previous)
+        if "posterior" in self.channels:
+            seed = (self._plane(name, rows) for name in ("level+", "level-", "previous", "box"))
+            bins = self.canvas.bins[[self.index[row] for row in rows]]
+            self._put("posterior", rows, posterior(bins, *seed))
 
-        trees = [tree, *canvas.edges[image : image + 1]]
-        stacked[i] = centre_maps(names, view, prompt, before[i], trees, leaf_of, canvas.leaf_lab[image])
-    coarse = torch.from_numpy(stacked).to(canvas.lab.device)
-    fine = functional.interpolate(coarse, size, mode="bilinear")
-    return {name: fine[:, i] for i, name in enumerate(names)}
+    def of(self, rows: list[int]) -> Tensor:
+        """K x C x h x w float32: what was drawn of some prompts, a copy."""
+        return self.planes[rows, : len(self.spec.names)]
+
+    def _plane(self, name: str, rows: list[int]) -> Tensor:
+        return self.planes[rows, self.channels[name]]
+
+    def _put(self, name: str, rows: list[int], values: Tensor | float) -> None:
+        if name in self.channels and rows:
+            self.planes[rows, self.channels[name]] = values
+
+    def _raise(self, name: str, rows: list[int], values: Tensor) -> None:
+        self._put(name, rows, torch.maximum(self._plane(name, rows), values))
+
+    def _put_given(self, rows: list[int], prompts: Sequence[Prompt]) -> None:
+        """Box and level, which do not change."""
+        for row, prompt in zip(rows, prompts):
+            self._put("level", [row], prompt.level or 0.0)
+            self._put("level?", [row], float(prompt.level is not None))
+            if "box" in self.channels and prompt.box is not None:
+                x1, y1, x2, y2 = (v / self.canvas.stride for v in prompt.box)
+                plane = self.planes[row, self.channels["box"]]
+                plane.fill_(-1)
+                plane[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 1
+
+    def _added(self, row: int, prompt: Prompt) -> tuple[Float, Float]:
+        """(negative, positive) points that are not drawn yet; strokes are there from the first on."""
+        known, self.clicks[row] = self.clicks[row], len(prompt.points)
+        if known is None:
+            return prompt.sides(self.spec.radius)
+        points, labels = prompt.points[known:], prompt.labels[known:]
+        return points[labels == 0], points[labels == 1]
+
+    def _add_clicks(self, sign: str, rows: list[int], added: list[Float]) -> None:
+        """What clicks of one label add to the maps of some prompts."""
+        if f"disk{sign}" in self.channels or f"color{sign}" in self.channels:
+            points, valid = _padded(added, self.canvas.stride, self.planes.device)
+            if f"disk{sign}" in self.channels:
+                disks = _disks(points, valid, self.size, self.spec.radius / self.canvas.stride)
+                self._raise(f"disk{sign}", rows, disks)
+            if f"color{sign}" in self.channels:
+                lab = self.canvas.lab[[self.index[row] for row in rows]]
+                self._raise(f"color{sign}", rows, _color_closeness(lab, points, valid))
+        if not self.kinds:
+            return
+        stacked = np.empty((len(rows), *self.size, len(self.kinds)), np.float32)
+        for i, (row, points_of) in enumerate(zip(rows, added)):
+            image = self.index[row]
+            tree, to_image = self.canvas.trees[image], self.canvas.to_image[image]
+            edges = self.canvas.edges[image] if self.canvas.edges else None
+            leaves = Leaves(tree, self.canvas.leaf_lab[image], edges)
+            moved = _moved(points_of, to_image, tree)
+            close = np.stack([leaf_closeness(leaves, moved, kind) for kind in self.kinds], -1)
+            known = self.leaves.get((row, sign == "+"))
+            self.leaves[row, sign == "+"] = close if known is None else np.maximum(close, known)
+            matrix = map_to_leaf(tree.grid, tree.image_size, to_image, self.canvas.stride)
+            stacked[i] = warp(self.leaves[row, sign == "+"], matrix, self.size).reshape(stacked.shape[1:])
+        tensor = torch.from_numpy(stacked).to(self.planes.device)
+        for k, kind in enumerate(self.kinds):
+            self._put(f"{kind}{sign}", rows, tensor[..., k])
+
+    def _put_centres(self, rows: list[int], prompts: Sequence[Prompt], previous: Tensor) -> None:
+        """Maps of nested regions around clicks, on cells of `CELL` pixels, enlarged to map resolution."""
+        names, canvas = [name for name in CENTRE_MAPS if name in self.channels], self.canvas
+        if not names or not rows:
+            return
+        stride = max(CELL, canvas.stride)
+        cells = (self.size[0] * canvas.stride // stride, self.size[1] * canvas.stride // stride)
+        before = functional.interpolate(previous.float(), cells, mode="area")[:, 0].cpu().numpy() > 0.5
+        stacked = np.empty((len(rows), len(names), *cells), np.float32)
+        for i, (row, prompt) in enumerate(zip(rows, prompts)):
+            image = self.index[row]
+            tree, to_image = canvas.trees[image], canvas.to_image[image]
+            view = View(map_to_leaf(tree.grid, tree.image_size, to_image, stride), cells, stride)
+
+            def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
+                return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
+
+            trees = [tree, *canvas.edges[image : image + 1]]
+            lab, known = canvas.leaf_lab[image], self.first[row]
+            stacked[i] = centre_maps(names, view, prompt, before[i], trees, leaf_of, lab, known)
+        coarse = torch.from_numpy(stacked).to(self.planes.device)
+        fine = functional.interpolate(coarse, self.size, mode="bilinear")
+        for k, name in enumerate(names):
+            self._put(name, rows, fine[:, k])
 
 
 def _moved(points: Float, to_image: Affine, tree: MergeTree) -> Float:
@@ -201,10 +260,8 @@ def _padded(points: Sequence[Float], stride: int, device: torch.device) -> tuple
     return torch.from_numpy(array).to(device), torch.from_numpy(valid).to(device)
 
 
-def _disks(points: Tensor, valid: Tensor, size: torch.Size, radius: float) -> Tensor:
+def _disks(points: Tensor, valid: Tensor, size: Size, radius: float) -> Tensor:
     """M x h x w: anti-aliased disks."""
-    if points.shape[1] == 0:
-        return points.new_zeros(len(points), *size)
     y = torch.arange(size[0], device=points.device)[:, None]
     x = torch.arange(size[1], device=points.device)
     clicks = points.masked_fill(~valid[..., None], torch.inf)[..., None, None].unbind(1)
@@ -214,8 +271,6 @@ def _disks(points: Tensor, valid: Tensor, size: torch.Size, radius: float) -> Te
 
 def _color_closeness(lab: Tensor, points: Tensor, valid: Tensor) -> Tensor:
     """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), clicks' colours averaged over 3 x 3 map pixels."""
-    if points.shape[1] == 0:
-        return lab.new_zeros(len(lab), *lab.shape[2:])
     clicks = _click_colors(lab, points).masked_fill(~valid[..., None], torch.inf)[..., None, None].unbind(1)
     square = _least((lab - click).square_().sum(1) for click in clicks)
     return (square.sqrt_() / -COLOR_RANGE).exp_()
@@ -236,20 +291,6 @@ def _click_colors(lab: Tensor, points: Tensor) -> Tensor:
 def _least(distances: Iterable[Tensor]) -> Tensor:
     """Elementwise minimum, one at a time: hundreds of clicks need no more memory than one."""
     return reduce(lambda a, b: torch.minimum(a, b, out=a), distances)
-
-
-def _boxes(prompts: Sequence[Prompt], lab: Tensor, stride: int) -> Tensor:
-    maps = lab.new_zeros(len(prompts), *lab.shape[2:])
-    for i, prompt in enumerate(prompts):
-        if prompt.box is not None:
-            x1, y1, x2, y2 = (v / stride for v in prompt.box)
-            maps[i] = -1
-            maps[i, int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 1
-    return maps
-
-
-def _constant(values: Sequence[float], lab: Tensor) -> Tensor:
-    return lab.new_tensor(values)[:, None, None].expand(-1, *lab.shape[2:])
 
 
 def _scaling(work: tuple[int, int], image: tuple[int, int]) -> Affine:

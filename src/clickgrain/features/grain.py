@@ -41,7 +41,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x h x w to the same."""
-        hidden: Tensor = self.conv2(functional.relu(self.conv1(self.norm(x))))
+        hidden: Tensor = self.conv2(functional.relu_(self.conv1(self.norm(x))))
         return x + hidden
 
 

@@ -1,8 +1,8 @@
 """What a click model learns from: cross-entropy, normalised focal, dice, smoothness and the score's error.
 
 Shapes: `logits`, `target` and `weight` are B x 1 x h x w; targets are soft, in 0..1. `weight` (or `valid`)
-weighs pixels, 0 leaves a pixel out. Every loss is reduced per sample, then averaged over the batch; a sample
-without a counting pixel adds 0. All arithmetic is float32 at least, whatever comes in.
+weighs pixels, 0 leaves a pixel out. Every loss is a vector of B values, one per sample; a sample without a counting
+pixel has 0. All arithmetic is float32 at least, whatever comes in.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ TINY = 1e-12
 def bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy, mean over weighted pixels."""
     weight = _weight(logits, weight)
-    return (_sum(weight * _cross_entropy(logits, target)) / _sum(weight).clamp_min(TINY)).mean()
+    return _sum(weight * _cross_entropy(logits, target)) / _sum(weight).clamp_min(TINY)
 
 
 def normalized_focal(
@@ -60,7 +60,7 @@ def normalized_focal(
     error = (_float(target) - torch.sigmoid(_float(logits))).abs()
     focal = _weight(logits, weight) * error.pow(gamma)
     total = _sum(focal.detach() if constant_normalizer else focal)
-    return (_sum(focal * _cross_entropy(logits, target)) / total.clamp_min(TINY)).mean()
+    return _sum(focal * _cross_entropy(logits, target)) / total.clamp_min(TINY)
 
 
 def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -71,7 +71,7 @@ def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor
     probability, target, weight = torch.sigmoid(_float(logits)), _float(target), _weight(logits, weight)
     both = _sum(weight * probability * target)
     each = _sum(weight * (probability.square() + target.square()))
-    return (1.0 - (2.0 * both + 1.0) / (each + 1.0)).mean()
+    return 1.0 - (2.0 * both + 1.0) / (each + 1.0)
 
 
 def smoothness(probabilities: Tensor, images: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -95,7 +95,7 @@ def smoothness(probabilities: Tensor, images: Tensor, valid: Tensor | None = Non
         near = _affinity(*_pair(yuv, offset), offset, var_y=SIGMA_Y**2, var_uv=SIGMA_UV**2)
         loss = loss + _sum(v * w * near * (p - q).square())
         count = count + _sum(v * w)
-    return (loss / count.clamp_min(TINY)).mean()
+    return loss / count.clamp_min(TINY)
 
 
 def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
     for offset in (*HALF_WINDOW, *((-dy, -dx) for dy, dx in HALF_WINDOW)):
         near = _affinity(yuv, _shifted(outer_yuv, offset, size), offset, var_y=16.0, var_uv=8.0)
         loss = loss + near * (logits - _shifted(outer_logits, offset, size)).square()
-    return loss.mean() / (2 * len(HALF_WINDOW))
+    return loss.mean((1, 2, 3)) / (2 * len(HALF_WINDOW))
 
 
 def iou_error(score: Tensor, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -129,7 +129,7 @@ def iou_error(score: Tensor, logits: Tensor, target: Tensor, weight: Tensor | No
         inside, truth = logits > 0, target > 0.5
         union = _sum(weight * (inside | truth))
         iou = torch.where(union > 0, _sum(weight * (inside & truth)) / union.clamp_min(TINY), 1.0)
-    return (_float(score) - iou).square().mean()
+    return (_float(score) - iou).square()
 
 
 def total_loss(
@@ -138,6 +138,7 @@ def total_loss(
     images: Tensor,
     weights: LossWeights,
     valid: Tensor | None = None,
+    shares: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of the terms whose weight is above 0.
 
@@ -150,6 +151,7 @@ def total_loss(
         images: B x 3 x H x W RGB in 0..255.
         weights: see `LossWeights`.
         valid: B x 1 x H x W in 0..1 or None; 0 marks padding and pixels to ignore.
+        shares: B, what each sample counts; 1 / B when None.
 
     Returns:
         The loss to minimise (a scalar), and every computed term by name, unweighted and detached.
@@ -162,7 +164,9 @@ def total_loss(
         "smoothness": lambda: _smoothness(decoded.logits, images, valid, weights.smoothness_variant),
         "iou": lambda: iou_error(decoded.score, logits, target, valid),
     }
-    parts = {name: terms[name]() for name, weight in weights.terms().items() if weight > 0.0}
+    if shares is None:
+        shares = logits.new_full((len(logits),), 1 / max(len(logits), 1))
+    parts = {name: (shares * terms[name]()).sum() for name, weight in weights.terms().items() if weight > 0.0}
     total = torch.stack([weights.terms()[name] * part for name, part in parts.items()]).sum()
     return total, {name: part.detach() for name, part in parts.items()}
 

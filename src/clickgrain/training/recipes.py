@@ -48,8 +48,8 @@ def grain_small() -> Recipe:
     time:     the table in docs/experiments.md has the measured time and score of 500 photos
     """
     args = TrainArgs(
-        steps=3000, batch=12, lr=2e-3, validate_every=500,
-        data=DataArgs(crop=160, tiles=4, objects=0.4, hidden=0.7, edges=0.3, large=0.4),
+        steps=3000, batch=24, lr=2e-3, validate_every=500,
+        data=DataArgs(crop=160, tiles=4, masks_per_image=1, objects=0.4, hidden=0.7, edges=0.3, large=0.4),
     )  # fmt: skip
     return Recipe(GrainConfig.small(), args)
 

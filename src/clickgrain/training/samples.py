@@ -50,6 +50,7 @@ class Sample:
         to_picture: from crop to picture pixels.
         to_tree: from crop pixels to pixels of the tree's image.
         valid: S x S bool, False beside the picture.
+        rounds: corrective clicks after each first prompt.
     """
 
     picture: int
@@ -57,7 +58,8 @@ class Sample:
     to_tree: Affine
     valid: Bool
     targets: tuple[Target, ...]
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[Prompt, ...] = ()
+    rounds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Batch:
         masks: M x 1 x S x S float32 targets.
         valid: B x 1 x S x S float32.
         index: crop of each prompt.
-        rounds: corrective clicks after the first prompts.
+        rounds: corrective clicks after each of the M first prompts.
         exact: M flags: masks that are not drawn to the image's edges.
     """
 
@@ -86,7 +88,7 @@ class Batch:
     valid: Tensor
     index: list[int]
     prompts: list[Prompt]
-    rounds: int
+    rounds: list[int]
     exact: list[bool]
 
 
@@ -111,12 +113,11 @@ def make_batch(
     photos = [i for i in pictures if i < bank.photos]
     composites = [i for i in pictures if i >= bank.photos]
     objects = [i for i in photos if i in bank.objects] if data.objects > 0 else []
-    rounds = clicks.plan(np.random.default_rng([seed, 2, step])).rounds
     samples = [
         draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
         for i in range(first, first + count)
     ]
-    return _collate(bank, samples, step, first, rounds)
+    return _collate(bank, samples, step, first)
 
 
 def draw_sample(
@@ -150,7 +151,9 @@ def draw_sample(
         to_picture = _window(bank.sizes[picture], anchor, data, rng)
         sample = _framed(bank, picture, source, drawn, exact, to_picture, data)
         if sample is not None:
-            return replace(sample, prompts=tuple(_prompt(t, sample.valid, clicks, rng) for t in sample.targets))
+            plans = [clicks.plan(rng) for _ in sample.targets]
+            prompts = [_prompt(t, sample.valid, clicks, plan, rng) for t, plan in zip(sample.targets, plans)]
+            return replace(sample, prompts=tuple(prompts), rounds=tuple(plan.rounds for plan in plans))
     raise TrainingError(
         f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.law and --data.window"
         " may not fit them"
@@ -223,7 +226,7 @@ def _framed(
     if not targets:
         return None
     repeated = tuple(targets[i % len(targets)] for i in range(data.masks_per_image))
-    return Sample(picture, to_picture, to_tree, valid, repeated, ())
+    return Sample(picture, to_picture, to_tree, valid, repeated)
 
 
 def _target(region: Region, exact: bool, matrix: Affine, valid: Bool) -> Target:
@@ -242,9 +245,10 @@ def _useful(mask: Float, valid: Bool) -> bool:
     return MIN_PIXELS <= area <= MAX_SHARE * int(valid.sum())
 
 
-def _prompt(target: Target, valid: Bool, clicks: ClickSimulation, rng: np.random.Generator) -> Prompt:
+def _prompt(
+    target: Target, valid: Bool, clicks: ClickSimulation, plan: ClickPlan, rng: np.random.Generator
+) -> Prompt:
     """The first clicks, strokes, box and level of a target."""
-    plan: ClickPlan = clicks.plan(rng)
     points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.uint8)
     if not plan.bare:
         points, labels = initial_clicks(
@@ -259,7 +263,7 @@ def _prompt(target: Target, valid: Bool, clicks: ClickSimulation, rng: np.random
     )
 
 
-def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, rounds: int) -> Batch:
+def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
     return Batch(
@@ -275,7 +279,7 @@ def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, round
         valid=torch.from_numpy(valid),
         index=[i for i, s in enumerate(samples) for _ in s.targets],
         prompts=[p for s in samples for p in s.prompts],
-        rounds=rounds,
+        rounds=[r for s in samples for r in s.rounds],
         exact=[t.exact for s in samples for t in s.targets],
     )
 

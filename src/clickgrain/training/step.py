@@ -1,19 +1,21 @@
 """One training step: crops, targets, click maps, rounds of corrective clicks, loss."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 
-from clickgrain.clicks.maps import Canvas, click_maps
+from clickgrain.clicks.maps import Canvas, ClickMaps
 from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.losses import total_loss
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.samples import Batch
-from clickgrain.types import Prompt
+from clickgrain.types import Float, Prompt
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -29,16 +31,20 @@ class ClickStep(nn.Module):
     def __init__(self, model: ClickModel, args: TrainArgs) -> None:
         super().__init__()
         self.model, self.args = model, args
+        self.dropouts = [module for module in model.modules() if isinstance(module, _DropoutNd)]
 
     def forward(self, crops: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch.
+
+        Clicks that no loss looks at are answered without gradients and dropout, and those after a prompt's last
+        supervised one not at all.
 
         Args:
             crops: B x 3 x S x S float32 in 0..255, on the model's device.
             batch: what was drawn for them.
 
         Returns:
-            The mean loss over supervised clicks, and its parts.
+            The mean over prompts of the mean loss over their supervised clicks, and its parts, averaged likewise.
         """
         with torch.autocast(crops.device.type, enabled=False), torch.no_grad():
             generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
@@ -47,56 +53,116 @@ class ClickStep(nn.Module):
             valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
             spec = self.model.map_spec
             canvas = Canvas.of(images, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
-        encoded = tuple(e[batch.index] for e in self.model.encode(images))
-        prompts, previous = batch.prompts, None
-        losses: list[Tensor] = []
-        parts: dict[str, Tensor] = {}
-        for turn in range(batch.rounds + 1):
-            last = turn == batch.rounds
-            counts = last or self.args.supervise == "all"
+            maps = ClickMaps(spec, canvas, batch.index)
+            scene = _Scene(images, targets, valid)
+        encoded = self.model.encode(images)
+        shares, prompts, learned = self._shares(batch), list(batch.prompts), _Learned()
+        shown: Tensor | None = None
+        for turn in range(shares.shape[1]):
+            rows = np.flatnonzero(shares[:, turn:].any(1)).tolist()
             with torch.autocast(crops.device.type, enabled=False):
-                maps = click_maps(self.model.map_spec, canvas, prompts, previous, batch.index)
-            with torch.set_grad_enabled(counts and torch.is_grad_enabled()):
-                decoded = self.model.decode(encoded, maps)
-            if counts:
-                loss, parts = self._loss(decoded, targets, images[batch.index], valid)
-                losses.append(loss)
-            if not last:
-                previous = decoded.logits.detach().float().sigmoid()
-                prompts = self._corrected(batch, prompts, previous, targets, valid, turn)
-        return torch.stack(losses).mean(), parts
-
-    def _loss(
-        self, decoded: Decoded, targets: Tensor, images: Tensor, valid: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        with torch.autocast(targets.device.type, enabled=False):
-            exact = Decoded(decoded.logits.float(), decoded.score.float())
-            size = (exact.logits.shape[2], exact.logits.shape[3])
-            # At the logits' own resolution: fewer pixels, and area means keep the targets' soft edges right.
-            small = [functional.interpolate(t, size, mode="area") for t in (targets, images, valid)]
-            return total_loss(exact, small[0], small[1], self.args.losses, small[2])
-
-    def _corrected(
-        self, batch: Batch, prompts: list[Prompt], previous: Tensor, targets: Tensor, valid: Tensor, turn: int
-    ) -> list[Prompt]:
-        """Prompts with one more click each, placed at the prediction's resolution."""
-        size = (previous.shape[2], previous.shape[3])
-        wanted = (functional.interpolate(targets, size, mode="area")[:, 0] > 0.5).cpu().numpy()
-        usable = (functional.interpolate(valid, size, mode="area")[:, 0] > 0.5).cpu().numpy()
-        shown = (previous[:, 0] > 0.5).cpu().numpy()
-        scale = batch.masks.shape[2] / size[0]
-        corrected = []
-        centre = self.args.clicks.share_centre_corrective
-        first = batch.first * len(prompts) // len(batch.pictures)
-        for i, prompt in enumerate(prompts):
-            rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, first + i])
-            click = (
-                corrective_click(wanted[i], shown[i], rng, share_centre=centre, valid=usable[i])
-                if wanted[i].any()
-                else None
+                before = None if shown is None else shown[rows]
+                maps.draw(rows, [prompts[row] for row in rows], before)
+            for counts in (True, False):
+                part = [row for row in rows if (shares[row, turn] > 0) == counts]
+                if not part:
+                    continue
+                decoded = self._decode(encoded, [batch.index[row] for row in part], maps.of(part), counts)
+                if counts:
+                    learned.add(part, decoded, shares[part, turn])
+                if shown is None:
+                    scene = scene.shrunk(decoded.logits.shape[2:])
+                    shown = scene.targets.new_zeros(scene.targets.shape)
+                shown[part] = decoded.logits.detach().float().sigmoid()
+            unfinished = np.flatnonzero(shares[:, turn + 1 :].any(1)).tolist()
+            if unfinished and shown is not None:
+                self._correct(batch, prompts, unfinished, shown, scene, turn)
+        with torch.autocast(crops.device.type, enabled=False):
+            index = [batch.index[row] for row in learned.rows]
+            return total_loss(
+                learned.decoded(),
+                scene.targets[learned.rows],
+                scene.images[index],
+                self.args.losses,
+                scene.valid[learned.rows],
+                torch.from_numpy(np.concatenate(learned.shares)).to(crops.device) / len(prompts),
             )
-            corrected.append(prompt if click is None else _with_click(prompt, click, scale))
-        return corrected
+
+    def _shares(self, batch: Batch) -> Float:
+        """M x turns: what the loss after each click counts among those of its prompt; they add up to 1."""
+        shares = np.zeros((len(batch.prompts), max(batch.rounds) + 1), np.float32)
+        for i, rounds in enumerate(batch.rounds):
+            turns = np.arange(rounds + 1)
+            if self.args.supervise == "last":
+                turns = turns[-1:]
+            elif self.args.supervise == "two":
+                rng = np.random.default_rng([self.args.seed, 2, batch.step, _number(batch, i)])
+                turns = rng.permutation(turns)[:2]
+            shares[i, turns] = 1 / len(turns)
+        return shares
+
+    def _decode(self, encoded: tuple[Tensor, ...], index: list[int], maps: Tensor, learns: bool) -> Decoded:
+        """Answers to maps on the images `index`, with gradients and dropout only where something is learned."""
+        if index != list(range(len(encoded[0]))):
+            chosen = torch.tensor(index, device=maps.device)
+            # channels last, as a decoder on a CPU wants them: no copy more
+            encoded = tuple(e.movedim(1, -1).index_select(0, chosen).movedim(-1, 1) for e in encoded)
+        for dropout in self.dropouts:
+            dropout.train(self.training and learns)
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            return self.model.decode(encoded, maps)
+
+    def _correct(
+        self, batch: Batch, prompts: list[Prompt], rows: list[int], shown: Tensor, scene: "_Scene", turn: int
+    ) -> None:
+        """Add one more click to some prompts, placed at the answer's resolution."""
+        wanted, usable, answers = ((t[rows, 0] > 0.5).cpu().numpy() for t in (scene.targets, scene.valid, shown))
+        scale = batch.masks.shape[2] / wanted.shape[1]
+        centre = self.args.clicks.share_centre_corrective
+        for i, row in enumerate(rows):
+            rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, _number(batch, row)])
+            if wanted[i].any():
+                click = corrective_click(wanted[i], answers[i], rng, share_centre=centre, valid=usable[i])
+                prompts[row] = prompts[row] if click is None else _with_click(prompts[row], click, scale)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """B x 3 x h x w images, and of M prompts the M x 1 x h x w targets and pixels that count."""
+
+    images: Tensor
+    targets: Tensor
+    valid: Tensor
+
+    def shrunk(self, size: Sequence[int]) -> "_Scene":
+        """At the logits' own resolution: fewer pixels, and area means keep the targets' soft edges right."""
+        with torch.autocast(self.images.device.type, enabled=False), torch.no_grad():
+            planes = (self.images, self.targets, self.valid)
+            return _Scene(*(functional.interpolate(t, tuple(size), mode="area") for t in planes))
+
+
+@dataclass
+class _Learned:
+    """Supervised answers: their prompts, logits, scores and shares in the loss."""
+
+    rows: list[int] = field(default_factory=list)
+    answers: list[Decoded] = field(default_factory=list)
+    shares: list[Float] = field(default_factory=list)
+
+    def add(self, rows: list[int], decoded: Decoded, shares: Float) -> None:
+        self.rows += rows
+        self.answers.append(decoded)
+        self.shares.append(shares)
+
+    def decoded(self) -> Decoded:
+        """All of them, one after the other, in float32."""
+        logits, scores = (torch.cat(parts).float() for parts in zip(*self.answers))
+        return Decoded(logits, scores)
+
+
+def _number(batch: Batch, row: int) -> int:
+    """Number of a prompt among those of the step: other processes have the others."""
+    return batch.first * len(batch.prompts) // len(batch.pictures) + row
 
 
 def _targets(batch: Batch, images: Tensor) -> Tensor:
@@ -153,10 +219,16 @@ def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60
     """
     guide = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
+    def total(x: Tensor) -> Tensor:  # sums of slices: a tenth of the time of avg_pool2d on a CPU
+        for axis, pad in ((3, (radius, radius)), (2, (0, 0, radius, radius))):
+            padded, size = functional.pad(x, pad), x.shape[axis]
+            x = sum((padded.narrow(axis, i, size) for i in range(1, 2 * radius + 1)), padded.narrow(axis, 0, size))
+        return x
+
+    count = total(torch.ones_like(guide[:1]))
+
     def mean(x: Tensor) -> Tensor:
-        side = 2 * radius + 1  # rows, then columns: a ninth of the work of one square window
-        rows = functional.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
-        return functional.avg_pool2d(rows, (side, 1), 1, (radius, 0), count_include_pad=False)
+        return total(x) / count
 
     mean_guide, mean_mask = mean(guide), mean(masks)
     covariance = mean(guide * masks) - mean_guide * mean_mask

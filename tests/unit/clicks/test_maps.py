@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from clickgrain.clicks.leaf_maps import Leaves, leaf_closeness
-from clickgrain.clicks.maps import COLOR_RANGE, Canvas, click_maps, leaf_colors
+from clickgrain.clicks.maps import COLOR_RANGE, Canvas, ClickMaps, click_maps, leaf_colors
 from clickgrain.clicks.spec import MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.tree import build_tree, edge_tree
@@ -71,6 +71,38 @@ PROMPTS = [
     prompt([(20, 20)], box=(5.0, 8.0, 60.0, 44.0), level=0.0),
     prompt([(30, 30)], scribbles=(Scribble([[5, 5], [40, 9]], 0), Scribble([[32, 40], [50, 41]], 1))),
 ]
+
+
+class TestGrowingPrompts:
+    def test_clicks_one_by_one_give_the_maps_of_all_at_once(self):
+        """Prompts of different lengths, some of which stop growing; every map, bit by bit."""
+        spec, rng = MapSpec(MAP_NAMES, 2), np.random.default_rng(0)
+        canvas = canvas_of(spec, photo(0), photo(1))
+        index, asked = [0, 1, 1, 0, 1, 0], list(PROMPTS)
+        maps, rows = ClickMaps(spec, canvas, index), list(range(len(asked)))
+        for turn in range(4):
+            previous = torch.rand(
+                len(rows), 1, HEIGHT // 2, WIDTH // 2, generator=torch.Generator().manual_seed(turn)
+            )
+            previous = None if turn == 0 else previous.round() if turn < 3 else previous
+            maps.draw(rows, [asked[row] for row in rows], previous)
+            once = click_maps(spec, canvas, [asked[row] for row in rows], previous, [index[row] for row in rows])
+            assert torch.equal(maps.of(rows), once)
+            rows = rows if turn == 0 else rows[1:]
+            for row in rows:
+                point = rng.uniform((0, 0), (WIDTH - 1, HEIGHT - 1)).astype(np.float32)[None]
+                points = np.concatenate([asked[row].points, point])
+                asked[row] = replace(asked[row], points=points, labels=np.append(asked[row].labels, row % 2))
+
+    def test_what_was_handed_out_stays_as_it_is(self):
+        spec = MapSpec(MAP_NAMES, 2)
+        maps = ClickMaps(spec, canvas_of(spec, photo(0)), [0])
+        maps.draw([0], [PROMPTS[0]])
+        first = maps.of([0])
+        kept = first.clone()
+        maps.draw([0], [PROMPTS[1]], torch.ones(1, 1, 4, 4))
+        assert torch.equal(first, kept)
+        assert not torch.equal(first, maps.of([0]))
 
 
 class TestDisks:

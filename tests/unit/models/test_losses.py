@@ -48,7 +48,7 @@ def test_bce_is_the_weighted_mean_of_each_sample(seed):
     logits, target, weight, _ = (x.numpy() for x in sample(seed))
     _, entropy = numpy_terms(logits, target)
     wanted = np.mean([(w * e).sum() / w.sum() for w, e in zip(weight, entropy)])
-    assert bce(*map(torch.tensor, (logits, target, weight))).item() == pytest.approx(wanted)
+    assert bce(*map(torch.tensor, (logits, target, weight))).mean().item() == pytest.approx(wanted)
 
 
 @settings(max_examples=25, deadline=None)
@@ -58,7 +58,7 @@ def test_normalized_focal_follows_the_formula(seed, gamma):
     p, entropy = numpy_terms(logits, target)
     focal = weight * np.abs(target - p) ** gamma
     wanted = np.mean([(f * e).sum() / f.sum() for f, e in zip(focal, entropy)])
-    got = normalized_focal(*map(torch.tensor, (logits, target, weight)), gamma=gamma)
+    got = normalized_focal(*map(torch.tensor, (logits, target, weight)), gamma=gamma).mean()
     assert got.item() == pytest.approx(wanted)
 
 
@@ -68,13 +68,13 @@ def test_normalized_focal_on_hard_targets_is_the_published_loss():
     p = torch.sigmoid(logits)
     p_t = torch.where(hard > 0, p, 1 - p)
     per_sample = [-((1 - q) ** 2 * q.log()).sum() / ((1 - q) ** 2).sum() for q in p_t]
-    assert normalized_focal(logits, hard).item() == pytest.approx(torch.stack(per_sample).mean().item())
+    assert normalized_focal(logits, hard).mean().item() == pytest.approx(torch.stack(per_sample).mean().item())
 
 
 def test_normalized_focal_keeps_its_normalizer_out_of_the_gradient():
     logits, target, _, _ = sample()
     logits.requires_grad_()
-    normalized_focal(logits, target).backward()
+    normalized_focal(logits, target).mean().backward()
     p = torch.sigmoid(logits.detach())
     total = ((target - p) ** 2).sum((1, 2, 3), keepdim=True)
     entropy = -(target * p.log() + (1 - target) * (1 - p).log())
@@ -90,13 +90,13 @@ def test_dice_follows_the_formula(seed):
     both = (weight * p * target).sum((1, 2, 3))
     each = (weight * (p**2 + target**2)).sum((1, 2, 3))
     wanted = np.mean(1 - (2 * both + 1) / (each + 1))
-    assert dice(*map(torch.tensor, (logits, target, weight))).item() == pytest.approx(wanted)
+    assert dice(*map(torch.tensor, (logits, target, weight))).mean().item() == pytest.approx(wanted)
 
 
 def test_dice_is_least_where_the_prediction_is_the_soft_target():
     target = torch.rand(B, 1, H, W, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     logits = torch.logit(target).requires_grad_()
-    loss = dice(logits, target)
+    loss = dice(logits, target).mean()
     loss.backward()
     assert loss.item() == pytest.approx(0.0, abs=1e-12)
     assert logits.grad.abs().max() < 1e-12
@@ -139,7 +139,7 @@ def test_smoothness_agrees_with_a_loop_over_pixels(seed, masked):
         for arrays in zip(p[:, 0], images, valid[:, 0])
     ]
     wanted = np.mean(per_sample)
-    assert smoothness(p, images, valid if masked else None).item() == pytest.approx(wanted)
+    assert smoothness(p, images, valid if masked else None).mean().item() == pytest.approx(wanted)
     assert wanted > 1e-4
 
 
@@ -152,7 +152,7 @@ def test_published_smoothness_agrees_with_a_loop_over_pixels(seed):
         loop_smoothness(logits[i, 0].numpy(), images[i].numpy(), ones, 16, 8, transposed, zeros_outside=True)
         for i in range(B)
     ])  # fmt: skip
-    assert smoothness_published(logits, images).item() == pytest.approx(wanted)
+    assert smoothness_published(logits, images).mean().item() == pytest.approx(wanted)
     assert wanted > 1e-4
 
 
@@ -160,8 +160,8 @@ def test_a_step_of_16_grey_levels_stops_only_the_published_smoothness():
     grey = torch.zeros(1, 3, 1, 3, dtype=torch.float64)
     grey[..., 2] = 16.0
     values = torch.tensor([[[[0.0, 0.0, 1.0]]]], dtype=torch.float64)
-    assert smoothness(values, grey).item() == pytest.approx(math.exp(-4 / 32 - 0.5))
-    assert smoothness_published(values, grey + 100).item() < 1e-3
+    assert smoothness(values, grey).mean().item() == pytest.approx(math.exp(-4 / 32 - 0.5))
+    assert smoothness_published(values, grey + 100).mean().item() < 1e-3
 
 
 def test_yuv_is_bt601():
@@ -174,8 +174,8 @@ def test_yuv_is_bt601():
 def test_pixels_of_weight_0_do_not_count(loss):
     logits, target, weight, _ = sample()
     other = torch.where(weight > 0, logits, -50.0)
-    assert loss(other, target, weight).item() == pytest.approx(loss(logits, target, weight).item())
-    assert loss(other, target).item() != pytest.approx(loss(logits, target).item())
+    assert loss(other, target, weight).mean().item() == pytest.approx(loss(logits, target, weight).mean().item())
+    assert loss(other, target).mean().item() != pytest.approx(loss(logits, target).mean().item())
 
 
 def test_smoothness_ignores_padding():
@@ -186,11 +186,11 @@ def test_smoothness_ignores_padding():
         torch.nn.functional.pad(images, (0, 4, 0, 3)),
     )
     valid = torch.nn.functional.pad(torch.ones_like(p), (0, 4, 0, 3))
-    assert smoothness(padded, frame, valid).item() == pytest.approx(smoothness(p, images).item())
+    assert smoothness(padded, frame, valid).mean().item() == pytest.approx(smoothness(p, images).mean().item())
 
 
 def test_smoothness_of_an_image_smaller_than_the_window_is_0():
-    assert smoothness(torch.rand(1, 1, 2, 1), torch.rand(1, 3, 2, 1)).item() == 0.0
+    assert smoothness(torch.rand(1, 1, 2, 1), torch.rand(1, 3, 2, 1)).mean().item() == 0.0
 
 
 @pytest.mark.parametrize("loss", MASKED)
@@ -198,7 +198,9 @@ def test_a_sample_without_weight_adds_nothing(loss):
     logits, target, _, _ = sample()
     weight = torch.ones_like(logits)
     weight[0] = 0
-    assert loss(logits, target, weight).item() == pytest.approx(loss(logits[1:], target[1:]).item() / 2)
+    assert loss(logits, target, weight).mean().item() == pytest.approx(
+        loss(logits[1:], target[1:]).mean().item() / 2
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -246,10 +248,10 @@ IMAGES = sample()[3]
 def test_iou_error_compares_the_score_with_the_binary_overlap():
     logits = torch.tensor([[[[1.0, 2.0, -1.0, -3.0]]]])
     target = torch.tensor([[[[1.0, 0.4, 0.9, 0.0]]]])
-    assert iou_error(torch.tensor([0.5]), logits, target).item() == pytest.approx((0.5 - 1 / 3) ** 2)
+    assert iou_error(torch.tensor([0.5]), logits, target).mean().item() == pytest.approx((0.5 - 1 / 3) ** 2)
     valid = torch.tensor([[[[1.0, 0.0, 1.0, 1.0]]]])
-    assert iou_error(torch.tensor([0.5]), logits, target, valid).item() == pytest.approx(0.0)
-    assert iou_error(torch.tensor([1.0]), -logits.abs(), 0 * target).item() == 0.0
+    assert iou_error(torch.tensor([0.5]), logits, target, valid).mean().item() == pytest.approx(0.0)
+    assert iou_error(torch.tensor([1.0]), -logits.abs(), 0 * target).mean().item() == 0.0
 
 
 def test_total_loss_is_the_weighted_sum_of_its_parts():
@@ -260,12 +262,26 @@ def test_total_loss_is_the_weighted_sum_of_its_parts():
     loss, parts = total_loss(Decoded(logits, score), target, images, weights, valid)
     assert set(parts) == {"bce", "dice", "smoothness", "iou"}
     assert not any(part.requires_grad for part in parts.values())
-    assert parts["bce"].item() == pytest.approx(bce(logits, target, valid).item())
-    assert parts["smoothness"].item() == pytest.approx(smoothness(torch.sigmoid(logits), images, valid).item())
+    assert parts["bce"].item() == pytest.approx(bce(logits, target, valid).mean().item())
+    assert parts["smoothness"].item() == pytest.approx(
+        smoothness(torch.sigmoid(logits), images, valid).mean().item()
+    )
     wanted = 0.5 * parts["bce"] + 2 * parts["dice"] + 3 * parts["smoothness"] + 4 * parts["iou"]
     assert loss.item() == pytest.approx(wanted.item())
     loss.backward()
     assert score.grad.abs().min() > 0
+
+
+def test_samples_count_in_the_total_loss_what_they_are_said_to():
+    logits, target, valid, images = sample(dtype=torch.float32)
+    score, weights, terms = torch.full((B,), 0.3), LossWeights(bce=1.0, smoothness=0.0, iou=2.0), []
+    for i in range(B):
+        one = [x[i : i + 1] for x in (target, images)]
+        terms.append(total_loss(Decoded(logits[i : i + 1], score[:1]), *one, weights, valid[i : i + 1])[0])
+    shares = torch.linspace(0.1, 0.6, B)
+    loss, parts = total_loss(Decoded(logits, score), target, images, weights, valid, shares)
+    assert loss.item() == pytest.approx(float((shares * torch.stack(terms)).sum()))
+    assert loss.item() == pytest.approx(float(parts["bce"] + 2 * parts["iou"]))
 
 
 def test_total_loss_takes_logits_of_a_lower_resolution():
@@ -274,9 +290,9 @@ def test_total_loss_takes_logits_of_a_lower_resolution():
     _, parts = total_loss(Decoded(logits, torch.zeros(B)), target, images, LossWeights(), valid)
     halve = torch.nn.AvgPool2d(2)
     up = torch.nn.functional.interpolate(logits, (8, 12), mode="bilinear")
-    assert parts["bce"].item() == pytest.approx(bce(up, target, valid).item())
+    assert parts["bce"].item() == pytest.approx(bce(up, target, valid).mean().item())
     wanted = smoothness(torch.sigmoid(logits), halve(images), halve(valid))
-    assert parts["smoothness"].item() == pytest.approx(wanted.item())
+    assert parts["smoothness"].item() == pytest.approx(wanted.mean().item())
 
 
 def test_loss_weights_default_to_the_paper():

@@ -302,7 +302,7 @@ def test_learns_to_follow_the_clicks():
     maps[:, 1:2] = target  # the same picture throughout: only the clicks tell top from bottom
     for _ in range(40):
         optimiser.zero_grad()
-        bce(model(images, maps).logits, target).backward()
+        bce(model(images, maps).logits, target).mean().backward()
         optimiser.step()
     with torch.no_grad():
         wrong = ((model(images, maps).logits > 0) != (target > 0)).float().mean()

@@ -395,7 +395,8 @@ class TestResult:
         make = loop.make_batch
 
         def always_the_first(*arguments, step, **named):
-            return replace(make(*arguments, step=0, **named), rounds=1)
+            batch = make(*arguments, step=0, **named)
+            return replace(batch, rounds=[1] * len(batch.prompts))
 
         monkeypatch.setattr(loop, "make_batch", always_the_first)
         result = run(tmp_path, pictures=range(4), steps=20, lr=1e-2, data={"color": 0.0})

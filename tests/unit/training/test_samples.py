@@ -68,7 +68,7 @@ class TestFunctionsOfSeedStepAndNumber:
             assert alone.pictures == whole.pictures[i : i + 1]
             assert torch.equal(alone.masks, whole.masks[2 * i : 2 * i + 2])
             assert all(map(same_prompt, alone.prompts, whole.prompts[2 * i : 2 * i + 2]))
-            assert alone.rounds == whole.rounds
+            assert alone.rounds == whole.rounds[2 * i : 2 * i + 2]
 
     def test_in_any_order_and_by_any_number_of_threads(self, batch_of):
         steps = [4, 0, 2, 1, 3, 0]
@@ -201,7 +201,9 @@ class TestPrompts:
     def test_the_published_simulation_gives_clicks_alone(self, batch_of):
         batch = batch_of(0, clicks=ClickSimulation.paper())
         assert all(len(p.points) and p.box is None and not p.scribbles and p.level is None for p in batch.prompts)
-        assert 0 <= batch.rounds <= 3
+        assert len(batch.rounds) == len(batch.prompts)
+        assert set(batch.rounds) <= {0, 1, 2, 3}
+        assert len(set(batch.rounds)) > 1
 
 
 class TestTreeAndPixelsAgree:

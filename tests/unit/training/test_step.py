@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.maps import ClickMaps
 from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.loss_weights import LossWeights
 from clickgrain.training.samples import make_batch
-from clickgrain.training.step import ClickStep, jitter, snap_targets
+from clickgrain.training.step import ClickStep, _Scene, jitter, snap_targets
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def batch_of(mixed):
     def make(args, step=0, rounds=None):
         batch = make_batch(mixed, range(7), args.data, args.clicks, seed=args.seed, step=step, count=args.batch)
         if rounds is not None:
-            batch = replace(batch, rounds=rounds)
+            batch = replace(batch, rounds=[rounds] * len(batch.prompts) if isinstance(rounds, int) else rounds)
         return mixed.crops(batch.pictures, batch.matrices, args.data.crop), batch
 
     return make
@@ -44,7 +45,13 @@ class Watched(ClickModel):
     def decode(self, encoded, maps):
         self.seen.append(maps.clone())
         self.with_grad.append(torch.is_grad_enabled())
-        return Decoded(self.weight * self.logits, torch.full((len(maps),), 0.5))
+        return Decoded(self.weight * self.logits[: len(maps)], torch.full((len(maps),), 0.5))
+
+
+def _shares_of(step, draw):
+    """The shares that a step draws, as if it were another one."""
+    real = type(step)._shares
+    return lambda batch: real(step, replace(batch, step=1000 + draw))
 
 
 class TestLoss:
@@ -85,6 +92,57 @@ class TestLoss:
         assert model.with_grad == grads
         loss.backward()
         assert model.weight.grad is not None
+
+    def test_two_random_clicks_stand_for_all(self, tiny_config, settings, batch_of):
+        """Each of a prompt's clicks is chosen equally often; those after the last chosen one are never answered."""
+        args = settings()
+        step, counted = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args), np.zeros((4, 6))
+        for number in range(400):
+            batch = replace(batch_of(args)[1], step=number, rounds=[0, 1, 2, 5])
+            shares = step._shares(batch)
+            assert (shares > 0).sum(1).tolist() == [1, 2, 2, 2]
+            np.testing.assert_allclose(shares.sum(1), 1)
+            counted += shares
+        for row, rounds in enumerate([0, 1, 2, 5]):
+            np.testing.assert_allclose(counted[row, : rounds + 1] / 400, 1 / (rounds + 1), atol=0.06)
+            assert not counted[row, rounds + 1 :].any()
+
+    def test_nothing_is_answered_after_the_last_supervised_click(
+        self, tiny_config, settings, batch_of, monkeypatch
+    ):
+        args = settings()
+        model = Watched(tiny_config, torch.zeros(4, 1, 32, 32))
+        step = ClickStep(model, args)
+        shares = np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0, 0.5], [1, 0, 0, 0], [0, 0, 1, 0]], np.float32)
+        monkeypatch.setattr(step, "_shares", lambda batch: shares)
+        step(*batch_of(args, rounds=[3, 3, 0, 2]))
+        answered = [(len(maps), grad) for maps, grad in zip(model.seen, model.with_grad)]
+        assert answered == [(2, True), (2, False), (2, True), (1, False), (1, True), (1, False), (1, True)]
+
+    def test_two_clicks_give_the_gradient_of_all_on_average(self, make_model, settings, batch_of):
+        """The mean gradient over many draws of two clicks approaches that of all clicks."""
+        model = make_model()
+        gradients = {}
+        for supervise, draws in (("all", 1), ("two", 60)):
+            step, total = ClickStep(model, settings(supervise=supervise)), 0.0
+            for draw in range(draws):
+                crops, batch = batch_of(step.args, rounds=[0, 2, 3, 3])
+                model.zero_grad()
+                step._shares = _shares_of(step, draw)
+                step(crops, batch)[0].backward()
+                total = total + torch.cat([p.grad.flatten() for p in model.parameters()]) / draws
+            gradients[supervise] = total
+        both = torch.nn.functional.cosine_similarity(gradients["two"], gradients["all"], 0)
+        assert both > 0.99
+        assert gradients["two"].norm().item() == pytest.approx(gradients["all"].norm().item(), rel=0.05)
+
+    @pytest.mark.parametrize("supervise", ["two", "all"])
+    def test_the_logged_parts_are_those_of_the_loss(self, make_model, settings, batch_of, supervise):
+        weights = LossWeights(bce=1, dice=0.5, smoothness=0, iou=0.2)
+        args = settings(batch=3, losses=weights, supervise=supervise)
+        loss, parts = ClickStep(make_model(), args)(*batch_of(args, rounds=[0, 1, 2, 3, 3, 0]))
+        wanted = sum(weights.terms()[name] * part for name, part in parts.items())
+        assert loss.item() == pytest.approx(float(wanted), rel=1e-5)
 
     def test_the_loss_is_the_mean_over_supervised_clicks(self, tiny_config, settings, batch_of):
         """Constant answers: every click costs the same, so their number must not matter."""
@@ -148,17 +206,18 @@ class TestLoss:
 class TestCorrectiveClicks:
     def test_every_round_adds_a_click_where_the_answer_is_wrong(self, tiny_config, settings, batch_of, monkeypatch):
         """The model says object in the left half: new clicks must lie in the difference to the target."""
-        args = settings(batch=3, clicks=ClickSimulation.paper())
+        args = settings(batch=3, clicks=ClickSimulation.paper(), supervise="all")
         logits = torch.full((6, 1, 32, 32), -4.0)
         logits[..., :16] = 4.0
         model = Watched(tiny_config, logits)
         calls = []
-        monkeypatch.setattr(
-            "clickgrain.training.step.click_maps",
-            lambda spec, canvas, prompts, previous, index: (
-                calls.append((list(prompts), previous)) or torch.zeros(6, len(spec.names), 32, 32)
-            ),
-        )
+        draw = ClickMaps.draw
+
+        def noted(self, rows, prompts, previous=None):
+            calls.append((list(prompts), previous))
+            draw(self, rows, prompts, previous)
+
+        monkeypatch.setattr(ClickMaps, "draw", noted)
         crops, batch = batch_of(args, rounds=3)
         ClickStep(model, args)(crops, batch)
         assert [previous is None for _, previous in calls] == [True, False, False, False]
@@ -178,7 +237,7 @@ class TestCorrectiveClicks:
                 assert new.labels[-1] == wanted[i, y, x]
 
     def test_they_are_functions_of_seed_step_turn_and_number(self, tiny_config, settings, batch_of):
-        args = settings(batch=2)
+        args = settings(batch=2, supervise="all")
         logits = torch.zeros(4, 1, 32, 32) - 1
         last = []
         for _ in range(2):
@@ -190,7 +249,7 @@ class TestCorrectiveClicks:
 
     def test_another_processs_crops_get_other_randomness(self, tiny_config, settings, batch_of):
         """Crops 2 and 3 of a step, in the second process, are not jittered and clicked as crops 0 and 1."""
-        args = settings(batch=2)
+        args = settings(batch=2, supervise="all")
         crops, batch = batch_of(args, rounds=2)
         seen = []
         for first in (0, 2):
@@ -209,24 +268,25 @@ class TestCorrectiveClicks:
             snap_targets(batch.masks, crops[batch.index]), (32, 32), mode="area"
         )
         step = ClickStep(Watched(tiny_config, target), args)
-        shown = (target > 0.5).float()
-        after = step._corrected(batch, batch.prompts, shown, target, batch.valid[batch.index], 0)
+        scene = _Scene(crops, target, torch.ones_like(target))
+        after = list(batch.prompts)
+        step._correct(batch, after, [0, 1, 2, 3], (target > 0.5).float(), scene, 0)
         assert after == batch.prompts
 
     def test_clicks_are_the_simulations(self, tiny_config, settings, batch_of):
         args = settings(seed=3)
-        _, batch = batch_of(args, rounds=1)
+        crops, batch = batch_of(args, rounds=1)
         step = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args)
-        nothing, valid = torch.zeros(4, 1, 32, 32), batch.valid[batch.index]
-        share = args.clicks.share_centre_corrective
-        after = step._corrected(batch, batch.prompts, nothing, batch.masks, valid, 2)
-        small = torch.nn.functional.interpolate(batch.masks, (32, 32), mode="area")[:, 0].numpy() > 0.5
-        seen = torch.nn.functional.interpolate(valid, (32, 32), mode="area")[:, 0].numpy() > 0.5
-        for i, prompt in enumerate(after):
+        scene = _Scene(crops, batch.masks, batch.valid[batch.index]).shrunk((32, 32))
+        after, share = list(batch.prompts), args.clicks.share_centre_corrective
+        step._correct(batch, after, [0, 1, 3], torch.zeros(4, 1, 32, 32), scene, 2)
+        assert after[2] == batch.prompts[2]
+        wanted, seen = (t[:, 0].numpy() > 0.5 for t in (scene.targets, scene.valid))
+        for i in (0, 1, 3):
             rng = np.random.default_rng([3, 5, batch.step, 2, i])
-            x, y, label = corrective_click(
-                small[i], np.zeros((32, 32), bool), rng, share_centre=share, valid=seen[i]
-            )
+            nothing = np.zeros((32, 32), bool)
+            x, y, label = corrective_click(wanted[i], nothing, rng, share_centre=share, valid=seen[i])
+            prompt = after[i]
             assert prompt.points[-1].tolist() == [2 * x + 0.5, 2 * y + 0.5]
             assert prompt.labels[-1] == label == 1
 
