@@ -103,7 +103,7 @@ def _trees(story: Story) -> list[Html]:
 
 def _lessons(story: Story) -> list[Html]:
     bank, lesson = story.bank, story.lesson
-    made = len(bank.masks)
+    made = len(bank) - bank.photos
     chosen = range(bank.photos, bank.photos + min(SAMPLES, made))
     cards = [
         figure(

@@ -17,7 +17,7 @@ from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.bank import Bank, load_bank, with_composites
+from clickgrain.training.bank import Bank, add_composites, load_bank
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.types import Predictor
 
@@ -124,7 +124,8 @@ def _bank(
 ) -> Bank:
     photos = load_bank(args.out / "photos", store, side=scale.side, keys=keys)
     bar.start("composites to train on", scale.composites)
-    return with_composites(photos, scale.composites, extractor, seed=args.seed, advance=bar.advance)
+    add_composites(photos, scale.composites, extractor, seed=args.seed, advance=bar.advance)
+    return photos
 
 
 def _targets(

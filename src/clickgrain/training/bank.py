@@ -1,11 +1,9 @@
-"""`Bank`: all photos decoded once, with their merge trees, and composites beside them."""
+"""`Bank`: photos and composites, each held once, with their merge trees and exact masks."""
 
-import math
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
@@ -33,14 +31,20 @@ from clickgrain.proposals import (
     solid_cutout,
 )
 from clickgrain.proposals.cutouts import Cutout
+from clickgrain.proposals.packing import pack_tree, unpack_tree
 from clickgrain.training.hidden import FINENESS, hidden_regions
+from clickgrain.training.memory import available_memory
 from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
 RegionKind = Literal["features", "edges", "hidden"]
+PIXEL_SHARE = 0.5
+"""Of the available memory, that pixels may take; more lie in an unnamed file on disk."""
+CHUNK = 1 << 26
+"""Bytes of pixels that are allocated at once; untouched memory costs nothing."""
 MEMORY_SHARE = 0.2
-"""Of the free memory, that each kind of tree may take."""
+"""Of the available memory, that each kind of tree may take."""
 BYTES_PER_LEAF = 56
 FEWEST_TREES, MOST_TREES = 256, 20_000
 WHOLE = (0.85, 0.95)
@@ -51,54 +55,151 @@ SECOND = 0.4
 """Part of the composites of cutouts that show a second one, in front of the target or behind it."""
 
 
-@dataclass
 class Bank:
-    """Photos 0..n-1 and composites n..n+m-1.
+    """Images, each with its merge tree and, some of them, an exact mask. It only grows: photos, then composites.
+
+    Pixels are held once. Trees of photos are read from their store when asked for, those that were built here are
+    kept packed (a tenth of their size), masks are kept as PNG. Threads may read while one of them adds.
+
+    Args:
+        side: of the squares that `crops` looks at; the longest side of any image.
+        store: has the trees of the photos that are added without one, by name.
 
     Attributes:
-        pixels: (n+m) x P x P x 3 uint8, each picture in the top left corner, its last row and column repeated.
-        sizes: (height, width) of each picture inside its square.
-        names: key of each photo; "composite/000000" ... for composites; those of cutouts name the set of files.
-        tree: merge tree of picture i; its image size may differ from the picture's (they show the same).
-        masks: m x P x P uint8, 255 = object: the exact masks of the composites.
-        regions: where the targets of picture i come from; the nodes of its tree when None.
-        objects: photo -> H x W uint8, 255 = its salient object; not of every photo.
+        sizes: (height, width) of each image.
+        names: key of each photo; "composite/000000" ... for composites, those of cutouts name the set of files.
+        photos: how many photos; composites follow.
+        objects: photo -> its salient object as the PNG of an H x W mask, 255 = object; not of every photo.
         levels: composite -> level of the whole thing in it; not of every composite.
         large: photos that are kept much smaller than they are.
-        host: the pixels in main memory, where `pixels` lie on a GPU: single pictures are read from here.
+        regions: where the targets of image i come from; the nodes of its tree when None.
     """
 
-    pixels: Tensor
-    sizes: list[Size]
-    names: list[str]
-    tree: Callable[[int], MergeTree]
-    masks: UInt8
-    regions: RegionsOf | None = None
-    host: Tensor | None = None
-    objects: Mapping[int, UInt8] = field(default_factory=dict)
-    large: frozenset[int] = frozenset()
-    levels: Mapping[int, float] = field(default_factory=dict)
+    def __init__(self, side: int, store: ProposalStore | None = None) -> None:
+        self.side, self.store, self.photos = side, store, 0
+        self.sizes: list[Size] = []
+        self.names: list[str] = []
+        self.objects: dict[int, UInt8] = {}
+        self.levels: dict[int, float] = {}
+        self.large: set[int] = set()
+        self.regions: RegionsOf | None = None
+        self._pixels: list[UInt8] = []
+        self._masks: dict[int, UInt8] = {}
+        self._packed: dict[int, tuple[bytes, bytes, Size, Size]] = {}
+        self._chunk, self._used, self._left = np.zeros(0, np.uint8), 0, PIXEL_SHARE * available_memory()
+        self._on_device: Tensor | None = None
 
-    @property
-    def photos(self) -> int:
-        """How many photos."""
-        return len(self.sizes) - len(self.masks)
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def add(
+        self, image: UInt8, name: str, tree: MergeTree | None = None, *, mask: UInt8 | None = None,
+        level: float | None = None,
+    ) -> int:  # fmt: skip
+        """Add a photo, or a composite: an image with an exact mask.
+
+        Args:
+            image: H x W x 3 uint8 RGB, no side longer than `side`.
+            name: its key.
+            tree: its merge tree, whose image size may differ (they show the same); None: it is in the store.
+            mask: PNG of an H x W mask, 255 = object.
+            level: of the object, where it is known.
+
+        Returns:
+            Its number.
+
+        Raises:
+            TrainingError: if the disk has no room where memory has none.
+        """
+        i = len(self.sizes)
+        if mask is None and self.photos < i:
+            raise ValueError(f"{name}: a photo must be added before all composites")
+        if self._used + image.nbytes > len(self._chunk):
+            self._chunk, self._used = self._room(max(CHUNK, image.nbytes)), 0
+        kept = self._chunk[self._used : self._used + image.nbytes].reshape(image.shape)
+        self._used += image.nbytes
+        kept[:] = image
+        if tree is not None:
+            self._packed[i] = (*pack_tree(tree), tree.grid, tree.image_size)
+        if level is not None:
+            self.levels[i] = level
+        if mask is None:
+            self.photos += 1
+        else:
+            self._masks[i] = mask
+        self._pixels.append(kept)
+        self.names.append(name)
+        self.sizes.append((image.shape[0], image.shape[1]))  # last: now it is there
+        self._on_device = None
+        return i
 
     def image(self, i: int) -> UInt8:
-        """Picture i, H x W x 3 uint8."""
-        height, width = self.sizes[i]
-        pixels = self.pixels if self.host is None else self.host
-        return pixels[i, :height, :width].numpy()
+        """Image i, H x W x 3 uint8; not to be written to."""
+        return self._pixels[i]
 
     def mask(self, i: int) -> Float:
         """H x W float32 exact mask of composite i, or of the object of photo i."""
-        height, width = self.sizes[i]
-        found = self.objects[i] if i < self.photos else self.masks[i - self.photos, :height, :width]
-        return found.astype(np.float32) / np.float32(255)
+        png = self.objects[i] if i < self.photos else self._masks[i]
+        return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
+
+    def tree(self, i: int) -> MergeTree:
+        """Merge tree of image i."""
+        return self._trees(i)
 
     def edge_tree(self, i: int) -> MergeTree:
-        """Tree of picture i by its edges, on the grid of its merge tree; made when first asked for."""
+        """Tree of image i by its edges, on the grid of its merge tree; made when first asked for."""
         return self._edge_trees(i)
+
+    def hidden(self, i: int) -> Regions:
+        """Regions of image i that no click map is made of; found when first asked for."""
+        return self._hidden(i)
+
+    def source(self, i: int, kind: RegionKind = "features") -> Regions:
+        """The possible targets of image i, besides an exact mask: of its merge tree, its edge tree, or hidden."""
+        if self.regions is not None:
+            return self.regions(i)
+        if kind == "hidden":
+            return self.hidden(i)
+        return TreeRegions(self.edge_tree(i) if kind == "edges" else self.tree(i))
+
+    def leaf_lab(self, i: int) -> Float:
+        """Mean Lab on the leaves of image i's tree."""
+        return leaf_colors(self.image(i), self.tree(i))
+
+    def to(self, device: torch.device) -> "Bank":
+        """The same bank; `crops` are then made on a GPU, where the pixels fit into half of its free memory."""
+        needed = len(self) * self.side**2 * 3
+        if device.type == "cuda" and needed <= torch.cuda.mem_get_info(device)[0] / 2 and self._on_device is None:
+            self._on_device = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8, device=device)
+            for i in range(len(self)):
+                self._on_device[i] = torch.from_numpy(squared(self.image(i), self.side))
+        return self
+
+    def crops(self, indices: Sequence[int], matrices: Tensor, side: int) -> Tensor:
+        """B x 3 x side x side float32 in 0..255: images seen through matrices from crop to image pixels."""
+        if self._on_device is None:
+            chosen = torch.from_numpy(np.stack([squared(self.image(i), self.side) for i in indices]))
+        else:
+            chosen = self._on_device[torch.as_tensor(list(indices), device=self._on_device.device)]
+        # grid_sample wants -1..1 over pixel areas: x' = (2 x + 1) / size - 1
+        inner, square = matrices.to(chosen.device, torch.float64), self.side
+        to_unit = torch.tensor([[2 / square, 0, 1 / square - 1], [0, 2 / square, 1 / square - 1], [0, 0, 1]])
+        from_unit = torch.tensor([[side / 2, 0, (side - 1) / 2], [0, side / 2, (side - 1) / 2], [0, 0, 1]])
+        bottom = inner.new_tensor([0, 0, 1]).expand(len(inner), 1, 3)
+        theta = to_unit.to(inner) @ torch.cat([inner, bottom], 1) @ from_unit.to(inner)
+        grid = functional.affine_grid(theta[:, :2].float(), [len(inner), 3, side, side], align_corners=False)
+        images = chosen.permute(0, 3, 1, 2).float()
+        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    @cached_property
+    def _trees(self) -> Callable[[int], MergeTree]:
+        def load(i: int) -> MergeTree:
+            if i in self._packed:
+                return unpack_tree(*self._packed[i])
+            assert self.store is not None
+            return self.store.tree(self.names[i])
+
+        return lru_cache(trees_in_memory(load(0).n_leaves))(load)
 
     @cached_property
     def _edge_trees(self) -> Callable[[int], MergeTree]:
@@ -107,10 +208,6 @@ class Bank:
 
         return lru_cache(trees_in_memory(self.tree(0).n_leaves))(build)
 
-    def hidden(self, i: int) -> Regions:
-        """Regions of picture i that no click map is made of; found when first asked for, and kept."""
-        return self._hidden(i)
-
     @cached_property
     def _hidden(self) -> Callable[[int], Regions]:
         def find(i: int) -> Regions:
@@ -118,36 +215,33 @@ class Bank:
 
         return lru_cache(trees_in_memory(FINENESS**2 * self.tree(0).n_leaves))(find)
 
-    def source(self, i: int, kind: RegionKind = "features") -> Regions:
-        """The possible targets of picture i, besides an exact mask: of its merge tree, its edge tree, or hidden."""
-        if self.regions is not None:
-            return self.regions(i)
-        if kind == "hidden":
-            return self.hidden(i)
-        return TreeRegions(self.edge_tree(i) if kind == "edges" else self.tree(i))
+    def _room(self, size: int) -> UInt8:
+        """So many bytes in memory, or in an unnamed file on disk once pixels have had their share of it."""
+        self._left -= size
+        if self._left >= 0:
+            return np.empty(size, np.uint8)
+        try:
+            with TemporaryFile() as file:
+                if hasattr(os, "posix_fallocate"):  # a mapped file that finds the disk full later ends the process
+                    os.posix_fallocate(file.fileno(), 0, size)
+                return np.memmap(file, np.uint8, "w+", shape=(size,))
+        except OSError as error:
+            raise TrainingError(
+                f"the photos after the first {len(self)} fit neither into memory nor into {gettempdir()}"
+                f" ({error.strerror or error}); free some space, or point TMPDIR to a folder on a larger disk"
+            ) from error
 
-    def to(self, device: torch.device) -> "Bank":
-        """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""
-        if device.type != "cuda" or self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
-            return self
-        return replace(self, pixels=self.pixels.to(device), host=self.pixels)
 
-    def leaf_lab(self, i: int) -> Float:
-        """Mean Lab on the leaves of picture i's tree."""
-        return leaf_colors(self.image(i), self.tree(i))
+def trees_in_memory(leaves: int) -> int:
+    """How many trees of so many leaves are kept; others are read or built again when they are asked for."""
+    most = MEMORY_SHARE * available_memory() / (BYTES_PER_LEAF * leaves)
+    return max(FEWEST_TREES, int(min(most, MOST_TREES)))
 
-    def crops(self, indices: Sequence[int], matrices: Tensor, side: int) -> Tensor:
-        """B x 3 x side x side float32 in 0..255: pictures seen through matrices from crop to picture pixels."""
-        device, square = self.pixels.device, self.pixels.shape[1]
-        chosen = self.pixels[torch.as_tensor(list(indices), device=device)].permute(0, 3, 1, 2).float()
-        # grid_sample wants -1..1 over pixel areas: x' = (2 x + 1) / size - 1
-        inner = matrices.to(device, torch.float64)
-        to_unit = torch.tensor([[2 / square, 0, 1 / square - 1], [0, 2 / square, 1 / square - 1], [0, 0, 1]])
-        from_unit = torch.tensor([[side / 2, 0, (side - 1) / 2], [0, side / 2, (side - 1) / 2], [0, 0, 1]])
-        bottom = inner.new_tensor([0, 0, 1]).expand(len(inner), 1, 3)
-        theta = to_unit.to(inner) @ torch.cat([inner, bottom], 1) @ from_unit.to(inner)
-        grid = functional.affine_grid(theta[:, :2].float(), [len(inner), 3, side, side], align_corners=False)
-        return functional.grid_sample(chosen, grid, padding_mode="border", align_corners=False)
+
+def squared(image: UInt8, side: int) -> UInt8:
+    """An h x w x 3 image in the top left corner of a side x side one, its last row and column repeated."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")
 
 
 def load_bank(
@@ -165,7 +259,7 @@ def load_bank(
     Args:
         folder: that `propose` walked.
         store: trees by relative path.
-        side: long side that pictures are shrunk to.
+        side: long side that images are shrunk to.
         keys: only these photos.
         advance: called once per photo.
         report: notes the photos that cannot be read; they are left out.
@@ -175,25 +269,19 @@ def load_bank(
         TrainingError: if no photo is left.
     """
     wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
-    squares = _room(len(wanted), side)
-    sizes: list[Size] = []
-    names: list[str] = []
+    bank = Bank(side, store)
     for path, image in read_images(list(wanted), report=report):
-        look(len(names), wanted[path], image)
-        small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
-        squares[len(names)] = squared(small, side)
-        sizes.append((small.shape[0], small.shape[1]))
-        names.append(wanted[path])
+        look(len(bank), wanted[path], image)
+        bank.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
         advance()
-    if not names:
+    if not len(bank):
         raise TrainingError(
             f"no photo of the store {store.path} can be read in {folder}; run `clickgrain propose` again"
         )
-    tree = lru_cache(trees_in_memory(store.tree(names[0]).n_leaves))(lambda i: store.tree(names[i]))
-    return Bank(torch.from_numpy(squares[: len(names)]), sizes, names, tree, np.zeros((0, side, side), np.uint8))
+    return bank
 
 
-def with_composites(
+def add_composites(
     bank: Bank,
     count: int,
     extractor: FeatureExtractor,
@@ -204,64 +292,52 @@ def with_composites(
     share: float = 0.2,
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
-) -> Bank:
-    """The bank with `count` composites: whole objects and regions of trees, put into other photos.
+) -> range:
+    """Add composites: whole objects, regions of trees and things with exact alpha, put into other photos.
 
-    Whole objects are those on plain backgrounds, and the bank's salient ones; and things with exact alpha.
-
-    Composite i depends on the photos, `seed` and i alone. The trees of composites are built here.
+    Whole objects are those on plain backgrounds, and the bank's salient ones. Composite i depends on the photos,
+    `seed` and i alone. Their trees are built here.
 
     Args:
-        bank: without composites.
+        bank: with photos.
         count: how many.
         extractor: gives the features of their trees.
-        photos: indices of the photos to make them of; all of them when None.
+        photos: numbers of the photos to make them of; all of them when None.
         seed: of everything random.
         cutouts: files that `read_cutout` reads.
         share: of the composites that show one of these.
         threads: that work on them.
         advance: called once per composite.
+
+    Returns:
+        Their numbers.
     """
+    first = len(bank)
     if count == 0:
-        return bank
-    side = bank.pixels.shape[1]
+        return range(first, first)
     sources = list(range(bank.photos)) if photos is None else list(photos)
     with ThreadPoolExecutor(threads) as pool:
         cut = pool.map(lambda i: plain_background_object(bank.image(i)) is not None, sources)
         objects = [i for i, found in zip(sources, cut) if found or i in bank.objects]
+    files = zlib.crc32("\0".join(path.name for path in cutouts).encode("utf-8", "surrogateescape"))
+    read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, bank.side))
 
-    read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, side))
-    levels: dict[int, float] = {}
-
-    def make(i: int) -> tuple[UInt8, UInt8, Size, MergeTree]:
+    def make(i: int) -> tuple[UInt8, str, MergeTree, UInt8, float | None]:
         rng = np.random.default_rng([seed, 8, i])  # the others stay the same, whatever the share
+        name, level = f"composite/{i:06d}", None
         if cutouts and rng.random() < share:
             image, alpha = _thing(bank, sources, lambda: read(cutouts[int(rng.integers(len(cutouts)))]), rng)
-            levels[bank.photos + i] = float(rng.uniform(*WHOLE))
+            name, level = f"cutouts-{files:08x}/{i:06d}", float(rng.uniform(*WHOLE))
         else:
             image, alpha = _composite(bank, sources, objects, np.random.default_rng([seed, 1, i]))
-        tree = build_tree(extractor(image), image.shape[:2])
-        advance()
-        mask = np.zeros((side, side), np.uint8)
-        mask[: alpha.shape[0], : alpha.shape[1]] = np.round(alpha * 255)
-        return squared(image, side), mask, (image.shape[0], image.shape[1]), tree
+        png = cv2.imencode(".png", np.round(alpha * 255).astype(np.uint8))[1].ravel()
+        return image, name, build_tree(extractor(image), image.shape[:2]), png, level
 
     with ThreadPoolExecutor(threads) as pool:
-        made = list(pool.map(make, range(count)))
-    n, trees = bank.photos, [m[3] for m in made]
-    files = zlib.crc32("\0".join(path.name for path in cutouts).encode("utf-8", "surrogateescape"))
-    kinds = [f"cutouts-{files:08x}" if n + i in levels else "composite" for i in range(count)]
-    names = [*bank.names, *(f"{kind}/{i:06d}" for i, kind in enumerate(kinds))]
-    return Bank(
-        appended(bank, [m[0] for m in made]),
-        [*bank.sizes, *(m[2] for m in made)],
-        names,
-        lambda i: bank.tree(i) if i < n else trees[i - n],
-        np.stack([m[1] for m in made]),
-        objects=bank.objects,
-        large=bank.large,
-        levels=levels,
-    )
+        for image, name, tree, png, level in pool.map(make, range(count)):
+            bank.add(image, name, tree, mask=png, level=level)
+            advance()
+    return range(first, len(bank))
 
 
 def _composite(
@@ -316,53 +392,3 @@ def _region(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
     tree, image = bank.tree(i), bank.image(i)
     small = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
     return region_cutout(image, small, rng)
-
-
-def _room(count: int, side: int) -> UInt8:
-    """count x side x side x 3 zeros, in memory, or in an unnamed file on disk where that would take half of it.
-
-    Raises:
-        TrainingError: if the disk has no room for that file.
-    """
-    shape = (count, side, side, 3)
-    if math.prod(shape) < _free_memory() / 2:
-        return np.zeros(shape, np.uint8)
-    try:
-        with TemporaryFile() as file:
-            if hasattr(os, "posix_fallocate"):  # a mapped file that finds the disk full later ends the process
-                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
-            return np.memmap(file, np.uint8, "w+", shape=shape)
-    except OSError as error:
-        raise TrainingError(
-            f"{count} photos of {side} x {side} pixels fit neither into memory nor into {gettempdir()}"
-            f" ({error.strerror or error}); free some space, or point TMPDIR to a folder on a larger disk"
-        ) from error
-
-
-def _free_memory() -> float:
-    """Bytes of memory that are free; unlimited where the system does not say."""
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):  # not on Windows, nor this number on macOS
-        return math.inf
-
-
-def trees_in_memory(leaves: int) -> int:
-    """How many trees of so many leaves are kept; others are read or built again when they are asked for."""
-    most = MEMORY_SHARE * _free_memory() / (BYTES_PER_LEAF * leaves)
-    return max(FEWEST_TREES, int(min(most, MOST_TREES)))
-
-
-def appended(bank: Bank, squares: Sequence[UInt8]) -> Tensor:
-    """The bank's pixels with more pictures after them, each as `squared` gives it."""
-    pixels = torch.from_numpy(_room(len(bank.sizes) + len(squares), bank.pixels.shape[1]))
-    pixels[: len(bank.sizes)] = bank.pixels
-    for i, square in enumerate(squares, len(bank.sizes)):
-        pixels[i] = torch.from_numpy(square)
-    return pixels
-
-
-def squared(image: UInt8, side: int) -> UInt8:
-    """An h x w x 3 picture in the top left corner of a side x side one, its last row and column repeated."""
-    height, width = image.shape[:2]
-    return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")

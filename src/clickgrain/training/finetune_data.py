@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
 
 from clickgrain.errors import DataError
 from clickgrain.evaluation import Benchmark, Target
@@ -15,7 +14,7 @@ from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import resize_long_side
 from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.bank import Bank, _room, squared
+from clickgrain.training.bank import Bank
 from clickgrain.training.progress import Progress
 from clickgrain.training.regions import Region
 from clickgrain.tree import MergeTree, build_tree
@@ -88,17 +87,16 @@ class LabelRegions:
 
 @dataclass(frozen=True)
 class _Labelled:
-    """One image as it is kept: its masks as PNG, for they compress a hundredfold."""
+    """The masks of one image of (height, width) as PNG, for they compress a hundredfold."""
 
-    image: UInt8
     masks: list[bytes]
     ignored: bytes | None
-    tree: MergeTree
+    size: Size
 
     def regions(self) -> LabelRegions:
         masks = tuple(_decoded(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
         ignored = None if self.ignored is None else _decoded(self.ignored) > 127
-        return LabelRegions(masks, (self.image.shape[0], self.image.shape[1]), ignored)
+        return LabelRegions(masks, self.size, ignored)
 
 
 def load_labelled(
@@ -118,28 +116,22 @@ def load_labelled(
     """
     failed: list[str] = []
 
-    def load(group: Group) -> _Labelled | None:
+    def load(group: Group) -> tuple[UInt8, MergeTree, _Labelled] | None:
         found = _load(group, side, extractor, failed)
         bar.advance()
         return found
 
     bar.start("labelled images", len(groups))
+    bank, labels = Bank(side), list[_Labelled]()
     with ThreadPoolExecutor(threads) as pool:
-        loaded = list(pool.map(load, groups))
-    kept = [(group[0].image_id, one) for group, one in zip(groups, loaded) if one is not None]
-    if not kept:
+        for group, found in zip(groups, pool.map(load, groups)):
+            if found is not None:
+                image, tree, labelled = found
+                bank.add(image, group[0].image_id, tree)
+                labels.append(labelled)
+    if not labels:
         raise DataError("none of the labelled images can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
-    squares = _room(len(kept), side)
-    for i, (_, one) in enumerate(kept):
-        squares[i] = squared(one.image, side)
-    bank = Bank(
-        torch.from_numpy(squares),
-        [(one.image.shape[0], one.image.shape[1]) for _, one in kept],
-        [name for name, _ in kept],
-        lambda i: kept[i][1].tree,
-        np.zeros((0, side, side), np.uint8),
-        lru_cache(KEPT)(lambda i: kept[i][1].regions()),
-    )
+    bank.regions = lru_cache(KEPT)(lambda i: labels[i].regions())
     return bank, failed
 
 
@@ -154,7 +146,9 @@ def usable(benchmark: Benchmark, groups: Sequence[Group], most: int) -> Benchmar
     return benchmark.select(ids[:most]) if ids else None
 
 
-def _load(group: Group, side: int, extractor: FeatureExtractor, failed: list[str]) -> _Labelled | None:
+def _load(
+    group: Group, side: int, extractor: FeatureExtractor, failed: list[str]
+) -> tuple[UInt8, MergeTree, _Labelled] | None:
     image, masks = load_group(group, failed)
     if image is None:
         return None
@@ -170,8 +164,9 @@ def _load(group: Group, side: int, extractor: FeatureExtractor, failed: list[str
             failed.append(f"target {target.id}: nothing is left of it at a long side of {side} pixels")
     if not kept:
         return None
-    tree = build_tree(extractor(small), (small.shape[0], small.shape[1]))
-    return _Labelled(small, kept, _encoded(ignored) if (ignored > 127).any() else None, tree)
+    size = (small.shape[0], small.shape[1])
+    labelled = _Labelled(kept, _encoded(ignored) if (ignored > 127).any() else None, size)
+    return small, build_tree(extractor(small), size), labelled
 
 
 def _shrunk(mask: Bool, image: UInt8) -> UInt8:

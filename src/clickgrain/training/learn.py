@@ -131,7 +131,7 @@ def train(
             seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts,
         )  # fmt: skip
         if regions is not None:
-            data = replace(data, bank=replace(data.bank, regions=regions(data.bank)))
+            data.bank.regions = regions(data.bank)
         own = recipe.with_settings(precision=begun_precision(recipe.args.precision, saved, device, bar)).args
         settings = _settled(args, saved, own, model, data, device, bar)
         fitted = fit(

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,10 +25,10 @@ Found = dict[str, UInt8]
 """Photo -> its mask as the bytes of a PNG file; none where the photo has no object."""
 
 
-def with_objects(
+def find_objects(
     bank: Bank, *, cache: Path | None = None, threads: int = 1, advance: Callable[[], None] = lambda: None
-) -> Bank:
-    """The bank with the objects that `salient_object` finds in its photos.
+) -> None:
+    """Note in the bank the objects that `salient_object` finds in its photos.
 
     Args:
         bank: of photos with trees.
@@ -49,7 +48,7 @@ def with_objects(
                 advance()
             if cache is not None:
                 _save(cache, {key: found[key] for key in keys if key in found})
-    return replace(bank, objects={i: _decoded(found[key]) for i, key in enumerate(keys) if found[key].size})
+    bank.objects.update((i, found[key]) for i, key in enumerate(keys) if found[key].size)
 
 
 def _key(bank: Bank, i: int) -> str:
@@ -60,10 +59,6 @@ def _key(bank: Bank, i: int) -> str:
 def _object(bank: Bank, i: int) -> UInt8:
     mask = salient_object(bank.image(i), bank.tree(i))
     return np.zeros(0, np.uint8) if mask is None else cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
-
-
-def _decoded(png: UInt8) -> UInt8:
-    return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
 def _parts(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:

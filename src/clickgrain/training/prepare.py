@@ -13,13 +13,12 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, find_images
 from clickgrain.proposals import ProposalStore, read_cutout
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.bank import Bank, load_bank, with_composites
-from clickgrain.training.objects import with_objects
+from clickgrain.training.bank import Bank, add_composites, load_bank
+from clickgrain.training.objects import find_objects
 from clickgrain.training.preview import PREVIEWS
 from clickgrain.training.progress import Progress
-from clickgrain.training.tiles import Tiles, with_tiles
+from clickgrain.training.tiles import Tiles, add_tiles
 from clickgrain.training.validation import Validation, make_validation, split
-from clickgrain.types import UInt8
 
 
 @dataclass(frozen=True)
@@ -113,27 +112,33 @@ def prepare(
         keys=photos.keys,
         advance=bar.advance,
         report=report,
-        look=tiles.look if args.data.tiles > 0 else _pass_over,
+        look=tiles.look,
     )
-    train, held_out = (_with_views(part, tiles, bank.photos) for part in split(bank, args.data, seed))
+    train, held_out = split(bank, args.data, seed)
     if tiles.cut:
         bar.start("closer views", len(tiles.cut))
-        bank = with_tiles(bank, tiles.cut, extractor, threads=threads, advance=bar.advance)
+        photo_of = add_tiles(bank, tiles, extractor, threads=threads, advance=bar.advance)
+        for part in (train, held_out):
+            own = set(part)
+            part += [view for view, photo in photo_of.items() if photo in own]
     if args.data.objects > 0:
         bar.start("objects", bank.photos)
-        bank = with_objects(bank, cache=cache, threads=threads, advance=bar.advance)
+        find_objects(bank, cache=cache, threads=threads, advance=bar.advance)
     count = round(args.data.composites_per_photo * len(train)) if args.data.composites > 0 else 0
     held = min(args.validation_targets, 4 * len(held_out)) if args.data.composites > 0 else 0
     things, bad = ([], []) if cutouts is None else usable_cutouts(cutouts)
     bar.start("composites", count + held)
     made = partial(
-        with_composites, bank, extractor=extractor, cutouts=things, share=args.data.cutouts, threads=threads,
+        add_composites, bank, extractor=extractor, cutouts=things, share=args.data.cutouts, threads=threads,
         advance=bar.advance,
     )  # fmt: skip
-    full, kept = made(count=count, photos=train, seed=seed), made(count=held, photos=held_out, seed=seed + 1)
+    made_of_train, kept = (
+        made(count=count, photos=train, seed=seed),
+        made(count=held, photos=held_out, seed=seed + 1),
+    )
     validation = make_validation(bank, held_out, kept, args.data, count=args.validation_targets, seed=seed)
     failed = [*photos.failed, *(reason for _, reason in report.bad), *bad]
-    return TrainingData(full, [*train, *range(full.photos, len(full.sizes))], validation, failed)
+    return TrainingData(bank, [*train, *made_of_train], validation, failed)
 
 
 def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:
@@ -157,13 +162,3 @@ def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:
             " images"
         )
     return usable, bad
-
-
-def _pass_over(number: int, name: str, image: UInt8) -> None:
-    """No closer views are wanted."""
-
-
-def _with_views(photos: list[int], tiles: Tiles, first: int) -> list[int]:
-    """Photos of one part and their closer views, which begin at `first` in the bank."""
-    own = set(photos)
-    return [*photos, *(first + i for i, (number, _) in enumerate(tiles.cut) if number in own)]

@@ -5,7 +5,7 @@ a tree, nothing to learn from; and close looks (`clickgrain.models.zoom`) show a
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import resize_long_side
-from clickgrain.training.bank import Bank, appended, squared
+from clickgrain.training.bank import Bank
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import UInt8
 
@@ -44,7 +44,7 @@ class Tiles:
     def look(self, number: int, name: str, image: UInt8) -> None:
         """Cut views out of the next photo, H x W x 3 uint8; they depend on the seed, its name and its size."""
         longest = max(image.shape[:2])
-        if longest < 2 * self.side:
+        if self.most == 0 or longest < 2 * self.side:
             return
         rng = np.random.default_rng([self.seed, 7, zlib.crc32(name.encode("utf-8", "surrogateescape"))])
         wanted = min(self.most, round(longest / self.side) - 1)
@@ -62,43 +62,39 @@ class Tiles:
         return resize_long_side(image[top : top + height, left : left + width], self.side)
 
 
-def with_tiles(
+def add_tiles(
     bank: Bank,
-    cut: Sequence[tuple[int, UInt8]],
+    tiles: Tiles,
     extractor: FeatureExtractor,
     *,
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
-) -> Bank:
-    """The bank with views as more photos, after the others, and the photos that have some marked as large.
+) -> dict[int, int]:
+    """Add views as more photos, after the others, and mark the photos that have some as large.
 
     The views' trees are built here.
 
     Args:
         bank: of photos alone.
-        cut: see `Tiles`.
+        tiles: gives its views away, so that they are not held twice.
         extractor: gives the features of their trees.
         threads: that build.
         advance: called once per view.
+
+    Returns:
+        View -> its photo, by their numbers in the bank.
     """
-    if not cut:
-        return bank
 
-    def plant(view: UInt8) -> MergeTree:
-        tree = build_tree(extractor(view), view.shape[:2])
-        advance()
-        return tree
+    def plant(cut: tuple[int, UInt8]) -> tuple[int, UInt8, MergeTree]:
+        number, view = cut
+        return number, view, build_tree(extractor(view), view.shape[:2])
 
+    photo_of: dict[int, int] = {}
     with ThreadPoolExecutor(threads) as pool:
-        trees = list(pool.map(plant, (view for _, view in cut)))
-    n, side = bank.photos, bank.pixels.shape[1]
-    sizes = [(view.shape[0], view.shape[1]) for _, view in cut]
-    names = [f"{bank.names[number]}#tile{i}" for i, (number, _) in enumerate(cut)]
-    return Bank(
-        appended(bank, [squared(view, side) for _, view in cut]),
-        [*bank.sizes, *sizes],
-        [*bank.names, *names],
-        lambda i: bank.tree(i) if i < n else trees[i - n],
-        bank.masks,
-        large=frozenset(number for number, _ in cut),
-    )
+        planted = pool.map(plant, tiles.cut)
+        tiles.cut = []
+        for i, (number, view, tree) in enumerate(planted):
+            photo_of[bank.add(view, f"{bank.names[number]}#tile{i}", tree)] = number
+            advance()
+    bank.large.update(photo_of.values())
+    return photo_of

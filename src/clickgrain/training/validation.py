@@ -58,14 +58,14 @@ def split(bank: Bank, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
 
 
 def make_validation(
-    bank: Bank, held_out: Sequence[int], composites: Bank, data: DataArgs, *, count: int, seed: int
+    bank: Bank, held_out: Sequence[int], composites: Sequence[int], data: DataArgs, *, count: int, seed: int
 ) -> Validation:
     """Targets for validation.
 
     Args:
         bank: with the held-out photos.
         held_out: their indices.
-        composites: a bank whose composites are made of held-out photos only.
+        composites: numbers of composites that are made of held-out photos only.
         data: the law that proposals are drawn by.
         count: most targets of each kind.
         seed: of the drawing.
@@ -79,7 +79,6 @@ def make_validation(
         mask = snap(tree.mask(node).astype(np.float32), image) > 0.5
         if mask.any():
             proposals.append((image, mask))
-    exact = range(composites.photos, composites.photos + min(count, len(composites.masks)))
-    pairs = [(composites.image(i), composites.mask(i) > 0.5) for i in exact]
+    pairs = [(bank.image(i), bank.mask(i) > 0.5) for i in composites[:count]]
     objects = [(bank.image(i), bank.mask(i) > 0.5) for i in held_out if i in bank.objects][:count]
     return Validation(proposals, [pair for pair in pairs if pair[1].any()], objects)

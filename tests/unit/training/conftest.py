@@ -15,7 +15,7 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.bank import Bank, squared
+from clickgrain.training.bank import Bank, add_composites
 from clickgrain.tree import build_tree
 
 SIDE = 96
@@ -44,14 +44,10 @@ def draw(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
 def bank_of(images, side: int = SIDE, names=None) -> Bank:
     """A bank of arrays, with their trees."""
     extractor = load_extractor("color-texture")
-    trees = [build_tree(extractor(image), image.shape[:2]) for image in images]
-    return Bank(
-        torch.from_numpy(np.stack([squared(image, side) for image in images])),
-        [image.shape[:2] for image in images],
-        list(names or [f"photo{i}.png" for i in range(len(images))]),
-        trees.__getitem__,
-        np.zeros((0, side, side), np.uint8),
-    )
+    bank = Bank(side)
+    for i, image in enumerate(images):
+        bank.add(image, names[i] if names else f"photo{i}.png", build_tree(extractor(image), image.shape[:2]))
+    return bank
 
 
 @pytest.fixture(scope="session")
@@ -69,18 +65,38 @@ def extractor():
     return load_extractor("color-texture")
 
 
-@pytest.fixture(scope="session")
-def bank():
-    """Four photos."""
+def four() -> Bank:
     return bank_of([draw(seed) for seed in range(4)])
 
 
 @pytest.fixture(scope="session")
-def mixed(bank, extractor):
-    """Four photos and three composites of them."""
-    from clickgrain.training.bank import with_composites
+def bank():
+    """Four photos; nothing may be added."""
+    return four()
 
-    return with_composites(bank, 3, extractor, seed=0)
+
+@pytest.fixture
+def fresh():
+    """The same to add to."""
+    return four()
+
+
+@pytest.fixture(scope="session")
+def composed(extractor):
+    """A bank of the same four photos, or of those given, and so many composites."""
+
+    def make(count, bank=None, **settings):
+        bank = bank or four()
+        add_composites(bank, count, extractor, **({"seed": 0} | settings))
+        return bank
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mixed(composed):
+    """Four photos and three composites of them."""
+    return composed(3)
 
 
 @pytest.fixture(scope="session")

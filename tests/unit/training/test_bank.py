@@ -1,10 +1,10 @@
 """The bank: photos and composites, seen through matrices."""
 
 import errno
-from dataclasses import replace
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 from scipy import ndimage
@@ -13,7 +13,10 @@ from clickgrain.errors import TrainingError
 from clickgrain.images import resize_long_side
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.training import bank as module
-from clickgrain.training.bank import load_bank, with_composites
+from clickgrain.training import memory
+from clickgrain.training.bank import load_bank
+from clickgrain.training.prepare import choose_photos, prepare
+from clickgrain.training.progress import Quiet
 from clickgrain.tree import build_tree
 
 TURN = np.deg2rad(12)
@@ -51,9 +54,8 @@ def test_crops_see_a_picture_through_its_matrix(bank, name):
 def test_crops_are_what_opencv_warps(bank, name):
     matrix = np.array(MATRICES[name], float)
     smooth = cv2.GaussianBlur(bank.image(0), (0, 0), 4)  # OpenCV rounds positions to 1/32 pixel
-    blurred = module.Bank(
-        torch.from_numpy(module.squared(smooth, 96))[None], [smooth.shape[:2]], ["a"], bank.tree, bank.masks
-    )
+    blurred = module.Bank(96)
+    blurred.add(smooth, "a", bank.tree(0))
     crop = blurred.crops([0], torch.from_numpy(matrix)[None], 64)[0].permute(1, 2, 0).numpy()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(smooth, matrix, (64, 64), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -67,7 +69,14 @@ def test_every_picture_of_a_batch_gets_its_own_matrix(bank):
         assert torch.equal(together[k], bank.crops([i], matrices[k : k + 1], 64)[0])
 
 
-def test_composites_of_some_photos_hold_nothing_of_the_others(make_bank, extractor):
+def test_crops_are_the_same_where_the_pixels_lie_on_a_device(fresh):
+    matrices = torch.tensor([MATRICES["turn"], MATRICES["far outside"]], dtype=torch.float64)
+    expected = fresh.crops([3, 1], matrices, 64)
+    fresh._on_device = torch.from_numpy(np.stack([module.squared(fresh.image(i), 96) for i in range(4)]))
+    assert torch.equal(fresh.crops([3, 1], matrices, 64), expected)
+
+
+def test_composites_of_some_photos_hold_nothing_of_the_others(make_bank, composed):
     """Training photos are red and dark, held-out ones have a green patch: no composite may show green."""
     images = []
     for i in range(6):
@@ -75,39 +84,51 @@ def test_composites_of_some_photos_hold_nothing_of_the_others(make_bank, extract
         image[..., 1] = 0
         cv2.circle(image, (24, 24), 12, (200, 0, 90) if i < 3 else (0, 255, 0), -1)
         images.append(image)
-    full = with_composites(make_bank(images, 48), 24, extractor, photos=[0, 1, 2], seed=3)
+    full = composed(24, make_bank(images, 48), photos=[0, 1, 2], seed=3)
     for i in range(6, 30):
         # red to magenta, recoloured or JPEG-compressed, is never greener than it is red
         green = full.image(i)[..., 1].astype(int) - full.image(i)[..., 0]
         assert green.max() < 100, i
-    leaky = with_composites(make_bank(images, 48), 24, extractor, seed=3)
+    leaky = composed(24, make_bank(images, 48), seed=3)
     assert max((leaky.image(i)[..., 1].astype(int) - leaky.image(i)[..., 0]).max() for i in range(6, 30)) > 150
 
 
 def test_composites_follow_photos_and_keep_their_trees(bank, mixed):
-    assert (bank.photos, mixed.photos, len(mixed.sizes), len(mixed.masks)) == (4, 4, 7, 3)
+    assert (bank.photos, mixed.photos, len(bank), len(mixed)) == (4, 4, 4, 7)
     assert mixed.names[4:] == ["composite/000000", "composite/000001", "composite/000002"]
-    assert torch.equal(mixed.pixels[:4], bank.pixels)
-    assert mixed.tree(2) is bank.tree(2)
+    assert all(np.array_equal(mixed.image(i), bank.image(i)) for i in range(4))
+    assert mixed.tree(2) is mixed.tree(2)
+    np.testing.assert_array_equal(mixed.tree(2).children, bank.tree(2).children)
+    np.testing.assert_array_equal(mixed.tree(2).cost, bank.tree(2).cost)
     for i in (4, 5, 6):
         assert mixed.tree(i).image_size == mixed.sizes[i] == mixed.image(i).shape[:2] == mixed.mask(i).shape
 
 
-def test_a_composite_depends_on_seed_and_number_alone(bank, mixed, extractor):
-    more = with_composites(bank, 5, extractor, seed=0, threads=3)
-    assert torch.equal(more.pixels[:7], mixed.pixels)
-    np.testing.assert_array_equal(more.masks[:3], mixed.masks)
+def test_a_composite_depends_on_seed_and_number_alone(composed, mixed):
+    more, other = composed(5, threads=3), composed(3, seed=1)
     for i in (4, 5, 6):
+        np.testing.assert_array_equal(more.image(i), mixed.image(i))
+        np.testing.assert_array_equal(more.mask(i), mixed.mask(i))
         np.testing.assert_array_equal(more.tree(i).children, mixed.tree(i).children)
-    other = with_composites(bank, 3, extractor, seed=1)
-    assert not torch.equal(other.pixels, mixed.pixels)
+        assert not np.array_equal(other.image(i), mixed.image(i))
 
 
-def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_bank, extractor):
+def test_the_bank_only_grows(composed, extractor):
+    """What was there stays as it was, and a second lot of composites follows the first."""
+    bank = composed(2)
+    images = [bank.image(i) for i in range(6)]
+    assert module.add_composites(bank, 3, extractor, photos=[0, 1], seed=5) == range(6, 9)
+    assert all(bank.image(i) is image for i, image in enumerate(images))
+    assert (bank.photos, len(bank), len(bank.names), len(bank.sizes)) == (4, 9, 9, 9)
+    with pytest.raises(ValueError, match="late: a photo must be added before all composites"):
+        bank.add(images[0], "late", bank.tree(0))
+
+
+def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_bank, composed):
     """White disks go into black photos: where it is white, and only there, the mask must say object."""
     black, white = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     cv2.circle(white, (32, 32), 14, (255, 255, 255), -1)
-    full = with_composites(make_bank([black, white], 64), 16, extractor, seed=0)
+    full = composed(16, make_bank([black, white], 64))
     seen = 0
     for i in range(2, 18):
         image, mask = full.image(i).astype(float).mean(2), full.mask(i)
@@ -121,11 +142,11 @@ def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_bank, extractor):
     assert seen >= 4
 
 
-def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_bank, extractor, monkeypatch):
+def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_bank, composed, monkeypatch):
     monkeypatch.setattr(module, "object_cutout", lambda image: None)
     monkeypatch.setattr(module, "region_cutout", lambda *_: None)
     noise = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), dtype=np.uint8) for i in range(2)]
-    full = with_composites(make_bank(noise, 64), 4, extractor, seed=0)
+    full = composed(4, make_bank(noise, 64))
     for i in range(2, 6):
         solid = (full.mask(i) > 0.5).astype(np.uint8)
         contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -134,7 +155,8 @@ def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_bank, extracto
 
 
 def test_no_composites_leave_the_bank_as_it_is(bank, extractor):
-    assert with_composites(bank, 0, extractor, seed=0) is bank
+    assert module.add_composites(bank, 0, extractor, seed=0) == range(4, 4)
+    assert len(bank) == 4
 
 
 class TestCutouts:
@@ -148,9 +170,8 @@ class TestCutouts:
             assert cv2.imwrite(str(paths[-1]), rgba)
         return paths
 
-    def test_they_are_in_their_share_of_the_composites_and_change_no_other(self, bank, extractor, cutouts):
-        without = with_composites(bank, 24, extractor, seed=0)
-        some = with_composites(bank, 24, extractor, seed=0, cutouts=cutouts, share=0.3)
+    def test_they_are_in_their_share_of_the_composites_and_change_no_other(self, composed, cutouts):
+        without, some = composed(24), composed(24, cutouts=cutouts, share=0.3)
         assert 3 <= len(some.levels) <= 12
         assert all(0.85 <= level <= 0.95 for level in some.levels.values())
         for i in range(4, 28):
@@ -158,45 +179,106 @@ class TestCutouts:
             assert np.array_equal(some.image(i), without.image(i)) == same
             assert some.names[i].startswith("composite/" if same else "cutouts-")
             assert same or (some.mask(i) > 0.5).any()
-        assert not with_composites(bank, 2, extractor, seed=0).levels
+        assert not without.levels
 
-    def test_seed_and_number_alone_decide(self, bank, extractor, cutouts):
-        few = with_composites(bank, 4, extractor, seed=0, cutouts=cutouts, share=1)
-        many = with_composites(bank, 6, extractor, seed=0, cutouts=cutouts, share=1, threads=3)
-        assert torch.equal(many.pixels[:8], few.pixels)
+    def test_seed_and_number_alone_decide(self, composed, cutouts):
+        few, many = composed(4, cutouts=cutouts, share=1), composed(6, cutouts=cutouts, share=1, threads=3)
+        assert all(np.array_equal(many.image(i), few.image(i)) for i in range(8))
         assert {i: many.levels[i] for i in range(4, 8)} == few.levels
         assert few.names[:8] == many.names[:8]
 
-    def test_other_files_have_other_names(self, bank, extractor, cutouts):
+    def test_other_files_have_other_names(self, composed, cutouts):
         """So that a run is not resumed on other data."""
-        both = with_composites(bank, 1, extractor, seed=0, cutouts=cutouts, share=1)
-        one = with_composites(bank, 1, extractor, seed=0, cutouts=cutouts[:1], share=1)
+        both, one = composed(1, cutouts=cutouts, share=1), composed(1, cutouts=cutouts[:1], share=1)
         assert both.names[4] != one.names[4]
 
 
 class TestMemory:
-    def test_pictures_that_do_not_fit_live_in_a_file(self, bank, mixed, extractor, monkeypatch):
-        monkeypatch.setattr(module, "_free_memory", lambda: 1000.0)
-        on_disk = with_composites(bank, 3, extractor, seed=0)
-        assert torch.equal(on_disk.pixels, mixed.pixels)
-        assert isinstance(module._room(2, 32), np.memmap)
-        assert not module._room(2, 32).any()
+    def test_pixels_beyond_their_share_of_memory_live_in_a_file(self, composed, mixed, monkeypatch):
+        size = mixed.image(0).nbytes
+        monkeypatch.setattr(module, "CHUNK", 2 * size)
+        monkeypatch.setattr(
+            module, "available_memory", lambda: 8 * size
+        )  # two of the four chunks fit in half of it
+        on_disk = composed(3)
+        files = [isinstance(on_disk.image(i).base, np.memmap) for i in range(7)]
+        assert files == [False] * 4 + [True] * 3
+        for i in range(7):
+            np.testing.assert_array_equal(on_disk.image(i), mixed.image(i))
 
-    def test_a_full_disk_is_said_before_it_is_written_to(self, monkeypatch):
+    def test_an_image_larger_than_a_chunk(self, bank, monkeypatch, make_bank):
+        monkeypatch.setattr(module, "CHUNK", 100)
+        np.testing.assert_array_equal(make_bank([bank.image(2)]).image(0), bank.image(2))
+
+    def test_a_full_disk_is_said_before_it_is_written_to(self, bank, monkeypatch):
         def full(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(module, "_free_memory", lambda: 1000.0)
+        monkeypatch.setattr(module, "available_memory", lambda: 0)
         monkeypatch.setattr(module.os, "posix_fallocate", full)
-        with pytest.raises(TrainingError, match=r"9 photos of 64 x 64 pixels .*No space left on device"):
-            module._room(9, 64)
+        with pytest.raises(TrainingError, match=r"after the first 0 fit neither .*No space left on device"):
+            module.Bank(96).add(bank.image(0), "a", bank.tree(0))
 
-    def test_systems_that_do_not_tell_their_memory(self, monkeypatch):
-        def unknown(name):
-            raise ValueError("unrecognized configuration name")
+    def test_every_image_is_held_once(self, photos, tmp_path, extractor, monkeypatch, settings):
+        """After the whole preparation no second array of an image's size is alive."""
+        monkeypatch.setattr(module, "CHUNK", 1)
+        propose(photos, tmp_path / "trees.db", extractor=extractor, progress=False, workers=1)
+        made, real = [], module.Bank._room
+        monkeypatch.setattr(module.Bank, "_room", lambda self, size: made.append(size) or real(self, size))
+        store, args = ProposalStore(tmp_path / "trees.db"), settings({"objects": 0.5})
+        data = prepare(choose_photos(photos, store, (), None), store, args, extractor, Quiet(), seed=0)
+        assert len(made) == len(data.bank)
+        assert sum(made) == sum(data.bank.image(i).nbytes for i in range(len(data.bank)))
+        for image, _ in [*data.validation.proposals, *data.validation.composites, *data.validation.objects]:
+            assert any(image is data.bank.image(i) for i in range(len(data.bank)))
 
-        monkeypatch.setattr(module.os, "sysconf", unknown)
-        assert not isinstance(module._room(2, 32), np.memmap)
+
+@pytest.mark.parametrize("version", [1, 2])
+class TestAvailableMemory:
+    @pytest.fixture
+    def limited(self, tmp_path, monkeypatch, version):
+        """Writes a limit, a use and a page cache into a cgroup's folder; the process is in /a/b."""
+        root = tmp_path / "cgroup"
+        (tmp_path / "process").write_text("7:cpu,memory:/a/b\n" if version == 1 else "1:name=systemd:/\n0::/a/b\n")
+        monkeypatch.setattr(memory, "CGROUPS", root)
+        monkeypatch.setattr(memory, "PROCESS", tmp_path / "process")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        limit, use, cache = names if version == 1 else ("memory.max", "memory.current", "inactive_file")
+
+        def write(group, most, used, cached=0):
+            folder = (root / "memory" if version == 1 else root) / group
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / limit).write_text(f"{most}\n")
+            (folder / use).write_text(f"{used}\n")
+            (folder / "memory.stat").write_text(f"active_file 5\n{cache} {cached}\n")
+
+        return write
+
+    def test_of_the_machine_without_a_limit(self, limited, version):
+        limited("a/b", "max" if version == 2 else 2**63 - 4096, 10**6)
+        assert memory.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+    def test_of_the_container_less_what_it_uses_but_for_cached_files(self, limited):
+        limited("a/b", 10**6, 700_000, 200_000)
+        assert memory.available_memory() == 500_000
+
+    def test_of_the_narrowest_group_above(self, limited):
+        limited("a/b", 10**6, 1000)
+        limited("a", 3000, 1000)
+        assert memory.available_memory() == 2000
+
+    def test_inside_a_container_that_sees_its_own_root_only(self, limited):
+        limited("", 5000, 1000)
+        assert memory.available_memory() == 4000
+
+    def test_never_less_than_nothing(self, limited):
+        limited("a/b", 1000, 3000)
+        assert memory.available_memory() == 0
+
+
+def test_available_memory_where_there_are_no_cgroups(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "PROCESS", tmp_path / "nowhere")
+    assert memory.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
 
 
 class TestLoading:
@@ -209,12 +291,13 @@ class TestLoading:
         calls = []
         loaded = load_bank(photos, store, side=64, advance=lambda: calls.append(1))
         assert loaded.names == store.keys() == [*(f"more/p{i}.png" for i in [5]), *(f"p{i}.png" for i in range(5))]
-        assert loaded.pixels.shape == (6, 64, 64, 3)
+        assert len(loaded) == loaded.photos == 6
         assert loaded.sizes == [(48, 64)] * 6
         assert len(calls) == 6
         picture = cv2.imread(str(photos / "p2.png"))[..., ::-1]
         np.testing.assert_array_equal(loaded.image(3), resize_long_side(np.ascontiguousarray(picture), 64))
-        square = loaded.pixels[3].numpy()
+        square = module.squared(loaded.image(3), 64)
+        assert square.shape == (64, 64, 3)
         assert (square[48:] == square[47]).all()
         assert loaded.tree(3).image_size == (72, 96)
 
@@ -236,11 +319,11 @@ class TestLoading:
 
 class TestTreesInMemory:
     def test_trees_are_kept_as_far_as_memory_goes(self, monkeypatch):
-        monkeypatch.setattr(module, "_free_memory", lambda: 10e9)
+        monkeypatch.setattr(module, "available_memory", lambda: 10e9)
         assert module.trees_in_memory(3000) == pytest.approx(10e9 * module.MEMORY_SHARE / 3000 / 56, rel=1e-3)
-        monkeypatch.setattr(module, "_free_memory", lambda: 1e6)
+        monkeypatch.setattr(module, "available_memory", lambda: 1e6)
         assert module.trees_in_memory(3000) == module.FEWEST_TREES
-        monkeypatch.setattr(module, "_free_memory", lambda: float("inf"))
+        monkeypatch.setattr(module, "available_memory", lambda: 1e15)
         assert module.trees_in_memory(3000) == module.MOST_TREES
 
     def test_a_tree_takes_about_as_much_as_is_reckoned_with(self):
@@ -250,13 +333,12 @@ class TestTreesInMemory:
         arrays = {id(value): value.nbytes for value in vars(tree).values() if isinstance(value, np.ndarray)}
         assert 0.5 < sum(arrays.values()) / (module.BYTES_PER_LEAF * tree.n_leaves) < 1.3
 
-    def test_what_was_forgotten_is_the_same_when_made_again(self, bank, monkeypatch):
+    def test_what_was_evicted_is_the_same_when_made_again(self, fresh, monkeypatch):
         monkeypatch.setattr(module, "trees_in_memory", lambda leaves: 1)
-        small = replace(bank)
-        for kind in ("edge_tree", "hidden"):
-            first = getattr(small, kind)(0)
-            getattr(small, kind)(1)
-            again = getattr(small, kind)(0)
+        for kind in ("tree", "edge_tree", "hidden"):
+            first = getattr(fresh, kind)(0)
+            getattr(fresh, kind)(1)
+            again = getattr(fresh, kind)(0)
             assert again is not first
             trees = [getattr(found, "tree", found) for found in (first, again)]
             np.testing.assert_array_equal(trees[0].children, trees[1].children)

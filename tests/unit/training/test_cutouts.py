@@ -9,7 +9,6 @@ import pytest
 from clickgrain.clicks.args import ClickSimulation
 from clickgrain.errors import ConfigError, DataError, TrainingError
 from clickgrain.training import recipes
-from clickgrain.training.bank import with_composites
 from clickgrain.training.learn import learn
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.recipes import Recipe
@@ -58,8 +57,8 @@ def test_a_recipe_without_composites(args, cutouts):
         learn(args(cutouts=cutouts, recipe="paper"))
 
 
-def test_a_target_that_is_a_whole_thing_is_told_as_one(bank, extractor, cutouts, settings):
-    full = with_composites(bank, 3, extractor, seed=0, cutouts=sorted(cutouts.iterdir()), share=1)
+def test_a_target_that_is_a_whole_thing_is_told_as_one(composed, cutouts, settings):
+    full = composed(3, cutouts=sorted(cutouts.iterdir()), share=1)
     told = replace(ClickSimulation.grain(), share_level=1.0)
     data = settings({"composites": 1.0}).data
     for step in range(4):

@@ -1,7 +1,5 @@
 """Salient objects in the bank: looked for once, remembered, trained on, cut out for composites, validated on."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -9,8 +7,8 @@ import pytest
 from clickgrain.errors import ConfigError
 from clickgrain.training import objects as module
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import with_composites
-from clickgrain.training.objects import with_objects
+from clickgrain.training.bank import add_composites
+from clickgrain.training.objects import find_objects
 from clickgrain.training.samples import draw_sample, make_batch
 from clickgrain.training.validation import make_validation
 
@@ -43,34 +41,40 @@ def iou(a, b):
 
 def test_objects_are_found_where_there_are_any(photos, disk):
     calls = []
-    bank = with_objects(photos, advance=lambda: calls.append(1), threads=2)
-    assert sorted(bank.objects) == [0, 2]
+    find_objects(photos, advance=lambda: calls.append(1), threads=2)
+    assert sorted(photos.objects) == [0, 2]
     assert len(calls) == 3
-    assert iou(bank.mask(0) > 0.5, disk) > 0.85
+    assert iou(photos.mask(0) > 0.5, disk) > 0.85
 
 
 def test_they_are_remembered_by_name_and_content(photos, tmp_path, monkeypatch, make_bank):
     cache, looked = tmp_path / "run" / "objects.safetensors", []
-    first = with_objects(photos, cache=cache)
+    find_objects(photos, cache=cache)
     real = module.salient_object
     monkeypatch.setattr(module, "salient_object", lambda *a: looked.append(1) or real(*a))
-    again = with_objects(photos, cache=cache)
+    again, changed = (
+        make_bank([photo(0), photo(1, coloured=False), photo(2)]),
+        make_bank([photo(i) for i in range(3)]),
+    )
+    find_objects(again, cache=cache)
     assert looked == []
-    assert {i: m.tobytes() for i, m in again.objects.items()} == {i: m.tobytes() for i, m in first.objects.items()}
-    changed = make_bank([photo(0), photo(1), photo(2)])
-    assert sorted(with_objects(changed, cache=cache).objects) == [0, 1, 2]
+    assert {i: m.tobytes() for i, m in again.objects.items()} == {i: m.tobytes() for i, m in photos.objects.items()}
+    find_objects(changed, cache=cache)
+    assert sorted(changed.objects) == [0, 1, 2]
     assert looked == [1]
 
 
 @pytest.mark.parametrize("spoil", ["bytes", "version"])
 def test_a_damaged_or_old_memory_is_begun_anew(photos, tmp_path, monkeypatch, spoil):
     cache = tmp_path / "objects.safetensors"
-    with_objects(photos, cache=cache)
+    find_objects(photos, cache=cache)
     if spoil == "bytes":
         cache.write_bytes(b"no such thing")
     else:
         monkeypatch.setattr(module, "VERSION", "next")
-    assert sorted(with_objects(photos, cache=cache).objects) == [0, 2]
+    photos.objects.clear()
+    find_objects(photos, cache=cache)
+    assert sorted(photos.objects) == [0, 2]
     assert module._load(cache).keys() == {module._key(photos, i) for i in range(3)}
 
 
@@ -87,13 +91,13 @@ def test_what_was_found_before_a_stop_is_kept(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "salient_object", stopped)
     with pytest.raises(KeyboardInterrupt):
-        with_objects(photos, cache=cache)
-    with_objects(photos, cache=cache)
+        find_objects(photos, cache=cache)
+    find_objects(photos, cache=cache)
     assert len(looked) == 4
 
 
 def test_samples_have_the_object_as_an_exact_target(photos, settings, disk):
-    bank = with_objects(photos)
+    find_objects(bank := photos)
     args = settings({"objects": 1.0, "composites": 0.0, "rotate": 0.0, "masks_per_image": 1})
     for seed in range(8):
         sample = draw_sample(
@@ -109,9 +113,10 @@ def test_samples_have_the_object_as_an_exact_target(photos, settings, disk):
 
 def test_batches_hold_both_kinds(photos, settings):
     args = settings({"objects": 0.5, "composites": 0.0, "masks_per_image": 1})
-    batch = make_batch(with_objects(photos), [0, 1, 2], args.data, args.clicks, seed=0, step=0, count=24)
-    assert 4 < sum(batch.exact) < 20
     without = make_batch(photos, [0, 1, 2], args.data, args.clicks, seed=0, step=0, count=24)
+    find_objects(photos)
+    batch = make_batch(photos, [0, 1, 2], args.data, args.clicks, seed=0, step=0, count=24)
+    assert 4 < sum(batch.exact) < 20
     assert not any(without.exact)
 
 
@@ -125,18 +130,18 @@ def test_the_published_law_draws_larger_regions(photos, settings):
 
 
 def test_composites_are_cut_out_of_objects(photos, extractor, disk):
-    bank = with_objects(photos)
-    made = with_composites(replace(bank, objects={0: bank.objects[0]}), 6, extractor, photos=[0, 1], seed=0)
-    assert made.objects.keys() == {0}
-    areas = [made.mask(i).sum() for i in range(3, 9)]
+    find_objects(photos)
+    del photos.objects[2]
+    assert add_composites(photos, 6, extractor, photos=[0, 1], seed=0) == range(3, 9)
+    areas = [photos.mask(i).sum() for i in range(3, 9)]
     assert min(areas) > 0
 
 
 def test_held_out_objects_are_validated_on(photos, settings):
-    bank = with_objects(photos)
-    found = make_validation(bank, [0, 1], bank, settings().data, count=4, seed=0).objects
+    find_objects(photos)
+    found = make_validation(photos, [0, 1], [], settings().data, count=4, seed=0).objects
     assert len(found) == 1
-    assert np.array_equal(found[0][0], bank.image(0))
+    assert np.array_equal(found[0][0], photos.image(0))
 
 
 @pytest.mark.parametrize("name", ["objects", "large"])

@@ -11,6 +11,7 @@ from clickgrain.clicks.args import ClickSimulation
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import TrainingError
 from clickgrain.training.args import DataArgs
+from clickgrain.training.bank import Bank
 from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch
 
 EVERYTHING = replace(ClickSimulation.grain(), share_box=0.5, share_scribble=0.5, share_level=0.5)
@@ -137,10 +138,10 @@ class TestTargets:
     def test_the_first_target_of_a_composite_is_its_exact_mask(self, batch_of, mixed):
         batch = batch_of(0, composites=1.0, rotate=0.0, window=(0.9, 1.05))
         for crop, picture in enumerate(batch.pictures):
-            mask = torch.from_numpy(mixed.mask(picture))[None, None]
-            whole = torch.zeros(1, 96, 96, 3)
-            whole[0, : mask.shape[2], : mask.shape[3]] = mask[0, 0, ..., None] * 255
-            seen = replace(mixed, pixels=whole).crops([0], batch.matrices[crop : crop + 1], 64)[0, 0] / 255
+            whole = np.repeat(mixed.mask(picture)[..., None] * 255, 3, axis=2).round().astype(np.uint8)
+            shown = Bank(96)
+            shown.add(whole, "mask", mixed.tree(picture))
+            seen = shown.crops([0], batch.matrices[crop : crop + 1], 64)[0, 0] / 255
             inner = batch.valid[crop, 0] > 0
             difference = (seen - batch.masks[2 * crop, 0])[inner].abs()
             assert difference.mean() < 0.01

@@ -15,7 +15,7 @@ from clickgrain.training.args import TrainArgs
 from clickgrain.training.prepare import choose_photos, prepare
 from clickgrain.training.progress import Quiet
 from clickgrain.training.samples import FINER, draw_sample
-from clickgrain.training.tiles import Tiles, with_tiles
+from clickgrain.training.tiles import Tiles, add_tiles
 from clickgrain.tree import build_tree
 
 
@@ -125,8 +125,8 @@ def test_views_are_photos_of_the_bank_with_trees_of_their_own(data):
         assert tree.image_size == image.shape[:2]
         own = build_tree(data.extractor(image), image.shape[:2])
         np.testing.assert_array_equal(tree.children, own.children)
-    assert bank.masks.shape[0] > 0
-    assert len(bank.sizes) == bank.photos + len(bank.masks)
+    assert len(bank) > bank.photos
+    assert data.found.pictures[-1] >= bank.photos
 
 
 def test_views_of_held_out_photos_are_held_out(data):
@@ -140,7 +140,8 @@ def test_views_of_held_out_photos_are_held_out(data):
 
 
 def test_a_bank_without_views_stays_as_it_is(mixed):
-    assert with_tiles(mixed, [], ColorTexture()) is mixed
+    assert add_tiles(mixed, Tiles(96, 0, 4, 0), ColorTexture()) == {}
+    assert len(mixed) == 7
 
 
 def test_photos_that_have_views_give_smaller_targets_too(data, monkeypatch):

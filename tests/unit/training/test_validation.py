@@ -10,7 +10,6 @@ from clickgrain.errors import TrainingError
 from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import preview
-from clickgrain.training.bank import with_composites
 from clickgrain.training.learn import ClickValidator
 from clickgrain.training.preview import TILE, write_preview
 from clickgrain.training.validation import Validation, make_validation, split
@@ -41,34 +40,34 @@ class TestSplit:
 
 
 @pytest.fixture(scope="module")
-def held_out(bank, extractor):
-    return with_composites(bank, 3, extractor, photos=[1, 3], seed=1)
+def held_out(composed):
+    return composed(3, photos=[1, 3], seed=1)
 
 
 class TestTargets:
     def test_proposals_are_of_held_out_photos(self, bank, held_out, settings):
-        validation = make_validation(bank, [1, 3], held_out, settings().data, count=5, seed=0)
+        validation = make_validation(held_out, [1, 3], [4, 5, 6], settings().data, count=5, seed=0)
         assert len(validation.proposals) == 5
         for i, (image, mask) in enumerate(validation.proposals):
             np.testing.assert_array_equal(image, bank.image([1, 3][i % 2]))
             assert mask.shape == image.shape[:2]
             assert 0.01 < mask.mean() < 0.75
 
-    def test_composites_come_with_their_exact_masks(self, bank, held_out, settings):
-        validation = make_validation(bank, [1, 3], held_out, settings().data, count=2, seed=0)
+    def test_composites_come_with_their_exact_masks(self, held_out, settings):
+        validation = make_validation(held_out, [1, 3], range(4, 7), settings().data, count=2, seed=0)
         assert len(validation.composites) == 2
         for i, (image, mask) in enumerate(validation.composites, start=4):
             np.testing.assert_array_equal(image, held_out.image(i))
             np.testing.assert_array_equal(mask, held_out.mask(i) > 0.5)
 
     def test_a_bank_without_composites_has_proposals_alone(self, bank, settings):
-        validation = make_validation(bank, [0], bank, settings().data, count=2, seed=0)
+        validation = make_validation(bank, [0], [], settings().data, count=2, seed=0)
         assert (len(validation.proposals), validation.composites) == (2, [])
 
     def test_the_seed_decides(self, bank, settings):
         masks = [
             np.concatenate([mask.ravel() for _, mask in make_validation(
-                bank, [0, 1], bank, settings().data, count=4, seed=seed).proposals])
+                bank, [0, 1], [], settings().data, count=4, seed=seed).proposals])
             for seed in (0, 0, 1)
         ]  # fmt: skip
         assert np.array_equal(masks[0], masks[1])

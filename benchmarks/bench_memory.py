@@ -1,0 +1,99 @@
+"""Peak memory of what `learn` does before its first step: photos, objects, closer views, composites, validation.
+
+    python -m benchmarks memory
+    python -m benchmarks.bench_memory --photos DIR --store trees.db --count 5000 [--objects FILE] [--threads N]
+
+Without a folder, 300 photos of 256 x 192 pixels are drawn. The stage runs in a process of its own with the settings
+of `grain-small`; what the process takes before it begins (libraries, the extractor) is taken off. `--objects` is
+the file of an earlier run that remembers the salient objects, to save the time of finding them.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+
+from clickgrain.features import load_extractor
+from clickgrain.proposals import ProposalStore, propose
+from clickgrain.training.prepare import choose_photos, prepare
+from clickgrain.training.progress import Quiet
+from clickgrain.training.recipes import grain_small
+
+EXTRACTOR, DRAWN = "color-texture", 300
+UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes of one unit of ru_maxrss."""
+
+
+def draw(folder: Path) -> None:
+    """Photos of a few ellipses on textured ground."""
+    for seed in range(DRAWN):
+        rng = np.random.default_rng(seed)
+        image = np.clip(cv2.GaussianBlur(rng.normal(128, 60, (192, 256, 3)), (0, 0), 2) + 10, 0, 255).astype(
+            np.uint8
+        )
+        for _ in range(5):
+            center, axes = rng.integers(20, 180, 2).tolist(), rng.integers(9, 50, 2).tolist()
+            cv2.ellipse(
+                image, center, axes, float(rng.uniform(0, 180)), 0, 360, rng.uniform(0, 255, 3).tolist(), -1
+            )
+        cv2.imwrite(str(folder / f"{seed:04d}.png"), image)
+
+
+def measure(photos: Path, store: Path, count: int, objects: Path | None, threads: int) -> None:
+    """In the process of its own: prepare, and print the peak."""
+    extractor, trees = load_extractor(EXTRACTOR), ProposalStore(store)
+    extractor(np.zeros((64, 64, 3), np.uint8))
+    chosen = choose_photos(photos, trees, (), extractor.name)
+    chosen = replace(chosen, keys=chosen.keys[:count])
+    args = replace(grain_small().args, threads=threads)
+    start = psutil.Process().memory_info().rss
+    data = prepare(chosen, trees, args, extractor, Quiet(), seed=0, cache=objects)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+    print(json.dumps([len(chosen.keys), len(data.pictures), start, peak]))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--count", type=int, default=DRAWN)
+    parser.add_argument("--objects", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inside:
+        measure(given.photos, given.store, given.count, given.objects, given.threads)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if given.photos is None:
+            given.photos, given.store = folder / "photos", folder / "trees.db"
+            given.photos.mkdir()
+            draw(given.photos)
+        if not given.store.exists():
+            propose(given.photos, given.store, extractor=load_extractor(EXTRACTOR), progress=False)
+        cache = folder / "objects.safetensors"
+        if given.objects is not None and given.objects.exists():
+            shutil.copyfile(given.objects, cache)
+        flags = [f"--{name}={getattr(given, name)}" for name in ("photos", "store", "count", "threads")]
+        command = [sys.executable, "-m", "benchmarks.bench_memory", "--inside", f"--objects={cache}", *flags]
+        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        if given.objects is not None and not given.objects.exists():
+            shutil.copyfile(cache, given.objects)
+    photos, pictures, start, peak = json.loads(answer)
+    print(f"{photos} photos, {pictures} images to train on: {start / 1e6:.0f} MB before, {peak / 1e6:.0f} MB at the"
+          f" peak, {(peak - start) / photos / 1e3:.0f} KB a photo")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
