@@ -152,7 +152,7 @@ def _clicked(shown: str, name: str, labelled: Path, out: Path) -> Result:
     rows = out / "results" / f"{shown}{method.stamp}.jsonl"
     print(f"clicking: {shown}", file=sys.stderr, flush=True)
     benchmark = load_benchmark("cells", labelled)
-    return evaluate(method, benchmark, model=f"{shown}{method.stamp}", jsonl=rows, method=method.code)
+    return evaluate(method, benchmark, model=f"{shown}{method.stamp}", jsonl=rows)
 
 
 def table(results: Mapping[str, Result]) -> str:

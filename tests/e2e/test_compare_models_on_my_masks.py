@@ -180,20 +180,6 @@ def test_another_user_clicks_and_has_files_of_its_own(clickgrain, eval_set, tmp_
     assert f"--user {user} --user-seed 3" in page
 
 
-def test_finished_results_are_reused_and_it_is_said(clickgrain, eval_set, tmp_path, interrupted, monkeypatch):
-    monkeypatch.setattr(Interrupted, "patience", 99)
-    kept = ["--data", f"mine={eval_set}", *QUICK, "--out", tmp_path / "kept"]
-    assert clickgrain("evaluate", "--model", "interrupted", *kept)[0] == 0
-    seen = Interrupted.images
-    again = ["evaluate", "--model", "interrupted", "--data", f"other={eval_set}", *QUICK]
-    status, printed, said = clickgrain(*again, "--results", tmp_path / "kept")
-    assert (status, Interrupted.images) == (0, seen)
-    assert "targets=3" in printed
-    assert "interrupted on other: reusing 3 targets of " in said
-    assert clickgrain(*again, "--results", tmp_path / "kept", "--no-reuse")[2] == ""
-    assert Interrupted.images == seen + 3
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -15,11 +15,9 @@ from clickgrain.evaluation.settings import EvaluationSettings, UserName
 
 if TYPE_CHECKING:
     from clickgrain.clicks.robot import User
-    from clickgrain.commands.predictors import Candidate
     from clickgrain.evaluation.datasets import Benchmark
     from clickgrain.evaluation.methods import Method
     from clickgrain.evaluation.result import Result
-    from clickgrain.evaluation.rows import TargetResult
     from clickgrain.types import Predictor
 
 
@@ -42,8 +40,6 @@ class EvaluateArgs:
         processes: share the images out to so many processes; 0 or 1: none but this one. On the CPU only.
         out: folder for the results: one .jsonl and one .json a pair, and report.html.
         resume: take over the targets that are in the .jsonl files of --out.
-        results: folder of finished results that are taken over where method, data and settings are the same.
-        reuse: whether to look there.
         settings: of the click protocol.
     """
 
@@ -61,8 +57,6 @@ class EvaluateArgs:
         None
     )
     resume: bool = True
-    results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("benchmarks/results")
-    reuse: bool = True
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:
@@ -92,151 +86,128 @@ def evaluate(args: EvaluateArgs) -> None:
         DataError: at the end, when some pair could not be evaluated.
     """
     from clickgrain.clicks.users import make_user
-    from clickgrain.commands.predictors import check_device, find_predictor
-    from clickgrain.evaluation.datasets import load_benchmark
+    from clickgrain.commands.predictors import check_device
+    from clickgrain.evaluation import Method, load_benchmark
 
     device = check_device(args.device)
     user = make_user(args.user, args.user_seed)
     # Wrong names are found before the first hour is spent.
     benchmarks = [load_benchmark(*parse_data(text)) for text in args.data]
-    candidates = [find_predictor(name, device=device, extractor=args.extractor) for name in args.model]
-    run = _Run(args, user, benchmarks)
-    for candidate in candidates:
-        run.model(candidate)
-    run.finish(candidates)
-
-
-class _Run:
-    """What one call has found so far."""
-
-    def __init__(self, args: EvaluateArgs, user: "User", benchmarks: "Sequence[Benchmark]") -> None:
-        self._args, self._user, self._benchmarks = args, user, benchmarks
-        self._results: list[Result] = []
-        self._failures: list[str] = []
-
-    def model(self, candidate: "Candidate") -> None:
-        """One model on every data set; what cannot be evaluated costs nobody else."""
+    methods = {method.identity: method for method in (Method(name, device, args.extractor) for name in args.model)}
+    results: list[Result] = []
+    failures: list[str] = []
+    for identity, method in methods.items():
         try:
-            # Other processes make their own.
-            predictor: Predictor | Method = candidate.load if self._args.processes > 1 else candidate.load()
-            code = candidate.load.code
+            predictor = method if args.processes > 1 else method()  # other processes make their own
         except ClickgrainError as error:
-            self._failures.append(f"{candidate.name}: {error}")
-            return
-        for benchmark in self._benchmarks:
+            failures.append(f"{method.name}: {error}")
+            continue
+        for benchmark in benchmarks:
             try:
-                self._pair(candidate, predictor, code, benchmark)
+                result = _click(args, method.name, identity, predictor, benchmark, user)
+                print(result.line(model=method.name), flush=True)
+                results.append(result)
             except ClickgrainError as error:
-                self._failures.append(f"{candidate.name} on {benchmark.name}: {error}")
+                failures.append(f"{method.name} on {benchmark.name}: {error}")
+    _say(results)
+    _compare(args, results, {identity: method.name for identity, method in methods.items()})
+    if args.out is not None and results:
+        failures += _report(args, args.out, results, benchmarks, methods)
+    if failures:
+        raise DataError("\n".join(["not evaluated:", *failures]))
 
-    def _pair(
-        self, candidate: "Candidate", predictor: "Predictor | Method", code: str, benchmark: "Benchmark"
-    ) -> None:
-        from clickgrain.commands.console import bar
-        from clickgrain.evaluation.protocol import evaluate as click
 
-        args = self._args
-        known = self._known(candidate, code, benchmark)
-        files = self._files(candidate, benchmark)
-        with bar(f"{candidate.name} on {benchmark.name}") as progress:
-            result = click(
-                predictor,
-                benchmark,
-                model=candidate.identity,
-                **args.settings.to_dict(),
-                user=self._user,
-                targets=args.limit,
-                processes=args.processes,
-                progress=progress,
-                jsonl=files and files.with_name(f"{files.name}.jsonl"),
-                resume=args.resume,
-                method=code,
-                known=known,
-            )
-        print(result.line(model=candidate.name), flush=True)
-        self._results.append(result)
-        if files is not None:
-            save_json(files.with_name(f"{files.name}.json"), result.to_json())
+def _click(
+    args: EvaluateArgs,
+    name: str,
+    identity: str,
+    predictor: "Predictor | Method",
+    benchmark: "Benchmark",
+    user: "User",
+) -> "Result":
+    """One model on one data set; its files are called by both, and by a user other than the robot."""
+    from clickgrain.commands.console import bar
+    from clickgrain.evaluation.protocol import evaluate as click
 
-    def _files(self, candidate: "Candidate", benchmark: "Benchmark") -> Path | None:
-        """The pair's files without their suffix; users other than the robot have their own."""
-        if self._args.out is None:
-            return None
-        user = "" if self._user.name == "robot" else f"--{self._user.name}"
-        return self._args.out / f"{file_name(candidate.identity)}--{file_name(benchmark.name)}{user}"
+    files = None
+    if args.out is not None:
+        suffix = "" if user.name == "robot" else f"--{user.name}"
+        files = args.out / f"{file_name(identity)}--{file_name(benchmark.name)}{suffix}"
+    with bar(f"{name} on {benchmark.name}") as progress:
+        result = click(
+            predictor,
+            benchmark,
+            model=identity,
+            **args.settings.to_dict(),
+            user=user,
+            targets=args.limit,
+            processes=args.processes,
+            progress=progress,
+            jsonl=files and files.with_name(f"{files.name}.jsonl"),
+            resume=args.resume,
+        )
+    if files is not None:
+        save_json(files.with_name(f"{files.name}.json"), result.to_json())
+    return result
 
-    def _known(
-        self, candidate: "Candidate", code: str, benchmark: "Benchmark"
-    ) -> "Mapping[str, TargetResult] | None":
-        """Rows of an earlier evaluation of the same method on the same data; it is said that they are reused."""
-        from clickgrain.commands.console import say
-        from clickgrain.evaluation.committed import find_kept
-        from clickgrain.evaluation.fingerprint import data_hash
-        from clickgrain.evaluation.journal import header
 
-        if not self._args.reuse or not self._args.results.is_dir():
-            return None
-        settings = {**self._args.settings.to_dict(), "user": self._user.name}
-        head = header(candidate.identity, benchmark.name, settings, method=code, data=data_hash(benchmark))
-        kept, reason = find_kept(self._args.results, head)
-        if kept:
-            say(
-                f"{candidate.name} on {benchmark.name}: reusing {len(kept.rows)} targets of {kept.path}, with the"
-                " seconds they took then (--no-reuse evaluates anew)"
-            )
-        elif reason:
-            say(f"{candidate.name} on {benchmark.name}: {reason}; evaluating anew", style="yellow")
-        return kept.rows if kept else None
+def _say(results: "Sequence[Result]") -> None:
+    """Tables on a terminal, and what must be said beside the figures."""
+    from clickgrain.commands.console import say, say_all, stderr
+    from clickgrain.evaluation.report import remarks, result_table, size_table
 
-    def finish(self, candidates: "Sequence[Candidate]") -> None:
-        """Say what the figures do not, and write the report."""
-        from clickgrain.commands.console import say, say_all, stderr
-        from clickgrain.evaluation.differences import to_the_first
-        from clickgrain.evaluation.report import remarks, result_table, size_table
+    if len(results) > 1 and stderr().is_terminal:
+        stderr().print(result_table(results))
+        stderr().print(size_table(results))
+    for name, result in {result.benchmark: result for result in reversed(results)}.items():
+        if lines := remarks(result.notes, result.skipped):
+            say(f"{name}:", style="bold")
+            say_all(lines)
+    for result in results:
+        if result.failed:
+            say(f"{result.model} on {result.benchmark}:", style="bold")
+            say_all(remarks((), (), [f"target {row.id}: {row.error}" for row in result.failed]))
 
-        labels = {candidate.identity: candidate.name for candidate in candidates}
-        compared = []
-        for result, first, found in to_the_first(self._results):
-            pair = {"benchmark": result.benchmark, "model": labels[result.model], "minus": labels[first.model]}
-            compared.append({**pair, **{name: asdict(difference) for name, difference in found.items()}})
-            figures = ", ".join(f"{name} {difference}" for name, difference in found.items())
-            say("{model} minus {minus} on {benchmark}: ".format(**pair) + figures)
-        if compared and self._args.out is not None:
-            save_json(self._args.out / "differences.json", json.dumps(compared, indent=1))
-        if len(self._results) > 1 and stderr().is_terminal:
-            stderr().print(result_table(self._results))
-            stderr().print(size_table(self._results))
-        for name in dict.fromkeys(result.benchmark for result in self._results):
-            of_set = [result for result in self._results if result.benchmark == name]
-            if lines := remarks(of_set[0].notes, of_set[0].skipped):
-                say(f"{name}:", style="bold")
-                say_all(lines)
-        for result in self._results:
-            if result.failed:
-                say(f"{result.model} on {result.benchmark}:", style="bold")
-                say_all(remarks((), (), [f"target {row.id}: {row.error}" for row in result.failed]))
-        self._report(candidates, labels)
-        if self._failures:
-            raise DataError("\n".join(["not evaluated:", *self._failures]))
 
-    def _report(self, candidates: "Sequence[Candidate]", labels: Mapping[str, str]) -> None:
-        from clickgrain.commands.console import say
-        from clickgrain.evaluation.html import write_report
+def _compare(args: EvaluateArgs, results: "Sequence[Result]", names: Mapping[str, str]) -> None:
+    """Every model against the first one on the same targets, a line each, and as JSON."""
+    from clickgrain.commands.console import say
+    from clickgrain.evaluation.differences import to_the_first
 
-        if self._args.out is None or not self._results:
-            return
-        try:
-            path = write_report(
-                self._results,
-                {benchmark.name: benchmark.select(self._args.limit) for benchmark in self._benchmarks},
-                self._args.out / "report.html",
-                commands=[command_line(self._args)],
-                labels=labels,
-                loaders={candidate.identity: candidate.load for candidate in candidates},
-            )
-            say(f"report: {path}")
-        except ClickgrainError as error:  # the figures are there
-            self._failures.append(f"the report: {error}")
+    compared = []
+    for result, first, found in to_the_first(results):
+        pair = {"benchmark": result.benchmark, "model": names[result.model], "minus": names[first.model]}
+        compared.append({**pair, **{name: asdict(difference) for name, difference in found.items()}})
+        figures = ", ".join(f"{name} {difference}" for name, difference in found.items())
+        say("{model} minus {minus} on {benchmark}: ".format(**pair) + figures)
+    if compared and args.out is not None:
+        save_json(args.out / "differences.json", json.dumps(compared, indent=1))
+
+
+def _report(
+    args: EvaluateArgs,
+    out: Path,
+    results: "Sequence[Result]",
+    benchmarks: "Sequence[Benchmark]",
+    methods: "Mapping[str, Method]",
+) -> list[str]:
+    """Write `report.html`; returns why not."""
+    from clickgrain.commands.console import say
+    from clickgrain.evaluation.html import write_report
+
+    try:
+        path = write_report(
+            results,
+            {benchmark.name: benchmark.select(args.limit) for benchmark in benchmarks},
+            out / "report.html",
+            commands=[command_line(args)],
+            labels={identity: method.name for identity, method in methods.items()},
+            loaders=methods,
+        )
+    except ClickgrainError as error:  # the figures are there
+        return [f"the report: {error}"]
+    say(f"report: {path}")
+    return []
 
 
 def command_line(args: EvaluateArgs) -> str:

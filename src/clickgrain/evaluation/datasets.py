@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.fingerprint import digest_of_arrays, digest_of_files
-from clickgrain.evaluation.layouts import GENERIC, Found, Layout, layout_of
+from clickgrain.evaluation.sets import GENERIC, Found, Layout, layout_of
 from clickgrain.evaluation.sets.masks import checked_mask
+from clickgrain.files import hash_bytes, hash_file
 from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
@@ -105,7 +105,7 @@ class Benchmark:
         for number, (image, mask) in enumerate(pairs):
             image_id = images.setdefault(id(image), f"{number}")
             check = partial(checked_mask, mask, f"mask {number}")
-            digest = partial(digest_of_arrays, image, np.asarray(mask))
+            digest = partial(_arrays_digest, image, np.asarray(mask))
             targets.append(Target(f"{number}", image_id, partial(_same, image), check, digest))
         return cls(name, targets)
 
@@ -177,4 +177,39 @@ def _list(notes: list[str]) -> str:
 
 def _target(found: Found) -> Target:
     read = partial(read_image, found.image)
-    return Target(found.id, found.image.stem, read, found.mask, digest_of_files(found))
+    return Target(found.id, found.image.stem, read, found.mask, partial(_files_digest, found))
+
+
+def data_hash(benchmark: Benchmark) -> str:
+    """20 hex digits for the ids and the content of images and masks of a whole benchmark.
+
+    Files are read once per process. Targets without a `digest` count by their ids alone.
+    """
+    parts = [f"{target.id} {target.digest() if target.digest else ''}" for target in benchmark]
+    return hash_bytes("\n".join(parts).encode())
+
+
+def _files_digest(found: Found) -> str:
+    """Hashes the image and whatever the mask is read from: its file, its label, the way to read it."""
+    reader = found.mask if isinstance(found.mask, partial) else partial(found.mask)
+    paths = (found.image, *(value for value in reader.args if isinstance(value, Path)))
+    others = [value for value in reader.args if not isinstance(value, Path)]
+    how = " ".join(str(getattr(value, "__name__", value)) for value in (reader.func, *others))
+    return hash_bytes(" ".join([how, *map(_content, paths)]).encode())
+
+
+def _arrays_digest(image: npt.NDArray[np.generic], mask: npt.NDArray[np.generic]) -> str:
+    return hash_bytes(b"".join(f"{a.shape} {a.dtype} ".encode() + a.tobytes() for a in (image, mask)))
+
+
+def _content(path: Path) -> str:
+    try:
+        state = path.stat()
+        return _hashed(path, state.st_size, state.st_mtime_ns)
+    except OSError:
+        return "unreadable"  # said when the target is reached
+
+
+@cache
+def _hashed(path: Path, size: int, changed: int) -> str:
+    return hash_file(path)

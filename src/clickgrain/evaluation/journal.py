@@ -1,7 +1,6 @@
 """The JSONL file that an evaluation writes as it goes, so that an interrupted one resumes."""
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,36 +9,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from clickgrain import __version__
 from clickgrain.errors import DataError
 from clickgrain.evaluation.result import VERSION, TargetResult
 
 _FORMAT = "clickgrain-evaluation"
-CONTENT = {"method": "the method's code or a library of it", "data": "the images or masks"}
-"""What the hashes of a header stand for."""
+_WORDS = {"data": "images or masks with the hash", "clickgrain": "clickgrain"}
 
 
-def header(
-    model: str, benchmark: str, settings: Mapping[str, Any], *, method: str | None = None, data: str | None = None
-) -> dict[str, Any]:
-    """The first line: what the rows belong to.
+def header(model: str, benchmark: str, settings: Mapping[str, Any], data: str | None = None) -> dict[str, Any]:
+    """The first line: what the rows depend on; a file with another one is not resumed.
 
     Args:
         model, benchmark: names.
-        settings: of the protocol and the user; hashed too.
-        method: hash of the method's code (`Method.code`), or None where that is not known.
+        settings: of the protocol and the user.
         data: hash of the benchmark's content (`data_hash`), or None where that is not known.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    return {
-        "format": _FORMAT,
-        "version": VERSION,
-        "model": model,
-        "benchmark": benchmark,
-        "settings": dict(settings),
-        "settings_hash": digest,
-        "method": method,
-        "data": data,
-    }
+    named = {"model": model, "benchmark": benchmark, "settings": dict(settings), "data": data}
+    return {"format": _FORMAT, "version": VERSION, "clickgrain": __version__, **named}
 
 
 class Journal:
@@ -138,48 +125,12 @@ def _row(path: Path, line: bytes) -> TargetResult:
         raise DataError(f"{path}: {error}; give another file, or start over without resuming") from error
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """The header line of a file.
-
-    Raises:
-        DataError: when the file is not an evaluation, or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = _parsed(path, file.readline())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); choose another file") from error
-    _check_format(path, head)
-    return head
-
-
-def read_rows(path: Path) -> dict[str, TargetResult]:
-    """id -> row of the targets in a file, without those that have an error.
-
-    Raises:
-        DataError: when the file is not an evaluation, or cannot be read.
-    """
-    read_header(path)
-    rows = (_row(path, line) for line in _whole_lines(path)[1:])
-    return {row.id: row for row in rows if row.error is None}
-
-
-def _check_format(path: Path, found: Mapping[str, Any]) -> None:
+def _check_header(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if found.get("format") != _FORMAT:
         raise DataError(f"{path}: not an evaluation, it lacks the header line; give another file")
-
-
-def _check_header(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    _check_format(path, found)
-    for key in ("version", "model", "benchmark", "settings_hash", "method", "data"):
-        if found.get(key) != wanted.get(key):
-            shown = "settings" if key == "settings_hash" else key
-            if key in CONTENT:
-                raise DataError(
-                    f"{path}: {CONTENT[key]} changed since it was begun ({found.get(key)} then, {wanted.get(key)}"
-                    " now), and rows of both must not mix; give another file, or start over without resuming"
-                )
+    for key, value in wanted.items():
+        if found.get(key) != value:
             raise DataError(
-                f"{path}: holds an evaluation with {shown} {found.get(shown)!r}, not {wanted[shown]!r};"
-                " give another file, or start over without resuming"
+                f"{path}: its rows are of {_WORDS.get(key, key)} {found.get(key)!r}, not {value!r}, and both must"
+                " not mix; give another file, or start over without resuming"
             )

@@ -1,14 +1,13 @@
 """The click benchmark: a robot clicks until the mask is right, and counts (RITM / SimpleClick convention)."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import cast
 
 from clickgrain.clicks.robot import RobotUser, User
 from clickgrain.errors import ConfigError
-from clickgrain.evaluation.datasets import Benchmark, Target
-from clickgrain.evaluation.fingerprint import data_hash
+from clickgrain.evaluation.datasets import Benchmark, Target, data_hash
 from clickgrain.evaluation.journal import Journal, header
 from clickgrain.evaluation.one_image import Found, click_image
 from clickgrain.evaluation.result import Result, TargetResult
@@ -34,8 +33,6 @@ def evaluate(
     progress: Progress | None = None,
     jsonl: Path | None = None,
     resume: bool = True,
-    method: str | None = None,
-    known: Mapping[str, TargetResult] | None = None,
 ) -> Result:
     """Click every target of a benchmark as the protocol says.
 
@@ -54,9 +51,7 @@ def evaluate(
         progress: called after every target with (done, total).
         jsonl: file that takes one line per target as it is finished.
         resume: take over the targets already in `jsonl` (those with an error are tried again); otherwise
-            start the file anew.
-        method: hash of the method's code, kept in `jsonl`; a file with another one is refused.
-        known: id -> row of targets that need not be evaluated again.
+            start the file over.
 
     Raises:
         ConfigError: for settings out of range, or what cannot be handed to another process.
@@ -69,10 +64,10 @@ def evaluate(
     user = user or RobotUser()
     _check_processes(predictor, processes)
     data = None if jsonl is None else data_hash(benchmark)
-    head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name}, method=method, data=data)
+    head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name}, data)
     with Journal(jsonl, head, resume=resume) as journal:
         run = _Run(journal, progress, len(chosen))
-        groups = run.take(chosen, known or {})
+        groups = run.take(chosen)
         with closing(_found(predictor, groups, settings, user, processes)) as found:
             for one in found:
                 run.add(one)
@@ -105,13 +100,11 @@ class _Run:
         self.rows: dict[str, TargetResult] = {}
         self.skipped: list[str] = []
 
-    def take(self, chosen: Benchmark, known: Mapping[str, TargetResult]) -> list[list[Target]]:
+    def take(self, chosen: Benchmark) -> list[list[Target]]:
         """Take over the rows that there are already; returns the targets without one, by image."""
         for target in chosen:
             if target.id in self._journal.done:
                 self._kept(self._journal.done[target.id])
-            elif target.id in known:
-                self.add(known[target.id])
         left = ([target for target in group if target.id not in self.rows] for group in chosen.by_image())
         return [group for group in left if group]
 

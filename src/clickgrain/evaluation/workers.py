@@ -1,15 +1,14 @@
-"""An evaluation spread over processes, one image at a time; rows come back as they are finished."""
+"""An evaluation spread over processes, one image at a time."""
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing import active_children, get_context, resource_tracker
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from clickgrain.evaluation.settings import EvaluationSettings
     from clickgrain.types import Predictor
 
+    Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
+
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -27,52 +28,6 @@ THREADS = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-PATIENCE = 5.0
-"""Seconds that a process gets to end before it is killed."""
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """Why a process cannot go on: the predictor cannot be made, or the evaluation itself failed."""
-
-    message: str
-
-
-class _Idle:
-    """A process wants the next image."""
-
-
-@dataclass
-class _Worker:
-    """One process: its pipe, and the image that it has."""
-
-    process: BaseProcess
-    pipe: "Connection[Any, Any]"
-    image: str | None = None
-
-    def give(self, group: "list[Target]") -> None:
-        self.image = group[0].image_id
-        self.send(group)
-
-    def send(self, value: object) -> None:
-        try:
-            self.pipe.send(value)
-        except OSError:
-            raise self.dead() from None
-        except Exception as error:  # pickle raises nearly anything
-            raise ConfigError(
-                f"--processes: this cannot be handed to another process ({type(error).__name__}: {error}); give a"
-                " factory, a user and targets made of importable functions, or use --processes 1"
-            ) from error
-
-    def dead(self) -> DataError:
-        self.process.join(PATIENCE)
-        during = f"at image {self.image!r}" if self.image else "at its start"
-        return DataError(
-            f"a process of the evaluation died {during} (exit code {self.process.exitcode}; -9 is often memory);"
-            " finished targets are kept in the .jsonl file: start again with fewer --processes"
-            " (a script calls evaluate below `if __name__ == '__main__':`)"
-        )
 
 
 def click_images(
@@ -82,7 +37,7 @@ def click_images(
     user: "User",
     processes: int,
 ) -> "Iterator[Found]":
-    """What `click_image` yields, from all groups in the order in which they are finished.
+    """What `click_image` yields, an image at a time, in the order in which they are finished.
 
     Args:
         make: makes the predictor in every process; it, the targets and the user must be picklable.
@@ -95,104 +50,80 @@ def click_images(
         ConfigError: for what cannot be handed over.
         DataError: when a process dies or the predictor cannot be made. Close the iterator to end the processes.
     """
-    workers: list[_Worker] = []
-    try:
-        count = min(processes, len(groups))
-        with _quiet_start(max(1, _cores() // processes)):
-            for _ in range(count):
-                workers.append(_started())
-        for worker in workers:
-            worker.send((make, settings, user))
-        yield from _shared_out(workers, list(reversed(groups)))
-    finally:
-        _end(workers)
-
-
-def _shared_out(workers: list[_Worker], waiting: "list[list[Target]]") -> "Iterator[Found]":
-    busy = {worker.pipe: worker for worker in workers}
-    while busy:
-        for pipe in wait(list(busy)):
-            worker = busy[pipe]  # type: ignore[index]
-            try:
-                message = worker.pipe.recv()
-            except (EOFError, OSError):
-                yield from _left(worker, busy)
-                raise worker.dead() from None
-            if isinstance(message, _Failure):
-                raise DataError(message.message)
-            if not isinstance(message, _Idle):
-                yield message
-            elif waiting:
-                worker.give(waiting.pop())
-            else:
-                del busy[pipe]  # type: ignore[arg-type]
-
-
-def _left(dead: _Worker, busy: "dict[Connection[Any, Any], _Worker]") -> "Iterator[Found]":
-    """What the other processes have finished already."""
-    for pipe in busy:
-        try:
-            while pipe is not dead.pipe and pipe.poll():
-                message = pipe.recv()
-                if not isinstance(message, (_Idle, _Failure)):
-                    yield message
-        except (EOFError, OSError):
-            continue
-
-
-def _started() -> _Worker:
+    before = set(active_children())
     context = get_context("spawn")  # fork would copy the threads' locks
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), daemon=True, name="clickgrain-evaluate")
-    process.start()
-    theirs.close()
-    return _Worker(process, ours)
-
-
-def _end(workers: list[_Worker]) -> None:
-    for worker in workers:
-        worker.pipe.close()
-        worker.process.terminate()
-    for worker in workers:
-        worker.process.join(PATIENCE)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.process.close()
-
-
-def _work(pipe: "Connection[Any, Any]") -> None:
-    """What a process does until its pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked from the start
+    pool = ProcessPoolExecutor(min(processes, len(groups)), context, _start, ((make, settings, user),))
+    waiting: dict[Future[list[Found]], str] = {}
+    children: set[BaseProcess] = set()
     try:
-        _answer(pipe)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the evaluation is over, or was interrupted
-    except ClickgrainError as error:
-        pipe.send(_Failure(str(error)))
-    except Exception as error:
-        pipe.send(_Failure(f"a process of the evaluation failed: {type(error).__name__}: {error}"))
+        with quiet_start(max(1, cores() // processes)):
+            for group in groups:  # submitting starts the processes
+                waiting[pool.submit(_click, group)] = group[0].image_id
+        children = set(active_children()) - before
+        while waiting:
+            done = wait(waiting, return_when=FIRST_COMPLETED).done
+            for future in sorted(done, key=lambda one: one.exception() is not None):  # finished rows first
+                yield from future.result()
+                del waiting[future]
+    except BrokenProcessPool as error:
+        codes = sorted({child.exitcode for child in children if child.exitcode})
+        images = ", ".join(map(repr, list(waiting.values())[:processes]))
+        raise DataError(
+            f"a process of the evaluation died at its start or at one of the images {images} (exit codes {codes};"
+            " -9 is often memory); finished images are kept in the .jsonl file: start again with fewer --processes"
+            " (a script calls evaluate below `if __name__ == '__main__':`)"
+        ) from error
+    except (ClickgrainError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except Exception as error:  # pickle raises nearly anything
+        raise ConfigError(
+            f"--processes: this cannot be handed to another process ({type(error).__name__}: {error}); give a"
+            " factory, a user and targets made of importable functions, or use --processes 1"
+        ) from error
+    finally:
+        for child in children:
+            child.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
-def _answer(pipe: "Connection[Any, Any]") -> None:
+_job: "Job | None" = None
+_predictor: "Predictor | None" = None
+
+
+def _start(job: "Job") -> None:
+    """What a process does first."""
     import cv2
 
+    global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked from the start
+    cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
+    _job = job
+
+
+def _click(group: "list[Target]") -> "list[Found]":
+    """In another process: all targets of an image, by a predictor that is made for the first of them."""
     from clickgrain.evaluation.one_image import click_image
 
-    cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
-    make, settings, user = pipe.recv()
-    predictor = make()
-    while True:
-        pipe.send(_Idle())
-        for found in click_image(predictor, pipe.recv(), settings, user):
-            pipe.send(found)
+    global _predictor
+    assert _job is not None
+    make, settings, user = _job
+    try:
+        _predictor = _predictor or make()
+        return list(click_image(_predictor, group, settings, user))
+    except ClickgrainError as error:
+        raise DataError(str(error)) from None
+    except Exception as error:
+        raise DataError(f"a process of the evaluation failed: {type(error).__name__}: {error}") from None
 
 
 @contextmanager
-def _quiet_start(threads: int) -> Iterator[None]:
+def quiet_start(threads: int) -> Iterator[None]:
     """Processes started within have `threads` threads each and never see Ctrl-C, which this process answers."""
     before = {name: os.environ.get(name) for name in THREADS}
-    blocked = _blocked_interrupts()
+    blocked = None
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # unblocks Ctrl-C when it starts, so it must have started
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         for name, value in before.items():
             wanted = int(value) if value and value.isdecimal() else threads
@@ -200,21 +131,13 @@ def _quiet_start(threads: int) -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
+            os.environ.pop(name, None)
+            if value is not None:
                 os.environ[name] = value
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _blocked_interrupts() -> set[signal.Signals] | None:
-    """Hold Ctrl-C back in this thread and in processes that it starts; returns what was held back before."""
-    if sys.platform == "win32":
-        return None
-    resource_tracker.ensure_running()  # unblocks Ctrl-C when it starts, so it must have started
-    return {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})}
-
-
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

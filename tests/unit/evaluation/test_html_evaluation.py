@@ -10,13 +10,13 @@ import pytest
 from clickgrain.clicks.robot import Drawn
 from clickgrain.errors import DataError, WeightsError
 from clickgrain.evaluation import Benchmark, EvaluationSettings, Result, Target, TargetResult, evaluate, size_class
-from clickgrain.evaluation.anchors import KINDS, is_development, published
 from clickgrain.evaluation.differences import differences
 from clickgrain.evaluation.html import border_contact, comparison_table, replay, size_table, write_report
 from clickgrain.evaluation.html.cases import CLICKS, PATIENCE
 from clickgrain.evaluation.html.comparison import differences_table
 from clickgrain.evaluation.html.failures import groups_of
 from clickgrain.evaluation.pictures import overlay, target_pictures
+from clickgrain.evaluation.published import KINDS, published
 from clickgrain.types import Mask
 
 SIDE = 40
@@ -219,7 +219,7 @@ class TestPublishedRows:
         assert text.index("Published rows do not compare") < text.index("MIS ViT-B")
         assert page.row("MIS ViT-B") == ["MIS ViT-B", "published", "1.94", "2.32"]
         bodies = re.findall(r'<tbody class="published ([\w-]+)">(.*?)</tbody>', text)
-        assert [kind for kind, _ in bodies] == list(KINDS)
+        assert [kind for kind, _ in bodies] == [kind for kind in KINDS if kind != "before"]
         assert "SimpleClick-B" in bodies[2][1]
         assert not any('class="best"' in body for _, body in bodies)
 
@@ -238,32 +238,6 @@ class TestPublishedRows:
     def test_scans_have_their_row_among_the_masks(self, results):
         page = Page(comparison_table(results, published=published("ssTEM", 20)))
         assert page.row("SimpleClick-B") == ["SimpleClick-B", "published", "0.280", "0.630", "0.870"]
-
-    @pytest.mark.parametrize(
-        ("name", "targets", "caveats"),
-        [("grabcut", 50, 0), ("GrabCut", 20, 1), ("grabcut21", 21, 1), ("grabcut21", 50, 1), ("Berkeley", 100, 0),
-         ("davis", 345, 0), ("OAI_ZIB", 150, 0)],
-    )  # fmt: skip
-    def test_a_set_of_another_size_or_name_has_a_caveat(self, name, targets, caveats):
-        found = published(name, targets)
-        assert found is not None
-        assert len(found.caveats) == caveats
-
-    @pytest.mark.parametrize("name", ["bsds", "sbd-train", "davis585", "mine", "coco-mval"])
-    def test_sets_that_nobody_published_have_no_rows(self, name):
-        assert published(name, 10) is None
-
-    def test_labels_and_their_absence_are_marked(self):
-        found = published("davis", 345)
-        kinds = {anchor.method: anchor.kind for anchor in found.anchors}
-        assert kinds["MIS ViT-B"] == kinds["M2N2"] == "label-free"
-        assert kinds["SAM-H"] == kinds["FocalClick B0-S2"] == "supervised"
-        assert kinds["Graph cut"] == "non-deep"
-        assert all(anchor.source for anchor in found.anchors)
-
-    def test_only_bsds_is_for_development(self):
-        assert is_development("BSDS")
-        assert not is_development("grabcut21")
 
 
 class TestFigures:

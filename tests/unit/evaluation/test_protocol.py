@@ -3,7 +3,7 @@ import pytest
 
 from clickgrain.clicks.robot import NoisyUser
 from clickgrain.errors import ConfigError, DataError
-from clickgrain.evaluation import Benchmark, evaluate
+from clickgrain.evaluation import Benchmark, evaluate, journal
 from clickgrain.evaluation.scores import iou
 from clickgrain.types import Mask, Predictor
 
@@ -315,6 +315,15 @@ class TestResume:
         with pytest.raises(DataError, match=message):
             self.run(self.stop_at(-1, None), path, **other)
         assert path.read_bytes() == before
+
+    def test_another_version_or_another_image_is_refused(self, tmp_path, monkeypatch):
+        path = tmp_path / "run.jsonl"
+        self.run(self.stop_at(-1, None), path)
+        with pytest.raises(DataError, match="images or masks with the hash"):
+            evaluate(Disks(), benchmark(*reversed(self.masks)), model="disks", jsonl=path)
+        monkeypatch.setattr(journal, "__version__", "99.0")
+        with pytest.raises(DataError, match=r"of clickgrain .* not '99\.0'"):
+            self.run(self.stop_at(-1, None), path)
 
     @pytest.mark.parametrize("content", ["hello\n", "[1]\n", '{"a": 1}\n'])
     def test_a_foreign_file_is_refused_and_kept(self, tmp_path, content):

@@ -10,7 +10,7 @@ import pytest
 from clickgrain.clicks.robot import NoisyUser
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import Benchmark, Method, evaluate
-from clickgrain.evaluation.workers import THREADS, _cores, _quiet_start
+from clickgrain.evaluation.workers import THREADS, cores, quiet_start
 
 SIZE = (20, 20)
 
@@ -108,7 +108,7 @@ def test_rows_are_those_of_one_process_and_the_file_resumes(module, tmp_path):
 def test_a_process_that_dies_ends_the_evaluation_and_costs_no_finished_row(module, tmp_path, monkeypatch):
     path = tmp_path / "rows.jsonl"
     monkeypatch.setenv("ROWS", str(path))
-    with pytest.raises(DataError, match=r"died at image '6' \(exit code -9"):
+    with pytest.raises(DataError, match=r"one of the images '6' \(exit codes \[.*-9\b"):
         evaluate(module.Mortal, benchmark(), processes=2, jsonl=path)
     assert len(path.read_text().splitlines()) == 1 + 6
 
@@ -116,7 +116,7 @@ def test_a_process_that_dies_ends_the_evaluation_and_costs_no_finished_row(modul
 def test_a_predictor_by_name_and_its_share_of_threads(module, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     result = evaluate(Method("python:small_predictors:Threads"), benchmark(2, 1), processes=2)
-    share = max(1, _cores() // 2)
+    share = max(1, cores() // 2)
     assert {row.error for row in result.rows} == {f"RuntimeError: {share} {share}"}
     assert "OMP_NUM_THREADS" not in os.environ
 
@@ -152,7 +152,7 @@ def test_processes_are_for_the_cpu():
 def test_own_settings_of_threads_are_kept_where_they_are_lower(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MKL_NUM_THREADS", "64")
-    with _quiet_start(2):
+    with quiet_start(2):
         assert [os.environ[name] for name in THREADS] == ["1", "2", "2", "2", "2"]
     assert (os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]) == ("1", "64")
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clickgrain.evaluation.anchors import KINDS, Anchor, Published
 from clickgrain.evaluation.differences import FIGURES, differences
 from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.html.tables import color, facts, paragraph
+from clickgrain.evaluation.published import KINDS, Published, PublishedResult
 from clickgrain.evaluation.result import DROPS, Result
 
 Figures = Mapping[str, float]
@@ -131,7 +131,7 @@ def _groups(published: Published, shown: Sequence[Column]) -> list[Html]:
     names = {column.name for column in shown}
     bodies = []
     for kind, title in KINDS.items():
-        anchors = [one for one in published.anchors if one.kind == kind and names & set(one.figures)]
+        anchors = [one for one in published.rows if one.kind == kind and names & set(one.figures)]
         if anchors:
             head = tag("tr", tag("th", f"{title}, on {published.name}", class_="kind", colspan=len(shown) + 1))
             rows = [_anchor_row(anchor, shown) for anchor in anchors]
@@ -139,12 +139,14 @@ def _groups(published: Published, shown: Sequence[Column]) -> list[Html]:
     return bodies
 
 
-def _anchor_row(anchor: Anchor, shown: Sequence[Column]) -> Html:
+def _anchor_row(anchor: PublishedResult, shown: Sequence[Column]) -> Html:
     cells = []
     for column in shown:
         text = column.text(anchor.figures) if column.name in anchor.figures else ""
         cells.append(tag("td", text if anchor.compares or not text else f"({text})"))
-    return tag("tr", tag("th", anchor.method, tag("small", "published")), *cells)
+    return tag(
+        "tr", tag("th", anchor.method, tag("small", "before" if anchor.kind == "before" else "published")), *cells
+    )
 
 
 def differences_table(results: Sequence[Result], labels: Sequence[str]) -> Html:
@@ -186,7 +188,7 @@ def _about(published: Published | None) -> list[Html]:
         return []
     lines = [
         tag("li", tag("b", anchor.method), f": {anchor.source}", f"; {anchor.remark}." if anchor.remark else ".")
-        for anchor in published.anchors
+        for anchor in published.rows
     ]
     told = paragraph(
         f"Rows marked published are figures of others on {published.name}, as printed in papers; nobody ran them"

@@ -1,13 +1,11 @@
 """`write_report`: the page that an evaluation ends with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from clickgrain import __version__
 from clickgrain.errors import DataError
-from clickgrain.evaluation.anchors import Published, is_development, published
-from clickgrain.evaluation.datasets import Benchmark
+from clickgrain.evaluation.datasets import Benchmark, data_hash
 from clickgrain.evaluation.html.cases import Loaders, PredictorPool, example_report
 from clickgrain.evaluation.html.charts import iou_curves
 from clickgrain.evaluation.html.comparison import comparison_table, differences_table
@@ -20,6 +18,7 @@ from clickgrain.evaluation.html.sizes import overview_table, size_table
 from clickgrain.evaluation.html.tables import commands as command_lines
 from clickgrain.evaluation.html.tables import facts, paragraph, same_colors, target_table
 from clickgrain.evaluation.pictures import target_pictures
+from clickgrain.evaluation.published import Published, PublishedResult, is_development, measured_before, published
 from clickgrain.evaluation.result import Result
 
 
@@ -106,7 +105,7 @@ def _lead(sections: Mapping[str, Sequence[Pair]]) -> str:
 
 def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: PredictorPool) -> list[Html]:
     results, labels = [result for result, _ in pairs], [label for _, label in pairs]
-    known = _published(results)
+    known = _published(results, benchmark)
     pictures = target_pictures(benchmark) if benchmark else None
     contact = border_contact(benchmark) if benchmark else None
     return [
@@ -125,17 +124,24 @@ def _section(pairs: Sequence[Pair], benchmark: Benchmark | None, pool: Predictor
     ]
 
 
-def _published(results: Sequence[Result]) -> Published | None:
-    """Published rows of a section's set, with what sets the measured ones apart."""
-    known = published(results[0].benchmark, min(len(result.rows) for result in results))
-    if known is None:
-        return None
-    caveats = []
-    if any(result.user != "robot" for result in results):
+def _published(results: Sequence[Result], benchmark: Benchmark | None) -> Published | None:
+    """Rows that were not measured here, with what sets the measured ones apart."""
+    count, first = min(len(result.rows) for result in results), results[0]
+    known = published(first.benchmark, count)
+    caveats = list(known.caveats) if known else []
+    if known and any(result.user != "robot" for result in results):
         caveats.append("They were clicked by the robot alone")
-    if any(result.settings.max_clicks != 20 for result in results):
+    if known and any(result.settings.max_clicks != 20 for result in results):
         caveats.append("They allow 20 clicks")
-    return replace(known, caveats=(*known.caveats, *caveats))
+    before: tuple[PublishedResult, ...] = ()
+    if benchmark is not None and len(benchmark) == count and all(r.user == "robot" for r in results):
+        measured = {result.model for result in results}
+        rows = measured_before(data_hash(benchmark), first.settings)
+        before = tuple(row for row in rows if row.method not in measured)
+    if known is None and not before:
+        return None
+    rows = (*before, *(known.rows if known else ()))
+    return Published(known.name if known else first.benchmark, rows, tuple(caveats))
 
 
 def _resting(results: Sequence[Result]) -> list[Html]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from clickgrain.evaluation.anchors import is_development
 from clickgrain.evaluation.html.comparison import WORDS
 from clickgrain.evaluation.html.markup import Html, joined, tag
 from clickgrain.evaluation.html.tables import facts
+from clickgrain.evaluation.published import is_development
 from clickgrain.evaluation.result import Result
 
 SHOWN = 8

@@ -1,0 +1,117 @@
+"""Figures that stand beside measured ones: published by others, or measured by us before; and development sets."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from clickgrain.evaluation.sets import LOADERS
+from clickgrain.evaluation.settings import EvaluationSettings
+
+Kind = Literal["before", "label-free", "non-deep", "supervised"]
+KINDS: Mapping[Kind, str] = {
+    "before": "measured by us before",
+    "label-free": "published, trained without labels",
+    "non-deep": "published, not trained",
+    "supervised": "published, trained on hand-made masks",
+}
+"""In the order of reports, with what each is called there."""
+
+DEVELOPMENT = frozenset({"bsds", "objects"})
+"""Sets that methods here were tuned on: their figures show progress and prove nothing."""
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """One row that was not measured in this evaluation.
+
+    Attributes:
+        method: as its authors call it.
+        kind: what it was trained with, or "before" for our own.
+        figures: by their names in `Result.summary`; IoU in 0..1.
+        source: where the figures are published, or the command, date and versions that they were measured with.
+        remark: what must be said beside them.
+        compares: False where the authors measured something else under the same name.
+    """
+
+    method: str
+    kind: Kind
+    figures: Mapping[str, float]
+    source: str
+    remark: str = ""
+    compares: bool = True
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is published on a set, and how far it compares.
+
+    Attributes:
+        name: the published set, as people write it.
+        rows: in the order of `KINDS`.
+        caveats: why measured rows do not compare directly; empty where set and protocol are the same.
+    """
+
+    name: str
+    rows: tuple[PublishedResult, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+
+def published(name: str, targets: int) -> Published | None:
+    """What others published on the set called `name`, or on the set that it is a part of; None where nothing is.
+
+    Args:
+        name: of a benchmark, as given on the command line.
+        targets: how many were evaluated; another number than published becomes a caveat.
+    """
+    table = _table("published.json")
+    given = name.lower().replace("_", "-")
+    known = table["parts"].get(given, given)
+    rows = []
+    for row in table["rows"]:
+        other = row.get("other_task", {}).get(known, "")
+        remark = "; ".join(filter(None, (row["remark"], other)))
+        if known in row["figures"]:
+            figures = row["figures"][known]
+            rows.append(PublishedResult(row["method"], row["kind"], figures, row["source"], remark, not other))
+    if not rows:
+        return None
+    shown, complete, caveats = table["sets"][known], LOADERS[known].targets, []
+    if complete is not None and targets != complete:
+        caveats.append(
+            f"{name} is not the published set: {targets} of the {complete} targets of {shown} were judged here, the"
+            f" published rows are means over all {complete}"
+        )
+    elif known != given:
+        caveats.append(f"{name} is a part of {shown}; the published rows are means over all of it")
+    return Published(shown, tuple(rows), tuple(caveats))
+
+
+def measured_before(data: str, settings: EvaluationSettings) -> tuple[PublishedResult, ...]:
+    """Our own slow baselines, clicked by the robot on exactly the same images and masks under the same protocol.
+
+    Args:
+        data: `data_hash` of all that was evaluated.
+        settings: of the protocol; `full_curves` does not matter.
+    """
+    wanted = (data, settings.max_clicks, settings.threshold)
+    return tuple(
+        PublishedResult(
+            row["method"], "before", row["figures"],
+            f"{row['command']}; {row['date']}; " + ", ".join(f"{k} {v}" for k, v in row["versions"].items()),
+        )
+        for row in _table("baselines.json")["rows"]
+        if (row["data_hash"], row["max_clicks"], row["threshold"]) == wanted
+    )  # fmt: skip
+
+
+def is_development(name: str) -> bool:
+    """Whether methods here were tuned on this set."""
+    return name.lower() in DEVELOPMENT
+
+
+@cache
+def _table(name: str) -> dict[str, Any]:
+    return dict(json.loads((files("clickgrain.evaluation") / name).read_text(encoding="utf-8")))
