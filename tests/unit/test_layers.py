@@ -11,7 +11,7 @@ import clickgrain
 
 ROOT = Path(clickgrain.__file__).parent
 FLOORS = (
-    ("errors", "types"),
+    ("errors", "types", "jit"),
     ("files", "images", "weights"),
     ("features",),
     ("tree",),
