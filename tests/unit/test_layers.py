@@ -11,7 +11,7 @@ import clickgrain
 
 ROOT = Path(clickgrain.__file__).parent
 FLOORS = (
-    ("errors", "types"),
+    ("errors", "types", "jit"),
     ("devices", "files", "images", "weights"),
     ("features",),
     ("tree",),

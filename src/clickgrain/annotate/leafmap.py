@@ -7,10 +7,10 @@ to the leaf among the 3 x 3 around it that is nearest in colour and place.
 from typing import Any, cast
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Size, UInt8
 
@@ -21,7 +21,7 @@ COMPACTNESS = 12.0
 Int32 = npt.NDArray[np.int32]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _assign(lab: Any, means: Any, compactness: float, out: Any) -> None:
     height, width = out.shape
     h, w = means.shape[:2]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from clickgrain.clicks.leaf_maps import Affine, geodesic
 from clickgrain.clicks.spec import CENTRE_MAPS
+from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
 
@@ -54,7 +54,7 @@ class Evidence:
     negatives: tuple[tuple[int, int], ...] = ()
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _path_ranks(parent: Any, order: Any, start: Any, area: Any, leaf: Any) -> Any:
     ranks = np.zeros(order.shape[0], np.int16)
     node, rank = leaf, 0

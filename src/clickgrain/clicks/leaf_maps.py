@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Size
 
@@ -22,7 +22,7 @@ STEP_FLOOR = 0.1
 GEODESIC_RANGE = 4.0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _relax(cost: Any, lab: Any, unit: Any, limit: Any, floor: Any) -> None:
     """Shortest paths on the 4-connected grid by raster sweeps to and fro until nothing changes."""
     h, w = cost.shape

@@ -38,6 +38,7 @@ def propose(args: ProposeCommand) -> None:
         progress=stderr().is_terminal,
         **settings,
     )
+    say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")
     print(report.summary().splitlines()[0])

@@ -78,11 +78,12 @@ def _cache_path(extractor: FeatureExtractor, folder: Path | None) -> Path:
 def _read(path: Path, dim: int) -> Float | None:
     """None where there is no such file or not what was written: it is only a cache."""
     try:
-        array: Float = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with path.open("rb") as file:
+            array: Float = np.load(file, allow_pickle=False)
+        valid = array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == dim
+        return array if valid and bool(np.isfinite(array).all()) else None
+    except Exception:  # numpy takes damaged bytes for an archive, or for more values than there is memory
         return None
-    valid = array.dtype == np.float32 and array.ndim == 2 and array.shape[1] == dim
-    return array if valid and bool(np.isfinite(array).all()) else None
 
 
 def _write(path: Path, directions: Float) -> None:

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from clickgrain.jit import njit
 
 CLEAR, END, FIRST = 256, 257, 258
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def decode(data: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]) -> Any:
     """Fill `out` from coded bytes; gives how many were written, fewer where the code ends early or is damaged.
 

@@ -138,6 +138,15 @@ def explained(path: Path) -> Iterator[None]:
         raise StoreError(_words(path, str(error))) from error
 
 
+def is_damaged(path: Path, error: StoreError) -> bool:
+    """Whether an error says that a store of ours is damaged beyond use, so that it can be made again."""
+    name = str(getattr(error.__cause__, "sqlite_errorname", ""))
+    if not name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(72)[68:] == APPLICATION.to_bytes(4, "big")  # where SQLite keeps the application id
+
+
 def _words(path: Path, reason: str) -> str:
     if "full" in reason or "disk I/O error" in reason:
         return f"cannot write to {path} ({reason}): free some space and run again; finished photos are kept"

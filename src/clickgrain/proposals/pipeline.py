@@ -13,17 +13,20 @@ from typing import Literal, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clickgrain.errors import ClickgrainError
+from clickgrain.errors import ClickgrainError, StoreError
 from clickgrain.features.base import FeatureExtractor
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.images import ReadReport, find_images, fit_size, read_images, resize
 from clickgrain.proposals.args import Linkage, Shard
+from clickgrain.proposals.connection import is_damaged
 from clickgrain.proposals.merging import Job, Merger
 from clickgrain.proposals.store import ProposalMeta, ProposalStore, Source
 from clickgrain.types import Float, UInt8
 
 TREE_VERSION = 1
 """Raised when the same features would give another tree, so that stores are made anew."""
+IN_A_ROW = 100
+"""Photos that an extractor may break on one after the other; then it is to blame, not they."""
 
 T = TypeVar("T")
 
@@ -44,7 +47,8 @@ class ProposeReport:
         done: photos whose tree was made now.
         skipped: photos whose tree was there already, of the same bytes and settings.
         failed: photos without a tree.
-        notes: remarks of the reader, e.g. on 16-bit images.
+        notes: remarks of the reader, e.g. on 16-bit images, and of batches that had to be taken apart.
+        left_out: a line with number and names of files that look like images and are not taken, for each reason.
         seconds: wall time.
     """
 
@@ -52,6 +56,7 @@ class ProposeReport:
     skipped: int = 0
     failed: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def summary(self) -> str:
@@ -78,6 +83,8 @@ def propose(
 ) -> ProposeReport:
     """Build the merge tree of every photo in a folder; reading and merging run beside the forward passes.
 
+    A store of ours that is damaged is deleted and made again: trees can be computed.
+
     Photos whose bytes and settings are those of the store are skipped, others are (re)done, so a run that was
     stopped at any point goes on where it was. A photo that fails costs nobody else; it is reported and tried
     again by the next run.
@@ -100,32 +107,49 @@ def propose(
         DataError: no such folder, or no image in it.
         StoreError: the store cannot be read or written; what was finished stays.
         ConfigError: a malformed shard.
+        Exception: what the extractor broke with, if it did on every photo, or on a hundred in a row.
     """
-    store = store if isinstance(store, ProposalStore) else ProposalStore.create(store)
+    part, folder, started = Shard.parse(shard), Path(photos), time.monotonic()
     settings = _settings(extractor.name, long_side, connectivity, linkage)
-    part, folder, report, started = Shard.parse(shard), Path(photos), ProposeReport(), time.monotonic()
-    kept = (pair for pair in _keyed(folder, ignore) if only is None or pair[0] in only)
-    paths = {key: path for key, path in kept if part.holds(key)}
+    path = store.path if isinstance(store, ProposalStore) else Path(store)
     threads = workers or max(1, _cores() // 2)
-    with (
-        _bar(progress, len(paths)) as advance,
-        Merger(
-            store,
-            extractor.name,
-            settings,
-            connectivity=connectivity,
-            linkage=linkage,
-            workers=threads,
-            waiting=2 * (batch + threads),
-        ) as merger,
-    ):
-        run = _Run(store, merger, report, advance)
-        with closing(run.photos(paths, hash_bytes(settings.encode()), threads)) as ready:
-            for group in _groups(ready, batch):
-                run.forward(extractor, group, long_side)
-        merger.finish()
-    report.seconds = time.monotonic() - started
-    return report
+
+    def fill(report: ProposeReport) -> ProposeReport:
+        opened = store if isinstance(store, ProposalStore) else ProposalStore.create(path)
+        kept = (pair for pair in _keyed(folder, ignore, report.left_out) if only is None or pair[0] in only)
+        paths = {key: path for key, path in kept if part.holds(key)}
+        with (
+            _bar(progress, len(paths)) as advance,
+            Merger(
+                opened,
+                extractor.name,
+                settings,
+                connectivity=connectivity,
+                linkage=linkage,
+                workers=threads,
+                waiting=2 * (batch + threads),
+            ) as merger,
+        ):
+            run = _Run(opened, merger, report, advance)
+            with closing(run.photos(paths, hash_bytes(settings.encode()), threads)) as ready:
+                for group in _groups(ready, batch):
+                    run.forward(extractor, group, long_side)
+            merger.finish()
+            run.conclude()
+        report.seconds = time.monotonic() - started
+        return report
+
+    try:
+        return fill(ProposeReport())
+    except StoreError as error:
+        if not is_damaged(path, error):
+            raise
+        if isinstance(store, ProposalStore):
+            store.close()
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        ProposalStore.create(path)
+        return fill(ProposeReport(notes=[f"{path}: was damaged ({error.__cause__}); all trees are made again"]))
 
 
 class _Run:
@@ -135,6 +159,8 @@ class _Run:
         self, store: ProposalStore, merger: Merger, report: ProposeReport, advance: Callable[[], None]
     ) -> None:
         self._store, self._merger, self._report, self._advance = store, merger, report, advance
+        self._broken: list[Exception] = []  # by the extractor, since it last gave features
+        self._taken_apart: list[Exception] = []  # batches
         merger.on_done = self._done
         merger.on_failure = self._fail
 
@@ -153,8 +179,9 @@ class _Run:
     def forward(self, extractor: FeatureExtractor, group: list[tuple[Job, UInt8]], long_side: int) -> None:
         """One forward pass; the features go to the merging threads."""
         images = [_shrunk(image, long_side) for _, image in group]
-        for (job, image), features in zip(group, self._features(extractor, images, group), strict=True):
+        for (job, image), features in zip(group, self._features(extractor, images, group)):
             if features is not None:
+                self._broken.clear()
                 self._merger.submit(job, (image.shape[0], image.shape[1]), features)
 
     def _todo(self, paths: dict[str, Path], settings: str, jobs: dict[Path, Job]) -> Iterator[Path]:
@@ -190,19 +217,44 @@ class _Run:
 
     def _features(
         self, extractor: FeatureExtractor, images: list[UInt8], group: list[tuple[Job, UInt8]]
-    ) -> Sequence[Float | None]:
+    ) -> Iterator[Float | None]:
         try:
-            return extractor.batch(images)
-        except Exception:
+            features = extractor.batch(images)
+            if len(features) != len(images):
+                raise ValueError(f"{len(features)} features came back")
+        except Exception as error:
             # One image may have spoilt the batch, or the batch was too large for the device: one at a time.
-            return [self._features_of(extractor, image, job) for image, (job, _) in zip(images, group)]
+            if not isinstance(error, ClickgrainError):
+                self._taken_apart.append(error.with_traceback(None))  # which would hold the batch in memory
+            return (self._features_of(extractor, image, job) for image, (job, _) in zip(images, group))
+        return iter(features)
 
     def _features_of(self, extractor: FeatureExtractor, image: UInt8, job: Job) -> Float | None:
         try:
             return extractor(image)
         except ClickgrainError as error:
             self._fail(job.key, f"{job.path}: {error}")
-            return None
+        except Exception as error:  # of a device or a network: anything
+            height, width = image.shape[:2]
+            self._fail(
+                job.key,
+                f"{job.path}: {extractor.name} broke on it at {width} x {height} pixels ({_cause(error)}); run"
+                " again, with another --long-side or --device, or leave it out with --ignore",
+            )
+            self._broken.append(error.with_traceback(None))
+            if len(self._broken) >= IN_A_ROW:
+                raise
+        return None
+
+    def conclude(self) -> None:
+        """Say what befell whole batches; an extractor that broke on all photos is not blamed on them."""
+        if self._broken and not self._report.done + self._report.skipped:
+            raise self._broken[-1]
+        if self._taken_apart:
+            self._report.notes.append(
+                f"{len(self._taken_apart)} batches were taken photo by photo ({_cause(self._taken_apart[0])}); a"
+                " smaller --batch is quicker"
+            )
 
     def _take_bad(self, reading: ReadReport, jobs: dict[Path, Job]) -> None:
         for path, reason in reading.bad:
@@ -223,8 +275,12 @@ def _settings(extractor: str, long_side: int, connectivity: int, linkage: str) -
     return json.dumps({**known, "tree": TREE_VERSION}, sort_keys=True)
 
 
-def _keyed(folder: Path, ignore: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    for path in find_images(folder, ignore=ignore):
+def _cause(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _keyed(folder: Path, ignore: Sequence[str], left_out: list[str]) -> Iterator[tuple[str, Path]]:
+    for path in find_images(folder, ignore=ignore, left_out=left_out):
         yield (path.relative_to(folder).as_posix() if path != folder else path.name), path
 
 

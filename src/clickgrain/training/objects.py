@@ -38,7 +38,7 @@ def find_objects(
     """
     found = {} if cache is None else _load(cache)
     keys = [_key(bank, i) for i in range(bank.photos)]
-    todo = [i for i in range(bank.photos) if keys[i] not in found]
+    todo = [i for i in range(bank.photos) if not _fits(found.get(keys[i]), bank.image(i))]
     for _ in range(bank.photos - len(todo)):
         advance()
     with ThreadPoolExecutor(threads) as pool:
@@ -59,6 +59,14 @@ def _key(bank: Bank, i: int) -> str:
 def _object(bank: Bank, i: int) -> UInt8:
     mask = salient_object(bank.image(i), bank.tree(i))
     return np.zeros(0, np.uint8) if mask is None else cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
+
+
+def _fits(png: UInt8 | None, image: UInt8) -> bool:
+    """Whether a remembered mask can be decoded and has the photo's size, or says that there is none."""
+    if png is None or png.dtype != np.uint8 or png.ndim != 1:
+        return False
+    mask = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE) if png.size else None
+    return png.size == 0 or (mask is not None and mask.shape == image.shape[:2])
 
 
 def _parts(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:

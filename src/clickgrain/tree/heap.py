@@ -8,14 +8,12 @@ numba's cache watches a function's own file alone: after a change here, in `edge
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from clickgrain.jit import njit
 from clickgrain.tree.prefetch import prefetch
 
-compiled = numba.njit(
-    cache=True, nogil=True, forceinline=True, fastmath={"reassoc", "contract", "nsz"}, boundscheck=False
-)
+compiled = njit(nogil=True, forceinline=True, fastmath={"reassoc", "contract", "nsz"}, boundscheck=False)
 """Sums may be reordered, so that LLVM uses vector registers; infinities and NaN keep their meaning."""
 
 ENTRY = np.dtype([("older", "i4"), ("newer", "i4"), ("older_slot", "i4"), ("newer_slot", "i4")])

@@ -91,7 +91,9 @@ def test_another_extractor_is_measured_anew(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "pickled", "other shape", "not finite"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "empty", "pickled", "other shape", "not finite", "archive", "bomb"]
+)
 def test_a_damaged_cache_is_measured_again(tmp_path: Path, damage: str):
     expected = position_directions(Ramp(), 3, folder=tmp_path)
     (path,) = tmp_path.iterdir()
@@ -99,6 +101,10 @@ def test_a_damaged_cache_is_measured_again(tmp_path: Path, damage: str):
         path.write_bytes(path.read_bytes()[:-7])
     elif damage == "empty":
         path.write_bytes(b"")
+    elif damage == "archive":
+        path.write_bytes(b"PK\x03\x04 and no more")
+    elif damage == "bomb":
+        path.write_bytes(path.read_bytes().replace(b"'shape': (", b"'shape': (9" + b"9" * 12))
     elif damage == "pickled":
         np.save(path, np.array([{}], dtype=object), allow_pickle=True)
     else:

@@ -53,6 +53,27 @@ class Broken(PatchMeans):
         raise RuntimeError("device lost")
 
 
+class Moody(PatchMeans):
+    """Breaks on photos 32 pixels wide, and on batches that hold one of 48, as a GPU might."""
+
+    def __call__(self, image):
+        if image.shape[1] == 32:
+            raise RuntimeError("CUDA error: out of memory\nsearch for help")
+        return super().__call__(image)
+
+    def batch(self, images):
+        if any(image.shape[1] == 48 for image in images):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        return super().batch(images)
+
+
+class Forgetful(PatchMeans):
+    """Gives one answer too few for a batch."""
+
+    def batch(self, images):
+        return super().batch(images)[1:]
+
+
 def paint(path, seed=0, size=(48, 64)):
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), np.uint8)
@@ -165,6 +186,47 @@ def test_a_broken_extractor_is_not_blamed_on_the_photos(run):
         run(Broken())
 
 
+def test_a_batch_that_breaks_goes_on_photo_by_photo(run, photos, tmp_path):
+    paint(photos / "wide 32.png", size=(48, 32))
+    paint(photos / "album 1" / "wide 48.png", size=(40, 48))
+    report = run(Moody())
+    assert report.done == 10
+    (failure,) = report.failed
+    assert failure.key == "wide 32.png"
+    assert f"{photos / 'wide 32.png'}: patch-means broke on it at 32 x 48 pixels (CUDA error: out of memory);" in (
+        failure.reason
+    )
+    assert len([note for note in report.notes if "batches were taken photo by photo" in note]) == 1
+    assert run(Moody()).skipped == 10
+
+
+def test_a_batch_of_the_wrong_length_goes_on_photo_by_photo(run):
+    assert run(Forgetful()).done == 9
+
+
+def test_an_extractor_that_breaks_for_good_stops_the_run(run, monkeypatch):
+    monkeypatch.setattr("clickgrain.proposals.pipeline.IN_A_ROW", 4)
+
+    class Dying(PatchMeans):
+        def __call__(self, image):
+            if self.seen >= 3:
+                raise RuntimeError("device lost")
+            return super().__call__(image)
+
+    with pytest.raises(RuntimeError, match="device lost"):
+        run(Dying(), batch=1)
+    assert run().skipped == 3
+
+
+def test_files_that_are_not_taken_are_named(run, photos):
+    (photos / "raw.CR2").touch()
+    os.mkfifo(photos / "pipe.png")
+    report = run()
+    assert (report.done, report.failed) == (9, [])
+    assert "pipe.png" in report.left_out[0]
+    assert "raw.CR2" in report.left_out[1]
+
+
 def test_a_full_disk_keeps_finished_trees(run, photos, tmp_path):
     store = ProposalStore.create(tmp_path / "trees.db")
     run(store=store)
@@ -177,6 +239,28 @@ def test_a_full_disk_keeps_finished_trees(run, photos, tmp_path):
     store.close()  # a new connection has no limit: space was freed
     report = run(store=store)
     assert (report.done, report.skipped) == (1, 9)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("damage", ["header", "pages", "cut"])
+def test_a_damaged_store_is_deleted_and_made_again(run, tmp_path, damage, opened):
+    run()
+    path = tmp_path / "trees.db"
+    store = ProposalStore(path) if opened else path
+    if opened:
+        store.close()  # what it had read may still be right
+    content = bytearray(path.read_bytes())
+    if damage == "header":
+        content[:16] = bytes(16)
+    elif damage == "pages":
+        content[100:8192] = b"\xaa" * 8092
+    path.write_bytes(content[: 4096 if damage == "cut" else None])
+    (tmp_path / "trees.db-wal").unlink(missing_ok=True)
+    report = run(store=store)
+    assert (report.done, report.skipped) == (9, 0)
+    assert f"{path}: was damaged (" in report.notes[0]
+    assert len(ProposalStore(path)) == 9
+    assert run(store=store).skipped == 9
 
 
 def test_rows_are_written_in_batches(run, tmp_path, monkeypatch):

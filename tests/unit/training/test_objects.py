@@ -78,6 +78,23 @@ def test_a_damaged_or_old_memory_is_begun_anew(photos, tmp_path, monkeypatch, sp
     assert module._load(cache).keys() == {module._key(photos, i) for i in range(3)}
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [np.arange(90, dtype=np.uint8), np.zeros((2, 3), np.uint8), np.zeros(9, np.float32), "another size"],
+    ids=["noise", "shape", "type", "size"],
+)
+def test_a_damaged_mask_in_the_memory_is_found_again(photos, tmp_path, spoilt):
+    cache = tmp_path / "objects.safetensors"
+    expected = with_objects(photos, cache=cache).objects
+    found = module._load(cache)
+    mask = cv2.imencode(".png", np.zeros((5, 4), np.uint8))[1].ravel() if isinstance(spoilt, str) else spoilt
+    module._save(cache, {**found, module._key(photos, 0): mask})
+    again = with_objects(photos, cache=cache).objects
+    assert again.keys() == expected.keys()
+    np.testing.assert_array_equal(again[0], expected[0])
+    np.testing.assert_array_equal(module._load(cache)[module._key(photos, 0)], found[module._key(photos, 0)])
+
+
 def test_what_was_found_before_a_stop_is_kept(photos, tmp_path, monkeypatch):
     cache, looked = tmp_path / "objects.safetensors", []
     monkeypatch.setattr(module, "SAVE_EVERY", 1)
