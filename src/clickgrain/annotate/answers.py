@@ -20,8 +20,13 @@ CODES: dict[type[ClickgrainError], str] = {
 
 
 def as_json(value: Any, status: int = 200) -> Response:
-    """A JSON answer that nobody keeps."""
-    content = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    """A JSON answer that no browser keeps; numbers that are none become null, which JSON.parse takes."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        plain = json.loads(json.dumps(value), parse_constant=lambda name: None)
+        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    content = text.encode("utf-8", "replace")
     return Response(content, status, {"cache-control": "no-store"}, "application/json")
 
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.files_below import checked
 from clickgrain.annotate.history import Action
 from clickgrain.annotate.project_file import ProjectFile
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.errors import DataError
+from clickgrain.images.reader import MAX_PIXELS
 
 PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
-MOST_SIDE = 1 << 24
-"""Pixels; a file that others have written may claim anything."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,11 @@ class Database(ProjectFile):
     def set_size(self, image: int, size: tuple[int, int], native: tuple[int, int]) -> None:
         """Settle at what size an image is worked on; once it was annotated, the first to say so wins."""
         with self.writing() as db:
+            if self.size(image) is not None and self.is_logged(image):
+                return
+            values = (*size, *native, image)
             db.execute(
-                "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ?"
-                " WHERE id = ? AND (height IS NULL OR id NOT IN (SELECT image FROM actions))",
-                (*size, *native, image),
+                "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ? WHERE id = ?", values
             )
 
     def size(self, image: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
@@ -101,14 +102,21 @@ class Database(ProjectFile):
         return None if size is None or native is None else (size, native)
 
     def actions(self, image: int, since: int = 0) -> list[Action]:
-        """The log of an image after action `since`."""
+        """The log of an image after action `since`.
+
+        Raises:
+            RequestError: it is damaged.
+        """
         rows = self.rows(
             "SELECT seq, kind, time, client, model, active, asked, patch FROM actions"
             " WHERE image = ? AND seq > ? ORDER BY seq",
             image,
             since,
         )
-        return [_action(row) for row in rows]
+        try:
+            return [_action(row) for row in rows]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise damaged(self.path, image, f"{type(error).__name__}: {error}") from error
 
     def append(self, image: int, action: Action, masks: Mapping[str, bytes], summary: Summary | None) -> bool:
         """Write an action and the masks it made, all or nothing; False if that number is taken.
@@ -132,13 +140,13 @@ class Database(ProjectFile):
     def mask(self, hash_: str) -> bytes | None:
         """A coded mask."""
         rows = self.rows("SELECT data FROM masks WHERE hash = ?", hash_)
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
 
     def summaries(self, images: Iterable[int] | None = None) -> dict[int, Summary]:
         """What the logs come to, of some images or all that have one."""
         rows = self.rows("SELECT image, seq, status, objects, clicks FROM summaries")
         wanted = None if images is None else set(images)
-        return {row[0]: Summary(*row[1:]) for row in rows if wanted is None or row[0] in wanted}
+        return {row[0]: _summary(*row[1:]) for row in rows if wanted is None or row[0] in wanted}
 
     def logged_images(self) -> list[int]:
         """Images that have a log, the project's own aside."""
@@ -161,12 +169,13 @@ class Database(ProjectFile):
         """Every model that the project has used, the oldest first."""
         keys = ("id", "name", "kind", "hash", "source", "made", "report")
         rows = self.rows(f"SELECT {', '.join(keys)} FROM models ORDER BY made")
-        return [dict(zip(keys, row)) | {"report": row[6] and json.loads(row[6])} for row in rows]
+        whole = [row for row in rows if all(isinstance(value, str) for value in row[:5])]
+        return [dict(zip(keys, row)) | {"report": _report(row[6])} for row in whole]
 
     def setting(self, key: str) -> str | None:
         """A remembered value."""
         rows = self.rows("SELECT value FROM settings WHERE key = ?", key)
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and isinstance(rows[0][0], str) else None
 
     def set_setting(self, key: str, value: str) -> None:
         """Remember a value."""
@@ -174,13 +183,42 @@ class Database(ProjectFile):
             db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
 
 
+def damaged(path: Path, image: int, reason: str) -> RequestError:
+    """The refusal of a log that none of us wrote."""
+    log = "labels" if image == PROJECT_LOG else f"image {image}"
+    return RequestError(
+        "database", f"{path}: the log of {log} is damaged ({reason[:200]}); restore a copy of the file"
+    )
+
+
 def _action(row: tuple[Any, ...]) -> Action:
     seq, kind, time_, client, model, active, asked, patch = row
-    return Action(seq, kind, time_, client, model, active, json.loads(asked), json.loads(patch))
+    return Action(seq, kind, time_, client, model, active, _loaded(asked), _loaded(patch))
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    """JSON as `_row` writes it; NaN, which earlier versions wrote, is no value."""
+    value = json.loads(text, parse_constant=lambda name: None)
+    if not isinstance(value, dict):
+        raise TypeError(f"{text[:80]!r} is no JSON object")
+    return value
+
+
+def _report(text: Any) -> dict[str, Any] | None:
+    try:
+        return None if text is None else _loaded(text)
+    except (TypeError, ValueError, RecursionError):
+        return None  # figures that were shown once
+
+
+def _summary(seq: Any, status: Any, *counts: Any) -> Summary:
+    whole = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
+    return Summary(seq, status, *counts) if whole else Summary()
 
 
 def _row(image: int, action: Action) -> tuple[Any, ...]:
-    asked, patch = (json.dumps(value, separators=(",", ":")) for value in (action.asked, action.patch))
+    values = (action.asked, action.patch)
+    asked, patch = (json.dumps(value, separators=(",", ":"), allow_nan=False) for value in values)
     return (
         image,
         action.seq,
@@ -195,5 +233,5 @@ def _row(image: int, action: Action) -> tuple[Any, ...]:
 
 
 def _size(height: Any, width: Any) -> tuple[int, int] | None:
-    whole = all(isinstance(side, int) and 0 < side <= MOST_SIDE for side in (height, width))
-    return (height, width) if whole else None
+    whole = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
+    return (height, width) if whole and height * width <= MAX_PIXELS else None

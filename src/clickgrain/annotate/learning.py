@@ -19,6 +19,7 @@ from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
+from clickgrain.errors import ClickgrainError
 from clickgrain.segmenter import Segmenter
 from clickgrain.types import Size, UInt8
 
@@ -118,7 +119,11 @@ class Learner:
         for image in self.project.gallery.logged():
             if image in self.project.gallery.missing:
                 continue
-            for item in self.project.history(image).document.objects:
+            try:
+                objects = self.project.history(image).document.objects
+            except ClickgrainError:
+                continue  # a damaged log; opening the image says so
+            for item in objects:
                 if item.mask and item.area:
                     read = partial(self.project.gallery.read, image)
                     yield Target(f"{image} {item.id}", str(image), read, partial(self._mask, item.mask))

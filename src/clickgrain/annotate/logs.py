@@ -4,16 +4,18 @@ import base64
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from clickgrain.annotate.changes import Changes
-from clickgrain.annotate.database import PROJECT_LOG, Database
+from clickgrain.annotate.database import PROJECT_LOG, Database, damaged
 from clickgrain.annotate.documents import Document, Labels, patched
-from clickgrain.annotate.history import Action, History
+from clickgrain.annotate.history import Action, History, State
 from clickgrain.annotate.labels import change_labels, patch_labels, patched_labels
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import Posted, ProjectRequest
-from clickgrain.annotate.runs import decode
+from clickgrain.annotate.runs import decode, describe
+from clickgrain.errors import DataError
 from clickgrain.types import Bool
 
 KEPT_HISTORIES = 200
@@ -58,11 +60,21 @@ class Logs:
             if image in self._histories:
                 self._histories.move_to_end(image)
                 return self._histories[image]
-            history = History(Document(), patched).extend(self.database.actions(image))
+            history = self._folded(image, History(Document(), patched))
             self._histories[image] = history
             if len(self._histories) > KEPT_HISTORIES:
                 self._histories.popitem(last=False)
             return history
+
+    def _folded(self, image: int, history: "History[State]") -> "History[State]":
+        try:
+            return history.extend(self.database.actions(image))
+        except RequestError as error:
+            if error.code.startswith("database"):
+                raise
+            raise damaged(self.database.path, image, str(error)) from error
+        except Exception as error:  # whoever wrote the file may have written anything
+            raise damaged(self.database.path, image, f"{type(error).__name__}: {error}") from error
 
     def keep(self, image: int, history: History[Document]) -> None:
         """Make this the known history: a reader may have loaded the image anew before an action was on disk."""
@@ -78,23 +90,33 @@ class Logs:
         """The stack of the project's labels."""
         with self._lock:
             if self._labels is None:
-                self._labels = History(Labels(), patched_labels).extend(self.database.actions(PROJECT_LOG))
+                self._labels = self._folded(PROJECT_LOG, History(Labels(), patched_labels))
             return self._labels
 
     def mask(self, hash_: str) -> Bool:
         """H x W bool mask.
 
         Raises:
-            RequestError: there is none of this hash.
+            RequestError: there is none of this hash, or it is damaged.
         """
         return decode(self.coded(hash_))
 
     def coded(self, hash_: str) -> bytes:
-        """A mask as it is stored."""
+        """A mask as it is stored, whole.
+
+        Raises:
+            RequestError: as `mask`.
+        """
         data = self.database.mask(hash_)
         if data is None:
             raise RequestError("not_found", f"there is no mask {hash_}")
-        return data
+        try:
+            return describe(data).data
+        except DataError as error:
+            where = f"{self.database.path}: mask {hash_} is damaged"
+            raise RequestError(
+                "invalid", f"{where} ({error}); restore a copy of the file, or draw it again"
+            ) from error
 
     def content(self, image: int) -> str | None:
         """Hash of the image's file as it is now, if that is known."""
@@ -107,9 +129,12 @@ class Logs:
         return {"seq": now.seq, **moves, **now.document.to_json(self.content(image))}
 
     def masks_of(self, document: Document) -> dict[str, str]:
-        """Masks of all objects of a document by hash, in base64."""
-        hashes = dict.fromkeys(item.mask for item in document.objects if item.mask)
-        return {hash_: base64.b64encode(self.coded(hash_)).decode() for hash_ in hashes}
+        """Masks of all objects of a document by hash, in base64; without those that are damaged."""
+        masks = dict[str, str]()
+        for hash_ in dict.fromkeys(item.mask for item in document.objects if item.mask):
+            with suppress(RequestError):
+                masks[hash_] = base64.b64encode(self.coded(hash_)).decode()
+        return masks
 
     def conflict(self, image: int, seen: int) -> RequestError:
         """The refusal of a write that has not seen everything, with what it missed."""

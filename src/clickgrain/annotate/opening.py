@@ -24,7 +24,10 @@ def open_project(place: Path, *, model: str | None = None, device: str = "cpu") 
         raise DataError(f"{file}: no project; make one with `clickgrain annotate PHOTOS`, or name its file")
     with closing(Database(file.absolute())) as database:
         known = database.setting("photos")
-    remembered = None if known is None else Path(bytes.fromhex(known).decode("utf-8", "surrogateescape"))
+    try:
+        remembered = None if known is None else Path(bytes.fromhex(known).decode("utf-8", "surrogateescape"))
+    except ValueError:
+        raise DataError(f"{file}: its folder of photos is {known!r}, no path; restore a copy of the file") from None
     photos = place if place.is_dir() else remembered or file.parent
     if not photos.exists():
         raise DataError(

@@ -19,6 +19,7 @@ from clickgrain.annotate.encoder import KEPT_BYTES, Encoder
 from clickgrain.annotate.folding import Fold, Folder
 from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.history import Action, History
+from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.logs import Logs
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
 from clickgrain.annotate.refusals import RequestError
@@ -266,7 +267,7 @@ class Project(Logs):
             history.last_id + 1,
             scene=lambda: self.scene(image),
             fold=lambda steps: self.fold(image, steps),
-            stored=self.mask,
+            stored=lambda hash_: to_size(self.mask(hash_), self.gallery.sizes(image)[0]),
             model=self.model.hash,
             content=self.content(image),
             active=self._active(image, post),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clickgrain.annotate.files_below import is_strange_link
 from clickgrain.annotate.refusals import RequestError, explained
 
 APPLICATION = 0x6367616E
@@ -49,9 +50,16 @@ class ProjectFile:
             raise RequestError(
                 "database", f"{path} is a folder; give --project a file, e.g. {path / 'clickgrain.db'}"
             )
+        if is_strange_link(path):
+            raise RequestError(
+                "database", f"{path} is a link that somebody else made; put the file there, or give --project"
+            )
+        if path.exists() and not path.is_file():
+            raise RequestError("database", f"{path} is a device, socket or pipe; give --project a file")
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA trusted_schema = OFF")  # somebody else may have made the file
             self._check()
             self._identity = _identity(path)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -73,6 +81,16 @@ class ProjectFile:
             raise RequestError(
                 "database",
                 f"{self.path} is a project of version {version}, this clickgrain reads {VERSION}; update",
+            )
+        foreign = self._db.execute(
+            "SELECT type, name FROM sqlite_master"
+            " WHERE type NOT IN ('table', 'index') OR sql LIKE '%VIRTUAL TABLE%'"
+        ).fetchone()
+        if foreign is not None:  # they would act on what is written and read
+            raise RequestError(
+                "database",
+                f"{self.path} holds a {foreign[0]} {foreign[1]!r}, which clickgrain never makes; who gave you this"
+                " file? Restore a copy of it",
             )
 
     def close(self) -> None:

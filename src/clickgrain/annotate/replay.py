@@ -7,6 +7,7 @@ import numpy as np
 
 from clickgrain.annotate.documents import Item
 from clickgrain.annotate.folding import Folder
+from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.scenes import Scene, SceneMaker
@@ -53,7 +54,12 @@ def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
     folder = Folder(project.mask)
     for image in project.gallery.logged():
         scenes: dict[str, Scene] = {}
-        for item in project.history(image).document.objects:
+        try:
+            objects = project.history(image).document.objects
+        except ClickgrainError as error:
+            yield Replayed(project.gallery.name(image), 0, None, 0, 0.0, None, str(error))
+            continue
+        for item in objects:
             yield _replayed(project, image, item, makers, scenes, folder)
 
 
@@ -70,7 +76,7 @@ def _replayed(
         scene = scenes[maker.model]
         replaced = item.content is not None and item.content != scene.content
         mask = folder.fold(scene, item.steps).binary
-        kept = project.mask(item.mask or "")
+        kept = to_size(project.mask(item.mask or ""), scene.size)
         union = np.count_nonzero(mask | kept)
         iou = float(np.count_nonzero(mask & kept) / union) if union else 1.0
     except ClickgrainError as error:

@@ -47,7 +47,10 @@ def image_routes(service: Service) -> APIRouter:
             "content": gallery.content(image),
         }
         around = {"previous": before, "next": after, "encoded": image in project.encoded()}
-        data = {"masks": project.masks_of(project.history(image).document)} if masks else {}
+        document = project.history(image).document
+        data = {"masks": project.masks_of(document)} if masks else {}
+        if lost := [item.id for item in document.objects if masks and item.mask not in (None, *data["masks"])]:
+            entry["notes"] = [*gallery.notes(image), f"the masks of objects {lost} are damaged; draw them again"]
         return as_json({**entry, **around, "document": project.document_json(image), **data})
 
     @router.get("/images/{image}/picture")

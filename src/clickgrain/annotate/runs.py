@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from clickgrain.errors import DataError
 from clickgrain.files import hash_bytes
+from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.types import Bool, Size
 
 MAGIC = b"CGM1"
@@ -61,24 +63,30 @@ def decode(data: bytes) -> Bool:
     Raises:
         DataError: not what `encode` writes.
     """
-    if len(data) < HEADER or data[:4] != MAGIC:
-        raise DataError(
-            f"{len(data)} bytes beginning with {data[:4]!r} are no coded mask; it begins with {MAGIC!r}"
-        )
-    height, width, x1, y1, x2, y2, count = (int(v) for v in np.frombuffer(data, "<u4", 7, 4))
-    runs = np.frombuffer(data, "<u4", offset=HEADER).astype(np.int64)
-    inside = x1 <= x2 <= width and y1 <= y2 <= height
-    if not inside or len(runs) != count or runs.sum() != (x2 - x1) * (y2 - y1):
-        raise DataError(f"a coded mask of {width} x {height} pixels is damaged: its runs do not fill its box")
+    (height, width), (x1, y1, x2, y2), runs = _parts(data)
     mask = np.zeros((height, width), bool)
-    values = (np.arange(count) % 2).astype(bool)
+    values = (np.arange(len(runs)) % 2).astype(bool)
     mask[y1:y2, x1:x2] = np.repeat(values, runs).reshape(y2 - y1, x2 - x1)
     return mask
 
 
 def describe(data: bytes) -> Coded:
-    """What stands in the header of a coded mask, and its area, without decoding it."""
-    height, width, x1, y1, x2, y2, _ = (int(v) for v in np.frombuffer(data, "<u4", 7, 4))
-    area = int(np.frombuffer(data, "<u4", offset=HEADER)[1::2].sum())
-    box = (x1, y1, x2, y2) if x2 > x1 else None
-    return Coded(data, hash_bytes(data), (height, width), box, area)
+    """What stands in the header of a coded mask, and its area, without decoding it.
+
+    Raises:
+        DataError: not what `encode` writes.
+    """
+    size, box, runs = _parts(data)
+    return Coded(data, hash_bytes(data), size, box if box[2] > box[0] else None, int(runs[1::2].sum()))
+
+
+def _parts(data: bytes) -> tuple[Size, tuple[int, int, int, int], npt.NDArray[np.int64]]:
+    """((H, W), XYXY box, runs), which fit together."""
+    if not isinstance(data, bytes) or len(data) < HEADER or data[:4] != MAGIC or len(data) % 4:
+        raise DataError(f"{len(data)} bytes beginning with {data[:4]!r} are no whole coded mask")
+    height, width, x1, y1, x2, y2, count = (int(v) for v in np.frombuffer(data, "<u4", 7, 4))
+    runs = np.frombuffer(data, "<u4", offset=HEADER).astype(np.int64)
+    inside = x1 <= x2 <= width and y1 <= y2 <= height and height * width <= MAX_PIXELS
+    if not inside or len(runs) != count or runs.sum() != (x2 - x1) * (y2 - y1):
+        raise DataError(f"a coded mask of {width} x {height} pixels is damaged: its runs do not fill its box")
+    return (height, width), (x1, y1, x2, y2), runs

@@ -9,6 +9,7 @@ from typing import Any
 from clickgrain.annotate.documents import Item
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.steps import count_clicks
+from clickgrain.errors import ClickgrainError
 
 MOST = 20
 """Objects with more clicks count with these in the histogram."""
@@ -19,7 +20,10 @@ def collect(project: Project) -> dict[str, Any]:
     items: list[tuple[Item, float]] = []
     images = 0
     for image in project.gallery.logged():
-        made = _made(project, image)
+        try:
+            made = _made(project, image)
+        except ClickgrainError:
+            continue  # a damaged log stops no others; opening the image says what is wrong
         items += made
         images += bool(made)
     objects = [item for item, _ in items]

@@ -18,9 +18,9 @@ MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 
 
 class Strict(BaseModel):
-    """Frozen; unknown keys are refused."""
+    """Frozen; unknown keys are refused, and numbers that are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Click(Strict):

@@ -54,4 +54,5 @@ def _line(row: object) -> str:
 
     assert isinstance(row, Replayed)
     result = f"iou={row.iou:.4f}" if row.iou is not None else f"failed: {row.problem}"
+    result += " (the photo was replaced since)" if row.replaced else ""
     return f"{row.image} object={row.object} label={row.label or '-'} clicks={row.clicks} {result}"
