@@ -23,7 +23,11 @@ class DataArgs:
         tiles: closer views of a photo that are pictures of their own, at most; photos under twice `photo_side` have
             none (`clickgrain.training.tiles`).
         window: smallest and largest part of a photo's long side that a crop shows, log-uniform.
+        whole_looks: share of the close views (crops of less than 0.45 of the long side) that begin with what a look
+            at the whole image would have answered (`clickgrain.training.whole_looks`), as close looks do in use.
         rotate: share of crops that are turned, by up to 15 degrees.
+        any_orientation: crops may also be turned by quarters and flipped upside down, for images that have no up:
+            micrographs, aerial images.
         composites: share of the samples made from composites, whose masks are exact.
         composites_per_photo: how many composites are made, per photo.
         objects: share of the other samples made from photos with a salient object, whose mask is a target; 0
@@ -43,7 +47,9 @@ class DataArgs:
     photo_side: int = 256
     tiles: int = 0
     window: tuple[float, float] = (0.45, 1.05)
+    whole_looks: float = 0.0
     rotate: float = 0.2
+    any_orientation: bool = False
     composites: float = 0.5
     composites_per_photo: float = 1.0
     objects: float = 0.0
@@ -62,7 +68,7 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        for name in ("rotate", "composites", "objects", "edges", "hidden", "large", "held_out"):
+        for name in ("whole_looks", "rotate", "composites", "objects", "edges", "hidden", "large", "held_out"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
         if self.masks_per_image < 1 or min(self.composites_per_photo, self.color, self.tiles) < 0:

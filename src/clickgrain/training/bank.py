@@ -112,7 +112,7 @@ class Bank:
             return self.regions(i)
         if kind == "hidden":
             return self.hidden(i)
-        return TreeRegions(self.edge_tree(i) if kind == "edges" else self.tree(i))
+        return TreeRegions(self.edge_tree(i), scale=self.tree(i)) if kind == "edges" else TreeRegions(self.tree(i))
 
     def to(self, device: torch.device) -> "Bank":
         """The bank with its pixels on a GPU, where they fit into half of its free memory; else unchanged."""

@@ -213,7 +213,13 @@ def _with_new_maps(model: ClickModel, config: object) -> ClickModel:
 
 def _recipe(args: LearnArgs, device: str) -> Recipe:
     return load_recipe(args.recipe, device).with_settings(
-        steps=args.steps, batch=args.batch, crop=args.crop, lr=args.lr, seed=args.seed, tree=args.extractor
+        steps=args.steps,
+        batch=args.batch,
+        crop=args.crop,
+        lr=args.lr,
+        seed=args.seed,
+        tree=args.extractor,
+        any_orientation=args.any_orientation or None,
     )
 
 

@@ -1,7 +1,7 @@
 """One training step: crops, targets, click maps, rounds of corrective clicks, loss."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.losses import total_loss
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.samples import Batch
+from clickgrain.training.samples import Batch, with_click
 from clickgrain.types import Float, Prompt
 
 LUMA = (0.299, 0.587, 0.114)
@@ -61,8 +61,9 @@ class ClickStep(nn.Module):
         for turn in range(shares.shape[1]):
             rows = np.flatnonzero(shares[:, turn:].any(1)).tolist()
             with torch.autocast(crops.device.type, enabled=False):
-                before = None if shown is None else shown[rows]
-                maps.draw(rows, [prompts[row] for row in rows], before)
+                before = batch.before if shown is None else shown
+                given = None if before is None else before[rows].to(crops.device)
+                maps.draw(rows, [prompts[row] for row in rows], given)
             for counts in (True, False):
                 part = [row for row in rows if (shares[row, turn] > 0) == counts]
                 if not part:
@@ -123,7 +124,7 @@ class ClickStep(nn.Module):
             rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, _number(batch, row)])
             if wanted[i].any():
                 click = corrective_click(wanted[i], answers[i], rng, share_centre=centre, valid=usable[i])
-                prompts[row] = prompts[row] if click is None else _with_click(prompts[row], click, scale)
+                prompts[row] = prompts[row] if click is None else with_click(prompts[row], click, scale)
 
 
 @dataclass(frozen=True)
@@ -186,12 +187,6 @@ def _sure(batch: Batch, targets: Tensor, rim: int) -> Tensor:
     inside = (targets > 0.5).float()
     grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * rim + 1, 1, rim) for s in (1.0, -1.0))
     return ((grown == shrunk) | exact).float()
-
-
-def _with_click(prompt: Prompt, click: tuple[int, int, int], scale: float) -> Prompt:
-    point = np.array([[(click[0] + 0.5) * scale - 0.5, (click[1] + 0.5) * scale - 0.5]], np.float32)
-    points = np.concatenate([prompt.points, point])
-    return replace(prompt, points=points, labels=np.append(prompt.labels, np.uint8(click[2])))
 
 
 def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
