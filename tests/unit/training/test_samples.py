@@ -221,7 +221,7 @@ class TestCloseViews:
 
         step = ClickStep(Watched(tiny_config), replace(args, supervise="last"))
         step(mixed.crops(batch.pictures, batch.matrices, 64), replace(batch, rounds=[0] * len(batch.prompts)))
-        shown = torch.nn.functional.interpolate(batch.before, (32, 32), mode="bilinear", antialias=True)
+        shown = torch.nn.functional.interpolate(batch.before, (32, 32), mode="area")
         assert torch.equal(seen[0][:, tiny_config.maps.index("previous")], shown[:, 0])
 
 
