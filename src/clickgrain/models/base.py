@@ -5,7 +5,7 @@ what `encode` gave and the click maps. Training, the segmenter and the exporter 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -49,10 +49,12 @@ class ClickModel(nn.Module, ABC):
     Attributes:
         config: frozen dataclass the model was built from; `config.kind` names the family.
         map_spec: the click maps that `decode` wants, in channel order.
+        obeys: whether its engine pushes masks over clicks that they disobey (`clickgrain.models.engine.obey`).
     """
 
     config: Any  # a ModelConfig; each model narrows it to its own dataclass
     map_spec: MapSpec
+    obeys: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -75,6 +75,7 @@ class GrainModel(ClickModel):
     """Encoder and decoder; `encode` returns the features already projected to the decoder's widths."""
 
     config: GrainConfig
+    obeys = True
 
     def __init__(self, config: GrainConfig | None = None) -> None:
         super().__init__()

@@ -21,6 +21,8 @@ class LossWeights:
         smoothness_variant: "bilateral" (on probabilities, as the formula reads) or "published" (as in the
             paper's implementation, on logits; for faithful reproduction).
         iou: squared error of the score against the true IoU.
+        kept: cross-entropy of pixels that were right in the answer before a click and are wrong after it. At 1
+            such a pixel costs twice what another wrong one costs: itself, and the click that brings it back.
 
     Raises:
         ConfigError: for negative or unbounded weights, an unknown variant, or all weights 0.
@@ -32,6 +34,7 @@ class LossWeights:
     smoothness: float = 10.0
     smoothness_variant: Literal["bilateral", "published"] = "bilateral"
     iou: float = 0.0
+    kept: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in self.terms().items():

@@ -1,4 +1,5 @@
-"""What a click model learns from: cross-entropy, normalised focal, dice, smoothness and the score's error.
+"""What a click model learns from: cross-entropy, normalised focal, dice, smoothness, the score's error and what a
+click destroyed.
 
 Shapes: `logits`, `target` and `weight` are B x 1 x h x w; targets are soft, in 0..1. `weight` (or `valid`)
 weighs pixels, 0 leaves a pixel out. Every loss is a vector of B values, one per sample; a sample without a counting
@@ -132,6 +133,24 @@ def iou_error(score: Tensor, logits: Tensor, target: Tensor, weight: Tensor | No
     return (_float(score) - iou).square()
 
 
+def kept(logits: Tensor, target: Tensor, right: Tensor | None, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the pixels that were right in the answer before and are wrong now, over all weighted pixels.
+
+    A click must not destroy what was right: at weight w such a pixel costs 1 + w times what it costs in `bce`.
+
+    Args:
+        logits: B x 1 x h x w.
+        target: B x 1 x h x w.
+        right: B x 1 x h x w bool, pixels that the answer before had right; none of them where there was no answer.
+        weight: B x 1 x h x w or None.
+    """
+    weight = _weight(logits, weight)
+    if right is None:
+        return torch.zeros_like(_sum(weight))
+    lost = weight * (right & ((logits > 0) != (target > 0.5)))
+    return _sum(lost * _cross_entropy(logits, target)) / _sum(weight).clamp_min(TINY)
+
+
 def total_loss(
     decoded: Decoded,
     target: Tensor,
@@ -139,6 +158,7 @@ def total_loss(
     weights: LossWeights,
     valid: Tensor | None = None,
     shares: Tensor | None = None,
+    right: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of the terms whose weight is above 0.
 
@@ -152,6 +172,7 @@ def total_loss(
         weights: see `LossWeights`.
         valid: B x 1 x H x W in 0..1 or None; 0 marks padding and pixels to ignore.
         shares: B, what each sample counts; 1 / B when None.
+        right: B x 1 x H x W bool or None, for `kept`.
 
     Returns:
         The loss to minimise (a scalar), and every computed term by name, unweighted and detached.
@@ -163,6 +184,7 @@ def total_loss(
         "dice": lambda: dice(logits, target, valid),
         "smoothness": lambda: _smoothness(decoded.logits, images, valid, weights.smoothness_variant),
         "iou": lambda: iou_error(decoded.score, logits, target, valid),
+        "kept": lambda: kept(logits, target, right, valid),
     }
     if shares is None:
         shares = logits.new_full((len(logits),), 1 / max(len(logits), 1))

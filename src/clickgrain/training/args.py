@@ -25,7 +25,11 @@ class DataArgs:
         tiles: closer views of a photo that are pictures of their own, at most; photos under twice `photo_side` have
             none (`clickgrain.training.tiles`).
         window: smallest and largest part of a photo's long side that a crop shows, log-uniform.
+        whole_looks: share of the close views (crops of less than 0.45 of the long side) that begin with what a look
+            at the whole image would have answered (`clickgrain.training.whole_looks`), as close looks do in use.
         rotate: share of crops that are turned, by up to 15 degrees.
+        any_orientation: crops may also be turned by quarters and flipped upside down, for images that have no up:
+            micrographs, aerial images.
         composites: share of the samples made from composites, whose masks are exact.
         composites_per_photo: how many composites are made, per photo.
         cutouts: share of the composites that show a whole thing from the folder of `--cutouts`, where one is given.
@@ -46,7 +50,9 @@ class DataArgs:
     photo_side: int = 256
     tiles: int = 0
     window: tuple[float, float] = (0.45, 1.05)
+    whole_looks: float = 0.0
     rotate: float = 0.2
+    any_orientation: bool = False
     composites: float = 0.5
     composites_per_photo: float = 1.0
     cutouts: float = 0.2
@@ -66,7 +72,17 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        for name in ("rotate", "composites", "cutouts", "objects", "edges", "hidden", "large", "held_out"):
+        for name in (
+            "whole_looks",
+            "rotate",
+            "composites",
+            "cutouts",
+            "objects",
+            "edges",
+            "hidden",
+            "large",
+            "held_out",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
         if self.masks_per_image < 1 or min(self.composites_per_photo, self.color, self.tiles) < 0:
@@ -124,7 +140,7 @@ class TrainArgs:
     checkpoint_every: float = 120.0
     data: DataArgs = field(default_factory=DataArgs)
     clicks: ClickSimulation = field(default_factory=ClickSimulation.grain)
-    losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2))
+    losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2, kept=1.0))
 
     def __post_init__(self) -> None:
         for name, former in FORMER.items():

@@ -160,7 +160,7 @@ class Bank:
             return self.regions(i)
         if kind == "hidden":
             return self.hidden(i)
-        return TreeRegions(self.edge_tree(i) if kind == "edges" else self.tree(i))
+        return TreeRegions(self.edge_tree(i), scale=self.tree(i)) if kind == "edges" else TreeRegions(self.tree(i))
 
     def leaf_lab(self, i: int) -> Float:
         """Mean Lab on the leaves of image i's tree."""

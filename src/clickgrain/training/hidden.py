@@ -76,7 +76,8 @@ def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> H
     sigma = low * (high / low) ** rng.random() * max(height, width) / 256
     grid = min(FINENESS * tree.grid[0], height), min(FINENESS * tree.grid[1], width)
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
-    return HiddenRegions(edge_tree(blurred, grid, tree.image_size), strength=edge_strength(image, grid))
+    third = edge_tree(blurred, grid, tree.image_size)
+    return HiddenRegions(third, scale=tree, strength=edge_strength(image, grid))
 
 
 def outlined(mask: Float | Bool, strength: Float) -> float:

@@ -228,6 +228,7 @@ def _recipe(args: LearnArgs, device: str) -> Recipe:
         seed=args.seed,
         tree=args.extractor,
         precision=None if args.precision == "auto" else args.precision,
+        any_orientation=args.any_orientation or None,
     )
     if args.cutouts is not None and recipe.args.data.composites == 0:
         raise ConfigError(

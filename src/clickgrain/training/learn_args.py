@@ -28,6 +28,8 @@ class LearnArgs:
         batch: crops per step.
         crop: side of the crops in pixels.
         lr: peak learning rate; a quarter of the recipe's where training goes on from a trained model.
+        any_orientation: the photos have no up (micrographs, aerial images): crops are also turned by quarters and
+            flipped upside down.
         seed: of everything random.
         start: the trained model to go on from, a folder or a Hugging Face id; the one in the package when None and
             the recipe is auto.
@@ -49,6 +51,7 @@ class LearnArgs:
     batch: int | None = None
     crop: int | None = None
     lr: float | None = None
+    any_orientation: bool = False
     seed: int = 0
     start: str | None = None
     from_scratch: bool = False

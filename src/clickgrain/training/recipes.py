@@ -49,7 +49,10 @@ def grain_small() -> Recipe:
     """
     args = TrainArgs(
         steps=3000, batch=24, lr=2e-3, validate_every=500,
-        data=DataArgs(crop=160, tiles=4, masks_per_image=1, objects=0.4, hidden=0.7, edges=0.3, large=0.4),
+        data=DataArgs(
+            crop=160, tiles=4, window=(0.2, 1.05), whole_looks=0.5, masks_per_image=1,
+            objects=0.4, hidden=0.7, edges=0.3, large=0.4,
+        ),
     )  # fmt: skip
     return Recipe(GrainConfig.small(), args)
 
@@ -61,7 +64,10 @@ def grain() -> Recipe:
     hardware: one GPU with 16 GiB or more; photos are kept decoded in memory (200 KB each)
     time:     not measured yet; see docs/experiments.md
     """
-    data = DataArgs(crop=224, tiles=4, masks_per_image=4, objects=0.4, hidden=0.7, edges=0.3, large=0.4)
+    data = DataArgs(
+        crop=224, tiles=4, window=(0.2, 1.05), whole_looks=0.5, masks_per_image=4,
+        objects=0.4, hidden=0.7, edges=0.3, large=0.4,
+    )  # fmt: skip
     args = TrainArgs(
         steps=40_000, batch=64, lr=1.5e-3, warmup=500, ema=0.9995, compile=True, validate_every=4000,
         validation_targets=64, data=data,

@@ -67,13 +67,34 @@ RegionsOf = Callable[[int], Regions]
 """Picture -> its regions."""
 
 
+def level_of(share: float, tree: MergeTree) -> float:
+    """The level at which a tree has nodes of a size: the median among those nearest in area.
+
+    Args:
+        share: of the image's area that a region covers, above 0.
+        tree: whose levels are meant: what the level of the page and of `segment --level` stands for.
+    """
+    if tree.n_leaves == 1:
+        return 1.0
+    away = np.abs(np.log(tree.area[tree.n_leaves :] / (share * tree.n_leaves)))
+    reach = np.partition(away, min(8, len(away) - 1))[min(8, len(away) - 1)]  # nine nodes, all those of equal area
+    return float(np.median(tree.level[tree.n_leaves :][away <= max(reach, 0.1)]))
+
+
 @dataclass(frozen=True)
 class TreeRegions:
-    """Nodes of a merge tree (MIS, section 3.2)."""
+    """Nodes of a merge tree (MIS, section 3.2).
+
+    Attributes:
+        tree: whose nodes they are.
+        exact, ignored: see `Regions`.
+        scale: the tree of the features, whose levels say how large a node is, where `tree` is another.
+    """
 
     tree: MergeTree
     exact: bool = False
     ignored: Bool | None = None
+    scale: MergeTree | None = None
 
     @property
     def grid(self) -> Size:
@@ -93,4 +114,6 @@ class TreeRegions:
         """A node with its sibling and level."""
         tree = self.tree
         sibling = tree.mask(tree.siblings(node)).astype(np.float32) if node != tree.root else None
-        return Region(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, float(tree.level[node]))
+        share = float(tree.area[node]) / tree.n_leaves
+        level = float(tree.level[node]) if self.scale is None else level_of(share, self.scale)
+        return Region(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, level)

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from clickgrain.clicks.args import ClickPlan, ClickSimulation
 from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
-from clickgrain.clicks.simulation import initial_clicks, simulated_box, simulated_scribble
+from clickgrain.clicks.robot import Click
+from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble
 from clickgrain.errors import TrainingError
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
 from clickgrain.training.bank import Bank, RegionKind
 from clickgrain.training.regions import Region, Regions
+from clickgrain.training.whole_looks import CLOSE, whole_look
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
 
@@ -51,6 +53,7 @@ class Sample:
         to_tree: from crop pixels to pixels of the tree's image.
         valid: S x S bool, False beside the picture.
         rounds: corrective clicks after each first prompt.
+        before: S x S float32 previous mask of each first prompt, or None.
     """
 
     picture: int
@@ -60,6 +63,7 @@ class Sample:
     targets: tuple[Target, ...]
     prompts: tuple[Prompt, ...] = ()
     rounds: tuple[int, ...] = ()
+    before: tuple[Float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Batch:
         valid: B x 1 x S x S float32.
         index: crop of each prompt.
         rounds: corrective clicks after each of the M first prompts.
+        before: M x 1 x S x S float32 previous masks of the first prompts, zeros for none; None where all have none.
         exact: M flags: masks that are not drawn to the image's edges.
     """
 
@@ -90,6 +95,7 @@ class Batch:
     prompts: list[Prompt]
     rounds: list[int]
     exact: list[bool]
+    before: Tensor | None = None
 
 
 def make_batch(
@@ -151,9 +157,9 @@ def draw_sample(
         to_picture = _window(bank.sizes[picture], anchor, data, rng)
         sample = _framed(bank, picture, source, drawn, exact, to_picture, data)
         if sample is not None:
-            plans = [clicks.plan(rng) for _ in sample.targets]
-            prompts = [_prompt(t, sample.valid, clicks, plan, rng) for t, plan in zip(sample.targets, plans)]
-            return replace(sample, prompts=tuple(prompts), rounds=tuple(plan.rounds for plan in plans))
+            begun = [_begun(bank, sample, target, source, drawn, clicks, data, rng) for target in sample.targets]
+            prompts, rounds, before = zip(*begun)
+            return replace(sample, prompts=prompts, rounds=rounds, before=before)
     raise TrainingError(
         f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.law and --data.window"
         " may not fit them"
@@ -194,6 +200,8 @@ def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, 
         centre[axis] = length / 2 if extent >= length else np.clip(centre[axis], half, length - half)
     angle = np.deg2rad(rng.uniform(-15, 15)) if rng.random() < data.rotate else 0.0
     flip = -1.0 if rng.random() < 0.5 else 1.0
+    if data.any_orientation:  # with the flip, all eight
+        angle += np.pi / 2 * int(rng.integers(4))
     zoom = extent / data.crop
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
     linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
@@ -207,7 +215,7 @@ def _framed(
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
     size = bank.sizes[picture]
     to_tree = _scaled(to_picture, bank.tree(picture).image_size, size)
-    matrix = map_to_leaf(source.grid, source.image_size, _scaled(to_picture, source.image_size, size), 1)
+    matrix = _to_grid(bank, picture, source, to_picture)
     valid = _inside(to_picture, size, data.crop)
     if source.ignored is not None:
         valid &= warp(source.ignored.astype(np.float32), matrix, _shape(valid)) < 0.5
@@ -229,6 +237,12 @@ def _framed(
     return Sample(picture, to_picture, to_tree, valid, repeated)
 
 
+def _to_grid(bank: Bank, picture: int, source: Regions, to_picture: Affine) -> Affine:
+    """From crop pixels to the grid of the picture's regions."""
+    to_image = _scaled(to_picture, source.image_size, bank.sizes[picture])
+    return map_to_leaf(source.grid, source.image_size, to_image, 1)
+
+
 def _target(region: Region, exact: bool, matrix: Affine, valid: Bool) -> Target:
     """The region in the crop; `matrix` goes from crop pixels to the region's grid."""
     mask = warp(region.mask, matrix, _shape(valid)) * valid
@@ -243,6 +257,42 @@ def _shape(valid: Bool) -> Size:
 def _useful(mask: Float, valid: Bool) -> bool:
     area = int((mask > 0.5).sum())
     return MIN_PIXELS <= area <= MAX_SHARE * int(valid.sum())
+
+
+def _begun(
+    bank: Bank,
+    sample: Sample,
+    target: Target,
+    source: Regions,
+    drawn: list[Region],
+    clicks: ClickSimulation,
+    data: DataArgs,
+    rng: np.random.Generator,
+) -> tuple[Prompt, int, Float | None]:
+    """The first prompt of a target, how many clicks follow, and a previous mask in a share of the close views."""
+    plan, size = clicks.plan(rng), bank.sizes[sample.picture]
+    part = float(np.hypot(sample.to_picture[0, 0], sample.to_picture[1, 0])) * data.crop / max(size)
+    if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
+        return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
+    other = (
+        _target(drawn[-1], False, _to_grid(bank, sample.picture, source, sample.to_picture), sample.valid).mask
+        if drawn
+        else None
+    )
+    before = whole_look(target.mask, part, other, rng) * sample.valid
+    # a close look answers clicks alone, and the last of them corrects what the whole look left
+    plan = replace(plan, bare=False, box=False, scribble=False, level=False)
+    prompt = _prompt(target, sample.valid, clicks, plan, rng)
+    centre = clicks.share_centre_corrective
+    click = corrective_click(target.mask, before, rng, share_centre=centre, valid=sample.valid)
+    return (prompt if click is None else with_click(prompt, click)), plan.rounds, before
+
+
+def with_click(prompt: Prompt, click: Click, scale: float = 1.0) -> Prompt:
+    """The prompt with one more click, made on a grid of cells of `scale` pixels."""
+    point = np.array([[(click[0] + 0.5) * scale - 0.5, (click[1] + 0.5) * scale - 0.5]], np.float32)
+    points = np.concatenate([prompt.points, point])
+    return replace(prompt, points=points, labels=np.append(prompt.labels, np.uint8(click[2])))
 
 
 def _prompt(
@@ -281,7 +331,17 @@ def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int) -> Ba
         prompts=[p for s in samples for p in s.prompts],
         rounds=[r for s in samples for r in s.rounds],
         exact=[t.exact for s in samples for t in s.targets],
+        before=_stacked([before for s in samples for before in s.before], masks),
     )
+
+
+def _stacked(planes: list[Float | None], like: Float) -> Tensor | None:
+    if all(plane is None for plane in planes):
+        return None
+    stacked = np.zeros(like.shape, np.float32)
+    for i, plane in enumerate(planes):
+        stacked[i, 0] = 0 if plane is None else plane
+    return torch.from_numpy(stacked)
 
 
 def _scaled(matrix: Affine, to: Size, of: Size) -> Affine:

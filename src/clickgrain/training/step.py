@@ -1,7 +1,6 @@
 """One training step: crops, targets, click maps, rounds of corrective clicks, loss."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,9 +11,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from clickgrain.clicks.maps import Canvas, ClickMaps
 from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
+from clickgrain.models.engine import obey
 from clickgrain.models.losses import total_loss
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.samples import Batch
+from clickgrain.training.samples import Batch, with_click
 from clickgrain.types import Float, Prompt
 
 LUMA = (0.299, 0.587, 0.114)
@@ -48,45 +48,49 @@ class ClickStep(nn.Module):
         """
         with torch.autocast(crops.device.type, enabled=False), torch.no_grad():
             generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
-            images = jitter(crops, self.args.data.color, generator)
-            targets = _targets(batch, images)
-            valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
-            spec = self.model.map_spec
-            canvas = Canvas.of(images, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
-            maps = ClickMaps(spec, canvas, batch.index)
-            scene = _Scene(images, targets, valid)
-        encoded = self.model.encode(images)
-        shares, prompts, learned = self._shares(batch), list(batch.prompts), _Learned()
-        shown: Tensor | None = None
+            crops = jitter(crops, self.args.data.color, generator)
+            scene = self._scene(crops, batch)
+        encoded, shares, learned = self.model.encode(crops), self._shares(batch), _Learned()
         for turn in range(shares.shape[1]):
             rows = np.flatnonzero(shares[:, turn:].any(1)).tolist()
             with torch.autocast(crops.device.type, enabled=False):
-                before = None if shown is None else shown[rows]
-                maps.draw(rows, [prompts[row] for row in rows], before)
-            for counts in (True, False):
-                part = [row for row in rows if (shares[row, turn] > 0) == counts]
-                if not part:
-                    continue
-                decoded = self._decode(encoded, [batch.index[row] for row in part], maps.of(part), counts)
-                if counts:
-                    learned.add(part, decoded, shares[part, turn])
-                if shown is None:
-                    scene = scene.shrunk(decoded.logits.shape[2:])
-                    shown = scene.targets.new_zeros(scene.targets.shape)
-                shown[part] = decoded.logits.detach().float().sigmoid()
-            unfinished = np.flatnonzero(shares[:, turn + 1 :].any(1)).tolist()
-            if unfinished and shown is not None:
-                self._correct(batch, prompts, unfinished, shown, scene, turn)
+                scene.maps.draw(rows, [scene.prompts[row] for row in rows], scene.shown[rows])
+            right = scene.answered & ((scene.shown > 0.5) == (scene.targets > 0.5))
+            for learns in (True, False):
+                part = [row for row in rows if (shares[row, turn] > 0) == learns]
+                if part:
+                    index = [batch.index[row] for row in part]
+                    decoded = self._decode(encoded, index, scene.maps.of(part), learns)
+                    scene.shown[part] = decoded.logits.detach().float().sigmoid()
+                if part and learns:
+                    learned.add(part, decoded, shares[part, turn], right[part])
+            scene.answered[rows] = True
+            self._correct(batch, scene, np.flatnonzero(shares[:, turn + 1 :].any(1)).tolist(), turn)
         with torch.autocast(crops.device.type, enabled=False):
-            index = [batch.index[row] for row in learned.rows]
+            rows = learned.rows
             return total_loss(
                 learned.decoded(),
-                scene.targets[learned.rows],
-                scene.images[index],
+                scene.targets[rows],
+                scene.images[[batch.index[row] for row in rows]],
                 self.args.losses,
-                scene.valid[learned.rows],
-                torch.from_numpy(np.concatenate(learned.shares)).to(crops.device) / len(prompts),
+                scene.valid[rows],
+                shares=torch.from_numpy(np.concatenate(learned.shares)).to(crops.device) / len(scene.prompts),
+                right=torch.cat(learned.right),
             )
+
+    def _scene(self, crops: Tensor, batch: Batch) -> "_Scene":
+        """What a step works on; at the maps' resolution, for area means keep the targets' soft edges right."""
+        targets = _targets(batch, crops)
+        valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
+        spec = self.model.map_spec
+        canvas = Canvas.of(crops, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
+        before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
+        size = canvas.lab.shape[2:]
+        images, targets, valid, shown = (
+            functional.interpolate(planes, size, mode="area") for planes in (crops, targets, valid, before)
+        )
+        maps = ClickMaps(spec, canvas, batch.index)
+        return _Scene(images, targets, valid, maps, list(batch.prompts), shown, before.amax((1, 2, 3), True) > 0)
 
     def _shares(self, batch: Batch) -> Float:
         """M x turns: what the loss after each click counts among those of its prompt; they add up to 1."""
@@ -112,47 +116,57 @@ class ClickStep(nn.Module):
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             return self.model.decode(encoded, maps)
 
-    def _correct(
-        self, batch: Batch, prompts: list[Prompt], rows: list[int], shown: Tensor, scene: "_Scene", turn: int
-    ) -> None:
-        """Add one more click to some prompts, placed at the answer's resolution."""
-        wanted, usable, answers = ((t[rows, 0] > 0.5).cpu().numpy() for t in (scene.targets, scene.valid, shown))
-        scale = batch.masks.shape[2] / wanted.shape[1]
-        centre = self.args.clicks.share_centre_corrective
-        for i, row in enumerate(rows):
+    def _correct(self, batch: Batch, scene: "_Scene", rows: list[int], turn: int) -> None:
+        """Add one more click to some prompts, made on what their users see."""
+        planes = (scene.targets, scene.valid, scene.shown)
+        wanted, usable, shown = (p[rows, 0].cpu().numpy() for p in planes)
+        scale, centre = batch.masks.shape[2] / wanted.shape[1], self.args.clicks.share_centre_corrective
+        for row, target, valid, seen in zip(rows, wanted, usable, shown):
+            prompt = scene.prompts[row]
+            if self.model.obeys:
+                seen = obey(seen, prompt.scaled(1 / scale, 1 / scale), radius=1.0)
             rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, _number(batch, row)])
-            if wanted[i].any():
-                click = corrective_click(wanted[i], answers[i], rng, share_centre=centre, valid=usable[i])
-                prompts[row] = prompts[row] if click is None else _with_click(prompts[row], click, scale)
+            if (target > 0.5).any():
+                click = corrective_click(target, seen, rng, share_centre=centre, valid=valid)
+                scene.prompts[row] = prompt if click is None else with_click(prompt, click, scale)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Scene:
-    """B x 3 x h x w images, and of M prompts the M x 1 x h x w targets and pixels that count."""
+    """Images, targets and clicks of a step.
+
+    Attributes:
+        images: B x 3 x h x w in 0..255.
+        targets, valid: M x 1 x h x w.
+        maps: of the M prompts.
+        prompts: with all their clicks until now.
+        shown: M x 1 x h x w, the last answer; zeros before the first.
+        answered: M x 1 x 1 x 1 bool, whether there is one.
+    """
 
     images: Tensor
     targets: Tensor
     valid: Tensor
-
-    def shrunk(self, size: Sequence[int]) -> "_Scene":
-        """At the logits' own resolution: fewer pixels, and area means keep the targets' soft edges right."""
-        with torch.autocast(self.images.device.type, enabled=False), torch.no_grad():
-            planes = (self.images, self.targets, self.valid)
-            return _Scene(*(functional.interpolate(t, tuple(size), mode="area") for t in planes))
+    maps: ClickMaps
+    prompts: list[Prompt]
+    shown: Tensor
+    answered: Tensor
 
 
 @dataclass
 class _Learned:
-    """Supervised answers: their prompts, logits, scores and shares in the loss."""
+    """Supervised answers: their prompts, logits and scores, shares in the loss, and what was right before them."""
 
     rows: list[int] = field(default_factory=list)
     answers: list[Decoded] = field(default_factory=list)
     shares: list[Float] = field(default_factory=list)
+    right: list[Tensor] = field(default_factory=list)
 
-    def add(self, rows: list[int], decoded: Decoded, shares: Float) -> None:
+    def add(self, rows: list[int], decoded: Decoded, shares: Float, right: Tensor) -> None:
         self.rows += rows
         self.answers.append(decoded)
         self.shares.append(shares)
+        self.right.append(right)
 
     def decoded(self) -> Decoded:
         """All of them, one after the other, in float32."""
@@ -186,12 +200,6 @@ def _sure(batch: Batch, targets: Tensor, rim: int) -> Tensor:
     inside = (targets > 0.5).float()
     grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * rim + 1, 1, rim) for s in (1.0, -1.0))
     return ((grown == shrunk) | exact).float()
-
-
-def _with_click(prompt: Prompt, click: tuple[int, int, int], scale: float) -> Prompt:
-    point = np.array([[(click[0] + 0.5) * scale - 0.5, (click[1] + 0.5) * scale - 0.5]], np.float32)
-    points = np.concatenate([prompt.points, point])
-    return replace(prompt, points=points, labels=np.append(prompt.labels, np.uint8(click[2])))
 
 
 def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Validation by clicks: NoC on proposals and on composites of photos that are not trained on."""
+"""Validation by clicks: NoC on proposals, hidden regions and composites of photos that are not trained on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clickgrain.evaluation import Benchmark, Result, evaluate
-from clickgrain.proposals import draw_proposals
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.bank import Bank, RegionKind
 from clickgrain.tree import snap
 from clickgrain.types import Bool, UInt8
 
@@ -22,7 +21,8 @@ class Validation:
     """Targets on held-out pictures.
 
     Attributes:
-        proposals: regions of their trees.
+        proposals: nodes of the trees that the click maps show.
+        hidden: regions that no click map is made of, as objects are (none where training draws none either).
         composites: exact masks (none where the bank has no held-out composites).
         objects: salient objects (none where nobody looked for any).
         max_clicks: of the robot user.
@@ -32,12 +32,18 @@ class Validation:
     proposals: list[Pair]
     composites: list[Pair]
     objects: list[Pair] = field(default_factory=list)
+    hidden: list[Pair] = field(default_factory=list)
     max_clicks: int = 10
     labelled: Benchmark | None = None
 
     def run(self, segmenter: Segmenter, advance: Callable[[], None] = lambda: None) -> dict[str, Result]:
         """Results by kind of target."""
-        pairs = {"proposals": self.proposals, "composites": self.composites, "objects": self.objects}
+        pairs = {
+            "proposals": self.proposals,
+            "hidden": self.hidden,
+            "composites": self.composites,
+            "objects": self.objects,
+        }
         kinds = {kind: Benchmark.of(found, kind) for kind, found in pairs.items() if found}
         if self.labelled is not None:
             kinds["labelled"] = self.labelled
@@ -70,15 +76,14 @@ def make_validation(
         count: most targets of each kind.
         seed: of the drawing.
     """
-    proposals: list[Pair] = []
+    found: dict[RegionKind, list[Pair]] = {"features": [], "hidden": []}
     for i in range(count):
-        picture = held_out[i % len(held_out)]
-        tree, image = bank.tree(picture), bank.image(picture)
-        rng = np.random.default_rng([seed, 6, i])
-        node = int(draw_proposals(tree, rng, 1, data.law).nodes[0])
-        mask = snap(tree.mask(node).astype(np.float32), image) > 0.5
-        if mask.any():
-            proposals.append((image, mask))
+        image = bank.image(held_out[i % len(held_out)])
+        for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
+            source = bank.source(held_out[i % len(held_out)], kind)
+            for region in source.draw(np.random.default_rng([seed, 6, i]), 1, data.law):
+                mask = region.mask > 0.5 if source.exact else snap(region.mask, image) > 0.5
+                found[kind] += [(image, mask)] if mask.any() else []
     pairs = [(bank.image(i), bank.mask(i) > 0.5) for i in composites[:count]]
     objects = [(bank.image(i), bank.mask(i) > 0.5) for i in held_out if i in bank.objects][:count]
-    return Validation(proposals, [pair for pair in pairs if pair[1].any()], objects)
+    return Validation(found["features"], [pair for pair in pairs if pair[1].any()], objects, found["hidden"])

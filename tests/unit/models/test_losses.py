@@ -15,6 +15,7 @@ from clickgrain.models.losses import (
     bce,
     dice,
     iou_error,
+    kept,
     normalized_focal,
     rgb_to_yuv,
     smoothness,
@@ -254,6 +255,16 @@ def test_iou_error_compares_the_score_with_the_binary_overlap():
     assert iou_error(torch.tensor([1.0]), -logits.abs(), 0 * target).mean().item() == 0.0
 
 
+def test_kept_looks_at_pixels_that_were_right_and_are_wrong():
+    logits = torch.tensor([[[[2.0, -2.0, 2.0, -2.0]]]])
+    target = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
+    right = torch.tensor([[[[True, True, False, True]]]])
+    entropy = torch.nn.functional.softplus(torch.tensor(2.0)).item()
+    assert kept(logits, target, right).tolist() == pytest.approx([entropy / 4])
+    valid = torch.tensor([[[[1.0, 0.0, 1.0, 1.0]]]])
+    assert kept(logits, target, right, valid).tolist() == kept(logits, target, None).tolist() == [0.0]
+
+
 def test_total_loss_is_the_weighted_sum_of_its_parts():
     logits, target, valid, images = sample(dtype=torch.float32)
     logits.requires_grad_()
@@ -296,7 +307,14 @@ def test_total_loss_takes_logits_of_a_lower_resolution():
 
 
 def test_loss_weights_default_to_the_paper():
-    assert LossWeights().terms() == {"bce": 1.0, "focal": 0.0, "dice": 0.0, "smoothness": 10.0, "iou": 0.0}
+    assert LossWeights().terms() == {
+        "bce": 1.0,
+        "focal": 0.0,
+        "dice": 0.0,
+        "smoothness": 10.0,
+        "iou": 0.0,
+        "kept": 0.0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_settings_out_of_range_name_the_flag(name, value):
     [
         ("crop", 33), ("crop", 0), ("photo_side", 16), ("window", (0.9, 0.5)), ("window", (0.0, 1.0)),
         ("window", (1.0, 5.0)), ("rotate", 1.1), ("composites", -0.1), ("held_out", 2.0), ("masks_per_image", 0),
+        ("whole_looks", -0.5),
         ("composites_per_photo", -1.0), ("color", -0.1),
     ],
 )  # fmt: skip

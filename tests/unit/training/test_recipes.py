@@ -56,7 +56,14 @@ def test_the_published_recipe():
     assert (data.law.name, data.law.decay, data.law.min_area) == ("paper", 0.9, 0.05)
     assert args.clicks == ClickSimulation()
     assert (args.supervise, args.ema) == ("last", 0.0)
-    assert args.losses.terms() == {"bce": 1.0, "focal": 0.0, "dice": 0.0, "smoothness": 10.0, "iou": 0.0}
+    assert args.losses.terms() == {
+        "bce": 1.0,
+        "focal": 0.0,
+        "dice": 0.0,
+        "smoothness": 10.0,
+        "iou": 0.0,
+        "kept": 0.0,
+    }
 
 
 @pytest.mark.parametrize(("device", "name"), [("cpu", "grain-small"), ("cuda", "grain"), ("cuda:1", "grain")])

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,9 +11,15 @@ import torch
 from clickgrain.clicks.args import ClickSimulation
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import TrainingError
+from clickgrain.models.grain import GrainModel
+from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
 from clickgrain.training.bank import Bank
+from clickgrain.training.regions import level_of
 from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch
+from clickgrain.training.step import ClickStep
+from clickgrain.training.whole_looks import whole_look
+from clickgrain.tree import MergeTree
 
 EVERYTHING = replace(ClickSimulation.grain(), share_box=0.5, share_scribble=0.5, share_level=0.5)
 
@@ -155,6 +162,109 @@ class TestTargets:
         assert batch.index == [0] * count + [1] * count
 
 
+class TestOrientation:
+    def orientations(self, batches):
+        """(quarter turns, mirrored) of every crop."""
+        linear = np.concatenate([batch.matrices.numpy()[:, :, :2] for batch in batches])
+        mirrored = np.linalg.det(linear) < 0
+        down = np.degrees(np.arctan2(linear[:, 0, 1], linear[:, 1, 1]))  # where the crop's y axis points
+        return set(zip((np.rint(down / 90) % 4).astype(int).tolist(), mirrored.tolist())), down
+
+    def test_crops_stand_upright(self, batch_of):
+        found, down = self.orientations([batch_of(step, rotate=0.5) for step in range(5)])
+        assert found == {(0, False), (0, True)}
+        assert np.abs(down).max() <= 15
+
+    def test_any_orientation_has_all_eight(self, batch_of):
+        found, _ = self.orientations([batch_of(step, any_orientation=True, rotate=0.0) for step in range(12)])
+        assert found == {(turn, mirrored) for turn in range(4) for mirrored in (False, True)}
+
+    def test_it_shows_the_same_kind_of_crops(self, batch_of):
+        batch = batch_of(0, any_orientation=True, window=(0.3, 0.7), rotate=0.0, count=8)
+        assert batch.valid.min() == 1
+
+
+class TestCloseViews:
+    def close(self, batch_of, share=1.0, window=(0.2, 0.3)):
+        return batch_of(0, count=8, whole_looks=share, window=window, composites=0.3)
+
+    def test_they_begin_with_the_mask_of_a_whole_look_and_a_correction_of_it(self, batch_of):
+        batch = self.close(batch_of)
+        assert batch.before.shape == batch.masks.shape
+        assert batch.before.min() >= 0
+        assert batch.before.max() <= 1
+        better = 0
+        for (crop, prompt, mask), before in zip(samples_of(batch), batch.before[:, 0].numpy()):
+            assert (prompt.box, prompt.scribbles, prompt.level) == (None, (), None)
+            x, y = prompt.points[-1].astype(int)
+            assert (mask[y, x] > 0.5) == bool(prompt.labels[-1]) != (before[y, x] > 0.5)
+            both, either = (mask > 0.5) & (before > 0.5), (mask > 0.5) | (before > 0.5)
+            better += both.sum() > 0.5 * either.sum()
+            assert not before[batch.valid[crop, 0].numpy() == 0].any()
+        assert better >= 12
+
+    @pytest.mark.parametrize(("share", "window"), [(0.0, (0.2, 0.3)), (1.0, (0.46, 1.0))])
+    def test_others_begin_without(self, batch_of, share, window):
+        assert self.close(batch_of, share, window).before is None
+
+    def test_a_share_of_them(self, batch_of):
+        given = self.close(batch_of, share=0.5).before.amax((1, 2, 3)) > 0.5
+        assert 0 < int(given.sum()) < len(given)
+
+    def test_the_first_answer_sees_it(self, batch_of, settings, tiny_config, mixed):
+        batch, args = self.close(batch_of, share=0.5), settings()
+        seen = []
+
+        class Watched(GrainModel):
+            def decode(self, encoded, maps):
+                seen.append(maps)
+                return super().decode(encoded, maps)
+
+        step = ClickStep(Watched(tiny_config), replace(args, supervise="last"))
+        step(mixed.crops(batch.pictures, batch.matrices, 64), replace(batch, rounds=[0] * len(batch.prompts)))
+        shown = torch.nn.functional.interpolate(batch.before, (32, 32), mode="area")
+        assert torch.equal(seen[0][:, tiny_config.maps.index("previous")], shown[:, 0])
+
+
+class TestWholeLooks:
+    target = np.zeros((64, 64), np.float32)
+    target[16:48, 16:48] = 1
+
+    def looks(self, part, other=None, count=60):
+        return [whole_look(self.target, part, other, np.random.default_rng(seed)) for seed in range(count)]
+
+    def ious(self, looks):
+        shown = [look > 0.5 for look in looks]
+        return [(s & (self.target > 0.5)).sum() / (s | (self.target > 0.5)).sum() for s in shown]
+
+    def test_the_closer_the_view_the_worse_they_fit(self):
+        far, near = np.mean(self.ious(self.looks(0.45))), np.mean(self.ious(self.looks(0.1)))
+        assert 0.5 < near < far - 0.03
+        assert far < 0.97
+
+    def test_they_are_coarse_and_soft(self):
+        for look in self.looks(0.2, count=5):
+            assert look.shape == (64, 64)
+            assert look.dtype == np.float32
+            assert np.abs(np.diff(look, axis=0)).max() < 0.5  # no edge as sharp as the target's
+
+    def test_another_region_is_missing_or_too_much(self):
+        part, beside = np.zeros_like(self.target), np.zeros_like(self.target)
+        part[16:48, 16:26] = 1
+        beside[16:48, 50:60] = 1
+        for other, spoilt in (
+            (part, lambda look: look[20:44, 18:24].mean() < 0.4),
+            (beside, lambda look: look[20:44, 52:58].mean() > 0.6),
+        ):
+            share = np.mean([spoilt(look) for look in self.looks(0.4, other)])
+            assert 0.3 < share < 0.7
+            assert np.mean([spoilt(look) for look in self.looks(0.4)]) < 0.1
+
+    def test_a_large_other_region_changes_nothing(self):
+        for one, other in zip(self.looks(0.3, np.ones_like(self.target)), self.looks(0.3, self.target)):
+            np.testing.assert_array_equal(one, other)
+
+
 class TestPrompts:
     def test_positives_lie_in_the_mask_negatives_beside_it(self, batches, batch_of):
         seen = {0: 0, 1: 0}
@@ -198,6 +308,30 @@ class TestPrompts:
                     told += 1
                     assert np.isclose(batch.trees[crop].level, prompt.level).any()
         assert told > 5
+
+    def test_levels_are_on_one_scale(self, make_bank, drawn):
+        """Regions of a size have the levels of merge tree nodes of that size, whichever tree they come from."""
+        image = cv2.resize(np.concatenate([drawn(seed) for seed in range(4)], 1), (384, 256))
+        bank = make_bank([np.random.default_rng(0).normal(image, 12).clip(0, 255).astype(np.uint8)], 384)
+        law, low, high = SamplingLaw("area", min_area=0.004, max_area=0.01), 0.004, 0.01
+        levels = {}
+        for kind in ("features", "edges", "hidden"):
+            found = bank.source(0, kind).draw(np.random.default_rng(0), 300, law)
+            sized = [region for region in found if low <= region.mask.mean() <= high]
+            assert len(sized) > 10
+            levels[kind] = np.median([region.level for region in sized])
+        assert levels["edges"] == pytest.approx(levels["features"], abs=0.05)
+        assert levels["hidden"] == pytest.approx(levels["features"], abs=0.05)
+
+    def test_a_size_has_the_median_level_of_nodes_of_that_size(self, make_bank, drawn):
+        tree = make_bank([drawn(0)]).tree(0)
+        shares = np.geomspace(1 / tree.n_leaves, 1, 12)
+        levels = [level_of(float(share), tree) for share in shares]
+        assert 0 < levels[0] < 0.3
+        assert (np.diff(levels) > -0.05).all()
+        pairs = tree.level[tree.n_leaves :][tree.area[tree.n_leaves :] == 2]
+        assert level_of(2 / tree.n_leaves, tree) == pytest.approx(float(np.median(pairs)))
+        assert level_of(1.0, MergeTree(np.zeros((0, 2)), np.zeros(0), (1, 1))) == 1
 
     def test_the_published_simulation_gives_clicks_alone(self, batch_of):
         batch = batch_of(0, clicks=ClickSimulation.paper())

@@ -14,7 +14,7 @@ from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.loss_weights import LossWeights
 from clickgrain.training.samples import make_batch
-from clickgrain.training.step import ClickStep, _Scene, jitter, snap_targets
+from clickgrain.training.step import ClickStep, jitter, snap_targets
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ class TestLoss:
             loss, parts = ClickStep(model, args)(*batch_of(args, step))
             assert torch.isfinite(loss)
             assert loss.shape == ()
-            assert set(parts) == {"bce", "dice", "iou"}
+            assert set(parts) == {"bce", "dice", "iou", "kept"}
             loss.backward()
             for name, p in model.named_parameters():
                 assert p.grad is not None, name
@@ -220,7 +220,7 @@ class TestCorrectiveClicks:
         monkeypatch.setattr(ClickMaps, "draw", noted)
         crops, batch = batch_of(args, rounds=3)
         ClickStep(model, args)(crops, batch)
-        assert [previous is None for _, previous in calls] == [True, False, False, False]
+        assert not calls[0][1].any()
         # the targets that the step works with are drawn to the edges of its jittered crops
         images = jitter(crops, args.data.color, np.random.default_rng([args.seed, 4, batch.step]))
         snapped = snap_targets(batch.masks, images[batch.index])
@@ -264,31 +264,98 @@ class TestCorrectiveClicks:
     def test_a_perfect_answer_gets_no_click(self, tiny_config, settings, batch_of):
         args = settings({"color": 0.0})
         crops, batch = batch_of(args, rounds=1)
-        target = torch.nn.functional.interpolate(
-            snap_targets(batch.masks, crops[batch.index]), (32, 32), mode="area"
-        )
-        step = ClickStep(Watched(tiny_config, target), args)
-        scene = _Scene(crops, target, torch.ones_like(target))
-        after = list(batch.prompts)
-        step._correct(batch, after, [0, 1, 2, 3], (target > 0.5).float(), scene, 0)
-        assert after == batch.prompts
+        step = ClickStep(Watched(tiny_config, None), args)
+        scene = step._scene(crops, batch)
+        scene.shown = (scene.targets > 0.5).float()
+        step._correct(batch, scene, [0, 1, 2, 3], 0)
+        assert scene.prompts == batch.prompts
 
     def test_clicks_are_the_simulations(self, tiny_config, settings, batch_of):
         args = settings(seed=3)
         crops, batch = batch_of(args, rounds=1)
         step = ClickStep(Watched(tiny_config, torch.zeros(4, 1, 32, 32)), args)
-        scene = _Scene(crops, batch.masks, batch.valid[batch.index]).shrunk((32, 32))
-        after, share = list(batch.prompts), args.clicks.share_centre_corrective
-        step._correct(batch, after, [0, 1, 3], torch.zeros(4, 1, 32, 32), scene, 2)
-        assert after[2] == batch.prompts[2]
+        scene, share = step._scene(crops, batch), args.clicks.share_centre_corrective
         wanted, seen = (t[:, 0].numpy() > 0.5 for t in (scene.targets, scene.valid))
+        step._correct(batch, scene, [0, 1, 3], 2)
+        assert scene.prompts[2] == batch.prompts[2]
         for i in (0, 1, 3):
             rng = np.random.default_rng([3, 5, batch.step, 2, i])
             nothing = np.zeros((32, 32), bool)
             x, y, label = corrective_click(wanted[i], nothing, rng, share_centre=share, valid=seen[i])
-            prompt = after[i]
+            prompt = scene.prompts[i]
             assert prompt.points[-1].tolist() == [2 * x + 0.5, 2 * y + 0.5]
             assert prompt.labels[-1] == label == 1
+
+    @pytest.mark.parametrize("obeys", [True, False])
+    def test_users_see_what_masks_show(self, tiny_config, settings, batch_of, monkeypatch, obeys):
+        """The network ignores a click; its engine's mask covers it, so the user clicks elsewhere."""
+        args = settings({"color": 0.0})
+        crops, batch = batch_of(args, rounds=1)
+        disobeyed = [replace(p, points=p.points[:1], labels=p.labels[:1]) for p in batch.prompts]
+        step = ClickStep(Watched(tiny_config, None), args)
+        step.model.obeys = obeys
+        scene = step._scene(crops, replace(batch, prompts=disobeyed))
+        shown = []
+        monkeypatch.setattr(
+            "clickgrain.training.step.corrective_click", lambda target, seen, *_, **named: shown.append(seen.copy())
+        )
+        step._correct(batch, scene, [0, 1, 2, 3], 0)
+        for prompt, seen in zip(disobeyed, shown):
+            x, y = ((prompt.points[0] + 0.5) / 2 - 0.5).round().astype(int)
+            assert (seen[y, x] > 0.5) == obeys
+            assert np.count_nonzero(seen > 0.5) <= 9
+            assert not scene.shown.any()  # the network starts from its own answer
+
+    def test_dropout_is_on_only_where_something_is_learned(self, tiny_config, settings, batch_of):
+        args = settings(supervise="last")
+        model, seen = Watched(tiny_config, torch.zeros(4, 1, 32, 32)), []
+        model.drop = nn.Dropout2d(0.5)
+        model.drop.register_forward_hook(lambda module, *_: seen.append(module.training))
+        decode = model.decode
+        model.decode = lambda encoded, maps: (model.drop(maps), decode(encoded, maps))[1]
+        step = ClickStep(model, args)
+        for training, wanted in ((True, [False, False, True]), (False, [False, False, False])):
+            step.train(training)
+            step(*batch_of(args, rounds=2))
+            assert seen == wanted
+            seen.clear()
+
+
+class TestKept:
+    """The loss on pixels that were right before a click and are wrong after it."""
+
+    def loss(self, config, args, crops, batch, answers):
+        """Of a model that gives one answer after the other."""
+        model, turns = Watched(config, None), iter(answers)
+
+        def decode(encoded, maps):
+            model.logits = next(turns)
+            return Watched.decode(model, encoded, maps)
+
+        model.decode = decode
+        return ClickStep(model, args)(crops, batch)[1]
+
+    def test_what_a_click_destroys_costs_more_than_what_was_never_right(self, tiny_config, settings, batch_of):
+        args = settings({"color": 0.0}, losses=LossWeights(bce=1, smoothness=0, kept=1), supervise="last")
+        crops, batch = batch_of(args, rounds=1)
+        targets = ClickStep(Watched(tiny_config, None), args)._scene(crops, batch).targets
+        good, wrong = 8 * (2 * (targets > 0.5).float() - 1), torch.full_like(targets, -8.0)
+        destroyed, never, repaired = (
+            self.loss(tiny_config, args, crops, batch, answers)
+            for answers in ((good, wrong), (wrong, wrong), (wrong, good))
+        )
+        assert destroyed["bce"] == never["bce"]
+        assert destroyed["kept"] > 0.1
+        assert destroyed["kept"].item() == pytest.approx(destroyed["bce"].item(), rel=0.2)
+        assert never["kept"] == repaired["kept"] == 0
+
+    def test_a_first_answer_has_nothing_to_keep_unless_it_is_given(self, tiny_config, settings, batch_of):
+        args = settings({"color": 0.0}, losses=LossWeights(bce=1, smoothness=0, kept=1))
+        crops, batch = batch_of(args, rounds=0)
+        wrong = torch.full((4, 1, 32, 32), -8.0)
+        assert self.loss(tiny_config, args, crops, batch, [wrong])["kept"] == 0
+        given = replace(batch, before=batch.masks.clone())
+        assert self.loss(tiny_config, args, crops, given, [wrong])["kept"] > 0.1
 
 
 class TestJitter:

@@ -13,6 +13,7 @@ from clickgrain.training import preview
 from clickgrain.training.learn import ClickValidator
 from clickgrain.training.preview import TILE, write_preview
 from clickgrain.training.validation import Validation, make_validation, split
+from clickgrain.tree import snap
 
 
 class Photos:
@@ -63,6 +64,25 @@ class TestTargets:
     def test_a_bank_without_composites_has_proposals_alone(self, bank, settings):
         validation = make_validation(bank, [0], [], settings().data, count=2, seed=0)
         assert (len(validation.proposals), validation.composites) == (2, [])
+
+    def test_hidden_regions_where_training_draws_some(self, bank, held_out, settings):
+        """Regions of the tree that no click map is made of, drawn to the image's edges."""
+        validation = make_validation(bank, [1, 3], held_out, settings({"hidden": 0.5}).data, count=4, seed=0)
+        without = make_validation(bank, [1, 3], held_out, settings().data, count=4, seed=0)
+        assert (len(validation.hidden), without.hidden) == (4, [])
+        for i, (image, mask) in enumerate(validation.hidden):
+            picture = [1, 3][i % 2]
+            np.testing.assert_array_equal(image, bank.image(picture))
+            nodes = bank.hidden(picture).tree
+            drawn = (snap(nodes.mask(node).astype(np.float32), image) > 0.5 for node in range(nodes.n_nodes))
+            assert any(np.array_equal(mask, node) for node in drawn)
+        for (_, mask), (_, other) in zip(validation.proposals, without.proposals):
+            np.testing.assert_array_equal(mask, other)
+
+    def test_all_three_figures_are_shown(self, pairs, make_model, tmp_path):
+        validation = Validation(pairs, pairs[:1], hidden=pairs[1:])
+        metrics = ClickValidator(validation, tmp_path, "cpu")(make_model(), 1)
+        assert {name.split()[0] for name in metrics} == {"proposals", "hidden", "composites"}
 
     def test_the_seed_decides(self, bank, settings):
         masks = [
