@@ -25,6 +25,15 @@ CREATE TABLE IF NOT EXISTS trees (
 );
 """
 
+DAMAGED = (
+    "malformed",
+    "codec can't decode",
+    "Could not decode",
+    "no such",
+    "has no column",
+    "unsupported file format",
+)
+
 _inherited: list[sqlite3.Connection] = []
 
 
@@ -119,9 +128,17 @@ class Connections:
         )
 
     def _open(self, mode: str) -> sqlite3.Connection:
-        # On read-only media a log cannot be made; the file cannot change either.
-        frozen = mode == "rw" and not os.access(self.path.parent, os.W_OK)
-        uri = f"{self.path.absolute().as_uri()}?mode={'ro&immutable=1' if frozen else mode}"
+        if mode == "rw" and not os.access(self.path.parent, os.W_OK):
+            # On read-only media a log cannot be made; the file cannot change either. A log that a stopped run has
+            # left holds trees, though, which `immutable` would pass over in silence.
+            log = self.path.with_name(self.path.name + "-wal")
+            if log.exists() and log.stat().st_size:
+                raise StoreError(
+                    f"{self.path} has trees in {log.name}, which is only read in a folder that can be written to;"
+                    " copy both files to such a folder"
+                )
+            mode = "ro&immutable=1"
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         with explained(self.path):
             connection = sqlite3.connect(uri, uri=True, timeout=self.timeout, check_same_thread=False)
             # In WAL mode NORMAL cannot damage the file; a power cut may cost the last transactions only.
@@ -134,7 +151,7 @@ def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into StoreErrors that name the file and the fix."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes a damaged schema in its message
         raise StoreError(_words(path, str(error))) from error
 
 
@@ -156,7 +173,7 @@ def _words(path: Path, reason: str) -> str:
         return f"{path} cannot be written to ({reason}); check its permissions or give another path"
     if "not a database" in reason:
         return f"{path} is not a proposal store ({reason}); give another path"
-    if "malformed" in reason:
+    if any(sign in reason for sign in DAMAGED):
         return f"{path} is damaged ({reason}); delete it and run `clickgrain propose` again"
     if "unable to open" in reason:
         return f"cannot open {path} ({reason}); check the path and its permissions"

@@ -114,10 +114,12 @@ class Merger:
             self.on_failure(job.key, _naming(job.path, str(error)))
         except OSError as error:
             self.on_failure(job.key, f"{job.path}: {error.strerror}; check the file and its permissions")
+        except Exception as error:  # one photo costs nobody else
+            self.on_failure(job.key, f"{job.path}: its tree cannot be made ({type(error).__name__}: {error})")
 
     def _write(self) -> None:
-        rows, self._rows = self._rows, []
-        self._store.write(rows, {self._digest: self._settings})
+        self._store.write(self._rows, {self._digest: self._settings})
+        self._rows = []  # only now: Ctrl-C in the middle of it comes back here
         self._written = time.monotonic()
 
 

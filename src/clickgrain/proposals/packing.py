@@ -46,8 +46,9 @@ def _squeeze(values: npt.NDArray[np.generic]) -> bytes:
 
 def _unsqueeze(data: bytes, dtype: np.dtype[np.generic], count: int) -> npt.NDArray[np.generic]:
     try:
-        planes = np.frombuffer(zlib.decompress(data), np.uint8)
-    except zlib.error as error:
+        # A crafted row must not unpack to more than its tree takes.
+        planes = np.frombuffer(zlib.decompressobj().decompress(data, count * dtype.itemsize + 1), np.uint8)
+    except (zlib.error, TypeError, ValueError, OverflowError) as error:
         raise StoreError(f"damaged tree ({error})") from error
     if planes.size != count * dtype.itemsize:
         raise StoreError(f"damaged tree ({planes.size} bytes instead of {count * dtype.itemsize})")

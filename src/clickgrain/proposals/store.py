@@ -113,16 +113,23 @@ class ProposalStore:
         """The merge tree of a photo.
 
         Raises:
-            StoreError: for a photo that is not in the store, or a damaged row.
+            StoreError: for a photo that is not in the store, or a damaged row, which is removed.
         """
         query = "SELECT children, cost, rows, columns, height, width FROM trees WHERE path = ?"
         children, cost, rows, columns, height, width = self._found(query, key)
         try:
             return unpack_tree(children, cost, (rows, columns), (height, width))
-        except (TreeError, StoreError) as error:
+        except (
+            TreeError,
+            StoreError,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:  # any type may be in a column
+            self.remove([key])  # a store is a cache: the next run makes the tree again
             raise StoreError(
-                f"{self.path}: the tree of {key!r} is damaged ({error}); `remove` it and run"
-                " `clickgrain propose` again"
+                f"{self.path}: the tree of {key!r} was damaged ({error}) and is removed; run `clickgrain propose`"
+                " or `clickgrain learn` again to make it"
             ) from error
 
     def meta(self, key: str) -> ProposalMeta:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clickgrain.clicks.maps import leaf_colors
-from clickgrain.errors import TrainingError
+from clickgrain.errors import StoreError, TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, read_images, resize_long_side
 from clickgrain.proposals import (
@@ -262,21 +262,27 @@ def load_bank(
         side: long side that images are shrunk to.
         keys: only these photos.
         advance: called once per photo.
-        report: notes the photos that cannot be read; they are left out.
+        report: notes the photos that cannot be read, or whose tree is damaged; they are left out.
         look: shown each photo before it is shrunk: its number in the bank, its key, H x W x 3 uint8.
 
     Raises:
         TrainingError: if no photo is left.
     """
     wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
-    bank = Bank(side, store)
+    bank, report = Bank(side, store), report or ReadReport()
     for path, image in read_images(list(wanted), report=report):
+        advance()
+        try:
+            store.tree(wanted[path])  # 1 ms; a damaged one would stop the training in the middle
+        except StoreError as error:
+            report.bad.append((path, str(error)))
+            continue
         look(len(bank), wanted[path], image)
         bank.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
-        advance()
     if not len(bank):
+        why = f" ({report.bad[0][1]})" if report.bad else ""
         raise TrainingError(
-            f"no photo of the store {store.path} can be read in {folder}; run `clickgrain propose` again"
+            f"no photo of the store {store.path} can be read in {folder}{why}; run `clickgrain propose` again"
         )
     return bank
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clickgrain.errors import ConfigError, DataError, FeatureError, StoreError
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.proposals import ProposalStore, merging, propose
 from clickgrain.tree import build_tree
 
 
@@ -179,6 +179,37 @@ def test_an_interrupt_keeps_what_is_finished(run, tmp_path):
     finished = len(ProposalStore(tmp_path / "trees.db"))
     report = run()
     assert (report.done, report.skipped) == (9 - finished, finished)
+
+
+def test_an_interrupt_while_trees_are_written_keeps_them(run, tmp_path, monkeypatch):
+    real, calls = ProposalStore.write, []
+
+    def stopped(self, rows, settings=None):
+        calls.append(len(rows))
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        real(self, rows, settings)
+
+    monkeypatch.setattr(ProposalStore, "write", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert calls[0] == calls[1] == len(ProposalStore(tmp_path / "trees.db")) > 0
+
+
+def test_a_tree_that_cannot_be_made_costs_no_other_photo(run, monkeypatch):
+    real = merging.build_tree
+
+    def failing(features, *given, **named):
+        if features.shape[:2] == (6, 8) and not failed:
+            failed.append(1)
+            raise ValueError("no merge left")
+        return real(features, *given, **named)
+
+    failed = []
+    monkeypatch.setattr(merging, "build_tree", failing)
+    report = run()
+    assert report.done == 8
+    assert ".png: its tree cannot be made (ValueError: no merge left)" in report.failed[0].reason
 
 
 def test_a_broken_extractor_is_not_blamed_on_the_photos(run):

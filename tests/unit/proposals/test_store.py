@@ -1,6 +1,10 @@
 import multiprocessing
+import re
 import sqlite3
 import threading
+import time
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -212,8 +216,90 @@ def test_a_damaged_row_names_file_and_photo(store, row):
         connection.execute("UPDATE trees SET rows = 99 WHERE path = 'b.jpg'")
     connection.close()
     for key in ("a.jpg", "b.jpg"):
-        with pytest.raises(StoreError, match=rf"trees\.db: the tree of '{key}' is damaged"):
+        with pytest.raises(
+            StoreError, match=rf"trees\.db: the tree of '{key}' was damaged .*learn` again to make it"
+        ):
             store[key]
+        assert key not in store  # so that it is made again
+
+
+@pytest.mark.parametrize("column", ["children", "cost", "rows", "columns", "height", "width"])
+@pytest.mark.parametrize("value", ["'words'", "x'ff'", "-3", "0"])
+def test_any_value_in_a_row_is_damage_and_no_traceback(store, row, column, value):
+    store.write([row("a.jpg")])
+    store._connections.get().execute(f"UPDATE trees SET {column} = {value}")
+    store._connections.get().commit()
+    with pytest.raises(StoreError, match=r"the tree of 'a\.jpg' was damaged"):
+        store["a.jpg"]
+
+
+def test_a_row_that_unpacks_to_gigabytes_takes_no_memory(store, row):
+    good = row("a.jpg")
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    store.write([Row(good.meta, bomb, good.cost)])
+    tracemalloc.start()
+    with pytest.raises(StoreError, match="damaged"):
+        store["a.jpg"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_a_file_damaged_anywhere_gives_store_errors_with_a_remedy_alone(store, row, tmp_path):
+    store.write([row(f"{i}.jpg", seed=i, h=12, w=12) for i in range(30)], {"s1": "{}"})
+    store._connections.get().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    good, rng = store.path.read_bytes(), np.random.default_rng(0)
+    messages = set()
+    for i in range(250):
+        bad = bytearray(good[: int(rng.integers(len(good)))] if i % 3 == 0 else good)
+        for _ in range(int(rng.integers(1, 12)) if bad and i % 3 else 0):
+            bad[int(rng.integers(len(bad) if i % 3 == 1 else 4096))] = int(rng.integers(256))
+        path = tmp_path / f"{i}.db"
+        path.write_bytes(bad)
+        uses = ("keys", "metas", "__len__", lambda s: s["7.jpg"], lambda s: s.write([row("new.jpg")]))
+        for use in uses:
+            try:
+                with ProposalStore(path) as damaged:
+                    getattr(damaged, use)() if isinstance(use, str) else use(damaged)
+            except StoreError as error:
+                messages.add(str(error))
+    assert len(messages) > 50
+    assert all(re.search("; (delete it|give another path|run|check)|: (free)", message) for message in messages)
+
+
+def write_for_ever(path, made):
+    """In a process that is killed."""
+    store = ProposalStore(path)
+    for i in range(10**6):
+        store.write([Row.of(f"{i}.jpg", SOURCE, made, "color-texture", "s1")])
+
+
+def test_a_writer_that_is_killed_leaves_whole_trees(store, make_random_tree):
+    tree = make_random_tree(5, 6, 0)
+    writer = multiprocessing.get_context("spawn").Process(target=write_for_ever, args=(store.path, tree))
+    writer.start()
+    deadline = time.monotonic() + 120
+    while len(store) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    writer.kill()
+    writer.join()
+    store.close()
+    there = ProposalStore(store.path)
+    assert len(there) >= 20
+    for key in there:
+        assert_same_tree(there[key], tree)
+
+
+def test_trees_in_the_log_of_a_stopped_run_are_not_passed_over(store, row, monkeypatch):
+    """Where the folder cannot be written to, SQLite would read the file without its log."""
+    store.write([row("a.jpg")])
+    held = store._connections.get()  # keeps the log
+    monkeypatch.setattr("clickgrain.proposals.connection.os.access", lambda path, mode: False)
+    with pytest.raises(StoreError, match=r"has trees in trees\.db-wal, .*copy both files"):
+        ProposalStore(store.path)
+    held.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert ProposalStore(store.path).keys() == ["a.jpg"]
 
 
 def test_children_that_are_no_tree_are_damage(store, row):

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from clickgrain.errors import TrainingError
-from clickgrain.images import resize_long_side
+from clickgrain.images import ReadReport, resize_long_side
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.training import bank as module
 from clickgrain.training import memory
@@ -312,8 +312,18 @@ class TestLoading:
         (photos / "p4.png").unlink()
         assert load_bank(photos, store, side=64).names == ["more/p5.png", "p0.png", "p2.png", "p3.png"]
 
+    def test_a_damaged_tree_leaves_its_photo_out_and_is_made_again(self, photos, store, extractor):
+        store._connections.get().execute("UPDATE trees SET cost = x'00' WHERE path = 'p2.png'")
+        store._connections.get().commit()
+        report = ReadReport()
+        loaded = load_bank(photos, store, side=64, report=report)
+        assert loaded.names == ["more/p5.png", "p0.png", "p1.png", "p3.png", "p4.png"]
+        assert [path for path, reason in report.bad if "was damaged" in reason] == [photos / "p2.png"]
+        assert propose(photos, store, extractor=extractor, progress=False, workers=1).done == 1
+        assert len(load_bank(photos, store, side=64)) == 6
+
     def test_no_photo_at_all_names_store_and_folder(self, store, tmp_path):
-        with pytest.raises(TrainingError, match=r"trees\.db can be read in .*elsewhere; run `clickgrain propose`"):
+        with pytest.raises(TrainingError, match=r"trees\.db can be read in .*elsewhere \(.*p5.png: no such file.*; run `clickgrain propose`"):
             load_bank(tmp_path / "elsewhere", store, side=64)
 
 
