@@ -151,7 +151,7 @@ def _clicked(regions: Nested, evidence: Evidence) -> npt.NDArray[np.float64]:
     return np.asarray(NEGATIVE_WEIGHT**wrong * MISSED_WEIGHT ** (len(evidence.positives) - right), np.float64)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _weights(
     ranks: Any, free: Any, row: Any, column: Any, least: Any, most: Any, area: Any, centre: Any, compact: Any
 ) -> Any:
@@ -181,7 +181,7 @@ def _weights(
     return weights
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _depths(depth: Any, ranks: Any, free: Any, rank: Any) -> Any:
     """Distance of every cell to the outside of a region by the 3 x 3 chamfer of OpenCV, and the largest one.
 

@@ -6,12 +6,12 @@ Vision" (TPAMI 2004): two search trees grow from the terminals, meet, and are re
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from clickgrain.jit import njit
 from clickgrain.types import Bool
 
-compiled = numba.njit(cache=True, nogil=True)
+compiled = njit(nogil=True)
 
 # Neighbor d of a node lies at (ROW[d], COLUMN[d]); the arc back has number 7 - d.
 ROW = np.array([-1, -1, -1, 0, 0, 1, 1, 1])

@@ -85,13 +85,15 @@ def test_a_damaged_or_old_memory_is_begun_anew(photos, tmp_path, monkeypatch, sp
 )
 def test_a_damaged_mask_in_the_memory_is_found_again(photos, tmp_path, spoilt):
     cache = tmp_path / "objects.safetensors"
-    expected = with_objects(photos, cache=cache).objects
+    find_objects(photos, cache=cache)
+    expected = {i: photos.mask(i) for i in photos.objects}
     found = module._load(cache)
     mask = cv2.imencode(".png", np.zeros((5, 4), np.uint8))[1].ravel() if isinstance(spoilt, str) else spoilt
     module._save(cache, {**found, module._key(photos, 0): mask})
-    again = with_objects(photos, cache=cache).objects
-    assert again.keys() == expected.keys()
-    np.testing.assert_array_equal(again[0], expected[0])
+    photos.objects.clear()
+    find_objects(photos, cache=cache)
+    assert photos.objects.keys() == expected.keys()
+    np.testing.assert_array_equal(photos.mask(0), expected[0])
     np.testing.assert_array_equal(module._load(cache)[module._key(photos, 0)], found[module._key(photos, 0)])
 
 
