@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.cut import CutSettings, cut_mask, guard
+from clickgrain.cut import CutSettings, cut_mask, guard_mask
 from clickgrain.errors import PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image
@@ -141,10 +141,10 @@ class Segmenter:
         mask, cut = self.engine.answer(current.state, prompt, previous), self.cut
         if cut is None:
             return mask
-        corrects = self.engine.one_by_one and len(prompt.points) > 1 and prompt.level is None
-        if previous is not None and corrects and prompt.box is None and not prompt.scribbles:
-            mask = mask.refined(lambda probability: guard(probability, previous, prompt))
-        return mask.refined(lambda probability: cut_mask(probability, current.image, prompt, cut))
+        corrects = len(prompt.points) > 1 and prompt.level is None and prompt.box is None and not prompt.scribbles
+        if previous is not None and corrects:
+            mask = mask.refined(lambda p: guard_mask(p, previous, prompt), alternatives=False)
+        return mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
 
     def _answer_in_turn(self, current: Encoded, prompt: Prompt) -> Mask | None:
         """The answer to all clicks of a prompt but the last, each from the mask before it."""

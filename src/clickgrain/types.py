@@ -70,15 +70,22 @@ class Mask:
         """Other readings of the same prompt, ranked best first; may be empty. Computed on first use."""
         return [] if self._alternatives is None else self._alternatives()
 
-    def refined(self, refine: Callable[[Float], Float]) -> "Mask":
-        """This mask and its alternatives with `refine` applied to their probability when it is first asked for."""
+    def refined(self, refine: Callable[[Float], Float], *, alternatives: bool = True) -> "Mask":
+        """This mask with `refine` applied to its probability when it is first asked for.
+
+        Args:
+            refine: H x W float32 to the same.
+            alternatives: whether it is applied to them, too.
+        """
         source, others = self._source, self._alternatives
         return Mask(
             lambda: refine(source() if callable(source) else source),
             score=self.score,
             level=self.level,
             roi=self.roi,
-            alternatives=None if others is None else lambda: [mask.refined(refine) for mask in others()],
+            alternatives=(lambda: [mask.refined(refine) for mask in others()])
+            if others and alternatives
+            else others,
             state=self.state,
         )
 

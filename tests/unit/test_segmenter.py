@@ -1,5 +1,6 @@
 import json
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -392,6 +393,17 @@ class TestTheCut:
         plain = real(encoded.state, Prompt.of(POINTS[:1], LABELS[:1], size=encoded.size), None)
         np.testing.assert_array_equal(seen[1].probability, first.probability)
         assert np.abs(first.probability - plain.probability).max() > 0.01
+
+    def test_a_mask_that_was_looked_at_keeps_no_earlier_one(self, segmenters):
+        seg = segmenters["grain"]
+        encoded = seg.encode(photo(size=(200, 280)))
+        first = seg.predict(POINTS[:1], LABELS[:1], encoded=encoded)
+        gone = weakref.ref(first)
+        second = seg.predict(POINTS, LABELS, previous=first, encoded=encoded)
+        assert second.binary.shape == encoded.size
+        del first
+        assert gone() is None
+        assert len(second.alternatives) == 3
 
     def test_alternatives_are_cut_too(self, segmenters):
         seg = segmenters["grain"]

@@ -12,15 +12,16 @@ from clickgrain.types import Bool, Float, Mask, Prompt
 
 LONG_SIDE = 320
 """Thickness is measured at this size."""
-SLACK = 1.2
+SLACK = 1.0
 """Largest thickness of a change over that of the error at the click."""
-
 CORNER = 1.5
 """How far around its thick core a change is undone, over the largest thickness: right angles end at 1.42."""
+INERTIA, NEAR = 0.3, 2.0
+"""Weight of the previous mask beside the new answer, and from where on it is full, over the size of the error."""
 
 
-def guard(probability: Float, previous: Mask, prompt: Prompt) -> Float:
-    """The probability without changes that are thicker than the error that the last click corrects.
+def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
+    """The new answer, held back where it contradicts the last click or is not sure of what it changes.
 
     Args:
         probability: H x W float32 in 0..1, the new answer.
@@ -28,30 +29,33 @@ def guard(probability: Float, previous: Mask, prompt: Prompt) -> Float:
         prompt: in pixels of the image; its last click is the correction.
 
     Returns:
-        H x W float32: the previous probability where a change is undone; the array that was given where none is.
+        H x W float32: the mean of both masks, the previous one weighing less around the click, and the previous
+        probability where a change is too thick. The array that was given where the click corrects nothing.
     """
     height, width = probability.shape
     (x, y), label = np.floor(prompt.points[-1]).astype(int), bool(prompt.labels[-1])
     if previous.binary[y, x] == label:
-        return probability  # the click corrects nothing
+        return probability
     scale = min(1.0, LONG_SIDE / max(height, width))
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    before, after = (
-        cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-        for mask in (previous.binary, probability > 0.5)
-    )
     column, row = min(int(x * size[0] / width), size[0] - 1), min(int(y * size[1] / height), size[1] - 1)
+    before, after = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (previous.probability, probability))
+    before = before > 0.5
+
     others = (prompt.points[prompt.labels != label] - prompt.points[-1]) * scale
     depth = min(float(_depth(before != label)[row, column]), np.hypot(*others.T).min(initial=np.inf))
-    changed = before != after
-    limit = SLACK * depth + 1
-    core = _depth(changed) > limit
-    if not core.any():
-        return probability
-    undone = changed & (cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) <= CORNER * limit)
-    cv2.circle(mask := undone.astype(np.uint8), (column, row), int(depth), 0, -1)
-    wide = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    return np.where(wide, previous.probability, probability)
+    distance = np.hypot(*np.ogrid[-row : size[1] - row, -column : size[0] - column]).astype(np.float32)
+    weight = INERTIA * np.clip(distance / (NEAR * depth + 1), 0, 1) ** 2
+    changed = ((after + weight * before) / (1 + weight) > 0.5) != before
+    core = _depth(changed) > SLACK * depth + 1
+    undone = np.zeros_like(changed)
+    if core.any():
+        away = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
+        undone = changed & (away <= CORNER * (SLACK * depth + 1)) & (distance > depth)
+    weight = cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR)
+    result = (probability + weight * previous.binary) / (1 + weight)
+    wide = cv2.resize(undone.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.where(wide > 0, previous.probability, result)
 
 
 def _depth(region: Bool) -> Float:
