@@ -179,7 +179,7 @@ def take_in(
             if masks or (done and project.history(image).document.status != "done"):
                 _add(project, image, masks, source, done, existing == "replace")
         except (ClickgrainError, OSError) as error:
-            leave_out(skipped, _named(record.name, str(error)))
+            leave_out(skipped, _named(record.file, _named(record.name, str(error))))
             continue
         counts["images"] += bool(masks or there or done)
         counts["objects"] += len(masks)

@@ -21,12 +21,12 @@ def say(message: str, *, style: str = "") -> None:
     stderr().print(Text(message), style=style, soft_wrap=True)
 
 
-def say_all(lines: Sequence[str], *, style: str = "yellow", most: int = SHOWN) -> None:
-    """Print lines, the first 20 (`most`) in full."""
-    for line in lines[:most]:
+def say_all(lines: Sequence[str], *, style: str = "yellow") -> None:
+    """Print lines, the first 20 in full."""
+    for line in lines[:SHOWN]:
         say(line, style=style)
-    if len(lines) > most:
-        say(f"... and {len(lines) - most} more", style=style)
+    if len(lines) > SHOWN:
+        say(f"... and {len(lines) - SHOWN} more", style=style)
 
 
 @contextmanager

@@ -14,8 +14,6 @@ from clickgrain.export.args import Existing, Format, Photos
 if TYPE_CHECKING:
     from clickgrain.export.records import ImageRecord
 
-NAMED = 1_000
-"""Lines on what was left out, before "and N more"."""
 LARGEST_FILE = 2_147_483_648
 
 
@@ -74,7 +72,7 @@ def export(args: ExportArgs) -> None:
     """Write the files; what was written on stdout, what was left out on stderr."""
     from clickgrain.annotate.opening import open_project
     from clickgrain.annotate.transfer import image_records, label_records
-    from clickgrain.commands.console import say_all
+    from clickgrain.commands.console import say
     from clickgrain.export.formats import export_files
     from clickgrain.files import atomic_write
 
@@ -101,7 +99,8 @@ def export(args: ExportArgs) -> None:
                 failed.append(f"{args.out / name}: the photo cannot be brought along ({error})")
     finally:
         project.close()
-    say_all([*left_out, *failed], most=NAMED)
+    if left_out or failed:
+        say("\n".join([*left_out, *failed]), style="yellow")
     print(f"{count} files in {args.out}")
     if failed:
         raise DataError(f"{failed[0]}; {len(failed)} files are missing from the export")
@@ -126,7 +125,7 @@ def import_(args: ImportArgs) -> None:
     """
     from clickgrain.annotate.project import Project
     from clickgrain.annotate.transfer import take_in
-    from clickgrain.commands.console import say_all
+    from clickgrain.commands.console import say
 
     totals = {"images": 0, "objects": 0, "labels": 0}
     missing = [path for path in args.files if not path.is_dir() and not path.is_file()]  # a pipe would never end
@@ -137,7 +136,8 @@ def import_(args: ImportArgs) -> None:
             for format_, images in () if path in missing else _read(path, project.gallery.folder, skipped):
                 found = take_in(project, images, format_, skipped, done=args.done, existing=args.existing)
                 totals = {key: number + found[key] for key, number in totals.items()}
-            say_all(skipped, most=NAMED)
+            if skipped:
+                say("\n".join(skipped), style="yellow")
     finally:
         project.close()
     print(f"{totals['objects']} objects in {totals['images']} images, {totals['labels']} new labels")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from reprlib import repr as brief
 from typing import Any
 
@@ -111,9 +112,8 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
     classes = tuple((label, _kept(id_)) for id_, label in categories.items() if label is not None)
 
     def record(image: str, size: Size, entries: list[dict[str, Any]]) -> ImageRecord:
-        return ImageRecord(
-            image, size, lambda: _objects(image, size, entries, categories, name, skipped), classes=classes
-        )
+        objects = partial(_objects, image, size, entries, categories, name, skipped)
+        return ImageRecord(image, size, objects, name, classes=classes)
 
     return [record(*images[id_], entries) for id_, entries in found.items()]
 

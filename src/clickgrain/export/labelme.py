@@ -89,9 +89,9 @@ def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> Imag
         raise DataError(f"{name}: not a labelme file: {error}; save it again") from error
 
     def of_size(size: Size) -> ImageRecord:
-        return ImageRecord(image, size, partial(_objects, shapes, size, name, skipped))
+        return ImageRecord(image, size, partial(_objects, shapes, size, name, skipped), name)
 
-    return ImageRecord(image, None, sized=of_size) if size is None else of_size(size)
+    return ImageRecord(image, None, file=name, sized=of_size) if size is None else of_size(size)
 
 
 def _objects(shapes: list[Any], size: Size, name: str, skipped: list[str]) -> Iterator[ObjectRecord]:

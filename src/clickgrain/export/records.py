@@ -54,6 +54,7 @@ class ImageRecord:
         name: path relative to the folder of images, with forward slashes; ends in `.*` where that is left open.
         size: (H, W) of the file; None where annotations do not say it.
         objects: makes one object after the other, since all masks together may not fit into memory.
+        file: of the annotations, for messages.
         sized: where `size` is None, the record for an image of (H, W).
         classes: (name, COCO category id or None) of all classes of its file, used here or not.
     """
@@ -61,6 +62,7 @@ class ImageRecord:
     name: str
     size: Size | None
     objects: Callable[[], Iterable[ObjectRecord]] = tuple
+    file: str = ""
     sized: "Callable[[Size], ImageRecord] | None" = None
     classes: tuple[tuple[str, int | None], ...] = ()
 
@@ -107,7 +109,7 @@ def read_size(height: Any, width: Any) -> Size:
     """
     size = []
     for side, value in (("height", height), ("width", width)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (1 <= value == value // 1):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 2**31 or value % 1:
             raise DataError(f"its {side} is {reprlib.repr(value)}, not a whole number of pixels")
         size.append(int(value))
     return size[0], size[1]

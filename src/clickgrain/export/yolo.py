@@ -97,9 +97,9 @@ def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> l
 
         def of_size(size: Size, image: str = image, name: str = name) -> ImageRecord:
             read = partial(_objects, texts[name], size, names, name, skipped)
-            return ImageRecord(image, size, read, classes=classes)
+            return ImageRecord(image, size, read, name, classes=classes)
 
-        records.append(ImageRecord(image, None, sized=of_size, classes=classes))
+        records.append(ImageRecord(image, None, file=name, sized=of_size, classes=classes))
     return records
 
 
@@ -115,13 +115,15 @@ def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -
             if not name.lower().endswith(".txt"):
                 loaded = yaml.safe_load(content)
                 given = loaded.get("names") if isinstance(loaded, dict) else None
-        except (DataError, OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+            if not isinstance(given, dict | list):
+                raise DataError(f"its names are {brief(given)}, not a list of classes")
+        except Exception as error:  # the YAML reader has many ways to fail
             leave_out(skipped, f"{name} is left out: {reason(error)}")
             continue
-        for number, value in given.items() if isinstance(given, dict) else enumerate(given or ()):
+        for number, value in given.items() if isinstance(given, dict) else enumerate(given):
             try:
                 names[int(number)] = read_text({"name": value}, "name")
-            except (DataError, ValueError, TypeError) as error:
+            except (DataError, ValueError, TypeError, OverflowError) as error:
                 leave_out(skipped, f"{name}: class {brief(number)} is left out: {reason(error)}")
         if names:
             return dict(sorted(names.items()))
@@ -160,8 +162,8 @@ def _mask(shares: list[float], size: Size) -> Bool:
         raise DataError("it holds what is no share of the image's sides, 0 to 1")
     if len(shares) == 4:
         x, y, width, height = shares
-        points = (
-            np.array([x, y, x, y, x, y, x, y]) + np.array([-1, -1, 1, -1, 1, 1, -1, 1]) / 2 * [width, height] * 4
+        points = np.array([x, y, x, y, x, y, x, y]) + np.array([-1, -1, 1, -1, 1, 1, -1, 1]) / 2 * (
+            [width, height] * 4
         )
     if len(points) < 6 or len(points) % 2:
         raise DataError(

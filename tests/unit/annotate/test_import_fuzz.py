@@ -1,0 +1,242 @@
+"""Whatever stands in one record, it is one record: hypothesis breaks it, and all others must come in."""
+
+import base64
+import copy
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
+from clickgrain.annotate.transfer import take_in
+from clickgrain.errors import DataError
+from clickgrain.export import rle
+from clickgrain.export.formats import read_any, read_many
+
+SETTINGS = {
+    "deadline": None,
+    "max_examples": int(os.environ.get("FUZZ", "60")),
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+SIZE = (20, 30)
+NASTY = [None, True, False, 0, -1, 1, 2, 0.5, 1e308, -1e308, float("inf"), float("nan"), 2**63, 2**70, 10**400]
+NASTY += [
+    "",
+    " ",
+    "1",
+    "x",
+    "\ud800",
+    "\x00",
+    "é" * 300,
+    "../../b.png",
+    "/etc/passwd",
+    "b.png",
+    "a.*",
+    "~" * 99,
+    "%",
+]
+NASTY += [[], {}, [[]], [None], [1], ["1"], {"a": 1}, [[1, 2], [3]], [[[[[1]]]]], {"size": SIZE}, {"counts": "5"}]
+VALUES = st.recursive(
+    st.one_of(st.sampled_from(NASTY), st.floats(), st.integers(), st.text(max_size=8)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=6),
+        st.dictionaries(st.text(max_size=5) | st.sampled_from(["size", "counts", "id"]), inner),
+    ),
+    max_leaves=8,
+)
+KEYS = ["id", "image_id", "category_id", "segmentation", "bbox", "iscrowd", "file_name", "height", "width", "name"]
+KEYS += ["label", "points", "shape_type", "mask", "clickgrain", "size", "counts", 0, 1, 5]
+CHANGES = st.lists(st.tuples(st.lists(st.sampled_from(KEYS), max_size=3), VALUES), min_size=1, max_size=3)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz") / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        assert cv2.imwrite(str(folder / name), np.full((*SIZE, 3), 90, np.uint8))
+    project = Project(folder, model="tree")
+    yield project
+    project.close()
+
+
+def changed(record, changes):
+    """The record with values put at paths inside it; a path that leads nowhere stops where it does."""
+    record = copy.deepcopy(record)
+    for path, value in changes:
+        if not path:
+            record = value
+            continue
+        at = record
+        for key in path[:-1]:
+            at = at[key] if isinstance(at, dict) and key in at else at
+        if isinstance(at, dict):
+            at[str(path[-1])] = value
+        elif isinstance(at, list) and isinstance(path[-1], int) and path[-1] < len(at):
+            at[path[-1]] = value
+    return record
+
+
+def count(project):
+    """Objects of b.png, cleared away now and then."""
+    for image in (1, 2):
+        if len(project.history(image).document.objects) > 50:
+            clear = IMAGE_REQUEST.validate_python({"kind": "clear"})
+            project.act(image, Posted(seq=project.history(image).seq), clear)
+            project.forget(image)  # an old stack of documents only costs memory here
+    return len(project.history(2).document.objects)
+
+
+def comes_in(project, content, name="x.json", good=1):
+    """Import into the project: what is good must be added to b.png."""
+    skipped = []
+    before = count(project)
+    try:
+        _, images = read_any(content if isinstance(content, bytes) else json.dumps(content).encode(), name, skipped)
+    except DataError:
+        assert not good
+        return
+    take_in(project, images, "fuzz", skipped, existing="add")
+    added = project.history(2).document.objects[before:]
+    assert sum(item.area == 81 for item in added) >= good
+    assert all(isinstance(line, str) and len(line) < 5_000 for line in skipped)
+
+
+SQUARE = [[1, 1, 10, 1, 10, 10, 1, 10]]
+IMAGE = {"id": 1, "file_name": "a.png", "height": 20, "width": 30}
+ANNOTATION = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": SQUARE, "iscrowd": 0}
+RLE = {**ANNOTATION, "segmentation": {"size": [20, 30], "counts": "T3b1f0"}}
+CATEGORY = {"id": 1, "name": "c"}
+OTHER = [{**IMAGE, "id": "b", "file_name": "b.png"}, {**ANNOTATION, "id": 9, "image_id": "b", "category_id": 7}]
+
+
+@settings(**SETTINGS)
+@given(which=st.sampled_from(["images", "annotations", "rle", "categories"]), changes=CHANGES)
+def test_coco(project, which, changes):
+    records = {"images": IMAGE, "annotations": ANNOTATION, "rle": RLE, "categories": CATEGORY}
+    records = {key: changed(record, changes) if key == which else record for key, record in records.items()}
+    comes_in(
+        project,
+        {
+            "images": [records["images"], OTHER[0]],
+            "annotations": [records["annotations"], records["rle"], OTHER[1]],
+            "categories": [records["categories"], {"id": 7, "name": "good"}],
+        },
+    )
+
+
+@settings(**SETTINGS)
+@given(which=st.sampled_from(["images", "annotations", "categories", "info"]), value=VALUES)
+def test_coco_s_frame(project, which, value):
+    content = {"images": [OTHER[0]], "annotations": [OTHER[1]], "categories": [CATEGORY]}
+    comes_in(project, {**content, which: value}, good=which in ("categories", "info"))
+
+
+MASK = base64.b64encode(cv2.imencode(".png", np.full((9, 9), 255, np.uint8))[1].tobytes()).decode()
+SHAPES = [
+    {"label": "c", "points": [[1, 1], [10, 1], [10, 10], [1, 10]], "shape_type": "polygon", "mask": None},
+    {"label": "c", "points": [[1, 1], [9, 9]], "shape_type": "mask", "mask": MASK},
+    {"label": "c", "points": [[5, 5], [9, 9]], "shape_type": "circle"},
+    {"label": "c", "points": [[5, 5], [9, 9]], "shape_type": "rectangle"},
+]
+
+
+@settings(**SETTINGS)
+@given(shape=st.sampled_from(SHAPES), changes=CHANGES)
+def test_labelme_shapes(project, shape, changes):
+    content = {"imagePath": "b.png", "imageHeight": 20, "imageWidth": 30}
+    comes_in(project, {**content, "shapes": [changed(shape, changes), SHAPES[0]]})
+
+
+@settings(**SETTINGS)
+@given(key=st.sampled_from(["imagePath", "imageHeight", "imageWidth", "shapes", "version", "flags"]), value=VALUES)
+def test_labelme_s_frame(project, key, value):
+    content = {"imagePath": "b.png", "imageHeight": 20, "imageWidth": 30, "shapes": [SHAPES[0]]}
+    comes_in(project, {**content, key: value}, good=key in ("version", "flags"))
+
+
+@settings(**SETTINGS)
+@given(data=st.binary(max_size=60), at=st.integers(0, 80))
+def test_labelme_s_masks(project, data, at):
+    coded = base64.b64decode(MASK)
+    broken = base64.b64encode(coded[:at] + data + coded[at + len(data) :]).decode()
+    shapes = [{**SHAPES[1], "mask": broken}, SHAPES[0]]
+    comes_in(project, {"imagePath": "b.png", "imageHeight": 20, "imageWidth": 30, "shapes": shapes})
+
+
+WORDS = st.sampled_from(
+    ["0", "1", "0.5", "1e999", "nan", "-1", "x", "", "\t", "\x00", "0.1", "9" * 5_000, "\u2028", "0x1"]
+)
+
+
+@settings(**SETTINGS)
+@given(
+    line=st.lists(WORDS, max_size=9).map(" ".join)
+    | st.text(max_size=20).filter(lambda text: len(text.splitlines()) < 2),
+    names=st.text(max_size=20)
+    | st.sampled_from(["{0: c}", "[c]", "{x: c}", "[[c]]", "3", "{0: null}", "!!x", "*a"]),
+    image=st.sampled_from(["a", "b.png", "..", "labels", "\x00", "b." * 2_000]) | st.text(max_size=5),
+)
+def test_yolo(project, line, names, image):
+    skipped = []
+    before = count(project)
+    good = f"{line}\n0 {1 / 30} 0.05 {10 / 30} 0.05 {10 / 30} 0.5 {1 / 30} 0.5\n".encode("utf-8", "surrogatepass")
+    files = {
+        f"y/labels/{image}.txt": lambda: good,
+        "y/labels/b.txt": lambda: good,
+        "data.yaml": lambda: yaml(names),
+    }
+    for format_, images in read_many(files, skipped):
+        take_in(project, images, format_, skipped, existing="add")
+    assert sum(item.area == 81 for item in project.history(2).document.objects[before:]) >= 1
+
+
+def yaml(names):
+    return f"names: {names}".encode("utf-8", "surrogatepass")
+
+
+@settings(**SETTINGS)
+@given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@example(b"PK\x03\x04")
+@example(b"PK\x03\x04" + b"PK\x05\x06" + bytes(18))
+def test_anything(project, content):
+    comes_in(project, content, good=0)
+
+
+@settings(**SETTINGS)
+@given(data=st.binary(min_size=1, max_size=30), at=st.integers(0, 800))
+@example(data=b"\x94", at=584)  # a place before the file's start
+def test_zip(project, zipped, data, at):
+    content = bytearray(zipped)
+    content[at : at + len(data)] = data
+    comes_in(project, bytes(content[: len(zipped)]), good=0)
+
+
+@pytest.fixture(scope="module")
+def zipped():
+    import io
+    import zipfile
+
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        labelme = {"imagePath": "b.png", "imageHeight": 20, "imageWidth": 30, "shapes": SHAPES}
+        archive.writestr("x.json", json.dumps(labelme))
+        archive.writestr("labels/b.txt", "0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+        archive.writestr("data.yaml", "names: [c]")
+    return content.getvalue()
+
+
+@settings(**SETTINGS)
+@given(st.text(alphabet=[chr(code) for code in range(45, 115)], max_size=30) | st.lists(st.integers(-2, 2**70)))
+def test_run_lengths(counts):
+    try:
+        mask = rle.decode(counts, SIZE)
+    except DataError:
+        return
+    assert mask.shape == SIZE
+    assert (rle.decode(rle.encode(mask), SIZE) == mask).all()
