@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from numba.core import event
@@ -38,7 +39,8 @@ class Compiling(event.Listener):
             self._depth += 1
             first, self._told = not self._told, True
         if first:
-            self.on_first()
+            with suppress(Exception):  # a terminal that is gone must not stop the compiler
+                self.on_first()
 
     def on_end(self, event: Any) -> None:
         """It is compiled."""

@@ -21,6 +21,7 @@ class Job:
     """One piece of long work.
 
     Attributes:
+        state: "running", "stopping", and in the end "done", "failed" or "cancelled".
         done, total: steps; total 0 when unknown.
         result: JSON, once finished.
     """
@@ -37,6 +38,11 @@ class Job:
     result: Any = None
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
     changed: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its thread still runs."""
+        return self.state in ("running", "stopping")
 
     def report(self, done: int, total: int, text: str = "") -> None:
         """Say how far it is.
@@ -74,32 +80,53 @@ class Jobs:
             RequestError: one of this kind runs already, and must be alone.
         """
         with self._lock:
-            if alone and any(job.kind == kind and job.state == "running" for job in self._jobs.values()):
+            if alone and any(job.kind == kind and job.is_active for job in self._jobs.values()):
                 raise RequestError("running", f"a job of kind {kind!r} runs already; wait for it or cancel it")
             self._count += 1
             job = Job(f"j{self._count}", kind)
             job.changed = lambda: self._on_change(job.id)
             self._jobs[job.id] = job
             for old in list(self._jobs.values())[:-KEPT]:
-                if old.state != "running":
+                if not old.is_active:
                     del self._jobs[old.id]
         thread = threading.Thread(target=self._run, args=(job, work), name=f"job-{job.id}", daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads to give
+            self._end(job, "failed", f"it could not be started: {error}")
         return job
 
     def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
+        """Whatever ends the thread, the job ends with it, and says why."""
         try:
             job.result = work(job)
-            job.state = "done"
+            self._end(job, "done")
         except Cancelled:
-            job.state = "cancelled"
+            self._end(job, "cancelled")
         except ClickgrainError as error:
-            job.state, job.error = "failed", str(error)
-        except Exception as error:
-            job.state, job.error = "failed", f"this should not happen: {error!r}"
-        job.finished = time.time()
+            self._end(job, "failed", str(error))
+        except BaseException as error:
+            self._end(job, "failed", f"this should not happen: {error!r}")
+
+    def _end(self, job: Job, state: str, error: str | None = None) -> None:
+        with self._lock:
+            job.state, job.error, job.finished = state, error, time.time()
         job.changed()
+
+    def cancel(self, id_: str) -> Job:
+        """Ask a job to stop; it says so at once, and ends when what it has done is saved.
+
+        Raises:
+            RequestError: there is none.
+        """
+        job = self.get(id_)
+        with self._lock:
+            if job.state == "running":
+                job.state, job.text = "stopping", "stopping: what was done so far is being saved"
+        job.stop.set()
+        job.changed()
+        return job
 
     def get(self, id_: str) -> Job:
         """A job by its id.

@@ -6,19 +6,20 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from clickgrain.annotate import child
-from clickgrain.annotate.jobs import Cancelled, Job
+from clickgrain.annotate.child import PROGRESS, TREES
+from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.training_folders import claimed
 from clickgrain.errors import ClickgrainError
 from clickgrain.segmenter import Segmenter
 from clickgrain.types import Size, UInt8
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_CLICKS, GOOD = 20, 0.9
 MOST_TARGETS = 200
-LOCK = ".lock"
+LOG = "log.txt"
 NICE = 10
 """The user goes on clicking while training takes what is left of the processor."""
 
@@ -46,53 +47,36 @@ class Learner:
     def work(self, job: Job, minutes: float) -> dict[str, Any]:
         """The job: train for about `minutes`, compare, switch."""
         started = time.time()
-        with self._claimed(minutes) as out:
-            self._train(job, out, minutes)
-        old, new = self.project.model, describe_model(str(out))
+        database = self.project.database.path
+        root = database.parent / f".{database.stem}-models"
+        with claimed(root, lambda place: _unfinished(place, minutes)) as run:
+            self._train(job, run.place, minutes)
+        old, new = self.project.model, describe_model(str(run.path))
         job.report(job.total, job.total, "comparing on your objects")
         report = self.compare(job, old, new)
         report["seconds"] = round(time.time() - started, 1)
         self.project.use_model(new, {key: value for key, value in report.items() if key != "rows"})
         return report
 
-    @contextmanager
-    def _claimed(self, minutes: float) -> Iterator[Path]:
-        """Where the model goes: the last run's folder if it was stopped half-way, else a new one.
-
-        No other server works there meanwhile; the lock ends with this process, however that ends.
-        """
-        database = self.project.database.path
-        root = database.parent / f".{database.stem}-models"
-        runs = sorted(root.glob("run-*"))
-        if runs and _unfinished(runs[-1], minutes):
-            with suppress(Timeout), FileLock(runs[-1] / LOCK, blocking=False):
-                yield runs[-1]
-                return
-        out = _new_folder(root, len(runs) + 1)
-        with FileLock(out / LOCK):
-            yield out
-
-    def _train(self, job: Job, out: Path, minutes: float) -> None:
-        command = ["learn", str(self.project.gallery.photos), "--out", str(out), "--minutes", f"{minutes:g}"]
-        for pattern in self.project.gallery.ignore:
-            command += ["--ignore", pattern]
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / "log.txt").open("wb") as log:
-            process = child.start(command, log)
+    def _train(self, job: Job, place: Path, minutes: float) -> None:
+        command = ["clickgrain.annotate.learn_child", str(self.project.gallery.photos.absolute()), f"{minutes:g}"]
+        (place / LOG).unlink(missing_ok=True)
+        with (place / LOG).open("xb") as log:  # never through a link
+            process = child.start([*command, *self.project.gallery.ignore], log, place)
             with suppress(AttributeError, OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
                 while process.poll() is None:
-                    job.report(*_progress(out, len(self.project.gallery.order)))
+                    job.report(*_progress(place, len(self.project.gallery.order)))
                     job.stop.wait(0.5)
-            except Cancelled:
+            except BaseException:
                 _end(process)
                 raise
             finally:
                 if process.stdin is not None:
                     process.stdin.close()
         if process.returncode != 0:
-            lines = (out / "log.txt").read_text(errors="replace").strip().splitlines()
+            lines = (place / LOG).read_text(errors="replace").strip().splitlines()
             raise RequestError("internal", f"learn failed: {lines[-1] if lines else process.returncode}")
 
     def compare(self, job: Job, old: ModelInfo, new: ModelInfo) -> dict[str, Any]:
@@ -142,37 +126,31 @@ def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchma
     return {row.id: int(clicks) for row, clicks in zip(result.rows, result.clicks_to(GOOD))}
 
 
-def _new_folder(root: Path, number: int) -> Path:
-    """A folder that nobody else has made, with the first free number from `number` on."""
-    while True:
-        folder = root / f"run-{number:03d}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-
-
-def _progress(out: Path, photos: int) -> tuple[int, int, str]:
-    """(done, total, text) of a run, by the files that it writes."""
+def _progress(place: Path, photos: int) -> tuple[int, int, str]:
+    """(done, total, text) of a run, by what its process writes down."""
     try:
-        steps = int(json.loads((out / "run.json").read_bytes())["steps"])
+        told = json.loads((place / PROGRESS).read_bytes())
+        stage, done, total, text = str(told["stage"]), int(told["done"]), int(told["total"]), str(told["text"])
+        each = None if told["each"] is None else float(told["each"])
     except (OSError, ValueError, KeyError, TypeError):
-        return _proposed(out, photos)
-    done = 0
-    with suppress(OSError, ValueError, KeyError, IndexError):
-        last = json.loads((out / "metrics.jsonl").read_bytes().splitlines()[-1])
-        done, steps = int(last["step"]), int(last.get("planned", steps))
-    return done, steps, f"training: step {done} of {steps}"
+        return 0, 0, "starting"
+    if stage == TREES:
+        done, total = _trees(place), photos
+        return done, total, f"{stage}: {done} of {total} photos"
+    words = f"{stage}: step {done} of {total}" if stage == "training" else f"{stage}: {done} of {total}"
+    if each is not None and stage == "training":
+        left = each * max(total - done, 0)
+        about = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+        words += f", {each:.2g} s a step, about {about} left"
+    return done, total, "; ".join(filter(None, (words if total else stage, text)))
 
 
-def _proposed(out: Path, photos: int) -> tuple[int, int, str]:
-    done = 0
+def _trees(place: Path) -> int:
     with suppress(sqlite3.Error):
-        uri = f"{(out / 'proposals.db').absolute().as_uri()}?mode=ro"
+        uri = f"{(place / 'proposals.db').absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as store:
-            done = int(store.execute("SELECT count(*) FROM trees").fetchone()[0])
-    return done, photos, f"building trees: {done} of {photos} photos"
+            return int(store.execute("SELECT count(*) FROM trees").fetchone()[0])
+    return 0
 
 
 def _unfinished(run: Path, minutes: float) -> bool:
@@ -180,7 +158,7 @@ def _unfinished(run: Path, minutes: float) -> bool:
         saved = json.loads((run / "run.json").read_bytes())
         return "finished" not in saved and saved["asked"]["minutes"] == minutes
     except (OSError, ValueError, KeyError, TypeError):
-        return (run / "log.txt").exists() and not (run / "run.json").exists()
+        return (run / LOG).exists() and not (run / "run.json").exists()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -92,8 +92,6 @@ def project_routes(service: Service) -> APIRouter:
 
     @router.post("/jobs/{job}/cancel")
     def cancel(job: str) -> Response:
-        found = service.jobs.get(job)
-        found.stop.set()
-        return as_json(found.to_json())
+        return as_json(service.jobs.cancel(job).to_json())
 
     return router

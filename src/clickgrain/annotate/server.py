@@ -48,7 +48,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         "getting ready: compiling for this machine, once (about ten seconds; minutes where it is busy)"
     )
     if args.browser:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        threading.Thread(target=_open_browser, args=(address, say), daemon=True).start()
     if project.gallery.order:
         project.look_at(project.gallery.first())
     _run(project, sock, LOOPBACK if args.is_local else None, token)
@@ -80,6 +80,14 @@ def _address(host: str, port: int, token: str | None) -> str:
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     name = f"[{shown}]" if ":" in shown else shown
     return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _open_browser(address: str, say: Callable[[str], None]) -> None:
+    opened = False
+    with suppress(Exception):  # whatever the system's idea of a browser does
+        opened = webbrowser.open(address)
+    if not opened:
+        say("no browser could be opened; open the address above yourself")
 
 
 def _few_arenas() -> None:

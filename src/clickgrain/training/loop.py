@@ -248,6 +248,7 @@ class _Run:
             or self.metrics.validated_step == self.step
         ):
             return
+        bar.note(f"validating after step {self.step}")
         metrics = self._validated(validate)
         self.metrics.add_validation(self.step, metrics)
         bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()) or "nothing to validate on")

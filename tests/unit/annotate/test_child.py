@@ -6,7 +6,7 @@ import sys
 PARENT = """
 import sys, time
 from clickgrain.annotate import child
-process = child.start(["annotate", sys.argv[1], "--no-browser", "--port", "0"], sys.stdout.buffer)
+process = child.start(["clickgrain", "annotate", sys.argv[1], "--no-browser", "--port", "0"], sys.stdout.buffer)
 print("child", process.pid, flush=True)
 time.sleep(600)
 """

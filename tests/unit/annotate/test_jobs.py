@@ -21,7 +21,7 @@ def jobs(changed):
 
 def ended(job):
     event = threading.Event()
-    while job.state == "running":
+    while job.is_active:
         event.wait(0.005)
     return job
 
@@ -39,7 +39,13 @@ def test_a_job_tells_how_far_it_is_and_what_came_of_it(jobs, changed):
 
 
 @pytest.mark.parametrize(
-    ("error", "words"), [(DataError("no photo here"), "no photo here"), (KeyError("x"), "should not happen")]
+    ("error", "words"),
+    [
+        (DataError("no photo here"), "no photo here"),
+        (KeyError("x"), "should not happen"),
+        (SystemExit(3), "should not happen"),
+        (KeyboardInterrupt(), "should not happen"),
+    ],
 )
 def test_a_job_that_fails_says_why(jobs, error, words):
     def work(job):
@@ -56,8 +62,42 @@ def test_a_job_can_be_stopped(jobs):
             job.report(0, 0)
 
     job = jobs.start("endless", work)
-    job.stop.set()
+    jobs.cancel(job.id)
     assert ended(job).state == "cancelled"
+
+
+def test_stop_is_answered_at_once_and_what_stops_still_counts_as_at_work(jobs):
+    saving, saved = threading.Event(), threading.Event()
+
+    def work(job):
+        try:
+            while True:
+                job.report(1, 2, "training")
+                job.stop.wait(20)
+        finally:
+            saving.set()
+            assert saved.wait(20)
+
+    job = jobs.start("learn", work, alone=True)
+    told = jobs.cancel(job.id).to_json()
+    assert (told["state"], told["text"]) == ("stopping", "stopping: what was done so far is being saved")
+    assert saving.wait(20)
+    assert job.state == "stopping"
+    with pytest.raises(RequestError, match="runs already"):
+        jobs.start("learn", work, alone=True)
+    saved.set()
+    assert ended(job).state == "cancelled"
+    assert jobs.cancel(job.id).state == "cancelled"
+
+
+def test_a_job_for_which_there_is_no_thread_has_failed(jobs, monkeypatch):
+    def none_left(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert jobs.start("learn", lambda job: 1, alone=True).state == "failed"
+    monkeypatch.undo()
+    assert ended(jobs.start("learn", lambda job: 1, alone=True)).result == 1
 
 
 def test_some_must_be_alone(jobs):

@@ -1,15 +1,17 @@
 """Learning in the background: progress by files, comparison on the user's objects, switching."""
 
-import json
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
+from clickgrain.annotate import learn_child
+from clickgrain.annotate.child import PROGRESS
 from clickgrain.annotate.jobs import Cancelled, Job
+from clickgrain.annotate.learn_child import ProgressFile
 from clickgrain.annotate.learning import Learner, _progress
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
 
 
@@ -18,75 +20,82 @@ def learner(project):
     return Learner(project)
 
 
-def test_progress_is_read_from_what_the_run_writes(tmp_path):
-    assert _progress(tmp_path, 9) == (0, 9, "building trees: 0 of 9 photos")
-    store = sqlite3.connect(tmp_path / "proposals.db")
-    store.execute("CREATE TABLE trees (path)")
-    store.executemany("INSERT INTO trees VALUES (?)", [("a",), ("b",)])
-    store.commit()
-    store.close()
-    assert _progress(tmp_path, 9)[0] == 2
-    (tmp_path / "run.json").write_text(json.dumps({"steps": 40}))
-    assert _progress(tmp_path, 9) == (0, 40, "training: step 0 of 40")
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 1}\n{"step": 20, "loss": 1}\n')
-    assert _progress(tmp_path, 9)[0] == 20
-    (tmp_path / "metrics.jsonl").write_text('{"step": 21, "loss": 1, "planned": 33}\n')  # by the clock
-    assert _progress(tmp_path, 9) == (21, 33, "training: step 21 of 33")
+def test_each_stage_is_told_as_it_is(tmp_path, monkeypatch):
+    times = iter(range(0, 1000, 4))
+    monkeypatch.setattr(learn_child.time, "monotonic", lambda: float(next(times)))
+
+    def told():
+        return _progress(tmp_path, 36)
+
+    assert told() == (0, 0, "starting")
+    bar = ProgressFile(tmp_path / PROGRESS)
+    assert told() == (0, 36, "building trees: 0 of 36 photos")
+    with closing(sqlite3.connect(tmp_path / "proposals.db")) as store:
+        store.execute("CREATE TABLE trees (path)")
+        store.executemany("INSERT INTO trees VALUES (?)", [(str(i),) for i in range(35)])
+        store.commit()
+    assert told() == (35, 36, "building trees: 35 of 36 photos")
+    with bar:
+        assert told()[2] == "getting ready"  # one photo has no tree: the stage is another all the same
+        bar.start("objects", 35)
+        bar.advance()
+        assert told() == (1, 35, "objects: 1 of 35")
+        bar.start("training", 100, 10)
+        assert told() == (10, 100, "training: step 10 of 100")
+        bar.advance("loss 0.5")
+        bar.advance("loss 0.4")
+        _, _, words = told()
+        assert words.startswith("training: step 12 of 100, ")
+        assert words.endswith(" s a step, about 9 minutes left; loss 0.4") or "about" in words
+        bar.note("validating")
+        assert told()[2].endswith("; validating")
+        bar.expect(13)
+        bar.advance("loss 0.3")
+        assert told()[:2] == (13, 13)
 
 
-@pytest.fixture
-def choose(learner):
-    """The folder that a run of so many minutes goes to, let go of at once."""
-
-    def folder(minutes):
-        with learner._claimed(minutes) as out:
-            return out
-
-    return folder
-
-
-def test_the_folder_is_hidden_from_the_photos_and_a_stopped_run_goes_on(choose, project, photos):
-    first = choose(5)
-    assert first == photos / ".clickgrain-models" / "run-001"
-    (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3}))
-    assert choose(5) == first
-    assert choose(6).name == "run-002"
-    (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3, "finished": "x"}))
-    assert choose(5).name == "run-003"
-    (first / "a.png").write_bytes((photos / "a1.png").read_bytes())
-    assert project.gallery.rescan() == (0, 0)
+def test_steps_are_timed_without_what_is_done_between_them(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(learn_child.time, "monotonic", lambda: now[0])
+    bar = ProgressFile(tmp_path / PROGRESS)
+    bar.start("training", 100)
+    for seconds, note in ((2, None), (2, "validating"), (600, None), (2, None)):
+        now[0] += seconds
+        bar.advance()
+        if note:
+            bar.note(note)
+    assert _progress(tmp_path, 1)[2] == "training: step 4 of 100, 2 s a step, about 3 minutes left"
 
 
-def test_a_number_that_another_server_has_just_taken_is_passed_over(choose, photos):
-    root = photos / ".clickgrain-models"
-    (root / "run-002").mkdir(parents=True)  # it was there first, and run-001 was thrown away
-    assert choose(5).name == "run-003"
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"stage": 1, "done": "x", "total": null}', b"\xff"])
+def test_a_progress_file_of_anything_is_no_reason_to_fail(tmp_path, content):
+    (tmp_path / PROGRESS).write_bytes(content)
+    assert _progress(tmp_path, 3) == (0, 0, "starting")
 
 
-def test_a_run_that_another_server_is_at_is_not_taken_up(learner, photos):
-    with learner._claimed(5) as first:
-        (first / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3}))
-        other = Project(photos, model="tree")  # a second server on the same folder
-        with Learner(other)._claimed(5) as second:
-            assert (first.name, second.name) == ("run-001", "run-002")
-        other.close()
+def test_progress_that_cannot_be_written_stops_no_training(tmp_path):
+    bar = ProgressFile(tmp_path / "nowhere" / PROGRESS)
+    bar.start("training", 3)
+    bar.advance()
 
 
-def test_many_servers_that_start_at_once_take_a_folder_each(learner):
-    taken, together = [], threading.Barrier(8)
+def test_many_threads_tell_of_one_stage(tmp_path):
+    bar = ProgressFile(tmp_path / PROGRESS)
+    bar.start("photos", 400)
+    together = threading.Barrier(4)
 
-    def start():
+    def work():
         together.wait()
-        with learner._claimed(5) as out:
-            taken.append(out.name)
-            together.wait()
+        for _ in range(100):
+            bar.advance()
 
-    threads = [threading.Thread(target=start) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(taken) == [f"run-{number:03d}" for number in range(1, 9)]
+    bar.note("")
+    assert _progress(tmp_path, 1)[:2] == (400, 400)
 
 
 def test_the_user_s_objects_are_the_test(learner, act, tiny, project):
@@ -136,4 +145,17 @@ def test_a_run_can_be_cancelled(learner, tmp_path):
     job = Job("j1", "learn")
     job.stop.set()
     with pytest.raises(Cancelled):
-        learner._train(job, tmp_path / "run", 1.0)
+        learner._train(job, tmp_path, 1.0)
+
+
+def test_the_log_is_written_through_no_link(learner, tmp_path):
+    run, precious = tmp_path / "run", tmp_path / "precious.txt"
+    run.mkdir()
+    precious.write_text("precious")
+    (run / "log.txt").symlink_to(precious)
+    job = Job("j1", "learn")
+    job.stop.set()
+    with pytest.raises(Cancelled):
+        learner._train(job, run, 1.0)
+    assert precious.read_text() == "precious"
+    assert not (run / "log.txt").is_symlink()
