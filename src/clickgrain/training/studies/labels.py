@@ -14,7 +14,7 @@ from clickgrain.training.finetune import finetune_on
 from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.learn import CONTINUED
 from clickgrain.training.progress import Progress
-from clickgrain.training.run_file import hash_keys
+from clickgrain.training.run_dir import hash_keys
 from clickgrain.training.studies.args import StudyArgs
 from clickgrain.training.studies.figures import Row
 from clickgrain.training.studies.plans import Variant

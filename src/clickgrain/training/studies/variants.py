@@ -17,9 +17,8 @@ from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.learn import train
 from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import METRICS
 from clickgrain.training.progress import Progress
-from clickgrain.training.run_file import hash_keys
+from clickgrain.training.run_dir import METRICS, hash_keys
 from clickgrain.training.studies.args import StudyArgs
 from clickgrain.training.studies.plans import Variant
 from clickgrain.training.studies.sources import regions_from, regions_in
