@@ -31,10 +31,11 @@ from clickgrain.devices import choose_device
 from clickgrain.features import load_extractor
 from clickgrain.models.registry import build_model
 from clickgrain.proposals import ProposalStore, propose
-from clickgrain.training import ema, loop, step
+from clickgrain.training import loop, step
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank
 from clickgrain.training.learn_args import Precision, RecipeName
+from clickgrain.training.loop import MovingAverage
 from clickgrain.training.prepare import TrainingData, choose_photos, prepare
 from clickgrain.training.progress import Quiet
 from clickgrain.training.recipes import Recipe, load_recipe
@@ -49,7 +50,7 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("simulated clicks", step, "corrective_click"),
     ("backward", Fabric, "backward"),
     ("optimizer", torch.optim.AdamW, "step"),
-    ("optimizer", ema.MovingAverage, "update"),
+    ("optimizer", MovingAverage, "update"),
 )
 """(part of the table, where a function is looked up, its name)."""
 ORDER = (

@@ -24,9 +24,8 @@ from clickgrain.training.finetune import finetune_on
 from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.learn import CONTINUED, train, usable_extractor
 from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import METRICS
 from clickgrain.training.progress import Bar, Progress
-from clickgrain.training.run_file import hash_keys
+from clickgrain.training.run_dir import METRICS, hash_keys
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import UInt8
 from clickgrain.weights import TENSORS

@@ -40,4 +40,9 @@ def finetune(args: FinetuneCommand) -> None:
     say_all(result.failed, style="red")
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.fit.metrics.items())
     say(f"{result.fit.steps} steps on {result.photos} labelled images; {numbers or 'no validation'}")
+    if result.fit.skipped:
+        say(
+            f"{result.fit.skipped} of the steps were skipped because loss or gradient were not finite",
+            style="yellow",
+        )
     print(result.folder)

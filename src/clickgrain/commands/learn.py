@@ -57,4 +57,9 @@ def _finish(result: object) -> None:
     say_all(result.failed, style="red")
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.fit.metrics.items())
     say(f"{result.fit.steps} steps on {result.photos} photos and composites; {numbers or 'no validation'}")
+    if result.fit.skipped:
+        say(
+            f"{result.fit.skipped} of the steps were skipped because loss or gradient were not finite",
+            style="yellow",
+        )
     print(result.folder)

@@ -17,9 +17,9 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.training.args import DataArgs, TrainArgs
 from clickgrain.training.bank import Bank
-from clickgrain.training.learn import seconds_per_step
-from clickgrain.training.loop import METRICS, STATE, fit
+from clickgrain.training.loop import fit
 from clickgrain.training.progress import Progress
+from clickgrain.training.run_dir import METRICS, STATE, locked
 
 PLAN = "plan.json"
 
@@ -60,8 +60,11 @@ def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson
     )
     model = GrainModel(config)
     start = copy.deepcopy(model).eval()
-    settings = train_args(scale, args.seed, _planned_steps(args, scale, bank, pictures, model, bar))
-    result = fit(model, bank, pictures, settings, folder, progress=bar)
+    settings = train_args(scale, args.seed, scale.steps or 100)
+    seconds = None if scale.steps else args.minutes * 60
+    with locked(folder):
+        _begin_again_if_changed(args, scale, bank)
+        result = fit(model, bank, pictures, settings, folder, progress=bar, seconds=seconds)
     lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
     losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
     made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
@@ -87,35 +90,25 @@ def _long_side(scale: DemoScale) -> int:
     return max(64, round(scale.crop * 5 / 3 / 32) * 32)
 
 
-def _planned_steps(
-    args: DemoArgs, scale: DemoScale, bank: Bank, pictures: list[int], model: GrainModel, bar: Progress
-) -> int:
-    """The number of steps, kept in `plan.json` so that an interrupted run ends as it would have."""
+def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, bank: Bank) -> None:
+    """Delete the state of a run that was asked for something else; `plan.json` keeps what was asked for."""
     path = args.out / PLAN
-    asked = {
+    asked: dict[str, Any] = {
         "minutes": args.minutes,
         "seed": args.seed,
         "photos": bank.names[: bank.photos],
         "version": __version__,
     }
     asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))
-    plan = _read(path)
-    if plan.get("asked") == asked:
-        return int(plan["steps"])
-    steps = scale.steps
-    if steps is None:
-        bar.start("timing a step", 1)
-        each = seconds_per_step(model, bank, pictures, train_args(scale, args.seed, 100), "cpu")
-        steps = min(max(round(args.minutes * 60 / each), 20), 5000)
-        bar.advance(f"{each:.2f} s")
+    if _read(path).get("asked") == asked:
+        return
     try:
         (args.out / "model" / STATE).unlink(missing_ok=True)
-        atomic_write(path, json.dumps({"asked": asked, "steps": steps}, indent=1).encode())
+        atomic_write(path, json.dumps({"asked": asked}, indent=1).encode())
     except OSError as error:
         raise TrainingError(
             f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
         ) from error
-    return steps
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,6 +29,16 @@ IN_A_ROW = 100
 """Photos that an extractor may break on one after the other; then it is to blame, not they."""
 
 T = TypeVar("T")
+
+
+class Stages(Protocol):
+    """What shows work of several stages; see `clickgrain.training.progress`. Threads may call `advance`."""
+
+    def start(self, what: str, total: int) -> None:
+        """Begin a stage of `total` steps."""
+
+    def advance(self) -> None:
+        """One step more."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def propose(
     long_side: int = 512,
     connectivity: Literal[0, 4, 8] = 4,
     linkage: Linkage = "ward",
-    progress: bool = True,
+    progress: bool | Stages = True,
 ) -> ProposeReport:
     """Build the merge tree of every photo in a folder; reading and merging run beside the forward passes.
 
@@ -101,7 +111,7 @@ def propose(
         long_side: larger photos are shrunk to this many pixels before features are computed; 0: never.
         connectivity: see `build_tree`.
         linkage: see `build_tree`.
-        progress: show a bar on stderr.
+        progress: show a bar on stderr, or what shows the stages of longer work.
 
     Raises:
         DataError: no such folder, or no image in it.
@@ -300,7 +310,11 @@ def _cores() -> int:
 
 
 @contextmanager
-def _bar(shown: bool, total: int) -> Iterator[Callable[[], None]]:
+def _bar(shown: bool | Stages, total: int) -> Iterator[Callable[[], None]]:
+    if not isinstance(shown, bool):
+        shown.start("trees", total)
+        yield shown.advance
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task("trees", total=total)

@@ -21,13 +21,20 @@ from clickgrain.training.learn import (
     ClickValidator,
     LearnResult,
     usable_extractor,
-    with_steps,
 )
-from clickgrain.training.loop import METRICS, STATE, FitResult, fabric_for, fit
-from clickgrain.training.metrics import MetricsLog
-from clickgrain.training.progress import Bar, Progress
+from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
+from clickgrain.training.progress import Bar, Progress, ProgressFile
 from clickgrain.training.recipes import Recipe, load_recipe
-from clickgrain.training.run_file import begun_precision, hash_keys, read_run, write_run
+from clickgrain.training.run_dir import (
+    METRICS,
+    STATE,
+    MetricsLog,
+    begun_precision,
+    hash_keys,
+    locked,
+    read_run,
+    write_run,
+)
 from clickgrain.training.validation import Validation
 from clickgrain.weights import CONFIG, TENSORS, hash_tensors
 
@@ -57,24 +64,26 @@ def finetune_on(
     benchmark: Benchmark, args: FinetuneArgs, progress: Progress | None = None, *, recipe: Recipe | None = None
 ) -> LearnResult:
     """Fine-tune on a benchmark's targets; see `finetune`. A `recipe` replaces the one that `args` name, whole."""
-    bar: Progress = progress or Bar()
-    device, saved = choose_device(args.device), read_run(args)
+    shown: Progress = progress or Bar()
+    device = choose_device(args.device)
+    read_run(args)  # refuse another run's folder before the model is loaded
     subset = choose_labelled(
         benchmark, args.labels, held_out=_recipe(args, device).args.data.held_out, seed=args.seed
     )
-    model = _start(args, recipe, device, bar)
+    model = _start(args, recipe, device, shown)
     settings = recipe.args if recipe is not None else _settings(args, model, device)
     made_of = {"start": hash_tensors(model.state_dict()), "labels": _labels_hash(subset)}
-    if saved is not None:
-        _check(args, saved, made_of)
-        if all((args.out / name).is_file() for name in (STATE, CONFIG, TENSORS)) and saved.get("finished"):
-            return _finished(args, saved)
-    settings = replace(settings, precision=begun_precision(settings.precision, saved, device, bar))
-    made_of["precision"] = settings.precision
-    write_run(args, settings.steps, **made_of)
-    with bar:
+    with locked(args.out), ProgressFile(shown, args.out) as bar:
+        saved = read_run(args)
+        if saved is not None:
+            _check(args, saved, made_of)
+            if all((args.out / name).is_file() for name in (STATE, CONFIG, TENSORS)) and saved.get("finished"):
+                return _finished(args, saved)
+        settings = replace(settings, precision=begun_precision(settings.precision, saved, device, bar))
+        made_of["precision"] = settings.precision
+        write_run(args, settings.steps, **made_of)
         result = _fit(benchmark, subset, model, settings, args, device, bar)
-    write_run(args, settings.steps, **made_of, finished=True, pictures=result.photos, failed=result.failed)
+        write_run(args, settings.steps, **made_of, finished=True, pictures=result.photos, failed=result.failed)
     return result
 
 
@@ -155,5 +164,5 @@ def _check(args: FinetuneArgs, saved: dict[str, Any], made_of: dict[str, str]) -
 def _finished(args: FinetuneArgs, saved: dict[str, Any]) -> LearnResult:
     metrics = MetricsLog(args.out / METRICS)
     metrics.rewind(saved["steps"])
-    fitted = FitResult(saved["steps"], 0.0, metrics.validated)
+    fitted = FitResult(saved["steps"], 0.0, metrics.validated, [], metrics.skipped)
     return LearnResult(args.out, fitted, int(saved["pictures"]), list(saved["failed"]))

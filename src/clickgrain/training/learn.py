@@ -1,8 +1,6 @@
 """`learn`: a folder of unlabelled photos in, a click model out."""
 
-import copy
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,27 +17,31 @@ from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, engine_for, load_click_model
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank
 from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import METRICS, STATE, FitResult, fabric_for, fit
-from clickgrain.training.metrics import MetricsLog
+from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
 from clickgrain.training.objects import OBJECTS
-from clickgrain.training.plan import LEAST
-from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ignored, prepare
+from clickgrain.training.prepare import Photos, choose_photos, ignored, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
-from clickgrain.training.progress import Bar, Progress
+from clickgrain.training.progress import Bar, Progress, ProgressFile
 from clickgrain.training.recipes import Recipe, load_recipe
 from clickgrain.training.regions import RegionsOf
-from clickgrain.training.run_file import begun_precision, hash_keys, read_run, write_run
+from clickgrain.training.run_dir import (
+    METRICS,
+    STATE,
+    MetricsLog,
+    begun_precision,
+    hash_keys,
+    locked,
+    read_run,
+    write_run,
+)
 from clickgrain.training.validation import Validation
 from clickgrain.weights import CONFIG, TENSORS
 
 FALLBACK = "color-texture"
 CONTINUED = 0.25
 """Rate of a run that goes on from a trained model, over the recipe's: gentler on trained weights."""
-WARMUP = 0.2
-"""Largest part of a run that is warm-up."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +74,21 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
         TrainingError: the run in `args.out` had other settings, or nothing can be learned from the photos.
         WeightsError: the model to start from is not there.
     """
-    bar: Progress = progress or Bar()
+    shown: Progress = progress or Bar()
     device = choose_device(args.device)
     path = args.store or args.out / "proposals.db"
-    args = replace(args, extractor=usable_extractor(args.extractor, bar), store=path)
+    args = replace(args, extractor=usable_extractor(args.extractor, shown), store=path)
     _recipe(args, device)  # refuse what cannot be trained before the store is touched
     read_run(args)
     if args.cutouts is not None:
         find_images(args.cutouts)  # refuse what is not there before hours of trees
     if args.start is not None:
         load_click_model(args.start)  # the same
-    report = propose(
-        args.photos,
-        path,
-        extractor=load_extractor(args.extractor, device=device),
-        ignore=ignored(args.photos, args.out, args.ignore),
-        progress=progress is None,
-    )
-    result = train(args, bar)
+    extractor = load_extractor(args.extractor, device=device)
+    with locked(args.out), ProgressFile(shown, args.out) as bar:
+        leave_out = ignored(args.photos, args.out, args.ignore)
+        report = propose(args.photos, path, extractor=extractor, ignore=leave_out, progress=bar)
+        result = _train(args, bar, None, None)
     failed = [*(failure.reason for failure in report.failed), *result.failed]
     return replace(result, failed=list(dict.fromkeys(failed)))
 
@@ -109,11 +108,19 @@ def train(
         recipe: instead of the one that `args` name. Nobody checks that a folder's run had the same one.
         regions: given the photos and composites, where targets come from instead of their trees' nodes.
     """
-    bar: Progress = progress or Bar()
     if args.store is None:
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
+    ProposalStore(args.store)  # refuse a path without trees before the run's folder is made
+    with locked(args.out), ProgressFile(progress or Bar(), args.out) as bar:
+        return _train(args, bar, recipe, regions)
+
+
+def _train(
+    args: LearnArgs, bar: Progress, recipe: Recipe | None, regions: Callable[[Bank], RegionsOf] | None
+) -> LearnResult:
+    assert args.store is not None
     store, device = ProposalStore(args.store), choose_device(args.device)
     args = replace(args, extractor=usable_extractor(args.extractor, bar))
     recipe, saved = recipe or _recipe(args, device), read_run(args)
@@ -124,29 +131,30 @@ def train(
     )
     if saved is not None and _is_finished(args.out, saved, photos):
         return _finished(args.out, saved, photos)
-    with bar:
-        model, recipe = _first_model(args, recipe, bar)
-        data = prepare(
-            photos, store, recipe.args, extractor, bar,
-            seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts,
-        )  # fmt: skip
-        if regions is not None:
-            data.bank.regions = regions(data.bank)
-        own = recipe.with_settings(precision=begun_precision(recipe.args.precision, saved, device, bar)).args
-        settings = _settled(args, saved, own, model, data, device, bar)
-        fitted = fit(
-            model,
-            data.bank,
-            data.pictures,
-            settings,
-            args.out,
-            validate=ClickValidator(data.validation, args.out, device),
-            fabric=fabric_for(device),
-            progress=bar,
-            seconds=None if args.minutes is None else args.minutes * 60,
-        )
+    model, recipe = _first_model(args, recipe, bar)
+    data = prepare(
+        photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts
+    )
+    if regions is not None:
+        data.bank.regions = regions(data.bank)
+    precision = begun_precision(recipe.args.precision, saved, device, bar)
+    own = recipe.with_settings(precision=precision).args
+    settings = with_steps(own, own.steps if saved is None else saved["steps"])
+    if saved is None:
+        write_run(args, settings.steps, precision=precision)
+    fitted = fit(
+        model,
+        data.bank,
+        data.pictures,
+        settings,
+        args.out,
+        validate=ClickValidator(data.validation, args.out, device),
+        fabric=fabric_for(device),
+        progress=bar,
+        seconds=None if args.minutes is None else args.minutes * 60,
+    )
     done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.pictures)}
-    write_run(args, settings.steps, precision=settings.precision, **done)
+    write_run(args, settings.steps, precision=precision, **done)
     return LearnResult(args.out, fitted, len(data.pictures), data.failed)
 
 
@@ -247,46 +255,5 @@ def _finished(out: Path, saved: dict[str, Any], photos: Photos) -> LearnResult:
     metrics = MetricsLog(out / METRICS)
     steps = int(saved.get("done", saved["steps"]))
     metrics.rewind(steps)
-    fitted = FitResult(steps, 0.0, metrics.validated)
+    fitted = FitResult(steps, 0.0, metrics.validated, [], metrics.skipped)
     return LearnResult(out, fitted, int(saved["pictures"]), photos.failed)
-
-
-def _settled(
-    args: LearnArgs,
-    saved: dict[str, Any] | None,
-    train: TrainArgs,
-    model: ClickModel,
-    data: TrainingData,
-    device: str,
-    bar: Progress,
-) -> TrainArgs:
-    """The settings with their number of steps, which a resumed run takes from run.json."""
-    if saved is not None:
-        return with_steps(train, saved["steps"])
-    if args.minutes is not None:
-        seconds = seconds_per_step(model, data.bank, data.pictures, train, device)
-        train = replace(train, steps=max(LEAST, int(args.minutes * 60 / seconds)))
-        bar.note(f"about {train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
-    write_run(args, train.steps, precision=train.precision)
-    return with_steps(train, train.steps)
-
-
-def with_steps(train: TrainArgs, steps: int) -> TrainArgs:
-    """So many steps, not too many of them warm-up."""
-    return replace(train, steps=steps, warmup=min(train.warmup, round(steps * WARMUP)))
-
-
-def seconds_per_step(
-    model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, device: str, steps: int = 12
-) -> float:
-    """Mean time of a training step here, measured on a copy of the model that is thrown away."""
-    from tempfile import TemporaryDirectory
-
-    fabric = fabric_for(device)
-    trial = replace(args, warmup=0, checkpoint_every=3600.0)
-    with TemporaryDirectory() as folder:
-        warm = replace(trial, steps=2)
-        fit(copy.deepcopy(model), bank, pictures, warm, Path(folder) / "warm", fabric=fabric)
-        started = time.monotonic()
-        fit(copy.deepcopy(model), bank, pictures, replace(trial, steps=steps), Path(folder) / "run", fabric=fabric)
-    return (time.monotonic() - started) / steps

@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,19 +21,31 @@ from clickgrain.errors import TrainingError
 from clickgrain.models.base import ClickModel
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank
-from clickgrain.training.checkpoint import RunState, load_state_of, save_state
-from clickgrain.training.ema import MovingAverage
-from clickgrain.training.interrupts import postponed_interrupts
-from clickgrain.training.metrics import MetricsLog
-from clickgrain.training.plan import Plan
 from clickgrain.training.progress import Progress, Quiet
+from clickgrain.training.run_dir import (
+    METRICS,
+    MetricsLog,
+    RunState,
+    load_state_of,
+    postponed_interrupts,
+    save_state,
+)
 from clickgrain.training.samples import Batch, make_batch
 from clickgrain.training.step import ClickStep
 from clickgrain.weights import hash_bytes, save_model
 
-STATE, METRICS = "state.pt", "metrics.jsonl"
 AHEAD = 3
 """Batches prepared ahead of the network."""
+WARMUP = 0.2
+"""Largest part of a run that is warm-up."""
+MOST_SKIPPED = 10
+"""Steps in a row without a finite gradient after which a run stops."""
+LEAST = 20
+"""Steps of even the shortest run by the clock."""
+FEW = 0.1
+"""Part of a recipe's steps below which little is learned: 300 of 3,000 gained 0.3 clicks of 6.2, within chance."""
+TIMED, TRUSTED = 10, 0.05
+"""Steps, or part of the time, after which the run's pace counts instead of the first guess."""
 
 
 class Validator(Protocol):
@@ -48,16 +61,18 @@ class FitResult:
     """What came of a run.
 
     Attributes:
-        steps: done in all, over all sittings.
-        seconds: of this sitting.
+        steps: done in all, over all sessions.
+        seconds: of this session.
         metrics: of the last validation.
-        losses: of this sitting's steps.
+        losses: of this session's steps.
+        skipped: steps, over all sessions, that changed nothing because loss or gradient were not finite.
     """
 
     steps: int
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
+    skipped: int = 0
 
 
 def fit(
@@ -76,7 +91,7 @@ def fit(
 
     A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
     same settings it ends bit-identical to one that was not stopped (same machine and number of threads; not when
-    `seconds` are given, for then the clock decides).
+    `seconds` are given, for then the clock decides). A step whose loss or gradient is not finite changes nothing.
 
     Args:
         model: with its first weights; its `config` is saved beside the result.
@@ -86,47 +101,41 @@ def fit(
         out: folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`.
         validate: called every `args.validate_every` steps and at the end.
         fabric: device, precision and processes; one process on the CPU or the only GPU when None.
-        progress: shows steps and loss.
-        seconds: to fill with training, over all sittings; `args.steps` is only a first guess then.
+        progress: shows steps, loss and seconds a step.
+        seconds: to fill with training, over all sessions, from the first optimizer step on; `args.steps` is only a
+            first guess then.
 
     Raises:
-        TrainingError: if the state in `out` is of other settings, the disk is full, the loss is not finite, or
-            several processes, whose clocks differ, are given `seconds`.
+        TrainingError: if the state in `out` is of other settings, the disk is full, many losses or gradients in a
+            row are not finite, or several processes, whose clocks differ, are given `seconds`.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
-    args = replace(args, precision=resolve_precision(args.precision, str(fabric.device)))
     if seconds is not None and fabric.world_size > 1:
         raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
+    args = replace(args, precision=resolve_precision(args.precision, str(fabric.device)))
     run = _Run(model, bank, pictures, args, out, fabric, Plan(args.steps, seconds))
-    run.resume()
-    started, losses = time.monotonic(), []
-    with progress or Quiet() as bar, run.batches() as batches:
+    started, losses = time.monotonic(), list[float]()
+    with progress or Quiet() as bar:
+        run.resume(bar)
         bar.start("training", run.plan.steps, run.step)
-        saved = time.monotonic()
-        try:
-            run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
-            for batch in batches:
-                losses.append(run.train(batch))
-                if run.plan.update(run.step):
-                    bar.expect(run.plan.steps)
-                bar.advance(f"loss {losses[-1]:.3f}")
-                run.validate_if_due(validate, bar)
-                if time.monotonic() - saved > args.checkpoint_every:
+        with run.batches() as batches:
+            try:
+                run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
+                run.train_on(batches, losses, validate, bar)
+            except KeyboardInterrupt:
+                with postponed_interrupts():  # the second Ctrl-C of an impatient user
                     run.save()
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            run.save()
-            raise
-        except TrainingError:
-            with suppress(TrainingError):
-                run.metrics.flush()  # shows what led there
-            raise
+                raise
+            except TrainingError:
+                with suppress(TrainingError):
+                    run.metrics.flush()  # shows what led there
+                raise
     run.metrics.flush()
-    if losses:  # else the run was finished before
+    if run.changed:  # else the run was finished before
         run.save()
     run.export()
     fabric.barrier()  # no process goes on before the model is there
-    return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses)
+    return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped)
 
 
 def fabric_for(device: str) -> Fabric:
@@ -135,15 +144,109 @@ def fabric_for(device: str) -> Fabric:
     return Fabric(accelerator=kind, devices=[int(index)] if index and kind == "cuda" else 1)
 
 
-def learning_rate(args: TrainArgs, step: int, steps: int | None = None) -> float:
-    """Learning rate of a step (0-based), of `args.steps` or as many as are planned now."""
-    steps = steps or args.steps
+def learning_rate(args: TrainArgs, step: int) -> float:
+    """Learning rate of a step (0-based)."""
     if step < args.warmup:
         return args.lr * (step + 1) / args.warmup
-    share = (step - args.warmup) / max(steps - args.warmup, 1)
+    share = (step - args.warmup) / max(args.steps - args.warmup, 1)
     if args.schedule == "cosine":
         return args.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return args.lr * (0.1 if step >= steps * 50 / 55 else 1.0)
+    return args.lr * (0.1 if step >= args.steps * 50 / 55 else 1.0)
+
+
+def with_steps(args: TrainArgs, steps: int) -> TrainArgs:
+    """So many steps, not too many of them warm-up."""
+    return replace(args, steps=steps, warmup=min(args.warmup, round(steps * WARMUP)))
+
+
+class Plan:
+    """The number of steps, planned again after each of them where a time is to be filled.
+
+    Steps differ in length by a factor of ten (a sample takes up to ten corrections), and a laptop has other work to
+    do: a number that is fixed at the start can be off by half. The clock starts with the first optimizer step, so
+    that compilation and reading do not count.
+
+    Args:
+        steps: of the run; with `seconds` a first guess.
+        seconds: to fill with steps and validations, over all sessions; None: exactly `steps` steps.
+    """
+
+    def __init__(self, steps: int, seconds: float | None = None) -> None:
+        self.steps, self.seconds, self._few = steps, seconds, round(FEW * steps)
+        self._before = 0.0
+        self._started: float | None = None
+        self._told = seconds is None
+
+    @property
+    def spent(self) -> float:
+        """Seconds until now, over all sessions."""
+        return self._before + (0.0 if self._started is None else time.monotonic() - self._started)
+
+    def resume(self, steps: int, spent: float) -> None:
+        """Take over the plan of an earlier session."""
+        self._before, self._started = spent, None
+        self._told = self._told or spent > 0
+        if self.seconds is not None and steps > 0:
+            self.steps = steps
+
+    def update(self, done: int, bar: Progress) -> None:
+        """Plan again after `done` steps; `bar` learns how many there will be, and once what to expect of them."""
+        if self.seconds is None:
+            return
+        if self._started is None:
+            self._started = time.monotonic()
+        spent, timed, planned = self.spent, done - 1, self.steps
+        if spent < self.seconds and (min(timed, spent) <= 0 or (timed < TIMED and spent < TRUSTED * self.seconds)):
+            return
+        pace = spent / max(timed, 1)
+        left = max(self.seconds - spent, 0.0)
+        self.steps = max(done + round(left / pace) if left else done, LEAST)
+        if self.steps != planned:
+            bar.expect(self.steps)
+        if not self._told:
+            self._told = True
+            fill = f"fill {self.seconds / 60:g} minutes"
+            if self.steps == LEAST:
+                fill = f"are the fewest there can be, {LEAST * pace / 60:.1f} minutes"
+            bar.note(f"about {self.steps} steps of {pace:.2f} s {fill}")
+            if self.steps < self._few:
+                bar.note(
+                    f"{self.steps} steps are too few to learn much: {self._few} take about"
+                    f" {self._few * pace / 60:.0f} minutes here; give more --minutes, or shorten the steps by a"
+                    " smaller --crop or --batch"
+                )
+
+
+class MovingAverage:
+    """Exponential moving average of parameters; its memory grows from a few steps to 1 / (1 - decay).
+
+    Args:
+        model: whose weights are followed.
+        decay: of the average once it is warm.
+    """
+
+    def __init__(self, model: torch.nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: torch.nn.Module, step: int) -> None:
+        """Take in the weights after step `step` (0-based)."""
+        keep = min(self.decay, (1 + step) / (10 + step))
+        now = model.state_dict()
+        averaged = [name for name, value in self.weights.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.weights[n] for n in averaged], [now[n] for n in averaged], 1 - keep)
+        for name in self.weights.keys() - set(averaged):  # counters
+            self.weights[name].copy_(now[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights."""
+        return self.weights
+
+    def load_state_dict(self, weights: dict[str, Tensor]) -> None:
+        """Take over saved weights."""
+        for name, value in self.weights.items():
+            value.copy_(weights[name])
 
 
 class _Run:
@@ -161,9 +264,11 @@ class _Run:
     ) -> None:
         self.args, self.pictures, self.out, self.fabric, self.plan = args, list(pictures), out, fabric, plan
         self.bank = bank.to(fabric.device)
-        self.step = 0
+        self.step, self.changed, self.in_a_row = 0, False, 0
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
+        self.own: dict[str, Tensor] | None = None
+        """The model's own weights while it has the averaged ones."""
         optimizer = torch.optim.AdamW(_groups(self.model, args.weight_decay), lr=args.lr)
         self.network, self.optimizer = fabric.setup(ClickStep(self.model, args), optimizer)
         if args.compile:
@@ -172,9 +277,9 @@ class _Run:
         self.fingerprint = _fingerprint(model, bank, pictures, args, fabric.world_size)
         self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
 
-    def resume(self) -> None:
-        """Go on from the state in the run's folder, if there is one."""
-        state = load_state_of(self.out / STATE, self.fingerprint)
+    def resume(self, bar: Progress) -> None:
+        """Take over the state in the run's folder, if there is one."""
+        state = load_state_of(self.out, self.fingerprint, bar)
         if state is not None:
             self.step = state.step
             self.model.load_state_dict(state.model)
@@ -201,41 +306,70 @@ class _Run:
             count=self.args.batch,
         )
 
-    def train(self, batch: Batch) -> float:
-        """One optimiser step."""
+    def train_on(
+        self, batches: Iterator[Batch], losses: list[float], validate: Validator | None, bar: Progress
+    ) -> None:
+        """All steps that are left, with what is due between them."""
+        saved = ended = time.monotonic()
+        paces: deque[float] = deque(maxlen=20)
+        for count, batch in enumerate(batches):
+            loss = self.train(batch)
+            losses += [] if loss is None else [loss]
+            self.plan.update(self.step, bar)
+            if count == 1:
+                paces.clear()  # the first step also waits for compilation and the first batch
+            paces.append(time.monotonic() - ended)
+            said = "skipped: not finite" if loss is None else f"loss {loss:.3f}"
+            bar.advance(f"{said}, {statistics.fmean(paces):.2f} s a step")
+            self.validate_if_due(validate, bar)
+            ended = time.monotonic()
+            if ended - saved > self.args.checkpoint_every:
+                self.save()
+                saved = ended
+
+    def train(self, batch: Batch) -> float | None:
+        """One optimizer step: its loss, or None if loss or gradient were not finite and nothing was changed.
+
+        Raises:
+            TrainingError: if that happened many times in a row.
+        """
         started = time.monotonic()
         self.model.train()
         torch.manual_seed(self.args.seed * 1_000_003 + self.step)  # dropout, as if there had been no stop
-        rate = learning_rate(self.args, self.step, self.plan.steps)
+        by_clock = self.plan.seconds is not None
+        rate = learning_rate(with_steps(self.args, self.plan.steps) if by_clock else self.args, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         crops = self.bank.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
             loss, parts = self.network(crops, batch)
-        value = float(loss.detach())
-        self._check("loss", value)
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(
             self.network, self.optimizer, max_norm=self.args.clip, error_if_nonfinite=False
         )
-        self._check("gradient", float(norm))
-        numbers = {"loss": value, "lr": rate, "norm": float(norm), **{n: float(part) for n, part in parts.items()}}
+        # summed, so that all processes skip a step or none
+        finite = math.isfinite(float(self.fabric.all_reduce(loss.detach() + norm, reduce_op="sum")))
+        value, length = float(loss.detach()), float(norm)
+        numbers: dict[str, Any] = {"lr": rate, "planned": self.plan.steps} if by_clock else {"lr": rate}
+        if finite:
+            numbers |= {"loss": value, "norm": length, **{name: float(part) for name, part in parts.items()}}
+        else:
+            numbers["skipped"] = f"loss {value}, gradient {length}"
         with postponed_interrupts():  # half an update must not be saved
-            self.optimizer.step()
+            if finite:
+                self.optimizer.step()
+                self.average.update(self.model, self.step)
             self.optimizer.zero_grad(set_to_none=True)
-            self.average.update(self.model, self.step)
             self.step += 1
-            if self.plan.seconds is not None:
-                numbers["planned"] = self.plan.steps
+            self.changed, self.in_a_row = True, 0 if finite else self.in_a_row + 1
             self.metrics.add(self.step, numbers | {"seconds": round(time.monotonic() - started, 4)})
-        return value
-
-    def _check(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
+        if self.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
-                f"the {what} is {value} at step {self.step}; start again in another folder with a lower learning"
-                f" rate than {self.args.lr:g}, or in full precision instead of {self.args.precision}"
+                f"{self.in_a_row} steps in a row were skipped because they were not finite (step {self.step}: loss"
+                f" {value}, gradient {length}); start again in another folder with a lower --lr than"
+                f" {self.args.lr:g}" + (", or with --precision float32" if self.args.precision == "bf16" else "")
             )
+        return value if finite else None
 
     def validate_if_due(self, validate: Validator | None, bar: Progress) -> None:
         """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""
@@ -248,22 +382,18 @@ class _Run:
             or self.metrics.validated_step == self.step
         ):
             return
-        bar.note(f"validating after step {self.step}")
-        metrics = self._validated(validate)
-        self.metrics.add_validation(self.step, metrics)
-        bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()) or "nothing to validate on")
-        self.export()
-
-    def _validated(self, validate: Validator) -> dict[str, float]:
-        """Metrics of the averaged weights; training goes on from its own."""
-        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        bar.say("clicking the held-out targets")
+        self.own = {name: value.clone() for name, value in self.model.state_dict().items()}
         try:
             self.model.load_state_dict(self.average.state_dict())
             self.model.eval()
-            return validate(self.model, self.step)
+            metrics = validate(self.model, self.step)
         finally:
-            with postponed_interrupts():
-                self.model.load_state_dict(own)
+            self.model.load_state_dict(self.own)
+            self.own = None
+        self.metrics.add(self.step, dict(metrics))
+        bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()) or "nothing to validate on")
+        self.export()
 
     def save(self) -> None:
         """Write the full state. Processes need not meet here: clocks differ, and only the first one writes."""
@@ -271,14 +401,14 @@ class _Run:
         if self.fabric.is_global_zero:
             state = RunState(
                 self.step,
-                self.model.state_dict(),
+                self.model.state_dict() if self.own is None else self.own,  # a stop while it was validated
                 self.average.state_dict(),
                 self.optimizer.state_dict(),
                 self.fingerprint,
                 self.plan.steps,
                 self.plan.spent,
             )
-            save_state(self.out / STATE, state)
+            save_state(self.out, state)
 
     def export(self) -> None:
         """Write the averaged weights as a model that `Segmenter.load` reads."""

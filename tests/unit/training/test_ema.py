@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from clickgrain.training.ema import MovingAverage
+from clickgrain.training.loop import MovingAverage
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])

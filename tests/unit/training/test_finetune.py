@@ -22,6 +22,7 @@ from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.finetune_data import choose_labelled, load_labelled
 from clickgrain.training.progress import Quiet
 from clickgrain.training.recipes import Recipe
+from clickgrain.training.run_dir import locked
 from clickgrain.training.samples import make_batch
 from clickgrain.training.step import _targets
 from clickgrain.weights import save_model
@@ -321,3 +322,27 @@ def test_sets_by_name_or_folder(tmp_path):
     assert named_set("sbd-train=SBD") == ("sbd-train", named_set("SBD")[1])
     (tmp_path / "a=b").mkdir()
     assert named_set(str(tmp_path / "a=b")) == ("labelled", tmp_path / "a=b")
+
+
+def test_a_second_one_in_the_folder_is_refused(args):
+    bars = Bars()
+    with locked(args().out), pytest.raises(TrainingError, match="another clickgrain is training in"):
+        finetune(args(), bars)
+    assert bars.stages == []
+
+
+def test_it_keeps_its_precision_and_how_far_it_is(args, monkeypatch, settings, tiny_config):
+    own = settings(steps=12, precision="auto")
+    monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, own))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    with pytest.raises(KeyboardInterrupt):
+        finetune(args(), Bars(stop=1))
+    kept = json.loads((args().out / "progress.json").read_text())
+    assert (kept["stage"], kept["total"]) == ("training", 3)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    bars = Bars()
+    assert finetune(args(), bars).fit.steps == 3
+    assert json.loads((args().out / "run.json").read_text())["precision"] == "bf16"
+    assert any("does not compute bf16 in hardware" in note for note in bars.notes)
+    with pytest.raises(TrainingError, match=r"other settings \(precision\)"):
+        finetune(args(precision="float32"), Bars())

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from subprocess import PIPE
 
 import cv2
 import numpy as np
@@ -15,7 +18,7 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import learn as module
-from clickgrain.training import loop, recipes
+from clickgrain.training import loop, recipes, run_dir
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.learn import learn, train
 from clickgrain.training.learn_args import LearnArgs
@@ -100,7 +103,7 @@ def test_photos_become_a_model(finished, drawn):
     assert set(result.fit.metrics) == {
         "proposals NoC85", "proposals mIoU@1", "composites NoC85", "composites mIoU@1"
     }  # fmt: skip
-    assert [stage for stage, *_ in bars.stages] == ["photos", "composites", "training"]
+    assert [stage for stage, *_ in bars.stages] == ["trees", "photos", "composites", "training"]
     assert bars.stages[0][1:] == (6, 0)
     assert load_model(result.folder)[0]["tree"] == "color-texture"  # the name behind "default"
     assert (result.folder / "previews" / "step-000003.png").is_file()
@@ -124,9 +127,73 @@ def test_a_stopped_run_goes_on_to_the_same_model(finished, tmp_path):
 def test_a_finished_run_returns_at_once(finished, done):
     first, bars = finished[1], Bars()
     again = learn(done, bars)
-    assert bars.stages == []
+    assert bars.stages == [("trees", 6, 0)]
     assert (again.fit.steps, again.fit.losses, again.fit.metrics) == (3, [], first.fit.metrics)
     assert (again.folder, again.photos, again.failed) == (done.out, first.photos, [])
+
+
+def test_every_stage_is_told_and_ended_before_the_next(args, photos):
+    """ "35 of 36" for as long as the next stage took: a photo without a tree, and a stage that was never told."""
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no more")
+    told = []
+
+    class Watch(Quiet):
+        def start(self, what, total, done=0):
+            told.append([what, done, total])
+
+        def advance(self, text=""):
+            told[-1][1] += 1
+
+    learn(args(), Watch())
+    assert told == [["trees", 7, 7], ["photos", 6, 6], ["composites", 4, 4], ["training", 3, 3]]
+    kept = json.loads((args().out / "progress.json").read_text())
+    assert (kept["stage"], kept["done"], kept["total"]) == ("training", 3, 3)
+    assert kept["note"].startswith("proposals NoC85")
+
+
+class TestTwoAtOnce:
+    @pytest.fixture
+    def busy(self, args):
+        """Another process trains in the folder."""
+        folder = args().out
+        code = (
+            "import sys, pathlib; from clickgrain.training.run_dir import locked\n"
+            f"with locked(pathlib.Path({str(folder)!r})): print('in', flush=True); sys.stdin.read()"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, text=True)
+        assert process.stdout.readline() == "in\n"
+        yield process
+        process.communicate()
+
+    def test_the_second_is_refused_and_touches_nothing(self, args, busy):
+        bars = Bars()
+        with pytest.raises(TrainingError, match=r"another clickgrain is training in .*model; wait .*another --out"):
+            learn(args(), bars)
+        assert bars.stages == []
+        assert [path.name for path in args().out.iterdir()] == [".run.lock"]
+
+    def test_train_too(self, args, busy, photos, tmp_path, extractor):
+        propose(photos, tmp_path / "trees", extractor=extractor, progress=False)
+        with pytest.raises(TrainingError, match="another clickgrain is training"):
+            train(args(store=tmp_path / "trees"), Bars())
+
+    def test_a_process_that_was_killed_holds_nothing(self, args, busy):
+        busy.kill()
+        busy.wait()
+        assert learn(args(), Bars()).fit.steps == 3
+
+    def test_a_file_system_without_locks_is_no_hindrance(self, args, monkeypatch):
+        def none(self):
+            raise NotImplementedError("FileSystem does not appear to support flock")
+
+        monkeypatch.setattr(run_dir.FileLock, "_acquire", none)
+        assert learn(args(), Bars()).fit.steps == 3
+
+    def test_a_folder_that_is_a_file(self, args):
+        args().out.write_text("mine")
+        refused = pytest.raises(TrainingError, match=r"model cannot be written to: .*; choose another --out")
+        with refused, run_dir.locked(args().out):
+            pass
 
 
 def test_a_finished_run_whose_state_was_deleted_begins_again(finished, done):
@@ -188,7 +255,7 @@ class TestRefusals:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("clickgrain.training.run_file.atomic_write", full)
+        monkeypatch.setattr("clickgrain.training.run_dir.atomic_write", full)
         with pytest.raises(TrainingError, match=r"run\.json cannot be written: No space left on device; free"):
             learn(args(), Bars())
 
@@ -343,26 +410,29 @@ class TestPrecision:
 
 
 class TestMinutes:
-    def test_the_steps_that_fill_them(self, args, monkeypatch):
-        monkeypatch.setattr(module, "seconds_per_step", lambda *_: 0.5)
-        monkeypatch.setattr(module, "fit", lambda *arguments, **_: pytest.fail(f"{arguments[3].steps} steps"))
-        with pytest.raises(pytest.fail.Exception, match=r"^240 steps"):
-            learn(args(minutes=2.0), Bars())
-        assert json.loads((args().out / "run.json").read_text())["steps"] == 240
-
-    def test_a_few_at_least_and_the_same_after_a_stop(self, args, monkeypatch):
-        bars = Bars(stop=1)
+    def test_nothing_is_timed_beforehand(self, args, monkeypatch):
+        """Every step that is made is one of the run's own."""
+        made = []
+        train_step = loop._Run.train
+        monkeypatch.setattr(
+            loop._Run, "train", lambda run, batch: made.append(batch.step) or train_step(run, batch)
+        )
+        bars = Bars(stop=3)
         with pytest.raises(KeyboardInterrupt):
-            learn(args(minutes=1e-4), bars)
-        assert bars.stages[-1] == ("training", 20, 0)
-        monkeypatch.setattr(module, "seconds_per_step", lambda *_: pytest.fail("measured again"))
-        bars = Bars(stop=1)
-        with pytest.raises(KeyboardInterrupt):
-            learn(args(minutes=1e-4), bars)
-        assert bars.stages[-1] == ("training", 20, 1)
+            learn(args(minutes=2.0), bars)
+        assert made == [0, 1, 2]
+        assert bars.stages[-1] == ("training", 3, 0)  # the recipe's, until its own pace is known
+        assert json.loads((args().out / "run.json").read_text())["steps"] == 3
 
-    def test_the_clock_ends_a_run_and_the_same_call_finds_it_finished(self, args, monkeypatch):
-        monkeypatch.setattr(module, "seconds_per_step", lambda *_: 1e-3)  # far too good a guess
+    def test_a_few_at_least_and_the_same_after_a_stop(self, args):
+        asked = args(minutes=1e-4)
+        with pytest.raises(KeyboardInterrupt):
+            learn(asked, Bars(stop=2))
+        bars = Bars()
+        assert learn(asked, bars).fit.steps == 20
+        assert bars.stages[-1] == ("training", 20, 2)
+
+    def test_the_clock_ends_a_run_and_the_same_call_finds_it_finished(self, args):
         asked = args(minutes=0.05)
         result = learn(asked, Bars())
         steps = result.fit.steps
@@ -371,7 +441,7 @@ class TestMinutes:
         assert [line["planned"] >= line["step"] for line in lines if "loss" in line] == [True] * steps
         bars = Bars()
         assert learn(asked, bars).fit.steps == steps
-        assert bars.stages == []
+        assert [stage for stage, *_ in bars.stages] == ["trees"]
 
     @pytest.mark.parametrize(("steps", "warmup"), [(50, 10), (5000, 100)])
     def test_a_short_run_does_not_only_warm_up(self, steps, warmup):

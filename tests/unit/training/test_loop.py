@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from clickgrain.errors import TrainingError
+from clickgrain.files import atomic_write
+from clickgrain.models.grain import GrainModel
 from clickgrain.segmenter import Segmenter
-from clickgrain.training import checkpoint, loop, plan
-from clickgrain.training.loop import METRICS, STATE, fit, learning_rate
+from clickgrain.training import loop, run_dir
+from clickgrain.training.loop import fit, learning_rate
 from clickgrain.training.progress import Quiet
+from clickgrain.training.run_dir import BEFORE, METRICS, STATE
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "train_losses.json"
 PICTURES = range(7)
@@ -32,6 +36,19 @@ class Stop(Quiet):
         self.left -= 1
         if self.left == 0:
             raise self.error
+
+
+class Notes(Quiet):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.notes, self.texts = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def advance(self, text=""):
+        self.texts.append(text)
 
 
 class PowerCutError(Exception):
@@ -121,22 +138,63 @@ class TestInterrupted:
         run(tmp_path / "stopped", validate_every=2)
         assert_identical(whole, tmp_path / "stopped")
 
-    def test_an_interrupt_in_the_middle_of_an_update_waits_for_its_end(self, run, whole, tmp_path, monkeypatch):
-        """Half an update must never be saved as a state."""
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_stop_in_the_middle_of_an_update_waits_for_its_end(self, run, whole, tmp_path, monkeypatch, number):
+        """Half an update must never be saved: the page's own Stop sends SIGTERM."""
         update = loop.MovingAverage.update
 
         def pressed(self, model, step):
             if step == 1:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             update(self, model, step)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(loop.MovingAverage, "update", pressed)
-            with pytest.raises(KeyboardInterrupt):
-                run(tmp_path / "stopped")
-        assert state(tmp_path / "stopped")[0] == 2
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        usual = signal.signal(number, signal.default_int_handler)  # the command line turns SIGTERM into Ctrl-C
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(loop.MovingAverage, "update", pressed)
+                with pytest.raises(KeyboardInterrupt):
+                    run(tmp_path / "stopped")
+            assert signal.getsignal(number) is signal.default_int_handler
+        finally:
+            signal.signal(number, usual)
+        saved = torch.load(tmp_path / "stopped" / STATE, weights_only=True)
+        assert saved["step"] == 2
+        assert {float(entry["step"]) for entry in saved["optimizer"]["state"].values()} == {2.0}
         run(tmp_path / "stopped")
+        assert_identical(whole, tmp_path / "stopped")
+
+    def test_a_second_stop_waits_until_the_state_is_saved(self, run, whole, tmp_path, monkeypatch):
+        write = run_dir.atomic_write
+
+        def impatient(path, content):
+            if path.name == STATE:
+                signal.raise_signal(signal.SIGINT)
+            write(path, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run_dir, "atomic_write", impatient)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "stopped", progress=Stop(2))
+        assert state(tmp_path / "stopped")[0] == 2
+        run(tmp_path / "stopped")
+        assert_identical(whole, tmp_path / "stopped")
+
+    def test_a_stop_while_validation_puts_the_weights_back(self, run, whole, tmp_path, monkeypatch):
+        """Whatever moment it comes at, the saved weights are the run's own, not the averaged ones."""
+        load, calls = GrainModel.load_state_dict, []
+
+        def pressed(self, weights, *more, **named):
+            calls.append(1)
+            if len(calls) == 2:  # the first call brings the averaged weights in, the second the run's own back
+                raise KeyboardInterrupt
+            return load(self, weights, *more, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(GrainModel, "load_state_dict", pressed)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "stopped", validate_every=2, validate=lambda model, step: {"NoC": 1.0})
+        assert len(calls) == 2
+        run(tmp_path / "stopped", validate_every=2)
         assert_identical(whole, tmp_path / "stopped")
 
     def test_a_validation_that_was_missed_is_made_up_for(self, run, tmp_path):
@@ -188,49 +246,147 @@ class TestRefusals:
 
     def test_a_state_of_another_version(self, run, tmp_path, monkeypatch):
         run(tmp_path, steps=1)
-        monkeypatch.setattr(checkpoint, "FORMAT", 2)
+        monkeypatch.setattr(run_dir, "FORMAT", 2)
         with pytest.raises(TrainingError, match="another version of clickgrain"):
             run(tmp_path, steps=1)
-
-    def test_a_loss_that_is_not_finite(self, run, make_model, tmp_path):
-        model = make_model()
-        update, count = model.decode, []
-
-        def broken(encoded, maps):
-            count.append(1)
-            decoded = update(encoded, maps)
-            return decoded._replace(logits=decoded.logits * torch.nan) if len(count) > 12 else decoded
-
-        model.decode = broken
-        with pytest.raises(TrainingError, match=r"the loss is nan at step [1-9]; .*learning rate"):
-            run(tmp_path, model=model, steps=50)
-        assert 0 < len(losses(tmp_path)) < 50  # what led there can be read
-
-    def test_a_gradient_that_is_not_finite(self, run, make_model, tmp_path):
-        model = make_model()
-        first = next(p for p in model.parameters() if p.ndim > 1)
-        first.register_hook(lambda gradient: gradient * torch.inf)
-        before = first.detach().clone()
-        with pytest.raises(TrainingError, match=r"the gradient is (inf|nan) at step 0; .*learning rate"):
-            run(tmp_path, model=model)
-        assert torch.equal(first, before)
 
     def test_no_pictures(self, run, tmp_path):
         with pytest.raises(TrainingError, match="no pictures"):
             run(tmp_path, pictures=[])
 
 
-class TestFullDisk:
-    @staticmethod
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+class TestDamagedState:
+    @pytest.fixture
+    def stopped(self, run, tmp_path):
+        """A run that was stopped after its second save, at step 3."""
+        for after in (2, 1):
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "run", progress=Stop(after))
+        return tmp_path / "run"
 
+    @pytest.mark.parametrize("damage", ["truncated", "empty", "noise"])
+    def test_the_one_before_takes_over_and_it_is_said(self, run, whole, stopped, damage):
+        path = stopped / STATE
+        content = path.read_bytes()
+        kept = {"truncated": content[: len(content) // 2], "empty": b"", "noise": b"\x80 noise"}
+        path.write_bytes(kept[damage])
+        bar = Notes()
+        assert run(stopped, progress=bar).steps == 4
+        assert bar.notes == [f"{path} is damaged; the run goes on from the state before it, after step 2"]
+        assert_identical(whole, stopped)
+
+    def test_the_good_one_survives_a_full_disk(self, run, whole, stopped, monkeypatch):
+        (stopped / STATE).write_bytes(b"")
+        with monkeypatch.context() as patch:
+            patch.setattr(run_dir, "atomic_write", full_for_states)
+            with pytest.raises(TrainingError, match="No space left"):
+                run(stopped)
+        assert run(stopped).steps == 4
+        assert_identical(whole, stopped)
+
+    def test_both_damaged(self, run, stopped):
+        for name in (STATE, BEFORE):
+            (stopped / name).write_bytes(b"")
+        with pytest.raises(TrainingError, match=r"state\.pt is no training state .*delete it to start"):
+            run(stopped)
+
+    def test_who_deletes_the_state_begins_again(self, run, whole, stopped):
+        (stopped / STATE).unlink()
+        assert len(run(stopped).losses) == 4
+        assert_identical(whole, stopped)
+
+    def test_without_hard_links(self, run, whole, tmp_path, monkeypatch):
+        def none(*_):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(run_dir.os, "link", none)
+        for after in (2, 1):
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "run", progress=Stop(after))
+        (tmp_path / "run" / STATE).write_bytes(b"")
+        assert len(run(tmp_path / "run").losses) == 2
+        assert_identical(whole, tmp_path / "run")
+
+
+class TestNotFinite:
+    """One bad batch costs one step; a run that is lost says so."""
+
+    @pytest.fixture
+    def spoil(self, make_model, monkeypatch):
+        def make(bad, where):
+            model = make_model()
+            now = []
+            train = loop._Run.train
+
+            def noted(self, batch):
+                now[:] = [batch.step]
+                return train(self, batch)
+
+            monkeypatch.setattr(loop._Run, "train", noted)
+            decode = model.decode
+
+            def broken(encoded, maps):
+                decoded = decode(encoded, maps)
+                return decoded._replace(logits=decoded.logits * torch.nan) if bad(now[0]) else decoded
+
+            if where == "loss":
+                model.decode = broken
+            else:
+                weight = next(p for p in model.parameters() if p.ndim > 1)
+                weight.register_hook(lambda gradient: gradient * torch.inf if bad(now[0]) else gradient)
+            return model
+
+        return make
+
+    @pytest.mark.parametrize("where", ["loss", "gradient"])
+    def test_a_step_is_skipped_counted_and_changes_nothing(self, run, spoil, tmp_path, where):
+        result = run(tmp_path, model=spoil(lambda step: step == 1, where), steps=3, threads=1)
+        assert (result.steps, result.skipped, len(result.losses)) == (3, 1, 2)
+        first, bad, last = metrics(tmp_path)
+        assert "skipped" not in first | last
+        assert where in bad["skipped"]
+        assert {"loss", "norm"}.isdisjoint(bad)
+        saved = torch.load(tmp_path / STATE, weights_only=True)
+        assert {float(entry["step"]) for entry in saved["optimizer"]["state"].values()} == {2.0}
+        assert all(value.isfinite().all() for value in (*saved["model"].values(), *saved["average"].values()))
+
+    def test_the_count_survives_a_stop(self, run, spoil, tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, model=spoil(lambda step: step == 0, "loss"), progress=Stop(2))
+        assert run(tmp_path).skipped == 1
+
+    @pytest.mark.parametrize("where", ["loss", "gradient"])
+    def test_many_in_a_row_end_the_run_with_advice(self, run, spoil, tmp_path, where):
+        with pytest.raises(
+            TrainingError, match=rf"^10 steps in a row .* \(step 12: .*{where} (nan|inf).*--lr than 0.005$"
+        ):
+            run(tmp_path, model=spoil(lambda step: step >= 2, where), steps=50)
+        assert len(losses(tmp_path)) == 2  # what led there can be read
+        assert len(metrics(tmp_path)) == 12
+
+    def test_in_bf16_full_precision_is_advised_too(self, run, spoil, tmp_path):
+        with pytest.raises(TrainingError, match=r"or with --precision float32$"):
+            run(tmp_path, model=spoil(lambda step: True, "loss"), steps=50, precision="bf16")
+
+    def test_as_many_with_good_ones_between_do_not(self, run, spoil, tmp_path):
+        result = run(tmp_path, model=spoil(lambda step: step % 2 == 0, "gradient"), steps=24)
+        assert (result.steps, result.skipped) == (24, 12)
+
+
+def full_for_states(path, content):
+    """A disk without room for anything as large as a state."""
+    if path.name == STATE:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    atomic_write(path, content)
+
+
+class TestFullDisk:
     def test_the_state_before_stays(self, run, whole, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, progress=Stop(1))
         before = (tmp_path / STATE).read_bytes()
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint, "atomic_write", self.full)
+            patch.setattr(run_dir, "atomic_write", full_for_states)
             with pytest.raises(TrainingError, match=r"state\.pt: No space left on device; free some space"):
                 run(tmp_path)
         assert (tmp_path / STATE).read_bytes() == before
@@ -242,7 +398,7 @@ class TestFullDisk:
 
         def full_for_metrics(self, *arguments, **settings):
             if self.name == METRICS:
-                TestFullDisk.full()
+                raise OSError(errno.ENOSPC, "No space left on device")
             return opened(self, *arguments, **settings)
 
         monkeypatch.setattr(Path, "open", full_for_metrics)
@@ -323,17 +479,27 @@ class TestLearningRate:
 
 
 class Ticks(Quiet):
-    """A clock for the plan that only steps of training move, and a bar that keeps its ends."""
+    """A clock that only steps of training move, and a bar that keeps what it is told."""
 
-    def __init__(self, each, stop=None):
-        self.each, self.stop, self.now, self.ends, self.done = each, stop, 0.0, [], 0
+    def __init__(self, monkeypatch, each, stop=None):
+        self.stop, self.now, self.ends, self.done, self.notes = stop, 0.0, [], 0, []
+        train = loop._Run.train
+
+        def timed(run, batch):
+            self.now += each
+            return train(run, batch)
+
+        monkeypatch.setattr(loop._Run, "train", timed)
+        monkeypatch.setattr(loop, "time", self)
 
     def monotonic(self):
-        self.now += self.each  # asked once per step
         return self.now
 
     def expect(self, total):
         self.ends.append(total)
+
+    def note(self, text):
+        self.notes.append(text)
 
     def advance(self, text=""):
         self.done += 1
@@ -342,37 +508,53 @@ class Ticks(Quiet):
 
 
 class TestByTheClock:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch):
+        monkeypatch.setattr(loop, "LEAST", 2)
+
     def test_steps_are_planned_anew_and_the_last_one_is_validated(self, run, tmp_path, monkeypatch):
-        ticks, seen = Ticks(2.0), []
-        monkeypatch.setattr(plan, "time", ticks)
-        monkeypatch.setattr(plan, "LEAST", 2)
+        seen = []
+        ticks = Ticks(monkeypatch, 2.0)
         result = run(
             tmp_path, steps=50, seconds=13.0, progress=ticks, validate_every=0,
             validate=lambda model, step: seen.append(step) or {"score": 1.0},
         )  # fmt: skip
-        assert result.steps == 7
+        assert result.steps == 7  # the first one starts the clock
         assert seen == [7]
         assert ticks.ends[-1] == 7
+        lines = [line for line in metrics(tmp_path) if "loss" in line]
+        assert [line["planned"] >= line["step"] for line in lines] == [True] * 7
+        assert lines[-1]["lr"] < 0.3 * max(line["lr"] for line in lines)
+
+    def test_warm_up_fits_the_steps_that_there_are(self, run, tmp_path, monkeypatch):
+        run(tmp_path, steps=50, warmup=30, seconds=40.0, progress=Ticks(monkeypatch, 2.0))
         rates = [line["lr"] for line in metrics(tmp_path) if "loss" in line]
-        assert rates[2:] == sorted(rates[2:], reverse=True)
-        assert rates[-1] < 0.25 * max(rates)
+        assert len(rates) == 21
+        assert rates[10:] == sorted(rates[10:], reverse=True)
+        assert max(rates) > 4e-3
 
     def test_a_stopped_run_goes_on_with_its_plan_and_what_is_left_of_the_time(self, run, tmp_path, monkeypatch):
-        monkeypatch.setattr(plan, "LEAST", 2)
         asked = {"steps": 50, "seconds": 13.0}
-        ticks = Ticks(2.0, stop=4)
-        monkeypatch.setattr(plan, "time", ticks)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path, progress=ticks, **asked)
+        with monkeypatch.context() as patch:
+            ticks = Ticks(patch, 2.0, stop=4)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path, progress=ticks, **asked)
         saved = torch.load(tmp_path / STATE, weights_only=True)
-        assert (saved["step"], saved["planned"], saved["spent"]) == (4, ticks.ends[-1], pytest.approx(10.0))
-        again = Ticks(1.0)
-        monkeypatch.setattr(plan, "time", again)
-        assert run(tmp_path, progress=again, **asked).steps == 7
+        assert (saved["step"], saved["planned"], saved["spent"]) == (4, ticks.ends[-1], pytest.approx(6.0))
+        again = Ticks(monkeypatch, 2.0)
+        assert run(tmp_path, progress=again, **asked).steps in (8, 9)  # each session's first step is not timed
+        assert again.notes == []
 
     def test_several_processes_are_refused(self, run, tmp_path):
         with pytest.raises(TrainingError, match="2 processes cannot train by the clock"):
             run(tmp_path, seconds=9.0, fabric=SimpleNamespace(world_size=2))
+
+
+def test_the_bar_shows_the_loss_and_the_seconds_a_step(run, tmp_path):
+    bar = Notes()
+    result = run(tmp_path, progress=bar)
+    assert [text.split(",")[0] for text in bar.texts] == [f"loss {loss:.3f}" for loss in result.losses]
+    assert all(re.fullmatch(r".*, \d+\.\d\d s a step", text) for text in bar.texts)
 
 
 class TestResult:

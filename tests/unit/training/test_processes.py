@@ -43,5 +43,5 @@ def test_they_learn_what_one_process_would_from_the_whole_batch(folder):
 def test_only_the_first_writes(folder):
     lines = [json.loads(line) for line in (folder / "two" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
-    files = {"config.json", "metrics.jsonl", "model.safetensors", "state.pt"}
+    files = {"config.json", "metrics.jsonl", "model.safetensors", "state.pt", "state-before.pt"}
     assert {path.name for path in (folder / "two").iterdir()} == files

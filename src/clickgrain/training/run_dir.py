@@ -1,0 +1,320 @@
+"""A run's folder: its lock, what it was asked for (run.json), its state (state.pt), its metrics (metrics.jsonl)."""
+
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from clickgrain.devices import fast_in_bf16, resolve_precision
+from clickgrain.errors import TrainingError
+from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.training.finetune_args import FinetuneArgs
+from clickgrain.training.learn_args import LearnArgs, Precision
+from clickgrain.training.progress import Progress
+
+RUN, STATE, BEFORE, METRICS, LOCK = "run.json", "state.pt", "state-before.pt", "metrics.jsonl", ".run.lock"
+FORMAT = 1
+WAITING = 20
+"""Lines of metrics that wait in memory for the next write."""
+Asked = LearnArgs | FinetuneArgs
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold a run's folder so that no second process trains in it; the system frees the lock of a process that died.
+
+    Raises:
+        TrainingError: if another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(out / LOCK, blocking=False)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise TrainingError(
+            f"another clickgrain is training in {out}; wait until it is done, stop it, or choose another --out"
+        ) from None
+    except NotImplementedError:
+        pass  # a file system without locks: better unguarded than not at all
+    except OSError as error:
+        raise TrainingError(
+            f"{out} cannot be written to: {error.strerror or error}; choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def postponed_interrupts() -> Iterator[None]:
+    """Make a Ctrl-C or SIGTERM that arrives inside wait for the end of the block: nothing is left half done.
+
+    Outside the main thread, and for a signal that something other than Python handles, it does nothing.
+    """
+    usual: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        usual = {number: handler for number, handler in handlers.items() if callable(handler)}
+    arrived: list[tuple[int, FrameType | None]] = []
+    for number in usual:
+        signal.signal(number, lambda number, frame: arrived.append((number, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        if arrived:
+            number, frame = arrived[-1]
+            usual[number](number, frame)
+
+
+def read_run(args: Asked) -> dict[str, Any] | None:
+    """What was written about the run in `args.out`, or None where there is none.
+
+    Raises:
+        TrainingError: if the run had other settings, or the file is damaged.
+    """
+    path = args.out / RUN
+    try:
+        saved = json.loads(path.read_bytes())
+        before, steps = dict(saved["asked"]), int(saved["steps"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); choose another --out, or delete it to"
+            " begin again"
+        ) from error
+    # a run that is older than a setting had its default
+    defaults = {field.name: field.default for field in fields(args) if field.default is not MISSING}
+    now, before = _asked(args), json.loads(json.dumps(defaults, default=str)) | before
+    changed = sorted(key for key in now.keys() | before.keys() if before.get(key) != now.get(key))
+    if changed:
+        raise TrainingError(
+            f"{args.out} holds a run with other settings ({', '.join(changed)}); repeat its settings to go on,"
+            " or choose another --out"
+        )
+    return {**saved, "steps": steps}
+
+
+def write_run(args: Asked, steps: int, **more: Any) -> None:
+    """Write down what the run was asked for and its number of steps.
+
+    Raises:
+        TrainingError: if it cannot be written.
+    """
+    path = args.out / RUN
+    try:
+        atomic_write(path, json.dumps({"asked": _asked(args), "steps": steps, **more}, indent=1).encode())
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be written: {error.strerror or error}; free some space or choose another --out"
+        ) from error
+
+
+def _asked(args: Asked) -> dict[str, Any]:
+    """The settings as JSON gives them back, without the places, which may move."""
+    values = asdict(args) | {"out": "", "photos": "", "store": ""}
+    return dict(json.loads(json.dumps(values, default=str)))
+
+
+def hash_keys(keys: list[str]) -> str:
+    """Hash of the photos of a run."""
+    return hash_bytes("\0".join(keys).encode("utf-8", "surrogateescape"))
+
+
+def begun_precision(asked: str, saved: dict[str, Any] | None, device: str, bar: Progress) -> Precision:
+    """The precision of a run, which it keeps wherever it is resumed; `saved` is its run.json, None if it is new."""
+    if saved is None:
+        chosen = resolve_precision(asked, device)
+        why = "asked for" if asked != "auto" else "chosen for this device; --precision chooses another"
+        bar.note(f"the network runs in {chosen} ({why})")
+    else:  # runs from before it was written down were made in bf16
+        chosen = resolve_precision(saved.get("precision", "bf16" if asked == "auto" else asked), device)
+    if chosen == "bf16" and not fast_in_bf16(device):
+        bar.note(
+            f"{device} does not compute bf16 in hardware: steps may take several times as long as in float32"
+            + ("" if saved is None else "; the run began in bf16 and keeps it, a new --out begins in float32")
+        )
+    return chosen
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that a run needs to end as if it had not been stopped.
+
+    Attributes:
+        step: steps done.
+        model, average, optimizer: state dicts.
+        fingerprint: hash of the settings.
+        planned: number of steps as it was planned last; 0 in files that do not have it.
+        spent: seconds of training that count against `--minutes`.
+    """
+
+    step: int
+    model: dict[str, Any]
+    average: dict[str, Any]
+    optimizer: dict[str, Any]
+    fingerprint: str
+    planned: int = 0
+    spent: float = 0.0
+
+
+def save_state(out: Path, state: RunState) -> None:
+    """Write a state whole or not at all; the one before it stays as `state-before.pt`.
+
+    Raises:
+        TrainingError: if the disk is full or the folder cannot be written; the state before is still there.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **vars(state)}, buffer)
+    path, before = out / STATE, out / BEFORE
+    try:
+        if path.exists():
+            before.unlink(missing_ok=True)
+            try:
+                os.link(path, before)
+            except OSError:  # no hard links here
+                shutil.copyfile(path, before)
+        atomic_write(path, buffer.getvalue())
+    except OSError as error:
+        raise TrainingError(
+            f"the training state cannot be written to {path}: {error.strerror or error}; free some space or choose"
+            " another --out (the state before this one is still there)"
+        ) from error
+
+
+def load_state_of(out: Path, fingerprint: str, bar: Progress) -> RunState | None:
+    """The state in a run's folder, or None without one; if it is damaged the one before it, which `bar` notes.
+
+    Raises:
+        TrainingError: if both are damaged, or the state is of another version or of a run with other settings.
+    """
+    path, before = out / STATE, out / BEFORE
+    if not path.exists():
+        with suppress(OSError):
+            before.unlink()  # a state is deleted to begin again
+        return None
+    try:
+        version, state = _read_state(path)
+    except Exception as error:
+        try:
+            version, state = _read_state(before)
+            before.replace(path)
+        except Exception:
+            raise TrainingError(
+                f"{path} is no training state ({type(error).__name__}: {error}); delete it to start from the"
+                " beginning"
+            ) from error
+        bar.note(f"{path} is damaged; the run goes on from the state before it, after step {state.step}")
+    if version != FORMAT or state.fingerprint != fingerprint:
+        raise TrainingError(
+            f"{path} belongs to a run with other settings, other photos or another version of clickgrain; use the"
+            " same to go on, another --out, or delete it to start from the beginning"
+        )
+    return state
+
+
+def _read_state(path: Path) -> tuple[int, RunState]:
+    values = torch.load(path, map_location="cpu", weights_only=True)
+    return values.pop("format"), RunState(**values)
+
+
+class MetricsLog:
+    """metrics.jsonl: a line per step and a line per validation, in order, for whatever plots them.
+
+    A step has its loss, or the reason why it was skipped.
+
+    Args:
+        path: of the file; its folder is made when the first lines are written.
+        writes: False in processes that leave it to the first.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+        self.validated: dict[str, float] = {}
+        """The last validation's metrics."""
+        self.validated_step = 0
+        self.skipped = 0
+        """Steps that changed nothing, over all sessions."""
+        self._waiting: list[dict[str, Any]] = []
+
+    def rewind(self, step: int) -> None:
+        """Drop what was written of later steps, and lines that a crash left unfinished.
+
+        Raises:
+            TrainingError: if the file cannot be read or written.
+        """
+        if not self.writes or not self.path.exists():
+            return
+        try:
+            found = [_parsed(line) for line in self.path.read_bytes().splitlines()]
+            kept = [line for line in found if line is not None and line["step"] <= step]
+            atomic_write(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        except OSError as error:
+            raise self._unwritable(error) from error
+        for line in kept:
+            self._note(line)
+
+    def add(self, step: int, numbers: dict[str, Any]) -> None:
+        """Remember what a step or a validation after it gave; every 20 lines are written at once."""
+        known = {name: _json(value) for name, value in numbers.items()}
+        self._note({"step": step, **known})
+        self._waiting.append({"step": step, **known})
+        if len(self._waiting) >= WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what waits to the file.
+
+        Raises:
+            TrainingError: if it cannot be written (full disk, read-only folder).
+        """
+        waiting, self._waiting = self._waiting, []
+        if not self.writes or not waiting:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with postponed_interrupts(), self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in waiting)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _note(self, line: dict[str, Any]) -> None:
+        if "skipped" in line:
+            self.skipped += 1
+        elif "loss" not in line:
+            self.validated = {n: math.nan if v is None else v for n, v in line.items() if n != "step"}
+            self.validated_step = line["step"]
+
+    def _unwritable(self, error: OSError) -> TrainingError:
+        return TrainingError(
+            f"the metrics cannot be written to {self.path}: {error.strerror or error}; free some space or choose"
+            " another --out (the last training state is still there)"
+        )
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) and isinstance(values.get("step"), int) else None
+
+
+def _json(value: Any) -> Any:
+    """The value, or None for a number that JSON does not have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
