@@ -323,7 +323,10 @@ class TestLoading:
         assert len(load_bank(photos, store, side=64)) == 6
 
     def test_no_photo_at_all_names_store_and_folder(self, store, tmp_path):
-        with pytest.raises(TrainingError, match=r"trees\.db can be read in .*elsewhere \(.*p5.png: no such file.*; run `clickgrain propose`"):
+        with pytest.raises(
+            TrainingError,
+            match=r"trees\.db can be read in .*elsewhere \(.*p5.png: no such file.*; run `clickgrain propose`",
+        ):
             load_bank(tmp_path / "elsewhere", store, side=64)
 
 
