@@ -4,10 +4,10 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -38,6 +38,7 @@ from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
+T = TypeVar("T")
 RegionKind = Literal["features", "edges", "hidden"]
 PIXEL_SHARE = 0.5
 """Of the available memory, that pixels may take; more lie in an unnamed file on disk."""
@@ -73,6 +74,9 @@ class Bank:
         levels: composite -> level of the whole thing in it; not of every composite.
         large: photos that are kept much smaller than they are.
         regions: where the targets of image i come from; the nodes of its tree when None.
+        tree: image -> its merge tree.
+        edge_tree: image -> its tree by edges, on the grid of its merge tree; made when first asked for.
+        hidden: image -> regions of it that no click map is made of; found when first asked for.
     """
 
     def __init__(self, side: int, store: ProposalStore | None = None) -> None:
@@ -83,6 +87,9 @@ class Bank:
         self.levels: dict[int, float] = {}
         self.large: set[int] = set()
         self.regions: RegionsOf | None = None
+        self.tree = _cached(self._read_tree, lambda i: self._read_tree(i).n_leaves)
+        self.edge_tree = _cached(self._edge_tree, lambda i: self.tree(i).n_leaves)
+        self.hidden = _cached(self._hidden, lambda i: FINENESS**2 * self.tree(i).n_leaves)
         self._pixels: list[UInt8] = []
         self._masks: dict[int, UInt8] = {}
         self._packed: dict[int, tuple[bytes, bytes, Size, Size]] = {}
@@ -142,18 +149,6 @@ class Bank:
         png = self.objects[i] if i < self.photos else self._masks[i]
         return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
 
-    def tree(self, i: int) -> MergeTree:
-        """Merge tree of image i."""
-        return self._trees(i)
-
-    def edge_tree(self, i: int) -> MergeTree:
-        """Tree of image i by its edges, on the grid of its merge tree; made when first asked for."""
-        return self._edge_trees(i)
-
-    def hidden(self, i: int) -> Regions:
-        """Regions of image i that no click map is made of; found when first asked for."""
-        return self._hidden(i)
-
     def source(self, i: int, kind: RegionKind = "features") -> Regions:
         """The possible targets of image i, besides an exact mask: of its merge tree, its edge tree, or hidden."""
         if self.regions is not None:
@@ -191,29 +186,18 @@ class Bank:
         images = chosen.permute(0, 3, 1, 2).float()
         return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
-    @cached_property
-    def _trees(self) -> Callable[[int], MergeTree]:
-        def load(i: int) -> MergeTree:
-            if i in self._packed:
-                return unpack_tree(*self._packed[i])
-            assert self.store is not None
-            return self.store.tree(self.names[i])
+    def _read_tree(self, i: int) -> MergeTree:
+        if i in self._packed:
+            return unpack_tree(*self._packed[i])
+        assert self.store is not None
+        return self.store.tree(self.names[i])
 
-        return lru_cache(trees_in_memory(load(0).n_leaves))(load)
+    def _edge_tree(self, i: int) -> MergeTree:
+        tree = self.tree(i)
+        return edge_tree(self.image(i), tree.grid, tree.image_size)
 
-    @cached_property
-    def _edge_trees(self) -> Callable[[int], MergeTree]:
-        def build(i: int) -> MergeTree:
-            return edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
-
-        return lru_cache(trees_in_memory(self.tree(0).n_leaves))(build)
-
-    @cached_property
-    def _hidden(self) -> Callable[[int], Regions]:
-        def find(i: int) -> Regions:
-            return hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i))
-
-        return lru_cache(trees_in_memory(FINENESS**2 * self.tree(0).n_leaves))(find)
+    def _hidden(self, i: int) -> Regions:
+        return hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i))
 
     def _room(self, size: int) -> UInt8:
         """So many bytes in memory, or in an unnamed file on disk once pixels have had their share of it."""
@@ -230,6 +214,18 @@ class Bank:
                 f"the photos after the first {len(self)} fit neither into memory nor into {gettempdir()}"
                 f" ({error.strerror or error}); free some space, or point TMPDIR to a folder on a larger disk"
             ) from error
+
+
+def _cached(make: Callable[[int], T], leaves: Callable[[int], int]) -> Callable[[int], T]:
+    """`make` for as many images as memory has room for, judged by the leaves of the first one; others again."""
+    cached: list[Callable[[int], T]] = []
+
+    def get(i: int) -> T:
+        if not cached:
+            cached.append(lru_cache(trees_in_memory(leaves(i)))(make))
+        return cached[0](i)
+
+    return get
 
 
 def trees_in_memory(leaves: int) -> int:
@@ -354,7 +350,13 @@ def _composite(
     for _ in range(20):
         whole = len(objects) > 0 and rng.random() < 0.5
         donor = _one_of(objects if whole else sources, rng)
-        piece = _whole(bank, donor) if whole else _region(bank, donor, rng)
+        image = bank.image(donor)
+        if whole:
+            piece = solid_cutout(image, bank.mask(donor)) if donor in bank.objects else object_cutout(image)
+        else:
+            tree = bank.tree(donor)
+            shown = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
+            piece = region_cutout(image, shown, rng)
         if piece is not None:
             image, mask = composite(background, piece.image, piece.alpha, rng)
             return image, mask
@@ -388,13 +390,3 @@ def _thing(
 
 def _one_of(items: Sequence[int], rng: np.random.Generator) -> int:
     return items[int(rng.integers(len(items)))]
-
-
-def _whole(bank: Bank, i: int) -> Cutout | None:
-    return solid_cutout(bank.image(i), bank.mask(i)) if i in bank.objects else object_cutout(bank.image(i))
-
-
-def _region(bank: Bank, i: int, rng: np.random.Generator) -> Cutout | None:
-    tree, image = bank.tree(i), bank.image(i)
-    small = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
-    return region_cutout(image, small, rng)
