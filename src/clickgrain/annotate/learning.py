@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ class Learner:
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
                 while process.poll() is None:
-                    job.report(*_progress(place)))
+                    job.report(*_progress(place))
                     job.stop.wait(0.5)
             except BaseException:
                 _end(process)
