@@ -93,8 +93,8 @@ def export(args: ExportArgs) -> None:
                 failed.append(f"{args.out / name}: cannot be written ({error.strerror}); choose another --out")
         for image, name in places.items():
             try:
-                number = project.gallery.find(image)
-                _bring(project.gallery.path(number or 0), args.out / name, args.images)
+                with project.gallery.open(project.gallery.find(image) or 0) as photo:
+                    _bring(photo.path, project.gallery.folder / image, args.out / name, args.images)
             except (ClickgrainError, OSError) as error:
                 failed.append(f"{args.out / name}: the photo cannot be brought along ({error})")
     finally:
@@ -106,11 +106,12 @@ def export(args: ExportArgs) -> None:
         raise DataError(f"{failed[0]}; {len(failed)} files are missing from the export")
 
 
-def _bring(photo: Path, target: Path, images: Photos) -> None:
+def _bring(opened: Path, photo: Path, target: Path, images: Photos) -> None:
+    """Copy the photo that is open, or link to where it lies."""
     from clickgrain.files import atomic_write
 
     if images == "copy":
-        atomic_write(target, photo.read_bytes())
+        atomic_write(target, opened.read_bytes())
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
