@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from clickgrain import __version__
 from clickgrain.commands.options import file_name
 from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError, TrainingError
@@ -216,7 +217,7 @@ def click_variant(setup: Setup, trained: Trained, bar: Progress) -> Result:
         setup.test,
         model=f"{trained.folder.name}@{hash_file(trained.folder / TENSORS)[:8]}",
         progress=lambda done, total: bar.advance(),
-        jsonl=trained.folder / f"{file_name(name)}-{ids[:8]}.jsonl",
+        jsonl=trained.folder / f"{file_name(name)}-{ids[:8]}-{__version__}.jsonl",
     )
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from clickgrain.errors import TrainingError
-from clickgrain.evaluation import Result
-from clickgrain.evaluation.html import Html, Report, line_chart, tag
-from clickgrain.evaluation.html import Series as Line
+from clickgrain.evaluation import Result, page
 from clickgrain.evaluation.statistics import bootstrap_means
 from clickgrain.files import atomic_write
 
-CLICKS = (1, 3, 5)
+CLICKS, MOST = (1, 3, 5), 20
+"""mIoU is shown after so many clicks; NoC is at most 20."""
 Series = tuple[str, list[tuple[float, float]]]
 """Name of a line, and its (x, y) points."""
 
@@ -121,7 +120,7 @@ class Table:
         Raises:
             TrainingError: if they cannot be written.
         """
-        made = {".json": self.json(), ".html": self.report().html(), ".md": self.markdown()}
+        made = {".json": self.json(), ".md": self.markdown()}
         for suffix, text in made.items():
             try:
                 atomic_write(out / f"{self.study}{suffix}", text.encode())
@@ -130,7 +129,28 @@ class Table:
                     f"{out / self.study}{suffix} cannot be written: {error.strerror or error}; free some space or"
                     " choose another --out (finished variants are kept)"
                 ) from error
+        self._write_page(out / f"{self.study}.html")
         return out / f"{self.study}.md"
+
+    def _write_page(self, path: Path) -> None:
+        """The table with bars of NoC85, and in the study `labels` the curves."""
+        names, texts = self.cells()
+        rows = []
+        for row, (name, first, *others) in zip(self.rows, texts):
+            share = row.figures["NoC85"] / MOST if row.figures else None
+            cells = [page.Cell(first, share=share, color=0), *(page.Cell(text) for text in others)]
+            rows.append(page.Row(name, cells))
+        lines = [page.Line(name, points, i) for i, (name, points) in enumerate(self.curves)]
+        across = "share of the labels, % (log10)"
+        page.write_page(
+            path,
+            Path(__file__).with_name("study.html"),
+            heading=self.title,
+            lead=self.question,
+            size=self.size.replace("`", ""),
+            table=page.Table(names, rows),
+            curves=page.line_chart(lines, x=across, y="NoC85", title="Label efficiency") if lines else None,
+        )
 
     def json(self) -> str:
         """All figures."""
@@ -164,25 +184,6 @@ class Table:
             cells.append(f"{np.std(row.seeds, ddof=1):.2f}" if len(row.seeds) > 1 else "")
         return [*cells, f"{row.seconds:.0f}"]
 
-    def report(self) -> Report:
-        """A page with the table, bars of NoC85 and, in the study `labels`, the curves."""
-        page = Report(f"Study: {self.title}", self.question)
-        blocks = [tag("p", self.size.replace("`", "")), _html_table(*self.cells())]
-        done = [row for row in self.rows if row.error is None]
-        if self.curves:
-            blocks.append(
-                line_chart(
-                    [Line(*one) for one in self.curves],
-                    x="share of the labels, % (log10)",
-                    y="NoC85",
-                    title="Label efficiency",
-                )
-            )
-        if done:
-            blocks += [tag("h3", "Clicks to an IoU of 85 %, with 95 % intervals: fewer is better"), _bars(done)]
-        page.add("", *blocks)
-        return page
-
 
 def _ends(interval: tuple[float, float] | None, sign: str = "") -> str:
     return "" if interval is None else f" [{interval[0]:{sign}.1f}, {interval[1]:{sign}.1f}]"
@@ -196,33 +197,3 @@ def _figure(value: float | None) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _html_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
-    head = tag("tr", *(tag("th", name) for name in names))
-    body = [tag("tr", tag("th", row[0]), *(tag("td", cell) for cell in row[1:])) for row in rows]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
-
-
-BAR, LEFT, WIDTH = 26, 260, 720
-
-
-def _bars(rows: Sequence[Row]) -> Html:
-    """NoC85 of every variant, with its interval as a whisker."""
-    most = max(max(row.interval or (row.figures["NoC85"],)) for row in rows) or 1.0
-    scale = (WIDTH - LEFT - 60) / most
-    parts: list[Html] = []
-    for i, row in enumerate(rows):
-        value, middle = row.figures["NoC85"], i * BAR + BAR / 2
-        low, high = row.interval or (value, value)
-        parts += [
-            tag("text", row.name[:38], x=LEFT - 8, y=middle, text_anchor="end", dominant_baseline="middle"),
-            tag("rect", class_="dot", x=LEFT, y=i * BAR + 5, width=f"{value * scale:.1f}", height=BAR - 10),
-            tag("line", x1=f"{LEFT + low * scale:.1f}", x2=f"{LEFT + high * scale:.1f}", y1=middle, y2=middle,
-                stroke="currentColor", stroke_width=1.5),
-            tag("text", f"{value:.2f}", x=f"{LEFT + high * scale + 8:.1f}", y=middle, dominant_baseline="middle"),
-        ]  # fmt: skip
-    title = tag("title", "Mean clicks to an IoU of 85 % (fewer is better), with 95 % intervals")
-    drawn = tag("g", *parts, class_="c0")
-    svg = tag("svg", title, drawn, viewBox=f"0 0 {WIDTH} {len(rows) * BAR + 4}", role="img")
-    return tag("div", tag("div", svg, class_="plot"), class_="chart")

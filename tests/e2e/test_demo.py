@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from clickgrain.demo import DemoArgs, DemoScale, run_demo
+from clickgrain.demo.args import DemoArgs, DemoScale
+from clickgrain.demo.story import run_demo
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import load_benchmark
 from clickgrain.segmenter import Segmenter
@@ -83,7 +84,7 @@ def test_the_page_tells_the_whole_story_and_needs_no_network(finished):
         assert heading in words
     for column in ("NoC80", "NoC85", "NoC90", "NoC95", "mIoU@1", "s/click"):
         assert column in words
-    assert page.counts["table"] == 5  # clicks, masks, sizes, failures, all targets
+    assert page.counts["table"] == 7  # clicks, masks, work, differences, sizes, failures, all targets
     assert page.counts["svg"] == 2
     trees, composites, examples = 2 * 6, 3, 2 * (1 + len(RIVALS))
     hardest = text.count('alt="target ')

@@ -154,7 +154,7 @@ def _click(
 def _say(results: "Sequence[Result]") -> None:
     """Tables on a terminal, and what must be said beside the figures."""
     from clickgrain.commands.console import say, say_all, stderr
-    from clickgrain.evaluation.report import remarks, result_table, size_table
+    from clickgrain.evaluation.tables import remarks, result_table, size_table
 
     if len(results) > 1 and stderr().is_terminal:
         stderr().print(result_table(results))
@@ -193,7 +193,7 @@ def _report(
 ) -> list[str]:
     """Write `report.html`; returns why not."""
     from clickgrain.commands.console import say
-    from clickgrain.evaluation.html import write_report
+    from clickgrain.evaluation.report import write_report
 
     try:
         path = write_report(

@@ -52,7 +52,7 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     from clickgrain.commands.console import bar, say_all
     from clickgrain.commands.predictors import check_device
     from clickgrain.evaluation.datasets import load_benchmark
-    from clickgrain.evaluation.report import remarks, tree_table
+    from clickgrain.evaluation.tables import remarks, tree_table
     from clickgrain.evaluation.tree_quality import edge_trees, evaluate_trees
     from clickgrain.features import load_extractor
 

@@ -2,23 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from clickgrain.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class DemoArgs:
-    """The whole story on bundled photos: trees, a small model trained on them, robot clicks, a report.
+    """See the whole story on photos that come with scikit-image, in a few minutes and without any network.
+
+    Trees are built, a small model is trained on some photos, and a robot clicks things in the others with that
+    model, tree mode and OpenCV's GrabCut. The report's path is printed last.
 
     Attributes:
-        out: folder for all that is made; a second run goes on with what is there.
+        out: folder for all that is made; a second run continues with what is there.
         minutes: of training. Everything else takes about one minute on two cores.
         seed: of everything random.
     """
 
-    out: Path = Path("demo")
-    minutes: float = 2.0
-    seed: int = 0
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("demo")
+    minutes: Annotated[float, tyro.conf.arg(metavar="M")] = 2.0
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
 
     def __post_init__(self) -> None:
         if not self.minutes > 0:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from clickgrain.demo.args import DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson, teach
+from clickgrain.demo.page import Story, write_demo_report
 from clickgrain.demo.photos import HELD_OUT, LEARN, DemoPhoto, copy_photos
 from clickgrain.demo.targets import write_targets
 from clickgrain.errors import DataError
@@ -26,34 +26,6 @@ TARGET_SEED = 1_000_003
 """Added to the seed, so that targets are drawn apart from everything that is trained on."""
 
 
-@dataclass
-class Story:
-    """What the stages have made; the report is written from it.
-
-    Attributes:
-        photos: those to learn from.
-        held_out: names of those that targets are made of.
-        bank: photos and composites.
-        lesson: the trained model.
-        benchmark: the targets.
-        models: shown name -> predictor.
-        results: one per model.
-        seconds: by stage.
-    """
-
-    args: DemoArgs
-    scale: DemoScale
-    extractor: FeatureExtractor
-    photos: list[DemoPhoto]
-    held_out: list[str]
-    bank: Bank
-    lesson: Lesson
-    benchmark: Benchmark
-    models: dict[str, Predictor]
-    results: list[Result]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
 def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress | None = None) -> Path:
     """Tell the whole story and return the path of its report.
 
@@ -70,8 +42,6 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         DataError: if the photos are missing, or a folder cannot be written.
         TrainingError: if the training state cannot be written.
     """
-    from clickgrain.demo.page import demo_report
-
     scale, bar, clock = scale or DemoScale(), progress or Bar(), dict[str, float]()
     with bar:
         with _timed(clock, "Features and trees"):
@@ -90,7 +60,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         unseen = [photo.file for photo in held_out]
         story = Story(args, scale, extractor, learn, unseen, bank, lesson, benchmark, models, results, clock)
         bar.start("report", 1)
-        path = demo_report(story).write(args.out / "report.html")
+        path = write_demo_report(story)
         bar.advance()
     return path
 

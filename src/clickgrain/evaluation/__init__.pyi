@@ -8,12 +8,12 @@ from .datasets import load_benchmark as load_benchmark
 from .datasets import size_class as size_class
 from .methods import Method as Method
 from .protocol import evaluate as evaluate
-from .report import result_table as result_table
-from .report import size_table as size_table
-from .report import tree_table as tree_table
 from .result import Result as Result
 from .rows import TargetResult as TargetResult
 from .sets import LOADERS as LOADERS
 from .settings import EvaluationSettings as EvaluationSettings
+from .tables import result_table as result_table
+from .tables import size_table as size_table
+from .tables import tree_table as tree_table
 from .tree_quality import evaluate_trees as evaluate_trees
 from .tree_result import TreeQuality as TreeQuality

@@ -1,80 +1,452 @@
-"""Evaluations as tables for a terminal."""
+"""`write_report`: the page that an evaluation ends with. `docs/report.md` says what it shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from rich.table import Table
+from clickgrain.errors import ClickgrainError, DataError
+from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, data_hash
+from clickgrain.evaluation.differences import FIGURES, differences
+from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, places
+from clickgrain.evaluation.page import (
+    COLORS,
+    TEMPLATES,
+    Cell,
+    Chart,
+    Figure,
+    Line,
+    Row,
+    Table,
+    line_chart,
+    machine,
+    write_page,
+)
+from clickgrain.evaluation.pictures import target_pictures
+from clickgrain.evaluation.published import KINDS, PublishedResult, is_development, measured_before, published
+from clickgrain.evaluation.result import DROPS, Result
+from clickgrain.types import Predictor
 
-from clickgrain.evaluation.datasets import SIZE_CLASSES
-from clickgrain.evaluation.result import Result
-from clickgrain.evaluation.tree_result import TreeQuality
+Loaders = Mapping[str, Callable[[], Predictor]]
+"""`Result.model` -> function that loads its predictor."""
+
+CLICKS, PATIENCE = 5, 30.0
+"""Clicks shown on every example; seconds that the masks of one result may take to be made again."""
+BOUNDS = {"small": "below 3 % of the image", "medium": "3 to 15 %", "large": "above 15 %"}
+WANTED = 0.9
+"""IoU that targets are said to reach or fail."""
 
 
-def result_table(results: Iterable[Result]) -> Table:
-    """One line per (model, benchmark): NoC, NoF (never reached), drops, mIoU at 1, 3, 5 clicks in %, seconds.
+@dataclass(frozen=True)
+class Column:
+    """One figure of the comparison.
 
-    NoC90 has its bootstrap 95 % interval below it.
+    Attributes:
+        name: in `Result.summary`, and at the head of the column.
+        form: how a value is written.
+        sign: whether more (1) or less (-1) is better.
+        scale: factor to the shown unit.
+        twin: name of a second count, shown behind a stroke where it differs.
+        ends: how the ends of an interval are written.
+        head: at the head of the column instead of `name`.
     """
-    table = Table(
-        title="Clicks needed (NoC, 95 % interval), targets never reached (NoF), clicks of 100 after which IoU drops"
-        " by over .05, mIoU in %, seconds per click"
+
+    name: str
+    form: str
+    sign: int
+    scale: float = 1.0
+    twin: str = ""
+    ends: str = "{:.1f}"
+    head: str = ""
+
+    def text(self, figures: Mapping[str, float]) -> str:
+        """The value as it is shown."""
+        first = self.form.format(figures[self.name] * self.scale)
+        second = self.form.format(figures.get(self.twin, figures[self.name]) * self.scale)
+        return first if first == second else f"{first} / {second}"
+
+    def interval(self, ends: tuple[float, float] | None) -> str:
+        """The ends of an interval as they are shown, if there are any."""
+        return "" if ends is None else "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
+
+
+TABLES = (
+    (
+        *(Column(f"NoC{t}", "{:.2f}", -1) for t in (80, 85, 90, 95)),
+        *(Column(f"NoF{t}", "{:.0f}", -1, twin=f"NoF{t}_at_max") for t in (85, 90)),
+    ),
+    (
+        *(Column(f"mIoU@{k}", "{:.3f}", 1, ends="{:.2f}") for k in (1, 3, 5, 10, 20)),
+        *(Column(f"bIoU@{k}", "{:.3f}", 1) for k in (1, 3, 5)),
+    ),
+    (
+        *(Column(name, "{:.1f}", -1) for name in DROPS),
+        Column("disobeyed", "{:.1f} %", -1, scale=100),
+        Column("s/click", "{:.3f}", -1),
+        Column("s/click_median", "{:.3f}", -1, twin="s/click_p95", head="median / 95 %"),
+        Column("s/image", "{:.3f}", -1),
+    ),
+)
+"""Clicks, masks, and what it is like to work with."""
+INEXACT = ("mIoU@10", "mIoU@20")
+"""Lower bounds unless clicking goes on after IoU 0.95."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that is shown of one benchmark: what `clicks` in `templates/macros.html` takes."""
+
+    title: str
+    warnings: Sequence[str]
+    notes: Sequence[str]
+    folded: Sequence[tuple[str, Sequence[str]]]
+    caveats: Sequence[str]
+    tables: Sequence[Table]
+    published: str
+    sources: Sequence[PublishedResult]
+    base: str
+    differences: Table | None
+    curves: Chart
+    resting: bool
+    sizes: Table
+    leader: str
+    clicks: int
+    unmasked: Sequence[str]
+    examples: Sequence[tuple[str, Sequence[Figure]]]
+    failures: Table
+    hardest: Sequence[tuple[str, Sequence[Figure]]]
+    targets: Table
+
+
+def write_report(
+    results: Sequence[Result],
+    benchmarks: Mapping[str, Benchmark],
+    path: str | Path,
+    *,
+    commands: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    loaders: Loaders | None = None,
+) -> Path:
+    """Write one self-contained HTML page about an evaluation: a section per benchmark.
+
+    Every target mask is read once, to tell which touch the image's border.
+
+    Args:
+        results: at least one; those of one benchmark stand in one section, in this order.
+        benchmarks: by `Result.benchmark`; a section without its own has no images.
+        path: of the page.
+        commands: command lines that repeat the figures.
+        notes: what a reader must know besides the notes of the results.
+        labels: `Result.model` -> name shown instead.
+        loaders: `Result.model` -> function that loads its predictor, to draw its masks on a few targets again;
+            for models without one, or that would take over half a minute, clicks are drawn without masks.
+
+    Returns:
+        The absolute path of the page.
+
+    Raises:
+        DataError: without results, or when the page cannot be written.
+    """
+    if not results:
+        raise DataError("no result to report; evaluate at least one model on one data set")
+    sets = _by_benchmark(results, labels or {})
+    names = list(dict.fromkeys(name for own in sets.values() for _, name in own))
+    loaded: dict[str, Predictor | None] = {}
+
+    def predictor(model: str) -> Predictor | None:
+        if model not in loaded:
+            try:
+                loaded[model] = loaders[model]() if loaders and model in loaders else None
+            except ClickgrainError:  # the figures are there; the page goes without this model's masks
+                loaded[model] = None
+        return loaded[model]
+
+    sections = []
+    for name, own in sets.items():
+        of_set, shown = [result for result, _ in own], [label for _, label in own]
+        leader = min(range(len(of_set)), key=lambda i: of_set[i].noc(WANTED))
+        ids = {id_ for _, id_ in places(of_set[leader])}
+        soon = [_seconds(result, ids) <= PATIENCE for result in of_set]
+        predictors = [predictor(result.model) if quick else None for result, quick in zip(of_set, soon)]
+        colors = [names.index(label) for label in shown]
+        sections.append(section(of_set, shown, benchmarks.get(name), predictors, leader, CLICKS, colors))
+    targets = sum(len(own[0][0].rows) for own in sets.values())
+    lead = f"{f'{len(names)} methods' if len(names) > 1 else names[0]}, {targets} targets of"
+    lead += (
+        f" {f'{len(sets)} sets' if len(sets) > 1 else next(iter(sets))}: how many clicks until the mask is right?"
     )
-    for column in ("model", "data"):
-        table.add_column(column, overflow="fold")
-    for column in ("NoC85", "NoC90", "NoF85", "NoF90", "drops", "@1", "@3", "@5", "s"):
-        table.add_column(column, justify="right", no_wrap=True)
+    return write_page(
+        path,
+        TEMPLATES / "evaluation.html",
+        lead=lead,
+        users=list(dict.fromkeys(result.user for result in results)),
+        most=max(result.settings.max_clicks for result in results),
+        tuned=any(is_development(name) for name in sets),
+        overview=_overview(sets, names) if len(sets) > 1 else None,
+        sections=sections,
+        commands=commands,
+        notes=notes,
+        machine=machine(),
+    )
+
+
+def _by_benchmark(results: Sequence[Result], labels: Mapping[str, str]) -> dict[str, list[tuple[Result, str]]]:
+    """The results of each benchmark with the names shown; where several users clicked, the name tells which."""
+    users = {result.user for result in results}
+    sets: dict[str, list[tuple[Result, str]]] = {}
     for result in results:
-        clicks = [
-            f"{result.noc(0.85):.2f}",
-            _with_interval(result, 90),
-            *(f"{result.nof(t).never}" for t in (0.85, 0.90)),
+        name = labels.get(result.model, result.model) + (f", {result.user}" if len(users) > 1 else "")
+        own = sets.setdefault(result.benchmark, [])
+        taken = any(name == other for _, other in own)
+        own.append((result, f"{name} [{len(own) + 1}]" if taken else name))
+    return sets
+
+
+def _seconds(result: Result, ids: set[str]) -> float:
+    """What it took to click some of the targets as often as the page shows."""
+    return sum(row.encode_seconds + sum(row.click_seconds[:CLICKS]) for row in result.rows if row.id in ids)
+
+
+def _heading(name: str) -> str:
+    return f"{name}: development set" if is_development(name) else name
+
+
+def _overview(sets: Mapping[str, Sequence[tuple[Result, str]]], names: Sequence[str]) -> Table:
+    """Mean clicks of every model on every set."""
+    rows = []
+    for i, name in enumerate(names):
+        found = [next((result for result, label in own if label == name), None) for own in sets.values()]
+        rows.append(Row(name, [cell for result in found for cell in _clicks(result)], i % COLORS))
+    groups = [(_heading(name), f"{len(own[0][0].rows)} targets") for name, own in sets.items()]
+    return Table(["model", *("NoC85", "NoC90") * len(sets)], rows, groups)
+
+
+def _clicks(result: Result | None, figures: Mapping[str, float] | None = None) -> list[Cell]:
+    """NoC85 and NoC90 as bars; dashes where there are none."""
+    if result is None:
+        return [Cell("–")] * 2  # noqa: RUF001
+    found = result.summary() if figures is None else figures
+    most = result.settings.max_clicks
+    return [Cell(f"{found[name]:.2f}", share=found[name] / most) for name in ("NoC85", "NoC90")]
+
+
+def section(
+    results: Sequence[Result],
+    labels: Sequence[str],
+    benchmark: Benchmark | None,
+    predictors: Sequence[Predictor | None],
+    leader: int = 0,
+    clicks: int = CLICKS,
+    colors: Sequence[int] | None = None,
+    drawn: int | None = None,
+) -> Section:
+    """All that is shown of the results of one benchmark.
+
+    Args:
+        results: at least one.
+        labels: their names on the page.
+        benchmark: for images and border contact; None goes without.
+        predictors: one per result, to draw its masks again; None draws its clicks alone.
+        leader: whose best, median and worst targets are shown.
+        clicks: how many are shown on them.
+        colors: number of each result's color; its place if None.
+        drawn: only the first so many are shown on them.
+    """
+    colors = [i % COLORS for i in (colors or range(len(results)))]
+    name = results[0].benchmark
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    skipped = list(dict.fromkeys(reason for result in results for reason in result.skipped))
+    folded = [(f"{len(skipped)} targets could not be used and count nowhere", skipped)] if skipped else []
+    for result, label in zip(results, labels):
+        errors = [f"target {row.id}: {row.error}" for row in result.failed]
+        if errors:
+            folded.append((f"{label} failed on {len(errors)} targets, which count as never reached", errors))
+    shown, rows, caveats = _published(results, benchmark)
+    pictures = target_pictures(benchmark) if benchmark else None
+    groups = groups_of(results, border_contact(benchmark) if benchmark else {})
+    curves = [
+        Line(label, [(k, result.iou_at(k)) for k in range(1, result.settings.max_clicks + 1)], color)
+        for label, result, color in zip(labels, results, colors)
+    ]
+    return Section(
+        title=_heading(name),
+        warnings=_warnings(results, labels),
+        notes=notes,
+        folded=folded,
+        caveats=caveats,
+        tables=[_comparison(results, labels, colors, columns, rows, shown) for columns in TABLES],
+        published=shown,
+        sources=rows,
+        base=labels[0],
+        differences=_differences(results, labels, colors),
+        curves=line_chart(
+            curves, x="clicks", y="mean IoU", y_range=(0.0, 1.0), title="Mean IoU by number of clicks"
+        ),
+        resting=not all(result.settings.full_curves for result in results),
+        sizes=_sizes(results, labels, colors),
+        leader=labels[leader],
+        clicks=clicks,
+        unmasked=[label for label, predictor in list(zip(labels, predictors))[:drawn] if predictor is None],
+        examples=examples(results[:drawn], labels, predictors, pictures, leader=leader, clicks=clicks)
+        if pictures
+        else [],
+        failures=_failures(results, labels, colors, groups),
+        hardest=[(title, hardest(results, ids, pictures, WANTED)) for title, ids in groups.items()]
+        if pictures
+        else [],
+        targets=_targets(results, labels),
+    )
+
+
+def _warnings(results: Sequence[Result], labels: Sequence[str]) -> list[str]:
+    """What keeps the figures of one benchmark from being compared."""
+    lines, name = [], results[0].benchmark
+    if is_development(name):
+        lines.append(f"{name} is a development set: methods were tuned on it. Compare methods elsewhere.")
+    ids = [{row.id for row in result.rows} for result in results]
+    common = set.intersection(*ids)
+    if any(len(own) != len(common) for own in ids):
+        counts = ", ".join(f"{label} {len(own)}" for label, own in zip(labels, ids))
+        lines.append(
+            f"The methods faced different targets, so their rows do not compare: {counts}; all {len(common)}."
+        )
+    if len({result.settings for result in results}) > 1:
+        told = "; ".join(
+            f"{label} threshold {result.settings.threshold:g}, at most {result.settings.max_clicks} clicks"
+            + (", full curves" if result.settings.full_curves else "")
+            for label, result in zip(labels, results)
+        )
+        lines.append(f"The methods ran with different settings: {told}.")
+    return lines
+
+
+def _published(
+    results: Sequence[Result], benchmark: Benchmark | None
+) -> tuple[str, list[PublishedResult], list[str]]:
+    """The set's published name, rows that were not measured here, and what sets the measured ones apart."""
+    count, first = min(len(result.rows) for result in results), results[0]
+    known, robot = published(first.benchmark, count), all(result.user == "robot" for result in results)
+    rows, caveats = list(known.rows) if known else [], list(known.caveats) if known else []
+    if known and not robot:
+        caveats.append("They were clicked by the robot alone")
+    if known and any(result.settings.max_clicks != 20 for result in results):
+        caveats.append("They allow 20 clicks")
+    if benchmark is not None and len(benchmark) == count and robot:
+        before = measured_before(data_hash(benchmark), first.settings)
+        rows = [row for row in before if row.method not in {result.model for result in results}] + rows
+    return known.name if known else first.benchmark, rows, caveats
+
+
+def _comparison(
+    results: Sequence[Result],
+    labels: Sequence[str],
+    colors: Sequence[int],
+    columns: Sequence[Column],
+    others: Sequence[PublishedResult],
+    set_name: str,
+) -> Table:
+    """A row per result, the best measured value of each column marked, then rows that were not measured here."""
+    summaries = [result.summary() for result in results]
+    exact = all(result.settings.full_curves for result in results)
+    shown = [
+        column
+        for column in columns
+        if all(column.name in summary for summary in summaries) and (exact or column.name not in INEXACT)
+    ]
+    best = {}
+    for column in shown:
+        texts = [column.form.format(summary[column.name] * column.scale) for summary in summaries]
+        value = max(summary[column.name] * column.sign for summary in summaries) * column.sign
+        best[column.name] = column.form.format(value * column.scale) if len(set(texts)) > 1 else ""
+    rows = []
+    for label, color, result, summary in zip(labels, colors, results, summaries):
+        cells = [
+            Cell(
+                column.text(summary),
+                column.interval(result.intervals.get(column.name)),
+                best=column.form.format(summary[column.name] * column.scale) == best[column.name],
+            )
+            for column in shown
         ]
-        clicks.append(f"{result.drops():.1f}")
-        most = result.settings.max_clicks
-        ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "-" for k in (1, 3, 5)]
-        table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")
-    return table
+        rows.append(Row(label, cells, color))
+    parts = []
+    for kind, title in KINDS.items():
+        own = [one for one in others if one.kind == kind and {column.name for column in shown} & set(one.figures)]
+        badge = "before" if kind == "before" else "published"
+        if own:
+            made = [Row(one.method, [_other(one, column) for column in shown], badge=badge) for one in own]
+            parts.append((f"{title}, on {set_name}", made))
+    return Table(["model", *(column.head or column.name for column in shown)], rows, parts=parts)
 
 
-def size_table(results: Iterable[Result]) -> Table:
-    """One line per (model, benchmark): number of targets and NoC90 of every size class."""
-    table = Table(title="Clicks to 90 % (NoC90) by size of the target, n targets")
-    for column in ("model", "data"):
-        table.add_column(column, overflow="fold")
-    for size in SIZE_CLASSES:
-        table.add_column("n", justify="right", no_wrap=True)
-        table.add_column(size, justify="right", no_wrap=True)
-    for result in results:
-        found = result.by_size()
+def _other(row: PublishedResult, column: Column) -> Cell:
+    """A figure that was not measured here; in brackets when it is of another task."""
+    if column.name not in row.figures:
+        return Cell("")
+    text = column.text(row.figures)
+    ends = (row.figures.get(f"{column.name}_low"), row.figures.get(f"{column.name}_high"))
+    small = column.interval((ends[0], ends[1])) if ends[0] is not None and ends[1] is not None else ""
+    return Cell(text if row.compares else f"({text})", small)
+
+
+def _differences(results: Sequence[Result], labels: Sequence[str], colors: Sequence[int]) -> Table | None:
+    """Every other method minus the first on the targets of both; shaded where the interval leaves out 0."""
+    rows = []
+    for label, color, result in list(zip(labels, colors, results))[1:]:
+        if {row.id for row in result.rows} & {row.id for row in results[0].rows}:
+            cells = []
+            for found in differences(result, results[0]).values():
+                low, high = found.interval or (0.0, 0.0)
+                small = f"{low:+.2f} to {high:+.2f}" if found.interval else ""
+                cells.append(Cell(f"{found.value:+.2f}", small, best=low * high > 0))
+            rows.append(Row(label, cells, color))
+    return Table([f"minus {labels[0]}", *FIGURES], rows) if rows else None
+
+
+def _sizes(results: Sequence[Result], labels: Sequence[str], colors: Sequence[int]) -> Table:
+    """Mean clicks of every model on small, medium and large targets; a class without targets is left out."""
+    found = [result.by_size() for result in results]
+    sizes = [size for size in SIZE_CLASSES if any(size in figures for figures in found)]
+    groups = [
+        (f"{size}, {BOUNDS[size]}", f"{max(own[size]['targets'] for own in found if size in own):.0f} targets")
+        for size in sizes
+    ]
+    rows = []
+    for label, color, result, own in zip(labels, colors, results, found):
+        cells = [cell for size in sizes for cell in _clicks(result if size in own else None, own.get(size))]
+        rows.append(Row(label, cells, color))
+    return Table(["model", *("NoC85", "NoC90") * len(sizes)], rows, groups)
+
+
+def _failures(
+    results: Sequence[Result], labels: Sequence[str], colors: Sequence[int], groups: Mapping[str, frozenset[str]]
+) -> Table:
+    """Targets that never reach `WANTED`, by group."""
+    rows = []
+    for title, ids in groups.items():
         cells = []
-        for size in SIZE_CLASSES:
-            figures = found.get(size)
-            cells += [f"{figures['targets']}", f"{figures['NoC90']:.2f}"] if figures else ["0", "-"]
-        table.add_row(result.model, result.benchmark, *cells)
-    return table
+        for color, result in zip(colors, results):
+            best = [row.curve(result.settings.max_clicks).max() for row in result.rows if row.id in ids]
+            failed = sum(top < WANTED for top in best)
+            share = failed / len(best) if best else 0.0
+            told = Cell(f"{100 * share:.0f} %", f"{failed} of {len(best)}", share=share, color=color)
+            cells.append(told if best else Cell("–"))  # noqa: RUF001
+        rows.append(Row(f"{title} ({len(ids)})", cells))
+    return Table(["targets", *labels], rows)
 
 
-def _with_interval(result: Result, threshold: int) -> str:
-    mean = f"{result.noc(threshold / 100):.2f}"
-    ends = result.intervals.get(f"NoC{threshold}")
-    return mean if ends is None else f"{mean}\n{ends[0]:.1f}-{ends[1]:.1f}"
-
-
-def tree_table(quality: TreeQuality) -> Table:
-    """One line per size class and one for all targets: mean IoU of the best node, recall R, AR@k; in %."""
-    table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes hold the targets, in %")
-    table.add_column("size")
-    # Short heads: the table must fit a terminal of 80 columns.
-    for column in ("n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts)):
-        table.add_column(column, justify="right", no_wrap=True)
-    for size in (*SIZE_CLASSES, None):
-        figures = list(quality.summary(size).values())
-        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
-        table.add_row(size or "all", f"{quality.count(size)}", *shown)
-    return table
-
-
-def remarks(notes: Sequence[str], skipped: Sequence[str], failed: Sequence[str] = ()) -> list[str]:
-    """What must be said beside the figures, one line each."""
-    lines = list(notes)
-    lines += [f"not counted: {reason}" for reason in skipped]
-    return lines + [f"counted as never reached: {reason}" for reason in failed]
+def _targets(results: Sequence[Result], labels: Sequence[str]) -> Table:
+    """Every target with the clicks that each model needs, or "never"."""
+    needed = []
+    for result in results:
+        best = result.curves.max(axis=1)
+        counts = zip(result.rows, result.clicks_to(WANTED), best)
+        needed.append({row.id: f"{count}" if top >= WANTED else "never" for row, count, top in counts})
+    rows = [
+        Row(
+            row.id,
+            [Cell(row.size), Cell(f"{100 * row.area:.1f} %"), *(Cell(own.get(row.id, "-")) for own in needed)],
+        )
+        for row in results[0].rows
+    ]
+    return Table(["target", "size", "area", *labels], rows)

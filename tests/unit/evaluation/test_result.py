@@ -9,7 +9,7 @@ from rich.console import Console
 from clickgrain.errors import DataError
 from clickgrain.evaluation import EvaluationSettings, Result, TargetResult, result_table, size_table
 from clickgrain.evaluation.differences import differences
-from clickgrain.evaluation.report import remarks
+from clickgrain.evaluation.tables import remarks
 
 
 def row(name, ious, error=None, image="i", seconds=0.5):

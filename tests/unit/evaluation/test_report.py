@@ -7,16 +7,21 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from clickgrain.clicks.robot import Drawn
 from clickgrain.errors import DataError, WeightsError
-from clickgrain.evaluation import Benchmark, EvaluationSettings, Result, Target, TargetResult, evaluate, size_class
+from clickgrain.evaluation import (
+    Benchmark,
+    EvaluationSettings,
+    Result,
+    Target,
+    TargetResult,
+    data_hash,
+    evaluate,
+    report,
+    size_class,
+)
 from clickgrain.evaluation.differences import differences
-from clickgrain.evaluation.html import border_contact, comparison_table, replay, size_table, write_report
-from clickgrain.evaluation.html.cases import CLICKS, PATIENCE
-from clickgrain.evaluation.html.comparison import differences_table
-from clickgrain.evaluation.html.failures import groups_of
-from clickgrain.evaluation.pictures import overlay, target_pictures
-from clickgrain.evaluation.published import KINDS, published
+from clickgrain.evaluation.published import KINDS, PublishedResult
+from clickgrain.evaluation.report import CLICKS, PATIENCE, section, write_report
 from clickgrain.types import Mask
 
 SIDE = 40
@@ -48,8 +53,10 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if "style" not in self.open:
-            self.words.append(data)
-            if "tr" in self.open:
+            data = " ".join(data.split())
+            if data:
+                self.words.append(data)
+            if data and "tr" in self.open:
                 self.rows[-1].append(data)
 
     def row(self, name: str) -> list[str]:
@@ -126,6 +133,7 @@ class TestPage:
         assert all(link.startswith("data:image/jpeg;base64,") for link in links)
         markup = re.sub(r"data:image/jpeg;base64,[^\"]*", "", text)
         assert not re.search(r"https?:|//|@import|url\(|<script|<link|<iframe|\bon\w+=", markup)
+        assert markup.count("<svg") == 1
         assert not re.search(r"\bnan\b|\binf\b", page.text, re.IGNORECASE)
         for heading in ("How to read this", "squares", "Clicks by size", "What it looks like", "Where they fail"):
             assert heading in page.text
@@ -185,11 +193,11 @@ class TestPage:
         assert "methods were tuned on it" in page.text
         assert page.row("bad")[-2:] == ["–", "–"]  # noqa: RUF001
 
-    def test_a_model_keeps_its_colour_where_others_are_missing(self, results, tmp_path):
+    def test_a_model_keeps_its_color_where_others_are_missing(self, results, tmp_path):
         text, _ = written(tmp_path, [*results, *renamed(results[1:], "other")], {})
-        first, second = re.findall(r'<div style="(--p[^"]+)">', text)
-        assert first == "--p0:var(--s0);--p1:var(--s1)"
-        assert second == "--p0:var(--s1)"
+        colors = re.findall(r'<tr class="(c\d)"><th><span class="key"></span>bad</th>', text)
+        assert set(colors) == {"c1"}
+        assert len(colors) > 5
 
     def test_users_are_told_apart_and_names_can_be_given(self, results, tmp_path):
         noisy = replace(results[0], user="noisy-0")
@@ -218,10 +226,11 @@ class TestPublishedRows:
         assert "5 of the 50 targets of GrabCut" in page.text
         assert text.index("Published rows do not compare") < text.index("MIS ViT-B")
         assert page.row("MIS ViT-B") == ["MIS ViT-B", "published", "1.94", "2.32"]
-        bodies = re.findall(r'<tbody class="published ([\w-]+)">(.*?)</tbody>', text)
-        assert [kind for kind, _ in bodies] == [kind for kind in KINDS if kind != "before"]
-        assert "SimpleClick-B" in bodies[2][1]
-        assert not any('class="best"' in body for _, body in bodies)
+        bodies = re.findall(r'<tbody class="published">(.*?)</tbody>', text, re.DOTALL)
+        kinds = [title for kind, title in KINDS.items() if kind != "before"]
+        assert [kind in body for kind, body in zip(kinds, bodies)] == [True] * 3
+        assert "SimpleClick-B" in bodies[2]
+        assert not any('class="best"' in body for body in bodies)
 
     def test_another_user_and_other_settings_are_caveats_too(self, results, tmp_path):
         noisy = [replace(result, user="noisy-0") for result in renamed(results, "grabcut")]
@@ -229,78 +238,128 @@ class TestPublishedRows:
         assert "clicked by the robot alone" in page.text
         assert "allow 20 clicks" in page.text  # these were allowed 6
 
-    def test_figures_of_another_task_stand_in_brackets(self, results):
-        page = Page(comparison_table(results, published=published("sbd", 6671)))
+    def test_figures_of_another_task_stand_in_brackets(self, results, tmp_path):
+        _, page = written(tmp_path, renamed(results, "sbd"), {})
         assert page.row("M2N2") == ["M2N2", "published", "(7.72)", "(10.94)"]
         assert page.row("SAM-H") == ["SAM-H", "published", "7.62"]
+
+    def test_a_whole_set_has_no_caveat(self, results, tmp_path):
+        rows = tuple(replace(results[0].rows[0], id=f"{i}") for i in range(50))
+        _, page = written(
+            tmp_path, [replace(results[0], benchmark="grabcut", rows=rows, settings=EvaluationSettings())], {}
+        )
         assert "do not compare" not in page.text
 
-    def test_scans_have_their_row_among_the_masks(self, results):
-        page = Page(comparison_table(results, published=published("ssTEM", 20)))
+    def test_scans_have_their_row_among_the_masks(self, results, tmp_path):
+        _, page = written(tmp_path, renamed(results, "ssTEM"), {})
         assert page.row("SimpleClick-B") == ["SimpleClick-B", "published", "0.280", "0.630", "0.870"]
+
+    def test_our_own_rows_stand_apart_from_both(self, results, squares, tmp_path, monkeypatch):
+        figures = {"NoC85": 7.5, "NoC85_low": 6.25, "NoC85_high": 8.75, "drops05": 3.0}
+        row = PublishedResult("graph-cut", "before", figures, "clickgrain evaluate X; 2026-11-23")
+        asked = []
+        monkeypatch.setattr(report, "measured_before", lambda data, settings: asked.append(data) or (row,))
+        _, page = written(tmp_path, results, {"squares": squares})
+        assert page.row("graph-cut") == ["graph-cut", "before", "7.50", "6.2–8.8"]  # noqa: RUF001
+        assert "measured by us before, on squares" in page.words
+        assert "clickgrain evaluate X; 2026-11-23" in page.text
+        assert asked == [data_hash(squares)]
+        measured = [replace(results[0], model="graph-cut"), results[1]]
+        _, page = written(tmp_path, measured, {"squares": squares})
+        assert "before" not in page.row("graph-cut")
+        noisy = [replace(result, user="noisy-0") for result in results]
+        _, page = written(tmp_path, noisy, {"squares": squares})
+        assert "graph-cut" not in page.text
+
+
+def table_rows(results, place):
+    """name -> texts of the cells, small letters included, of one of the three tables; the heads under ""."""
+    labels = [result.model for result in results]
+    table = section(results, labels, None, [None] * len(results)).tables[place]
+    rows = {
+        row.name: [text for cell in row.cells for text in (cell.text, cell.small) if text] for row in table.rows
+    }
+    return {"": list(table.heads[1:])} | rows
 
 
 class TestFigures:
+    def test_the_comparison_holds_the_figures_and_marks_the_best(self, results):
+        clicks, masks, _ = section(results, ["good", "bad"], None, [None, None]).tables
+        for table, name, column in ((clicks, "NoC90", 0.9), (masks, "mIoU@3", 3)):
+            place = table.heads.index(name) - 1
+            for row, result in zip(table.rows, results):
+                value = f"{result.noc(column):.2f}" if name == "NoC90" else f"{result.iou_at(column):.3f}"
+                assert row.cells[place].text == value
+            assert [row.cells[place].best for row in table.rows] == [True, False]
+
+    def test_a_draw_has_no_winner(self, results):
+        for table in section([results[0]] * 2, ["one", "two"], None, [None, None]).tables:
+            assert not any(cell.best for row in table.rows for cell in row.cells)
+
     def test_intervals_stand_below_their_figures(self, results):
         low, high = results[0].intervals["NoC90"]
-        assert f"{low:.1f}–{high:.1f}" in Page(comparison_table(results)).row("good")  # noqa: RUF001
+        assert f"{low:.1f}–{high:.1f}" in table_rows(results, 0)["good"]  # noqa: RUF001
 
-    def test_differences_are_those_to_the_first_method(self, results):
-        page = Page(differences_table(results, ["good", "bad"]))
+    def test_differences_are_those_to_the_first_method(self, results, tmp_path):
+        _, page = written(tmp_path, results, {})
         found = differences(results[1], results[0])["NoC90"]
-        assert f"{found.value:+.2f}" in page.row("bad")
-        assert [row[0] for row in page.rows] == ["minus good", "bad"]
-        assert differences_table(results[:1], ["good"]) == ""
+        rows = [row for row in page.rows if row[:1] == ["bad"]]
+        assert any(f"{found.value:+.2f}" in row for row in rows)
+        assert any(row[:1] == ["minus good"] for row in page.rows)
+        _, page = written(tmp_path, results[:1], {})
+        assert "Differences" not in page.words
 
     def test_clicks_that_destroy_have_a_column_with_its_interval(self):
         shaky = [row_of(f"{k}", (0.3, 0.8, 0.5, 0.6)[: 2 + k % 3]) for k in range(9)]
         result = Result("m", "x", "robot", EvaluationSettings(), tuple(shaky))
-        page = Page(comparison_table([result]))
-        place = page.rows[0].index("drops05")
+        rows = table_rows([result], 2)
         low, high = result.intervals["drops05"]
-        assert f"{result.drops():.1f}" in page.row("m")
-        assert f"{low:.1f}–{high:.1f}" in page.row("m")  # noqa: RUF001
-        assert place > 0
+        assert rows[""][:2] == ["drops05", "drops20"]
+        assert rows["m"][:2] == [f"{result.drops():.1f}", f"{low:.1f}–{high:.1f}"]  # noqa: RUF001
+
+    def test_seconds_have_their_median_and_tail(self):
+        rows = tuple(row_of(f"{k}", (0.3,), click_seconds=(float(k),)) for k in range(101))
+        assert "50.000 / 95.000" in table_rows([Result("m", "x", "robot", EvaluationSettings(), rows)], 2)["m"]
 
     def test_a_single_image_has_no_interval(self):
         result = Result("m", "b", "robot", EvaluationSettings(3), (row_of("0", (0.5, 0.9, 0.9)),))
-        assert "<small>" not in comparison_table([result])
+        for table in section([result], ["m"], None, [None]).tables:
+            assert not any(cell.small for row in table.rows for cell in row.cells)
 
     def test_both_counts_of_failures_are_shown_where_they_differ(self):
         rows = (row_of("0", (0.5, 0.6, 0.99)), row_of("1", (0.5, 0.6, 0.7)), row_of("2", (0.99, 0.99, 0.99)))
         result = Result("m", "b", "robot", EvaluationSettings(3), rows)
-        assert "1 / 2" in Page(comparison_table([result])).row("m")
+        assert "1 / 2" in table_rows([result], 0)["m"]
 
-    def test_late_overlaps_are_shown_only_where_they_are_exact(self):
+    def test_late_and_missing_overlaps_are_left_out(self):
         rows = (row_of("0", (0.5,) * 10),)
         for full in (False, True):
             result = Result("m", "b", "robot", EvaluationSettings(10, full_curves=full), rows)
-            assert ("mIoU@10" in comparison_table([result])) == full
+            assert ("mIoU@10" in table_rows([result], 1)[""]) == full
+        few = Result("m", "b", "robot", EvaluationSettings(3), (row_of("0", (0.5,) * 3),))
+        heads = table_rows([few], 1)[""]
+        assert "mIoU@3" in heads
+        assert "mIoU@5" not in heads
 
     def test_clicks_by_size_leave_empty_classes_out(self, results):
         few = [replace(result, rows=result.rows[:2]) for result in results]
-        page = Page(size_table(few))
-        assert "small, below 3 % of the image" in page.words
-        assert "2 targets" in page.words
-        assert not any(word.startswith(("medium", "large")) for word in page.words)
-        assert page.row("bad")[1:] == [f"{few[1].noc(0.85):.2f}", f"{few[1].noc(0.9):.2f}"]
+        table = section(few, ["good", "bad"], None, [None, None]).sizes
+        assert table.groups == [("small, below 3 % of the image", "2 targets")]
+        bad = table.rows[1].cells
+        assert [cell.text for cell in bad] == [f"{few[1].noc(0.85):.2f}", f"{few[1].noc(0.9):.2f}"]
+        assert bad[0].share == few[1].noc(0.85) / 6
+
+    def test_every_target_is_listed_with_its_clicks_or_never(self, results):
+        rows = section(results, ["good", "bad"], None, [None, None]).targets.rows
+        assert len(rows) == 5
+        for i, row in enumerate(rows):
+            for result, cell in zip(results, row.cells[2:]):
+                curve = result.curves[i]
+                expected = str(int(np.argmax(curve >= 0.9)) + 1) if (curve >= 0.9).any() else "never"
+                assert cell.text == expected
 
 
 class TestFailures:
-    def test_border_contact_is_read_from_the_masks(self, squares):
-        assert border_contact(squares) == {"0": False, "1": True, "2": False, "3": True, "4": False}
-
-    def test_every_target_is_in_one_group(self, results, squares):
-        groups = {group.title: group.ids for group in groups_of(results, border_contact(squares))}
-        assert groups == {
-            "small, inside the image": {"0"},
-            "small, touching its border": {"1"},
-            "medium, inside the image": {"2"},
-            "medium, touching its border": {"3"},
-            "large, inside the image": {"4"},
-        }
-        assert [group.title for group in groups_of(results, {})] == ["small", "medium", "large"]
-
     def test_shares_and_the_hardest_targets(self, results, squares, tmp_path):
         _, page = written(tmp_path, results, {"squares": squares})
         assert page.row("small, inside the image (1)")[1:] == ["0 %", "0 of 1", "100 %", "1 of 1"]
@@ -347,17 +406,3 @@ class TestMasksAgain:
         )
         assert "Clicks without a mask: good, bad." in page.text
         assert [a["alt"] for name, a in page.seen if name == "img" and a["alt"].startswith("good: clicks after")]
-
-    def test_boxes_and_strokes_are_given_again_and_drawn(self):
-        box, stroke = Drawn("box", ((5.0, 5.0), (30.0, 30.0))), Drawn("scribble", ((8.0, 8.0), (20.0, 12.0)), 0)
-        predictor, image = Bright(100), scene(14, 9)[0]
-        replay(predictor, image, [box, (9, 9, 1), stroke])
-        assert predictor.prompts == [(0, ["box"]), (1, ["box"]), (1, ["box", "scribbles"])]
-        for one, (x, y) in ((box, (30, 18)), (stroke, (14, 10))):
-            drawn = overlay(image, clicks=[one], long_side=400).astype(int)
-            before = overlay(image, long_side=400).astype(int)
-            assert np.abs(drawn - before)[y * 8 - 8 : y * 8 + 8, x * 8 - 8 : x * 8 + 8].max() > 40
-
-    def test_a_target_that_is_not_there_is_named(self, squares):
-        with pytest.raises(DataError, match=r"squares.*no target 'x'"):
-            target_pictures(squares)("x")

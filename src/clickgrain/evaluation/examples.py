@@ -1,0 +1,170 @@
+"""Images of what methods did: best, median and worst targets, the hardest of each kind, and trees."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from clickgrain.clicks.robot import Given, split_target
+from clickgrain.errors import DataError, ImageError
+from clickgrain.evaluation.clicking import prompt_of
+from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
+from clickgrain.evaluation.page import Figure
+from clickgrain.evaluation.pictures import ORANGE, Pictures, overlay, region_map
+from clickgrain.evaluation.result import Result, TargetResult
+from clickgrain.evaluation.scores import iou
+from clickgrain.tree import MergeTree
+from clickgrain.types import Bool, Mask, Predictor, UInt8
+
+SAME = 0.02
+"""IoU may differ by this much between two machines."""
+WORST = 4
+"""Targets shown of each group."""
+
+
+def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:
+    """The mask after recorded clicks, boxes and strokes, given one by one as the evaluation did; at least one."""
+    predictor.set_image(image)
+    mask: Mask | None = None
+    for k in range(1, len(given) + 1):
+        prompt = prompt_of(given[:k])
+        mask = predictor.predict(prompt.pop("points"), prompt.pop("labels"), previous=mask, **prompt)
+        _ = mask.probability  # the next click builds on what was shown
+    assert mask is not None, "no clicks to replay"
+    return mask
+
+
+def places(result: Result) -> list[tuple[str, str]]:
+    """(place, id) of the best, median and worst target by mean IoU over five clicks, without repeating one."""
+    means = [float(row.curve(result.settings.max_clicks)[:5].mean()) for row in result.rows]
+    ranked = sorted(range(len(means)), key=lambda i: -means[i])
+    chosen: dict[str, str] = {}
+    for place, rank in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
+        chosen.setdefault(result.rows[ranked[rank]].id, place)
+    return [(place, id_) for id_, place in chosen.items()]
+
+
+def examples(
+    results: Sequence[Result],
+    labels: Sequence[str],
+    predictors: Sequence[Predictor | None],
+    pictures: Pictures,
+    *,
+    leader: int = 0,
+    clicks: int = 3,
+) -> list[tuple[str, list[Figure]]]:
+    """The best, median and worst target of one result, each with what every model made of it after a few clicks.
+
+    Args:
+        results: of the same benchmark.
+        labels: their names on the page.
+        predictors: those that gave the results; each answers its own clicks again. For None the clicks are shown
+            without a mask.
+        pictures: loads a target (`target_pictures`); those that cannot be read are left out.
+        leader: which result ranks the targets.
+        clicks: how many are shown.
+    """
+    shown = []
+    for place, id_ in places(results[leader]):
+        try:
+            image, mask = pictures(id_)
+        except (DataError, ImageError):  # no longer there; the figures stand
+            continue
+        target = split_target(mask)[0]
+        wanted = overlay(image, target=target)
+        figures = [Figure(wanted, "Wanted", f"{100 * target.mean():.1f} % of the image", "the wanted outline")]
+        for label, result, predictor in zip(labels, results, predictors):
+            row = next((row for row in result.rows if row.id == id_), None)
+            if row is not None and row.error is None and row.ious:
+                threshold = result.settings.threshold
+                figures.append(_answer(label, row, predictor, image, mask, clicks, threshold))
+        shown.append((f"{place.capitalize()}: target {id_}", figures))
+    return shown
+
+
+def _answer(
+    label: str,
+    row: TargetResult,
+    predictor: Predictor | None,
+    image: UInt8,
+    target: UInt8 | Bool,
+    clicks: int,
+    threshold: float,
+) -> Figure:
+    made = row.given[: min(clicks, len(row.ious))]
+    reached = row.ious[len(made) - 1]
+    object_, valid = split_target(target)
+    mask = None
+    if predictor is not None:
+        try:
+            again = replay(predictor, image, made).probability > threshold
+            mask = again if again.shape == image.shape[:2] else None
+        except Exception:  # any method may be shown here, and an image is no reason to lose the page
+            mask = None
+    count = f"{len(made)} click{'s' if len(made) != 1 else ''}"
+    text = f"IoU {reached:.2f} after {count}"
+    if mask is not None and abs(iou(object_, valid, mask) - reached) > SAME:
+        text += f"; the mask shown has {iou(object_, valid, mask):.2f}, so that the model has changed since"
+    drawn = overlay(image, mask, made, target=object_)
+    return Figure(drawn, label, text, f"{label}: {'clicks' if mask is None else 'mask'} after {count}")
+
+
+def border_contact(benchmark: Benchmark) -> dict[str, bool]:
+    """Whether each target touches the border of its image, by id; targets that cannot be read are left out."""
+    touching = {}
+    for group in benchmark.by_image():
+        for target, mask in load_group(group, [])[1]:
+            object_ = mask > 128
+            frame = (object_[0], object_[-1], object_[:, 0], object_[:, -1])
+            touching[target.id] = any(bool(side.any()) for side in frame)
+    return touching
+
+
+def groups_of(results: Sequence[Result], contact: Mapping[str, bool]) -> dict[str, frozenset[str]]:
+    """Title -> ids: small, medium and large targets, each parted by border contact where known; none empty."""
+    rows = {row.id: row for result in results for row in result.rows}
+    groups: dict[str, frozenset[str]] = {}
+    for size in SIZE_CLASSES:
+        for touches, where in ((False, ", inside the image"), (True, ", touching its border"), (None, "")):
+            ids = [id_ for id_, row in rows.items() if row.size == size and contact.get(id_) is touches]
+            if ids:
+                groups[f"{size}{where}"] = frozenset(ids)
+    return groups
+
+
+def hardest(results: Sequence[Result], ids: frozenset[str], pictures: Pictures, wanted: float) -> list[Figure]:
+    """The targets that are hardest for all models together, of those that some model never gets to IoU `wanted`."""
+    most = min(result.settings.max_clicks for result in results)
+    curves = {id_: [row.curve(most) for result in results for row in result.rows if row.id == id_] for id_ in ids}
+    never = {id_: sum(curve.max() < wanted for curve in own) for id_, own in curves.items()}
+    ranked = sorted((id_ for id_ in ids if never[id_]), key=lambda id_: (np.mean(curves[id_]), id_))
+    shown = []
+    for id_ in ranked[:WORST]:
+        try:
+            image, mask = pictures(id_)
+        except (DataError, ImageError):  # evaluated somewhere else; the figures stand
+            continue
+        drawn = overlay(image, split_target(mask)[0], color=ORANGE, long_side=180)
+        text = f"{never[id_]} of {len(curves[id_])} fail" if len(results) > 1 else ""
+        shown.append(Figure(drawn, id_, text, f"target {id_}", quality=78))
+    return shown
+
+
+def tree_pictures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, level: float = 0.6) -> list[Figure]:
+    """The image with a click, its tree cut at three levels, and the node that the click means.
+
+    Args:
+        image: H x W x 3 uint8 RGB, of the tree's image size.
+        tree: its merge tree.
+        click: (x, y) image pixels.
+        level: of the node.
+    """
+    node = tree.node_at(*click, level)
+    chosen = tree.upsample(node, image) > 0.5
+    cuts = [k for k in (120, 30, 8) if k <= tree.n_leaves] or [1]
+    share = 100 * float(tree.area[node]) / tree.n_leaves
+    about = f"at level {tree.level[node]:.2f}, {share:.0f} % of the photo"
+    return [
+        Figure(overlay(image, clicks=[(*click, 1)]), "Photo", "with one click", "photo with a click"),
+        *(Figure(region_map(image, tree.cut(k)), f"{k} regions", alt=f"{k} regions") for k in cuts),
+        Figure(overlay(image, chosen, [(*click, 1)]), "The clicked region", about, "the region that was clicked"),
+    ]

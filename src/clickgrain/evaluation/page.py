@@ -1,0 +1,264 @@
+"""Pages that need nothing but themselves: Jinja2 templates, charts by matplotlib, images as data URIs.
+
+What a template shows comes as the plain values below; `templates/macros.html` draws them.
+"""
+
+import io
+import os
+import platform
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from clickgrain import __version__
+from clickgrain.errors import DataError
+from clickgrain.evaluation.pictures import data_uri
+from clickgrain.files import atomic_write
+from clickgrain.types import UInt8
+
+TEMPLATES = Path(__file__).parent / "templates"
+COLORS = 6
+"""Series that are told apart by color; the next ones repeat them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: what it says.
+        small: in small letters below.
+        best: shaded.
+        share: length of a bar below the text, 0..1; None for no bar.
+        color: number of the bar's color; that of the row if None.
+    """
+
+    text: str
+    small: str = ""
+    best: bool = False
+    share: float | None = None
+    color: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its name, cells, and the number of its color (None: no color); `badge` follows the name."""
+
+    name: str
+    cells: Sequence[Cell]
+    color: int | None = None
+    badge: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of figures.
+
+    Attributes:
+        heads: of the names, then of every column.
+        rows: from top to bottom.
+        groups: (title, remark) above equally many columns each.
+        parts: (title, rows) that follow, hatched: figures that were not measured here.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Row]
+    groups: Sequence[tuple[str, str]] = ()
+    parts: Sequence[tuple[str, Sequence[Row]]] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An h x w x 3 uint8 RGB image with a caption: a few words in bold, then more."""
+
+    image: UInt8
+    title: str
+    text: str = ""
+    alt: str = ""
+    quality: int = 84
+
+    @property
+    def uri(self) -> str:
+        """The image as a data URI."""
+        return data_uri(self.image, quality=self.quality)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: its name, its (x, y) points in order, the number of its color."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    color: int = 0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart: its title for those who cannot see it, its SVG, and the lines that a legend names."""
+
+    title: str
+    svg: Markup
+    lines: Sequence[Line] = ()
+
+
+WIDTH, NAMES = 720.0, 160.0
+"""Width of a chart, and of the space on its right for the names of lines, in pixels."""
+_SERIES, _GRID = "#00010", "#000200"
+"""Stand for the colors of the page, which has two themes."""
+_DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (
+    "-", (0, (8, 4)), (0, (2, 4)), (0, (10, 3, 2, 3)), (0, (5, 3)), (0, (1, 3)),
+)  # fmt: skip
+"""Lines differ in dashes as well as in color."""
+
+
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    y_range: tuple[float, float] | None = None,
+    dots: bool = True,
+) -> Chart:
+    """A chart of lines, named at their ends where there are several.
+
+    Args:
+        lines: at least one, each with at least one point.
+        x, y: what the axes show.
+        title: read aloud instead of the chart.
+        y_range: smallest and largest value shown; from 0 or below to the largest value when None.
+        dots: mark every point.
+    """
+    values = [value for line in lines for _, value in line.points]
+    low, high = y_range or (min(0.0, *values), max(values))
+    high = max(high, low + 1e-9)
+    height, several = 400.0, len(lines) > 1
+
+    def draw(axes: Axes) -> None:
+        for i, line in enumerate(lines):
+            color = f"{_SERIES}{line.color % COLORS}"
+            mark = "os^"[i % 3] if dots else ""
+            axes.plot(*zip(*line.points), color=color, ls=_DASHES[i % 6], lw=2.5, marker=mark, ms=7, clip_on=False)
+        axes.set_xlabel(x, labelpad=9)
+        axes.set_ylabel(y, labelpad=12)
+        axes.set_ylim(low, high)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=x == "clicks"))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.grid(axis="y", color=_GRID, clip_on=False)
+        step, ranked = 0.055 * (high - low), sorted(lines, key=lambda line: -line.points[-1][1])
+        places: list[float] = []
+        for line in ranked:  # from the top; names that stand too close move down, all of them up again at the floor
+            places.append(min(line.points[-1][1], places[-1] - step if places else high))
+        up = max(0.0, low - places[-1])
+        for place, line in zip(places, ranked if several else ()):
+            name = line.name if len(line.name) < 20 else f"{line.name[:18]}…"
+            axes.annotate(
+                _printable(name),
+                (1.03, place + up),
+                xycoords=("axes fraction", "data"),
+                color=f"{_SERIES}{line.color % COLORS}",
+                va="center",
+                weight="bold",
+                annotation_clip=False,
+                gid="name",
+            )
+
+    right = (WIDTH - NAMES) / WIDTH if several else 0.97
+    return Chart(title, _drawn(draw, height, (0.12, 0.15, right - 0.12, 0.81)), lines if several else ())
+
+
+def _drawn(draw: Callable[[Axes], None], height: float, place: tuple[float, float, float, float]) -> Markup:
+    """SVG without fonts and colors of its own: those of the page hold, in both themes."""
+    text = io.StringIO()
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "font.size": 13,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
+    }
+    with matplotlib.rc_context(settings):
+        canvas = Canvas((WIDTH / 72, height / 72), dpi=72)
+        draw(canvas.add_axes(place, facecolor="none"))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
+            unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            canvas.savefig(text, format="svg", transparent=True, metadata=unsaid)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for pattern, wanted in (
+        (r"<defs>\s*<style.*?</style>\s*</defs>", ""),
+        (r' xmlns(:xlink)?="[^"]*"| (width|height)="[\d.]+pt"', ""),
+        (r"font-family: [^;\"]*;? ?", ""),
+        (r' id="name"', ' class="name"'),
+        (r' id="(?!m[0-9a-f]{10}")[^"]*"', ""),
+        (rf"{_SERIES}(\d)", r"var(--s\1)"),
+        (_GRID, "var(--line)"),
+    ):
+        svg = re.sub(pattern, wanted, svg, flags=re.DOTALL)
+    return Markup(svg)
+
+
+def write_page(path: str | Path, template: Path, **context: object) -> Path:
+    """Fill a template and write the page whole or not at all; returns where it is.
+
+    Args:
+        path: of the page.
+        template: may extend `page.html` and import `macros.html`. All that it shows is escaped.
+        context: what the template shows.
+
+    Raises:
+        DataError: if the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    loader = FileSystemLoader([template.parent, TEMPLATES])
+    pages = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = pages.get_template(template.name).render(**context, version=__version__)
+    try:
+        atomic_write(path, _printable(text).encode())
+    except OSError as error:
+        raise DataError(
+            f"{path}: the report cannot be written ({error.strerror or error}); make room or choose another folder"
+        ) from error
+    return path.absolute()
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores, versions and time, by name; nothing that names a person or a host."""
+    import cv2
+    import numpy
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    listed, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
+    if listed.exists():
+        found = re.search(
+            r"^model name\s*: (.*)$", listed.read_text(errors="replace"), re.MULTILINE | re.IGNORECASE
+        )
+        processor = found[1] if found else processor
+    return {
+        "Processor": f"{processor}, {cores} cores used",
+        "System": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "Versions": f"torch {torch.__version__}, numpy {numpy.__version__}, OpenCV {cv2.__version__}",
+        "clickgrain": __version__,
+        "Time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    }
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold bytes that are no text (lone surrogates); they are shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,80 @@
+"""Evaluations as tables for a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+
+from clickgrain.evaluation.datasets import SIZE_CLASSES
+from clickgrain.evaluation.result import Result
+from clickgrain.evaluation.tree_result import TreeQuality
+
+
+def result_table(results: Iterable[Result]) -> Table:
+    """One line per (model, benchmark): NoC, NoF (never reached), drops, mIoU at 1, 3, 5 clicks in %, seconds.
+
+    NoC90 has its bootstrap 95 % interval below it.
+    """
+    table = Table(
+        title="Clicks needed (NoC, 95 % interval), targets never reached (NoF), clicks of 100 after which IoU drops"
+        " by over .05, mIoU in %, seconds per click"
+    )
+    for column in ("model", "data"):
+        table.add_column(column, overflow="fold")
+    for column in ("NoC85", "NoC90", "NoF85", "NoF90", "drops", "@1", "@3", "@5", "s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for result in results:
+        clicks = [
+            f"{result.noc(0.85):.2f}",
+            _with_interval(result, 90),
+            *(f"{result.nof(t).never}" for t in (0.85, 0.90)),
+        ]
+        clicks.append(f"{result.drops():.1f}")
+        most = result.settings.max_clicks
+        ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "-" for k in (1, 3, 5)]
+        table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")
+    return table
+
+
+def size_table(results: Iterable[Result]) -> Table:
+    """One line per (model, benchmark): number of targets and NoC90 of every size class."""
+    table = Table(title="Clicks to 90 % (NoC90) by size of the target, n targets")
+    for column in ("model", "data"):
+        table.add_column(column, overflow="fold")
+    for size in SIZE_CLASSES:
+        table.add_column("n", justify="right", no_wrap=True)
+        table.add_column(size, justify="right", no_wrap=True)
+    for result in results:
+        found = result.by_size()
+        cells = []
+        for size in SIZE_CLASSES:
+            figures = found.get(size)
+            cells += [f"{figures['targets']}", f"{figures['NoC90']:.2f}"] if figures else ["0", "-"]
+        table.add_row(result.model, result.benchmark, *cells)
+    return table
+
+
+def _with_interval(result: Result, threshold: int) -> str:
+    mean = f"{result.noc(threshold / 100):.2f}"
+    ends = result.intervals.get(f"NoC{threshold}")
+    return mean if ends is None else f"{mean}\n{ends[0]:.1f}-{ends[1]:.1f}"
+
+
+def tree_table(quality: TreeQuality) -> Table:
+    """One line per size class and one for all targets: mean IoU of the best node, recall R, AR@k; in %."""
+    table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes hold the targets, in %")
+    table.add_column("size")
+    # Short heads: the table must fit a terminal of 80 columns.
+    for column in ("n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts)):
+        table.add_column(column, justify="right", no_wrap=True)
+    for size in (*SIZE_CLASSES, None):
+        figures = list(quality.summary(size).values())
+        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
+        table.add_row(size or "all", f"{quality.count(size)}", *shown)
+    return table
+
+
+def remarks(notes: Sequence[str], skipped: Sequence[str], failed: Sequence[str] = ()) -> list[str]:
+    """What must be said beside the figures, one line each."""
+    lines = list(notes)
+    lines += [f"not counted: {reason}" for reason in skipped]
+    return lines + [f"counted as never reached: {reason}" for reason in failed]
