@@ -1,6 +1,6 @@
 """What guard and cut cost at a click, on photos that scikit-image ships, at three sizes.
 
-`python -m benchmarks cut`. The model in the package, one core, ten places a photo, up to six clicks each. Prints the
+`python -m benchmarks cut`. The model in the package, one core, ten places a photo, six clicks each. Prints the
 median and 95th percentile in milliseconds of the whole click up to the binary mask, and of guard and cut in it.
 """
 
