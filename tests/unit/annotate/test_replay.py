@@ -117,7 +117,7 @@ def test_bad_files_stop_no_import(worked, photos, tmp_path, capsys):
     status, out, err = run(
         capsys, "import", photos, missing, tmp_path / "bad.json", good, "--project", tmp_path / "n.db"
     )
-    assert status == 0
+    assert status == 1  # a file that was named is not there
     assert "in 3 images" in out
     assert "missing.json" in err
     assert "bad.json" in err
