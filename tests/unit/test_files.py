@@ -64,3 +64,10 @@ def test_hashes_are_the_head_of_sha256(tmp_path):
 def test_the_import_brings_no_torch(module):
     code = f"import sys, clickgrain.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ö" * 127])
+def test_names_as_long_as_the_file_system_allows(tmp_path, name):
+    atomic_write(tmp_path / name, b"one")
+    assert (tmp_path / name).read_bytes() == b"one"
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -75,10 +75,14 @@ def to_size(mask: Bool, size: Size) -> Bool:
     """
     if mask.shape == size:
         return mask
-    mode = cv2.INTER_AREA if size[0] < mask.shape[0] else cv2.INTER_LINEAR
-    soft = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=mode)
-    grown: Bool = soft > 0.5
-    return grown if grown.any() else soft > 0
+    there = size[1], size[0]
+    if size[0] * size[1] < mask.size:  # as bytes, half the time of floats: 127 is just no majority
+        grown: Bool = cv2.resize(mask.view(np.uint8) * np.uint8(254), there, interpolation=cv2.INTER_AREA) > 127
+        return (
+            grown if grown.any() else cv2.resize(mask.astype(np.float32), there, interpolation=cv2.INTER_AREA) > 0
+        )
+    soft = cv2.resize(mask.astype(np.float32), there, interpolation=cv2.INTER_LINEAR)
+    return soft > 0.5 if (soft > 0.5).any() else soft > 0
 
 
 def node_over(tree: MergeTree, leaves: Int32, point: tuple[float, float], level: float) -> int:

@@ -80,7 +80,17 @@ def _record(project: Project, name: str, document: Document, native: Size, left_
 def visible_masks(
     project: Project, document: Document, size: Size, *, left_out: list[str] | None = None, name: str = ""
 ) -> Iterator[tuple[Item, Bool]]:
-    """Objects, the lowest first, with the pixels that are theirs, as H x W bool of `size`.
+    """Objects, the lowest first, with the pixels that are theirs, as H x W bool of `size`; see `_visible`."""
+    visible = _visible(project, document, size, left_out, name)
+    for item in document.objects:
+        if item.id in visible:
+            yield item, decode(visible[item.id].data)
+
+
+def _visible(
+    project: Project, document: Document, size: Size, left_out: list[str] | None = None, name: str = ""
+) -> dict[int, Coded]:
+    """Masks by object, coded, since those of a large photo do not fit into memory together.
 
     Unless objects may overlap, a pixel belongs to the topmost object, locked ones counting as above all others.
 
@@ -93,7 +103,7 @@ def visible_masks(
     """
     overlap = project.labels().document.overlap
     taken = np.zeros(size, bool)
-    visible: dict[int, bytes] = {}  # coded: all masks of a large photo do not fit into memory
+    visible: dict[int, Coded] = {}
     for item in sorted(document.objects, key=lambda item: item.locked)[::-1]:
         if not item.mask:
             continue
@@ -104,15 +114,13 @@ def visible_masks(
                 raise
             leave_out(left_out, f"{name}: object {item.id} is left out: {error}")
             continue
-        x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-        box = slice(y, y + height), slice(x, x + width)
         if not overlap:
+            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+            box = slice(y, y + height), slice(x, x + width)
             mask[box] &= ~taken[box]
             taken[box] |= mask[box]
-        visible[item.id] = encode(mask).data
-    for item in document.objects:
-        if item.id in visible:
-            yield item, decode(visible[item.id])
+        visible[item.id] = encode(mask)
+    return visible
 
 
 def mask_at(project: Project, item: Item, size: Size) -> Bool:
@@ -123,11 +131,11 @@ def mask_at(project: Project, item: Item, size: Size) -> Bool:
     mask = project.mask(item.mask or "")
     if mask.shape == size:
         return mask
-    given = next((step for step in item.steps[::-1] if isinstance(step, MaskStep)), None)
-    exact = mask if given is None else project.mask(given.mask)
+    given = [step.mask for step in item.steps if isinstance(step, MaskStep)]
+    exact = project.mask(given[-1]) if given else mask
     if exact.shape != size:
         return to_size(mask, size)
-    changed = mask ^ to_size(exact, (mask.shape[0], mask.shape[1]))
+    changed = mask ^ to_size(exact, (mask.shape[0], mask.shape[1])) if len(item.steps) > 1 else np.zeros(1, bool)
     if changed.any():
         there = cv2.resize(changed.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
         exact[there] = to_size(mask, size)[there]
@@ -168,12 +176,10 @@ def take_in(
                 raise _wrong_size(record, native)
             masks, there = _new_masks(project, image, record, size, existing == "skip")
             if there:
-                many = (
-                    "1 object is there already and was"
-                    if there == 1
-                    else f"{there} objects are there already and were"
+                objects = "1 object is" if there == 1 else f"{there} objects are"
+                leave_out(
+                    skipped, f"{name}: {objects} there already; skipped, since neither add nor replace was chosen"
                 )
-                leave_out(skipped, f"{name}: {many} skipped; --existing add or replace takes it in again")
             if masks:
                 counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
             if masks or (done and project.history(image).document.status != "done"):
@@ -228,10 +234,10 @@ def _new_masks(
     """([mask at the file's size, at work, label], how many are there already: whole, or as far as they show)."""
     document = project.history(image).document
     known = set[str]()
-    if only_new and document.objects and record.size is not None:
-        whole = (mask_at(project, item, record.size) for item in document.objects if item.mask)
-        seen = (mask for _, mask in visible_masks(project, document, record.size))
-        known = {encode(mask).hash for mask in itertools.chain(whole, seen)}
+    if only_new and record.size is not None:
+        for item in document.objects:  # an object that was changed since its import is still that object
+            known |= {item.mask or "", *(step.mask for step in item.steps if isinstance(step, MaskStep))}
+        known |= {coded.hash for coded in _visible(project, document, record.size, left_out=[]).values()}
     masks: list[tuple[Coded, Coded, str | None]] = []
     there = 0
     for one in record.objects():

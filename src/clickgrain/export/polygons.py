@@ -15,7 +15,7 @@ from clickgrain.types import Bool, Size
 Loop = npt.NDArray[np.int64]
 """N x 2 (x, y) corners of a closed loop, the first not repeated."""
 NEAREST_FOR = 32
-"""More loops than this are joined wherever they begin."""
+"""More loops than this are joined where they begin."""
 FARTHEST = 1e7
 """Pixels from the image's corner; what lies beyond is a mistake."""
 AT_ONCE = 2_000_000
@@ -51,11 +51,12 @@ def joined(parts: Sequence[Loop]) -> Loop:
 
     Filled by the even-odd or the non-zero rule it gives the same pixels, for formats with one polygon an object.
     """
+    if len(parts) > NEAREST_FOR:  # a chain along the rows, to and fro, so that no bridge is long
+        chain = sorted(parts, key=lambda loop: (loop[0, 1], (-1) ** int(loop[0, 1]) * loop[0, 0]))
+        there = [part for loop in chain for part in (loop, loop[:1])]
+        return np.concatenate([*there, *(loop[:1] for loop in chain[-2::-1])])
     order = sorted(parts, key=lambda loop: -abs(area(loop)))
     whole = order[0]
-    if len(parts) > NEAREST_FOR:
-        bridges = [part for loop in order[1:] for part in (loop, loop[:1], whole[:1])]
-        return np.concatenate([whole[:1], *bridges, whole[1:]])
     for loop in order[1:]:
         i, j = _nearest(whole, loop)
         bridge = [whole[: i + 1], np.roll(loop, -j, axis=0), loop[j : j + 1], whole[i:]]

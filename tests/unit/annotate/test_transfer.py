@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 from contextlib import suppress
 
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clickgrain.annotate.history import Action
+from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
@@ -174,3 +177,125 @@ def test_uploads_that_are_nothing(client):
     for content in (b"", b"{}", b"\x00" * 100):
         answer = client.post("/api/import", content=content)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+
+
+def test_the_page_says_what_is_there_already_and_can_replace_or_add_it(client, project):
+    content = json.dumps(coco())
+
+    def post(**query):
+        answer = client.post("/api/import", params=query, content=content).json()
+        return answer["objects"], len(project.history(2).document.objects)
+
+    assert post() == (1, 1)
+    assert post() == (0, 1)
+    assert "1 object is there already" in client.post("/api/import", content=content).json()["skipped"][0]
+    assert post(existing="add") == (1, 2)
+    assert post(existing="replace") == (1, 1)
+    assert client.post("/api/import?existing=x", content=content).status_code == 422
+
+
+def test_an_object_that_was_changed_since_its_import_is_still_that_object(client, project, act):
+    content = json.dumps(coco())
+    client.post("/api/import", content=content)
+    act(2, kind="object.add_steps", object=1, steps=[{"type": "brush", "points": [[40, 40]], "radius": 3}])
+    assert client.post("/api/import", content=content).json()["objects"] == 0
+
+
+def test_the_page_s_zip_names_what_is_left_out(client, act, label):
+    for level in (0.5, 1.0):
+        act(kind="object.add_steps", steps=[{"type": "region", "x": 20, "y": 20, "level": level}])
+    answer = client.get("/api/export", params={"format": "coco"})
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.namelist() == ["annotations.json", "left-out.txt"]
+    assert b"a1.png: object 1 (unlabelled) is left out" in archive.read("left-out.txt")
+    label(kind="overlap", allow=True)
+    answer = client.get("/api/export", params={"format": "coco"})
+    assert zipfile.ZipFile(io.BytesIO(answer.content)).namelist() == ["annotations.json"]
+    answer = client.get("/api/export", params={"format": "instance"})  # a map holds one object in a pixel
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert json.loads(archive.read("objects.json")) == {"a1.png": {"2": "unlabelled"}}
+    assert b"object 1 (unlabelled) is left out of the map" in archive.read("left-out.txt")
+
+
+@pytest.mark.parametrize("size", [(48, 64), (24, 32), (480, 640), (1, 9), (3, 1)])
+def test_no_mask_vanishes_on_another_grid(size):
+    for y, x in ((0, 0), (3, 5), (47, 63)):
+        mask = np.zeros((48, 64), bool)
+        mask[y, x] = True
+        assert to_size(mask, size).any()
+    bar = np.zeros((1, 6_000), bool)
+    bar[0, 2_345] = True
+    assert to_size(bar, (1, 2_560)).sum() in (1, 2)
+
+
+def test_masks_of_a_large_import_are_not_in_memory_together(project, monkeypatch):
+    many = 150
+    monkeypatch.setattr(project.gallery, "sizes", lambda image: ((48, 64), (3_000, 4_000)))
+    entry = {"image_id": 1, "segmentation": {"size": [3_000, 4_000], "counts": [0, 12_000_000]}}
+    content = coco(height=3_000, width=4_000)
+    content["annotations"] = [entry] * many
+    tracemalloc.start()
+    read = read_any(json.dumps(content).encode(), "x.json", [])[1]
+    assert take_in(project, read, "coco", [])["objects"] == many
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300_000_000 < many * 12_000_000
+
+
+def test_logs_of_before_hold_all_labels_and_are_read(project, label):
+    old = {"set": {"labels": [{"id": 4, "name": "cat", "colour": "#00ff00"}], "overlap": True}, "put": [{"id": 4}]}
+    action = Action(1, "label.add", 0.0, "", "", None, {}, old)
+    assert project.database.append(0, action, {}, None)
+    project.notice_others()
+    project._labels = None
+    assert label(kind="label.add", name="dog").to_json() == {
+        "labels": [
+            {"id": 4, "name": "cat", "colour": "#00ff00", "category": None},
+            {"id": 5, "name": "dog", "colour": "#911eb4", "category": None},
+        ],
+        "overlap": True,
+    }
+    (written,) = [one.patch for one in project.database.actions(0, 1)]
+    assert [one["id"] for one in written["put"]] == [5]
+    assert "set" not in written
+
+
+LABEL_ACTIONS = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"kind": st.just("label.add"), "name": st.sampled_from("abcdef")}),
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("label.add_all"),
+                "labels": st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 4)), max_size=4),
+            }
+        ),
+        st.fixed_dictionaries(
+            {"kind": st.just("label.edit"), "label": st.integers(1, 5), "name": st.sampled_from("abcdef")}
+        ),
+        st.fixed_dictionaries({"kind": st.just("label.delete"), "label": st.integers(1, 5)}),
+        st.fixed_dictionaries({"kind": st.just("overlap"), "allow": st.booleans()}),
+        st.just({"kind": "undo"}),
+        st.just({"kind": "redo"}),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=LABEL_ACTIONS)
+def test_labels_read_from_the_log_are_the_labels_at_work(photos, tmp_path_factory, actions):
+    file = tmp_path_factory.mktemp("labels") / "x.db"
+    first = Project(photos, file, model="tree")
+    for action in actions:
+        with suppress(RequestError):
+            first.act_on_labels(Posted(seq=first.labels().seq), PROJECT_REQUEST.validate_python(action))
+    at_work = first.labels().document
+    first.close()
+    second = Project(photos, file, model="tree")
+    assert second.labels().document == at_work
+    assert len({one.id for one in label_records(second)}) == len(at_work.labels)
+    second.close()
+    names = [one.name for one in at_work.labels]
+    categories = [one.category for one in at_work.labels if one.category is not None]
+    assert len(set(names)) == len(names)
+    assert len(set(categories)) == len(categories)

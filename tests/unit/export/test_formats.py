@@ -144,6 +144,31 @@ def test_yolo_has_a_line_per_object_that_fills_to_its_mask():
     assert '  2: "unlabelled"' in out["data.yaml"].decode()
 
 
+def test_what_bridges_cost_in_readers_that_fill_by_whole_pixels():
+    """As YOLO's own readers do: corners rounded to pixels, lines of one pixel along all edges."""
+    y, x = np.mgrid[:200, :200]
+    distance = np.hypot(x - 100, y - 100)
+    masks = {
+        "disk of 80 px": distance < 40,
+        "ring of 10 px": (distance < 40) & (distance > 30),
+        "ring of 4 px": (distance < 40) & (distance > 36),
+        "9 parts of 8 px": ((x % 40) < 8) & ((y % 40) < 8) & (x > 70) & (y > 70),
+        "4 parts of 20 px": ((x % 60) < 20) & ((y % 60) < 20) & (x > 55) & (y > 55) & (x < 150) & (y < 150),
+    }
+    found = {}
+    for name, mask in masks.items():
+        out = dict(
+            export_files("yolo", [ImageRecord("a.jpg", mask.shape, lambda mask=mask: [ObjectRecord(mask)])], [])
+        )
+        shares = np.array(out["labels/a.txt"].split()[1:], float).reshape(-1, 2)
+        filled = np.zeros(mask.shape, np.uint8)
+        cv2.fillPoly(filled, [(shares * 200).astype(np.int32)], 1)
+        found[name] = (mask & (filled > 0)).sum() / (mask | (filled > 0)).sum()
+    print("", *(f"{name}: IoU {iou:.2f}" for name, iou in found.items()), sep="\n")
+    assert found["disk of 80 px"] > 0.93
+    assert all(0.5 < iou < 1 for iou in found.values())
+
+
 def labelme(shapes, **more):
     return {"imagePath": "a.jpg", "imageHeight": 9, "imageWidth": 11, "shapes": shapes, **more}
 

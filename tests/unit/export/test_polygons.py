@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as oracle
 
+from clickgrain.errors import DataError
 from clickgrain.export.polygons import area, fill, has_holes, joined, loops
 
 OLD_NUMPY = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
@@ -73,4 +74,34 @@ def test_filling_takes_the_pixels_whose_centre_is_inside(polygon):
 
 def test_many_loops_are_joined_in_reasonable_steps():
     mask = np.indices((40, 40)).sum(0) % 2 == 0
+    assert (fill([joined(loops(mask))], mask.shape) == mask).all()
+
+
+POINT = st.tuples(st.floats(-4, 16), st.floats(-4, 16))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(POINT, min_size=3, max_size=9))
+def test_filling_is_the_even_odd_rule_point_by_point(polygon):
+    expected = np.zeros((10, 12), bool)
+    for y, x in np.ndindex(expected.shape):
+        crossings = 0
+        for start, end in zip(polygon, [*polygon[1:], polygon[0]]):
+            (x1, y1), (x2, y2) = sorted((start, end), key=lambda point: point[1])
+            if y1 <= y + 0.5 < y2:
+                crossings += x1 + (y + 0.5 - y1) / (y2 - y1) * (x2 - x1) <= x + 0.5
+        expected[y, x] = crossings % 2
+    assert (fill([polygon], expected.shape) == expected).all()
+
+
+@pytest.mark.parametrize("corner", [(np.nan, 1), (np.inf, 1), (1e300, 1), (1, -1e9)])
+def test_corners_that_are_nowhere_are_refused(corner):
+    with pytest.raises(DataError, match="corner"):
+        fill([[(1, 1), (9, 1), corner]], (10, 12))
+
+
+def test_a_polygon_that_crosses_more_than_there_is_to_fill_is_refused():
+    with pytest.raises(DataError, match="too intricate"):
+        fill([[(0, 0), (5, 100)] * 10_000 + [(9, 9)]], (100, 100))
+    mask = np.indices((300, 300)).sum(0) % 2 == 0  # as intricate as masks are
     assert (fill([joined(loops(mask))], mask.shape) == mask).all()

@@ -47,11 +47,19 @@ export function openExport(app) {
 /** @param {any} app */
 function importer({ annotator, gallery, store }) {
   const result = h("div", { role: "status" });
+  const existing = h(
+    "select",
+    null,
+    h("option", { value: "skip" }, "are skipped"),
+    h("option", { value: "add" }, "are added again"),
+    h("option", { value: "replace" }, "replace all that is not locked"),
+  );
   const read = async (/** @type {File | undefined} */ file) => {
     if (!file) return;
     fill(result, h("p", null, `Reading ${file.name} …`));
     try {
-      const answer = await post("/api/import?label_format=auto", new Blob([file]));
+      const query = new URLSearchParams({ name: file.name, existing: existing.value });
+      const answer = await post(`/api/import?${query}`, new Blob([file]));
       fill(
         result,
         h(
@@ -79,7 +87,7 @@ function importer({ annotator, gallery, store }) {
     h(
       "span",
       { class: "quiet" },
-      "COCO JSON, labelme JSON, or a ZIP of labelme files: choose one or drop it here. Nothing is replaced.",
+      "COCO or labelme JSON, or a ZIP of these or of a YOLO data set: choose one or drop it here.",
     ),
     file,
   );
@@ -88,7 +96,8 @@ function importer({ annotator, gallery, store }) {
     event.preventDefault();
     read(event.dataTransfer?.files[0]);
   });
-  return h("section", null, zone, result);
+  const choice = h("label", { class: "check" }, "Objects that are there already ", existing);
+  return h("section", null, zone, choice, result);
 }
 
 /** @param {string[]} lines */
