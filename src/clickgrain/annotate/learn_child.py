@@ -54,7 +54,8 @@ class ProgressFile(Quiet):
         self._began = now
         each = sum(self._times) / len(self._times) if self._times else None
         done = self._now["done"] + 1
-        self._set(now - self._written < EVERY, done=done, each=each, text=text)
+        soon = now - self._written < EVERY and done != self._now["total"]  # an end stands until the next stage
+        self._set(soon, done=done, each=each, text=text)
 
     def expect(self, total: int) -> None:
         """Another end of the stage."""

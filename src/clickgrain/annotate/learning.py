@@ -141,7 +141,7 @@ def _progress(place: Path, photos: int) -> tuple[int, int, str]:
     if each is not None and stage == "training":
         left = each * max(total - done, 0)
         about = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
-        words += f", {each:.2g} s a step, about {about} left"
+        words += f", {each:.2g} s a step" + (f", about {about} left" if left else "")
     return done, total, "; ".join(filter(None, (words if total else stage, text)))
 
 

@@ -46,7 +46,7 @@ def test_each_stage_is_told_as_it_is(tmp_path, monkeypatch):
         bar.advance("loss 0.4")
         _, _, words = told()
         assert words.startswith("training: step 12 of 100, ")
-        assert words.endswith(" s a step, about 9 minutes left; loss 0.4") or "about" in words
+        assert words.endswith("left; loss 0.4")
         bar.note("validating")
         assert told()[2].endswith("; validating")
         bar.expect(13)
@@ -94,7 +94,6 @@ def test_many_threads_tell_of_one_stage(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    bar.note("")
     assert _progress(tmp_path, 1)[:2] == (400, 400)
 
 
