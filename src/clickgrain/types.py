@@ -6,12 +6,13 @@ Points are (x, y) in image pixels, boxes are XYXY in image pixels, arrays are H 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.errors import PromptError
+from clickgrain.errors import PromptError, WeightsError
 
 Float = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
@@ -34,6 +35,9 @@ class Mask:
             `previous=mask` so that zoom-in can go on from it.
         alternatives: function that returns other readings of the same prompt, best first.
         state: whatever the predictor wants to find again in `previous` (low-resolution logits); opaque.
+
+    Raises:
+        WeightsError: score or level are NaN or infinite; `probability` and `binary`: when they are computed so.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class Mask:
         alternatives: "Callable[[], list[Mask]] | None" = None,
         state: Any = None,
     ) -> None:
+        if not all(isfinite(value) for value in (score, 0.0 if level is None else level)):
+            raise _no_numbers(f"a score of {score} and a level of {level}")
         self._source = probability
         self._alternatives = alternatives
         self.score = float(score)
@@ -56,9 +62,11 @@ class Mask:
     @cached_property
     def probability(self) -> Float:
         """H x W float32 in 0..1, computed on first use."""
-        value = self._source() if callable(self._source) else self._source
-        self._source = np.ascontiguousarray(value, dtype=np.float32)  # frees what the function held
-        return self._source
+        value = np.ascontiguousarray(self._source() if callable(self._source) else self._source, dtype=np.float32)
+        if not np.isfinite(value).all():
+            raise _no_numbers("probabilities that are no numbers")
+        self._source = value  # frees what the function held
+        return value
 
     @cached_property
     def binary(self) -> Bool:
@@ -96,6 +104,12 @@ class Mask:
 
     def __repr__(self) -> str:
         return f"Mask(score={self.score:.3f}, level={self.level}, roi={self.roi})"
+
+
+def _no_numbers(what: str) -> WeightsError:
+    return WeightsError(
+        f"the model answered with {what}: its weights are damaged or its training diverged; use another model"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clickgrain.errors import PromptError
+from clickgrain.errors import PromptError, WeightsError
 from clickgrain.types import Mask, Prompt, Scribble
 
 SIZE = (30, 40)
@@ -80,3 +80,17 @@ def test_a_mask_is_computed_once_and_when_asked():
     assert len(calls) == 1
     assert len(mask.alternatives) == 1
     assert Mask(render).alternatives == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_mask_of_no_numbers_is_refused_where_it_is_made(value):
+    whole = np.zeros((3, 4), np.float32)
+    for more in ({"score": value}, {"level": value}):
+        with pytest.raises(WeightsError, match="use another model"):
+            Mask(whole, **more)
+    odd = whole.copy()
+    odd[1, 2] = value
+    for mask in (Mask(odd), Mask(lambda: odd)):
+        for what in ("probability", "binary"):
+            with pytest.raises(WeightsError, match="no numbers"):
+                getattr(mask, what)

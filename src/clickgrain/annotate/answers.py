@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError, PromptError
+from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError, PromptError, WeightsError
 from clickgrain.files import hash_bytes
 
 CODES: dict[type[ClickgrainError], str] = {
@@ -16,6 +16,7 @@ CODES: dict[type[ClickgrainError], str] = {
     DataError: "invalid",
     ConfigError: "invalid",
     ImageError: "image",
+    WeightsError: "invalid",
 }
 
 

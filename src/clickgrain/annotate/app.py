@@ -25,6 +25,7 @@ TYPES = {
     ".png": "image/png",
     ".webp": "image/webp",
 }
+FILES = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in TYPES}
 
 
 def make_app(
@@ -62,10 +63,11 @@ def make_app(
 
 
 def _file(request: Request, name: str) -> Response:
-    """A file of the page; nothing above its folder, and only kinds that a page is made of."""
-    path = (PAGE / name.replace("\0", "")).resolve()
-    kind = TYPES.get(path.suffix)
-    if kind is None or not path.is_relative_to(PAGE.resolve()) or not path.is_file():
-        raise RequestError("not_found", f"the page has no file {name!r}")
+    """A file of the page by its name, which leads nowhere: it is only looked for among those that there are."""
+    path = FILES.get(name)
+    if path is None:
+        raise RequestError("not_found", f"the page has no file {name[:200]!r}")
     status = path.stat()
-    return as_bytes(request, path.read_bytes(), kind, key=f"{name} {status.st_mtime_ns} {status.st_size}")
+    return as_bytes(
+        request, path.read_bytes(), TYPES[path.suffix], key=f"{name} {status.st_mtime_ns} {status.st_size}"
+    )

@@ -14,6 +14,7 @@ STATUS = {
     "token": 401,
     "forbidden": 403,
     "not_found": 404,
+    "timeout": 408,
     "conflict": 409,
     "running": 409,
     "replaced": 409,

@@ -5,6 +5,7 @@ entry to this machine. So on loopback the Host header must be a loopback name; a
 writes must carry a header that other sites cannot send without our consent (we never consent: no CORS).
 """
 
+import asyncio
 import json
 import re
 import secrets
@@ -35,6 +36,11 @@ HEADERS = (
 UPLOAD_BYTES = 268_435_456
 BODY_BYTES = 8_388_608
 """Most bytes of a request that is no upload."""
+
+SECONDS = 20.0
+"""For the head of a request, and for the first bytes of its body."""
+SLOWEST = 10_000
+"""Bytes per second that the rest of a body must come with on average."""
 
 
 class Guard:
@@ -67,7 +73,19 @@ class Guard:
         elif self.token and not self._has_token(headers):
             await self._ask_for_token(scope, send)
         else:
-            await self.app(scope, _limited(receive, _limit(scope)), send)
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Read the whole body, so that no thread waits for one that never ends, and let the application answer."""
+        try:
+            body = await _whole(receive, _limit(scope), SECONDS)
+        except TimeoutError:
+            await _refuse(send, 408, "timeout", "the request did not arrive in time; try again", last=True)
+        except ValueError:
+            await _refuse(send, 413, "too_large", _too_large(scope), last=True)
+        else:
+            if body is not None:
+                await self.app(scope, _given(body, receive), send)
 
     def _refusal(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
         host = headers.get(b"host", b"").decode("latin-1")
@@ -83,7 +101,7 @@ class Guard:
             return 403, "forbidden", "a request that writes needs the header X-Clickgrain: 1"
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > _limit(scope):
-            return 413, "too_large", f"the request is larger than {_limit(scope):,} bytes; send it in parts"
+            return 413, "too_large", _too_large(scope)
         return None
 
     def _has_token(self, headers: dict[bytes, bytes]) -> bool:
@@ -120,17 +138,41 @@ def _limit(scope: dict[str, Any]) -> int:
     return UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """A body sent without its length must end within the limit too; beyond it the sender counts as gone."""
-    seen = 0
+def _too_large(scope: dict[str, Any]) -> str:
+    return f"the request is larger than {_limit(scope):,} bytes; send it in parts"
 
-    async def counted() -> dict[str, Any]:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        return message if seen <= limit else {"type": "http.disconnect"}
 
-    return counted
+async def _whole(receive: Receive, limit: int, seconds: float) -> bytes | None:
+    """The body of a request, or None if its sender went away.
+
+    Raises:
+        TimeoutError: it came too slowly, or stopped. ValueError: it is larger than `limit` bytes.
+    """
+    body, began = bytearray(), asyncio.get_running_loop().time()
+    while True:
+        async with asyncio.timeout_at(began + seconds + len(body) / SLOWEST):
+            message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise ValueError(f"more than {limit} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _given(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives a body that is there, then what really comes."""
+    given = False
+
+    async def first() -> dict[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return first
 
 
 def _with_headers(send: Send) -> Send:
@@ -142,8 +184,10 @@ def _with_headers(send: Send) -> Send:
     return adding
 
 
-async def _refuse(send: Send, status: int, code: str, message: str) -> None:
+async def _refuse(send: Send, status: int, code: str, message: str, *, last: bool = False) -> None:
+    """Answer with an error; `last`: what is still to come of the request is not waited for."""
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    head += [(b"connection", b"close")] if last else []
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

@@ -101,6 +101,7 @@ def _run(project: Project, sock: socket.socket, hosts: Iterable[str] | None, tok
     import uvicorn
 
     from clickgrain.annotate.app import make_app
+    from clickgrain.annotate.patience import PatientProtocol
     from clickgrain.annotate.service import Service
 
     config = uvicorn.Config(
@@ -111,6 +112,6 @@ def _run(project: Project, sock: socket.socket, hosts: Iterable[str] | None, tok
         ws="none",
         timeout_graceful_shutdown=3,
         loop="asyncio",
-        http="h11",
+        http=PatientProtocol,
     )
     uvicorn.Server(config).run(sockets=[sock])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clickgrain.annotate.acting import MAX_OBJECTS
+from clickgrain.annotate.answers import as_json
 from clickgrain.annotate.models import describe_model
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.errors import WeightsError
@@ -133,3 +134,45 @@ def test_a_damaged_model_is_told_at_once(tiny, damage):
         tensors.write_bytes(tensors.read_bytes()[:-100])
     with pytest.raises(WeightsError):
         describe_model(str(tiny))
+
+
+@pytest.fixture
+def diverged(tiny):
+    """A model whose weights are no numbers; its folder."""
+    from clickgrain.weights import load_model, save_model
+
+    config, tensors = load_model(tiny)
+    broken = {
+        name: value.fill_(float("nan")) if value.is_floating_point() else value for name, value in tensors.items()
+    }
+    save_model(tiny, config={key: value for key, value in config.items() if key != "format"}, tensors=broken)
+    return tiny
+
+
+def test_a_model_that_gives_no_numbers_is_refused_and_nothing_is_logged(client, project, act, diverged):
+    act(kind="object.add_steps", steps=[BRUSH])
+    project.use_model(describe_model(str(diverged)))
+    for step in ({"type": "click", "x": 20, "y": 20}, {"type": "box", "box": [5, 5, 30, 30]}):
+        answer = post(client, {"kind": "object.add_steps", "steps": [step]}, seq=1)
+        assert answer.status_code == 422
+        assert "use another model" in answer.json()["error"]["message"]
+    assert "use another model" in client.get("/api/images/1/preview?x=20&y=20").json()["error"]["message"]
+    assert project.history(1).seq == 1
+    project.use_model(describe_model("tree"))
+    assert post(
+        client, {"kind": "object.add_steps", "steps": [{"type": "click", "x": 20, "y": 20}]}, seq=1
+    ).is_success
+
+
+def test_a_number_that_is_none_is_never_written(project):
+    from clickgrain.annotate.history import Action
+
+    action = Action(1, "x", 0.0, "", "", None, {}, {"put": [{"id": 1, "score": float("nan")}]})
+    with pytest.raises(ValueError, match="Out of range"):
+        project.database.append(1, action, {}, None)
+    assert project.database.actions(1) == []
+
+
+def test_answers_hold_no_numbers_that_a_page_cannot_read():
+    answer = as_json({"a": float("nan"), "b": [float("-inf"), 1.5]})
+    assert json.loads(answer.body, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}

@@ -124,7 +124,13 @@ def test_no_answer_allows_other_origins(plain):
         "/page/",
         "/page/canvas",
         "/../../etc/passwd",
+        "/page/" + 300 * "a" + ".js",
+        "/page/" + 30_000 * "a",
+        "/page/" + 3_000 * "a/" + "b.js",
+        "/page/%ff.js",
+        "/page/app.js/",
     ],
+    ids=lambda path: path[:40],
 )
 def test_nothing_outside_the_page_is_served(plain, path):
     answer = plain.get(path)

@@ -1,0 +1,154 @@
+"""Requests that are never sent whole: their connections end, and everybody else is answered meanwhile."""
+
+import asyncio
+import json
+import socket
+import threading
+
+import pytest
+import uvicorn
+
+from clickgrain.annotate import security
+from clickgrain.annotate.app import make_app
+from clickgrain.annotate.patience import PatientProtocol
+from clickgrain.annotate.server import bind
+
+PATIENCE = 0.3
+GET = b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+POST = b"POST /api/images/1/actions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+OURS = b"X-Clickgrain: 1\r\n"
+BODY = json.dumps({"seq": 0, "action": {"kind": "status", "status": "done"}}).encode()
+
+
+@pytest.fixture
+def port(service, monkeypatch):
+    """Port of a server with little patience."""
+    monkeypatch.setattr(PatientProtocol, "patience", PATIENCE)
+    monkeypatch.setattr(security, "SECONDS", PATIENCE)
+    sock = bind("127.0.0.1", 0)
+    config = uvicorn.Config(
+        make_app(service), http=PatientProtocol, ws="none", log_level="critical", loop="asyncio"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
+    thread.start()
+    yield sock.getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def connect(port):
+    """A connection that has said something."""
+    open_ones = []
+
+    def run(said=b""):
+        one = socket.create_connection(("127.0.0.1", port), timeout=20)
+        open_ones.append(one)
+        one.sendall(said)
+        return one
+
+    yield run
+    for one in open_ones:
+        one.close()
+
+
+def until_closed(connection):
+    """All that comes until the other side ends it."""
+    got = b""
+    try:
+        while part := connection.recv(65_536):
+            got += part
+    except ConnectionResetError:
+        pass
+    return got
+
+
+def answer(connection):
+    """The head and as much of the body as comes with it."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += connection.recv(65_536)
+    return got
+
+
+@pytest.mark.parametrize("said", [b"", b"G", GET[:-2], GET[:20], POST + OURS])
+def test_a_head_that_never_ends(connect, said):
+    assert until_closed(connect(said)) == b""
+
+
+def test_a_second_head_that_never_ends(connect):
+    connection = connect(GET)
+    assert answer(connection).startswith(b"HTTP/1.1 200")
+    connection.sendall(GET[:30])
+    until_closed(connection)
+
+
+@pytest.mark.parametrize("body", [b"", BODY[:10]])
+def test_a_body_that_never_ends(connect, service, body):
+    got = until_closed(connect(POST + OURS + b"Content-Length: %d\r\n\r\n" % len(BODY) + body))
+    assert got.startswith(b"HTTP/1.1 408")
+    assert b'"timeout"' in got
+    assert service.project.history(1).seq == 0
+
+
+def test_a_body_without_a_length_that_never_ends(connect):
+    got = until_closed(connect(POST + OURS + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"))
+    assert got.startswith(b"HTTP/1.1 408")
+
+
+def test_a_body_that_goes_on_after_it_was_refused(connect):
+    connection = connect(POST + b"Content-Length: 1000\r\n\r\n")
+    assert answer(connection).startswith(b"HTTP/1.1 403")
+    closed = threading.Event()
+
+    def drip():
+        try:
+            while not closed.wait(0.02):
+                connection.sendall(b"x")
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    until_closed(connection)
+    closed.set()
+    thread.join()
+
+
+def test_others_are_answered_while_many_send_nothing(connect):
+    for _ in range(60):
+        connect(POST + OURS + b"Content-Length: 100\r\n\r\n{")
+    assert answer(connect(GET)).startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_in_pieces_is_a_request(connect, service):
+    connection = connect()
+    whole = POST + OURS + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    for start in range(0, len(whole), 7):
+        connection.sendall(whole[start : start + 7])
+    assert answer(connection).startswith(b"HTTP/1.1 200")
+    assert service.project.history(1).seq == 1
+    connection.sendall(GET)  # and the connection serves the next one
+    assert answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def body_of(*messages):
+    """What the guard makes of a body that comes as (seconds to wait, bytes, whether more comes)."""
+    coming = iter(messages)
+
+    async def receive():
+        seconds, part, more = next(coming)
+        await asyncio.sleep(seconds)
+        return {"type": "http.request", "body": part, "more_body": more}
+
+    return asyncio.run(security._whole(receive, 1_000_000, 0.2))
+
+
+def test_a_large_body_may_take_longer_than_a_small_one():
+    part = bytes(100_000)  # ten seconds' worth
+    assert body_of((0, part, True), (0.3, part, False)) == 2 * part
+    with pytest.raises(TimeoutError):
+        body_of((0, b"x", True), (0.3, part, False))
+    with pytest.raises(ValueError, match="more than"):
+        body_of(*12 * [(0, part, True)])
