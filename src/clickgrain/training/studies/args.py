@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from clickgrain.errors import ConfigError
-from clickgrain.training.learn_args import RecipeName
+from clickgrain.training.learn_args import RecipeName, check_numbers
 
 StudyName = Literal[
     "maps", "proposals", "connectivity", "smoothness", "first-click", "decay", "extractors", "labels"
@@ -68,7 +68,8 @@ class StudyArgs:
     labelled: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("photos_limit", "data_limit", "steps", "batch"):
+        check_numbers(self.steps, self.batch, self.crop, self.lr)
+        for name in ("photos_limit", "data_limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} {value} must be 1 or more")

@@ -44,10 +44,10 @@ def run_study(args: StudyArgs, progress: Progress | None = None) -> Table:
     """
     bar: Progress = progress or StudyBar()
     device = choose_device(args.device)
+    args = replace(args, extractor=usable_extractor(args.extractor, bar))
+    variants = plan(args, device)  # refuse unknown ones before photos and data are looked at
     benchmark = load_benchmark(*named_set(args.data))
     keys = choose_keys(args.photos, args.photos_limit)
-    args = replace(args, extractor=usable_extractor(args.extractor, bar))
-    variants = plan(args, device)
     with bar:
         return _Run(args, benchmark, keys, variants, device, bar).table()
 

@@ -185,5 +185,5 @@ def test_the_lists(capsys):
 
 
 def test_what_is_missing_is_named(capsys, tmp_path):
-    assert main(["study", "maps", "--photos", str(tmp_path)]) == 1
+    assert main(["study", "maps", "--photos", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("--data is missing; write clickgrain study NAME")
