@@ -159,7 +159,8 @@ SEGMENT = "segment photos/a.png --out mask.png"
 WRONG = (
     *(f"{command} {flag}" for command in (LEARN, TRAIN, TUNE) for flag in (
         "--steps 0", "--batch 0", "--lr 0", "--lr nan", "--lr inf", "--crop 50", "--crop 0", "--seed -1",
-        "--device gpu", "--device cuda:99", "--precision fp16", "--recipe huge", "--steps many", "--from a --from-scratch",
+        "--device gpu", "--device cuda:99", "--precision fp16", "--recipe huge", "--steps many",
+        "--from a --from-scratch",
     )),
     *(f"{command} {flag}" for command in (LEARN, TRAIN) for flag in (
         "--minutes 0", "--minutes -1", "--minutes inf", "--minutes nan", "--minutes 3 --steps 4",
@@ -168,7 +169,8 @@ WRONG = (
     *(f"demo --out new {flag}" for flag in ("--minutes 0", "--minutes inf", "--minutes nan", "--seed -1")),
     *(f"{STUDY} {flag}" for flag in (
         "--steps 0", "--batch 0", "--crop 50", "--lr 0", "--lr nan", "--seeds -1", "--seeds 1 1",
-        "--photos-limit 0", "--data-limit 0", "--variants nowhere", "--variants 99", "--device gpu", "--recipe huge", "--labelled mine",
+        "--photos-limit 0", "--data-limit 0", "--variants nowhere", "--variants 99",
+        "--device gpu", "--recipe huge", "--labelled mine",
     )),
     *(f"study labels {STUDY[11:]} --shares {share}" for share in ("0", "2", "nan")),
     "study maps --photos photos --data mine=photos", "study nothing --list",
