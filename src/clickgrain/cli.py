@@ -4,7 +4,9 @@ The top-level help needs neither tyro nor rich, and a command imports only what 
 is gone before the first heavy import.
 """
 
+import atexit
 import difflib
+import gc
 import importlib
 import os
 import signal
@@ -17,7 +19,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from clickgrain import __version__
-from clickgrain.errors import ClickgrainError
+from clickgrain.errors import ClickgrainError, ConfigError
 
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 """Exit statuses; the last two are what a shell reports for SIGINT and SIGPIPE."""
@@ -68,14 +70,16 @@ COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line on `argv` (without the program's name) and return the exit status.
 
-    0: finished · 1: an error, its message alone on stderr · 2: not a valid command line · 130: interrupted ·
-    141: whoever read the output went away.
+    0: finished · 1: an error, its message alone on stderr · 2: not a valid command line, a `ConfigError` too ·
+    130: interrupted · 141: the reader of the output went away.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     # Threads that wait by spinning starve each other when anything else runs: training on two busy cores was seven
     # times slower. Read when torch loads, so it must be set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # With torch loaded, the last garbage collections take a second in which a stopped run seems to hang.
+    atexit.register(gc.freeze)
     _never_fail_on_names(sys.stdout)
     _end_like_an_interrupt(signal.SIGTERM)
     try:
@@ -85,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ClickgrainError as error:
         if debug:
             traceback.print_exc()
-        return _refuse(str(error), FAILED)
+        return _refuse(str(error), MISUSED if isinstance(error, ConfigError) else FAILED)
     except KeyboardInterrupt:
         return _refuse("interrupted; finished work is kept", INTERRUPTED)
     except BrokenPipeError:

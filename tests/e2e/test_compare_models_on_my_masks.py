@@ -136,16 +136,16 @@ def test_a_set_without_a_usable_target_leaves_the_other_sets_alone(clickgrain, e
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "wrong", "message"),
     [
-        (["--model", "tree", "--data", "mine=nowhere"], "nowhere: not benchmark 'mine'"),
-        (["--model", "tree", "--data", "nowhere"], "not NAME=DIR"),
-        (["--model", "tree"], "--data is missing"),
+        (["--model", "tree", "--data", "mine=nowhere"], 1, "nowhere: not benchmark 'mine'"),
+        (["--model", "tree", "--data", "nowhere"], 2, "not NAME=DIR"),
+        (["--model", "tree"], 2, "--data is missing"),
     ],
 )
-def test_a_mistake_is_found_before_any_work(clickgrain, arguments, message):
+def test_a_mistake_is_found_before_any_work(clickgrain, arguments, wrong, message):
     status, printed, said = clickgrain("evaluate", *arguments)
-    assert (status, printed) == (1, "")
+    assert (status, printed) == (wrong, "")
     assert message in said
 
 
@@ -190,7 +190,7 @@ def test_another_user_clicks_and_has_files_of_its_own(clickgrain, eval_set, tmp_
 )
 def test_flags_that_make_no_sense_together(clickgrain, eval_set, flags, message):
     status, printed, said = clickgrain("evaluate", "--model", "tree", "--data", f"mine={eval_set}", *flags)
-    assert (status, printed) == (1, "")
+    assert (status, printed) == (2, "")
     assert message in said
 
 

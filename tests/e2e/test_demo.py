@@ -151,7 +151,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 
 
 def test_settings_that_make_no_sense_name_their_flag():
-    with pytest.raises(ConfigError, match="--minutes 0 must be above 0"):
+    with pytest.raises(ConfigError, match="--minutes 0 must be a number above 0"):
         DemoArgs(minutes=0)
     with pytest.raises(ConfigError, match="--seed -1"):
         DemoArgs(seed=-1)

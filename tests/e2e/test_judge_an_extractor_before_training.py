@@ -39,15 +39,15 @@ def test_a_bad_mask_is_named(clickgrain, eval_set):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "wrong", "message"),
     [
-        (["--extractor", "."], "config.json"),
-        (["--extractor", "color-texture", "--cuts", "0"], "--cuts [0]"),
-        (["--extractor", "color-texture", "--device", "gpu"], "--device 'gpu'"),
-        (["--extractor", "color-texture", "--limit", "-1"], "--limit -1"),
+        (["--extractor", "."], 1, "config.json"),
+        (["--extractor", "color-texture", "--cuts", "0"], 2, "--cuts [0]"),
+        (["--extractor", "color-texture", "--device", "gpu"], 2, "--device 'gpu'"),
+        (["--extractor", "color-texture", "--limit", "-1"], 2, "--limit -1"),
     ],
 )
-def test_a_mistake_is_explained(clickgrain, eval_set, flags, message):
+def test_a_mistake_is_explained(clickgrain, eval_set, flags, wrong, message):
     status, printed, said = clickgrain("evaluate-tree", "--data", f"mine={eval_set}", *flags)
-    assert (status, printed) == (1, "")
+    assert (status, printed) == (wrong, "")
     assert message in said

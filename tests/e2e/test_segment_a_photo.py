@@ -86,7 +86,7 @@ def test_a_mistake_is_explained_and_writes_nothing(clickgrain, photo, tmp_path, 
     if "--model" not in arguments:
         arguments += ["--model", "tree"]
     status, printed, said = clickgrain("segment", photo, *arguments)
-    assert (status, printed) == (1, "")
+    assert (status, printed) == (1 if "no-such-model" in arguments else 2, "")
     assert message in said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["disk.png"]
@@ -95,14 +95,14 @@ def test_a_mistake_is_explained_and_writes_nothing(clickgrain, photo, tmp_path, 
 def test_my_photo_is_never_written_over(clickgrain, photo):
     before = photo.read_bytes()
     status, _, said = clickgrain("segment", photo, "--click", "5,5", "--out", photo)
-    assert status == 1
+    assert status == 2
     assert "share a file" in said
     assert photo.read_bytes() == before
 
 
 def test_a_mask_is_not_saved_with_loss(clickgrain, photo, tmp_path):
     status, _, said = clickgrain("segment", photo, "--click", "5,5", "--out", tmp_path / "mask.jpg")
-    assert status == 1
+    assert status == 2
     assert "mask.jpg is no .png" in said
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 from clickgrain import __version__, cli
 from clickgrain.commands.parsing import arguments_of
@@ -149,12 +150,95 @@ def test_interruption(command, capsys):
     assert capsys.readouterr().err == "interrupted; finished work is kept\n"
 
 
+LEARN = "learn photos --out new"
+TRAIN = "train photos --out new --store trees"
+TUNE = "finetune photos --out new --from-scratch"
+STUDY = "study maps --photos photos --data mine=photos --out new"
+EVALUATE = "evaluate --model tree --data mine=photos"
+SEGMENT = "segment photos/a.png --out mask.png"
+WRONG = (
+    *(f"{command} {flag}" for command in (LEARN, TRAIN, TUNE) for flag in (
+        "--steps 0", "--batch 0", "--lr 0", "--lr nan", "--lr inf", "--crop 50", "--crop 0", "--seed -1",
+        "--device gpu", "--device cuda:99", "--precision fp16", "--recipe huge", "--steps many",
+        "--from a --from-scratch",
+    )),
+    *(f"{command} {flag}" for command in (LEARN, TRAIN) for flag in (
+        "--minutes 0", "--minutes -1", "--minutes inf", "--minutes nan", "--minutes 3 --steps 4",
+    )),
+    *(f"{TUNE} {flag}" for flag in ("--labels 0", "--labels 1.5", "--labels nan")),
+    *(f"demo --out new {flag}" for flag in ("--minutes 0", "--minutes inf", "--minutes nan", "--seed -1")),
+    *(f"{STUDY} {flag}" for flag in (
+        "--steps 0", "--batch 0", "--crop 50", "--lr 0", "--lr nan", "--seeds -1", "--seeds 1 1",
+        "--photos-limit 0", "--data-limit 0", "--variants nowhere", "--variants 99",
+        "--device gpu", "--recipe huge", "--labelled mine",
+    )),
+    *(f"study labels {STUDY[11:]} --shares {share}" for share in ("0", "2", "nan")),
+    "study maps --photos photos --data mine=photos", "study nothing --list",
+    "train photos --out new", "propose photos --out store --shard 5/4", "propose photos --out store --batch 0",
+    "propose photos --out store --workers -1", "propose photos --out store --long-side -1",
+    "propose photos --out store --connectivity 5", "propose photos --out store --linkage best",
+    "propose photos --out store --device gpu",
+    *(f"{EVALUATE} {flag}" for flag in (
+        "--limit 0", "--processes -1", "--processes 2 --device cuda", "--max-clicks 0", "--threshold 2",
+        "--threshold nan", "--user-seed 1", "--user noisy --user-seed -1", "--user me", "--device gpu",
+        "--model tree", "--data mine=photos", "--data photos",
+    )),
+    *(f"evaluate-tree --extractor color-texture --data mine=photos {flag}" for flag in (
+        "--cuts 0", "--cuts few", "--limit 0", "--linkage best", "--device gpu",
+    )),
+    "evaluate-tree --extractor color-texture --data photos",
+    *(f"{SEGMENT} {flag}" for flag in (
+        "", "--click 5", "--click a,b", "--click 5,5,x", "--click 999,5", "--click -3,5", "--click nan,5",
+        "--scribble 5", "--scribble 1,1_999,999", "--box 1,2,3", "--box 9,9,3,3", "--box 1,1,999,9",
+        "--click 5,5 --level 2", "--click 5,5 --level nan", "--click 5,5 --device gpu",
+        "--click 5,5 --overlay a.txt", "--click 5,5 --overlay mask.png",
+    )),
+    "segment photos/a.png --out mask.jpg --click 5,5",
+    *(f"annotate photos --no-browser {flag}" for flag in (
+        "--port 99999", "--port -1", "--memory 1", "--token x", "--device gpu", "--host 0.0.0.0 --token short",
+    )),
+    "replay photos --device gpu", "export photos --out new --format word", "import photos",
+)  # fmt: skip
+"""Lines that are wrong whatever lies on the disk; `_` stands for a space in a word."""
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_value_exits_with_2_and_one_message_and_does_nothing(line, capsys, tmp_path, monkeypatch):
+    """As docs/commands.md says; before: 1 for whatever a command checked itself, some values taken in silence."""
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (60, 40), (90, 120, 60)).save(tmp_path / "photos" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([word.replace("_", " ") for word in line.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.strip()
+    assert "Traceback" not in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
+
+
 def test_settings_that_contradict_each_other_show_the_message_alone(capsys, tmp_path):
     arguments = ["propose", f"{tmp_path}", "--out", f"{tmp_path / 'store'}", "--shard", "5/4"]
-    assert cli.main(arguments) == 1
+    assert cli.main(arguments) == 2
     said = capsys.readouterr().err
     assert said.startswith("--shard '5/4' is not i/n")
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "learn nowhere --out new",
+        "evaluate --model tree --data mine=nowhere",
+        "segment nowhere.png --out mask.png --click 1,1",
+        "finetune nowhere --out new --from-scratch",
+        "export nowhere --out new",
+    ],
+)
+def test_what_is_not_there_is_an_error_but_no_wrong_command_line(line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == 1
+    assert "nowhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -254,3 +338,12 @@ def test_every_command_and_flag_is_documented(name, capsys, monkeypatch):
 def test_no_section_is_about_a_command_that_is_gone():
     text = (ROOT / "docs" / "commands.md").read_text()
     assert re.findall(r"^## clickgrain (\S+)$", text, re.MULTILINE) == COMMAND_NAMES
+
+
+def test_the_end_of_the_interpreter_collects_no_garbage():
+    """With torch loaded that takes a second, in which a stopped run seems to hang."""
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000));"
+        "from clickgrain.cli import main; main(['--version'])"
+    )
+    assert python("-c", code).stdout.splitlines()[-1] == "True"

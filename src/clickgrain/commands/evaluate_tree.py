@@ -56,8 +56,8 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     from clickgrain.evaluation.tree_quality import edge_trees, evaluate_trees
     from clickgrain.features import load_extractor
 
-    benchmark = load_benchmark(*parse_data(args.data))
     extractor = load_extractor(args.extractor, device=check_device(args.device))
+    benchmark = load_benchmark(*parse_data(args.data))
     build = edge_trees(extractor) if args.linkage == "edges" else extractor
     with bar(f"{args.extractor} on {benchmark.name}") as progress:
         quality = evaluate_trees(build, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)

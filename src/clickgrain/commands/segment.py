@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from clickgrain.commands.prompts import parse_box, parse_click, parse_scribble
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, PromptError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -84,8 +84,11 @@ def segment(args: SegmentArgs) -> None:
     image = read_image(args.image, notes=notes)
     say_all(notes)
     given = _prompt(args)
-    prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))  # refused before a model is loaded
     device = check_device(args.device)
+    try:  # refused before a model is loaded
+        prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))
+    except PromptError as error:
+        raise ConfigError(str(error)) from error
     model = args.model or _usual_model()
     segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut)
     segmenter.set_image(image)

@@ -27,8 +27,8 @@ class DemoArgs:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
 
     def __post_init__(self) -> None:
-        if not self.minutes > 0:
-            raise ConfigError(f"--minutes {self.minutes:g} must be above 0")
+        if not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} must be 0 or more")
 

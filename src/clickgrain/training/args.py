@@ -150,8 +150,8 @@ class TrainArgs:
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} {getattr(self, name)} must be 1 or more")
         for name in ("lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"--{name} {getattr(self, name)} must be above 0")
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"--{name} {getattr(self, name)} must be a number above 0")
         for name in ("warmup", "weight_decay", "rim", "threads", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 0 or more")

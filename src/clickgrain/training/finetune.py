@@ -57,6 +57,7 @@ def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResul
         ConfigError: settings that contradict each other, or a device that is not there.
         TrainingError: the run in `args.out` had other settings, other labels or another start.
     """
+    choose_device(args.device)  # before a large set is looked through
     return finetune_on(load_benchmark(*named_set(args.photos)), args, progress)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.errors import ConfigError
-from clickgrain.training.learn_args import Precision, RecipeName
+from clickgrain.training.learn_args import Precision, RecipeName, check_numbers
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,7 @@ class FinetuneArgs:
             raise ConfigError("--from and --from-scratch contradict each other; give one of them")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} must be 0 or more")
-        for name in ("steps", "batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name} {value} must be 1 or more")
+        check_numbers(self.steps, self.batch, self.crop, self.lr)
 
 
 def named_set(text: str) -> tuple[str, Path]:

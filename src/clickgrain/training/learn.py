@@ -112,7 +112,8 @@ def train(
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
-    ProposalStore(args.store)  # refuse a path without trees before the run's folder is made
+    choose_device(args.device)  # before the run's folder is made
+    ProposalStore(args.store)
     with locked(args.out), ProgressFile(progress or Bar(), args.out) as bar:
         return _train(args, bar, recipe, regions)
 

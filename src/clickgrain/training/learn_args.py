@@ -66,7 +66,21 @@ class LearnArgs:
             raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
         if self.from_scratch and self.start is not None:
             raise ConfigError("--from and --from-scratch contradict each other; give one of them")
-        if self.crop is not None and (self.crop < 32 or self.crop % 32):
-            raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} must be 0 or more")
+        check_numbers(self.steps, self.batch, self.crop, self.lr)
+
+
+def check_numbers(steps: int | None, batch: int | None, crop: int | None, lr: float | None) -> None:
+    """Refuse numbers that no training can have, before photos and models are looked at; None is the recipe's.
+
+    Raises:
+        ConfigError: naming the flag.
+    """
+    for name, count in (("steps", steps), ("batch", batch)):
+        if count is not None and count < 1:
+            raise ConfigError(f"--{name} {count} must be 1 or more")
+    if crop is not None and (crop < 32 or crop % 32):
+        raise ConfigError(f"--crop {crop} must be a multiple of 32, 32 or more")
+    if lr is not None and not 0 < lr < float("inf"):
+        raise ConfigError(f"--lr {lr:g} must be a number above 0")
