@@ -33,6 +33,7 @@ class EvaluateArgs:
         data: a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as
             images/<id>.* with masks/<id>#<k>.png. Repeat the flag for more.
         extractor: whose features make the merge trees.
+        cut: guard and cut follow our models; --no-cut judges what the network says.
         device: torch device, e.g. cpu or cuda.
         user: who clicks; the published figures have the robot.
         user_seed: of the noisy user, the jitter of the box (0: exact) and the strokes.
@@ -48,6 +49,7 @@ class EvaluateArgs:
     extractor: Annotated[
         str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
     ] = None
+    cut: bool = True
     device: str = "cpu"
     user: UserName = "robot"
     user_seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
@@ -93,7 +95,10 @@ def evaluate(args: EvaluateArgs) -> None:
     user = make_user(args.user, args.user_seed)
     # Wrong names are found before the first hour is spent.
     benchmarks = [load_benchmark(*parse_data(text)) for text in args.data]
-    methods = {method.identity: method for method in (Method(name, device, args.extractor) for name in args.model)}
+    methods = {
+        method.identity: method
+        for method in (Method(name, device, args.extractor, args.cut) for name in args.model)
+    }
     results: list[Result] = []
     failures: list[str] = []
     for identity, method in methods.items():
@@ -226,4 +231,5 @@ def command_line(args: EvaluateArgs) -> str:
     if args.settings.threshold != plain.threshold:
         flags["--threshold"] = str(args.settings.threshold)
     words += [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
-    return shlex.join(["clickgrain", "evaluate", *words, *(["--full-curves"] if args.settings.full_curves else [])])
+    words += [*([] if args.cut else ["--no-cut"]), *(["--full-curves"] if args.settings.full_curves else [])]
+    return shlex.join(["clickgrain", "evaluate", *words])

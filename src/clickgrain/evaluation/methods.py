@@ -15,11 +15,13 @@ class Method:
         name: "tree", "default", a model folder, a Hugging Face id, or what `load_baseline` takes.
         device: of the model and of the extractor.
         extractor: whose features make the merge trees; None: what the model was trained with.
+        cut: whether guard and cut follow the model (`clickgrain.cut`); baselines know neither.
     """
 
     name: str
     device: str = "cpu"
     extractor: str | None = None
+    cut: bool = True
 
     def __call__(self) -> Predictor:
         """Make the predictor.
@@ -33,7 +35,7 @@ class Method:
             return load_baseline(self.name)
         from clickgrain.segmenter import Segmenter
 
-        return Segmenter.load(self.name, device=self.device, extractor=self.extractor)
+        return Segmenter.load(self.name, device=self.device, extractor=self.extractor, cut=self.cut)
 
     @property
     def stamp(self) -> str:
@@ -59,12 +61,13 @@ class Method:
 
     @property
     def identity(self) -> str:
-        """`name`, `stamp` and, where there are trees of ours, the extractor: what results are called.
+        """`name`, `stamp` and, for models of ours, what was asked for besides: what results are called.
 
         Raises:
             ConfigError, WeightsError: as `stamp`.
         """
         from clickgrain.evaluation.baselines import is_baseline
 
-        trees = f"[{self.extractor}]" if self.extractor and not is_baseline(self.name) else ""
-        return f"{self.name}{self.stamp}{trees}"
+        asked = [*([self.extractor] if self.extractor else []), *([] if self.cut else ["no cut"])]
+        more = f"[{', '.join(asked)}]" if asked and not is_baseline(self.name) else ""
+        return f"{self.name}{self.stamp}{more}"

@@ -72,3 +72,10 @@ def test_identities():
     assert Method("tree", extractor="color-texture").identity == "tree[color-texture]"
     with pytest.raises(WeightsError, match="nowhere"):
         _ = Method("nowhere").identity
+
+
+def test_a_model_without_the_cut_is_another_method():
+    assert Method("tree", cut=False).identity == "tree[no cut]"
+    assert Method("tree", "cpu", "color-texture", cut=False).identity == "tree[color-texture, no cut]"
+    assert Method("opencv-grabcut", cut=False).identity == "opencv-grabcut"
+    assert [Method("tree", cut=cut)().cut is None for cut in (True, False)] == [False, True]
