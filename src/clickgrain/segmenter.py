@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import numpy.typing as npt
 from clickgrain.cut import CutSettings, cut_mask, guard_mask
 from clickgrain.errors import PromptError
 from clickgrain.features import load_extractor
-from clickgrain.images import check_image
+from clickgrain.images import check_image, resize
 from clickgrain.models.engine import Engine
 from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
 
 DEFAULT_CUT = CutSettings()
 MOST_IN_TURN = 16
 """Clicks given at once that are answered one after the other; of more, the first ones count as one."""
+MOST_CUT = 2_000_000
+"""Pixels of an image that is cut as it is; at 12 megapixels the full size takes a second."""
 CACHED_PIXELS = 16_000_000
 """Of an image's cached answers together (4 bytes each), the latest one always included."""
 
@@ -38,6 +41,16 @@ class Encoded:
     def size(self) -> Size:
         """(H, W) of the image."""
         return self.image.shape[0], self.image.shape[1]
+
+    @cached_property
+    def cut_image(self) -> UInt8:
+        """The image that outlines are cut at: smaller than the image where that is large."""
+        scale = (MOST_CUT / (self.size[0] * self.size[1])) ** 0.5
+        return (
+            self.image
+            if scale >= 1
+            else resize(self.image, (round(self.size[0] * scale), round(self.size[1] * scale)))
+        )
 
 
 class Segmenter:
@@ -144,7 +157,7 @@ class Segmenter:
         corrects = len(prompt.points) > 1 and prompt.level is None and prompt.box is None and not prompt.scribbles
         if previous is not None and corrects:
             mask = mask.refined(lambda p: guard_mask(p, previous, prompt), alternatives=False)
-        return mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
+        return mask.refined(lambda p: cut_mask(p, current.cut_image, prompt, cut))
 
     def _answer_in_turn(self, current: Encoded, prompt: Prompt) -> Mask | None:
         """The answer to all clicks of a prompt but the last, each from the mask before it."""

@@ -54,41 +54,50 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
 
     Args:
         probability: H x W float32 in 0..1.
-        image: H x W x 3 uint8 RGB.
-        prompt: in pixels of the image; its clicks and strokes keep their label.
+        image: h x w x 3 uint8 RGB, of the same size or smaller: of large images the decision is enlarged.
+        prompt: in pixels of the probability; its clicks and strokes keep their label.
         settings: weights; the defaults when None.
 
     Returns:
         H x W float32: half the decision (.05 or .95), half the probability, so that its doubt stays visible to the
         next click. The array that was given, where the mask is too small to be cut.
     """
-    s = settings or CutSettings()
-    inside = probability > 0.5
+    s, (height, width) = settings or CutSettings(), image.shape[:2]
+    small, scale = probability, height / len(probability)
+    if probability.shape != (height, width):
+        small = cv2.resize(probability, (width, height), interpolation=cv2.INTER_AREA)
+        prompt = prompt.scaled(width / probability.shape[1], scale)
+    inside = small > 0.5
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    if len(rows) == 0 or np.count_nonzero(inside) < s.least:
+    if len(rows) == 0 or np.count_nonzero(inside) < s.least * scale**2:
         return probability
-    height, width = inside.shape
-    negatives, positives = prompt.sides(spacing=2.0 * s.disk)
-    xs = np.concatenate([columns[[0, -1]], positives[:, 0]])
-    ys = np.concatenate([rows[[0, -1]], positives[:, 1]])
+    clicks = prompt.sides(spacing=2.0 * s.disk)
+    xs = np.concatenate([columns[[0, -1]], clicks[1][:, 0]])
+    ys = np.concatenate([rows[[0, -1]], clicks[1][:, 1]])
     left, right = max(int(xs.min()) - s.margin, 0), min(int(xs.max()) + s.margin + 1, width)
     top, bottom = max(int(ys.min()) - s.margin, 0), min(int(ys.max()) + s.margin + 1, height)
-    roi = (slice(top, bottom), slice(left, right))
-    corner = np.array([left, top], np.float32)
-    decided = _decide(
-        np.ascontiguousarray(probability[roi]),
-        np.ascontiguousarray(image[roi]),
-        (negatives - corner, positives - corner),
-        s,
-    )
+    part, pixels = (np.ascontiguousarray(x[top:bottom, left:right]) for x in (small, image))
+    decided = _decide(part, pixels, [side - [left, top] for side in clicks], s).astype(np.float32)
     result = probability.copy()
-    result[roi] = 0.5 * np.where(decided, np.float32(0.95), np.float32(0.05)) + 0.5 * probability[roi].clip(
-        0.06, 0.94
-    )
+    if small is probability:
+        _mix(result[top:bottom, left:right], decided)
+    else:
+        whole = inside.astype(np.float32)
+        whole[top:bottom, left:right] = decided
+        _mix(result, cv2.resize(whole, probability.shape[::-1], interpolation=cv2.INTER_LINEAR))
     return result
 
 
-def _decide(probability: Float, image: UInt8, clicks: tuple[Float, Float], s: CutSettings) -> Bool:
+@compiled
+def _mix(probability: Any, decided: Any) -> None:
+    """Half of the decision and half of the probability, in place."""
+    for y in range(probability.shape[0]):
+        for x in range(probability.shape[1]):
+            likely = min(max(probability[y, x], np.float32(0.06)), np.float32(0.94))
+            probability[y, x] = np.float32(0.475 if decided[y, x] > 0.5 else 0.025) + np.float32(0.5) * likely
+
+
+def _decide(probability: Float, image: UInt8, clicks: list[Float], s: CutSettings) -> Bool:
     """h x w bool: the object in a part of the image; a coarse level first, then the rim of each finer one."""
     sizes, probabilities = [image.shape[:2]], [probability]
     state = _states(probability, s)

@@ -46,16 +46,16 @@ def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
     depth = min(float(_depth(before != label)[row, column]), np.hypot(*others.T).min(initial=np.inf))
     distance = np.hypot(*np.ogrid[-row : size[1] - row, -column : size[0] - column]).astype(np.float32)
     weight = INERTIA * np.clip(distance / (NEAR * depth + 1), 0, 1) ** 2
-    changed = ((after + weight * before) / (1 + weight) > 0.5) != before
+    held = (after + weight * before) / (1 + weight)
+    changed = (held > 0.5) != before
     core = _depth(changed) > SLACK * depth + 1
-    undone = np.zeros_like(changed)
+    result = probability + cv2.resize(held - after, (width, height), interpolation=cv2.INTER_LINEAR)
     if core.any():
         away = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
         undone = changed & (away <= CORNER * (SLACK * depth + 1)) & (distance > depth)
-    weight = cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR)
-    result = (probability + weight * previous.binary) / (1 + weight)
-    wide = cv2.resize(undone.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.where(wide > 0, previous.probability, result)
+        wide = cv2.resize(undone.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        np.copyto(result, previous.probability, where=wide > 0)
+    return np.clip(result, 0, 1, out=result)
 
 
 def _depth(region: Bool) -> Float:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors
 from clickgrain.features import FeatureExtractor
@@ -116,9 +116,12 @@ class GrainEngine:
 
     def _shrunk(self, probability: Float, encoded: GrainImage) -> Tensor:
         """1 x 1 x h x w previous probability at map resolution."""
-        shape = encoded.canvas.lab.shape[2:]
-        planes = torch.from_numpy(probability)[None, None]
-        return functional.interpolate(planes, shape, mode="bilinear", antialias=True).to(self.device)
+        height, width = encoded.canvas.lab.shape[2:]
+        smaller = height * width < probability.size
+        kind = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # torch's antialiasing takes 10 times as long
+        return torch.from_numpy(cv2.resize(probability, (width, height), interpolation=kind))[None, None].to(
+            self.device
+        )
 
     @torch.inference_mode()
     def _at_other_levels(self, encoded: GrainImage, prompt: Prompt, before: Tensor | None) -> list[Mask]:

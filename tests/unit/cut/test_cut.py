@@ -57,6 +57,16 @@ def test_a_large_image_is_cut_from_coarse_to_fine():
     assert iou(after > 0.5, truth) > 0.98
 
 
+def test_the_image_may_be_smaller_than_the_mask():
+    size, center = (960, 1280), (640, 480)
+    truth = disk(300, size, center)
+    after = cut_mask(
+        doubtful(truth, shift=6), scene(disk(150, (480, 640), (320, 240))), clicks((center,), size=size)
+    )
+    assert after.shape == size
+    assert iou(after > 0.5, truth) > 0.98
+
+
 def test_half_of_the_networks_doubt_stays():
     truth = disk(40)
     before = doubtful(truth)
