@@ -158,8 +158,8 @@ def _check_sizes(source: str | Path, config: dict[str, Any], stored: int) -> Non
     width, depth = config.get("hidden_size", 768), config.get("num_hidden_layers", 12)
     if not all(type(value) is int and value > 0 for value in (width, depth)) or 4 * depth * width**2 > stored:
         raise WeightsError(
-            f"{source}: hidden_size {shortened(width)} and num_hidden_layers {shortened(depth)} of config.json are"
-            f" not those of its {stored / 1e6:.3g} MB of weights; download the model again"
+            f"{source} cannot be loaded: hidden_size {shortened(width)} and num_hidden_layers {shortened(depth)} of"
+            f" config.json need more than its {stored / 1e6:.3g} MB of weights; download the model again"
         )
 
 
