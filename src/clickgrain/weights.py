@@ -90,10 +90,13 @@ def find_model(source: str | Path, *, revision: str | None = None) -> Path:
                 ' "color-texture" (extractor) work without any, and `clickgrain learn PHOTOS` makes a model'
             )
         return folder
-    if (folder := Path(source).expanduser()).is_dir():
-        return folder
-    if folder.is_file():
-        raise WeightsError(f"{folder}: a file, not a model; name the folder that holds {CONFIG} and {TENSORS}")
+    try:
+        if (folder := Path(source).expanduser()).is_dir():
+            return folder
+        if folder.is_file():
+            raise WeightsError(f"{folder}: a file, not a model; name the folder that holds {CONFIG} and {TENSORS}")
+    except (OSError, RuntimeError) as error:  # a name too long, or ~ of a user that there is not
+        raise WeightsError(f"{source!r}: no name of a model ({_cause(error)}); give a folder or an id") from error
     return _fetched(str(source), revision)
 
 
@@ -101,8 +104,17 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> 
     """Fill `module` with `tensors`; keys and shapes must match exactly.
 
     Raises:
-        WeightsError: unknown or missing keys or other shapes (the first few of each are named); the module is
-            unchanged.
+        WeightsError: as `check_state`; the module is unchanged.
+    """
+    check_state(module, tensors)
+    module.load_state_dict(dict(tensors))
+
+
+def check_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse `tensors` that are not exactly those of `module`, which may be on the meta device.
+
+    Raises:
+        WeightsError: unknown or missing keys, other shapes or whole numbers (the first few of each are named).
     """
     wanted = module.state_dict()
     problems = {
@@ -113,6 +125,11 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> 
             for key, value in sorted(wanted.items())
             if key in tensors and tensors[key].shape != value.shape
         ],
+        "of another type": sorted(
+            f"{key} {tensors[key].dtype}"
+            for key, value in wanted.items()
+            if key in tensors and tensors[key].is_floating_point() != value.is_floating_point()
+        ),
     }
     if any(problems.values()):
         found = "; ".join(f"{len(keys)} {what}: {_few(keys)}" for what, keys in problems.items() if keys)
@@ -120,7 +137,6 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> 
             f"these weights do not fit {type(module).__name__} ({found});"
             " build the network with the config saved beside them"
         )
-    module.load_state_dict(dict(tensors))
 
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -177,7 +193,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not valid JSON ({error}); copy or download the model again") from error
     version = config.get("format") if isinstance(config, dict) else None
     if version == FORMAT and isinstance(config.get("kind"), str):

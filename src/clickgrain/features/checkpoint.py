@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from clickgrain.errors import FeatureError, WeightsError
+from clickgrain.features.config_check import LARGEST
 from clickgrain.files import hash_bytes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -69,9 +71,11 @@ def read_normalization(source: str | Path) -> tuple[tuple[float, ...], tuple[flo
     found = {} if path is None else _read_json(path)
     mean = found.get("image_mean") or IMAGENET_MEAN
     std = found.get("image_std") or IMAGENET_STD
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    plain = all(isinstance(v, list | tuple) and len(v) == 3 and all(map(_is_number, v)) for v in (mean, std))
+    if not plain or min(std) <= 0:
         raise WeightsError(
-            f"{path}: image_mean {mean} and image_std {std} are not three numbers each; correct them"
+            f"{path}: image_mean {shortened(mean)} and image_std {shortened(std)} are not three numbers each, the"
+            " latter above 0; correct them"
         )
     return tuple(map(float, mean)), tuple(map(float, std))
 
@@ -83,13 +87,15 @@ def family_of(source: str | Path, config: dict[str, Any]) -> Family:
         FeatureError: for a `model_type` other than those in `FAMILIES`, or with other than square patches of RGB.
     """
     kind = config.get("model_type")
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise FeatureError(
-            f"{source}: model_type {kind!r} gives no patch features here; supported are {', '.join(FAMILIES)}"
+            f"{source}: model_type {shortened(kind)} gives no patch features here; supported are"
+            f" {', '.join(FAMILIES)}"
         )
-    if not isinstance(config.get("patch_size", 16), int) or config.get("num_channels", 3) != 3:
+    patch = config.get("patch_size", 16)
+    if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1 or config.get("num_channels", 3) != 3:
         raise FeatureError(
-            f"{source}: patch_size {config.get('patch_size')!r} with {config.get('num_channels')!r} channels;"
+            f"{source}: patch_size {shortened(patch)} with {shortened(config.get('num_channels', 3))} channels;"
             " square patches of RGB images are needed: choose another model"
         )
     return FAMILIES[kind]
@@ -105,6 +111,7 @@ def load_backbone(source: str | Path) -> tuple[Any, Family]:
     config = read_config(source)
     family = family_of(source, config)
     folder = _weights_folder(source)
+    _check_sizes(source, config, sum(path.stat().st_size for path in folder.iterdir() if path.is_file()))
     with _quiet():
         model, info = _from_pretrained(folder, config, family)
     _refuse_mismatch(source, info)
@@ -143,6 +150,23 @@ def _from_pretrained(folder: Path, config: dict[str, Any], family: Family) -> tu
     return loaded
 
 
+def _check_sizes(source: str | Path, config: dict[str, Any], stored: int) -> None:
+    """Refuse a config of a network that would take minutes to build, or more memory than its weights explain."""
+    for key, value in config.items():
+        if isinstance(value, int | float) and not _is_number(value):
+            raise WeightsError(f"{source}: {key} of config.json is {shortened(value)}; download the model again")
+    width, depth = config.get("hidden_size", 768), config.get("num_hidden_layers", 12)
+    if not all(type(value) is int and value > 0 for value in (width, depth)) or 4 * depth * width**2 > stored:
+        raise WeightsError(
+            f"{source} cannot be loaded: hidden_size {shortened(width)} and num_hidden_layers {shortened(depth)} of"
+            f" config.json need more than its {stored / 1e6:.3g} MB of weights; download the model again"
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST  # which NaN is not
+
+
 def _refuse_mismatch(source: str | Path, info: dict[str, Any]) -> None:
     """A tensor that is missing would be random: say so instead."""
     wrong = []
@@ -163,7 +187,10 @@ def _weights_folder(source: str | Path) -> Path:
         path = _file(source, name)
         if path is not None:
             if name.endswith(".index.json"):
-                for shard in sorted(set(_read_json(path).get("weight_map", {}).values())):
+                shards = _read_json(path).get("weight_map")
+                if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+                    raise WeightsError(f"{path}: weight_map is {shortened(shards)}; download the model again")
+                for shard in sorted(set(shards.values())):
                     _file(source, shard)
             return path.parent
     raise WeightsError(f"{source} holds none of {', '.join(WEIGHT_FILES)}. {ADVICE}")
@@ -171,11 +198,15 @@ def _weights_folder(source: str | Path) -> Path:
 
 def _file(source: str | Path, name: str) -> Path | None:
     """Path of a file of the model, downloaded if need be; None where the model has no such file."""
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
     text = str(source)
-    if folder.exists() or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1:
+    try:
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            return folder / name if (folder / name).is_file() else None
+        exists = folder.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, or ~ of a user that there is not
+        raise WeightsError(f"{shortened(text)}: no name of a model ({error}); give a folder or an id") from error
+    if exists or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1:
         raise WeightsError(f"{source} is not a folder; pass a folder that holds config.json and model.safetensors")
     if "/" not in text:  # every model of interest has an owner; asking the hub for a typing error takes long
         raise WeightsError(
@@ -215,7 +246,7 @@ def _download(model_id: str, name: str) -> Path | None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read as JSON: {error}; download the model again") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{path} holds a {type(value).__name__}, not a JSON object; download the model again")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from clickgrain.errors import ConfigError
 
 STRIDES = (2, 4, 8, 16, 32)
+WIDEST, DEEPEST = 4096, 100
+"""More channels or blocks than any encoder of this kind needs; what has more is no config but damage."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,9 @@ class EncoderConfig:
     depths: tuple[int, ...] = (1, 1, 2, 2, 2)
 
     def __post_init__(self) -> None:
-        for name, values in (("widths", self.widths), ("depths", self.depths)):
+        for name, values, most in (("widths", self.widths, WIDEST), ("depths", self.depths, DEEPEST)):
             object.__setattr__(self, name, tuple(values))
-            if len(values) != len(STRIDES) or min(values) < 1:
+            if len(values) != len(STRIDES) or not all(1 <= value <= most for value in values):
                 raise ConfigError(
-                    f"--encoder.{name} {values} must be {len(STRIDES)} positive numbers, one per stride"
+                    f"--encoder.{name} {values} must be {len(STRIDES)} positive numbers up to {most}, one a stride"
                 )

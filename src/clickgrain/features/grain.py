@@ -1,6 +1,7 @@
 """The grain encoder: a small convolutional network whose features serve the click model and trees alike."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clickgrain.errors import WeightsError
+from clickgrain.errors import ConfigError, WeightsError
+from clickgrain.features.config_check import differences
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Float, UInt8
-from clickgrain.weights import hash_tensors, load_model, load_state
+from clickgrain.weights import check_state, hash_tensors, load_model, load_state
 
 
 class ChannelNorm(nn.Module):
@@ -73,6 +75,14 @@ class GrainEncoder(nn.Module):
         return maps
 
 
+@dataclass(frozen=True)
+class _Config:
+    """What an extractor needs of a model's config.json."""
+
+    encoder: EncoderConfig
+    long_side: int
+
+
 class GrainExtractor:
     """The encoder of a trained `grain` model as a feature extractor, at stride 8.
 
@@ -100,9 +110,15 @@ class GrainExtractor:
         config, tensors = load_model(source)
         own = _below(tensors, "encoder.")
         try:
-            encoder, long_side = GrainEncoder(EncoderConfig(**config["encoder"])), int(config["long_side"])
+            problems = differences(_Config, {key: config.get(key) for key in ("encoder", "long_side")})
+            if problems or not 64 <= config["long_side"] <= 8192:
+                raise WeightsError(", ".join(problems) or f"long_side is {config['long_side']}, not 64 to 8192")
+            sizes, long_side = EncoderConfig(**config["encoder"]), config["long_side"]
+            with torch.device("meta"):
+                check_state(GrainEncoder(sizes), own)  # before memory is taken for what does not fit
+            encoder = GrainEncoder(sizes)
             load_state(encoder, own)
-        except (KeyError, TypeError, ValueError, WeightsError) as error:
+        except (ConfigError, WeightsError) as error:
             raise WeightsError(
                 f"{source} (kind {config['kind']!r}) holds no grain encoder that fits this version: {error};"
                 " name a trained grain model, or save it again with this version"

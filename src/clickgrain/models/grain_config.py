@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from clickgrain.clicks.spec import MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
-from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.config_check import differences
+from clickgrain.features.config_check import differences
+from clickgrain.features.encoder_config import WIDEST, EncoderConfig
+
+LARGEST_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,16 @@ class GrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "maps", tuple(self.maps))
         object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
-        if len(self.decoder_widths) != 4 or min(self.decoder_widths) < 1:
-            raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four positive numbers")
+        if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
+            raise ConfigError(
+                f"--decoder-widths {self.decoder_widths} must be four positive numbers up to {WIDEST}"
+            )
         if not self.maps:
             raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
         if self.long_side < 64:
             raise ConfigError(f"--long-side {self.long_side} is under 64 pixels, too small to see an object")
+        if self.long_side > LARGEST_SIDE:
+            raise ConfigError(f"--long-side {self.long_side} is over {LARGEST_SIDE} pixels, too large to work at")
         self.map_spec  # noqa: B018  (checks the names)
 
     @property
@@ -55,17 +61,12 @@ class GrainConfig:
         """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
 
         Raises:
-            ConfigError: for missing or unknown keys.
+            ConfigError: for missing or unknown keys, and values of another type or out of range.
         """
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
-        encoder = own.get("encoder")
-        problems = differences(cls, own) + differences(EncoderConfig, encoder, "encoder.")
-        if problems or not isinstance(encoder, dict):
+        if problems := differences(cls, own):
             raise ConfigError(f"config of a grain model does not fit this version: {', '.join(problems)}")
-        try:
-            return cls(**{**own, "encoder": EncoderConfig(**encoder)})
-        except TypeError as error:
-            raise ConfigError(f"config of a grain model does not fit this version: {error}") from error
+        return cls(**{**own, "encoder": EncoderConfig(**own["encoder"])})
 
     @classmethod
     def small(cls, long_side: int = 256) -> "GrainConfig":

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from clickgrain.clicks.spec import MapSpec
 from clickgrain.errors import ConfigError
-from clickgrain.models.config_check import differences
+from clickgrain.features.config_check import differences
 
 
 class VitShape(NamedTuple):
@@ -18,6 +18,8 @@ class VitShape(NamedTuple):
 
 SIZES = {"b": VitShape(768, 12, 12), "s": VitShape(384, 12, 6), "ti": VitShape(192, 12, 3)}
 """ViT-B, ViT-S and ViT-Ti."""
+WIDEST, DEEPEST, LARGEST_SIDE = 8192, 200, 8192
+"""More than any of them needs; what has more is no config but damage."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +108,19 @@ class PaperConfig:
         """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
 
         Raises:
-            ConfigError: for missing or unknown keys, or settings that contradict each other.
+            ConfigError: for missing or unknown keys, values of another type, or settings at odds with each other.
         """
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
-        problems = differences(cls, own)
-        if problems:
+        if problems := differences(cls, own):
             raise ConfigError(f"config of a paper model does not fit this version: {', '.join(problems)}")
-        if own["window_blocks"] is not None:
-            own["window_blocks"] = tuple(own["window_blocks"])
         return cls(**own)
 
     def _check_vit(self) -> None:
         dim, depth, heads = self.vit
-        if min(dim, depth, heads) < 1:
+        if min(dim, depth, heads) < 1 or dim > WIDEST or depth > DEEPEST:
             raise ConfigError(
-                f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's"
+                f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's; dim up to"
+                f" {WIDEST}, depth up to {DEEPEST}"
             )
         if dim % 12 or dim % heads:
             raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
@@ -131,8 +131,10 @@ class PaperConfig:
     def _check_rest(self) -> None:
         if self.patch_size < 4 or self.patch_size % 4:
             raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
-        if self.image_size < 1 or self.image_size % self.step:
-            raise ConfigError(f"--image-size {self.image_size} is not a multiple of {self.step} (two patches)")
+        if not 1 <= self.image_size <= LARGEST_SIDE or self.image_size % self.step:
+            raise ConfigError(
+                f"--image-size {self.image_size} is no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
+            )
         if self.head_channels < 1:
             raise ConfigError(f"--head-channels {self.head_channels} is not positive; the published width is 256")
         if not 0.0 <= self.dropout < 1.0:

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.models.base import ClickModel
 from clickgrain.models.engine import Engine
-from clickgrain.weights import load_model, load_state
+from clickgrain.weights import check_state, load_model, load_state
 
 
 def build_model(config: Mapping[str, Any]) -> ClickModel:
@@ -40,6 +42,8 @@ def load_click_model(source: str | Path) -> ClickModel:
     """
     config, tensors = load_model(source)
     try:
+        with torch.device("meta"):
+            check_state(build_model(config), tensors)  # before memory is taken for what does not fit
         model = build_model(config)
         load_state(model, tensors)
     except (ConfigError, WeightsError) as error:  # neither knows where it was read from

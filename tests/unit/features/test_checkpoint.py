@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
 from clickgrain.errors import FeatureError, WeightsError
-from clickgrain.features.checkpoint import FAMILIES, load_backbone, read_config, weights_digest
+from clickgrain.features.checkpoint import (
+    FAMILIES,
+    load_backbone,
+    read_config,
+    read_normalization,
+    weights_digest,
+)
+from clickgrain.features.huggingface import HuggingFaceExtractor
 
 
 def rewrite(folder: Path, change: Any) -> None:
@@ -258,3 +266,75 @@ def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match=r"out of reach.*another machine.*color-texture"):
         load_backbone("facebook/dino-vits8")
+
+
+ODD: dict[str, Any] = {
+    "null": None,
+    "true": True,
+    "text": "seven",
+    "list": [[]],
+    "object": {"a": 1},
+    "negative": -3,
+    "zero": 0,
+    "half": 0.5,
+    "long": 10**300,
+    "large": 60_000,
+    "infinite": float("inf"),
+    "not a number": float("nan"),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_odd_values_are_messages_or_change_nothing(tiny, kind, odd):
+    """No traceback, and never other features than those of the weights."""
+    folder, _ = tiny(kind)
+    original = json.loads((folder / "config.json").read_text())
+    expected = weights_digest(load_backbone(folder)[0])
+    image = np.zeros((24, 24, 3), np.uint8)
+    for key in original.keys() - {"architectures", "transformers_version", "dtype"}:
+        (folder / "config.json").write_text(json.dumps({**original, key: ODD[odd]}))
+        message, digest = "", expected
+        try:
+            extract = HuggingFaceExtractor(folder)
+            extract(image)
+            digest = weights_digest(extract._model)
+        except (FeatureError, WeightsError) as error:
+            message = str(error)
+        assert (digest, len(message) < 3000) == (expected, True), key
+
+
+@pytest.mark.parametrize("odd", [name for name in ODD if name not in ("true", "half", "large")])
+@pytest.mark.parametrize("key", ["image_mean", "image_std"])
+def test_odd_normalizations_are_messages(tiny, key, odd):
+    folder, _ = tiny()
+    values = [[ODD[odd]] * 3, [0.5, 0.5], ODD[odd] or "none"]
+    if key == "image_mean" and odd in ("zero", "negative"):
+        values = values[1:]
+    for value in values:
+        (folder / "preprocessor_config.json").write_text(json.dumps({key: value}))
+        with pytest.raises(WeightsError, match=f"{key}.* not three numbers each"):
+            read_normalization(folder)
+
+
+@pytest.mark.parametrize("weight_map", [None, [], {"a": 3}, {"a": None}])
+def test_an_odd_list_of_shards_is_a_message(tiny, weight_map):
+    folder, _ = tiny()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(WeightsError, match="weight_map is"):
+        load_backbone(folder)
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/x", "x" * 5000, "a\0b"])
+def test_odd_names_of_models_are_messages(name):
+    with pytest.raises(WeightsError):
+        read_config(name)
+
+
+def test_nested_without_end_is_a_message(tiny):
+    folder, _ = tiny()
+    (folder / "config.json").write_text("[" * 200_000)
+    with pytest.raises(WeightsError, match="cannot be read as JSON"):
+        read_config(folder)
