@@ -92,7 +92,8 @@ def patch_between(before: Document, after: Document) -> dict[str, Any]:
     Steps that an object keeps are not repeated: {"keep": n, "add": [...]}.
     """
     old = {item.id: item for item in before.objects}
-    put = [_put(old.get(item.id), item) for item in after.objects if old.get(item.id) != item]
+    changed = [item for item in after.objects if item is not old.get(item.id)]  # others are shared: no look inside
+    put = [_put(old.get(item.id), item) for item in changed if old.get(item.id) != item]
     order = [item.id for item in after.objects]
     changes = {"put": put, "remove": sorted(old.keys() - set(order))}
     patch: dict[str, Any] = {key: value for key, value in changes.items() if value}
@@ -117,9 +118,9 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
 
 def _natural_order(before: Document, order: list[int]) -> list[int]:
     """The order that `patched` gives without being told: what stays as it was, then what is new."""
-    wanted = set(order)
+    wanted, known = set(order), {item.id for item in before.objects}
     stay = [item.id for item in before.objects if item.id in wanted]
-    return stay + [id_ for id_ in order if id_ not in set(stay)]
+    return stay + [id_ for id_ in order if id_ not in known]
 
 
 def _put(old: Item | None, item: Item) -> dict[str, Any]:

@@ -94,6 +94,15 @@ export class Gallery {
     }
   }
 
+  /**
+   * Fetch everything of an image again, as its file was replaced.
+   * @param {OpenImage} image
+   */
+  async renew(image) {
+    this.open.delete(image.id);
+    if (this.store.state.image === image) await this.show(image.id);
+  }
+
   /** The next image is fetched while the annotator works on this one. */
   #ahead(/** @type {OpenImage} */ image) {
     const next = image.info.next;

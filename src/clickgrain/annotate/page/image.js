@@ -15,6 +15,7 @@ import { decodeTree } from "./core/tree.js";
  * @property {boolean} hidden @property {Step[]} steps @property {string | null} mask @property {number[] | null} bbox
  * @property {number} area @property {number | null} score @property {number | null} level @property {string} source
  * @property {number} clicks @property {number} seconds
+ * @property {boolean} replaced whether it was drawn on other content of the photo's file
  */
 /**
  * @typedef {object} Document
@@ -46,7 +47,7 @@ export class OpenImage {
     this.owners = null;
     this.queue = new Queue({
       tab,
-      send: (body) => post(`/api/images/${id}/actions`, body),
+      send: (body) => post(`/api/images/${id}/actions`, { ...body, content: this.info.content }),
       took: (answer) => this.#took(answer),
       tell: (waiting, problem) => hooks.saving(waiting, problem),
     });

@@ -46,23 +46,25 @@ export class Live {
       const image = this.store.state.image;
       const news = await get(`/api/changes?since=${this.change}${image ? `&image=${image.id}` : ""}`);
       if (this.store.state.banner?.offline) this.store.set({ banner: null });
-      await this.#take(news);
+      await this.#take(news, image);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.store.set({ banner: { text: error.message, offline: true } });
     }
   }
 
-  /** @param {any} news */
-  async #take(news) {
+  /** @param {any} news @param {import("./image.js").OpenImage | null} image that was asked about */
+  async #take(news, image) {
     if (news.boot !== this.boot || news.reload) return this.#restart();
     this.change = news.change;
     this.store.set({ compiling: news.compiling });
     this.gallery.takeEntries(news.images);
     if (news.project_seq > (this.store.state.projectDocument?.seq ?? 0)) await this.annotator.refreshProject();
-    if (news.jobs.length) this.#jobs(news.jobs);
+    if (news.jobs.length) this.takeJobs(news.jobs);
     if (news.model !== this.store.state.model?.id) await this.#switched();
     this.#problem(news.problem);
+    if (news.notice !== this.store.state.notice) this.store.set({ notice: news.notice, noticeRead: false });
+    if (news.content && image?.info.content && news.content !== image.info.content) await this.#replaced(image);
     return undefined;
   }
 
@@ -77,8 +79,16 @@ export class Live {
     await this.store.state.image?.renewTree();
   }
 
+  /** The file of an image is another one now: look at that. @param {import("./image.js").OpenImage} image */
+  async #replaced(image) {
+    await this.gallery.renew(image);
+    const old = this.store.state.image?.document?.objects.filter((object) => object.replaced).length;
+    const drawn = old ? ` ${old} ${old === 1 ? "object was" : "objects were"} drawn on the old one, and marked.` : "";
+    this.annotator.say(`The file of this photo was replaced.${drawn}`);
+  }
+
   /** @param {any[]} jobs */
-  #jobs(jobs) {
+  takeJobs(jobs) {
     const fresh = new Map(jobs.map((job) => [job.id, job]));
     const old = this.store.state.jobs.filter((job) => !fresh.has(job.id));
     this.store.set({ jobs: [...old, ...jobs] });

@@ -30,9 +30,7 @@ async function show(app, body, job) {
   const start = async () => {
     try {
       const answer = await post("/api/learn", { minutes: Number(minutes.value) });
-      app.store.set({
-        jobs: [...app.store.state.jobs.filter((/** @type {any} */ each) => each.id !== answer.job.id), answer.job],
-      });
+      app.live.takeJobs([answer.job]);
     } catch (error) {
       trouble.hidden = false;
       trouble.textContent = /** @type {Error} */ (error).message;
@@ -56,7 +54,7 @@ async function show(app, body, job) {
       null,
       "clickgrain looks at all photos of this folder and learns from them what belongs together, without a label. It works in the background; go on annotating.",
     ),
-    job?.state === "running" ? progress(job) : ask,
+    atWork(job) ? progress(app, job) : ask,
     trouble,
     job?.state === "done" && job.result ? report(job.result) : null,
     choice(app, models, app.store.state.model),
@@ -72,14 +70,20 @@ function update(body, job) {
   words.textContent = job.text || "Starting …";
 }
 
-/** @param {any} job */
-function progress(job) {
+/** @param {any} job @returns {boolean} whether it runs, perhaps to its end */
+export function atWork(job) {
+  return job?.state === "running" || job?.state === "stopping";
+}
+
+/** @param {any} app @param {any} job */
+function progress(app, job) {
+  const stop = async () => app.live.takeJobs([await post(`/api/jobs/${job.id}/cancel`, {})]);
   return h(
     "div",
     { class: "running" },
     h("p", { role: "status" }, job.text || "Starting …"),
     h("progress", { max: job.total || 1, value: job.done, "aria-label": "Progress" }),
-    buttonRow(button("Stop", () => post(`/api/jobs/${job.id}/cancel`, {}))),
+    job.state === "running" ? buttonRow(button("Stop", stop)) : null,
   );
 }
 

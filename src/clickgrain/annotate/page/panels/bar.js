@@ -2,6 +2,7 @@
 
 import { byId, fill, h } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
+import { atWork } from "../dialogs/learn.js";
 
 const COMMANDS = [
   ["same", "same"],
@@ -62,7 +63,7 @@ function showSaved(element, { waiting, problem }) {
 
 /** @param {any} element @param {any[]} jobs */
 function showJob(element, jobs) {
-  const running = jobs.find((job) => job.state === "running" && job.kind !== "encode");
+  const running = jobs.find((job) => atWork(job) && job.kind !== "encode");
   element.hidden = !running;
   if (!running) return;
   fill(

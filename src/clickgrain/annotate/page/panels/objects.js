@@ -1,6 +1,6 @@
 // The objects of the image, topmost first, and what can be done with the chosen one.
 
-import { byId, fill, h } from "../dom.js";
+import { byId, h, icon } from "../dom.js";
 import { drawer } from "./bar.js";
 import { iconButton, titleOf } from "./buttons.js";
 import { details } from "./details.js";
@@ -8,6 +8,9 @@ import { startLabels } from "./labels.js";
 import { STATUS } from "./images.js";
 import { objectColour } from "../core/color.js";
 import { remember } from "../preferences.js";
+
+const REPLACED =
+  "Drawn on an older version of this photo, whose file was replaced since. Check it; its next click or stroke is answered on the new one.";
 
 /** @param {any} app */
 export function startObjects(app) {
@@ -35,15 +38,43 @@ export function startObjects(app) {
   byId("objects").append(startLabels(app), h("div", { class: "head row" }, title, fresh), list, foot);
   const footer = startFoot(app);
   foot.append(...footer);
+  /** @type {Map<number, {key: string, element: HTMLElement}>} */
+  let rows = new Map();
   store.on(["image", "revision", "selection", "active", "labels"], (/** @type {any} */ state) => {
     const things = [...(state.image?.document?.objects ?? [])].reverse();
     title.textContent = things.length ? `${things.length} ${things.length === 1 ? "object" : "objects"}` : "Objects";
     fresh.hidden = state.active === null && !state.selection.length;
     const focus = list.contains(document.activeElement) && document.activeElement !== list;
-    fill(list, things.length ? things.map((thing) => row(app, thing)) : empty());
-    if (focus) list.focus({ preventScroll: true });
+    // rows that show the same stay: to make all of three hundred anew took longer than the click
+    rows = new Map(
+      things.map((thing) => {
+        const key = keyOf(state, thing),
+          there = rows.get(thing.id);
+        return [thing.id, there?.key === key ? there : { key, element: row(app, thing) }];
+      }),
+    );
+    arrange(list, things.length ? [...rows.values()].map(({ element }) => element) : [empty()]);
+    if (focus && !list.contains(document.activeElement)) list.focus({ preventScroll: true });
     list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   });
+}
+
+/** All that a row shows. @param {any} state @param {import("../image.js").Thing} thing */
+function keyOf({ image, selection, active, labels }, thing) {
+  const { id, locked, hidden, clicks, source, replaced } = thing;
+  const more = active === id ? thing : [locked, hidden, clicks, source, replaced];
+  return JSON.stringify([image.id, more, selection.includes(id), nameOf(thing, labels), objectColour(thing, labels)]);
+}
+
+/** Put elements in order with as few moves as can be. @param {HTMLElement} list @param {HTMLElement[]} elements */
+function arrange(list, elements) {
+  const wanted = new Set(elements);
+  for (const child of [...list.children]) if (!wanted.has(/** @type {any} */ (child))) child.remove();
+  let at = list.firstElementChild;
+  for (const element of elements) {
+    if (element === at) at = at.nextElementSibling;
+    else list.insertBefore(element, at);
+  }
 }
 
 function empty() {
@@ -72,6 +103,7 @@ function row(app, thing) {
     { class: "line", onclick: choose },
     h("span", { class: "swatch", style: { "--colour": objectColour(thing, labels) } }),
     h("span", { class: "name grow" }, name),
+    thing.replaced ? h("span", { class: "replaced", title: REPLACED }, icon("warn"), "old photo") : null,
     h(
       "span",
       { class: "quiet" },
@@ -92,7 +124,7 @@ function row(app, thing) {
       class: "thing",
       role: "option",
       "aria-selected": String(chosen),
-      "aria-label": `${name}${thing.locked ? ", locked" : ""}${thing.hidden ? ", hidden" : ""}`,
+      "aria-label": `${name}${thing.locked ? ", locked" : ""}${thing.hidden ? ", hidden" : ""}${thing.replaced ? ", drawn on an older photo" : ""}`,
       "data-object": thing.id,
     },
     head,
