@@ -6,6 +6,9 @@ import torch
 
 from clickgrain.errors import ConfigError
 
+WIDE = 1_000_000
+"""Parameters of a network from which on a CPU with AMX is faster in bf16."""
+
 
 def choose_device(name: str) -> str:
     """A torch device by name; "auto" is the GPU where there is one.
@@ -30,26 +33,32 @@ def choose_device(name: str) -> str:
     return name
 
 
-def resolve_precision(asked: str, device: str) -> Literal["float32", "bf16"]:
-    """The precision of the forward passes on a device: what is asked for, or the faster one for "auto".
+def resolve_precision(asked: str, device: str, parameters: int) -> Literal["float32", "bf16"]:
+    """The precision that a network runs in on a device: what is asked for, or for "auto" what is faster.
+
+    Torch takes bfloat16 on every CPU and emulates it: a step of `grain-small` (0.5 M parameters) takes 1.6 times as
+    long as in float32 with AVX512_BF16 and 2.8 times with plain AVX-512. With AMX it still takes 1.0 to 1.2 times as
+    long, since its channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76 times and one of `paper` (97 M)
+    0.53 times (`python -m benchmarks train`; docs/benchmarks.md has the figures).
+
+    Args:
+        asked: "auto", "float32" or "bf16".
+        device: as `choose_device` gives it.
+        parameters: of the network.
 
     Raises:
         ConfigError: for another name.
     """
     if asked == "auto":
-        return "bf16" if fast_in_bf16(device) else "float32"
+        wide = torch.device(device).type != "cpu" or parameters >= WIDE
+        return "bf16" if wide and computes_bf16(device) else "float32"
     if asked not in ("float32", "bf16"):
         raise ConfigError(f"--precision {asked!r} is unknown; use auto, float32 or bf16")
     return "bf16" if asked == "bf16" else "float32"
 
 
-def fast_in_bf16(device: str) -> bool:
-    """Whether a device computes bfloat16 in hardware, and convolutions are not slower for it.
-
-    Torch accepts bfloat16 everywhere and emulates it where it must: a step of `grain-small` takes 1.6 times as long
-    in bfloat16 with AVX512_BF16 and 2.8 times with plain AVX-512. With AMX it takes as long as in float32, one of
-    `grain` three quarters and one of `paper` half (`python -m benchmarks train`, figures in docs/benchmarks.md).
-    """
+def computes_bf16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 matrices in hardware: GPUs from Ampere on, CPUs with AMX."""
     kind = torch.device(device).type
     if kind == "cuda":
         with torch.cuda.device(device):

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
-from clickgrain.devices import choose_device, fast_in_bf16, resolve_precision
+from clickgrain.devices import WIDE, choose_device, computes_bf16, resolve_precision
 from clickgrain.errors import ConfigError
+from clickgrain.models.registry import build_model
+from clickgrain.training.recipes import RECIPES
+
+SMALL = [(name, RECIPES[name]) for name in ("grain-small", "grain")]
 
 
 @pytest.fixture
@@ -44,38 +48,49 @@ def gpu(monkeypatch):
 )
 def test_auto_on_a_cpu_is_what_it_does_well(cpu, features, wanted):
     cpu(*features)
-    assert resolve_precision("auto", "cpu") == wanted
+    assert resolve_precision("auto", "cpu", WIDE) == wanted
+
+
+def test_channels_that_do_not_fill_the_tiles_of_amx_stay_in_float32(cpu):
+    cpu("amx_bf16")
+    sizes = {
+        name: sum(p.numel() for p in build_model(recipe().model.to_json()).parameters()) for name, recipe in SMALL
+    }
+    assert {name: resolve_precision("auto", "cpu", size) for name, size in sizes.items()} == {
+        "grain-small": "float32",
+        "grain": "bf16",
+    }
 
 
 @pytest.mark.parametrize(("tiles", "wanted"), [(True, "bf16"), (False, "float32")])
 def test_a_torch_that_lists_no_features_still_knows_amx(monkeypatch, tiles, wanted):
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
-    assert resolve_precision("auto", "cpu") == wanted
+    assert resolve_precision("auto", "cpu", WIDE) == wanted
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
-    assert resolve_precision("auto", "cpu") == "float32"
+    assert resolve_precision("auto", "cpu", WIDE) == "float32"
 
 
 @pytest.mark.parametrize(("native", "wanted"), [(True, "bf16"), (False, "float32")])
 def test_auto_on_a_gpu_takes_no_emulation(gpu, native, wanted):
     gpu(native=native)
-    assert resolve_precision("auto", "cuda:1") == wanted
-    assert fast_in_bf16("cuda") is native
+    assert resolve_precision("auto", "cuda:1", 10) == wanted
+    assert computes_bf16("cuda") is native
 
 
 def test_auto_elsewhere_is_float32():
-    assert resolve_precision("auto", "mps") == "float32"
+    assert resolve_precision("auto", "mps", WIDE) == "float32"
 
 
 def test_what_is_asked_for_wins(cpu):
     cpu("avx2")
-    assert [resolve_precision(name, "cpu") for name in ("bf16", "float32")] == ["bf16", "float32"]
+    assert [resolve_precision(name, "cpu", WIDE) for name in ("bf16", "float32")] == ["bf16", "float32"]
 
 
 @pytest.mark.parametrize("name", ["", "fp16", "bf16-mixed", None])
 def test_unknown_ones(name):
     with pytest.raises(ConfigError, match="--precision"):
-        resolve_precision(name, "cpu")
+        resolve_precision(name, "cpu", WIDE)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:3", "meta", ""])

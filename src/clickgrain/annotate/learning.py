@@ -2,10 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clickgrain.annotate import child
+from clickgrain.annotate.child import PROGRESS, TREES
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
@@ -20,7 +22,6 @@ from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.training_folders import claimed
 from clickgrain.errors import ClickgrainError
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.progress import PROGRESS
 from clickgrain.types import Size, UInt8
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Learner:
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
                 while process.poll() is None:
-                    job.report(*_progress(place))
+                    job.report(*_progress(place, len(self.project.gallery.order)))
                     job.stop.wait(0.5)
             except BaseException:
                 _end(process)
@@ -125,14 +126,31 @@ def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchma
     return {row.id: int(clicks) for row, clicks in zip(result.rows, result.clicks_to(GOOD))}
 
 
-def _progress(place: Path) -> tuple[int, int, str]:
-    """(done, total, text) of a run, by what it writes down of itself."""
+def _progress(place: Path, photos: int) -> tuple[int, int, str]:
+    """(done, total, text) of a run, by what its process writes down."""
     try:
         told = json.loads((place / PROGRESS).read_bytes())
         stage, done, total, text = str(told["stage"]), int(told["done"]), int(told["total"]), str(told["text"])
+        each = None if told["each"] is None else float(told["each"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0, "starting"
-    return done, total, "; ".join(filter(None, (f"{stage}: {done} of {total}" if total else stage, text)))
+    if stage == TREES:
+        done, total = _trees(place), photos
+        return done, total, f"{stage}: {done} of {total} photos"
+    words = f"{stage}: step {done} of {total}" if stage == "training" else f"{stage}: {done} of {total}"
+    if each is not None and stage == "training":
+        left = each * max(total - done, 0)
+        about = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+        words += f", {each:.2g} s a step" + (f", about {about} left" if left else "")
+    return done, total, "; ".join(filter(None, (words if total else stage, text)))
+
+
+def _trees(place: Path) -> int:
+    with suppress(sqlite3.Error):
+        uri = f"{(place / 'proposals.db').absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as store:
+            return int(store.execute("SELECT count(*) FROM trees").fetchone()[0])
+    return 0
 
 
 def _unfinished(run: Path, minutes: float) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from clickgrain.devices import fast_in_bf16
+from clickgrain.devices import computes_bf16
 from clickgrain.errors import FeatureError
 from clickgrain.features.checkpoint import load_backbone, read_normalization, weights_digest
 from clickgrain.features.position import position_directions, project_out
@@ -198,7 +198,7 @@ def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:
     if name is None:
         if device.type == "cpu":
             return torch.float32
-        return torch.bfloat16 if fast_in_bf16(str(device)) else torch.float16
+        return torch.bfloat16 if computes_bf16(str(device)) else torch.float16
     if name not in ("float32", "bfloat16", "float16"):
         raise FeatureError(f"dtype {name!r} is none of float32, bfloat16, float16; choose one of them")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]

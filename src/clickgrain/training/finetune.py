@@ -23,7 +23,7 @@ from clickgrain.training.learn import (
     usable_extractor,
 )
 from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
-from clickgrain.training.progress import Bar, Progress, ProgressFile
+from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
 from clickgrain.training.run_dir import (
     METRICS,
@@ -65,22 +65,22 @@ def finetune_on(
     benchmark: Benchmark, args: FinetuneArgs, progress: Progress | None = None, *, recipe: Recipe | None = None
 ) -> LearnResult:
     """Fine-tune on a benchmark's targets; see `finetune`. A `recipe` replaces the one that `args` name, whole."""
-    shown: Progress = progress or Bar()
+    bar: Progress = progress or Bar()
     device = choose_device(args.device)
     read_run(args)  # refuse another run's folder before the model is loaded
     subset = choose_labelled(
         benchmark, args.labels, held_out=_recipe(args, device).args.data.held_out, seed=args.seed
     )
-    model = _start(args, recipe, device, shown)
+    model = _start(args, recipe, device, bar)
     settings = recipe.args if recipe is not None else _settings(args, model, device)
     made_of = {"start": hash_tensors(model.state_dict()), "labels": _labels_hash(subset)}
-    with locked(args.out), ProgressFile(shown, args.out) as bar:
+    with locked(args.out), bar:
         saved = read_run(args)
         if saved is not None:
             _check(args, saved, made_of)
             if all((args.out / name).is_file() for name in (STATE, CONFIG, TENSORS)) and saved.get("finished"):
                 return _finished(args, saved)
-        settings = replace(settings, precision=begun_precision(settings.precision, saved, device, bar))
+        settings = replace(settings, precision=begun_precision(settings.precision, saved, model, device, bar))
         made_of["precision"] = settings.precision
         write_run(args, settings.steps, **made_of)
         result = _fit(benchmark, subset, model, settings, args, device, bar)

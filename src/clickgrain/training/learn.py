@@ -23,7 +23,7 @@ from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
 from clickgrain.training.objects import OBJECTS
 from clickgrain.training.prepare import Photos, choose_photos, ignored, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
-from clickgrain.training.progress import Bar, Progress, ProgressFile
+from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
 from clickgrain.training.regions import RegionsOf
 from clickgrain.training.run_dir import (
@@ -74,10 +74,10 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
         TrainingError: the run in `args.out` had other settings, or nothing can be learned from the photos.
         WeightsError: the model to start from is not there.
     """
-    shown: Progress = progress or Bar()
+    bar: Progress = progress or Bar()
     device = choose_device(args.device)
     path = args.store or args.out / "proposals.db"
-    args = replace(args, extractor=usable_extractor(args.extractor, shown), store=path)
+    args = replace(args, extractor=usable_extractor(args.extractor, bar), store=path)
     _recipe(args, device)  # refuse what cannot be trained before the store is touched
     read_run(args)
     if args.cutouts is not None:
@@ -85,7 +85,7 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     if args.start is not None:
         load_click_model(args.start)  # the same
     extractor = load_extractor(args.extractor, device=device)
-    with locked(args.out), ProgressFile(shown, args.out) as bar:
+    with locked(args.out), bar:
         leave_out = ignored(args.photos, args.out, args.ignore)
         report = propose(args.photos, path, extractor=extractor, ignore=leave_out, progress=bar)
         result = _train(args, bar, None, None)
@@ -114,7 +114,7 @@ def train(
         )
     choose_device(args.device)  # before the run's folder is made
     ProposalStore(args.store)
-    with locked(args.out), ProgressFile(progress or Bar(), args.out) as bar:
+    with locked(args.out), progress or Bar() as bar:
         return _train(args, bar, recipe, regions)
 
 
@@ -138,7 +138,7 @@ def _train(
     )
     if regions is not None:
         data.bank.regions = regions(data.bank)
-    precision = begun_precision(recipe.args.precision, saved, device, bar)
+    precision = begun_precision(recipe.args.precision, saved, model, device, bar)
     own = recipe.with_settings(precision=precision).args
     settings = with_steps(own, own.steps if saved is None else saved["steps"])
     if saved is None:

@@ -112,7 +112,8 @@ def fit(
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     if seconds is not None and fabric.world_size > 1:
         raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
-    args = replace(args, precision=resolve_precision(args.precision, str(fabric.device)))
+    parameters = sum(p.numel() for p in model.parameters())
+    args = replace(args, precision=resolve_precision(args.precision, str(fabric.device), parameters))
     run = _Run(model, bank, pictures, args, out, fabric, Plan(args.steps, seconds))
     started, losses = time.monotonic(), list[float]()
     with progress or Quiet() as bar:
@@ -382,7 +383,7 @@ class _Run:
             or self.metrics.validated_step == self.step
         ):
             return
-        bar.say("clicking the held-out targets")
+        bar.note(f"validating after step {self.step}")
         self.own = {name: value.clone() for name, value in self.model.state_dict().items()}
         try:
             self.model.load_state_dict(self.average.state_dict())

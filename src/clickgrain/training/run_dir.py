@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from clickgrain.devices import fast_in_bf16, resolve_precision
+from clickgrain.devices import computes_bf16, resolve_precision
 from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write, hash_bytes
 from clickgrain.training.finetune_args import FinetuneArgs
@@ -136,15 +136,18 @@ def hash_keys(keys: list[str]) -> str:
     return hash_bytes("\0".join(keys).encode("utf-8", "surrogateescape"))
 
 
-def begun_precision(asked: str, saved: dict[str, Any] | None, device: str, bar: Progress) -> Precision:
+def begun_precision(
+    asked: str, saved: dict[str, Any] | None, model: torch.nn.Module, device: str, bar: Progress
+) -> Precision:
     """The precision of a run, which it keeps wherever it is resumed; `saved` is its run.json, None if it is new."""
+    parameters = sum(p.numel() for p in model.parameters())
     if saved is None:
-        chosen = resolve_precision(asked, device)
-        why = "asked for" if asked != "auto" else "chosen for this device; --precision chooses another"
+        chosen = resolve_precision(asked, device, parameters)
+        why = "asked for" if asked != "auto" else "the faster one on this device; --precision chooses"
         bar.note(f"the network runs in {chosen} ({why})")
     else:  # runs from before it was written down were made in bf16
-        chosen = resolve_precision(saved.get("precision", "bf16" if asked == "auto" else asked), device)
-    if chosen == "bf16" and not fast_in_bf16(device):
+        chosen = resolve_precision(saved.get("precision", "bf16" if asked == "auto" else asked), device, parameters)
+    if chosen == "bf16" and not computes_bf16(device):
         bar.note(
             f"{device} does not compute bf16 in hardware: steps may take several times as long as in float32"
             + ("" if saved is None else "; the run began in bf16 and keeps it, a new --out begins in float32")

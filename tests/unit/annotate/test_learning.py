@@ -1,12 +1,18 @@
 """Learning in the background: progress by files, comparison on the user's objects, switching."""
 
+import sqlite3
+import threading
+from contextlib import closing
+
 import pytest
 
+from clickgrain.annotate import learn_child
+from clickgrain.annotate.child import PROGRESS
 from clickgrain.annotate.jobs import Cancelled, Job
+from clickgrain.annotate.learn_child import ProgressFile
 from clickgrain.annotate.learning import Learner, _progress
 from clickgrain.annotate.models import describe_model
 from clickgrain.annotate.refusals import RequestError
-from clickgrain.training.progress import PROGRESS, ProgressFile, Quiet
 
 
 @pytest.fixture
@@ -14,22 +20,81 @@ def learner(project):
     return Learner(project)
 
 
-def test_each_stage_is_told_as_it_is(tmp_path):
-    assert _progress(tmp_path) == (0, 0, "starting")
-    with ProgressFile(Quiet(), tmp_path) as bar:
-        bar.start("trees", 36, 35)
-        assert _progress(tmp_path) == (35, 36, "trees: 35 of 36")
-        bar.start("objects", 35)  # one photo has no tree: the next stage has begun all the same
-        assert _progress(tmp_path) == (0, 35, "objects: 0 of 35")
+def test_each_stage_is_told_as_it_is(tmp_path, monkeypatch):
+    times = iter(range(0, 1000, 4))
+    monkeypatch.setattr(learn_child.time, "monotonic", lambda: float(next(times)))
+
+    def told():
+        return _progress(tmp_path, 36)
+
+    assert told() == (0, 0, "starting")
+    bar = ProgressFile(tmp_path / PROGRESS)
+    assert told() == (0, 36, "building trees: 0 of 36 photos")
+    with closing(sqlite3.connect(tmp_path / "proposals.db")) as store:
+        store.execute("CREATE TABLE trees (path)")
+        store.executemany("INSERT INTO trees VALUES (?)", [(str(i),) for i in range(35)])
+        store.commit()
+    assert told() == (35, 36, "building trees: 35 of 36 photos")
+    with bar:
+        assert told()[2] == "getting ready"  # one photo has no tree: the stage is another all the same
+        bar.start("objects", 35)
+        bar.advance()
+        assert told() == (1, 35, "objects: 1 of 35")
         bar.start("training", 100, 10)
-        bar.say("loss 0.5, 2.1 s a step")
-        assert _progress(tmp_path) == (10, 100, "training: 10 of 100; loss 0.5, 2.1 s a step")
+        assert told() == (10, 100, "training: step 10 of 100")
+        bar.advance("loss 0.5")
+        bar.advance("loss 0.4")
+        _, _, words = told()
+        assert words.startswith("training: step 12 of 100, ")
+        assert words.endswith("left; loss 0.4")
+        bar.note("validating")
+        assert told()[2].endswith("; validating")
+        bar.expect(13)
+        bar.advance("loss 0.3")
+        assert told()[:2] == (13, 13)
+
+
+def test_steps_are_timed_without_what_is_done_between_them(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(learn_child.time, "monotonic", lambda: now[0])
+    bar = ProgressFile(tmp_path / PROGRESS)
+    bar.start("training", 100)
+    for seconds, note in ((2, None), (2, "validating"), (600, None), (2, None)):
+        now[0] += seconds
+        bar.advance()
+        if note:
+            bar.note(note)
+    assert _progress(tmp_path, 1)[2] == "training: step 4 of 100, 2 s a step, about 3 minutes left"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"stage": 1, "done": "x", "total": null}', b"\xff"])
 def test_a_progress_file_of_anything_is_no_reason_to_fail(tmp_path, content):
     (tmp_path / PROGRESS).write_bytes(content)
-    assert _progress(tmp_path) == (0, 0, "starting")
+    assert _progress(tmp_path, 3) == (0, 0, "starting")
+
+
+def test_progress_that_cannot_be_written_stops_no_training(tmp_path):
+    bar = ProgressFile(tmp_path / "nowhere" / PROGRESS)
+    bar.start("training", 3)
+    bar.advance()
+
+
+def test_many_threads_tell_of_one_stage(tmp_path):
+    bar = ProgressFile(tmp_path / PROGRESS)
+    bar.start("photos", 400)
+    together = threading.Barrier(4)
+
+    def work():
+        together.wait()
+        for _ in range(100):
+            bar.advance()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert _progress(tmp_path, 1)[:2] == (400, 400)
 
 
 def test_the_user_s_objects_are_the_test(learner, act, tiny, project):

@@ -1,12 +1,8 @@
 """Progress bars."""
 
-import json
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
-from clickgrain.training import progress
-from clickgrain.training.progress import PROGRESS, Bar, ProgressFile, Quiet
+from clickgrain.training.progress import Bar, Quiet
 
 
 @pytest.fixture
@@ -61,83 +57,3 @@ def test_a_stage_that_did_less_than_expected_is_over_with_the_next(bar, capsys):
     said = capsys.readouterr().err
     assert "35/35" in said
     assert "35/36" not in said
-
-
-def test_text_without_a_step(bar, capsys):
-    with bar:
-        bar.start("training", 4)
-        bar.say("clicking the held-out targets")
-    said = capsys.readouterr().err
-    assert "0/4" in said
-    assert "clicking the held-out targets" in said
-
-
-class TestFile:
-    @pytest.fixture
-    def now(self, monkeypatch):
-        """A clock that a test moves."""
-
-        class Clock:
-            seconds = 1000.0
-
-            def time(self):
-                return self.seconds
-
-        clock = Clock()
-        monkeypatch.setattr(progress, "time", clock)
-        return clock
-
-    @staticmethod
-    def kept(folder):
-        return json.loads((folder / PROGRESS).read_text())
-
-    def test_another_process_reads_stage_count_and_text(self, now, tmp_path):
-        with ProgressFile(Quiet(), tmp_path / "run") as bar:
-            assert self.kept(tmp_path / "run")["stage"] == "starting"
-            bar.start("training", 30, 12)
-            now.seconds += 5
-            bar.advance("loss 0.312, 11.02 s a step")
-            bar.note("proposals NoC85 7.25")
-            assert self.kept(tmp_path / "run") == {
-                "stage": "training", "done": 13, "total": 30, "text": "loss 0.312, 11.02 s a step",
-                "note": "proposals NoC85 7.25", "updated": 1005.0,
-            }  # fmt: skip
-            bar.expect(40)
-            bar.say("clicking the held-out targets")
-            assert self.kept(tmp_path / "run")["total"] == 40
-            assert self.kept(tmp_path / "run")["text"] == "clicking the held-out targets"
-
-    def test_it_is_written_once_a_second_and_when_a_stage_begins_or_ends(self, now, tmp_path):
-        bar = ProgressFile(Quiet(), tmp_path)
-        bar.start("trees", 3)
-        bar.advance()
-        assert self.kept(tmp_path)["done"] == 0
-        now.seconds += 1
-        bar.advance()
-        assert self.kept(tmp_path)["done"] == 2
-        bar.advance()
-        assert self.kept(tmp_path)["done"] == 3
-        bar.start("photos", 5)
-        assert (self.kept(tmp_path)["stage"], self.kept(tmp_path)["done"]) == ("photos", 0)
-
-    def test_threads_lose_no_step(self, tmp_path):
-        bar = ProgressFile(Quiet(), tmp_path)
-        bar.start("composites", 400)
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda i: bar.advance(), range(400)))
-        assert self.kept(tmp_path)["done"] == 400
-
-    def test_the_bar_is_told_the_same(self, bar, capsys, tmp_path):
-        with ProgressFile(bar, tmp_path) as both:
-            both.start("training", 4, 2)
-            both.advance("loss 0.5")
-            both.note("proposals NoC85 7.25")
-        said = capsys.readouterr().err
-        assert all(text in said for text in ("training", "3/4", "loss 0.5", "proposals NoC85 7.25"))
-
-    def test_a_folder_that_cannot_be_written_stops_nothing(self, tmp_path):
-        (tmp_path / "file").write_text("mine")
-        with ProgressFile(Quiet(), tmp_path / "file") as bar:
-            bar.start("trees", 1)
-            bar.advance()
-        assert (tmp_path / "file").read_text() == "mine"
