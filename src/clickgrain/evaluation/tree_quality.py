@@ -129,8 +129,9 @@ class TreeQuality:
             if data.pop("version") != VERSION:
                 raise DataError(f"this tree evaluation is not of version {VERSION}; evaluate again")
             data.pop("summary")
-            rows = tuple(TreeRow(**{**row, "cut_ious": tuple(row["cut_ious"])}) for row in data.pop("rows"))
-            return cls(**{**{key: _plain(value) for key, value in data.items()}, "rows": rows})
+            data["rows"] = [TreeRow(**{**row, "cut_ious": tuple(row["cut_ious"])}) for row in data["rows"]]
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+            return cls(**values)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"not the JSON of a tree evaluation ({error}); evaluate again") from error
 
@@ -139,14 +140,8 @@ def _mean(values: npt.NDArray[np.generic]) -> float:
     return float(np.mean(values.astype(np.float64))) if values.size else float("nan")
 
 
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
-
-CUTS = (10, 30, 100, 300)
 
 
 def evaluate_trees(
@@ -154,7 +149,7 @@ def evaluate_trees(
     benchmark: Benchmark,
     *,
     name: str | None = None,
-    cuts: Iterable[int] = CUTS,
+    cuts: Iterable[int] = (10, 30, 100, 300),
     targets: int | Iterable[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TreeQuality:
@@ -176,23 +171,31 @@ def evaluate_trees(
     ks = tuple(cuts)
     if any(k < 1 for k in ks):
         raise ConfigError(f"--cuts {ks} holds a number below 1; give numbers of regions such as 10 30 100")
-    maker = _maker(build)
     rows: list[TreeRow] = []
     skipped: list[str] = []
     chosen = benchmark.select(targets)
     for group in chosen.by_image():
-        rows += _of_image(group, maker, ks, skipped)
+        image, masks = load_group(group, skipped)
+        start = perf_counter()
+        try:
+            tree = _tree(build, image) if image is not None and masks else None
+        except Exception as error:  # an extractor may raise anything
+            skipped += [f"target {target.id}: no tree, {said(error)}" for target, _ in masks]
+            tree = None
+        seconds = perf_counter() - start
+        if tree is not None:
+            partitions = [tree.cut(min(k, tree.n_leaves)) for k in ks]
+            rows += [_row(target, mask, tree, partitions, seconds) for target, mask in masks]
         if progress is not None:
             progress(len(rows) + len(skipped), len(chosen))
     name = name or str(getattr(build, "name", getattr(build, "__name__", type(build).__name__)))
     return TreeQuality(name, benchmark.name, ks, tuple(rows), tuple(benchmark.notes), tuple(skipped))
 
 
-def _maker(build: FeatureExtractor | Callable[[UInt8], MergeTree]) -> Callable[[UInt8], MergeTree]:
-    if not isinstance(build, FeatureExtractor):
-        return build
-    extract: Callable[[UInt8], Float] = build
-    return lambda image: build_tree(extract(image), image_size=(image.shape[0], image.shape[1]))
+def _tree(build: FeatureExtractor | Callable[[UInt8], MergeTree], image: UInt8) -> MergeTree:
+    if isinstance(build, FeatureExtractor):
+        return build_tree(build(image), image_size=(image.shape[0], image.shape[1]))
+    return build(image)
 
 
 def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree]:
@@ -203,23 +206,6 @@ def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree
         return edge_tree(image, (h, w))
 
     return edges
-
-
-def _of_image(
-    group: list[Target], build: Callable[[UInt8], MergeTree], cuts: tuple[int, ...], skipped: list[str]
-) -> list[TreeRow]:
-    image, masks = load_group(group, skipped)
-    if image is None or not masks:
-        return []
-    start = perf_counter()
-    try:
-        tree = build(image)
-    except Exception as error:  # anybody's extractor may raise anything
-        skipped += [f"target {target.id}: no tree, {said(error)}" for target, _ in masks]
-        return []
-    seconds = perf_counter() - start
-    partitions = [tree.cut(min(k, tree.n_leaves)) for k in cuts]
-    return [_row(target, mask, tree, partitions, seconds) for target, mask in masks]
 
 
 def _row(
@@ -261,15 +247,13 @@ def _summed(group: npt.NDArray[np.integer], weights: npt.NDArray[np.generic], si
 
 def node_ious(tree: MergeTree, object_: Counts, valid: Counts) -> Values:
     """IoU of each of the tree's nodes with a target, given the `leaf_counts` of the target."""
-    inside, total = (_per_node(tree, counts) for counts in (object_, valid))
-    return _iou(inside, total, int(object_.sum()))
 
+    def per_node(counts: Counts) -> Counts:
+        # Every node is one slice of the leaf order, so one running sum gives them all.
+        running = np.concatenate([[0], np.cumsum(counts[tree.order])])
+        return np.asarray(running[tree.start + tree.area] - running[tree.start])
 
-def _per_node(tree: MergeTree, counts: Counts) -> Counts:
-    # Every node is one slice of the leaf order, so one running sum gives them all.
-    running = np.concatenate([[0], np.cumsum(counts[tree.order])])
-    sums: Counts = running[tree.start + tree.area] - running[tree.start]
-    return sums
+    return _iou(per_node(object_), per_node(valid), int(object_.sum()))
 
 
 def region_ious(labels: npt.NDArray[np.int32], object_: Counts, valid: Counts) -> Values:
