@@ -41,7 +41,7 @@ LIGHT = (
     "models.grain_config",
     "models.paper_config",
     "models.loss_weights",
-    "evaluation.settings",
+    "evaluation.config",
     "training.args",
     "annotate.settings",
     "export.args",

@@ -11,7 +11,7 @@ import tyro
 
 from clickgrain.commands.options import check_limit, file_name, parse_data, save_json
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
-from clickgrain.evaluation.settings import EvaluationSettings, UserName
+from clickgrain.evaluation.config import EvaluationSettings, UserName
 
 if TYPE_CHECKING:
     from clickgrain.clicks.robot import User

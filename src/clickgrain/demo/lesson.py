@@ -4,7 +4,6 @@ import copy
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -31,7 +30,7 @@ class Lesson:
     Attributes:
         folder: of the model.
         steps: made in all.
-        losses: loss by step, over all sittings.
+        losses: loss by step, over all sessions.
         parameters: of the network.
         start: the network with its first weights; it follows a rule on the click maps that training builds on.
         start_name: tells first weights of other seeds and sizes apart.
@@ -46,18 +45,17 @@ class Lesson:
 
 
 def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson:
-    """Train, or go on training, in `args.out / "model"`; with other settings than last time from the beginning.
+    """Train, or continue, in `args.out / "model"`; with other settings than last time from the beginning.
 
     Raises:
         TrainingError: when the disk is full.
     """
-    folder = args.out / "model"
-    pictures = list(range(len(bank.sizes)))
+    folder, pictures = args.out / "model", list(range(len(bank.sizes)))
     torch.manual_seed(args.seed)
+    # Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo.
+    side = max(64, round(scale.crop * 5 / 3 / 32) * 32)
     # Two thirds of `GrainConfig.small` in width: after two minutes on two cores it is ahead of larger ones.
-    config = GrainConfig(
-        EncoderConfig(scale.widths, (1, 1, 1, 1, 1)), scale.widths[:4], long_side=_long_side(scale)
-    )
+    config = GrainConfig(EncoderConfig(scale.widths, (1, 1, 1, 1, 1)), scale.widths[:4], long_side=side)
     model = GrainModel(config)
     start = copy.deepcopy(model).eval()
     settings = train_args(scale, args.seed, scale.steps or 100)
@@ -65,12 +63,15 @@ def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson
     with locked(folder):
         _begin_again_if_changed(args, scale, bank)
         result = fit(model, bank, pictures, settings, folder, progress=bar, seconds=seconds)
-    lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-    losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
+    lines = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
     made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
-    parameters = sum(p.numel() for p in model.parameters())
     return Lesson(
-        folder, result.steps, losses, parameters, start, f"grain-start-{hash_bytes(made_of.encode())[:10]}"
+        folder,
+        result.steps,
+        [line["loss"] for line in lines if "loss" in line],
+        sum(p.numel() for p in model.parameters()),
+        start,
+        f"grain-start-{hash_bytes(made_of.encode())[:10]}",
     )
 
 
@@ -83,11 +84,6 @@ def train_args(scale: DemoScale, seed: int, steps: int) -> TrainArgs:
         steps=steps, batch=scale.batch, lr=1.5e-3, warmup=20, ema=0.98, seed=seed, precision="float32",
         validate_every=0, checkpoint_every=15.0, data=data,
     )  # fmt: skip
-
-
-def _long_side(scale: DemoScale) -> int:
-    """Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo."""
-    return max(64, round(scale.crop * 5 / 3 / 32) * 32)
 
 
 def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, bank: Bank) -> None:

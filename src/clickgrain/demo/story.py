@@ -8,16 +8,16 @@ from pathlib import Path
 from clickgrain.demo.args import DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson, teach
 from clickgrain.demo.page import Story, write_demo_report
-from clickgrain.demo.photos import HELD_OUT, LEARN, DemoPhoto, copy_photos
+from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
 from clickgrain.demo.targets import write_targets
 from clickgrain.errors import DataError
-from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
-from clickgrain.features import FeatureExtractor, load_extractor
+from clickgrain.evaluation import OpenCVGrabCut, evaluate
+from clickgrain.features import load_extractor
 from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.bank import Bank, add_composites, load_bank
+from clickgrain.training.bank import add_composites, load_bank
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.types import Predictor
 
@@ -31,7 +31,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
 
     Photos of scikit-image's wheel become features and trees; a small `grain` model is trained on some of them;
     a robot clicks composites of the others with tree mode, OpenCV's GrabCut and that model. Interrupted at any
-    point, finished work is kept, and the same call goes on with it.
+    point, finished work is kept, and the same call continues.
 
     Args:
         args: see `DemoArgs`.
@@ -45,83 +45,59 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
     scale, bar, clock = scale or DemoScale(), progress or Bar(), dict[str, float]()
     with bar:
         with _timed(clock, "Features and trees"):
-            learn, held_out, store, extractor = _trees(args, scale, bar)
+            bar.start("photos", 2)
+            folder = args.out / "photos"
+            learn = copy_photos(LEARN[: scale.learn], folder / "learn")
+            bar.advance()
+            held_out = copy_photos(HELD_OUT[: scale.held_out], folder / "held-out")
+            bar.advance(f"{len(learn) + len(held_out)} photos")
+            bar.start("features and trees", 1)
+            extractor, store = load_extractor(EXTRACTOR), ProposalStore.create(args.out / "trees.db")
+            report = propose(folder, store, extractor=extractor, long_side=2 * scale.side, progress=False)
+            if report.failed:
+                raise DataError("; ".join(failure.reason for failure in report.failed))
+            bar.advance(f"{report.done} trees made, {report.skipped} there already")
         with _timed(clock, "Composites and targets"):
-            bank = _bank(args, scale, store, [f"learn/{photo.file}" for photo in learn], extractor, bar)
-            benchmark, digest = _targets(args, scale, store, [f"held-out/{photo.file}" for photo in held_out], bar)
+            bank = load_bank(folder, store, side=scale.side, keys=[f"learn/{photo.file}" for photo in learn])
+            bar.start("composites to train on", scale.composites)
+            add_composites(bank, scale.composites, extractor, seed=args.seed, advance=bar.advance)
+            unseen = load_bank(
+                folder, store, side=scale.side, keys=[f"held-out/{photo.file}" for photo in held_out]
+            )
+            bar.start("targets to click", scale.targets)
+            seed = args.seed + TARGET_SEED
+            benchmark, digest = write_targets(
+                unseen, args.out / "targets", scale.targets, seed=seed, advance=bar.advance
+            )
         with _timed(clock, "Training"):
             lesson = teach(args, scale, bank, bar)
         with _timed(clock, "Robot clicks"):
-            models, names = _rivals(lesson)
-            results = [
-                _clicked(args.out / "results" / f"{name}-{digest[:10]}.jsonl", name, label, model, benchmark, bar)
-                for name, (label, model) in zip(names, models.items())
-            ]
-        unseen = [photo.file for photo in held_out]
-        story = Story(args, scale, extractor, learn, unseen, bank, lesson, benchmark, models, results, clock)
+            models, results = _rivals(lesson), []
+            for label, (name, model) in models.items():
+                bar.start(f"clicks: {label}", len(benchmark))
+                rows = args.out / "results" / f"{name}-{digest[:10]}.jsonl"
+                found = evaluate(
+                    model, benchmark, model=name, jsonl=rows, progress=lambda done, total: bar.advance()
+                )
+                results.append(found)
         bar.start("report", 1)
+        predictors = {label: model for label, (_, model) in models.items()}
+        names = [photo.file for photo in held_out]
+        story = Story(args, scale, extractor, learn, names, bank, lesson, benchmark, predictors, results, clock)
         path = write_demo_report(story)
         bar.advance()
     return path
 
 
-def _trees(
-    args: DemoArgs, scale: DemoScale, bar: Progress
-) -> tuple[list[DemoPhoto], list[DemoPhoto], ProposalStore, FeatureExtractor]:
-    bar.start("photos", 2)
-    folder = args.out / "photos"
-    learn = copy_photos(LEARN[: scale.learn], folder / "learn")
-    bar.advance()
-    held_out = copy_photos(HELD_OUT[: scale.held_out], folder / "held-out")
-    bar.advance(f"{len(learn) + len(held_out)} photos")
-    bar.start("features and trees", 1)
-    extractor = load_extractor(EXTRACTOR)
-    store = ProposalStore.create(args.out / "trees.db")
-    report = propose(folder, store, extractor=extractor, long_side=2 * scale.side, progress=False)
-    if report.failed:
-        raise DataError("; ".join(failure.reason for failure in report.failed))
-    bar.advance(f"{report.done} trees made, {report.skipped} there already")
-    return learn, held_out, store, extractor
-
-
-def _bank(
-    args: DemoArgs,
-    scale: DemoScale,
-    store: ProposalStore,
-    keys: list[str],
-    extractor: FeatureExtractor,
-    bar: Progress,
-) -> Bank:
-    photos = load_bank(args.out / "photos", store, side=scale.side, keys=keys)
-    bar.start("composites to train on", scale.composites)
-    add_composites(photos, scale.composites, extractor, seed=args.seed, advance=bar.advance)
-    return photos
-
-
-def _targets(
-    args: DemoArgs, scale: DemoScale, store: ProposalStore, keys: list[str], bar: Progress
-) -> tuple[Benchmark, str]:
-    photos = load_bank(args.out / "photos", store, side=scale.side, keys=keys)
-    bar.start("targets to click", scale.targets)
-    seed = args.seed + TARGET_SEED
-    return write_targets(photos, args.out / "targets", scale.targets, seed=seed, advance=bar.advance)
-
-
-def _rivals(lesson: Lesson) -> tuple[dict[str, Predictor], list[str]]:
-    """Who faces the targets: shown name -> predictor, and names that tell their results apart on disk."""
+def _rivals(lesson: Lesson) -> dict[str, tuple[str, Predictor]]:
+    """Who faces the targets: shown name -> a name that tells results apart on disk, and the predictor."""
     trained = hash_file(lesson.folder / "model.safetensors")[:10]
-    models: dict[str, Predictor] = {
-        "grain model": Segmenter.load(lesson.folder),
-        "tree mode": Segmenter.load("tree"),
-        "OpenCV GrabCut": OpenCVGrabCut(),
-        "grain, untrained": Segmenter(engine_for(lesson.start)),
+    return {
+        "grain model": (f"grain-{trained}", Segmenter.load(lesson.folder)),
+        "tree mode": ("tree", Segmenter.load("tree")),
+        "OpenCV GrabCut": ("opencv-grabcut", OpenCVGrabCut()),
+        "grain, untrained": (lesson.start_name, Segmenter(engine_for(lesson.start))),
     }
-    return models, [f"grain-{trained}", "tree", "opencv-grabcut", lesson.start_name]
-
-
-def _clicked(path: Path, name: str, label: str, model: Predictor, benchmark: Benchmark, bar: Progress) -> Result:
-    bar.start(f"clicks: {label}", len(benchmark))
-    return evaluate(model, benchmark, model=name, jsonl=path, progress=lambda done, total: bar.advance())
 
 
 @contextmanager

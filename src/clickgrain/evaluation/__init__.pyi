@@ -1,6 +1,7 @@
 from .baselines import BASELINES as BASELINES
 from .baselines import OpenCVGrabCut as OpenCVGrabCut
 from .baselines import load_baseline as load_baseline
+from .config import EvaluationSettings as EvaluationSettings
 from .datasets import Benchmark as Benchmark
 from .datasets import Target as Target
 from .datasets import data_hash as data_hash
@@ -9,11 +10,10 @@ from .datasets import size_class as size_class
 from .methods import Method as Method
 from .protocol import evaluate as evaluate
 from .result import Result as Result
-from .rows import TargetResult as TargetResult
+from .result import TargetResult as TargetResult
 from .sets import LOADERS as LOADERS
-from .settings import EvaluationSettings as EvaluationSettings
 from .tables import result_table as result_table
 from .tables import size_table as size_table
 from .tables import tree_table as tree_table
+from .tree_quality import TreeQuality as TreeQuality
 from .tree_quality import evaluate_trees as evaluate_trees
-from .tree_result import TreeQuality as TreeQuality

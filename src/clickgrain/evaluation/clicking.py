@@ -1,31 +1,75 @@
-"""One target under the protocol: click, predict, compare, until the mask is right or the clicks are used up."""
+"""All targets of one image under the protocol: encode once; click, predict, compare until the mask is right."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from clickgrain.clicks.robot import Click, Drawn, Given, User
+from clickgrain.clicks.robot import Drawn, Given, User, split_target
 from clickgrain.errors import DataError
+from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings
+from clickgrain.evaluation.datasets import Target, load_group, size_class
+from clickgrain.evaluation.result import TargetResult
 from clickgrain.evaluation.scores import Scorer, disobeyed
-from clickgrain.evaluation.settings import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings
-from clickgrain.types import Float, Mask, Predictor, Scribble, UInt8
+from clickgrain.types import Mask, Predictor, Scribble, UInt8
+
+Found = TargetResult | str
+"""A row, or why a target cannot be used."""
+
+
+def click_image(
+    predictor: Predictor, group: list[Target], settings: EvaluationSettings, user: User
+) -> Iterator[Found]:
+    """Rows of the targets of one image as they are finished; a line of text for every unusable one.
+
+    Args:
+        predictor: whatever it raises is recorded in the rows.
+        group: targets that share their image.
+        settings: of the protocol.
+        user: who clicks; told when a target begins.
+    """
+    skipped: list[str] = []
+    image, masks = load_group(group, skipped)
+    yield from skipped
+    if image is None or not masks:
+        return
+    start, error = perf_counter(), None
+    try:
+        predictor.set_image(image)
+        torch = sys.modules.get("torch")  # not imported here: a predictor may do without it
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # so that encoding is not timed with the first click
+    except Exception as problem:  # a predictor may raise anything
+        error = said(problem)
+    seconds = perf_counter() - start
+    for target, mask in masks:
+        attempt = _Attempt(error=error)
+        if error is None:
+            user.start(target.id)
+            attempt = _click(predictor, mask, settings, user)
+        area = float(split_target(mask)[0].mean())
+        yield TargetResult(
+            id=target.id,
+            image=target.image_id,
+            area=area,
+            size=size_class(area),
+            ious=tuple(attempt.ious),
+            boundary_ious=tuple(attempt.boundary_ious),
+            disobeyed=tuple(attempt.disobeyed),
+            clicks=tuple(one for one in attempt.given if not isinstance(one, Drawn)),
+            click_seconds=tuple(attempt.seconds),
+            encode_seconds=seconds,
+            error=attempt.error,
+            drawn=tuple((at, one) for at, one in enumerate(attempt.given) if isinstance(one, Drawn)),
+        )
 
 
 @dataclass
-class Attempt:
-    """What happened on one target.
-
-    Attributes:
-        given: clicks, boxes and strokes in order; one more than `ious` when the predictor failed on the last.
-        ious: after each of them.
-        boundary_ious: after each of them.
-        disobeyed: after each of them, how many of the clicks and strokes so far the prediction disobeys.
-        seconds: of each prediction.
-        error: what the predictor raised, or None.
-    """
+class _Attempt:
+    """What was given on one target, what each answer reached, and what the predictor raised."""
 
     given: list[Given] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
@@ -34,39 +78,34 @@ class Attempt:
     seconds: list[float] = field(default_factory=list)
     error: str | None = None
 
-    @property
-    def clicks(self) -> tuple[Click, ...]:
-        """(x, y, label) of the clicks alone."""
-        return tuple(one for one in self.given if not isinstance(one, Drawn))
 
-    @property
-    def drawn(self) -> tuple[tuple[int, Drawn], ...]:
-        """Boxes and strokes with their places among all that was given, from 0."""
-        return tuple((at, one) for at, one in enumerate(self.given) if isinstance(one, Drawn))
-
-
-def click_target(predictor: Predictor, target: UInt8, settings: EvaluationSettings, user: User) -> Attempt:
-    """Click one target of the image that `predictor` has been given.
-
-    Args:
-        predictor: after `set_image`; whatever it raises ends the attempt and is recorded in it.
-        target: H x W uint8 (0 background, 128 ignore, 255 object).
-        settings: of the protocol.
-        user: who clicks, started on this target.
-    """
-    attempt = Attempt()
-    scorer = Scorer(target)
+def _click(predictor: Predictor, target: UInt8, settings: EvaluationSettings, user: User) -> _Attempt:
+    """Click one target (H x W uint8: 0 background, 128 ignore, 255 object) of the image that is set."""
+    attempt, scorer = _Attempt(), Scorer(target)
     mask: Mask | None = None
     prediction = np.zeros(target.shape, np.bool_)
-    while not _enough(attempt, settings):
-        one = user(target, prediction, _pixels(attempt.given))
+    while len(attempt.ious) < settings.max_clicks:
+        right = len(attempt.ious) >= ENOUGH_CLICKS and attempt.ious[-1] >= ENOUGH_IOU
+        one = None if right and not settings.full_curves else user(target, prediction, _pixels(attempt.given))
         if one is None:
             break
         attempt.given.append(one)
+        prompt = prompt_of(attempt.given)
+        points, labels = prompt.pop("points"), prompt.pop("labels")
+        start = perf_counter()
         try:
-            mask, probability = _predict(predictor, attempt, mask, target.shape)
-        except Exception as error:  # anybody's predictor may raise anything
-            attempt.error = _blamed(error, attempt.given)
+            mask = predictor.predict(points, labels, previous=mask, **prompt)
+            probability = mask.probability
+            attempt.seconds.append(perf_counter() - start)
+            if probability.shape != target.shape:
+                raise DataError(
+                    f"the prediction has shape {probability.shape}; it must be that of the image, {target.shape}"
+                )
+            if not np.isfinite(probability).all():
+                raise DataError("the predicted probability holds NaN or infinity; it must lie in 0..1")
+        except Exception as error:  # a predictor may raise anything; many know clicks only
+            kinds = sorted({one.kind for one in attempt.given if isinstance(one, Drawn)})
+            attempt.error = f"given a {' and a '.join(kinds)}: {said(error)}" if kinds else said(error)
             break
         prediction = probability > settings.threshold
         attempt.ious.append(scorer.iou(prediction))
@@ -100,34 +139,6 @@ def _pixels(given: Sequence[Given]) -> list[tuple[float, float]]:
         elif one.kind == "scribble":
             pixels += one.points
     return pixels
-
-
-def _enough(attempt: Attempt, settings: EvaluationSettings) -> bool:
-    made = len(attempt.ious)
-    right = made >= ENOUGH_CLICKS and attempt.ious[-1] >= ENOUGH_IOU
-    return made >= settings.max_clicks or (right and not settings.full_curves)
-
-
-def _predict(
-    predictor: Predictor, attempt: Attempt, previous: Mask | None, shape: tuple[int, ...]
-) -> tuple[Mask, Float]:
-    prompt = prompt_of(attempt.given)
-    points, labels = prompt.pop("points"), prompt.pop("labels")
-    start = perf_counter()
-    mask = predictor.predict(points, labels, previous=previous, **prompt)
-    probability = mask.probability
-    attempt.seconds.append(perf_counter() - start)
-    if probability.shape != shape:
-        raise DataError(f"the prediction has shape {probability.shape}; it must be that of the image, {shape}")
-    if not np.isfinite(probability).all():
-        raise DataError("the predicted probability holds NaN or infinity; it must lie in 0..1")
-    return mask, probability
-
-
-def _blamed(error: Exception, given: Sequence[Given]) -> str:
-    """The error, and what was drawn: many predictors know clicks only."""
-    kinds = sorted({one.kind for one in given if isinstance(one, Drawn)})
-    return f"given a {' and a '.join(kinds)}: {said(error)}" if kinds else said(error)
 
 
 def said(error: Exception) -> str:

@@ -7,11 +7,11 @@ from typing import cast
 
 from clickgrain.clicks.robot import RobotUser, User
 from clickgrain.errors import ConfigError
+from clickgrain.evaluation.clicking import Found, click_image
+from clickgrain.evaluation.config import EvaluationSettings
 from clickgrain.evaluation.datasets import Benchmark, Target, data_hash
 from clickgrain.evaluation.journal import Journal, header
-from clickgrain.evaluation.one_image import Found, click_image
-from clickgrain.evaluation.result import Result, TargetResult
-from clickgrain.evaluation.settings import EvaluationSettings
+from clickgrain.evaluation.result import Result
 from clickgrain.evaluation.workers import click_images
 from clickgrain.types import Predictor
 
@@ -58,21 +58,34 @@ def evaluate(
         DataError: when no target can be used, `jsonl` belongs to another evaluation or cannot be written, or a
             process dies.
     """
-    settings = EvaluationSettings(max_clicks, threshold, full_curves)
-    chosen = benchmark.select(targets)
-    model = model or _name(predictor)
-    user = user or RobotUser()
+    settings, report = (
+        EvaluationSettings(max_clicks, threshold, full_curves),
+        progress or (lambda done, total: None),
+    )
     _check_processes(predictor, processes)
+    chosen, user = benchmark.select(targets), user or RobotUser()
+    if model is None:
+        own = getattr(predictor, "name", None)
+        model = own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
     data = None if jsonl is None else data_hash(benchmark)
     head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name}, data)
+    skipped: list[str] = []
     with Journal(jsonl, head, resume=resume) as journal:
-        run = _Run(journal, progress, len(chosen))
-        groups = run.take(chosen)
+        rows = {target.id: journal.done[target.id] for target in chosen if target.id in journal.done}
+        for done in range(len(rows)):
+            report(done + 1, len(chosen))
+        left = ([target for target in group if target.id not in rows] for group in chosen.by_image())
+        groups = [group for group in left if group]
         with closing(_found(predictor, groups, settings, user, processes)) as found:
             for one in found:
-                run.add(one)
-    rows = tuple(run.rows[target.id] for target in chosen if target.id in run.rows)
-    return Result(model, benchmark.name, user.name, settings, rows, tuple(benchmark.notes), tuple(run.skipped))
+                if isinstance(one, str):
+                    skipped.append(one)
+                else:
+                    journal.add(one)
+                    rows[one.id] = one
+                report(len(rows) + len(skipped), len(chosen))
+    ordered = tuple(rows[target.id] for target in chosen if target.id in rows)
+    return Result(model, benchmark.name, user.name, settings, ordered, tuple(benchmark.notes), tuple(skipped))
 
 
 def _found(
@@ -82,6 +95,7 @@ def _found(
     user: User,
     processes: int,
 ) -> Generator[Found, None, None]:
+    """What `click_image` yields of all groups, in this process or in others."""
     if not groups:
         return
     if processes > 1:
@@ -92,59 +106,18 @@ def _found(
         yield from click_image(made, group, settings, user)
 
 
-class _Run:
-    """One evaluation on its way; `rows` and `skipped` are what it has found."""
-
-    def __init__(self, journal: Journal, progress: Progress | None, total: int) -> None:
-        self._journal, self._progress, self._total = journal, progress, total
-        self.rows: dict[str, TargetResult] = {}
-        self.skipped: list[str] = []
-
-    def take(self, chosen: Benchmark) -> list[list[Target]]:
-        """Take over the rows that there are already; returns the targets without one, by image."""
-        for target in chosen:
-            if target.id in self._journal.done:
-                self._kept(self._journal.done[target.id])
-        left = ([target for target in group if target.id not in self.rows] for group in chosen.by_image())
-        return [group for group in left if group]
-
-    def add(self, found: Found) -> None:
-        """Keep a new row, or the reason why there is none."""
-        if isinstance(found, str):
-            self.skipped.append(found)
-            self._report()
-        else:
-            self._journal.add(found)
-            self._kept(found)
-
-    def _kept(self, row: TargetResult) -> None:
-        self.rows[row.id] = row
-        self._report()
-
-    def _report(self) -> None:
-        if self._progress is not None:
-            self._progress(len(self.rows) + len(self.skipped), self._total)
-
-
 def _makes_one(predictor: object) -> bool:
     return isinstance(predictor, type) or not hasattr(predictor, "set_image")
-
-
-def _name(predictor: object) -> str:
-    own = getattr(predictor, "name", None)
-    return own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
 
 
 def _check_processes(predictor: object, processes: int) -> None:
     if processes < 0:
         raise ConfigError(f"--processes {processes} is negative; 0 and 1 stay in one process")
-    if processes < 2:
-        return
-    if not _makes_one(predictor):
+    if processes > 1 and not _makes_one(predictor):
         raise ConfigError(
             f"--processes {processes}: each process makes its own predictor; give evaluate() a class or a function"
             f" that makes one, not a {type(predictor).__name__}"
         )
     device = str(getattr(predictor, "device", "cpu"))
-    if not device.startswith("cpu"):
+    if processes > 1 and not device.startswith("cpu"):
         raise ConfigError(f"--processes {processes} works on --device cpu only; leave it out on {device}")

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from clickgrain.evaluation.datasets import SIZE_CLASSES
 from clickgrain.evaluation.result import Result
-from clickgrain.evaluation.tree_result import TreeQuality
+from clickgrain.evaluation.tree_quality import TreeQuality
 
 
 def result_table(results: Iterable[Result]) -> Table:

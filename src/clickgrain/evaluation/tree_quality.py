@@ -1,24 +1,147 @@
 """How well a tree's nodes hold the targets of a benchmark: the ceiling of everything trained on its proposals."""
 
+import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from clickgrain.clicks.robot import split_target
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation.clicking import said
-from clickgrain.evaluation.datasets import Benchmark, Target, load_group, size_class
-from clickgrain.evaluation.tree_result import TreeQuality, TreeRow
+from clickgrain.evaluation.datasets import Benchmark, SizeClass, Target, load_group, size_class
 from clickgrain.features.base import FeatureExtractor
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
+VERSION = 1
+AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
+"""IoU thresholds of average recall: .5, .55, ... .95, as in COCO."""
+
+
+@dataclass(frozen=True)
+class TreeRow:
+    """How well a tree holds one target.
+
+    Attributes:
+        id, image: of the target and of its image.
+        area: share of the image that is object, 0..1.
+        size: class of `area` (small < 3 %, medium 3-15 %, large > 15 %).
+        best_iou: of the best of all nodes.
+        best_level: level of that node, 0..1.
+        cut_ious: IoU of the best region of each cut.
+        seconds: to build the image's tree, features included.
+    """
+
+    id: str
+    image: str
+    area: float
+    size: SizeClass
+    best_iou: float
+    best_level: float
+    cut_ious: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TreeQuality:
+    """Quality of one kind of tree on one benchmark.
+
+    Attributes:
+        name: of the extractor or tree builder.
+        benchmark: name.
+        cuts: the numbers of regions k that `ar` knows.
+        rows: one per target, in the benchmark's order.
+        notes: what a reader must know, such as an incomplete set.
+        skipped: targets without a usable image, mask or tree, with the reason; they count nowhere.
+    """
+
+    name: str
+    benchmark: str
+    cuts: tuple[int, ...]
+    rows: tuple[TreeRow, ...]
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            reasons = "".join(f"\n- {reason}" for reason in self.skipped[:5])
+            raise DataError(f"benchmark {self.benchmark!r} has no usable target" + reasons)
+
+    def count(self, size: SizeClass | None = None) -> int:
+        """Number of targets, of one size class or of all."""
+        return len(self._ious(size))
+
+    def best_iou(self, size: SizeClass | None = None) -> float:
+        """Mean IoU of the best node; NaN when there is no target of that size."""
+        return _mean(self._ious(size))
+
+    def recall(self, iou: float, size: SizeClass | None = None) -> float:
+        """Share of targets whose best node has at least this IoU; NaN when there is no such target."""
+        return _mean(self._ious(size) >= iou)
+
+    def ar(self, k: int, size: SizeClass | None = None) -> float:
+        """AR@k: recall of the regions of the cut into k, averaged over IoU thresholds .5, .55, ... .95.
+
+        Raises:
+            DataError: for a k that was not evaluated.
+        """
+        if k not in self.cuts:
+            raise DataError(f"no cut into {k} regions was evaluated; choose from {list(self.cuts)}")
+        index = self.cuts.index(k)
+        ious = np.array([row.cut_ious[index] for row in self._of(size)])
+        return _mean(ious[:, None] >= AR_THRESHOLDS)
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Mean time to build a tree, features included."""
+        return float(np.mean(list({row.image: row.seconds for row in self.rows}.values())))
+
+    def _of(self, size: SizeClass | None) -> list[TreeRow]:
+        return [row for row in self.rows if size in (None, row.size)]
+
+    def _ious(self, size: SizeClass | None) -> npt.NDArray[np.float64]:
+        return np.array([row.best_iou for row in self._of(size)])
+
+    def summary(self, size: SizeClass | None = None) -> dict[str, float | None]:
+        """The usual figures by name, of one size class or of all; None where there is no target."""
+        figures: dict[str, float] = {"targets": self.count(size), "best IoU": self.best_iou(size)}
+        figures |= {f"recall@{t}": self.recall(t, size) for t in (0.5, 0.7, 0.9)}
+        figures |= {f"AR@{k}": self.ar(k, size) for k in self.cuts}
+        return {name: None if np.isnan(value) else value for name, value in figures.items()}
+
+    def to_json(self) -> str:
+        """Everything, with the summary on top; `from_json` reads it back."""
+        return json.dumps({"version": VERSION, "summary": self.summary(), **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TreeQuality":
+        """Inverse of `to_json`.
+
+        Raises:
+            DataError: for text that `to_json` of this version did not write.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+            if data.pop("version") != VERSION:
+                raise DataError(f"this tree evaluation is not of version {VERSION}; evaluate again")
+            data.pop("summary")
+            data["rows"] = [TreeRow(**{**row, "cut_ious": tuple(row["cut_ious"])}) for row in data["rows"]]
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"not the JSON of a tree evaluation ({error}); evaluate again") from error
+
+
+def _mean(values: npt.NDArray[np.generic]) -> float:
+    return float(np.mean(values.astype(np.float64))) if values.size else float("nan")
+
+
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
-
-CUTS = (10, 30, 100, 300)
 
 
 def evaluate_trees(
@@ -26,7 +149,7 @@ def evaluate_trees(
     benchmark: Benchmark,
     *,
     name: str | None = None,
-    cuts: Iterable[int] = CUTS,
+    cuts: Iterable[int] = (10, 30, 100, 300),
     targets: int | Iterable[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TreeQuality:
@@ -48,23 +171,31 @@ def evaluate_trees(
     ks = tuple(cuts)
     if any(k < 1 for k in ks):
         raise ConfigError(f"--cuts {ks} holds a number below 1; give numbers of regions such as 10 30 100")
-    maker = _maker(build)
     rows: list[TreeRow] = []
     skipped: list[str] = []
     chosen = benchmark.select(targets)
     for group in chosen.by_image():
-        rows += _of_image(group, maker, ks, skipped)
+        image, masks = load_group(group, skipped)
+        start = perf_counter()
+        try:
+            tree = _tree(build, image) if image is not None and masks else None
+        except Exception as error:  # an extractor may raise anything
+            skipped += [f"target {target.id}: no tree, {said(error)}" for target, _ in masks]
+            tree = None
+        seconds = perf_counter() - start
+        if tree is not None:
+            partitions = [tree.cut(min(k, tree.n_leaves)) for k in ks]
+            rows += [_row(target, mask, tree, partitions, seconds) for target, mask in masks]
         if progress is not None:
             progress(len(rows) + len(skipped), len(chosen))
     name = name or str(getattr(build, "name", getattr(build, "__name__", type(build).__name__)))
     return TreeQuality(name, benchmark.name, ks, tuple(rows), tuple(benchmark.notes), tuple(skipped))
 
 
-def _maker(build: FeatureExtractor | Callable[[UInt8], MergeTree]) -> Callable[[UInt8], MergeTree]:
-    if not isinstance(build, FeatureExtractor):
-        return build
-    extract: Callable[[UInt8], Float] = build
-    return lambda image: build_tree(extract(image), image_size=(image.shape[0], image.shape[1]))
+def _tree(build: FeatureExtractor | Callable[[UInt8], MergeTree], image: UInt8) -> MergeTree:
+    if isinstance(build, FeatureExtractor):
+        return build_tree(build(image), image_size=(image.shape[0], image.shape[1]))
+    return build(image)
 
 
 def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree]:
@@ -75,23 +206,6 @@ def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree
         return edge_tree(image, (h, w))
 
     return edges
-
-
-def _of_image(
-    group: list[Target], build: Callable[[UInt8], MergeTree], cuts: tuple[int, ...], skipped: list[str]
-) -> list[TreeRow]:
-    image, masks = load_group(group, skipped)
-    if image is None or not masks:
-        return []
-    start = perf_counter()
-    try:
-        tree = build(image)
-    except Exception as error:  # anybody's extractor may raise anything
-        skipped += [f"target {target.id}: no tree, {said(error)}" for target, _ in masks]
-        return []
-    seconds = perf_counter() - start
-    partitions = [tree.cut(min(k, tree.n_leaves)) for k in cuts]
-    return [_row(target, mask, tree, partitions, seconds) for target, mask in masks]
 
 
 def _row(
@@ -133,15 +247,13 @@ def _summed(group: npt.NDArray[np.integer], weights: npt.NDArray[np.generic], si
 
 def node_ious(tree: MergeTree, object_: Counts, valid: Counts) -> Values:
     """IoU of each of the tree's nodes with a target, given the `leaf_counts` of the target."""
-    inside, total = (_per_node(tree, counts) for counts in (object_, valid))
-    return _iou(inside, total, int(object_.sum()))
 
+    def per_node(counts: Counts) -> Counts:
+        # Every node is one slice of the leaf order, so one running sum gives them all.
+        running = np.concatenate([[0], np.cumsum(counts[tree.order])])
+        return np.asarray(running[tree.start + tree.area] - running[tree.start])
 
-def _per_node(tree: MergeTree, counts: Counts) -> Counts:
-    # Every node is one slice of the leaf order, so one running sum gives them all.
-    running = np.concatenate([[0], np.cumsum(counts[tree.order])])
-    sums: Counts = running[tree.start + tree.area] - running[tree.start]
-    return sums
+    return _iou(per_node(object_), per_node(valid), int(object_.sum()))
 
 
 def region_ious(labels: npt.NDArray[np.int32], object_: Counts, valid: Counts) -> Values:

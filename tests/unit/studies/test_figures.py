@@ -7,7 +7,7 @@ import pytest
 
 from clickgrain.errors import TrainingError
 from clickgrain.evaluation import Result
-from clickgrain.evaluation.settings import EvaluationSettings
+from clickgrain.evaluation.config import EvaluationSettings
 from studies.table import Row, Table, interval, row_of
 
 

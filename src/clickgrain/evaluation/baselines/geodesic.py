@@ -22,7 +22,7 @@ class Geodesic(SeededBaseline):
     gamma = 3.0
     """Pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds."""
 
-    def _prepare(self, image: UInt8) -> None:
+    def _study(self, image: UInt8) -> None:
         lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
         padded = np.pad(lab.astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
         across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2

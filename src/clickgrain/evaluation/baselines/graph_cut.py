@@ -33,7 +33,7 @@ class GraphCut(SeededBaseline):
     limit = 3.0
     """The log-likelihood ratio of a colour is cut off here, so that no colour is certain."""
 
-    def _prepare(self, image: UInt8) -> None:
+    def _study(self, image: UInt8) -> None:
         self._lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
         bins = np.floor(self._lab / 4).astype(np.int64).reshape(-1, 3) + 64
         code = (bins[:, 0] * 256 + bins[:, 1]) * 256 + bins[:, 2]

@@ -1,6 +1,5 @@
 """Somebody else's model by import path: `python:package.module:factory`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, signature
@@ -10,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import ConfigError, PromptError
-from clickgrain.images import check_image
-from clickgrain.types import Float, Mask, Predictor, Prompt, Scribble, Size, UInt8
+from clickgrain.evaluation.baselines.prompted import Prompted
+from clickgrain.types import Float, Mask, Predictor, Prompt, Size, UInt8
 
 PREFIX = "python:"
 SPACING = 20.0
@@ -98,7 +97,7 @@ class _LowResolution:
     logits: npt.NDArray[np.float32]
 
 
-class SAMStyle:
+class SAMStyle(Prompted):
     """An object in the manner of `SamPredictor`, as a `Predictor`.
 
     Its `predict(point_coords, point_labels, ...)` returns (masks C x H x W, scores C, low-resolution logits
@@ -116,36 +115,12 @@ class SAMStyle:
         self.name = name
         self._model = model
         self._known = set(_parameters(model.predict))
-        self._size: Size | None = None
 
-    def set_image(self, image: UInt8) -> None:
-        """Take an H x W x 3 uint8 RGB image.
-
-        Raises:
-            ImageError: if the array is no such image.
-        """
-        image = check_image(image)
+    def _prepare(self, image: UInt8) -> None:
         self._model.set_image(image)
-        self._size = (image.shape[0], image.shape[1])
 
-    def predict(
-        self,
-        points: npt.ArrayLike | None,
-        labels: npt.ArrayLike | None,
-        box: npt.ArrayLike | None = None,
-        scribbles: Sequence[Scribble] | None = None,
-        level: float | None = None,
-        previous: "Mask | Float | None" = None,
-    ) -> Mask:
-        """Answer with the best mask, the others as alternatives; arguments as in `Predictor.predict`.
-
-        Raises:
-            PromptError: before `set_image`, for a prompt that `Prompt.of` refuses, a box that the object does not
-                take, or masks of another size.
-        """
-        if self._size is None:
-            raise PromptError("no image has been set; call set_image(image) first")
-        prompt = Prompt.of(points, labels, size=self._size, box=box, scribbles=scribbles, level=level)
+    def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
+        """The best mask, the others as alternatives."""
         if prompt.box is not None and "box" not in self._known:
             raise PromptError(f"{self.name}: its predict takes no box; give clicks or scribbles")
         masks, scores, logits = self._model.predict(**self._arguments(prompt, previous))
@@ -169,8 +144,8 @@ class SAMStyle:
         return {"point_coords": None if empty else coords, "point_labels": None if empty else labels, **taken}
 
     def _mask(self, mask: npt.NDArray[Any], score: float, logits: npt.NDArray[Any]) -> Mask:
-        if mask.shape != self._size:
+        if mask.shape != self.size:
             raise PromptError(
-                f"{self.name}: a mask of shape {mask.shape}; return C x H x W at the image's {self._size}"
+                f"{self.name}: a mask of shape {mask.shape}; return C x H x W at the image's {self.size}"
             )
         return Mask((mask > 0).astype(np.float32), score=score, state=_LowResolution(logits.astype(np.float32)))

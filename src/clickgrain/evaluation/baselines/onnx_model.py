@@ -1,17 +1,15 @@
 """Somebody's click network as an ONNX file: `onnx:path/to/model.onnx`."""
 
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from clickgrain.errors import ConfigError, PromptError
-from clickgrain.images import check_image
-from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
+from clickgrain.evaluation.baselines.prompted import Prompted
+from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 ONNX = "onnx:"
 POINTS, PREVIOUS = ("points", "coords"), ("prev_mask", "previous_mask", "previous")
@@ -22,8 +20,8 @@ CONTRACT = (
 )
 
 
-class OnnxModel:
-    """A network in the manner of RITM and SimpleClick, as a `Predictor`. Clicks only; no zoom-in.
+class OnnxModel(Prompted):
+    """A network in the manner of RITM and SimpleClick, as a `Predictor`. Clicks only, no level, no zoom-in.
 
     Inputs, float32, found by name:
 
@@ -59,59 +57,36 @@ class OnnxModel:
         if len(self._image_shape) != 4 or self._image_shape[1] not in (3, 4) or len(self._points_shape) != 3:
             shapes = f"image {self._image_shape}, {points} {self._points_shape}"
             raise ConfigError(f"{path}: its inputs have the shapes {shapes}; needed are {CONTRACT}")
-        self._image: Float | None = None
-        self._size: Size = (0, 0)
 
-    def set_image(self, image: UInt8) -> None:
-        """Take an H x W x 3 uint8 RGB image.
+    def _prepare(self, image: UInt8) -> None:
+        height, width = (value if isinstance(value, int) else None for value in self._image_shape[2:])
+        wanted = (height or image.shape[0], width or image.shape[1])
+        self._image = _resized((image / np.float32(255)).astype(np.float32), wanted).transpose(2, 0, 1)[None]
 
-        Raises:
-            ImageError: if the array is no such image.
-        """
-        image = check_image(image)
-        self._size = (image.shape[0], image.shape[1])
-        self._image = _resized((image / np.float32(255)).astype(np.float32), self._input_size()).transpose(2, 0, 1)[
-            None
-        ]
-
-    def predict(
-        self,
-        points: npt.ArrayLike | None,
-        labels: npt.ArrayLike | None,
-        box: npt.ArrayLike | None = None,
-        scribbles: Sequence[Scribble] | None = None,
-        level: float | None = None,
-        previous: "Mask | Float | None" = None,
-    ) -> Mask:
-        """Answer clicks; arguments as in `Predictor.predict`. `level` is ignored.
-
-        Raises:
-            PromptError: before `set_image`, for a prompt that `Prompt.of` refuses, boxes and scribbles, more clicks
-                than the network takes, or an answer of another shape.
-        """
-        if self._image is None:
-            raise PromptError("no image has been set; call set_image(image) first")
-        prompt = Prompt.of(points, labels, size=self._size, box=box, scribbles=scribbles, level=level)
+    def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
         if prompt.box is not None or prompt.scribbles:
             raise PromptError(f"{self.name}: it takes clicks only; leave boxes and scribbles out")
-        (answer,) = self._session.run([self._output], self._feed(prompt, self._image, previous))[:1]
+        (answer,) = self._session.run([self._output], self._feed(prompt, size, previous))[:1]
         if answer.ndim != 4 or answer.shape[:2] != (1, 1):
             raise PromptError(f"{self.name}: an answer of shape {answer.shape}; export one of 1 x 1 x h x w")
-        probability = answer[0, 0] if self._output in PROBABILITIES else _sigmoid(answer[0, 0])
-        return Mask(_resized(np.asarray(probability, np.float32), self._size).clip(0, 1))
+        probability = (
+            answer[0, 0] if self._output in PROBABILITIES else 1 / (1 + np.exp(-np.clip(answer[0, 0], -80, 80)))
+        )
+        return Mask(_resized(np.asarray(probability, np.float32), size).clip(0, 1))
 
-    def _feed(self, prompt: Prompt, image: Float, previous: "Mask | Float | None") -> dict[str, Any]:
+    def _feed(self, prompt: Prompt, image_size: Size, previous: "Mask | Float | None") -> dict[str, Any]:
+        image = self._image
         size: Size = (image.shape[2], image.shape[3])
         before = previous.probability if isinstance(previous, Mask) else previous
         shown = np.zeros(size, np.float32) if before is None else _resized(np.asarray(before, np.float32), size)
         channel = np.ascontiguousarray(shown[None, None], np.float32)
         fed = np.concatenate([image, channel], axis=1) if self._image_shape[1] == 4 else image
-        feed = {"image": np.ascontiguousarray(fed), self._points: self._rows(prompt, size)}
+        feed = {"image": np.ascontiguousarray(fed), self._points: self._rows(prompt, image_size, size)}
         return {**feed, self._previous: channel} if self._previous else feed
 
-    def _rows(self, prompt: Prompt, size: Size) -> Float:
+    def _rows(self, prompt: Prompt, image_size: Size, size: Size) -> Float:
         """1 x 2K x 3 (y, x, number)."""
-        scaled = prompt.scaled(size[1] / self._size[1], size[0] / self._size[0])
+        scaled = prompt.scaled(size[1] / image_size[1], size[0] / image_size[0])
         rows = np.column_stack([scaled.points[:, ::-1], np.arange(len(scaled.points))]).astype(np.float32)
         sides = rows[scaled.labels == 1], rows[scaled.labels == 0]
         most = max(len(side) for side in sides)
@@ -123,10 +98,6 @@ class OnnxModel:
         for first, side in zip((0, half), sides):
             filled[0, first : first + len(side)] = side
         return filled
-
-    def _input_size(self) -> Size:
-        height, width = (value if isinstance(value, int) else None for value in self._image_shape[2:])
-        return height or self._size[0], width or self._size[1]
 
 
 def load_onnx(path: str) -> OnnxModel:
@@ -155,7 +126,3 @@ def _resized(array: Float, size: Size) -> Float:
     if array.shape[:2] == size:
         return array
     return np.asarray(cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _sigmoid(logits: npt.NDArray[Any]) -> Float:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)

@@ -1,17 +1,14 @@
 """OpenCV's GrabCut, driven by clicks."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from clickgrain.errors import PromptError
+from clickgrain.evaluation.baselines.prompted import Prompted
 from clickgrain.evaluation.baselines.seeds import draw
-from clickgrain.types import Bool, Box, Float, Mask, Prompt, Scribble, Size, UInt8
+from clickgrain.types import Bool, Float, Mask, Prompt, Size, UInt8
 
 
-class OpenCVGrabCut:
+class OpenCVGrabCut(Prompted):
     """`cv2.grabCut` (Rother et al. 2004) driven by clicks, from scratch at every click.
 
     Everything is probable background; a wide disk around each positive click is probable object; a small
@@ -33,30 +30,11 @@ class OpenCVGrabCut:
 
     def __init__(self, seed: int | None = 0) -> None:
         self._seed = seed
-        self._image: UInt8 | None = None
 
-    def set_image(self, image: UInt8) -> None:
-        """Take an H x W x 3 uint8 RGB image; nothing is computed ahead."""
+    def _prepare(self, image: UInt8) -> None:
         self._image = np.ascontiguousarray(image)
 
-    def predict(
-        self,
-        points: npt.ArrayLike | None,
-        labels: npt.ArrayLike | None,
-        box: npt.ArrayLike | None = None,
-        scribbles: Sequence[Scribble] | None = None,
-        level: float | None = None,
-        previous: "Mask | Float | None" = None,
-    ) -> Mask:
-        """Answer with a probability of 0 or 1 per pixel; arguments as in `Predictor.predict`.
-
-        Raises:
-            PromptError: before `set_image`, or for a prompt that `Prompt.of` refuses.
-        """
-        if self._image is None:
-            raise PromptError("no image has been set; call set_image(image) first")
-        size = (self._image.shape[0], self._image.shape[1])
-        prompt = Prompt.of(points, labels, size=size, box=box, scribbles=scribbles, level=level)
+    def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
         seeds = self._seeds(prompt, size)
         return Mask(self._cut(self._image, seeds).astype(np.float32))
 
@@ -69,7 +47,9 @@ class OpenCVGrabCut:
             for points in (points for points, label in strokes if label):
                 draw(seeds, points, wide, cv2.GC_PR_FGD)
         else:
-            seeds = _boxed(prompt.box, size)
+            x1, y1, x2, y2 = prompt.box
+            seeds = np.full(size, cv2.GC_BGD, np.uint8)
+            seeds[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = cv2.GC_PR_FGD
         for points, label in strokes:
             draw(seeds, points, self.radius, cv2.GC_FGD if label else cv2.GC_BGD)
         return seeds
@@ -87,11 +67,3 @@ class OpenCVGrabCut:
 
 def _object(seeds: UInt8) -> Bool:
     return np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
-
-
-def _boxed(box: Box, size: Size) -> UInt8:
-    seeds = np.full(size, cv2.GC_BGD, np.uint8)
-    x1, y1, x2, y2 = box
-    inside = slice(int(y1), int(np.ceil(y2))), slice(int(x1), int(np.ceil(x2)))
-    seeds[inside] = cv2.GC_PR_FGD
-    return seeds

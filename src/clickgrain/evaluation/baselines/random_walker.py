@@ -23,7 +23,7 @@ class RandomWalker(SeededBaseline):
     tolerance = 1e-3
     """Of the linear solver; 1e-5 took three times as long and gave no better masks at beta 130."""
 
-    def _prepare(self, image: UInt8) -> None:
+    def _study(self, image: UInt8) -> None:
         self._colour = image / 255.0
         if self._colour.std() == 0:  # scikit-image divides by it
             self._colour[0, 0] += 1e-3

@@ -1,23 +1,21 @@
 """What the seeded baselines share: prompts as certain pixels, at a working size that keeps a click short."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from clickgrain.errors import PromptError
-from clickgrain.images import check_image, resize_long_side
+from clickgrain.evaluation.baselines.prompted import Prompted
+from clickgrain.images import resize_long_side
 from clickgrain.models.engine import obey
-from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
+from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 UNKNOWN, OBJECT, BACKGROUND = 0, 1, 2
 RADIUS = 5
 """Of the certain disk around a click and to either side of a scribble, in image pixels."""
 
 
-class SeededBaseline(ABC):
+class SeededBaseline(Prompted):
     """A method that spreads certain pixels over the image; answers from scratch at every click.
 
     Clicks are disks and scribbles strokes of certain pixels. Outside a box everything is certain background;
@@ -28,48 +26,23 @@ class SeededBaseline(ABC):
     Works on the image shrunk to `long_side`; the probability is scaled up bilinearly.
     """
 
-    name: str
     long_side: int
 
-    def __init__(self) -> None:
-        self._image: UInt8 | None = None
-        self._size: Size = (0, 0)
+    def _prepare(self, image: UInt8) -> None:
+        small = resize_long_side(image, self.long_side) if max(image.shape[:2]) > self.long_side else image.copy()
+        self._small: Size = (small.shape[0], small.shape[1])
+        self._study(small)
 
-    def set_image(self, image: UInt8) -> None:
-        """Take an H x W x 3 uint8 RGB image.
-
-        Raises:
-            ImageError: if the array is no such image.
-        """
-        image = check_image(image)
-        self._size = (image.shape[0], image.shape[1])
-        self._image = resize_long_side(image, self.long_side) if max(self._size) > self.long_side else image.copy()
-        self._prepare(self._image)
-
-    def predict(
-        self,
-        points: npt.ArrayLike | None,
-        labels: npt.ArrayLike | None,
-        box: npt.ArrayLike | None = None,
-        scribbles: Sequence[Scribble] | None = None,
-        level: float | None = None,
-        previous: "Mask | Float | None" = None,
-    ) -> Mask:
-        """Answer with a probability per pixel; arguments as in `Predictor.predict`.
-
-        Raises:
-            PromptError: before `set_image`, or for a prompt that `Prompt.of` refuses.
-        """
-        if self._image is None:
-            raise PromptError("no image has been set; call set_image(image) first")
-        prompt = Prompt.of(points, labels, size=self._size, box=box, scribbles=scribbles, level=level)
-        seeds = seeds_of(prompt, self._size, (self._image.shape[0], self._image.shape[1]))
-        small = self._spread(seeds) if _is_open(seeds) else (seeds == OBJECT).astype(np.float32)
-        full = cv2.resize(small, self._size[::-1], interpolation=cv2.INTER_LINEAR)
+    def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
+        seeds = seeds_of(prompt, size, self._small)
+        known = all((seeds == value).any() for value in (UNKNOWN, OBJECT, BACKGROUND))
+        # Otherwise there is nothing to decide, or nothing to decide it from.
+        small = self._spread(seeds) if known else (seeds == OBJECT).astype(np.float32)
+        full = cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR)
         return Mask(obey(full.astype(np.float32, copy=False), prompt, RADIUS))
 
     @abstractmethod
-    def _prepare(self, image: UInt8) -> None:
+    def _study(self, image: UInt8) -> None:
         """Compute what depends on the h x w x 3 working image only."""
 
     @abstractmethod
@@ -91,7 +64,9 @@ def seeds_of(prompt: Prompt, image_size: Size, size: Size) -> UInt8:
         for points, label in strokes:
             draw(seeds, points, width, OBJECT if label else BACKGROUND)
     if not (seeds == BACKGROUND).any():
-        _frame(seeds)
+        inner = seeds[1:-1, 1:-1].copy()
+        seeds[seeds == UNKNOWN] = BACKGROUND
+        seeds[1:-1, 1:-1] = inner
     return seeds
 
 
@@ -113,14 +88,3 @@ def _boxed(box: tuple[float, float, float, float], size: Size, *, middle: bool) 
         columns = slice(int(0.75 * x1 + 0.25 * x2), int(np.ceil(0.25 * x1 + 0.75 * x2)))
         seeds[rows, columns] = OBJECT
     return seeds
-
-
-def _frame(seeds: UInt8) -> None:
-    inner = seeds[1:-1, 1:-1].copy()
-    seeds[seeds == UNKNOWN] = BACKGROUND
-    seeds[1:-1, 1:-1] = inner
-
-
-def _is_open(seeds: UInt8) -> bool:
-    """Whether there is something to decide, and from what."""
-    return all((seeds == value).any() for value in (UNKNOWN, OBJECT, BACKGROUND))

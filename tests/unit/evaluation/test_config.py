@@ -8,7 +8,7 @@ import clickgrain.evaluation as evaluation
 
 def test_settings_load_nothing_heavy():
     code = (
-        "import sys; from clickgrain.evaluation.settings import EvaluationSettings;"
+        "import sys; from clickgrain.evaluation.config import EvaluationSettings;"
         "sys.exit(bool({'cv2', 'torch', 'numba', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
