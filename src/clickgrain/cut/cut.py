@@ -76,8 +76,9 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
     ys = np.concatenate([rows[[0, -1]], clicks[1][:, 1]])
     left, right = max(int(xs.min()) - s.margin, 0), min(int(xs.max()) + s.margin + 1, width)
     top, bottom = max(int(ys.min()) - s.margin, 0), min(int(ys.max()) + s.margin + 1, height)
-    part, pixels = (np.ascontiguousarray(x[top:bottom, left:right]) for x in (small, image))
-    decided = _decide(part, pixels, [side - [left, top] for side in clicks], s).astype(np.float32)
+    part, pixels = small[top:bottom, left:right].copy(), image[top:bottom, left:right].copy()
+    corner = np.array([left, top], np.float32)
+    decided = _decide(part, pixels, [side - corner for side in clicks], s).astype(np.float32)
     result = probability.copy()
     if small is probability:
         _mix(result[top:bottom, left:right], decided)
