@@ -155,12 +155,19 @@ def _check_sizes(source: str | Path, config: dict[str, Any], stored: int) -> Non
     for key, value in config.items():
         if isinstance(value, int | float) and not _is_number(value):
             raise WeightsError(f"{source}: {key} of config.json is {shortened(value)}; download the model again")
-    width, depth = config.get("hidden_size", 768), config.get("num_hidden_layers", 12)
-    if not all(type(value) is int and value > 0 for value in (width, depth)) or 4 * depth * width**2 > stored:
-        raise WeightsError(
-            f"{source} cannot be loaded: hidden_size {shortened(width)} and num_hidden_layers {shortened(depth)} of"
-            f" config.json need more than its {stored / 1e6:.3g} MB of weights; download the model again"
-        )
+    sizes = {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 0, "mlp_ratio": 0, "image_size": 224}
+    sizes = {key: config.get(key, usual) for key, usual in sizes.items()}
+    if all(map(_is_number, sizes.values())):
+        width, depth, inner, ratio, side = sizes.values()
+        patches = (side / config.get("patch_size", 16)) ** 2
+        # Attention, MLP and positions, a byte for each number.
+        if width > 0 < depth and width * (depth * (4 * width + 2 * max(inner, ratio * width)) + patches) <= stored:
+            return
+    shown = ", ".join(f"{key} {shortened(value)}" for key, value in sizes.items())
+    raise WeightsError(
+        f"{source} cannot be loaded: config.json asks for more than its {stored / 1e6:.3g} MB of weights ({shown});"
+        " download the model again"
+    )
 
 
 def _is_number(value: object) -> bool:
