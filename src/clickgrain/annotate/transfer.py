@@ -18,7 +18,7 @@ from clickgrain.annotate.runs import Coded, decode, encode
 from clickgrain.annotate.steps import MaskStep
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.export.args import Existing
-from clickgrain.export.records import LONGEST_LABEL, ImageRecord, LabelRecord, ObjectRecord, leave_out
+from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.types import Bool, Size
 
 
@@ -174,7 +174,10 @@ def take_in(
                 record = record.sized(native)
             if record.size != native:
                 raise _wrong_size(record, native)
+            before = len(skipped)
             masks, there = _new_masks(project, image, record, size, existing == "skip")
+            empty = not masks and not there  # no negative image where only bad records were
+            finished = done and not (empty and (len(skipped) > before or before > MOST_NAMED))
             if there:
                 objects = "1 object is" if there == 1 else f"{there} objects are"
                 leave_out(
@@ -182,12 +185,12 @@ def take_in(
                 )
             if masks:
                 counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
-            if masks or (done and project.history(image).document.status != "done"):
-                _add(project, image, masks, source, done, existing == "replace")
+            if masks or (finished and project.history(image).document.status != "done"):
+                _add(project, image, masks, source, finished, existing == "replace")
         except (ClickgrainError, OSError) as error:
             leave_out(skipped, _named(record.file, _named(record.name, str(error))))
             continue
-        counts["images"] += bool(masks or there or done)
+        counts["images"] += finished or not empty
         counts["objects"] += len(masks)
     if renamed:
         leave_out(

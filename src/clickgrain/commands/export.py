@@ -1,8 +1,8 @@
 """`clickgrain export` and `clickgrain import`: annotations to and from other tools."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,7 +134,7 @@ def import_(args: ImportArgs) -> None:
     try:
         for path in args.files:
             skipped = list[str]()
-            for format_, images in () if path in missing else _read(path, project.gallery.folder, skipped):
+            for format_, images in () if path in missing else _read(path, skipped):
                 found = take_in(project, images, format_, skipped, done=args.done, existing=args.existing)
                 totals = {key: number + found[key] for key, number in totals.items()}
             if skipped:
@@ -148,34 +148,36 @@ def import_(args: ImportArgs) -> None:
         raise DataError(f"nothing came in from {', '.join(map(str, args.files))}; the reasons are named above")
 
 
-def _read(path: Path, photos: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageRecord]]]":
+def _read(path: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageRecord]]]":
     """What a file or folder holds; a YOLO data set by its folder, its .yaml or one of its label files."""
     from clickgrain.export.formats import READ, read_any, read_many
 
-    def name(file: Path) -> str:
-        """Relative to the photos: labelme's image paths are relative to its files."""
+    files = [path]
+    if path.is_file() and path.suffix.lower() not in READ[1:]:
         try:
-            return Path(os.path.relpath(file.resolve(), photos.resolve())).as_posix()
-        except ValueError:  # on another drive
-            return file.name
-
-    try:
-        if path.stat().st_size > LARGEST_FILE and not path.is_dir():
-            raise DataError(f"{path}: {path.stat().st_size:,} bytes are too many for annotations; split it")
-        if path.is_file() and path.suffix.lower() not in READ[1:]:
-            yield read_any(path.read_bytes(), name(path), skipped)
-            return
-    except (DataError, OSError) as error:
-        skipped.append(str(error))
+            yield read_any(_content(path), _whole(path), skipped)
+        except (DataError, OSError) as error:
+            skipped.append(str(error))
         return
-    folder = path if path.is_dir() else path.parent
-    if path.suffix.lower() == ".txt":
-        lists = [above / list_ for above in path.absolute().parents[:4] for list_ in ("data.yaml", "classes.txt")]
-        files = [path, *(list_ for list_ in lists if list_.is_file())]
-        if len(files) == 1 and "labels" not in path.absolute().parent.parts:
-            skipped.append(f"{path}: a text file, but no data.yaml or classes.txt lies beside it or above it")
-    else:
+    if path.suffix.lower() != ".txt" or path.is_dir():
+        folder = path if path.is_dir() else path.parent
         below = sorted(file for file in folder.rglob("*") if file.suffix.lower() in READ and file.is_file())
         below = [file for file in below if not any(part[0] == "." for part in file.relative_to(folder).parts)]
         files = below if path.is_dir() else [path, *(file for file in below if file.suffix.lower() == ".txt")]
-    yield from read_many({name(file): file.read_bytes for file in files}, skipped)
+    if not any(file.suffix.lower() in READ[2:] or file.name == "classes.txt" for file in files):
+        lists = [above / list_ for above in path.absolute().parents[:4] for list_ in ("data.yaml", "classes.txt")]
+        files += [list_ for list_ in lists if list_.is_file()]
+    if files == [path] and "labels" not in path.absolute().parts:
+        skipped.append(f"{path}: a text file, but no data.yaml or classes.txt lies beside it or above it")
+    yield from read_many({_whole(file): partial(_content, file) for file in files}, skipped)
+
+
+def _content(file: Path) -> bytes:
+    if (size := file.stat().st_size) > LARGEST_FILE:
+        raise DataError(f"{file}: {size:,} bytes are too many for annotations; split it")
+    return file.read_bytes()
+
+
+def _whole(file: Path) -> str:
+    """Its path from the root: labelme's image paths are relative to its files."""
+    return (file.parent.resolve() / file.name).as_posix()

@@ -88,6 +88,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
             raise DataError(f"{name}: its {key} are {brief(content.get(key))}, not a list; export it again")
     categories = _categories(content.get("categories"), name, skipped)
     images: dict[Any, tuple[str, Size]] = {}
+    why = ""
     for entry in content["images"]:
         try:
             id_, image = _id(entry, "id"), read_text(entry, "file_name")
@@ -95,11 +96,8 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
                 raise DataError("its id is taken by another image")
             images[id_] = (image, read_size(entry.get("height"), entry.get("width")))
         except DataError as error:
+            why = why or f"image {brief(entry)}: {error}"
             leave_out(skipped, f"{name}: image {brief(entry)} is left out: {error}")
-    if content["images"] and not images:
-        raise DataError(
-            f"{name}: not one of its images can be used; {skipped[0] if skipped else 'export it again'}"
-        )
     found: dict[Any, list[dict[str, Any]]] = {id_: [] for id_ in images}
     for entry in content["annotations"]:
         try:
@@ -109,6 +107,8 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
             found[id_].append(entry)
         except DataError as error:
             leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
+    if why and not images:
+        raise DataError(f"{name}: not one of its images can be used, such as {why}; export it again")
     classes = tuple((label, _kept(id_)) for id_, label in categories.items() if label is not None)
 
     def record(image: str, size: Size, entries: list[dict[str, Any]]) -> ImageRecord:
@@ -147,22 +147,15 @@ def _objects(
     for entry in entries:
         where = f"{name}: annotation {_number(entry)} of {image}"
         try:
-            label = None
-            if entry.get("category_id") is not None:
-                category = _id(entry, "category_id")
-                label = categories.get(category)
-                if category not in categories:
-                    leave_out(
-                        skipped,
-                        f"{where} is taken in without a label: the file names no category {brief(category)}",
-                    )
+            category = None if entry.get("category_id") is None else _id(entry, "category_id")
             mask = solid(_mask(entry["segmentation"], size))
             extra = entry.get(OURS)
-            found = ObjectRecord(mask, label, extra if isinstance(extra, dict) else {})
         except Exception as error:  # whatever a file holds, one bad record is one bad record
             leave_out(skipped, f"{where} is left out: {reason(error)}")
             continue
-        yield found
+        if category is not None and category not in categories:
+            leave_out(skipped, f"{where} is taken in without a label: the file names no category {brief(category)}")
+        yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 
 def _mask(shape: Any, size: Size) -> Bool:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -261,3 +262,26 @@ def test_photos_that_differ_in_their_ending_only_have_a_file_each(format_):
     alike = [image([one], "a.jpg"), image([one], "a.png")]
     names = [name for name, _ in export_files(format_, alike, LABELS)]
     assert len(set(names)) == len(names) == len(list(export_files(format_, apart, LABELS)))
+
+
+def rows(content):
+    values = picture(content).reshape(SIZE[0], -1)
+    return [str(values.dtype), *(" ".join(map(str, row)) for row in values.tolist())]
+
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "exports.json"
+
+
+def test_exports_are_those_that_are_stored():
+    """A ring, two parts and a negative image; delete the file to store them again, and look at what changed."""
+    two = np.zeros(SIZE, bool)
+    two[1:3, 1:3] = two[6:8, 7:10] = True
+    images = [image([ObjectRecord(ring(), "cat"), ObjectRecord(two)]), image([], "b.png")]
+    texts = {}
+    for format_ in ("coco", "semantic", "instance", "panoptic", "yolo"):
+        for name, content in export_files(format_, images, LABELS):
+            texts[f"{format_}: {name}"] = rows(content) if name.endswith(".png") else content.decode()
+    if not GOLDEN.exists():
+        GOLDEN.write_text(json.dumps(texts, indent=1, ensure_ascii=False) + "\n")
+        pytest.fail(f"{GOLDEN} was missing and is stored again; look at it, and run again")
+    assert texts == json.loads(GOLDEN.read_text())
