@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.sets import GENERIC, Found, Layout, layout_of
+from clickgrain.evaluation.sets import GENERIC, Found, layout_of
 from clickgrain.evaluation.sets.masks import checked_mask
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.images import read_image
@@ -144,40 +144,24 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
     Raises:
         DataError: when the folder is not laid out so (the message shows the expected tree), or holds nothing.
     """
-    root = Path(root)
-    layout = layout_of(name)
-    missing = layout.missing(root)
-    if missing:
-        raise DataError(_wrong_folder(name, root, missing))
+    root, layout = Path(root), layout_of(name)
+    expected = layout.tree + (f"\nto be had from: {layout.source}" if layout.source else "")
+    if missing := layout.missing(root):
+        kind = "file" if "." in missing[0] else "folder"
+        reason = f"{root}: not benchmark {name!r}, there is no {kind} {missing[0]!r}; expected:\n{expected}"
+        if layout is not GENERIC and not GENERIC.missing(root):
+            reason += f"\nit has the generic layout: give it another name than {name!r}"
+        raise DataError(reason)
     found, notes = layout.find(root)
     if not found:
-        raise DataError(
-            f"{root}: no target found for benchmark {name!r}; expected:\n{_described(layout)}{_list(notes)}"
-        )
+        left_out = "".join(f"\n- {note}" for note in notes[:5])
+        raise DataError(f"{root}: no target found for benchmark {name!r}; expected:\n{expected}{left_out}")
     remarks = [layout.remark] if layout.remark else []
-    return Benchmark(name, map(_target, found), layout.counted(name, found) + remarks + notes)
-
-
-def _wrong_folder(name: str, root: Path, missing: list[str]) -> str:
-    layout = layout_of(name)
-    kind = "file" if "." in missing[0] else "folder"
-    lines = f"{root}: not benchmark {name!r}, there is no {kind} {missing[0]!r}; expected:\n{_described(layout)}"
-    if layout is not GENERIC and not GENERIC.missing(root):
-        lines += f"\nit has the generic layout: give it another name than {name!r}"
-    return lines
-
-
-def _described(layout: Layout) -> str:
-    return layout.tree + (f"\nto be had from: {layout.source}" if layout.source else "")
-
-
-def _list(notes: list[str]) -> str:
-    return "".join(f"\n- {note}" for note in notes[:5])
-
-
-def _target(found: Found) -> Target:
-    read = partial(read_image, found.image)
-    return Target(found.id, found.image.stem, read, found.mask, partial(_files_digest, found))
+    targets = (
+        Target(one.id, one.image.stem, partial(read_image, one.image), one.mask, partial(_files_digest, one))
+        for one in found
+    )
+    return Benchmark(name, targets, layout.counted(name, found) + remarks + notes)
 
 
 def data_hash(benchmark: Benchmark) -> str:

@@ -1,7 +1,9 @@
 """Two results on the same targets: paired differences, which are far surer than two intervals side by side."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from clickgrain.errors import DataError
 from clickgrain.evaluation.result import Result
@@ -40,23 +42,19 @@ def differences(result: Result, other: Result) -> dict[str, Difference]:
             f"{result.model} on {result.benchmark} and {other.model} on {other.benchmark} have no common target;"
             " compare results of the same data set"
         )
-    ours = Result(result.model, result.benchmark, result.user, result.settings, rows).ratios()
-    same = tuple(known[row.id] for row in rows)
-    theirs = Result(other.model, other.benchmark, other.user, other.settings, same).ratios()
+    pairs = []
+    for one, own in ((result, rows), (other, tuple(known[row.id] for row in rows))):
+        names, above, below = replace(one, rows=own).ratios()
+        chosen = [names.index(name) for name in FIGURES]
+        pairs.append((above[:, chosen], below[:, chosen]))
+    first, second = (above.sum(axis=0) / np.maximum(below.sum(axis=0), 1e-9) for above, below in pairs)
     images = [row.image for row in rows]
-    found = {}
-    for name in FIGURES:
-        pair = [
-            (above[:, [k]], below[:, [k]]) for names, above, below in (ours, theirs) for k in [names.index(name)]
-        ]
-        values = [above.sum() / max(below.sum(), 1) for above, below in pair]
-        samples = [bootstrap_ratios(above, below, images) for above, below in pair]
-        interval = None
-        if samples[0] is not None and samples[1] is not None:
-            low, high = ends_of(samples[0] - samples[1])[0]
-            interval = float(low), float(high)
-        found[name] = Difference(float(values[0] - values[1]), interval)
-    return found
+    ours, theirs = (bootstrap_ratios(above, below, images) for above, below in pairs)
+    ends = [None] * len(FIGURES) if ours is None or theirs is None else ends_of(ours - theirs).tolist()
+    return {
+        name: Difference(float(a - b), None if end is None else (end[0], end[1]))
+        for name, a, b, end in zip(FIGURES, first, second, ends)
+    }
 
 
 def to_the_first(results: Iterable[Result]) -> Iterator[tuple[Result, Result, dict[str, Difference]]]:

@@ -1,6 +1,5 @@
 """A method by name, made where it is needed: in this process or in another."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,14 +44,14 @@ class Method:
             ConfigError, WeightsError: there is no such module, name or model.
         """
         from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
-        from clickgrain.evaluation.baselines.imported import check_import
+        from clickgrain.evaluation.baselines.imported import find_object
         from clickgrain.files import hash_file
         from clickgrain.weights import TENSORS, find_model
 
         if self.name.startswith(ONNX):
             file = Path(self.name.removeprefix(ONNX))
         elif self.name.startswith(PREFIX):
-            file = Path(getattr(sys.modules[check_import(self.name)], "__file__", None) or "")
+            file = Path(getattr(find_object(self.name)[0], "__file__", None) or "")
         elif self.name == "tree" or is_baseline(self.name):
             return ""
         else:

@@ -34,14 +34,9 @@ COLORS = 6
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table.
+    """A cell of a table: its text, small letters below it, whether it is shaded, and a bar below it.
 
-    Attributes:
-        text: what it says.
-        small: in small letters below.
-        best: shaded.
-        share: length of a bar below the text, 0..1; None for no bar.
-        color: number of the bar's color; that of the row if None.
+    `share` is the bar's length, 0..1 (None: no bar), `color` the number of its color (None: that of the row).
     """
 
     text: str
@@ -63,13 +58,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of figures.
+    """A table: heads of the names and of every column, and rows.
 
-    Attributes:
-        heads: of the names, then of every column.
-        rows: from top to bottom.
-        groups: (title, remark) above equally many columns each.
-        parts: (title, rows) that follow, hatched: figures that were not measured here.
+    `groups` are (title, remark) above equally many columns each; `parts` are (title, rows) that follow, hatched:
+    figures that were not measured here.
     """
 
     heads: Sequence[str]

@@ -171,7 +171,11 @@ def _with_clicks(picture: UInt8, clicks: Sequence[Given], scale_x: float, scale_
         places = [((x + 0.5) * scale_x * zoom, (y + 0.5) * scale_y * zoom) for x, y in points]
         centre = places[0]
         if isinstance(one, Drawn):
-            _draw(draw, one, places, GREEN if label else RED, zoom)
+            for width_, ink in ((4 * zoom, WHITE), (2 * zoom, GREEN if label else RED)):  # cased in white
+                if one.kind == "box":
+                    draw.rectangle([*places[0], *places[1]], outline=(*ink, 255), width=width_)
+                else:
+                    draw.line(places, fill=(*ink, 255), width=width_, joint="curve")
         shape = draw.ellipse if label else draw.rectangle
         for size, color in ((radius, WHITE), (radius - 1.5, GREEN if label else RED)):
             reach = size * zoom
@@ -179,17 +183,6 @@ def _with_clicks(picture: UInt8, clicks: Sequence[Given], scale_x: float, scale_
         draw.text(centre, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
     small = layer.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(Image.alpha_composite(Image.fromarray(picture).convert("RGBA"), small).convert("RGB"))
-
-
-def _draw(
-    draw: ImageDraw.ImageDraw, one: Drawn, places: Sequence[tuple[float, float]], color: Color, zoom: int
-) -> None:
-    """A box or a stroke, cased in white."""
-    for width, ink in ((4 * zoom, WHITE), (2 * zoom, color)):
-        if one.kind == "box":
-            draw.rectangle([*places[0], *places[1]], outline=(*ink, 255), width=width)
-        else:
-            draw.line(list(places), fill=(*ink, 255), width=width, joint="curve")
 
 
 def _smooth(labels: npt.NDArray[np.integer], size: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, data_hash
@@ -12,8 +13,6 @@ from clickgrain.evaluation.page import (
     COLORS,
     TEMPLATES,
     Cell,
-    Chart,
-    Figure,
     Line,
     Row,
     Table,
@@ -89,32 +88,6 @@ TABLES = (
 """Clicks, masks, and what it is like to work with."""
 INEXACT = ("mIoU@10", "mIoU@20")
 """Lower bounds unless clicking goes on after IoU 0.95."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """All that is shown of one benchmark: what `clicks` in `templates/macros.html` takes."""
-
-    title: str
-    warnings: Sequence[str]
-    notes: Sequence[str]
-    folded: Sequence[tuple[str, Sequence[str]]]
-    caveats: Sequence[str]
-    tables: Sequence[Table]
-    published: str
-    sources: Sequence[PublishedResult]
-    base: str
-    differences: Table | None
-    curves: Chart
-    resting: bool
-    sizes: Table
-    leader: str
-    clicks: int
-    unmasked: Sequence[str]
-    examples: Sequence[tuple[str, Sequence[Figure]]]
-    failures: Table
-    hardest: Sequence[tuple[str, Sequence[Figure]]]
-    targets: Table
 
 
 def write_report(
@@ -239,8 +212,8 @@ def section(
     clicks: int = CLICKS,
     colors: Sequence[int] | None = None,
     drawn: int | None = None,
-) -> Section:
-    """All that is shown of the results of one benchmark.
+) -> dict[str, Any]:
+    """All that is shown of the results of one benchmark: what `clicks` in `templates/macros.html` takes.
 
     Args:
         results: at least one.
@@ -268,34 +241,34 @@ def section(
         Line(label, [(k, result.iou_at(k)) for k in range(1, result.settings.max_clicks + 1)], color)
         for label, result, color in zip(labels, results, colors)
     ]
-    return Section(
-        title=_heading(name),
-        warnings=_warnings(results, labels),
-        notes=notes,
-        folded=folded,
-        caveats=caveats,
-        tables=[_comparison(results, labels, colors, columns, rows, shown) for columns in TABLES],
-        published=shown,
-        sources=rows,
-        base=labels[0],
-        differences=_differences(results, labels, colors),
-        curves=line_chart(
+    return {
+        "title": _heading(name),
+        "warnings": _warnings(results, labels),
+        "notes": notes,
+        "folded": folded,
+        "caveats": caveats,
+        "tables": [_comparison(results, labels, colors, columns, rows, shown) for columns in TABLES],
+        "published": shown,
+        "sources": rows,
+        "base": labels[0],
+        "differences": _differences(results, labels, colors),
+        "curves": line_chart(
             curves, x="clicks", y="mean IoU", y_range=(0.0, 1.0), title="Mean IoU by number of clicks"
         ),
-        resting=not all(result.settings.full_curves for result in results),
-        sizes=_sizes(results, labels, colors),
-        leader=labels[leader],
-        clicks=clicks,
-        unmasked=[label for label, predictor in list(zip(labels, predictors))[:drawn] if predictor is None],
-        examples=examples(results[:drawn], labels, predictors, pictures, leader=leader, clicks=clicks)
+        "resting": not all(result.settings.full_curves for result in results),
+        "sizes": _sizes(results, labels, colors),
+        "leader": labels[leader],
+        "clicks": clicks,
+        "unmasked": [label for label, predictor in list(zip(labels, predictors))[:drawn] if predictor is None],
+        "examples": examples(results[:drawn], labels, predictors, pictures, leader=leader, clicks=clicks)
         if pictures
         else [],
-        failures=_failures(results, labels, colors, groups),
-        hardest=[(title, hardest(results, ids, pictures, WANTED)) for title, ids in groups.items()]
+        "failures": _failures(results, labels, colors, groups),
+        "hardest": [(title, hardest(results, ids, pictures, WANTED)) for title, ids in groups.items()]
         if pictures
         else [],
-        targets=_targets(results, labels),
-    )
+        "targets": _targets(results, labels),
+    }
 
 
 def _warnings(results: Sequence[Result], labels: Sequence[str]) -> list[str]:

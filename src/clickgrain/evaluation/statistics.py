@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-SAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
+SAMPLES, SEED = 2000, 0
 
 Values = npt.NDArray[np.float64]
 
@@ -39,31 +39,14 @@ def bootstrap_ratios(
     return (times @ above) / np.maximum(times @ below, 1e-9)
 
 
-def ends_of(samples: Values, confidence: float = CONFIDENCE) -> Values:
-    """K x 2: lower and upper ends of the percentile intervals of S x K bootstrap samples."""
-    tail = (1 - confidence) / 2
-    return np.quantile(samples, [tail, 1 - tail], axis=0).T
+def ends_of(samples: Values) -> Values:
+    """K x 2: lower and upper ends of the 95 % percentile intervals of S x K bootstrap samples."""
+    return np.quantile(samples, [0.025, 0.975], axis=0).T
 
 
 def bootstrap_means(
-    values: Values,
-    images: Sequence[str],
-    *,
-    samples: int = SAMPLES,
-    seed: int = SEED,
-    confidence: float = CONFIDENCE,
+    values: Values, images: Sequence[str], *, samples: int = SAMPLES, seed: int = SEED
 ) -> Values | None:
-    """Percentile bootstrap intervals of column means, resampling whole images; see `bootstrap_ratios`.
-
-    Args:
-        values: N x K, one row a target.
-        images: of each target.
-        samples: how often the images are drawn, with replacement.
-        seed: of the drawing.
-        confidence: share of the samples inside the interval.
-
-    Returns:
-        K x 2: lower and upper ends; None for fewer than two images.
-    """
+    """K x 2 ends of the 95 % intervals of the column means of N x K `values`; None for fewer than two images."""
     means = bootstrap_ratios(values, np.ones_like(values), images, samples=samples, seed=seed)
-    return None if means is None else ends_of(means, confidence)
+    return None if means is None else ends_of(means)

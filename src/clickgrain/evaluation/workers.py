@@ -66,6 +66,8 @@ def click_images(
                 yield from future.result()
                 del waiting[future]
     except BrokenProcessPool as error:
+        for child in children:
+            child.join(5)  # the pool ends the others
         codes = sorted({child.exitcode for child in children if child.exitcode})
         images = ", ".join(map(repr, list(waiting.values())[:processes]))
         raise DataError(

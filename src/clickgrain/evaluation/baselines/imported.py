@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, signature
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,14 @@ def load_object(path: str) -> Predictor:
     Raises:
         ConfigError: when there is no such module or name, it fails, or it makes something else.
     """
-    made = _made(path, _imported(path, module_of(path), path.rpartition(":")[2]))
+    made = find_object(path)[1]
+    if callable(made) and (isinstance(made, type) or not hasattr(made, "predict")):
+        try:
+            made = made()
+        except Exception as error:
+            raise ConfigError(
+                f"{path}: it failed when called without arguments ({type(error).__name__}: {error})"
+            ) from error
     if not (callable(getattr(made, "set_image", None)) and callable(getattr(made, "predict", None))):
         raise ConfigError(
             f"{path}: a {type(made).__name__} has no set_image and predict; return an object with both"
@@ -35,52 +43,26 @@ def load_object(path: str) -> Predictor:
     return SAMStyle(made, path) if "point_coords" in _parameters(made.predict) else made
 
 
-def module_of(path: str) -> str:
-    """The name of the module in `python:package.module:name`.
+def find_object(path: str) -> tuple[ModuleType, Any]:
+    """The module of `python:package.module:name`, which is imported now, and what the name means in it.
 
     Raises:
-        ConfigError: for anything else.
+        ConfigError: for another path, or when there is no such module or name.
     """
     module, _, name = path.removeprefix(PREFIX).partition(":")
     if not module or not name:
         raise ConfigError(f"{path!r} is no import path; give {PREFIX}package.module:factory")
-    return module
-
-
-def check_import(path: str) -> str:
-    """The same, once that module is known to import and to hold that name; nothing is made.
-
-    Raises:
-        ConfigError: when there is no such module or name.
-    """
-    _imported(path, module_of(path), path.rpartition(":")[2])
-    return module_of(path)
-
-
-def _imported(path: str, module: str, name: str) -> Any:
     try:
-        found: Any = import_module(module)
-    except Exception as error:  # anybody's module may raise anything
+        imported = import_module(module)
+    except Exception as error:  # a module may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: cannot import {module!r} ({reason}); is its folder on PYTHONPATH?") from error
+    found: Any = imported
     for part in name.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"{path}: there is no {part!r} in {getattr(found, '__name__', found)!r}")
         found = getattr(found, part)
-    return found
-
-
-def _made(path: str, found: Any) -> Any:
-    if not isinstance(found, type) and hasattr(found, "predict"):
-        return found
-    if not callable(found):
-        return found
-    try:
-        return found()
-    except Exception as error:
-        raise ConfigError(
-            f"{path}: it failed when called without arguments ({type(error).__name__}: {error})"
-        ) from error
+    return imported, found
 
 
 def _parameters(function: Any) -> dict[str, Parameter]:
