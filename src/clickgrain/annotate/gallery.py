@@ -43,11 +43,15 @@ class Gallery:
         """Images with annotations whose files are gone."""
         self.left_out = 0
         """Photos behind links out of the folder that somebody else made."""
+        self.strange: list[str] = []
+        """Files that look like images and are not taken: a line for each reason."""
         self.rescan()
 
     def rescan(self) -> tuple[int, int]:
         """(new images, missing images) after a look at the folder."""
-        listed = [path.relative_to(self.folder) for path in find_images(self.photos, ignore=self.ignore)]
+        strange: list[str] = []
+        images = find_images(self.photos, ignore=self.ignore, left_out=strange)
+        listed = [path.relative_to(self.folder) for path in images]
         found = [path for path in listed if not self._leads_astray(path)]
         added = self.database.add_images(found)
         rows = {row.id: row for row in self.database.images()}
@@ -55,7 +59,7 @@ class Gallery:
         present = [ids[path] for path in found]
         logged = set(self.database.logged_images()) - set(present)
         with self._lock:
-            self._rows, self._ids, self.left_out = rows, ids, len(listed) - len(found)
+            self._rows, self._ids, self.left_out, self.strange = rows, ids, len(listed) - len(found), strange
             self.order, self.missing = [*present, *sorted(logged)], logged
             self.order_set = frozenset(self.order)
         return added, len(logged)
@@ -90,12 +94,14 @@ class Gallery:
 
     def complaint(self) -> str | None:
         """What the user should know about the folder: photos that were left out."""
-        if not self.left_out:
-            return None
-        photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
-        return (
-            f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link anew"
-        )
+        lines = list(self.strange)
+        if self.left_out:
+            photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
+            lines.append(
+                f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link"
+                " anew"
+            )
+        return "\n".join(lines) or None
 
     def path(self, image: int) -> Path:
         """The file.

@@ -25,7 +25,7 @@ from clickgrain.training.loop import METRICS, STATE, FitResult, fit
 from clickgrain.training.metrics import MetricsLog
 from clickgrain.training.objects import OBJECTS
 from clickgrain.training.plan import LEAST
-from clickgrain.training.prepare import Photos, TrainingData, choose_photos, ignored, prepare
+from clickgrain.training.prepare import Photos, TrainingData, choose_photos, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
@@ -83,11 +83,11 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
         args.photos,
         path,
         extractor=load_extractor(args.extractor, device=device),
-        ignore=ignored(args.photos, args.out, args.ignore),
+        ignore=args.ignore,
         progress=progress is None,
     )
     result = train(args, bar)
-    failed = [*(failure.reason for failure in report.failed), *result.failed]
+    failed = [*report.left_out, *(failure.reason for failure in report.failed), *result.failed]
     return replace(result, failed=list(dict.fromkeys(failed)))
 
 
@@ -116,9 +116,7 @@ def train(
     recipe, saved = recipe or _recipe(args, device), read_run(args)
     extractor = load_extractor(args.extractor, device=device)
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
-    photos = choose_photos(
-        args.photos, store, ignored(args.photos, args.out, args.ignore), extractor.name if own_trees else None
-    )
+    photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
     if saved is not None and _is_finished(args.out, saved, photos):
         return _finished(args.out, saved, photos)
     with bar:

@@ -1,6 +1,5 @@
 """From a folder and its proposal store to what a run trains and validates on."""
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from clickgrain.proposals import ProposalStore
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank, load_bank, with_composites
 from clickgrain.training.objects import with_objects
-from clickgrain.training.preview import PREVIEWS
 from clickgrain.training.progress import Progress
 from clickgrain.training.tiles import Tiles, with_tiles
 from clickgrain.training.validation import Validation, make_validation, split
@@ -46,15 +44,6 @@ class TrainingData:
     pictures: list[int]
     validation: Validation
     failed: list[str]
-
-
-def ignored(photos: Path, out: Path, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The user's patterns, and the run's own preview pictures where its folder lies among the photos."""
-    try:
-        own = (out / PREVIEWS).resolve().relative_to(photos.resolve())
-    except ValueError:
-        return tuple(patterns)
-    return (*patterns, glob.escape(own.as_posix()))
 
 
 def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:

@@ -109,3 +109,17 @@ def test_the_user_is_told_what_was_left_out(photos, outside, project, by_a_stran
     by_a_stranger(photos / "b.png")
     project.gallery.rescan()
     assert "1 photo" in project.gallery.complaint()
+
+
+@pytest.mark.timeout(60)
+def test_pipes_other_formats_and_previews_are_no_photos_of_a_project(photos, project):
+    before = names(project)
+    os.mkfifo(photos / "pipe.webp")
+    (photos / "raw.CR2").touch()
+    (photos / "model" / "previews").mkdir(parents=True)
+    (photos / "model" / "previews" / "step-000010.png").write_bytes((photos / "a1.png").read_bytes())
+    project.gallery.rescan()
+    assert names(project) == before
+    pipes, others = project.gallery.complaint().splitlines()
+    assert "pipe.webp" in pipes
+    assert "raw.CR2" in others
