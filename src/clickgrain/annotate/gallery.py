@@ -67,11 +67,15 @@ class Gallery:
         """Images with annotations whose files are gone."""
         self.left_out = 0
         """Photos behind links out of the folder that somebody else made."""
+        self.strange: list[str] = []
+        """Files that look like images and are not taken: a line for each reason."""
         self.rescan()
 
     def rescan(self) -> tuple[int, int]:
         """(new images, missing images) after a look at the folder."""
-        listed = [path.relative_to(self.folder) for path in find_images(self.photos, ignore=self.ignore)]
+        strange: list[str] = []
+        images = find_images(self.photos, ignore=self.ignore, left_out=strange)
+        listed = [path.relative_to(self.folder) for path in images]
         found = [path for path in listed if not self._leads_astray(path)]
         added = self.database.add_images(found)
         rows = {row.id: row for row in self.database.images()}
@@ -85,7 +89,7 @@ class Gallery:
                 by_name.setdefault(key, []).append(path)
         with self._lock:
             self._by_name = by_name
-            self._rows, self._ids, self.left_out = rows, ids, len(listed) - len(found)
+            self._rows, self._ids, self.left_out, self.strange = rows, ids, len(listed) - len(found), strange
             self.order, self.missing = [*present, *sorted(logged)], logged
             self.order_set = frozenset(self.order)
         return added, len(logged)
@@ -138,7 +142,7 @@ class Gallery:
 
     def complaint(self) -> str | None:
         """What the user should know about the folder: photos and rows that were left out."""
-        said = []
+        said = list(self.strange)
         if self.left_out:
             photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
             said.append(
@@ -150,7 +154,7 @@ class Gallery:
                 f"{self.database.path} names {len(strange)} images outside of the folder, such as"
                 f" {strange[0][:200]}; they are left out: who gave you this file?"
             )
-        return "; ".join(said) or None
+        return "\n".join(said) or None
 
     @contextmanager
     def open(self, image: int) -> Iterator[OpenFile]:

@@ -21,7 +21,7 @@ from clickgrain.training.bank import Bank
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
 from clickgrain.training.objects import OBJECTS
-from clickgrain.training.prepare import Photos, choose_photos, ignored, prepare
+from clickgrain.training.prepare import Photos, choose_photos, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
@@ -86,10 +86,9 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
         load_click_model(args.start)  # the same
     extractor = load_extractor(args.extractor, device=device)
     with locked(args.out), bar:
-        leave_out = ignored(args.photos, args.out, args.ignore)
-        report = propose(args.photos, path, extractor=extractor, ignore=leave_out, progress=bar)
+        report = propose(args.photos, path, extractor=extractor, ignore=args.ignore, progress=bar)
         result = _train(args, bar, None, None)
-    failed = [*(failure.reason for failure in report.failed), *result.failed]
+    failed = [*report.left_out, *(failure.reason for failure in report.failed), *result.failed]
     return replace(result, failed=list(dict.fromkeys(failed)))
 
 
@@ -127,9 +126,7 @@ def _train(
     recipe, saved = recipe or _recipe(args, device), read_run(args)
     extractor = load_extractor(args.extractor, device=device)
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
-    photos = choose_photos(
-        args.photos, store, ignored(args.photos, args.out, args.ignore), extractor.name if own_trees else None
-    )
+    photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
     if saved is not None and _is_finished(args.out, saved, photos):
         return _finished(args.out, saved, photos)
     model, recipe = _first_model(args, recipe, bar)

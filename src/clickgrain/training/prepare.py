@@ -1,6 +1,5 @@
 """From a folder and its proposal store to what a run trains and validates on."""
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,6 @@ from clickgrain.proposals import ProposalStore, read_cutout
 from clickgrain.training.args import TrainArgs
 from clickgrain.training.bank import Bank, add_composites, load_bank
 from clickgrain.training.objects import find_objects
-from clickgrain.training.preview import PREVIEWS
 from clickgrain.training.progress import Progress
 from clickgrain.training.tiles import Tiles, add_tiles
 from clickgrain.training.validation import Validation, make_validation, split
@@ -47,15 +45,6 @@ class TrainingData:
     pictures: list[int]
     validation: Validation
     failed: list[str]
-
-
-def ignored(photos: Path, out: Path, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The user's patterns, and the run's own preview pictures where its folder lies among the photos."""
-    try:
-        own = (out / PREVIEWS).resolve().relative_to(photos.resolve())
-    except ValueError:
-        return tuple(patterns)
-    return (*patterns, glob.escape(own.as_posix()))
 
 
 def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:

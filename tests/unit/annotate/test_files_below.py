@@ -259,3 +259,17 @@ def test_messages_name_the_photo_and_not_the_descriptor(photos, project):
     with pytest.raises(ImageError, match=r"photos/a1\.png: damaged") as told:
         project.gallery.read(1)
     assert "/proc" not in str(told.value)
+
+
+@pytest.mark.timeout(60)
+def test_pipes_other_formats_and_previews_are_no_photos_of_a_project(photos, project):
+    before = list(project.gallery.order)
+    os.mkfifo(photos / "pipe.webp")
+    (photos / "raw.CR2").touch()
+    (photos / "model" / "previews").mkdir(parents=True)
+    (photos / "model" / "previews" / "step-000010.png").write_bytes((photos / "a1.png").read_bytes())
+    project.gallery.rescan()
+    assert project.gallery.order == before
+    pipes, others = project.gallery.complaint().splitlines()
+    assert "pipe.webp" in pipes
+    assert "raw.CR2" in others

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from subprocess import PIPE
 
 import cv2
@@ -292,6 +293,22 @@ class TestPhotos:
         cv2.imwrite(str(photos / "my [model]" / "previews" / "step-000002.png"), np.zeros((64, 64, 3), np.uint8))
         result = learn(args(out=photos / "my [model]"), Bars())
         assert (result.fit.steps, result.photos) == (3, 6)
+
+    @pytest.mark.parametrize("way", ["absolute", "relative", "through a link", "beside"])
+    def test_previews_of_any_run_are_no_photos(self, args, photos, tmp_path, monkeypatch, extractor, way):
+        monkeypatch.chdir(photos)
+        (tmp_path / "link").symlink_to(photos, target_is_directory=True)
+        place, out = {
+            "absolute": (photos, photos / "model"),
+            "relative": (Path(), Path("model")),
+            "through a link": (tmp_path / "link", photos / "model"),
+            "beside": (photos, tmp_path / "link" / "other" / "model"),
+        }[way]
+        assert learn(args(photos=place, out=out), Bars()).photos == 6
+        assert any(out.glob("previews/*.png"))
+        again = learn(args(photos=place, out=tmp_path / "second"), Bars())
+        assert (again.photos, again.failed) == (6, [])
+        assert propose(photos, tmp_path / "trees.db", extractor=extractor, progress=False).done == 6
 
     def test_ignored_ones_are_not_used_even_if_they_have_trees(self, args, photos, tmp_path, extractor):
         propose(photos, tmp_path / "trees", extractor=extractor, progress=False)
