@@ -37,9 +37,9 @@ def resolve_precision(asked: str, device: str, parameters: int) -> Literal["floa
     """The precision that a network runs in on a device: what is asked for, or for "auto" what is faster.
 
     Torch takes bfloat16 on every CPU and emulates it: a step of `grain-small` (0.5 M parameters) takes 1.6 times as
-    long as in float32 with AVX512_BF16 and 2.8 times with plain AVX-512. With AMX it still takes 1.0 to 1.2 times
-    as long, since its channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76 times and one of `paper`
-    (97 M) 0.53 times (`python -m benchmarks train`; docs/benchmarks.md has the figures).
+    long as in float32 with AVX512_BF16, 2.8 times with plain AVX-512 and 5.2 times with AVX2. With AMX it still
+    takes 1.0 to 1.2 times as long, since its channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76
+    times and one of `paper` (97 M) 0.53 times (`python -m benchmarks train`; docs/benchmarks.md has the figures).
 
     Args:
         asked: "auto", "float32" or "bf16".

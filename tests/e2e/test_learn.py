@@ -90,7 +90,8 @@ def test_the_two_halves_one_after_the_other(clickgrain, photos, tmp_path):
     assert (status, printed) == (0, f"{out}\n")
 
 
-def test_ctrl_c_and_the_same_command_again(photos, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_and_the_same_command_again(photos, tmp_path, number):
     """A process of its own, with the real recipe: stopped at its first steps, it leaves a state to go on from."""
     out = tmp_path / "model"
     command = [
@@ -108,7 +109,7 @@ def test_ctrl_c_and_the_same_command_again(photos, tmp_path):
         if (out / "metrics.jsonl").is_file() or process.poll() is not None:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     printed, said = process.communicate(timeout=120)
     assert (process.returncode, printed) == (130, ""), said
     assert said.rstrip().endswith("interrupted; finished work is kept")

@@ -22,13 +22,10 @@ from clickgrain.training.learn import (
     LearnResult,
     usable_extractor,
 )
-from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
+from clickgrain.training.loop import fabric_for, finished_run, fit, with_steps
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
 from clickgrain.training.run_dir import (
-    METRICS,
-    STATE,
-    MetricsLog,
     begun_precision,
     hash_keys,
     locked,
@@ -36,7 +33,7 @@ from clickgrain.training.run_dir import (
     write_run,
 )
 from clickgrain.training.validation import Validation
-from clickgrain.weights import CONFIG, TENSORS, hash_tensors
+from clickgrain.weights import hash_tensors
 
 STEPS = 0.25
 """Part of the recipe's steps."""
@@ -78,8 +75,9 @@ def finetune_on(
         saved = read_run(args)
         if saved is not None:
             _check(args, saved, made_of)
-            if all((args.out / name).is_file() for name in (STATE, CONFIG, TENSORS)) and saved.get("finished"):
-                return _finished(args, saved)
+            over = finished_run(args.out, saved["steps"]) if saved.get("finished") else None
+            if over is not None:
+                return LearnResult(args.out, over, int(saved["pictures"]), list(saved["failed"]))
         settings = replace(settings, precision=begun_precision(settings.precision, saved, model, device, bar))
         made_of["precision"] = settings.precision
         write_run(args, settings.steps, **made_of)
@@ -160,10 +158,3 @@ def _check(args: FinetuneArgs, saved: dict[str, Any], made_of: dict[str, str]) -
             raise TrainingError(
                 f"{args.out} holds a run {words[key]}; use the same to go on, or choose another --out"
             )
-
-
-def _finished(args: FinetuneArgs, saved: dict[str, Any]) -> LearnResult:
-    metrics = MetricsLog(args.out / METRICS)
-    metrics.rewind(saved["steps"])
-    fitted = FitResult(saved["steps"], 0.0, metrics.validated, [], metrics.skipped)
-    return LearnResult(args.out, fitted, int(saved["pictures"]), list(saved["failed"]))

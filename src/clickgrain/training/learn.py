@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,17 +18,14 @@ from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.bank import Bank
 from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import FitResult, fabric_for, fit, with_steps
+from clickgrain.training.loop import FitResult, fabric_for, finished_run, fit, with_steps
 from clickgrain.training.objects import OBJECTS
-from clickgrain.training.prepare import Photos, choose_photos, prepare
+from clickgrain.training.prepare import choose_photos, prepare
 from clickgrain.training.preview import PREVIEWS, write_preview
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.recipes import Recipe, load_recipe
 from clickgrain.training.regions import RegionsOf
 from clickgrain.training.run_dir import (
-    METRICS,
-    STATE,
-    MetricsLog,
     begun_precision,
     hash_keys,
     locked,
@@ -37,7 +33,6 @@ from clickgrain.training.run_dir import (
     write_run,
 )
 from clickgrain.training.validation import Validation
-from clickgrain.weights import CONFIG, TENSORS
 
 FALLBACK = "color-texture"
 CONTINUED = 0.25
@@ -127,8 +122,10 @@ def _train(
     extractor = load_extractor(args.extractor, device=device)
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
-    if saved is not None and _is_finished(args.out, saved, photos):
-        return _finished(args.out, saved, photos)
+    if saved is not None and saved.get("finished") == hash_keys(photos.keys):
+        over = finished_run(args.out, int(saved.get("done", saved["steps"])))
+        if over is not None:
+            return LearnResult(args.out, over, int(saved["pictures"]), photos.failed)
     model, recipe = _first_model(args, recipe, bar)
     data = prepare(
         photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts
@@ -241,17 +238,3 @@ def _recipe(args: LearnArgs, device: str) -> Recipe:
             f"--cutouts is of no use to --recipe {args.recipe}, which makes no composites; leave it out"
         )
     return recipe
-
-
-def _is_finished(out: Path, saved: dict[str, Any], photos: Photos) -> bool:
-    """Whether the run is over, its photos are the same, and nobody has deleted its state to begin again."""
-    there = all((out / name).is_file() for name in (STATE, CONFIG, TENSORS))
-    return there and saved.get("finished") == hash_keys(photos.keys)
-
-
-def _finished(out: Path, saved: dict[str, Any], photos: Photos) -> LearnResult:
-    metrics = MetricsLog(out / METRICS)
-    steps = int(saved.get("done", saved["steps"]))
-    metrics.rewind(steps)
-    fitted = FitResult(steps, 0.0, metrics.validated, [], metrics.skipped)
-    return LearnResult(out, fitted, int(saved["pictures"]), photos.failed)

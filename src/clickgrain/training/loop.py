@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from clickgrain.training.bank import Bank
 from clickgrain.training.progress import Progress, Quiet
 from clickgrain.training.run_dir import (
     METRICS,
+    STATE,
     MetricsLog,
     RunState,
     load_state_of,
@@ -32,7 +33,7 @@ from clickgrain.training.run_dir import (
 )
 from clickgrain.training.samples import Batch, make_batch
 from clickgrain.training.step import ClickStep
-from clickgrain.weights import hash_bytes, save_model
+from clickgrain.weights import CONFIG, TENSORS, hash_bytes, save_model
 
 AHEAD = 3
 """Batches prepared ahead of the network."""
@@ -137,6 +138,15 @@ def fit(
     run.export()
     fabric.barrier()  # no process goes on before the model is there
     return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped)
+
+
+def finished_run(out: Path, steps: int) -> FitResult | None:
+    """What came of a run of `steps` steps that is over; None if its files are gone, so that it begins again."""
+    if not all((out / name).is_file() for name in (STATE, CONFIG, TENSORS)):
+        return None
+    metrics = MetricsLog(out / METRICS)
+    metrics.rewind(steps)
+    return FitResult(steps, 0.0, metrics.validated, [], metrics.skipped)
 
 
 def fabric_for(device: str) -> Fabric:
@@ -289,9 +299,25 @@ class _Run:
             self.plan.resume(state.planned, state.spent)
         self.metrics.rewind(self.step)
 
-    def batches(self) -> "AbstractContextManager[Iterator[Batch]]":
+    @contextmanager
+    def batches(self) -> Iterator[Iterator[Batch]]:
         """The batches that are left, prepared ahead in threads, in order."""
-        return _Ahead(self)
+        workers = self.args.threads or max(1, (torch.get_num_threads() or 2) - 1)
+        pool = ThreadPoolExecutor(workers)
+
+        def hand_out() -> Iterator[Batch]:
+            ahead: deque[Future[Batch]] = deque()
+            first = self.step
+            while first < self.plan.steps:  # which may change on the way
+                while len(ahead) < min(max(AHEAD, workers), self.plan.steps - first):
+                    ahead.append(pool.submit(self.prepare, first + len(ahead)))
+                yield ahead.popleft().result()
+                first += 1
+
+        try:
+            yield hand_out()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def prepare(self, step: int) -> Batch:
         """This process's share of the batch of a step."""
@@ -415,30 +441,6 @@ class _Run:
         """Write the averaged weights as a model that `Segmenter.load` reads."""
         if self.fabric.is_global_zero:
             save_model(self.out, config=self.model.config.to_json(), tensors=self.average.state_dict(), half=True)
-
-
-class _Ahead:
-    """Batches of the steps that are left, prepared by threads, handed out in order."""
-
-    def __init__(self, run: _Run) -> None:
-        self.run = run
-        self.pool = ThreadPoolExecutor(run.args.threads or max(1, (torch.get_num_threads() or 2) - 1))
-
-    def __enter__(self) -> Iterator[Batch]:
-        return self._hand_out()
-
-    def _hand_out(self) -> Iterator[Batch]:
-        ahead: deque[Future[Batch]] = deque()
-        first = self.run.step
-        while first < self.run.plan.steps:  # which may change on the way
-            wanted = min(max(AHEAD, self.pool._max_workers), self.run.plan.steps - first)
-            while len(ahead) < wanted:
-                ahead.append(self.pool.submit(self.run.prepare, first + len(ahead)))
-            yield ahead.popleft().result()
-            first += 1
-
-    def __exit__(self, *error: object) -> None:
-        self.pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
