@@ -66,7 +66,7 @@ def test_learning_tells_its_stage_and_stop_answers_at_once(shared, tab, expect):
 
 
 def test_a_click_among_many_objects_makes_few_rows_anew(shared, tab):
-    page = tab().open(shared.address, "photo22")
+    page = tab().open(shared.address, "photo17")
     page.page.evaluate("""(async () => {
         const { annotator } = clickgrain;
         for (let i = 0; i < 60; i++) {

@@ -88,7 +88,10 @@ def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[Open
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _not_regular(folder / below)
-        if (path := OPEN_FILES / str(descriptor)).exists():
+        path = (
+            OPEN_FILES / str(descriptor) if BY_PLACE else folder / below
+        )  # what is open is not replaced on Windows
+        if path.exists():
             yield OpenFile(descriptor, path, _stamp(status))
             return
         with tempfile.TemporaryDirectory() as private, open(descriptor, "rb", closefd=False) as file:

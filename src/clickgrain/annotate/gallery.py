@@ -65,8 +65,8 @@ class Gallery:
         self.order_set: frozenset[int] = frozenset()
         self.missing: set[int] = set()
         """Images with annotations whose files are gone."""
-        self.left_out = 0
-        """Photos behind links out of the folder that somebody else made."""
+        self.astray: list[Path] = []
+        """Photos behind links out of the folder that somebody else made, which are left out."""
         self.strange: list[str] = []
         """Files that look like images and are not taken: a line for each reason."""
         self.rescan()
@@ -76,7 +76,8 @@ class Gallery:
         strange: list[str] = []
         images = find_images(self.photos, ignore=self.ignore, left_out=strange)
         listed = [path.relative_to(self.folder) for path in images]
-        found = [path for path in listed if not self._leads_astray(path)]
+        astray = [path for path in listed if self._leads_astray(path)]
+        found = [path for path in listed if path not in set(astray)] if astray else listed
         added = self.database.add_images(found)
         rows = {row.id: row for row in self.database.images()}
         ids = {row.path: row.id for row in rows.values()}
@@ -89,7 +90,7 @@ class Gallery:
                 by_name.setdefault(key, []).append(path)
         with self._lock:
             self._by_name = by_name
-            self._rows, self._ids, self.left_out, self.strange = rows, ids, len(listed) - len(found), strange
+            self._rows, self._ids, self.astray, self.strange = rows, ids, astray, strange
             self.order, self.missing = [*present, *sorted(logged)], logged
             self.order_set = frozenset(self.order)
         return added, len(logged)
@@ -143,8 +144,8 @@ class Gallery:
     def complaint(self) -> str | None:
         """What the user should know about the folder: photos and rows that were left out."""
         said = list(self.strange)
-        if self.left_out:
-            photos = "1 photo is" if self.left_out == 1 else f"{self.left_out} photos are"
+        if count := len(self.astray):
+            photos = "1 photo is" if count == 1 else f"{count} photos are"
             said.append(
                 f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link"
                 " anew"

@@ -1,5 +1,6 @@
 """Learn from this folder: `clickgrain learn` in a process of its own, then a comparison on the user's objects."""
 
+import glob
 import json
 import os
 import sqlite3
@@ -16,6 +17,7 @@ import numpy as np
 from clickgrain.annotate import child
 from clickgrain.annotate.child import PROGRESS, TREES
 from clickgrain.annotate.jobs import Job
+from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.refusals import RequestError
@@ -59,15 +61,23 @@ class Learner:
         return report
 
     def _train(self, job: Job, place: Path, minutes: float) -> None:
-        command = ["clickgrain.annotate.learn_child", str(self.project.gallery.photos.absolute()), f"{minutes:g}"]
+        gallery = self.project.gallery
+        command = [
+            "clickgrain.annotate.learn_child",
+            str(gallery.photos.absolute()),
+            f"{minutes:g}",
+            *gallery.ignore,
+        ]
+        command += [glob.escape(path.as_posix()) for path in gallery.astray]  # their owners did not give them to us
+        (place / "previews").mkdir(0o700, exist_ok=True)  # for nobody else's eyes, whatever photos they show
         (place / LOG).unlink(missing_ok=True)
         with (place / LOG).open("xb") as log:  # never through a link
-            process = child.start([*command, *self.project.gallery.ignore], log, place)
+            process = child.start(command, log, place)
             with suppress(AttributeError, OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
                 while process.poll() is None:
-                    job.report(*_progress(place, len(self.project.gallery.order)))
+                    job.report(*_progress(place, len(gallery.order)))
                     job.stop.wait(0.5)
             except BaseException:
                 _end(process)
@@ -108,12 +118,16 @@ class Learner:
             except ClickgrainError:
                 continue  # a damaged log; opening the image says so
             for item in objects:
-                if item.mask and item.area:
+                current = item.content in (
+                    None,
+                    self.project.content(image),
+                )  # else drawn on a file that was replaced
+                if item.mask and item.area and current:
                     read = partial(self.project.gallery.read, image)
                     yield Target(f"{image} {item.id}", str(image), read, partial(self._mask, item.mask))
 
     def _mask(self, hash_: str, size: Size) -> UInt8:
-        return self.project.mask(hash_).astype(np.uint8) * np.uint8(255)
+        return to_size(self.project.mask(hash_), size).astype(np.uint8) * np.uint8(255)
 
 
 def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchmark") -> dict[str, int]:

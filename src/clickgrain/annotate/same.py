@@ -145,11 +145,15 @@ class Finder:
         """A job that looks for an object of an image in other images (all when None).
 
         Raises:
-            RequestError: no such object.
+            RequestError: no such object, or it was drawn on a file that was replaced.
         """
         item = self.project.history(image).document.find(number)
         if item is None or item.mask is None:
             raise RequestError("not_found", f"there is no object {number} in this image")
+        if item.content not in (None, self.project.content(image)):
+            raise RequestError(
+                "invalid", f"object {number} was drawn on an older photo; draw it again, then search"
+            )
         others = [other for other in (images or self.project.gallery.order) if other != image]
         mask, model = self.project.mask(item.mask), self.project.model.hash
 

@@ -188,6 +188,6 @@ async def _refuse(send: Send, status: int, code: str, message: str, *, last: boo
     """Answer with an error; `last`: what is still to come of the request is not waited for."""
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    head += [(b"connection", b"close")] if last else []
+    head += [(b"content-length", b"%d" % len(body)), *([(b"connection", b"close")] if last else [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

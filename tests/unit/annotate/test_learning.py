@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -145,6 +146,21 @@ def test_a_run_can_be_cancelled(learner, tmp_path):
     job.stop.set()
     with pytest.raises(Cancelled):
         learner._train(job, tmp_path, 1.0)
+
+
+def test_photos_behind_somebody_s_links_are_not_learned_from(learner, project, tmp_path, monkeypatch):
+    project.gallery.astray, project.gallery.ignore = [Path("sub/a[1].png")], ("*.tif",)
+    started = []
+
+    def start(arguments, log, place):
+        started.extend(arguments)
+        raise Cancelled
+
+    monkeypatch.setattr("clickgrain.annotate.child.start", start)
+    with pytest.raises(Cancelled):
+        learner._train(Job("j1", "learn"), tmp_path, 1.0)
+    assert started[-2:] == ["*.tif", "sub/a[[]1].png"]
+    assert Path(started[1]).is_absolute()
 
 
 def test_the_log_is_written_through_no_link(learner, tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import threading
 
@@ -13,7 +14,8 @@ from clickgrain.annotate.app import make_app
 from clickgrain.annotate.patience import PatientProtocol
 from clickgrain.annotate.server import bind
 
-PATIENCE = 0.3
+PATIENCE = 1.0
+"""Long enough for what is sent at once on a busy machine."""
 GET = b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 POST = b"POST /api/images/1/actions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 OURS = b"X-Clickgrain: 1\r\n"
@@ -65,11 +67,14 @@ def until_closed(connection):
 
 
 def answer(connection):
-    """The head and as much of the body as comes with it."""
-    got = b""
-    while b"\r\n\r\n" not in got:
-        got += connection.recv(65_536)
-    return got
+    """One answer, whole."""
+    head, body = b"", b""
+    while b"\r\n\r\n" not in head:
+        head += connection.recv(1) or pytest.fail(f"closed after {head!r}")
+    length = int(re.search(rb"content-length: (\d+)", head)[1])
+    while len(body) < length:
+        body += connection.recv(length - len(body)) or pytest.fail(f"closed after {head + body!r}")
+    return head + body
 
 
 @pytest.mark.parametrize("said", [b"", b"G", GET[:-2], GET[:20], POST + OURS])
@@ -122,7 +127,9 @@ def test_others_are_answered_while_many_send_nothing(connect):
     assert answer(connect(GET)).startswith(b"HTTP/1.1 200")
 
 
-def test_a_request_in_pieces_is_a_request(connect, service):
+def test_a_request_in_pieces_is_a_request(connect, service, monkeypatch):
+    monkeypatch.setattr(PatientProtocol, "patience", 60.0)
+    monkeypatch.setattr(security, "SECONDS", 60.0)
     connection = connect()
     whole = POST + OURS + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     for start in range(0, len(whole), 7):

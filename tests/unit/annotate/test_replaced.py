@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from clickgrain.annotate.learning import Learner
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.replay import replay
 from clickgrain.errors import ImageError
@@ -102,6 +103,15 @@ def test_who_looks_at_the_old_photo_is_told_before_anything_is_written(client, s
     assert now != seen
     answer = client.post("/api/images/1/actions", json={"seq": 0, "content": now, "action": action})
     assert answer.status_code == 200
+
+
+def test_old_objects_are_no_test_of_a_model_and_nothing_to_look_for(act, swap, project, client):
+    act(kind="object.add_steps", steps=[REGION])
+    act(2, kind="object.add_steps", steps=[REGION])
+    swap()
+    assert [target.id for target in Learner(project)._targets()] == ["2 1"]
+    answer = client.post("/api/same", json={"image": 1, "object": 1})
+    assert (answer.status_code, "older photo" in answer.json()["error"]["message"]) == (422, True)
 
 
 def test_a_file_that_was_only_touched_is_the_same_photo(act, photos, project):
