@@ -1,8 +1,7 @@
 """Benchmarks: images with target masks, on disk or in memory, loaded one at a time."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cache, partial
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.sets import GENERIC, Found, layout_of
+from clickgrain.evaluation.sets import GENERIC, layout_of
+from clickgrain.evaluation.sets import Target as Target
 from clickgrain.evaluation.sets.masks import checked_mask
-from clickgrain.files import hash_bytes, hash_file
-from clickgrain.images import read_image
-from clickgrain.types import Size, UInt8
+from clickgrain.files import hash_bytes
+from clickgrain.types import UInt8
 
 SizeClass = Literal["small", "medium", "large"]
 SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
@@ -25,26 +24,6 @@ def size_class(area: float) -> SizeClass:
     if area < 0.03:
         return "small"
     return "medium" if area <= 0.15 else "large"
-
-
-@dataclass(frozen=True)
-class Target:
-    """One object to be found in one image.
-
-    Attributes:
-        id: unique in its benchmark.
-        image_id: shared by the targets of one image.
-        image: loads the H x W x 3 uint8 RGB image; raises ImageError.
-        mask: given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255
-            object); raises ImageError or DataError, naming the file, when it cannot be used.
-        digest: hashes the content of image and mask, if that is cheap.
-    """
-
-    id: str
-    image_id: str
-    image: Callable[[], UInt8] = field(repr=False)
-    mask: Callable[[Size], UInt8] = field(repr=False)
-    digest: Callable[[], str] | None = field(default=None, repr=False)
 
 
 class Benchmark:
@@ -157,11 +136,7 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
         left_out = "".join(f"\n- {note}" for note in notes[:5])
         raise DataError(f"{root}: no target found for benchmark {name!r}; expected:\n{expected}{left_out}")
     remarks = [layout.remark] if layout.remark else []
-    targets = (
-        Target(one.id, one.image.stem, partial(read_image, one.image), one.mask, partial(_files_digest, one))
-        for one in found
-    )
-    return Benchmark(name, targets, layout.counted(name, found) + remarks + notes)
+    return Benchmark(name, found, layout.counted(name, found) + remarks + notes)
 
 
 def data_hash(benchmark: Benchmark) -> str:
@@ -173,27 +148,5 @@ def data_hash(benchmark: Benchmark) -> str:
     return hash_bytes("\n".join(parts).encode())
 
 
-def _files_digest(found: Found) -> str:
-    """Hashes the image and whatever the mask is read from: its file, its label, the way to read it."""
-    reader = found.mask if isinstance(found.mask, partial) else partial(found.mask)
-    paths = (found.image, *(value for value in reader.args if isinstance(value, Path)))
-    others = [value for value in reader.args if not isinstance(value, Path)]
-    how = " ".join(str(getattr(value, "__name__", value)) for value in (reader.func, *others))
-    return hash_bytes(" ".join([how, *map(_content, paths)]).encode())
-
-
 def _arrays_digest(image: npt.NDArray[np.generic], mask: npt.NDArray[np.generic]) -> str:
     return hash_bytes(b"".join(f"{a.shape} {a.dtype} ".encode() + a.tobytes() for a in (image, mask)))
-
-
-def _content(path: Path) -> str:
-    try:
-        state = path.stat()
-        return _hashed(path, state.st_size, state.st_mtime_ns)
-    except OSError:
-        return "unreadable"  # said when the target is reached
-
-
-@cache
-def _hashed(path: Path, size: int, changed: int) -> str:
-    return hash_file(path)

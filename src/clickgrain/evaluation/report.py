@@ -348,7 +348,7 @@ def _comparison(
         badge = "before" if kind == "before" else "published"
         if own:
             made = [Row(one.method, [_other(one, column) for column in shown], badge=badge) for one in own]
-            parts.append((f"{title}, on {set_name}", made))
+            parts.append((f"{title}, on {results[0].benchmark if kind == 'before' else set_name}", made))
     return Table(["model", *(column.head or column.name for column in shown)], rows, parts=parts)
 
 

@@ -6,8 +6,8 @@ A new set is one entry in `LOADERS`.
 from collections.abc import Mapping
 
 from clickgrain.evaluation.sets import instances, pairs
-from clickgrain.evaluation.sets.layout import Found as Found
 from clickgrain.evaluation.sets.layout import Layout as Layout
+from clickgrain.evaluation.sets.layout import Target as Target
 from clickgrain.evaluation.sets.masks import checked_mask as checked_mask
 from clickgrain.evaluation.sets.pairs import GENERIC as GENERIC
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.sets.layout import Found, Layout, files_of, listed
+from clickgrain.evaluation.sets.layout import Layout, Target, files_of, listed, target_of
 from clickgrain.evaluation.sets.masks import Labels, label_mask, read_labels
 from clickgrain.types import Size, UInt8
 
@@ -22,7 +22,7 @@ Reader = Callable[[Path], Labels]
 
 def _find(
     pairs: Iterable[tuple[Path, Path]], read: Reader, ignore: int | None = None
-) -> tuple[list[Found], list[str]]:
+) -> tuple[list[Target], list[str]]:
     """A target for every label above 0 of each (image, label file); files that cannot be used become notes."""
     found, notes = [], []
     for image, path in pairs:
@@ -34,8 +34,7 @@ def _find(
             notes.append(str(error))
             continue
         present = [int(label) for label in np.unique(labels) if label > 0 and label != ignore]
-        mask = partial(_mask, path, read, ignore)
-        found += [Found(f"{image.stem}#{label}", image, partial(mask, label)) for label in present]
+        found += [target_of(f"{image.stem}#{label}", image, _mask, path, read, ignore, label) for label in present]
         if not present:
             notes.append(f"{path}: left out, there is no object in it")
     return found, notes
@@ -64,26 +63,26 @@ def read_components(path: Path) -> Labels:
     return np.asarray(cv2.connectedComponents((read_labels(path) > 0).astype(np.uint8), connectivity=4)[1])
 
 
-def _sbd(root: Path, split: str) -> tuple[list[Found], list[str]]:
+def _sbd(root: Path, split: str) -> tuple[list[Target], list[str]]:
     stems = listed(root / split)
     return _find(((root / "img" / f"{stem}.jpg", root / "inst" / f"{stem}.mat") for stem in stems), read_sbd)
 
 
-def _voc(root: Path) -> tuple[list[Found], list[str]]:
+def _voc(root: Path) -> tuple[list[Target], list[str]]:
     images, masks = root / "JPEGImages", root / "SegmentationObject"
     stems = listed(root / "ImageSets" / "Segmentation" / "val.txt")
     return _find(((images / f"{stem}.jpg", masks / f"{stem}.png") for stem in stems), read_labels, VOID)
 
 
-def _sstem(root: Path) -> tuple[list[Found], list[str]]:
+def _sstem(root: Path) -> tuple[list[Target], list[str]]:
     return _same_stems(root / "raw", root / "mitochondria", read_components)
 
 
-def _oai_zib(root: Path) -> tuple[list[Found], list[str]]:
+def _oai_zib(root: Path) -> tuple[list[Target], list[str]]:
     return _same_stems(root / "image", root / "annotation", read_labels)
 
 
-def _same_stems(images: Path, masks: Path, read: Reader) -> tuple[list[Found], list[str]]:
+def _same_stems(images: Path, masks: Path, read: Reader) -> tuple[list[Target], list[str]]:
     by_stem = {image.stem: image for image in files_of(images)}
     labels = {mask.stem: mask for mask in files_of(masks)}
     pairs = ((by_stem.get(stem, images / f"{stem}.*"), mask) for stem, mask in labels.items())

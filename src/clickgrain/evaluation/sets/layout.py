@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 from clickgrain.errors import DataError
+from clickgrain.files import hash_bytes, hash_file
+from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
 MaskReader = Callable[[Path, Size], UInt8]
@@ -14,22 +16,52 @@ MaskReader = Callable[[Path, Size], UInt8]
 
 
 @dataclass(frozen=True)
-class Found:
-    """One target's files.
+class Target:
+    """One object to be found in one image.
 
     Attributes:
-        id: unique in its set.
-        image: the photo.
-        mask: given the image's (height, width), loads the target as H x W uint8 (0 background, 128 ignore, 255
-            object); raises ImageError or DataError.
+        id: unique in its benchmark.
+        image_id: shared by the targets of one image.
+        image: loads the H x W x 3 uint8 RGB image; raises ImageError.
+        mask: given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255
+            object); raises ImageError or DataError, naming the file, when it cannot be used.
+        digest: hashes the content of image and mask, if that is cheap.
     """
 
     id: str
-    image: Path
-    mask: Callable[[Size], UInt8]
+    image_id: str
+    image: Callable[[], UInt8] = field(repr=False)
+    mask: Callable[[Size], UInt8] = field(repr=False)
+    digest: Callable[[], str] | None = field(default=None, repr=False)
 
 
-Search = Callable[[Path], tuple[list[Found], list[str]]]
+def target_of(id_: str, image: Path, read: Callable[..., UInt8], mask: Path, *how: object) -> Target:
+    """The target in two files; `read(mask, *how, size)` loads its mask."""
+    named = " ".join(str(getattr(value, "__name__", value)) for value in (read, *how))
+    return Target(
+        id_, image.stem, partial(read_image, image), partial(read, mask, *how), partial(_digest, named, image, mask)
+    )
+
+
+def _digest(how: str, *paths: Path) -> str:
+    """Hash of files and of the way to read them."""
+    return hash_bytes(" ".join([how, *map(_content, paths)]).encode())
+
+
+def _content(path: Path) -> str:
+    try:
+        state = path.stat()
+        return _hashed(path, state.st_size, state.st_mtime_ns)
+    except OSError:
+        return "unreadable"  # said when the target is reached
+
+
+@cache
+def _hashed(path: Path, size: int, changed: int) -> str:
+    return hash_file(path)
+
+
+Search = Callable[[Path], tuple[list[Target], list[str]]]
 """root -> (targets in a stable order, notes about files left out)."""
 
 
@@ -60,9 +92,9 @@ class Layout:
         """The needed folders and files that are not there."""
         return [name for name in self.needs if not (root / name).exists()]
 
-    def counted(self, name: str, found: list[Found]) -> list[str]:
+    def counted(self, name: str, found: list[Target]) -> list[str]:
         """A note for every published count that was not found."""
-        images = len({one.image for one in found})
+        images = len({one.image_id for one in found})
         counts = (("targets", len(found), self.targets), ("images", images, self.images))
         return [f"{name}: {have} of {all_} {what}" for what, have, all_ in counts if all_ not in (None, have)]
 
@@ -89,7 +121,7 @@ def pair(
     masks: Iterable[Path],
     read: MaskReader,
     image_stem: Callable[[Path, Iterable[str]], str] = same_stem,
-) -> tuple[list[Found], list[str]]:
+) -> tuple[list[Target], list[str]]:
     """Match every mask to the one image called `image_stem(mask, all stems)`; the rest becomes notes."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for image in images:
@@ -100,7 +132,7 @@ def pair(
         used.add(stem)
         candidates = by_stem.get(stem, [])
         if len(candidates) == 1:
-            found.append(Found(mask.stem, candidates[0], partial(read, mask)))
+            found.append(target_of(mask.stem, candidates[0], read, mask))
         else:
             what = f"are {len(candidates)} images" if candidates else "is no image"
             notes.append(f"{mask}: left out, there {what} called {stem!r}")

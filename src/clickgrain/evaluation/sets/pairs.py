@@ -5,18 +5,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from clickgrain.evaluation.sets.layout import Found, Layout, MaskReader, Search, files_of, pair
+from clickgrain.evaluation.sets.layout import Layout, MaskReader, Search, Target, files_of, pair
 from clickgrain.evaluation.sets.masks import read_any, read_exact, read_half, read_trimap
 
 
 def _search(images: str, masks: str, read: MaskReader) -> Search:
-    def find(root: Path) -> tuple[list[Found], list[str]]:
+    def find(root: Path) -> tuple[list[Target], list[str]]:
         return pair(files_of(root / images), files_of(root / masks), read)
 
     return find
 
 
-def _generic(root: Path) -> tuple[list[Found], list[str]]:
+def _generic(root: Path) -> tuple[list[Target], list[str]]:
     masks, notes = [], []
     for path in files_of(root / "masks"):
         if path.suffix.lower() == ".png" and "#" in path.stem:
@@ -36,7 +36,7 @@ def _by_number(mask: Path) -> tuple[str, int, str]:
     return stem, int(number) if number.isdecimal() else 0, number
 
 
-def _berkeley(root: Path) -> tuple[list[Found], list[str]]:
+def _berkeley(root: Path) -> tuple[list[Target], list[str]]:
     return pair(files_of(root / "images"), files_of(root / "masks"), read_trimap, _with_number)
 
 
