@@ -9,7 +9,7 @@ from clickgrain.annotate.links import leads_astray
 from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.scenes import read_at_work
 from clickgrain.errors import ImageError
-from clickgrain.images import find_images
+from clickgrain.images import find_images, rotation_hint
 from clickgrain.types import Size, UInt8
 
 KEPT = 3
@@ -164,6 +164,7 @@ class Gallery:
             raise ImageError(
                 f"{self.path(image)}: was {width} x {height} pixels when it was annotated, now it is {new_width} x"
                 f" {new_height}; put the old file back, or give the new one another name"
+                + rotation_hint(known[1], native)
             )
         return pixels
 

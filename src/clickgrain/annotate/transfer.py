@@ -12,6 +12,7 @@ from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import AddLabel, Posted, SetStatus
 from clickgrain.errors import ClickgrainError
 from clickgrain.export.records import ImageRecord, LabelRecord, ObjectRecord
+from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
 
@@ -114,6 +115,7 @@ def _wrong_size(record: ImageRecord, native: Size) -> ClickgrainError:
     (height, width), (own_height, own_width) = record.size, native
     return ClickgrainError(
         f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}"
+        + rotation_hint(record.size, native)
     )
 
 

@@ -11,6 +11,7 @@ from clickgrain.errors import DataError
 from clickgrain.export import rle
 from clickgrain.export.polygons import area, fill, loops
 from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
+from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
 OURS = "clickgrain"
@@ -120,7 +121,8 @@ def _object(name: str, entry: dict[str, Any], names: dict[Any, str], size: Size)
 def _mask(shape: Any, size: Size) -> Bool:
     if isinstance(shape, dict):
         if tuple(shape["size"]) != size:
-            raise DataError(f"its RLE is of {shape['size']}, the image {list(size)} (height, width)")
+            hint = rotation_hint(shape["size"], size)
+            raise DataError(f"its RLE is of {shape['size']}, the image {list(size)} (height, width){hint}")
         return rle.decode(shape["counts"], size)
     if not shape or any(len(polygon) < 6 or len(polygon) % 2 for polygon in shape):
         raise DataError("a polygon needs three points or more, x and y in turn")
