@@ -33,7 +33,8 @@ def write_beside(target: Path, content: bytes) -> Path:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    # Cut, since a name may already be as long as the file system allows (255 bytes; a letter has up to four).
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:32]}.", suffix=".tmp", dir=target.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
