@@ -17,6 +17,15 @@ def test_a_file_is_written_with_its_folders_and_replaced(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["a.bin"]
 
 
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\U0001f33e"])
+def test_names_as_long_as_the_disk_allows(tmp_path, letter):
+    path = tmp_path / (letter * (255 // len(letter.encode())))
+    atomic_write(path, b"one")
+    atomic_write(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_failing_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
     path = tmp_path / "a.bin"
     atomic_write(path, b"old")

@@ -14,7 +14,7 @@ from clickgrain.annotate.refusals import RequestError
 from clickgrain.annotate.scenes import read_at_work
 from clickgrain.errors import ImageError
 from clickgrain.files import hash_file
-from clickgrain.images import find_images
+from clickgrain.images import find_images, rotation_hint
 from clickgrain.types import Size, UInt8
 
 KEPT = 3
@@ -249,6 +249,7 @@ class Gallery:
             raise ImageError(
                 f"{file.path}: was {width} x {height} pixels when it was annotated, now it is {new_width} x"
                 f" {new_height}; put the old file back, or give the new one another name"
+                + rotation_hint(known[1], native)
             )
         return pixels
 

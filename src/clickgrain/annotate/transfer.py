@@ -19,6 +19,7 @@ from clickgrain.annotate.steps import MaskStep
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.export.args import Existing
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
+from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
 
@@ -217,11 +218,7 @@ def _find(project: Project, name: str, renamed: list[str]) -> tuple[int, str]:
 
 def _wrong_size(record: ImageRecord, native: Size) -> DataError:
     (height, width), (own_height, own_width) = record.size or (0, 0), native
-    hint = (
-        "; one of them may ignore the orientation that the photo's EXIF asks for"
-        if record.size == native[::-1]
-        else ""
-    )
+    hint = rotation_hint(record.size or (0, 0), native)
     return DataError(
         f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}{hint}"
     )

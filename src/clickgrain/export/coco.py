@@ -24,6 +24,7 @@ from clickgrain.export.records import (
     reason,
     solid,
 )
+from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
 FILE = "annotations.json"
@@ -161,7 +162,10 @@ def _objects(
 def _mask(shape: Any, size: Size) -> Bool:
     if isinstance(shape, dict):
         if shape.get("size") != list(size):
-            raise DataError(f"its RLE is of {brief(shape.get('size'))}, the image {list(size)} (height, width)")
+            hint = rotation_hint(tuple(shape["size"]), size) if isinstance(shape.get("size"), list) else ""
+            raise DataError(
+                f"its RLE is of {brief(shape.get('size'))}, the image {list(size)} (height, width){hint}"
+            )
         return rle.decode(shape["counts"], size)
     if not isinstance(shape, list) or not shape:
         raise DataError(f"its segmentation is {brief(shape)}, neither polygons nor an RLE")

@@ -4,6 +4,7 @@ from clickgrain.images.arrays import check_image as check_image
 from clickgrain.images.arrays import fit_size as fit_size
 from clickgrain.images.arrays import resize as resize
 from clickgrain.images.arrays import resize_long_side as resize_long_side
+from clickgrain.images.arrays import rotation_hint as rotation_hint
 from clickgrain.images.arrays import save_mask as save_mask
 from clickgrain.images.guided import guided_upsample as guided_upsample
 from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
@@ -27,5 +28,6 @@ __all__ = [
     "read_pages",
     "resize",
     "resize_long_side",
+    "rotation_hint",
     "save_mask",
 ]

@@ -1,5 +1,6 @@
 """Images in memory: the check at every border, resizing, and masks written to disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,16 @@ def resize(image: UInt8, size: Size) -> UInt8:
 def resize_long_side(image: UInt8, side: int) -> UInt8:
     """Resize an H x W x 3 uint8 image so that its long side is `side` pixels, keeping the aspect."""
     return resize(image, fit_size((image.shape[0], image.shape[1]), side))
+
+
+def rotation_hint(annotated: Sequence[int], photo: Sequence[int]) -> str:
+    """What to add to a message about two (height, width) that differ: nothing, unless the sides are swapped."""
+    if list(annotated) != list(photo)[::-1]:
+        return ""
+    return (
+        "; the sides are swapped: the annotation may be of the photo as stored, without its EXIF rotation, so save"
+        " the photo upright and annotate that"
+    )
 
 
 def save_mask(path: str | Path, mask: npt.NDArray[np.bool_] | UInt8) -> None:

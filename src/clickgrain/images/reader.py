@@ -143,11 +143,11 @@ def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
     rows = int(np.argmin(np.append(grey[::-1, -1], False)))  # the last rows, down from the one that broke off
     missing = np.count_nonzero(grey[len(grey) - rows :]) / grey.size
     if missing > LACKING:
-        raise ValueError(f"{100 * missing:.0f} % of the picture is missing")
+        raise ValueError(f"{100 * missing:.0f} % of the image is missing")
     if picture.info.get("progressive") and not _has_all_scans(content, len(picture.getbands())):
         raise ValueError("its finer scans are missing")
     notes.append(
-        "its last bytes are missing" + (f": {100 * missing:.2g} % of the picture is grey" if missing else "")
+        "its last bytes are missing" + (f": {100 * missing:.2g} % of the image is grey" if missing else "")
     )
     return picture
 

@@ -77,6 +77,8 @@ def _chain(tiff: Any) -> Iterator[Any]:
 def _check(path: Path, page: Any, max_pixels: int) -> None:
     """Refuse, before anything is decoded, what would not end, not fit into memory, or make no image."""
     check_pixels(path, page.imagewidth, page.imagelength, max_pixels)
+    if not page.imagewidth * page.imagelength:
+        raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels")
     if page.dtype is not None and page.dtype.kind == "c":
         raise ImageError(
             f"{path}: its values are complex numbers ({page.dtype}); save their magnitude or real part"

@@ -156,16 +156,15 @@ def _is_special(path: Path) -> bool:
 
 def _passed_over(root: Path, special: Iterable[PurePosixPath], others: Sequence[PurePosixPath]) -> list[str]:
     """A line for each reason why files that look like images are not taken."""
-    heic = [path for path in others if path.suffix.lower() in _HEIC]
     reasons = {
-        "are pipes, sockets or devices": sorted(special),
-        "are HEIC, which needs `pip install 'clickgrain[heif]'`": heic,
-        "are of formats that are not read (convert them to JPEG, PNG or TIFF)": [
-            p for p in others if p not in heic
+        "of the kinds pipe, socket and device": sorted(special),
+        "in HEIC, which needs `pip install 'clickgrain[heif]'`": [p for p in others if p.suffix.lower() in _HEIC],
+        "in formats that are not read (convert them to JPEG, PNG or TIFF)": [
+            p for p in others if p.suffix.lower() not in _HEIC
         ],
     }
     return [
-        f"{root}: of the files that look like images, {len(paths)} {reason}: {', '.join(map(str, paths[:NAMED]))}"
+        f"{root}: left out, though named like images: {len(paths)} {reason}: {', '.join(map(str, paths[:NAMED]))}"
         + (f" and {len(paths) - NAMED} more" if len(paths) > NAMED else "")
         for reason, paths in reasons.items()
         if paths

@@ -153,12 +153,27 @@ def test_an_import_is_one_action_that_can_be_undone(client, project):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"file_name": "z.png"}, "no such image"), ({"height": 20}, "annotated at 64 x 20")],
+    [
+        ({"file_name": "z.png"}, "no such image"),
+        ({"height": 20}, "annotated at 64 x 20"),
+        (
+            {"height": 64, "width": 48},
+            "the sides are swapped: the annotation may be of the photo as stored, without",
+        ),
+    ],
 )
 def test_what_does_not_fit_is_named(client, change, words):
     answer = client.post("/api/import", content=json.dumps(coco(**change))).json()
     assert answer["objects"] == 0
     assert words in answer["skipped"][0]
+
+
+def test_a_mask_of_the_photo_on_its_side_is_told_so(client):
+    content = coco()
+    content["annotations"][0]["segmentation"] = {"size": [64, 48], "counts": [0, 64 * 48]}
+    answer = client.post("/api/import", content=json.dumps(content)).json()
+    assert "its RLE is of [64, 48], the image [48, 64]" in answer["skipped"][0]
+    assert "without its EXIF rotation" in answer["skipped"][0]
 
 
 def test_an_import_goes_on_from(client, project, act, click):

@@ -109,6 +109,7 @@ class TestMasks:
             (np.full((6, 8), 128, np.uint8), "no object pixel"),
             (np.eye(6, 8, dtype=np.uint8), r"grey values \[1\]"),
             (np.full((5, 8), 255, np.uint8), r"\(5, 8\) is not that of its image, \(6, 8\)"),
+            (np.full((8, 6), 255, np.uint8), r"\(8, 6\) is not that of .* sides are swapped: .* EXIF rotation"),
             (np.full((6, 8), 40000, np.uint16), "plain grey 8-bit"),
             (np.tile(np.array([255, 0, 0], np.uint8), (6, 8, 1)), "it has colours"),
         ],

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickgrain.errors import ImageError
-from clickgrain.images import check_image, fit_size, read_image, resize, resize_long_side, save_mask
+from clickgrain.images import (
+    check_image,
+    fit_size,
+    read_image,
+    resize,
+    resize_long_side,
+    rotation_hint,
+    save_mask,
+)
 
 
 def noise(height=20, width=30, seed=0):
@@ -89,6 +97,12 @@ def test_same_size_is_the_same_image_and_no_size_is_refused():
 def test_resize_long_side():
     assert resize_long_side(noise(20, 30), 15).shape == (10, 15, 3)
     assert resize_long_side(noise(30, 20), 60).shape == (60, 40, 3)
+
+
+def test_swapped_sides_hint_at_the_rotation_of_a_photo():
+    assert "without its EXIF rotation" in rotation_hint((20, 30), (30, 20))
+    assert "EXIF" in rotation_hint([20, 30], (30, 20))
+    assert rotation_hint((20, 30), (20, 31)) == rotation_hint((20, 30, 3), (30, 20)) == ""
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])

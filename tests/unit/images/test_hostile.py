@@ -242,6 +242,6 @@ def test_a_folder_names_them_and_takes_the_files(special, tmp_path):
     left_out = []
     assert find_images(tmp_path, left_out=left_out) == [tmp_path / "a.png"]
     assert len(left_out) == 1
-    assert "3 are pipes, sockets or devices: device.jpg, pipe.webp, socket.png" in left_out[0]
+    assert "3 of the kinds pipe, socket and device: device.jpg, pipe.webp, socket.png" in left_out[0]
     with pytest.raises(ClickgrainError, match=r"pipe\.webp: a named pipe"):
         find_images(special[0])

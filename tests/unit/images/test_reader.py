@@ -349,7 +349,7 @@ def test_a_jpeg_that_lacks_more_is_refused(tmp_path, mode, progressive, kept):
         read_image(path)
 
 
-def test_a_thumbnails_scans_are_not_the_pictures(tmp_path):
+def test_a_thumbnails_scans_are_not_those_of_the_image(tmp_path):
     thumbnail, path = BytesIO(), tmp_path / "a.jpg"
     textured("RGB").resize((40, 30)).save(thumbnail, "JPEG")
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + thumbnail.getvalue()

@@ -95,10 +95,10 @@ def test_files_that_look_like_images_are_counted_and_named(tmp_path, monkeypatch
     assert below(tmp_path, ignore=["masks"], left_out=left_out) == ["a.jpg"]
     heic, others = left_out
     assert heic == (
-        f"{tmp_path}: of the files that look like images, 1 are HEIC, which needs `pip install 'clickgrain[heif]'`:"
+        f"{tmp_path}: left out, though named like images: 1 in HEIC, which needs `pip install 'clickgrain[heif]'`:"
         " c.heic"
     )
-    assert "2 are of formats that are not read (convert them to JPEG, PNG or TIFF): b10.CR2, sub/b2.svg" in others
+    assert "2 in formats that are not read (convert them to JPEG, PNG or TIFF): b10.CR2, sub/b2.svg" in others
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(DataError, match=r"no images found; .*c\.heic; .*b10\.CR2, sub/b2\.svg"):
         find_images(tmp_path, ignore=["masks"])
@@ -108,7 +108,7 @@ def test_very_many_of_them_are_counted(tmp_path):
     touch(tmp_path, "a.jpg", *(f"{index}.nef" for index in range(25)))
     left_out = []
     below(tmp_path, left_out=left_out)
-    assert "25 are of formats" in left_out[0]
+    assert "25 in formats" in left_out[0]
     assert left_out[0].endswith("18.nef, 19.nef and 5 more")
 
 

@@ -12,7 +12,7 @@ GREY, RGB = 1, 2
 
 
 def lzw(data):
-    """LZW as libtiff codes it: the only strip of a grey picture of one row."""
+    """LZW as libtiff codes it: the only strip of a grey image of one row."""
     file = BytesIO()
     Image.frombytes("L", (len(data), 1), data).save(file, "TIFF", compression="tiff_lzw")
     file.seek(0)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from clickgrain.clicks.robot import IGNORE
 from clickgrain.errors import DataError
-from clickgrain.images import MAX_PIXELS, read_image
+from clickgrain.images import MAX_PIXELS, read_image, rotation_hint
 from clickgrain.images.guard import check_pixels, explained, format_of, quiet_pillow
 from clickgrain.types import Size, UInt8
 
@@ -83,6 +83,7 @@ def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict
     if mask.shape != tuple(size):
         raise DataError(
             f"{name}: its shape {mask.shape} is not that of its image, {tuple(size)}; redraw it at that size"
+            + rotation_hint(mask.shape, size)
         )
     if mask.dtype not in (np.bool_, np.uint8):
         raise DataError(f"{name}: dtype {mask.dtype}; give bool, or uint8 of 0, 128 and 255")
