@@ -116,7 +116,7 @@ class Gallery:
         folder = self.folder.resolve()
         wanted = Path(os.path.normpath(folder / name[:4096].replace("\\", "/")))
         wanted = wanted.relative_to(folder) if wanted.is_relative_to(folder) else wanted
-        before = wanted.parent.parts
+        before = wanted.parent.parts[-40:]
         with self._lock:
             if (known := self._ids.get(Path(name))) is not None:
                 return known

@@ -104,7 +104,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
         try:
             id_ = _id(entry, "image_id")
             if id_ not in found:
-                raise DataError(f"its image_id {brief(id_)} is none of the file's images{_twin(id_, found)}")
+                raise DataError(f"its image_id {brief(id_)} is none of the file's usable images{_twin(id_, found)}")
             found[id_].append(entry)
         except DataError as error:
             leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
