@@ -102,6 +102,8 @@ def _check(path: Path, page: Any, max_pixels: int) -> None:
 def _is_ordinary(page: Any) -> bool:
     bits, samples, kind = page.bitspersample, page.samplesperpixel, page.sampleformat
     plain = bits in (1, 2, 4, 8) and samples <= 4 and kind in (1, 4) and page.imagedepth == 1
+    # libtiff refuses strips and tiles that are not stored (sparse files of GDAL), Pillow reads other bytes instead.
+    plain = plain and (0 not in page.databytecounts or page.compression == tifffile.COMPRESSION.JPEG)
     limit = Image.MAX_IMAGE_PIXELS  # above twice this, Pillow refuses whatever max_pixels says
     return plain and (limit is None or page.imagewidth * page.imagelength <= 2 * limit)
 
@@ -157,7 +159,8 @@ def _no_data(page: Any) -> float | None:
 
 def _channels_last(page: Any) -> npt.NDArray[Any]:
     """H x W x C values of a page in any of tifffile's axis orders (a volume gives its first slice)."""
-    values: npt.NDArray[Any] = page.asarray()
+    stored = any(page.databytecounts)
+    values: npt.NDArray[Any] = page.asarray() if stored else np.full(page.shape, page.nodata, page.dtype)
     axes: str = page.axes
     while "Z" in axes:
         values, axes = values.take(0, axis=axes.index("Z")), axes.replace("Z", "")

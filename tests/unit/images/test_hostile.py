@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tiff_files import CODERS, DEFLATE, LZW, PACKBITS, tiff
+from tiff_files import CODERS, DEFLATE, tiff
 
 from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.images import find_images, read_image, read_images, read_pages
@@ -119,13 +119,29 @@ def test_a_refusal_costs_no_memory(file):
     assert done.stdout.split() == ["ImageError", "True"]
 
 
-@pytest.mark.parametrize("compression", [LZW, DEFLATE, PACKBITS])
-@pytest.mark.parametrize(("bits", "tile"), [(16, 16), (32, 16), (16, 0)])
-def test_sparse_files_of_ordinary_size_are_dark(file, compression, bits, tile):
-    content = header_only(100, 80, bits=bits, compression=compression, tile=tile)
+@pytest.mark.parametrize("compression", CODERS)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("bits", "tile"), [(1, 16), (8, 16), (8, 0), (16, 16), (32, 16), (16, 0)])
+def test_sparse_files_of_ordinary_size_are_dark(file, compression, channels, bits, tile):
+    content = header_only(100, 80, bits=bits, channels=channels, compression=compression, tile=tile)
     image = read_image(file(content))
     assert image.shape == (80, 100, 3)
     assert not image.any()
+
+
+@pytest.mark.parametrize("compression", CODERS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tile", [0, 16])
+def test_a_missing_tile_leaves_the_others(file, compression, channels, tile):
+    pixels = np.repeat(np.arange(32 * 32, dtype=np.uint8).reshape(32, 32, 1), channels, axis=2)
+    content = bytearray(tiff(pixels, compression, tile=tile, rows=16))
+    with tifffile.TiffFile(BytesIO(bytes(content))) as opened:
+        tags = opened.pages.first.tags
+        counts, offsets = (tags[tag].valueoffset for tag in ((325, 324) if tile else (279, 273)))
+    content[counts : counts + 4] = content[offsets : offsets + 4] = bytes(4)
+    expected = read_image(file(tiff(pixels))).copy()
+    expected[:16, : tile or 32] = 0
+    np.testing.assert_array_equal(read_image(file(bytes(content))), expected)
 
 
 def test_missing_tiles_hold_the_value_for_no_data(file):
@@ -178,7 +194,16 @@ def webp_header(width, height):
 def avif_claiming(width, height):
     file = BytesIO()
     Image.new("RGB", (16, 16)).save(file, "AVIF")
-    content = file.getvalue()
+    return with_size(file.getvalue(), width, height)
+
+
+def heic_claiming(width, height):
+    file = BytesIO()
+    pytest.importorskip("pillow_heif").from_pillow(Image.new("RGB", (64, 64))).save(file)
+    return with_size(file.getvalue(), width, height)
+
+
+def with_size(content, width, height):
     place = content.index(b"ispe") + 8
     return content[:place] + struct.pack(">II", width, height) + content[place + 8 :]
 
@@ -192,11 +217,12 @@ def avif_claiming(width, height):
         lambda width, height: png_header(width, height, 16),
         lambda width, height: webp_header(min(width, 1 << 24), min(height, 1 << 24)),
         avif_claiming,
+        heic_claiming,
         lambda width, height: b"GIF89a" + struct.pack("<HHBBB", width & 65535, height & 65535, 0, 0, 0) + b",",
         lambda width, height: b"BM" + struct.pack("<IIIIiiHHIIIIII", 54, 0, 54, 40, width, height, 1, 24, *[0] * 6),
         lambda width, height: header_only(width, height),
     ],
-    ids=["png", "deep png", "webp", "avif", "gif", "bmp", "tiff"],
+    ids=["png", "deep png", "webp", "avif", "heic", "gif", "bmp", "tiff"],
 )
 def test_huge_headers_are_refused(file, make, size):
     with pytest.raises(ImageError, match=r"a\.x: "):
