@@ -33,7 +33,7 @@ from clickgrain.models.registry import build_model
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.training import loop, step
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.learn_args import Precision, RecipeName
 from clickgrain.training.loop import MovingAverage
 from clickgrain.training.prepare import TrainingData, choose_photos, prepare
@@ -42,7 +42,7 @@ from clickgrain.training.recipes import Recipe, load_recipe
 
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("step", loop._Run, "train"),
-    ("crops", Bank, "crops"),
+    ("crops", ImageSet, "crops"),
     ("targets", step, "snap_targets"),
     ("click maps", Canvas, "of"),
     ("click maps", step, "click_maps"),
@@ -146,7 +146,7 @@ def _measure(recipe: Recipe, data: TrainingData, train: TrainArgs, device: str, 
         settings = replace(train, steps=count, warmup=0)
         with _watched(clock), tempfile.TemporaryDirectory() as out:
             before = time.process_time()
-            loop.fit(model, data.bank, data.pictures, settings, Path(out), fabric=fabric)
+            loop.fit(model, data.image_set, data.pictures, settings, Path(out), fabric=fabric)
             clock.processor = time.process_time() - before
     inside = sum(clock.seconds[part] for part in ORDER)
     clock.seconds["waiting for data"] = (clock.last - clock.first) - clock.seconds["step"]

@@ -1,4 +1,4 @@
-"""The training part of the demo: a bank of photos and composites, and a small `grain` model."""
+"""The training part of the demo: an image set of photos and composites, and a small `grain` model."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from clickgrain.files import atomic_write, hash_bytes
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.loop import fit
 from clickgrain.training.progress import Progress
 from clickgrain.training.run_dir import METRICS, STATE, locked
@@ -45,13 +45,13 @@ class Lesson:
     start_name: str
 
 
-def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson:
+def teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
     """Train, or continue, in `args.out / "model"`; with other settings than last time from the beginning.
 
     Raises:
         TrainingError: when the disk is full.
     """
-    folder, pictures = args.out / "model", list(range(len(bank.sizes)))
+    folder, pictures = args.out / "model", list(range(len(image_set.sizes)))
     torch.manual_seed(args.seed)
     # Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo.
     side = max(64, round(scale.crop * 5 / 3 / 32) * 32)
@@ -62,8 +62,8 @@ def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson
     settings = train_args(scale, args.seed, scale.steps or 100)
     seconds = None if scale.steps else args.minutes * 60
     with locked(folder):
-        _begin_again_if_changed(args, scale, bank)
-        result = fit(model, bank, pictures, settings, folder, progress=bar, seconds=seconds)
+        _begin_again_if_changed(args, scale, image_set)
+        result = fit(model, image_set, pictures, settings, folder, progress=bar, seconds=seconds)
     lines = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
     made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
     return Lesson(
@@ -87,13 +87,13 @@ def train_args(scale: DemoScale, seed: int, steps: int) -> TrainArgs:
     )  # fmt: skip
 
 
-def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, bank: Bank) -> None:
+def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet) -> None:
     """Delete the state of a run that was asked for something else; `plan.json` keeps what was asked for."""
     path = args.out / PLAN
     asked: dict[str, Any] = {
         "minutes": args.minutes,
         "seed": args.seed,
-        "photos": bank.names[: bank.photos],
+        "photos": image_set.names[: image_set.photos],
         "version": __version__,
     }
     asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))

@@ -17,7 +17,7 @@ from clickgrain.evaluation.page import Chart, Figure, Line, line_chart, machine,
 from clickgrain.evaluation.pictures import feature_map, overlay
 from clickgrain.evaluation.report import section
 from clickgrain.features import FeatureExtractor
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.types import Predictor
 
 SAMPLES = 4
@@ -33,7 +33,7 @@ class Story:
     Attributes:
         photos: those to learn from.
         held_out: names of those that targets are made of.
-        bank: photos and composites.
+        image_set: photos and composites.
         lesson: the trained model.
         benchmark: the targets.
         models: shown name -> predictor.
@@ -46,7 +46,7 @@ class Story:
     extractor: FeatureExtractor
     photos: list[DemoPhoto]
     held_out: list[str]
-    bank: Bank
+    image_set: ImageSet
     lesson: Lesson
     benchmark: Benchmark
     models: dict[str, Predictor]
@@ -56,7 +56,7 @@ class Story:
 
 def write_demo_report(story: Story) -> Path:
     """All sections: figures, trees, training, clicks, and how to make it again; returns where it is."""
-    bank, lesson, results, labels = story.bank, story.lesson, story.results, list(story.models)
+    image_set, lesson, results, labels = story.image_set, story.lesson, story.results, list(story.models)
     seconds, peak = story.seconds["Training"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     length = f"{max(1, seconds):.0f} seconds" if seconds < 90 else f"{round(seconds / 60, 1):g} minutes"
     predictors = [model if i < RIVALS else None for i, model in enumerate(story.models.values())]
@@ -71,8 +71,8 @@ def write_demo_report(story: Story) -> Path:
     return write_page(
         story.args.out / "report.html",
         Path(__file__).with_name("demo.html"),
-        lead=f"{bank.photos} photos without a single label, {length} of training on a CPU, and a model that cuts"
-        " things out of photos it has never seen. All of it happened just now, on this machine.",
+        lead=f"{image_set.photos} photos without a single label, {length} of training on a CPU, and a model that"
+        " cuts things out of photos it has never seen. All of it happened just now, on this machine.",
         tiles=[
             (f"{result.noc(0.85):.1f}", label, result.nof(0.85).never, len(result.rows))
             for label, result in list(zip(labels, results))[:RIVALS]
@@ -80,10 +80,14 @@ def write_demo_report(story: Story) -> Path:
         ranked=sorted(zip((result.noc(0.85) for result in results[:RIVALS]), labels)),
         trees=_trees(story),
         composites=[
-            Figure(overlay(bank.image(i), bank.mask(i) > 0.5), f"Composite {i - bank.photos + 1}", alt="composite")
-            for i in range(bank.photos, min(bank.photos + SAMPLES, len(bank)))
+            Figure(
+                overlay(image_set.image(i), image_set.mask(i) > 0.5),
+                f"Composite {i - image_set.photos + 1}",
+                alt="composite",
+            )
+            for i in range(image_set.photos, min(image_set.photos + SAMPLES, len(image_set)))
         ],
-        made=len(bank) - bank.photos,
+        made=len(image_set) - image_set.photos,
         lesson=lesson,
         trained_on=[Path(photo.file).stem for photo in story.photos],
         held_out=[Path(name).stem for name in story.held_out],
@@ -91,7 +95,7 @@ def write_demo_report(story: Story) -> Path:
         section=section(results, labels, story.benchmark, predictors, clicks=3, drawn=RIVALS),
         out=story.args.out,
         args=story.args,
-        photos=bank.photos,
+        photos=image_set.photos,
         facts=facts | ({"Remarks": "; ".join(skipped)} if skipped else {}),
     )
 
@@ -102,7 +106,7 @@ def _trees(story: Story) -> list[tuple[str, list[Figure]]]:
     for i, photo in enumerate(story.photos):
         if photo.click is None:
             continue
-        image, tree = shown(story.bank, i)
+        image, tree = shown(story.image_set, i)
         height, width = image.shape[:2]
         click = (int(photo.click[0] * (width - 1)), int(photo.click[1] * (height - 1)))
         figures = tree_pictures(image, tree, click, level=photo.level)

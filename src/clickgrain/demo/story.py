@@ -17,7 +17,7 @@ from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.bank import add_composites, load_bank
+from clickgrain.training.image_set import add_composites, load_image_set
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.types import Predictor
 
@@ -58,10 +58,12 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
                 raise DataError("; ".join(failure.reason for failure in report.failed))
             bar.advance(f"{report.done} trees made, {report.skipped} there already")
         with _timed(clock, "Composites and targets"):
-            bank = load_bank(folder, store, side=scale.side, keys=[f"learn/{photo.file}" for photo in learn])
+            image_set = load_image_set(
+                folder, store, side=scale.side, keys=[f"learn/{photo.file}" for photo in learn]
+            )
             bar.start("composites to train on", scale.composites)
-            add_composites(bank, scale.composites, extractor, seed=args.seed, advance=bar.advance)
-            unseen = load_bank(
+            add_composites(image_set, scale.composites, extractor, seed=args.seed, advance=bar.advance)
+            unseen = load_image_set(
                 folder, store, side=scale.side, keys=[f"held-out/{photo.file}" for photo in held_out]
             )
             bar.start("targets to click", scale.targets)
@@ -70,7 +72,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
                 unseen, args.out / "targets", scale.targets, seed=seed, advance=bar.advance
             )
         with _timed(clock, "Training"):
-            lesson = teach(args, scale, bank, bar)
+            lesson = teach(args, scale, image_set, bar)
         with _timed(clock, "Robot clicks"):
             models, results = _rivals(lesson), []
             for label, (name, model) in models.items():
@@ -83,7 +85,9 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         bar.start("report", 1)
         predictors = {label: model for label, (_, model) in models.items()}
         names = [photo.file for photo in held_out]
-        story = Story(args, scale, extractor, learn, names, bank, lesson, benchmark, predictors, results, clock)
+        story = Story(
+            args, scale, extractor, learn, names, image_set, lesson, benchmark, predictors, results, clock
+        )
         path = write_demo_report(story)
         bar.advance()
     return path

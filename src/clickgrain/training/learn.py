@@ -16,7 +16,7 @@ from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, engine_for, load_click_model
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import FitResult, fabric_for, finished_run, fit, with_steps
 from clickgrain.training.objects import OBJECTS
@@ -92,7 +92,7 @@ def train(
     progress: Progress | None = None,
     *,
     recipe: Recipe | None = None,
-    regions: Callable[[Bank], RegionsOf] | None = None,
+    regions: Callable[[ImageSet], RegionsOf] | None = None,
 ) -> LearnResult:
     """Train on the photos of an existing proposal store (`args.store`); see `learn`.
 
@@ -113,7 +113,7 @@ def train(
 
 
 def _train(
-    args: LearnArgs, bar: Progress, recipe: Recipe | None, regions: Callable[[Bank], RegionsOf] | None
+    args: LearnArgs, bar: Progress, recipe: Recipe | None, regions: Callable[[ImageSet], RegionsOf] | None
 ) -> LearnResult:
     assert args.store is not None
     store, device = ProposalStore(args.store), choose_device(args.device)
@@ -131,7 +131,7 @@ def _train(
         photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts
     )
     if regions is not None:
-        data.bank.regions = regions(data.bank)
+        data.image_set.regions = regions(data.image_set)
     precision = begun_precision(recipe.args.precision, saved, model, device, bar)
     own = recipe.with_settings(precision=precision).args
     settings = with_steps(own, own.steps if saved is None else saved["steps"])
@@ -139,7 +139,7 @@ def _train(
         write_run(args, settings.steps, precision=precision)
     fitted = fit(
         model,
-        data.bank,
+        data.image_set,
         data.pictures,
         settings,
         args.out,

@@ -1,4 +1,4 @@
-"""From a bank to batches: which picture, which crop, which target, which first clicks.
+"""From an image set to batches: which picture, which crop, which target, which first clicks.
 
 Sample i of step s is a function of (seed, s, i) alone, so a resumed run sees what an uninterrupted one would.
 """
@@ -18,7 +18,7 @@ from clickgrain.clicks.simulation import corrective_click, initial_clicks, simul
 from clickgrain.errors import TrainingError
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank, RegionKind
+from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.training.regions import Region, Regions
 from clickgrain.training.whole_looks import CLOSE, whole_look
 from clickgrain.tree import MergeTree
@@ -48,7 +48,7 @@ class Sample:
     """One crop with its targets and first prompts.
 
     Attributes:
-        picture: index into the bank.
+        picture: index into the image set.
         to_picture: from crop to picture pixels.
         to_tree: from crop pixels to pixels of the tree's image.
         valid: S x S bool, False beside the picture.
@@ -99,7 +99,7 @@ class Batch:
 
 
 def make_batch(
-    bank: Bank,
+    image_set: ImageSet,
     pictures: Sequence[int],
     data: DataArgs,
     clicks: ClickSimulation,
@@ -109,25 +109,25 @@ def make_batch(
     first: int = 0,
     count: int = 16,
 ) -> Batch:
-    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the bank).
+    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the image set).
 
     Raises:
         TrainingError: for no pictures, or if they hold no target of a useful size.
     """
     if not pictures:
         raise TrainingError("there are no pictures to train on; give the indices of some")
-    photos = [i for i in pictures if i < bank.photos]
-    composites = [i for i in pictures if i >= bank.photos]
-    objects = [i for i in photos if i in bank.objects] if data.objects > 0 else []
+    photos = [i for i in pictures if i < image_set.photos]
+    composites = [i for i in pictures if i >= image_set.photos]
+    objects = [i for i in photos if i in image_set.objects] if data.objects > 0 else []
     samples = [
-        draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
+        draw_sample(image_set, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
         for i in range(first, first + count)
     ]
-    return _collate(bank, samples, step, first)
+    return _collate(image_set, samples, step, first)
 
 
 def draw_sample(
-    bank: Bank,
+    image_set: ImageSet,
     photos: Sequence[int],
     composites: Sequence[int],
     data: DataArgs,
@@ -146,18 +146,20 @@ def draw_sample(
         if objects and not exact and rng.random() < data.objects:
             exact, pool = True, objects
         picture = pool[int(rng.integers(len(pool)))]
-        source = bank.source(picture, _kind(data, exact, rng))
+        source = image_set.source(picture, _kind(data, exact, rng))
         law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
-        if picture in bank.large and law.name != "paper":
+        if picture in image_set.large and law.name != "paper":
             law = replace(law, min_area=FINER * law.min_area)
         drawn = source.draw(rng, 2 * data.masks_per_image, law)
         if not (exact or drawn):
             continue
-        anchor = _anchor(bank, picture, source.grid, None if exact else drawn[0], rng)
-        to_picture = _window(bank.sizes[picture], anchor, data, rng)
-        sample = _framed(bank, picture, source, drawn, exact, to_picture, data)
+        anchor = _anchor(image_set, picture, source.grid, None if exact else drawn[0], rng)
+        to_picture = _window(image_set.sizes[picture], anchor, data, rng)
+        sample = _framed(image_set, picture, source, drawn, exact, to_picture, data)
         if sample is not None:
-            begun = [_begun(bank, sample, target, source, drawn, clicks, data, rng) for target in sample.targets]
+            begun = [
+                _begun(image_set, sample, target, source, drawn, clicks, data, rng) for target in sample.targets
+            ]
             prompts, rounds, before = zip(*begun)
             return replace(sample, prompts=prompts, rounds=rounds, before=before)
     raise TrainingError(
@@ -176,12 +178,12 @@ def _kind(data: DataArgs, exact: bool, rng: np.random.Generator) -> RegionKind:
 
 
 def _anchor(
-    bank: Bank, picture: int, grid: Size, region: Region | None, rng: np.random.Generator
+    image_set: ImageSet, picture: int, grid: Size, region: Region | None, rng: np.random.Generator
 ) -> tuple[float, float]:
     """A point (x, y) of the target in picture pixels: the crop will hold it."""
-    height, width = bank.sizes[picture]
+    height, width = image_set.sizes[picture]
     if region is None:
-        inside = np.flatnonzero(bank.mask(picture) > 0.5)
+        inside = np.flatnonzero(image_set.mask(picture) > 0.5)
         if len(inside):
             row, column = divmod(int(inside[rng.integers(len(inside))]), width)
             return float(column), float(row)
@@ -210,20 +212,26 @@ def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, 
 
 
 def _framed(
-    bank: Bank, picture: int, source: Regions, drawn: list[Region], exact: bool, to_picture: Affine, data: DataArgs
+    image_set: ImageSet,
+    picture: int,
+    source: Regions,
+    drawn: list[Region],
+    exact: bool,
+    to_picture: Affine,
+    data: DataArgs,
 ) -> Sample | None:
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
-    size = bank.sizes[picture]
-    to_tree = _scaled(to_picture, bank.tree(picture).image_size, size)
-    matrix = _to_grid(bank, picture, source, to_picture)
+    size = image_set.sizes[picture]
+    to_tree = _scaled(to_picture, image_set.tree(picture).image_size, size)
+    matrix = _to_grid(image_set, picture, source, to_picture)
     valid = _inside(to_picture, size, data.crop)
     if source.ignored is not None:
         valid &= warp(source.ignored.astype(np.float32), matrix, _shape(valid)) < 0.5
     targets: list[Target] = []
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        mask = cv2.warpAffine(bank.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
-        targets += [Target(mask, None, bank.levels.get(picture), exact=True)] if _useful(mask, valid) else []
+        mask = cv2.warpAffine(image_set.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
+        targets += [Target(mask, None, image_set.levels.get(picture), exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
     for region in drawn:
@@ -237,9 +245,9 @@ def _framed(
     return Sample(picture, to_picture, to_tree, valid, repeated)
 
 
-def _to_grid(bank: Bank, picture: int, source: Regions, to_picture: Affine) -> Affine:
+def _to_grid(image_set: ImageSet, picture: int, source: Regions, to_picture: Affine) -> Affine:
     """From crop pixels to the grid of the picture's regions."""
-    to_image = _scaled(to_picture, source.image_size, bank.sizes[picture])
+    to_image = _scaled(to_picture, source.image_size, image_set.sizes[picture])
     return map_to_leaf(source.grid, source.image_size, to_image, 1)
 
 
@@ -260,7 +268,7 @@ def _useful(mask: Float, valid: Bool) -> bool:
 
 
 def _begun(
-    bank: Bank,
+    image_set: ImageSet,
     sample: Sample,
     target: Target,
     source: Regions,
@@ -270,12 +278,12 @@ def _begun(
     rng: np.random.Generator,
 ) -> tuple[Prompt, int, Float | None]:
     """The first prompt of a target, how many clicks follow, and a previous mask in a share of the close views."""
-    plan, size = clicks.plan(rng), bank.sizes[sample.picture]
+    plan, size = clicks.plan(rng), image_set.sizes[sample.picture]
     part = float(np.hypot(sample.to_picture[0, 0], sample.to_picture[1, 0])) * data.crop / max(size)
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
         return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
     other = (
-        _target(drawn[-1], False, _to_grid(bank, sample.picture, source, sample.to_picture), sample.valid).mask
+        _target(drawn[-1], False, _to_grid(image_set, sample.picture, source, sample.to_picture), sample.valid).mask
         if drawn
         else None
     )
@@ -313,7 +321,7 @@ def _prompt(
     )
 
 
-def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int) -> Batch:
+def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
     return Batch(
@@ -322,9 +330,9 @@ def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int) -> Ba
         pictures=[s.picture for s in samples],
         matrices=torch.from_numpy(np.stack([s.to_picture for s in samples])),
         to_tree=[s.to_tree for s in samples],
-        trees=[bank.tree(s.picture) for s in samples],
-        edge_trees=[bank.edge_tree(s.picture) for s in samples],
-        leaf_lab=[bank.leaf_lab(s.picture) for s in samples],
+        trees=[image_set.tree(s.picture) for s in samples],
+        edge_trees=[image_set.edge_tree(s.picture) for s in samples],
+        leaf_lab=[image_set.leaf_lab(s.picture) for s in samples],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),
         index=[i for i, s in enumerate(samples) for _ in s.targets],

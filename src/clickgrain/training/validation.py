@@ -8,7 +8,7 @@ import numpy as np
 from clickgrain.evaluation import Benchmark, Result, evaluate
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank, RegionKind
+from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.tree import snap
 from clickgrain.types import Bool, UInt8
 
@@ -23,7 +23,7 @@ class Validation:
     Attributes:
         proposals: nodes of the trees that the click maps show.
         hidden: regions that no click map is made of, as objects are (none where training draws none either).
-        composites: exact masks (none where the bank has no held-out composites).
+        composites: exact masks (none where the image set has no held-out composites).
         objects: salient objects (none where nobody looked for any).
         max_clicks: of the robot user.
         labelled: targets with masks of their own, where there are any.
@@ -54,22 +54,28 @@ class Validation:
         return results
 
 
-def split(bank: Bank, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
-    """(training, held-out) photos of a bank, by seed; a bank of one photo is used for both."""
-    order = np.random.default_rng([seed, 0]).permutation(bank.photos)
-    held = min(max(round(data.held_out * bank.photos), 1), 64)
-    if bank.photos == 1:
+def split(image_set: ImageSet, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
+    """(training, held-out) photos of an image set, by seed; an image set of one photo is used for both."""
+    order = np.random.default_rng([seed, 0]).permutation(image_set.photos)
+    held = min(max(round(data.held_out * image_set.photos), 1), 64)
+    if image_set.photos == 1:
         return [0], [0]
     return sorted(int(i) for i in order[held:]), sorted(int(i) for i in order[:held])
 
 
 def make_validation(
-    bank: Bank, held_out: Sequence[int], composites: Sequence[int], data: DataArgs, *, count: int, seed: int
+    image_set: ImageSet,
+    held_out: Sequence[int],
+    composites: Sequence[int],
+    data: DataArgs,
+    *,
+    count: int,
+    seed: int,
 ) -> Validation:
     """Targets for validation.
 
     Args:
-        bank: with the held-out photos.
+        image_set: with the held-out photos.
         held_out: their indices.
         composites: numbers of composites that are made of held-out photos only.
         data: the law that proposals are drawn by.
@@ -78,12 +84,12 @@ def make_validation(
     """
     found: dict[RegionKind, list[Pair]] = {"features": [], "hidden": []}
     for i in range(count):
-        image = bank.image(held_out[i % len(held_out)])
+        image = image_set.image(held_out[i % len(held_out)])
         for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
-            source = bank.source(held_out[i % len(held_out)], kind)
+            source = image_set.source(held_out[i % len(held_out)], kind)
             for region in source.draw(np.random.default_rng([seed, 6, i]), 1, data.law):
                 mask = region.mask > 0.5 if source.exact else snap(region.mask, image) > 0.5
                 found[kind] += [(image, mask)] if mask.any() else []
-    pairs = [(bank.image(i), bank.mask(i) > 0.5) for i in composites[:count]]
-    objects = [(bank.image(i), bank.mask(i) > 0.5) for i in held_out if i in bank.objects][:count]
+    pairs = [(image_set.image(i), image_set.mask(i) > 0.5) for i in composites[:count]]
+    objects = [(image_set.image(i), image_set.mask(i) > 0.5) for i in held_out if i in image_set.objects][:count]
     return Validation(found["features"], [pair for pair in pairs if pair[1].any()], objects, found["hidden"])

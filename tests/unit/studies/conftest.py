@@ -6,9 +6,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.training.conftest import (  # noqa: F401
-    bank,
     drawn,
     extractor,
+    image_set,
     mixed,
     one_thread,
     photos,

@@ -14,7 +14,7 @@ from clickgrain.errors import TrainingError
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.regions import level_of
 from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch
 from clickgrain.training.step import ClickStep
@@ -146,7 +146,7 @@ class TestTargets:
         batch = batch_of(0, composites=1.0, rotate=0.0, window=(0.9, 1.05))
         for crop, picture in enumerate(batch.pictures):
             whole = np.repeat(mixed.mask(picture)[..., None] * 255, 3, axis=2).round().astype(np.uint8)
-            shown = Bank(96)
+            shown = ImageSet(96)
             shown.add(whole, "mask", mixed.tree(picture))
             seen = shown.crops([0], batch.matrices[crop : crop + 1], 64)[0, 0] / 255
             inner = batch.valid[crop, 0] > 0
@@ -309,22 +309,22 @@ class TestPrompts:
                     assert np.isclose(batch.trees[crop].level, prompt.level).any()
         assert told > 5
 
-    def test_levels_are_on_one_scale(self, make_bank, drawn):
+    def test_levels_are_on_one_scale(self, make_image_set, drawn):
         """Regions of a size have the levels of merge tree nodes of that size, whichever tree they come from."""
         image = cv2.resize(np.concatenate([drawn(seed) for seed in range(4)], 1), (384, 256))
-        bank = make_bank([np.random.default_rng(0).normal(image, 12).clip(0, 255).astype(np.uint8)], 384)
+        image_set = make_image_set([np.random.default_rng(0).normal(image, 12).clip(0, 255).astype(np.uint8)], 384)
         law, low, high = SamplingLaw("area", min_area=0.004, max_area=0.01), 0.004, 0.01
         levels = {}
         for kind in ("features", "edges", "hidden"):
-            found = bank.source(0, kind).draw(np.random.default_rng(0), 300, law)
+            found = image_set.source(0, kind).draw(np.random.default_rng(0), 300, law)
             sized = [region for region in found if low <= region.mask.mean() <= high]
             assert len(sized) > 10
             levels[kind] = np.median([region.level for region in sized])
         assert levels["edges"] == pytest.approx(levels["features"], abs=0.05)
         assert levels["hidden"] == pytest.approx(levels["features"], abs=0.05)
 
-    def test_a_size_has_the_median_level_of_nodes_of_that_size(self, make_bank, drawn):
-        tree = make_bank([drawn(0)]).tree(0)
+    def test_a_size_has_the_median_level_of_nodes_of_that_size(self, make_image_set, drawn):
+        tree = make_image_set([drawn(0)]).tree(0)
         shares = np.geomspace(1 / tree.n_leaves, 1, 12)
         levels = [level_of(float(share), tree) for share in shares]
         assert 0 < levels[0] < 0.3
@@ -377,11 +377,11 @@ class TestTreeAndPixelsAgree:
                 assert off < 14
                 assert off < 0.6 * flipped
 
-    def test_pictures_smaller_than_their_trees(self, make_bank, drawn, settings):
-        """A bank keeps photos shrunk; its trees were made at full size."""
-        full = make_bank([drawn(0, 96, 96)], 96)
+    def test_pictures_smaller_than_their_trees(self, make_image_set, drawn, settings):
+        """An image set keeps photos shrunk; its trees were made at full size."""
+        full = make_image_set([drawn(0, 96, 96)], 96)
         halved = np.ascontiguousarray(full.image(0).reshape(48, 2, 48, 2, 3).mean((1, 3)).astype(np.uint8))
-        small = make_bank([halved], 48)
+        small = make_image_set([halved], 48)
         small.tree = full.tree
         batch = make_batch(small, [0], settings().data, EVERYTHING, seed=0, step=0, count=3)
         for crop in range(3):
@@ -391,22 +391,22 @@ class TestTreeAndPixelsAgree:
 
 
 class TestNothingToLearnFrom:
-    def test_photos_without_parts(self, make_bank, settings):
+    def test_photos_without_parts(self, make_image_set, settings):
         """A photo of a single patch has no region but itself."""
-        speck = make_bank([np.zeros((4, 4, 3), np.uint8)], 64)
+        speck = make_image_set([np.zeros((4, 4, 3), np.uint8)], 64)
         with pytest.raises(TrainingError, match=r"no target of a useful size in 30 crops; .*--data\.law"):
             draw_sample(speck, [0], [], settings().data, EVERYTHING, np.random.default_rng(0))
 
-    def test_specks_among_photos_are_passed_over(self, make_bank, drawn, settings):
-        bank = make_bank([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)
-        batch = make_batch(bank, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
+    def test_specks_among_photos_are_passed_over(self, make_image_set, drawn, settings):
+        image_set = make_image_set([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)
+        batch = make_batch(image_set, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
         assert set(batch.pictures) == {1}
 
-    def test_no_pictures(self, bank, settings):
+    def test_no_pictures(self, image_set, settings):
         with pytest.raises(TrainingError, match="no pictures"):
-            make_batch(bank, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
+            make_batch(image_set, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
 
-    def test_blank_photos_still_have_regions(self, make_bank, settings):
-        blank = make_bank([np.full((64, 64, 3), 128, np.uint8)], 64)
+    def test_blank_photos_still_have_regions(self, make_image_set, settings):
+        blank = make_image_set([np.full((64, 64, 3), 128, np.uint8)], 64)
         batch = make_batch(blank, [0], DataArgs(crop=64, photo_side=64), EVERYTHING, seed=0, step=0, count=2)
         assert batch.masks.amax((1, 2, 3)).min() > 0.5

@@ -17,7 +17,7 @@ from clickgrain.tree import snap
 
 
 class Photos:
-    """As much of a bank as `split` looks at."""
+    """As much of an image set as `split` looks at."""
 
     def __init__(self, photos):
         self.photos = photos
@@ -46,11 +46,11 @@ def held_out(composed):
 
 
 class TestTargets:
-    def test_proposals_are_of_held_out_photos(self, bank, held_out, settings):
+    def test_proposals_are_of_held_out_photos(self, image_set, held_out, settings):
         validation = make_validation(held_out, [1, 3], [4, 5, 6], settings().data, count=5, seed=0)
         assert len(validation.proposals) == 5
         for i, (image, mask) in enumerate(validation.proposals):
-            np.testing.assert_array_equal(image, bank.image([1, 3][i % 2]))
+            np.testing.assert_array_equal(image, image_set.image([1, 3][i % 2]))
             assert mask.shape == image.shape[:2]
             assert 0.01 < mask.mean() < 0.75
 
@@ -61,19 +61,19 @@ class TestTargets:
             np.testing.assert_array_equal(image, held_out.image(i))
             np.testing.assert_array_equal(mask, held_out.mask(i) > 0.5)
 
-    def test_a_bank_without_composites_has_proposals_alone(self, bank, settings):
-        validation = make_validation(bank, [0], [], settings().data, count=2, seed=0)
+    def test_a_bank_without_composites_has_proposals_alone(self, image_set, settings):
+        validation = make_validation(image_set, [0], [], settings().data, count=2, seed=0)
         assert (len(validation.proposals), validation.composites) == (2, [])
 
-    def test_hidden_regions_where_training_draws_some(self, bank, held_out, settings):
+    def test_hidden_regions_where_training_draws_some(self, image_set, held_out, settings):
         """Regions of the tree that no click map is made of, drawn to the image's edges."""
-        validation = make_validation(bank, [1, 3], held_out, settings({"hidden": 0.5}).data, count=4, seed=0)
-        without = make_validation(bank, [1, 3], held_out, settings().data, count=4, seed=0)
+        validation = make_validation(image_set, [1, 3], held_out, settings({"hidden": 0.5}).data, count=4, seed=0)
+        without = make_validation(image_set, [1, 3], held_out, settings().data, count=4, seed=0)
         assert (len(validation.hidden), without.hidden) == (4, [])
         for i, (image, mask) in enumerate(validation.hidden):
             picture = [1, 3][i % 2]
-            np.testing.assert_array_equal(image, bank.image(picture))
-            nodes = bank.hidden(picture).tree
+            np.testing.assert_array_equal(image, image_set.image(picture))
+            nodes = image_set.hidden(picture).tree
             drawn = (snap(nodes.mask(node).astype(np.float32), image) > 0.5 for node in range(nodes.n_nodes))
             assert any(np.array_equal(mask, node) for node in drawn)
         for (_, mask), (_, other) in zip(validation.proposals, without.proposals):
@@ -84,10 +84,10 @@ class TestTargets:
         metrics = ClickValidator(validation, tmp_path, "cpu")(make_model(), 1)
         assert {name.split()[0] for name in metrics} == {"proposals", "hidden", "composites"}
 
-    def test_the_seed_decides(self, bank, settings):
+    def test_the_seed_decides(self, image_set, settings):
         masks = [
             np.concatenate([mask.ravel() for _, mask in make_validation(
-                bank, [0, 1], [], settings().data, count=4, seed=seed).proposals])
+                image_set, [0, 1], [], settings().data, count=4, seed=seed).proposals])
             for seed in (0, 0, 1)
         ]  # fmt: skip
         assert np.array_equal(masks[0], masks[1])
@@ -95,10 +95,10 @@ class TestTargets:
 
 
 @pytest.fixture(scope="module")
-def pairs(bank):
+def pairs(image_set):
     mask = np.zeros((72, 96), bool)
     mask[20:50, 30:70] = True
-    return [(bank.image(0), mask), (bank.image(1), ~mask)]
+    return [(image_set.image(0), mask), (image_set.image(1), ~mask)]
 
 
 class TestValidator:
