@@ -1,4 +1,4 @@
-"""The training part of the demo: a bank of photos and composites, and a small `grain` model."""
+"""The training part of the demo: an image set of photos and composites, and a small `grain` model."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from clickgrain.files import atomic_write, hash_bytes
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.learn import seconds_per_step
 from clickgrain.training.loop import METRICS, STATE, fit
 from clickgrain.training.progress import Progress
@@ -45,14 +45,14 @@ class Lesson:
     start_name: str
 
 
-def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson:
+def teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
     """Train, or go on training, in `args.out / "model"`; with other settings than last time from the beginning.
 
     Raises:
         TrainingError: when the disk is full.
     """
     folder = args.out / "model"
-    pictures = list(range(len(bank.sizes)))
+    pictures = list(range(len(image_set.sizes)))
     torch.manual_seed(args.seed)
     # Two thirds of `GrainConfig.small` in width: after two minutes on two cores it is ahead of larger ones.
     config = GrainConfig(
@@ -60,8 +60,8 @@ def teach(args: DemoArgs, scale: DemoScale, bank: Bank, bar: Progress) -> Lesson
     )
     model = GrainModel(config)
     start = copy.deepcopy(model).eval()
-    settings = train_args(scale, args.seed, _planned_steps(args, scale, bank, pictures, model, bar))
-    result = fit(model, bank, pictures, settings, folder, progress=bar)
+    settings = train_args(scale, args.seed, _planned_steps(args, scale, image_set, pictures, model, bar))
+    result = fit(model, image_set, pictures, settings, folder, progress=bar)
     lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
     losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
     made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
@@ -88,14 +88,14 @@ def _long_side(scale: DemoScale) -> int:
 
 
 def _planned_steps(
-    args: DemoArgs, scale: DemoScale, bank: Bank, pictures: list[int], model: GrainModel, bar: Progress
+    args: DemoArgs, scale: DemoScale, image_set: ImageSet, pictures: list[int], model: GrainModel, bar: Progress
 ) -> int:
     """The number of steps, kept in `plan.json` so that an interrupted run ends as it would have."""
     path = args.out / PLAN
     asked = {
         "minutes": args.minutes,
         "seed": args.seed,
-        "photos": bank.names[: bank.photos],
+        "photos": image_set.names[: image_set.photos],
         "version": __version__,
     }
     asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))
@@ -105,7 +105,7 @@ def _planned_steps(
     steps = scale.steps
     if steps is None:
         bar.start("timing a step", 1)
-        each = seconds_per_step(model, bank, pictures, train_args(scale, args.seed, 100), "cpu")
+        each = seconds_per_step(model, image_set, pictures, train_args(scale, args.seed, 100), "cpu")
         steps = min(max(round(args.minutes * 60 / each), 20), 5000)
         bar.advance(f"{each:.2f} s")
     try:

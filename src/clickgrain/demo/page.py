@@ -43,9 +43,9 @@ def demo_report(story: Story) -> Report:
     """All sections: figures, trees, training, clicks, and how to make it again."""
     report = Report(
         "clickgrain demo",
-        lead=f"{story.bank.photos} photos without a single label, {_length(story.seconds['Training'])} of training"
-        " on a CPU, and a model that cuts things out of photos it has never seen. All of it happened just now, on"
-        " this machine.",
+        lead=f"{story.image_set.photos} photos without a single label, {_length(story.seconds['Training'])} of"
+        " training on a CPU, and a model that cuts things out of photos it has never seen. All of it happened just"
+        " now, on this machine.",
         footer="Made by clickgrain demo. This file needs no network and no other file. The photos come with"
         " scikit-image.",
     )
@@ -91,7 +91,7 @@ def _trees(story: Story) -> list[Html]:
     for i, photo in enumerate(story.photos):
         if photo.click is None:
             continue
-        image, tree = shown(story.bank, i)
+        image, tree = shown(story.image_set, i)
         height, width = image.shape[:2]
         click = (int(photo.click[0] * (width - 1)), int(photo.click[1] * (height - 1)))
         parts = tree_pictures(image, tree, click, level=photo.level)
@@ -102,12 +102,14 @@ def _trees(story: Story) -> list[Html]:
 
 
 def _lessons(story: Story) -> list[Html]:
-    bank, lesson = story.bank, story.lesson
-    made = len(bank) - bank.photos
-    chosen = range(bank.photos, bank.photos + min(SAMPLES, made))
+    image_set, lesson = story.image_set, story.lesson
+    made = len(image_set) - image_set.photos
+    chosen = range(image_set.photos, image_set.photos + min(SAMPLES, made))
     cards = [
         figure(
-            overlay(bank.image(i), bank.mask(i) > 0.5), f"Composite {i - bank.photos + 1}", alt="training composite"
+            overlay(image_set.image(i), image_set.mask(i) > 0.5),
+            f"Composite {i - image_set.photos + 1}",
+            alt="training composite",
         )
         for i in chosen
     ]
@@ -185,8 +187,8 @@ def _notes(story: Story) -> list[Html]:
         ),
         paragraph(
             "What these figures are not: a benchmark. The targets are pasted pieces, not objects that people chose,"
-            f" there are {len(story.benchmark)} of them, and the model has seen {story.bank.photos} photos. A stage"
-            " that was resumed shows the time of its last sitting."
+            f" there are {len(story.benchmark)} of them, and the model has seen {story.image_set.photos} photos. A"
+            " stage that was resumed shows the time of its last sitting."
         ),
         facts(
             {

@@ -17,7 +17,7 @@ from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.bank import Bank, add_composites, load_bank
+from clickgrain.training.image_set import ImageSet, add_composites, load_image_set
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.types import Predictor
 
@@ -33,7 +33,7 @@ class Story:
     Attributes:
         photos: those to learn from.
         held_out: names of those that targets are made of.
-        bank: photos and composites.
+        image_set: photos and composites.
         lesson: the trained model.
         benchmark: the targets.
         models: shown name -> predictor.
@@ -46,7 +46,7 @@ class Story:
     extractor: FeatureExtractor
     photos: list[DemoPhoto]
     held_out: list[str]
-    bank: Bank
+    image_set: ImageSet
     lesson: Lesson
     benchmark: Benchmark
     models: dict[str, Predictor]
@@ -77,10 +77,10 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         with _timed(clock, "Features and trees"):
             learn, held_out, store, extractor = _trees(args, scale, bar)
         with _timed(clock, "Composites and targets"):
-            bank = _bank(args, scale, store, [f"learn/{photo.file}" for photo in learn], extractor, bar)
+            image_set = _image_set(args, scale, store, [f"learn/{photo.file}" for photo in learn], extractor, bar)
             benchmark, digest = _targets(args, scale, store, [f"held-out/{photo.file}" for photo in held_out], bar)
         with _timed(clock, "Training"):
-            lesson = teach(args, scale, bank, bar)
+            lesson = teach(args, scale, image_set, bar)
         with _timed(clock, "Robot clicks"):
             models, names = _rivals(lesson)
             results = [
@@ -88,7 +88,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
                 for name, (label, model) in zip(names, models.items())
             ]
         unseen = [photo.file for photo in held_out]
-        story = Story(args, scale, extractor, learn, unseen, bank, lesson, benchmark, models, results, clock)
+        story = Story(args, scale, extractor, learn, unseen, image_set, lesson, benchmark, models, results, clock)
         bar.start("report", 1)
         path = demo_report(story).write(args.out / "report.html")
         bar.advance()
@@ -114,15 +114,15 @@ def _trees(
     return learn, held_out, store, extractor
 
 
-def _bank(
+def _image_set(
     args: DemoArgs,
     scale: DemoScale,
     store: ProposalStore,
     keys: list[str],
     extractor: FeatureExtractor,
     bar: Progress,
-) -> Bank:
-    photos = load_bank(args.out / "photos", store, side=scale.side, keys=keys)
+) -> ImageSet:
+    photos = load_image_set(args.out / "photos", store, side=scale.side, keys=keys)
     bar.start("composites to train on", scale.composites)
     add_composites(photos, scale.composites, extractor, seed=args.seed, advance=bar.advance)
     return photos
@@ -131,7 +131,7 @@ def _bank(
 def _targets(
     args: DemoArgs, scale: DemoScale, store: ProposalStore, keys: list[str], bar: Progress
 ) -> tuple[Benchmark, str]:
-    photos = load_bank(args.out / "photos", store, side=scale.side, keys=keys)
+    photos = load_image_set(args.out / "photos", store, side=scale.side, keys=keys)
     bar.start("targets to click", scale.targets)
     seed = args.seed + TARGET_SEED
     return write_targets(photos, args.out / "targets", scale.targets, seed=seed, advance=bar.advance)

@@ -12,7 +12,7 @@ from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.files import atomic_write, hash_bytes
 from clickgrain.proposals import CompositeLaw, composite, region_cutout
 from clickgrain.proposals.cutouts import Cutout
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.tree import MergeTree
 from clickgrain.types import UInt8
 
@@ -22,15 +22,15 @@ TRIES = 40
 
 
 def write_targets(
-    bank: Bank, folder: Path, count: int, *, seed: int, advance: Callable[[], None] = lambda: None
+    image_set: ImageSet, folder: Path, count: int, *, seed: int, advance: Callable[[], None] = lambda: None
 ) -> tuple[Benchmark, str]:
     """Make targets, put them into a folder in the generic layout, and read that back as a benchmark.
 
     Args:
-        bank: the photos to make them of.
+        image_set: the photos to make them of.
         folder: gets `images/<n>.png` and `masks/<n>#0.png`.
         count: how many.
-        seed: target n depends on the bank, the seed and n alone.
+        seed: target n depends on the image set, the seed and n alone.
         advance: called once per target.
 
     Returns:
@@ -41,7 +41,7 @@ def write_targets(
     """
     written = [__version__.encode()]
     for n in range(count):
-        image, mask = make_target(bank, np.random.default_rng([seed, 2, n]))
+        image, mask = make_target(image_set, np.random.default_rng([seed, 2, n]))
         for name, pixels in ((f"images/{n:02d}.png", image), (f"masks/{n:02d}#0.png", mask)):
             written.append(_write_png(folder / name, pixels))
         advance()
@@ -50,21 +50,21 @@ def write_targets(
     )
 
 
-def make_target(bank: Bank, rng: np.random.Generator) -> tuple[UInt8, UInt8]:
+def make_target(image_set: ImageSet, rng: np.random.Generator) -> tuple[UInt8, UInt8]:
     """One composite (H x W x 3 uint8 RGB) and its mask (H x W uint8, 255 = object)."""
     for _ in range(TRIES):
-        donor, ground = (int(i) for i in rng.permutation(bank.photos)[:2])
-        image, tree = shown(bank, donor)
+        donor, ground = (int(i) for i in rng.permutation(image_set.photos)[:2])
+        image, tree = shown(image_set, donor)
         piece: Cutout | None = region_cutout(image, tree, rng, min_area=0.03)
         if piece is not None:
-            made = composite(bank.image(ground), piece.image, piece.alpha, rng, LAW)
+            made = composite(image_set.image(ground), piece.image, piece.alpha, rng, LAW)
             return made.image, np.where(made.mask > 0.5, 255, 0).astype(np.uint8)
-    raise DataError(f"no region that could be a target was found in {', '.join(bank.names)}; use other photos")
+    raise DataError(f"no region that could be a target was found in {', '.join(image_set.names)}; use other photos")
 
 
-def shown(bank: Bank, i: int) -> tuple[UInt8, MergeTree]:
-    """A photo of the bank with its tree at the photo's own size in the bank."""
-    image, tree = bank.image(i), bank.tree(i)
+def shown(image_set: ImageSet, i: int) -> tuple[UInt8, MergeTree]:
+    """A photo of the image set with its tree at the photo's own size in the image set."""
+    image, tree = image_set.image(i), image_set.tree(i)
     return image, MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
 
 

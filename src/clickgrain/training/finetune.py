@@ -86,22 +86,22 @@ def _fit(
 ) -> LearnResult:
     tree = model.config.tree if isinstance(model.config, GrainConfig) else FALLBACK
     extractor, threads = load_extractor(tree, device=device), settings.threads or torch.get_num_threads()
-    bank, failed = load_labelled(subset.train, settings.data.photo_side, extractor, bar, threads=threads)
+    image_set, failed = load_labelled(subset.train, settings.data.photo_side, extractor, bar, threads=threads)
     held_out = usable(benchmark, subset.held_out, settings.validation_targets)
     if held_out is None:
         bar.note("none of the held-out images can be used; the model is not validated")
     validation = Validation([], [], labelled=held_out)
     fitted = fit(
         model,
-        bank,
-        list(range(len(bank.sizes))),
+        image_set,
+        list(range(len(image_set.sizes))),
         settings,
         args.out,
         validate=ClickValidator(validation, args.out, device),
         fabric=fabric_for(device),
         progress=bar,
     )
-    return LearnResult(args.out, fitted, len(bank.sizes), failed)
+    return LearnResult(args.out, fitted, len(image_set.sizes), failed)
 
 
 def _start(args: FinetuneArgs, recipe: Recipe | None, device: str, bar: Progress) -> ClickModel:

@@ -1,4 +1,4 @@
-"""Labelled images for `finetune`: which of them, and a bank whose targets are their masks."""
+"""Labelled images for `finetune`: which of them, and an image set whose targets are their masks."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import resize_long_side
 from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.progress import Progress
 from clickgrain.training.regions import Region
 from clickgrain.tree import MergeTree, build_tree
@@ -101,8 +101,8 @@ class _Labelled:
 
 def load_labelled(
     groups: Sequence[Group], side: int, extractor: FeatureExtractor, bar: Progress, *, threads: int
-) -> tuple[Bank, list[str]]:
-    """A bank of labelled images, and why others are left out.
+) -> tuple[ImageSet, list[str]]:
+    """An image set of labelled images, and why others are left out.
 
     Args:
         groups: targets by image.
@@ -122,17 +122,17 @@ def load_labelled(
         return found
 
     bar.start("labelled images", len(groups))
-    bank, labels = Bank(side), list[_Labelled]()
+    image_set, labels = ImageSet(side), list[_Labelled]()
     with ThreadPoolExecutor(threads) as pool:
         for group, found in zip(groups, pool.map(load, groups)):
             if found is not None:
                 image, tree, labelled = found
-                bank.add(image, group[0].image_id, tree)
+                image_set.add(image, group[0].image_id, tree)
                 labels.append(labelled)
     if not labels:
         raise DataError("none of the labelled images can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
-    bank.regions = lru_cache(KEPT)(lambda i: labels[i].regions())
-    return bank, failed
+    image_set.regions = lru_cache(KEPT)(lambda i: labels[i].regions())
+    return image_set, failed
 
 
 def usable(benchmark: Benchmark, groups: Sequence[Group], most: int) -> Benchmark | None:

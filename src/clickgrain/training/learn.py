@@ -19,8 +19,8 @@ from clickgrain.models.registry import build_model, engine_for, load_click_model
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.bank import Bank
 from clickgrain.training.devices import choose_device, fabric_for
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import METRICS, STATE, FitResult, fit
 from clickgrain.training.metrics import MetricsLog
@@ -99,7 +99,7 @@ def train(
     progress: Progress | None = None,
     *,
     recipe: Recipe | None = None,
-    regions: Callable[[Bank], RegionsOf] | None = None,
+    regions: Callable[[ImageSet], RegionsOf] | None = None,
 ) -> LearnResult:
     """Train on the photos of an existing proposal store (`args.store`); see `learn`.
 
@@ -131,11 +131,11 @@ def train(
             seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts,
         )  # fmt: skip
         if regions is not None:
-            data.bank.regions = regions(data.bank)
+            data.image_set.regions = regions(data.image_set)
         settings = _settled(args, saved, recipe.args, model, data, device, bar)
         fitted = fit(
             model,
-            data.bank,
+            data.image_set,
             data.pictures,
             settings,
             args.out,
@@ -255,7 +255,7 @@ def _settled(
     if saved is not None:
         return with_steps(train, saved["steps"])
     if args.minutes is not None:
-        seconds = seconds_per_step(model, data.bank, data.pictures, train, device)
+        seconds = seconds_per_step(model, data.image_set, data.pictures, train, device)
         train = replace(train, steps=max(LEAST, int(args.minutes * 60 / seconds)))
         bar.note(f"about {train.steps} steps of {seconds:.2f} s fill {args.minutes:g} minutes")
     write_run(args, train.steps)
@@ -268,7 +268,7 @@ def with_steps(train: TrainArgs, steps: int) -> TrainArgs:
 
 
 def seconds_per_step(
-    model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, device: str, steps: int = 12
+    model: ClickModel, image_set: ImageSet, pictures: Sequence[int], args: TrainArgs, device: str, steps: int = 12
 ) -> float:
     """Mean time of a training step here, measured on a copy of the model that is thrown away."""
     from tempfile import TemporaryDirectory
@@ -277,7 +277,14 @@ def seconds_per_step(
     trial = replace(args, warmup=0, checkpoint_every=3600.0)
     with TemporaryDirectory() as folder:
         warm = replace(trial, steps=2)
-        fit(copy.deepcopy(model), bank, pictures, warm, Path(folder) / "warm", fabric=fabric)
+        fit(copy.deepcopy(model), image_set, pictures, warm, Path(folder) / "warm", fabric=fabric)
         started = time.monotonic()
-        fit(copy.deepcopy(model), bank, pictures, replace(trial, steps=steps), Path(folder) / "run", fabric=fabric)
+        fit(
+            copy.deepcopy(model),
+            image_set,
+            pictures,
+            replace(trial, steps=steps),
+            Path(folder) / "run",
+            fabric=fabric,
+        )
     return (time.monotonic() - started) / steps

@@ -18,9 +18,9 @@ from torch import Tensor
 from clickgrain.errors import TrainingError
 from clickgrain.models.base import ClickModel
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.bank import Bank
 from clickgrain.training.checkpoint import RunState, load_state_of, save_state
 from clickgrain.training.ema import MovingAverage
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.interrupts import postponed_interrupts
 from clickgrain.training.metrics import MetricsLog
 from clickgrain.training.plan import Plan
@@ -61,7 +61,7 @@ class FitResult:
 
 def fit(
     model: ClickModel,
-    bank: Bank,
+    image_set: ImageSet,
     pictures: Sequence[int],
     args: TrainArgs,
     out: Path,
@@ -79,8 +79,8 @@ def fit(
 
     Args:
         model: with its first weights; its `config` is saved beside the result.
-        bank: photos and composites.
-        pictures: indices into the bank to train on.
+        image_set: photos and composites.
+        pictures: indices into the image set to train on.
         args: settings.
         out: folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`.
         validate: called every `args.validate_every` steps and at the end.
@@ -95,7 +95,7 @@ def fit(
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     if seconds is not None and fabric.world_size > 1:
         raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
-    run = _Run(model, bank, pictures, args, out, fabric, Plan(args.steps, seconds))
+    run = _Run(model, image_set, pictures, args, out, fabric, Plan(args.steps, seconds))
     run.resume()
     started, losses = time.monotonic(), []
     with progress or Quiet() as bar, run.batches() as batches:
@@ -144,7 +144,7 @@ class _Run:
     def __init__(
         self,
         model: ClickModel,
-        bank: Bank,
+        image_set: ImageSet,
         pictures: Sequence[int],
         args: TrainArgs,
         out: Path,
@@ -152,7 +152,7 @@ class _Run:
         plan: Plan,
     ) -> None:
         self.args, self.pictures, self.out, self.fabric, self.plan = args, list(pictures), out, fabric, plan
-        self.bank = bank.to(fabric.device)
+        self.image_set = image_set.to(fabric.device)
         self.step = 0
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
@@ -161,7 +161,7 @@ class _Run:
         if args.compile:
             self.model.encode = torch.compile(self.model.encode)
             self.model.decode = torch.compile(self.model.decode)
-        self.fingerprint = _fingerprint(model, bank, pictures, args, fabric.world_size)
+        self.fingerprint = _fingerprint(model, image_set, pictures, args, fabric.world_size)
         self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
 
     def resume(self) -> None:
@@ -183,7 +183,7 @@ class _Run:
         """This process's share of the batch of a step."""
         first = self.fabric.global_rank * self.args.batch
         return make_batch(
-            self.bank,
+            self.image_set,
             self.pictures,
             self.args.data,
             self.args.clicks,
@@ -201,7 +201,7 @@ class _Run:
         rate = learning_rate(self.args, self.step, self.plan.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        crops = self.bank.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
+        crops = self.image_set.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision != "32-true"):
             loss, parts = self.network(crops, batch)
         value = float(loss.detach())
@@ -308,8 +308,10 @@ def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def _fingerprint(model: ClickModel, bank: Bank, pictures: Sequence[int], args: TrainArgs, processes: int) -> str:
+def _fingerprint(
+    model: ClickModel, image_set: ImageSet, pictures: Sequence[int], args: TrainArgs, processes: int
+) -> str:
     """Hash of all that decides what the weights become."""
-    names = [bank.names[i] for i in pictures]
+    names = [image_set.names[i] for i in pictures]
     parts = [args.fingerprint(), model.config.to_json(), names, *([processes] if processes > 1 else [])]
     return hash_bytes(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogateescape"))

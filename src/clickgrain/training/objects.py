@@ -1,4 +1,4 @@
-"""The salient objects of a bank's photos, remembered in a file so that a resumed run need not look again."""
+"""The salient objects of an image set's photos, remembered in a file so that a resumed run need not look again."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from clickgrain.files import atomic_write
 from clickgrain.proposals import salient_object
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.types import UInt8
 
 OBJECTS = "objects.safetensors"
@@ -26,38 +26,38 @@ Found = dict[str, UInt8]
 
 
 def find_objects(
-    bank: Bank, *, cache: Path | None = None, threads: int = 1, advance: Callable[[], None] = lambda: None
+    image_set: ImageSet, *, cache: Path | None = None, threads: int = 1, advance: Callable[[], None] = lambda: None
 ) -> None:
-    """Note in the bank the objects that `salient_object` finds in its photos.
+    """Note in the image set the objects that `salient_object` finds in its photos.
 
     Args:
-        bank: of photos with trees.
+        image_set: of photos with trees.
         cache: file of an earlier call, continued, or begun where there is none; a damaged one is begun anew.
         threads: that look.
         advance: called once per photo.
     """
     found = {} if cache is None else _load(cache)
-    keys = [_key(bank, i) for i in range(bank.photos)]
-    todo = [i for i in range(bank.photos) if keys[i] not in found]
-    for _ in range(bank.photos - len(todo)):
+    keys = [_key(image_set, i) for i in range(image_set.photos)]
+    todo = [i for i in range(image_set.photos) if keys[i] not in found]
+    for _ in range(image_set.photos - len(todo)):
         advance()
     with ThreadPoolExecutor(threads) as pool:
         for part in _parts(todo, SAVE_EVERY):
-            for i, mask in zip(part, pool.map(lambda i: _object(bank, i), part)):
+            for i, mask in zip(part, pool.map(lambda i: _object(image_set, i), part)):
                 found[keys[i]] = mask
                 advance()
             if cache is not None:
                 _save(cache, {key: found[key] for key in keys if key in found})
-    bank.objects.update((i, found[key]) for i, key in enumerate(keys) if found[key].size)
+    image_set.objects.update((i, found[key]) for i, key in enumerate(keys) if found[key].size)
 
 
-def _key(bank: Bank, i: int) -> str:
+def _key(image_set: ImageSet, i: int) -> str:
     """Name and content: another picture of the same name is looked at anew."""
-    return f"{bank.names[i]}:{zlib.crc32(bank.image(i).tobytes()):08x}"
+    return f"{image_set.names[i]}:{zlib.crc32(image_set.image(i).tobytes()):08x}"
 
 
-def _object(bank: Bank, i: int) -> UInt8:
-    mask = salient_object(bank.image(i), bank.tree(i))
+def _object(image_set: ImageSet, i: int) -> UInt8:
+    mask = salient_object(image_set.image(i), image_set.tree(i))
     return np.zeros(0, np.uint8) if mask is None else cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
 
 

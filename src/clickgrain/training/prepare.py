@@ -13,7 +13,7 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import ReadReport, find_images
 from clickgrain.proposals import ProposalStore, read_cutout
 from clickgrain.training.args import TrainArgs
-from clickgrain.training.bank import Bank, add_composites, load_bank
+from clickgrain.training.image_set import ImageSet, add_composites, load_image_set
 from clickgrain.training.objects import find_objects
 from clickgrain.training.preview import PREVIEWS
 from clickgrain.training.progress import Progress
@@ -38,12 +38,12 @@ class Photos:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A bank, the pictures to train on (photos and composites of them), and targets on held-out photos.
+    """An image set, the pictures to train on (photos and composites of them), and targets on held-out photos.
 
     `failed` says which photos are left out, and why.
     """
 
-    bank: Bank
+    image_set: ImageSet
     pictures: list[int]
     validation: Validation
     failed: list[str]
@@ -105,7 +105,7 @@ def prepare(
     bar.start("photos", len(photos.keys))
     report = ReadReport()
     tiles = Tiles(args.data.photo_side, args.data.tiles, len(photos.keys), seed)
-    bank = load_bank(
+    image_set = load_image_set(
         photos.folder,
         store,
         side=args.data.photo_side,
@@ -114,31 +114,31 @@ def prepare(
         report=report,
         look=tiles.look,
     )
-    train, held_out = split(bank, args.data, seed)
+    train, held_out = split(image_set, args.data, seed)
     if tiles.cut:
         bar.start("closer views", len(tiles.cut))
-        photo_of = add_tiles(bank, tiles, extractor, threads=threads, advance=bar.advance)
+        photo_of = add_tiles(image_set, tiles, extractor, threads=threads, advance=bar.advance)
         for part in (train, held_out):
             own = set(part)
             part += [view for view, photo in photo_of.items() if photo in own]
     if args.data.objects > 0:
-        bar.start("objects", bank.photos)
-        find_objects(bank, cache=cache, threads=threads, advance=bar.advance)
+        bar.start("objects", image_set.photos)
+        find_objects(image_set, cache=cache, threads=threads, advance=bar.advance)
     count = round(args.data.composites_per_photo * len(train)) if args.data.composites > 0 else 0
     held = min(args.validation_targets, 4 * len(held_out)) if args.data.composites > 0 else 0
     things, bad = ([], []) if cutouts is None else usable_cutouts(cutouts)
     bar.start("composites", count + held)
     made = partial(
-        add_composites, bank, extractor=extractor, cutouts=things, share=args.data.cutouts, threads=threads,
+        add_composites, image_set, extractor=extractor, cutouts=things, share=args.data.cutouts, threads=threads,
         advance=bar.advance,
     )  # fmt: skip
     made_of_train, kept = (
         made(count=count, photos=train, seed=seed),
         made(count=held, photos=held_out, seed=seed + 1),
     )
-    validation = make_validation(bank, held_out, kept, args.data, count=args.validation_targets, seed=seed)
+    validation = make_validation(image_set, held_out, kept, args.data, count=args.validation_targets, seed=seed)
     failed = [*photos.failed, *(reason for _, reason in report.bad), *bad]
-    return TrainingData(bank, [*train, *made_of_train], validation, failed)
+    return TrainingData(image_set, [*train, *made_of_train], validation, failed)
 
 
 def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:

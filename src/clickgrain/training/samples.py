@@ -1,4 +1,4 @@
-"""From a bank to batches: which picture, which crop, which target, which first clicks.
+"""From an image set to batches: which picture, which crop, which target, which first clicks.
 
 Sample i of step s is a function of (seed, s, i) alone, so a resumed run sees what an uninterrupted one would.
 """
@@ -17,7 +17,7 @@ from clickgrain.clicks.simulation import initial_clicks, simulated_box, simulate
 from clickgrain.errors import TrainingError
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank, RegionKind
+from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.training.regions import Region, Regions
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
@@ -46,7 +46,7 @@ class Sample:
     """One crop with its targets and first prompts.
 
     Attributes:
-        picture: index into the bank.
+        picture: index into the image set.
         to_picture: from crop to picture pixels.
         to_tree: from crop pixels to pixels of the tree's image.
         valid: S x S bool, False beside the picture.
@@ -91,7 +91,7 @@ class Batch:
 
 
 def make_batch(
-    bank: Bank,
+    image_set: ImageSet,
     pictures: Sequence[int],
     data: DataArgs,
     clicks: ClickSimulation,
@@ -101,26 +101,26 @@ def make_batch(
     first: int = 0,
     count: int = 16,
 ) -> Batch:
-    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the bank).
+    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the image set).
 
     Raises:
         TrainingError: for no pictures, or if they hold no target of a useful size.
     """
     if not pictures:
         raise TrainingError("there are no pictures to train on; give the indices of some")
-    photos = [i for i in pictures if i < bank.photos]
-    composites = [i for i in pictures if i >= bank.photos]
-    objects = [i for i in photos if i in bank.objects] if data.objects > 0 else []
+    photos = [i for i in pictures if i < image_set.photos]
+    composites = [i for i in pictures if i >= image_set.photos]
+    objects = [i for i in photos if i in image_set.objects] if data.objects > 0 else []
     rounds = clicks.plan(np.random.default_rng([seed, 2, step])).rounds
     samples = [
-        draw_sample(bank, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
+        draw_sample(image_set, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
         for i in range(first, first + count)
     ]
-    return _collate(bank, samples, step, first, rounds)
+    return _collate(image_set, samples, step, first, rounds)
 
 
 def draw_sample(
-    bank: Bank,
+    image_set: ImageSet,
     photos: Sequence[int],
     composites: Sequence[int],
     data: DataArgs,
@@ -139,16 +139,16 @@ def draw_sample(
         if objects and not exact and rng.random() < data.objects:
             exact, pool = True, objects
         picture = pool[int(rng.integers(len(pool)))]
-        source = bank.source(picture, _kind(data, exact, rng))
+        source = image_set.source(picture, _kind(data, exact, rng))
         law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
-        if picture in bank.large and law.name != "paper":
+        if picture in image_set.large and law.name != "paper":
             law = replace(law, min_area=FINER * law.min_area)
         drawn = source.draw(rng, 2 * data.masks_per_image, law)
         if not (exact or drawn):
             continue
-        anchor = _anchor(bank, picture, source.grid, None if exact else drawn[0], rng)
-        to_picture = _window(bank.sizes[picture], anchor, data, rng)
-        sample = _framed(bank, picture, source, drawn, exact, to_picture, data)
+        anchor = _anchor(image_set, picture, source.grid, None if exact else drawn[0], rng)
+        to_picture = _window(image_set.sizes[picture], anchor, data, rng)
+        sample = _framed(image_set, picture, source, drawn, exact, to_picture, data)
         if sample is not None:
             return replace(sample, prompts=tuple(_prompt(t, sample.valid, clicks, rng) for t in sample.targets))
     raise TrainingError(
@@ -167,12 +167,12 @@ def _kind(data: DataArgs, exact: bool, rng: np.random.Generator) -> RegionKind:
 
 
 def _anchor(
-    bank: Bank, picture: int, grid: Size, region: Region | None, rng: np.random.Generator
+    image_set: ImageSet, picture: int, grid: Size, region: Region | None, rng: np.random.Generator
 ) -> tuple[float, float]:
     """A point (x, y) of the target in picture pixels: the crop will hold it."""
-    height, width = bank.sizes[picture]
+    height, width = image_set.sizes[picture]
     if region is None:
-        inside = np.flatnonzero(bank.mask(picture) > 0.5)
+        inside = np.flatnonzero(image_set.mask(picture) > 0.5)
         if len(inside):
             row, column = divmod(int(inside[rng.integers(len(inside))]), width)
             return float(column), float(row)
@@ -199,11 +199,17 @@ def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, 
 
 
 def _framed(
-    bank: Bank, picture: int, source: Regions, drawn: list[Region], exact: bool, to_picture: Affine, data: DataArgs
+    image_set: ImageSet,
+    picture: int,
+    source: Regions,
+    drawn: list[Region],
+    exact: bool,
+    to_picture: Affine,
+    data: DataArgs,
 ) -> Sample | None:
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
-    size = bank.sizes[picture]
-    to_tree = _scaled(to_picture, bank.tree(picture).image_size, size)
+    size = image_set.sizes[picture]
+    to_tree = _scaled(to_picture, image_set.tree(picture).image_size, size)
     matrix = map_to_leaf(source.grid, source.image_size, _scaled(to_picture, source.image_size, size), 1)
     valid = _inside(to_picture, size, data.crop)
     if source.ignored is not None:
@@ -211,8 +217,8 @@ def _framed(
     targets: list[Target] = []
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        mask = cv2.warpAffine(bank.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
-        targets += [Target(mask, None, bank.levels.get(picture), exact=True)] if _useful(mask, valid) else []
+        mask = cv2.warpAffine(image_set.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
+        targets += [Target(mask, None, image_set.levels.get(picture), exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
     for region in drawn:
@@ -259,7 +265,7 @@ def _prompt(target: Target, valid: Bool, clicks: ClickSimulation, rng: np.random
     )
 
 
-def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, rounds: int) -> Batch:
+def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: int, rounds: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
     return Batch(
@@ -268,9 +274,9 @@ def _collate(bank: Bank, samples: Sequence[Sample], step: int, first: int, round
         pictures=[s.picture for s in samples],
         matrices=torch.from_numpy(np.stack([s.to_picture for s in samples])),
         to_tree=[s.to_tree for s in samples],
-        trees=[bank.tree(s.picture) for s in samples],
-        edge_trees=[bank.edge_tree(s.picture) for s in samples],
-        leaf_lab=[bank.leaf_lab(s.picture) for s in samples],
+        trees=[image_set.tree(s.picture) for s in samples],
+        edge_trees=[image_set.edge_tree(s.picture) for s in samples],
+        leaf_lab=[image_set.leaf_lab(s.picture) for s in samples],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),
         index=[i for i, s in enumerate(samples) for _ in s.targets],

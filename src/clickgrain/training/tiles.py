@@ -13,7 +13,7 @@ import numpy as np
 
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import resize_long_side
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import UInt8
 
@@ -63,7 +63,7 @@ class Tiles:
 
 
 def add_tiles(
-    bank: Bank,
+    image_set: ImageSet,
     tiles: Tiles,
     extractor: FeatureExtractor,
     *,
@@ -75,14 +75,14 @@ def add_tiles(
     The views' trees are built here.
 
     Args:
-        bank: of photos alone.
+        image_set: of photos alone.
         tiles: gives its views away, so that they are not held twice.
         extractor: gives the features of their trees.
         threads: that build.
         advance: called once per view.
 
     Returns:
-        View -> its photo, by their numbers in the bank.
+        View -> its photo, by their numbers in the image set.
     """
 
     def plant(cut: tuple[int, UInt8]) -> tuple[int, UInt8, MergeTree]:
@@ -94,7 +94,7 @@ def add_tiles(
         planted = pool.map(plant, tiles.cut)
         tiles.cut = []
         for i, (number, view, tree) in enumerate(planted):
-            photo_of[bank.add(view, f"{bank.names[number]}#tile{i}", tree)] = number
+            photo_of[image_set.add(view, f"{image_set.names[number]}#tile{i}", tree)] = number
             advance()
-    bank.large.update(photo_of.values())
+    image_set.large.update(photo_of.values())
     return photo_of

@@ -9,7 +9,7 @@ from clickgrain.evaluation import Benchmark, Result, evaluate
 from clickgrain.proposals import draw_proposals
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.tree import snap
 from clickgrain.types import Bool, UInt8
 
@@ -23,7 +23,7 @@ class Validation:
 
     Attributes:
         proposals: regions of their trees.
-        composites: exact masks (none where the bank has no held-out composites).
+        composites: exact masks (none where the image set has no held-out composites).
         objects: salient objects (none where nobody looked for any).
         max_clicks: of the robot user.
         labelled: targets with masks of their own, where there are any.
@@ -48,22 +48,28 @@ class Validation:
         return results
 
 
-def split(bank: Bank, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
-    """(training, held-out) photos of a bank, by seed; a bank of one photo is used for both."""
-    order = np.random.default_rng([seed, 0]).permutation(bank.photos)
-    held = min(max(round(data.held_out * bank.photos), 1), 64)
-    if bank.photos == 1:
+def split(image_set: ImageSet, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
+    """(training, held-out) photos of an image set, by seed; an image set of one photo is used for both."""
+    order = np.random.default_rng([seed, 0]).permutation(image_set.photos)
+    held = min(max(round(data.held_out * image_set.photos), 1), 64)
+    if image_set.photos == 1:
         return [0], [0]
     return sorted(int(i) for i in order[held:]), sorted(int(i) for i in order[:held])
 
 
 def make_validation(
-    bank: Bank, held_out: Sequence[int], composites: Sequence[int], data: DataArgs, *, count: int, seed: int
+    image_set: ImageSet,
+    held_out: Sequence[int],
+    composites: Sequence[int],
+    data: DataArgs,
+    *,
+    count: int,
+    seed: int,
 ) -> Validation:
     """Targets for validation.
 
     Args:
-        bank: with the held-out photos.
+        image_set: with the held-out photos.
         held_out: their indices.
         composites: numbers of composites that are made of held-out photos only.
         data: the law that proposals are drawn by.
@@ -73,12 +79,12 @@ def make_validation(
     proposals: list[Pair] = []
     for i in range(count):
         picture = held_out[i % len(held_out)]
-        tree, image = bank.tree(picture), bank.image(picture)
+        tree, image = image_set.tree(picture), image_set.image(picture)
         rng = np.random.default_rng([seed, 6, i])
         node = int(draw_proposals(tree, rng, 1, data.law).nodes[0])
         mask = snap(tree.mask(node).astype(np.float32), image) > 0.5
         if mask.any():
             proposals.append((image, mask))
-    pairs = [(bank.image(i), bank.mask(i) > 0.5) for i in composites[:count]]
-    objects = [(bank.image(i), bank.mask(i) > 0.5) for i in held_out if i in bank.objects][:count]
+    pairs = [(image_set.image(i), image_set.mask(i) > 0.5) for i in composites[:count]]
+    objects = [(image_set.image(i), image_set.mask(i) > 0.5) for i in held_out if i in image_set.objects][:count]
     return Validation(proposals, [pair for pair in pairs if pair[1].any()], objects)

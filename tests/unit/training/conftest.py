@@ -1,4 +1,4 @@
-"""Photos, banks and settings small enough to train on while a test waits."""
+"""Photos, image sets and settings small enough to train on while a test waits."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.proposals.laws import SamplingLaw
 from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.bank import Bank, add_composites
+from clickgrain.training.image_set import ImageSet, add_composites
 from clickgrain.tree import build_tree
 
 SIDE = 96
@@ -41,13 +41,13 @@ def draw(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
     return image
 
 
-def bank_of(images, side: int = SIDE, names=None) -> Bank:
-    """A bank of arrays, with their trees."""
+def image_set_of(images, side: int = SIDE, names=None) -> ImageSet:
+    """An image set of arrays, with their trees."""
     extractor = load_extractor("color-texture")
-    bank = Bank(side)
+    image_set = ImageSet(side)
     for i, image in enumerate(images):
-        bank.add(image, names[i] if names else f"photo{i}.png", build_tree(extractor(image), image.shape[:2]))
-    return bank
+        image_set.add(image, names[i] if names else f"photo{i}.png", build_tree(extractor(image), image.shape[:2]))
+    return image_set
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +56,8 @@ def drawn():
 
 
 @pytest.fixture(scope="session")
-def make_bank():
-    return bank_of
+def make_image_set():
+    return image_set_of
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +65,12 @@ def extractor():
     return load_extractor("color-texture")
 
 
-def four() -> Bank:
-    return bank_of([draw(seed) for seed in range(4)])
+def four() -> ImageSet:
+    return image_set_of([draw(seed) for seed in range(4)])
 
 
 @pytest.fixture(scope="session")
-def bank():
+def image_set():
     """Four photos; nothing may be added."""
     return four()
 
@@ -83,12 +83,12 @@ def fresh():
 
 @pytest.fixture(scope="session")
 def composed(extractor):
-    """A bank of the same four photos, or of those given, and so many composites."""
+    """An image set of the same four photos, or of those given, and so many composites."""
 
-    def make(count, bank=None, **settings):
-        bank = bank or four()
-        add_composites(bank, count, extractor, **({"seed": 0} | settings))
-        return bank
+    def make(count, image_set=None, **settings):
+        image_set = image_set or four()
+        add_composites(image_set, count, extractor, **({"seed": 0} | settings))
+        return image_set
 
     return make
 

@@ -7,7 +7,7 @@ import pytest
 
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import ConfigError
-from clickgrain.training import bank as module
+from clickgrain.training import image_set as module
 from clickgrain.training.args import DataArgs
 from clickgrain.training.recipes import load_recipe
 from clickgrain.training.regions import TreeRegions
@@ -27,9 +27,9 @@ def edge_settings(settings):
 
 @pytest.fixture
 def batch_of(edge_settings):
-    def make(bank, edges, pictures=PHOTOS, count=40, **data):
+    def make(image_set, edges, pictures=PHOTOS, count=40, **data):
         args = edge_settings(edges, **data)
-        return make_batch(bank, pictures, args.data, args.clicks, seed=0, step=0, count=count)
+        return make_batch(image_set, pictures, args.data, args.clicks, seed=0, step=0, count=count)
 
     return make
 
@@ -47,9 +47,9 @@ def made(monkeypatch):
     return calls
 
 
-def distance(sample, bank, tree):
+def distance(sample, image_set, tree):
     """Mean difference of the target from the nearest of the tree's nodes, seen through the crop."""
-    size = bank.sizes[sample.picture]
+    size = image_set.sizes[sample.picture]
     matrix = map_to_leaf(tree.grid, tree.image_size, _scaled(sample.to_picture, tree.image_size, size), 1)
     (target,) = sample.targets
     return min(
@@ -60,7 +60,7 @@ def distance(sample, bank, tree):
     )
 
 
-class TestBank:
+class TestImageSet:
     def test_trees_are_made_when_asked_for_and_kept(self, fresh, made):
         assert made == []
         tree = fresh.edge_tree(2)
@@ -76,47 +76,47 @@ class TestBank:
 
 class TestSamples:
     @pytest.mark.parametrize("edges", [0.0, 1.0])
-    def test_a_target_is_a_node_of_the_tree_asked_for(self, bank, edge_settings, edges):
+    def test_a_target_is_a_node_of_the_tree_asked_for(self, image_set, edge_settings, edges):
         args = edge_settings(edges)
         for seed in range(4):
-            sample = draw_sample(bank, PHOTOS, [], args.data, args.clicks, np.random.default_rng(seed))
-            by_edges = distance(sample, bank, bank.edge_tree(sample.picture))
-            by_features = distance(sample, bank, bank.tree(sample.picture))
+            sample = draw_sample(image_set, PHOTOS, [], args.data, args.clicks, np.random.default_rng(seed))
+            by_edges = distance(sample, image_set, image_set.edge_tree(sample.picture))
+            by_features = distance(sample, image_set, image_set.tree(sample.picture))
             assert (by_edges if edges else by_features) == 0
             assert sample.targets[0].level is not None
 
     @pytest.fixture
     def asked(self, monkeypatch):
         """Whether the edge tree was meant, each time that somebody asked for a source of targets."""
-        asked, real = [], module.Bank.source
+        asked, real = [], module.ImageSet.source
         monkeypatch.setattr(
-            module.Bank, "source", lambda self, i, kind: asked.append(kind == "edges") or real(self, i, kind)
+            module.ImageSet, "source", lambda self, i, kind: asked.append(kind == "edges") or real(self, i, kind)
         )
         return asked
 
-    def test_the_share_is_the_share(self, bank, batch_of, asked):
-        batch_of(bank, 0.3, count=200)
+    def test_the_share_is_the_share(self, image_set, batch_of, asked):
+        batch_of(image_set, 0.3, count=200)
         assert 0.2 < np.mean(asked) < 0.4
 
-    def test_none_is_asked_without(self, bank, asked, batch_of):
-        batch_of(bank, 0.0)
+    def test_none_is_asked_without(self, image_set, asked, batch_of):
+        batch_of(image_set, 0.0)
         assert asked
         assert not any(asked)
 
-    def test_click_maps_see_both_trees(self, bank, batch_of):
-        batch = batch_of(bank, 0.0, count=4)
+    def test_click_maps_see_both_trees(self, image_set, batch_of):
+        batch = batch_of(image_set, 0.0, count=4)
         for i, tree, edges in zip(batch.pictures, batch.trees, batch.edge_trees, strict=True):
-            assert tree is bank.tree(i)
-            assert edges is bank.edge_tree(i)
+            assert tree is image_set.tree(i)
+            assert edges is image_set.edge_tree(i)
 
     def test_exact_masks_stay_as_they_are(self, mixed, asked, batch_of):
         batch = batch_of(mixed, 1.0, range(7), composites=1.0, masks_per_image=2)
         assert not any(asked)
         assert sum(batch.exact) >= 40
 
-    def test_other_sources_stay_as_they_are(self, bank, batch_of):
-        source = copy(bank)
-        source.regions = lambda i: TreeRegions(bank.tree(i), exact=True)
+    def test_other_sources_stay_as_they_are(self, image_set, batch_of):
+        source = copy(image_set)
+        source.regions = lambda i: TreeRegions(image_set.tree(i), exact=True)
         assert all(batch_of(source, 1.0).exact)
 
 

@@ -156,18 +156,23 @@ class TestShares:
 
 class TestTargets:
     @pytest.fixture
-    def bank(self, labelled, extractor):
+    def image_set(self, labelled, extractor):
         groups = list(load_benchmark("labelled", labelled).by_image())
         return load_labelled(groups, 96, extractor, Quiet(), threads=2)[0]
 
-    def test_the_bank_holds_images_masks_and_trees(self, bank):
-        assert (bank.names[0], bank.sizes[0], len(bank.sizes), bank.photos) == ("i0", (64, 80), 6, 6)
+    def test_the_bank_holds_images_masks_and_trees(self, image_set):
+        assert (image_set.names[0], image_set.sizes[0], len(image_set.sizes), image_set.photos) == (
+            "i0",
+            (64, 80),
+            6,
+            6,
+        )
         image, red, blue = draw_red(1)
-        np.testing.assert_array_equal(bank.image(1), image)
-        drawn = bank.source(1).draw(np.random.default_rng(0), 5, None)
+        np.testing.assert_array_equal(image_set.image(1), image)
+        drawn = image_set.source(1).draw(np.random.default_rng(0), 5, None)
         assert sorted(int(region.mask.sum()) for region in drawn) == sorted((int(red.sum()), int(blue.sum())))
-        assert bank.source(1).exact
-        assert bank.tree(1).image_size == (64, 80)
+        assert image_set.source(1).exact
+        assert image_set.tree(1).image_size == (64, 80)
 
     def test_large_images_are_shrunk_with_their_masks(self, labelled, extractor):
         groups = list(load_benchmark("labelled", labelled).by_image())
@@ -177,19 +182,19 @@ class TestTargets:
         assert [mask.shape for mask in masks] == [(32, 40)] * 2
         assert masks[0].sum() == pytest.approx(draw_red(1)[1].sum() / 4, rel=0.02)
 
-    def test_masks_are_not_drawn_to_edges_and_agree_with_the_crops(self, bank, settings):
+    def test_masks_are_not_drawn_to_edges_and_agree_with_the_crops(self, image_set, settings):
         args = settings({"color": 0.0})
-        batch = make_batch(bank, range(6), args.data, args.clicks, seed=0, step=0, count=6)
-        crops = bank.crops(batch.pictures, batch.matrices, args.data.crop)
+        batch = make_batch(image_set, range(6), args.data, args.clicks, seed=0, step=0, count=6)
+        crops = image_set.crops(batch.pictures, batch.matrices, args.data.crop)
         targets = _targets(batch, crops)
         assert all(batch.exact)
         assert torch.equal(targets, batch.masks)
         object_ = crops[batch.index].permute(0, 2, 3, 1)[targets[:, 0] > 0.99]
         assert ((object_[:, 0] > 150) != (object_[:, 2] > 150)).float().mean() > 0.97  # red or blue, never grey
 
-    def test_ignored_pixels_count_nowhere(self, bank, settings):
+    def test_ignored_pixels_count_nowhere(self, image_set, settings):
         args = settings({"color": 0.0, "window": (1.0, 1.05), "rotate": 0.0})
-        batch = make_batch(bank, [0], args.data, args.clicks, seed=0, step=0, count=2)
+        batch = make_batch(image_set, [0], args.data, args.clicks, seed=0, step=0, count=2)
         for crop, to_picture in enumerate(batch.matrices.numpy()):
             y, x = np.mgrid[:64, :64]
             row = to_picture[1, 0] * x + to_picture[1, 1] * y + to_picture[1, 2]

@@ -6,8 +6,8 @@ import pytest
 
 from clickgrain.proposals import draw_proposals
 from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training import bank as module
 from clickgrain.training import hidden
+from clickgrain.training import image_set as module
 from clickgrain.training.hidden import CANDIDATES, FINENESS, HiddenRegions, hidden_regions, outlined
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import draw_sample, make_batch
@@ -62,20 +62,20 @@ class TestOutlined:
 
 
 class TestRegions:
-    def test_leaves_are_finer_and_cover_the_same_picture(self, bank, rng):
-        tree = bank.tree(0)
-        found = hidden_regions(bank.image(0), tree, rng)
+    def test_leaves_are_finer_and_cover_the_same_picture(self, image_set, rng):
+        tree = image_set.tree(0)
+        found = hidden_regions(image_set.image(0), tree, rng)
         assert found.grid == (FINENESS * tree.grid[0], FINENESS * tree.grid[1])
         assert found.image_size == tree.image_size
         assert found.strength.shape == found.grid
 
-    def test_leaves_are_never_smaller_than_pixels(self, drawn, make_bank, rng):
-        tiny = make_bank([drawn(0, 24, 24)])
+    def test_leaves_are_never_smaller_than_pixels(self, drawn, make_image_set, rng):
+        tiny = make_image_set([drawn(0, 24, 24)])
         assert max(hidden_regions(tiny.image(0), tiny.tree(0), rng).grid) <= 24
 
-    def test_they_are_no_nodes_of_the_trees_that_maps_show(self, drawn, make_bank):
+    def test_they_are_no_nodes_of_the_trees_that_maps_show(self, drawn, make_image_set):
         """Were all of them among those nodes, every best IoU would be 1."""
-        photos = make_bank([drawn(seed, 144, 192) for seed in range(6)], side=192)
+        photos = make_image_set([drawn(seed, 144, 192) for seed in range(6)], side=192)
         best = []
         for i in range(photos.photos):
             fine = photos.hidden(i)
@@ -90,10 +90,10 @@ class TestRegions:
                 best.append(max(iou(region.mask > 0.5, node) for node in seen))
         assert 0.4 < np.median(best) < 0.97
 
-    def test_drawn_ones_are_better_outlined_than_any_nodes(self, bank):
+    def test_drawn_ones_are_better_outlined_than_any_nodes(self, image_set):
         gains = []
-        for i in range(bank.photos):
-            found = bank.hidden(i)
+        for i in range(image_set.photos):
+            found = image_set.hidden(i)
             plain = TreeRegions(found.tree)
             mean = [
                 np.mean([outlined(r.mask, found.strength) for r in source.draw(np.random.default_rng(7), 12, LAW)])
@@ -102,26 +102,26 @@ class TestRegions:
             gains.append(mean[0] / mean[1])
         assert min(gains) > 1.1
 
-    def test_best_first_out_of_several(self, bank, rng, monkeypatch):
+    def test_best_first_out_of_several(self, image_set, rng, monkeypatch):
         monkeypatch.setattr(hidden, "FAINT", 0.0)
-        found = bank.hidden(1)
+        found = image_set.hidden(1)
         nodes = set(draw_proposals(found.tree, np.random.default_rng(0), 3 * CANDIDATES, LAW).nodes.tolist())
         scores = [outlined(region.mask, found.strength) for region in found.draw(rng, 3, LAW)]
         known = [outlined(found.tree.mask(node).astype(np.float32), found.strength) for node in nodes]
         assert scores == sorted(known, reverse=True)[:3]
 
-    def test_none_is_drawn_twice(self, bank, rng):
-        drawn = [region.mask.tobytes() for region in bank.hidden(0).draw(rng, 30, LAW)]
+    def test_none_is_drawn_twice(self, image_set, rng):
+        drawn = [region.mask.tobytes() for region in image_set.hidden(0).draw(rng, 30, LAW)]
         assert len(drawn) == len(set(drawn)) > 3
 
-    def test_they_find_the_ellipse(self, make_bank):
+    def test_they_find_the_ellipse(self, make_image_set):
         """On ground of one kind the best outlined region is the thing."""
         image = np.clip(np.random.default_rng(0).normal(90, 6, (96, 96, 1)), 0, 255).astype(np.uint8)
         image = np.ascontiguousarray(image.repeat(3, 2))
         thing = np.zeros((96, 96), np.uint8)
         cv2.ellipse(thing, (50, 44), (26, 18), 20, 0, 360, 1, -1)
         image[thing > 0] = (200, 120, 60)
-        found = make_bank([image]).hidden(0)
+        found = make_image_set([image]).hidden(0)
         first = found.draw(np.random.default_rng(1), 40, LAW)[0].mask > 0.5
         wanted = cv2.resize(thing.astype(np.float32), found.grid[::-1], interpolation=cv2.INTER_AREA) > 0.5
         assert iou(first, wanted) > 0.8
@@ -146,9 +146,9 @@ class TestManySmallThings:
         sized = [cv2.resize(r.mask, labels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5 for r in regions]
         return np.mean([max(iou(mask, thing) for thing in things) > 0.5 for mask in sized])
 
-    def test_they_are_found_although_the_law_asks_for_large_regions(self, disks, make_bank, monkeypatch):
+    def test_they_are_found_although_the_law_asks_for_large_regions(self, disks, make_image_set, monkeypatch):
         image, labels = disks
-        found = make_bank([image], side=128).hidden(0)
+        found = make_image_set([image], side=128).hidden(0)
         large = SamplingLaw()
         patient = [found.draw(np.random.default_rng(i), 2, large) for i in range(10)]
         monkeypatch.setattr(hidden, "FAINT", 0.0)
@@ -156,21 +156,21 @@ class TestManySmallThings:
         assert np.mean([self.hits(regions, labels) for regions in hasty]) == 0
         assert np.mean([self.hits(regions, labels) for regions in patient]) > 0.5
 
-    def test_where_something_stands_out_nobody_looks_further(self, make_bank, monkeypatch):
+    def test_where_something_stands_out_nobody_looks_further(self, make_image_set, monkeypatch):
         image = np.full((96, 96, 3), 90, np.uint8)
         image[20:70, 30:80] = (200, 120, 60)
-        found = make_bank([image]).hidden(0)
+        found = make_image_set([image]).hidden(0)
         monkeypatch.setattr(hidden, "MANY", 0)  # would find nothing
         assert found.draw(np.random.default_rng(0), 40, LAW)
 
-    def test_the_law_stays_where_it_asks_for_small_regions(self, disks, make_bank):
-        found = make_bank([disks[0]], side=128).hidden(0)
+    def test_the_law_stays_where_it_asks_for_small_regions(self, disks, make_image_set):
+        found = make_image_set([disks[0]], side=128).hidden(0)
         narrow = SamplingLaw("area", min_area=0.004, max_area=0.02)
         areas = [r.mask.mean() for i in range(5) for r in found.draw(np.random.default_rng(i), 3, narrow)]
         assert 0.004 < min(areas) <= max(areas) <= 0.02
 
 
-class TestBank:
+class TestImageSet:
     def test_found_when_asked_for_and_kept(self, fresh, monkeypatch):
         calls, real = [], module.hidden_regions
         monkeypatch.setattr(module, "hidden_regions", lambda *given: calls.append(given[0].shape) or real(*given))
@@ -178,8 +178,8 @@ class TestBank:
         assert fresh.hidden(2) is fresh.hidden(2)
         assert calls == [fresh.image(2).shape]
 
-    def test_a_function_of_the_picture_and_its_number(self, bank, fresh):
-        one, two = (each.hidden(3) for each in (bank, fresh))
+    def test_a_function_of_the_picture_and_its_number(self, image_set, fresh):
+        one, two = (each.hidden(3) for each in (image_set, fresh))
         np.testing.assert_array_equal(one.tree.children, two.tree.children)
 
     def test_other_sources_stay_as_they_are(self, fresh):
@@ -191,8 +191,10 @@ class TestBank:
 class TestSamples:
     @pytest.fixture
     def asked(self, monkeypatch):
-        asked, real = [], module.Bank.source
-        monkeypatch.setattr(module.Bank, "source", lambda self, i, kind: asked.append(kind) or real(self, i, kind))
+        asked, real = [], module.ImageSet.source
+        monkeypatch.setattr(
+            module.ImageSet, "source", lambda self, i, kind: asked.append(kind) or real(self, i, kind)
+        )
         return asked
 
     @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
@@ -201,7 +203,7 @@ class TestSamples:
         make_batch(mixed, range(7), args.data, args.clicks, seed=0, step=0, count=150)
         assert abs(np.mean([kind == "hidden" for kind in asked]) - share) < 0.1
 
-    def test_targets_are_these_regions(self, bank, settings, monkeypatch):
+    def test_targets_are_these_regions(self, image_set, settings, monkeypatch):
         drawn = []
         real = HiddenRegions.draw
 
@@ -211,7 +213,7 @@ class TestSamples:
 
         monkeypatch.setattr(HiddenRegions, "draw", noted)
         args = settings({"hidden": 1.0, "composites": 0.0, "masks_per_image": 1, "rotate": 0.0})
-        sample = draw_sample(bank, [0, 1, 2, 3], [], args.data, args.clicks, np.random.default_rng(0))
+        sample = draw_sample(image_set, [0, 1, 2, 3], [], args.data, args.clicks, np.random.default_rng(0))
         (target,) = sample.targets
         assert drawn
         assert not target.exact

@@ -67,11 +67,11 @@ def run(mixed, make_model, settings, one_thread):
     """Train from the same first weights; `fit`'s result."""
 
     def start(
-        out, *, pictures=PICTURES, bank=mixed, model=None, validate=None, progress=None, fabric=None,
+        out, *, pictures=PICTURES, image_set=mixed, model=None, validate=None, progress=None, fabric=None,
         seconds=None, **changes,
     ):  # fmt: skip
         return fit(
-            model or make_model(), bank, list(pictures), settings(**changes), out, validate=validate,
+            model or make_model(), image_set, list(pictures), settings(**changes), out, validate=validate,
             progress=progress, fabric=fabric, seconds=seconds,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Salient objects in the bank: looked for once, remembered, trained on, cut out for composites, validated on."""
+"""Salient objects in the set: looked for once, remembered, trained on, cut out for composites, validated on."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from clickgrain.errors import ConfigError
 from clickgrain.training import objects as module
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import add_composites
+from clickgrain.training.image_set import add_composites
 from clickgrain.training.objects import find_objects
 from clickgrain.training.samples import draw_sample, make_batch
 from clickgrain.training.validation import make_validation
@@ -31,8 +31,8 @@ def disk():
 
 
 @pytest.fixture
-def photos(make_bank):
-    return make_bank([photo(0), photo(1, coloured=False), photo(2)])
+def photos(make_image_set):
+    return make_image_set([photo(0), photo(1, coloured=False), photo(2)])
 
 
 def iou(a, b):
@@ -47,14 +47,14 @@ def test_objects_are_found_where_there_are_any(photos, disk):
     assert iou(photos.mask(0) > 0.5, disk) > 0.85
 
 
-def test_they_are_remembered_by_name_and_content(photos, tmp_path, monkeypatch, make_bank):
+def test_they_are_remembered_by_name_and_content(photos, tmp_path, monkeypatch, make_image_set):
     cache, looked = tmp_path / "run" / "objects.safetensors", []
     find_objects(photos, cache=cache)
     real = module.salient_object
     monkeypatch.setattr(module, "salient_object", lambda *a: looked.append(1) or real(*a))
     again, changed = (
-        make_bank([photo(0), photo(1, coloured=False), photo(2)]),
-        make_bank([photo(i) for i in range(3)]),
+        make_image_set([photo(0), photo(1, coloured=False), photo(2)]),
+        make_image_set([photo(i) for i in range(3)]),
     )
     find_objects(again, cache=cache)
     assert looked == []
@@ -97,13 +97,13 @@ def test_what_was_found_before_a_stop_is_kept(photos, tmp_path, monkeypatch):
 
 
 def test_samples_have_the_object_as_an_exact_target(photos, settings, disk):
-    find_objects(bank := photos)
+    find_objects(image_set := photos)
     args = settings({"objects": 1.0, "composites": 0.0, "rotate": 0.0, "masks_per_image": 1})
     for seed in range(8):
         sample = draw_sample(
-            bank, [0, 1, 2], [], args.data, args.clicks, np.random.default_rng(seed), sorted(bank.objects)
+            image_set, [0, 1, 2], [], args.data, args.clicks, np.random.default_rng(seed), sorted(image_set.objects)
         )
-        assert sample.picture in bank.objects
+        assert sample.picture in image_set.objects
         (target,) = sample.targets
         assert target.exact
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -11,7 +11,7 @@ from clickgrain.clicks.args import ClickSimulation
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import TrainingError
 from clickgrain.training.args import DataArgs
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch
 
 EVERYTHING = replace(ClickSimulation.grain(), share_box=0.5, share_scribble=0.5, share_level=0.5)
@@ -139,7 +139,7 @@ class TestTargets:
         batch = batch_of(0, composites=1.0, rotate=0.0, window=(0.9, 1.05))
         for crop, picture in enumerate(batch.pictures):
             whole = np.repeat(mixed.mask(picture)[..., None] * 255, 3, axis=2).round().astype(np.uint8)
-            shown = Bank(96)
+            shown = ImageSet(96)
             shown.add(whole, "mask", mixed.tree(picture))
             seen = shown.crops([0], batch.matrices[crop : crop + 1], 64)[0, 0] / 255
             inner = batch.valid[crop, 0] > 0
@@ -241,11 +241,11 @@ class TestTreeAndPixelsAgree:
                 assert off < 14
                 assert off < 0.6 * flipped
 
-    def test_pictures_smaller_than_their_trees(self, make_bank, drawn, settings):
-        """A bank keeps photos shrunk; its trees were made at full size."""
-        full = make_bank([drawn(0, 96, 96)], 96)
+    def test_pictures_smaller_than_their_trees(self, make_image_set, drawn, settings):
+        """An image set keeps photos shrunk; its trees were made at full size."""
+        full = make_image_set([drawn(0, 96, 96)], 96)
         halved = np.ascontiguousarray(full.image(0).reshape(48, 2, 48, 2, 3).mean((1, 3)).astype(np.uint8))
-        small = make_bank([halved], 48)
+        small = make_image_set([halved], 48)
         small.tree = full.tree
         batch = make_batch(small, [0], settings().data, EVERYTHING, seed=0, step=0, count=3)
         for crop in range(3):
@@ -255,22 +255,22 @@ class TestTreeAndPixelsAgree:
 
 
 class TestNothingToLearnFrom:
-    def test_photos_without_parts(self, make_bank, settings):
+    def test_photos_without_parts(self, make_image_set, settings):
         """A photo of a single patch has no region but itself."""
-        speck = make_bank([np.zeros((4, 4, 3), np.uint8)], 64)
+        speck = make_image_set([np.zeros((4, 4, 3), np.uint8)], 64)
         with pytest.raises(TrainingError, match=r"no target of a useful size in 30 crops; .*--data\.law"):
             draw_sample(speck, [0], [], settings().data, EVERYTHING, np.random.default_rng(0))
 
-    def test_specks_among_photos_are_passed_over(self, make_bank, drawn, settings):
-        bank = make_bank([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)
-        batch = make_batch(bank, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
+    def test_specks_among_photos_are_passed_over(self, make_image_set, drawn, settings):
+        image_set = make_image_set([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)
+        batch = make_batch(image_set, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
         assert set(batch.pictures) == {1}
 
-    def test_no_pictures(self, bank, settings):
+    def test_no_pictures(self, image_set, settings):
         with pytest.raises(TrainingError, match="no pictures"):
-            make_batch(bank, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
+            make_batch(image_set, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
 
-    def test_blank_photos_still_have_regions(self, make_bank, settings):
-        blank = make_bank([np.full((64, 64, 3), 128, np.uint8)], 64)
+    def test_blank_photos_still_have_regions(self, make_image_set, settings):
+        blank = make_image_set([np.full((64, 64, 3), 128, np.uint8)], 64)
         batch = make_batch(blank, [0], DataArgs(crop=64, photo_side=64), EVERYTHING, seed=0, step=0, count=2)
         assert batch.masks.amax((1, 2, 3)).min() > 0.5

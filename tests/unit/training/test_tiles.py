@@ -109,10 +109,10 @@ def data(tmp_path_factory, drawn, settings):
 
 
 def test_views_are_photos_of_the_bank_with_trees_of_their_own(data):
-    bank = data.found.bank
-    views = [i for i in range(bank.photos) if "#tile" in bank.names[i]]
-    assert views == list(range(7, bank.photos))
-    assert [bank.names[i].split("#")[0] for i in views] == [
+    image_set = data.found.image_set
+    views = [i for i in range(image_set.photos) if "#tile" in image_set.names[i]]
+    assert views == list(range(7, image_set.photos))
+    assert [image_set.names[i].split("#")[0] for i in views] == [
         "p0.png",
         "p0.png",
         "p1.png",
@@ -121,21 +121,21 @@ def test_views_are_photos_of_the_bank_with_trees_of_their_own(data):
         "p2.png",
     ]
     for i in views:
-        tree, image = bank.tree(i), bank.image(i)
+        tree, image = image_set.tree(i), image_set.image(i)
         assert tree.image_size == image.shape[:2]
         own = build_tree(data.extractor(image), image.shape[:2])
         np.testing.assert_array_equal(tree.children, own.children)
-    assert len(bank) > bank.photos
-    assert data.found.pictures[-1] >= bank.photos
+    assert len(image_set) > image_set.photos
+    assert data.found.pictures[-1] >= image_set.photos
 
 
 def test_views_of_held_out_photos_are_held_out(data):
-    bank = data.found.bank
-    trained = {bank.names[i].split("#")[0] for i in data.found.pictures if i < bank.photos}
-    views = [i for i in range(bank.photos) if "#tile" in bank.names[i]]
+    image_set = data.found.image_set
+    trained = {image_set.names[i].split("#")[0] for i in data.found.pictures if i < image_set.photos}
+    views = [i for i in range(image_set.photos) if "#tile" in image_set.names[i]]
     assert 0 < len(trained) < 7
     for i in views:
-        assert (i in data.found.pictures) == (bank.names[i].split("#")[0] in trained)
+        assert (i in data.found.pictures) == (image_set.names[i].split("#")[0] in trained)
     assert any(i in data.found.pictures for i in views)
 
 
@@ -145,14 +145,14 @@ def test_a_bank_without_views_stays_as_it_is(mixed):
 
 
 def test_photos_that_have_views_give_smaller_targets_too(data, monkeypatch):
-    bank, asked = data.found.bank, []
-    assert bank.large == {0, 1, 2}
+    image_set, asked = data.found.image_set, []
+    assert image_set.large == {0, 1, 2}
 
     def draw(picture):
-        source = bank.source(picture)
+        source = image_set.source(picture)
         monkeypatch.setattr(type(source), "draw", lambda self, rng, n, law: asked.append(law) or [])
         with pytest.raises(TrainingError):
-            draw_sample(bank, [picture], [], replace(data.args.data, objects=0.0), data.args.clicks,
+            draw_sample(image_set, [picture], [], replace(data.args.data, objects=0.0), data.args.clicks,
                         np.random.default_rng(0))  # fmt: skip
         monkeypatch.undo()
         return {law.min_area for law in asked[-10:]}

@@ -16,7 +16,7 @@ from clickgrain.training.validation import Validation, make_validation, split
 
 
 class Photos:
-    """As much of a bank as `split` looks at."""
+    """As much of an image set as `split` looks at."""
 
     def __init__(self, photos):
         self.photos = photos
@@ -45,11 +45,11 @@ def held_out(composed):
 
 
 class TestTargets:
-    def test_proposals_are_of_held_out_photos(self, bank, held_out, settings):
+    def test_proposals_are_of_held_out_photos(self, image_set, held_out, settings):
         validation = make_validation(held_out, [1, 3], [4, 5, 6], settings().data, count=5, seed=0)
         assert len(validation.proposals) == 5
         for i, (image, mask) in enumerate(validation.proposals):
-            np.testing.assert_array_equal(image, bank.image([1, 3][i % 2]))
+            np.testing.assert_array_equal(image, image_set.image([1, 3][i % 2]))
             assert mask.shape == image.shape[:2]
             assert 0.01 < mask.mean() < 0.75
 
@@ -60,14 +60,14 @@ class TestTargets:
             np.testing.assert_array_equal(image, held_out.image(i))
             np.testing.assert_array_equal(mask, held_out.mask(i) > 0.5)
 
-    def test_a_bank_without_composites_has_proposals_alone(self, bank, settings):
-        validation = make_validation(bank, [0], [], settings().data, count=2, seed=0)
+    def test_a_bank_without_composites_has_proposals_alone(self, image_set, settings):
+        validation = make_validation(image_set, [0], [], settings().data, count=2, seed=0)
         assert (len(validation.proposals), validation.composites) == (2, [])
 
-    def test_the_seed_decides(self, bank, settings):
+    def test_the_seed_decides(self, image_set, settings):
         masks = [
             np.concatenate([mask.ravel() for _, mask in make_validation(
-                bank, [0, 1], [], settings().data, count=4, seed=seed).proposals])
+                image_set, [0, 1], [], settings().data, count=4, seed=seed).proposals])
             for seed in (0, 0, 1)
         ]  # fmt: skip
         assert np.array_equal(masks[0], masks[1])
@@ -75,10 +75,10 @@ class TestTargets:
 
 
 @pytest.fixture(scope="module")
-def pairs(bank):
+def pairs(image_set):
     mask = np.zeros((72, 96), bool)
     mask[20:50, 30:70] = True
-    return [(bank.image(0), mask), (bank.image(1), ~mask)]
+    return [(image_set.image(0), mask), (image_set.image(1), ~mask)]
 
 
 class TestValidator:

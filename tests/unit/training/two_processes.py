@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from conftest import CLICKS, DATA, bank_of, draw
+from conftest import CLICKS, DATA, draw, image_set_of
 from lightning_fabric import Fabric
 
 from clickgrain.features.encoder_config import EncoderConfig
@@ -29,7 +29,7 @@ def train(fabric, args, out):
     torch.manual_seed(fabric.global_rank)  # the first process's weights count
     config = GrainConfig(EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1)), (4, 4, 6, 8), long_side=64)
     model = GrainModel(config)
-    fit(model, bank_of([draw(seed) for seed in range(3)]), [0, 1, 2], args, out, fabric=fabric)
+    fit(model, image_set_of([draw(seed) for seed in range(3)]), [0, 1, 2], args, out, fabric=fabric)
     return model.state_dict()
 
 

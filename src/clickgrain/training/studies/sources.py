@@ -10,7 +10,7 @@ from skimage.segmentation import felzenszwalb, slic
 
 from clickgrain.proposals import ProposalStore
 from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.bank import Bank
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.regions import Region, Regions, RegionsOf, TreeRegions
 from clickgrain.training.studies.plans import Source
 from clickgrain.types import Bool, Float, Size
@@ -113,35 +113,35 @@ class NoRegions:
         return []
 
 
-def regions_from(source: Source) -> Callable[[Bank], RegionsOf] | None:
+def regions_from(source: Source) -> Callable[[ImageSet], RegionsOf] | None:
     """What `train` wants as `regions`: None for the nodes of the trees. Composites give their exact mask alone."""
     if source == "tree":
         return None
-    return lambda bank: lru_cache(KEPT)(lambda i: _of(source, bank, i))
+    return lambda image_set: lru_cache(KEPT)(lambda i: _of(source, image_set, i))
 
 
-def regions_in(store: ProposalStore) -> Callable[[Bank], RegionsOf]:
+def regions_in(store: ProposalStore) -> Callable[[ImageSet], RegionsOf]:
     """Nodes of the trees in another store than the one that click maps are made of."""
 
-    def of(bank: Bank) -> RegionsOf:
+    def of(image_set: ImageSet) -> RegionsOf:
         return lru_cache(KEPT)(
-            lambda i: TreeRegions(store.tree(bank.names[i]) if i < bank.photos else bank.tree(i))
+            lambda i: TreeRegions(store.tree(image_set.names[i]) if i < image_set.photos else image_set.tree(i))
         )
 
     return of
 
 
-def _of(source: Source, bank: Bank, i: int) -> Regions:
-    if source == "composites" or i >= bank.photos:
-        return NoRegions(bank.sizes[i])
+def _of(source: Source, image_set: ImageSet, i: int) -> Regions:
+    if source == "composites" or i >= image_set.photos:
+        return NoRegions(image_set.sizes[i])
     if source == "boxes":
-        return BoxRegions(bank.sizes[i])
+        return BoxRegions(image_set.sizes[i])
     if source == "cut":
-        tree = bank.tree(i)
+        tree = image_set.tree(i)
         return FlatRegions((tree.cut(min(CUT, tree.n_leaves)),), tree.image_size)
-    image = bank.image(i)
+    image = image_set.image(i)
     if source == "felzenszwalb":
         parts = [felzenszwalb(image, scale=scale, sigma=0.8, min_size=32) for scale in SCALES]
     else:
         parts = [slic(image, n_segments=count, compactness=10, start_label=0) for count in SEGMENTS]
-    return FlatRegions(tuple(np.asarray(labels, np.int32) for labels in parts), bank.sizes[i])
+    return FlatRegions(tuple(np.asarray(labels, np.int32) for labels in parts), image_set.sizes[i])

@@ -8,7 +8,7 @@ from scipy.ndimage import label
 
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.bank import load_bank
+from clickgrain.training.image_set import load_image_set
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import make_batch
 from clickgrain.training.studies.sources import CUT, BoxRegions, FlatRegions, regions_from, regions_in
@@ -86,10 +86,10 @@ def test_composites_give_their_exact_mask_alone(mixed, name):
 @pytest.mark.parametrize("name", [*SOURCES, "composites"])
 def test_batches_are_made_of_them(mixed, settings, name):
     args = settings({"composites": 1.0 if name == "composites" else 0.0})
-    bank = copy(mixed)
-    bank.regions = regions_from(name)(mixed)
+    image_set = copy(mixed)
+    image_set.regions = regions_from(name)(mixed)
     pictures = range(7) if name == "composites" else range(4)
-    batch = make_batch(bank, list(pictures), args.data, args.clicks, seed=0, step=0, count=6)
+    batch = make_batch(image_set, list(pictures), args.data, args.clicks, seed=0, step=0, count=6)
     assert batch.masks.shape == (12, 1, 64, 64)
     assert [tree.grid for tree in batch.trees] == [mixed.tree(i).grid for i in batch.pictures]
     assert all(mask.max() > 0.9 for mask in batch.masks)
@@ -101,9 +101,9 @@ def test_trees_of_another_store(photos, tmp_path, extractor):
         propose(
             photos, tmp_path / f"{connectivity}", extractor=extractor, connectivity=connectivity, progress=False
         )
-    bank = load_bank(photos, ProposalStore(tmp_path / "4"), side=96)
-    source = regions_in(ProposalStore(tmp_path / "8"))(bank)(2)
+    image_set = load_image_set(photos, ProposalStore(tmp_path / "4"), side=96)
+    source = regions_in(ProposalStore(tmp_path / "8"))(image_set)(2)
     assert isinstance(source, TreeRegions)
-    expected = build_tree(extractor(bank.image(2)), bank.sizes[2], connectivity=8)
+    expected = build_tree(extractor(image_set.image(2)), image_set.sizes[2], connectivity=8)
     np.testing.assert_array_equal(source.tree.children, expected.children)
-    assert not np.array_equal(source.tree.children, bank.tree(2).children)
+    assert not np.array_equal(source.tree.children, image_set.tree(2).children)

@@ -1,4 +1,4 @@
-"""The bank: photos and composites, seen through matrices."""
+"""The image set: photos and composites, seen through matrices."""
 
 import errno
 
@@ -12,9 +12,9 @@ from scipy import ndimage
 from clickgrain.errors import TrainingError
 from clickgrain.images import ReadReport, resize_long_side
 from clickgrain.proposals import ProposalStore, propose
-from clickgrain.training import bank as module
+from clickgrain.training import image_set as module
 from clickgrain.training import memory
-from clickgrain.training.bank import load_bank
+from clickgrain.training.image_set import load_image_set
 from clickgrain.training.prepare import choose_photos, prepare
 from clickgrain.training.progress import Quiet
 from clickgrain.tree import build_tree
@@ -43,30 +43,30 @@ def through(image, matrix, side):
 
 
 @pytest.mark.parametrize("name", MATRICES)
-def test_crops_see_a_picture_through_its_matrix(bank, name):
+def test_crops_see_a_picture_through_its_matrix(image_set, name):
     matrix = np.array(MATRICES[name], float)
-    crop = bank.crops([1], torch.from_numpy(matrix)[None], 64)
+    crop = image_set.crops([1], torch.from_numpy(matrix)[None], 64)
     assert crop.shape == (1, 3, 64, 64)
-    np.testing.assert_allclose(crop[0].numpy(), through(bank.image(1), matrix, 64), atol=0.05)
+    np.testing.assert_allclose(crop[0].numpy(), through(image_set.image(1), matrix, 64), atol=0.05)
 
 
 @pytest.mark.parametrize("name", MATRICES)
-def test_crops_are_what_opencv_warps(bank, name):
+def test_crops_are_what_opencv_warps(image_set, name):
     matrix = np.array(MATRICES[name], float)
-    smooth = cv2.GaussianBlur(bank.image(0), (0, 0), 4)  # OpenCV rounds positions to 1/32 pixel
-    blurred = module.Bank(96)
-    blurred.add(smooth, "a", bank.tree(0))
+    smooth = cv2.GaussianBlur(image_set.image(0), (0, 0), 4)  # OpenCV rounds positions to 1/32 pixel
+    blurred = module.ImageSet(96)
+    blurred.add(smooth, "a", image_set.tree(0))
     crop = blurred.crops([0], torch.from_numpy(matrix)[None], 64)[0].permute(1, 2, 0).numpy()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(smooth, matrix, (64, 64), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     assert np.abs(crop - warped).max() < 1.5
 
 
-def test_every_picture_of_a_batch_gets_its_own_matrix(bank):
+def test_every_picture_of_a_batch_gets_its_own_matrix(image_set):
     matrices = torch.tensor([MATRICES["flip"], MATRICES["zoom in"]], dtype=torch.float64)
-    together = bank.crops([2, 0], matrices, 64)
+    together = image_set.crops([2, 0], matrices, 64)
     for k, i in enumerate((2, 0)):
-        assert torch.equal(together[k], bank.crops([i], matrices[k : k + 1], 64)[0])
+        assert torch.equal(together[k], image_set.crops([i], matrices[k : k + 1], 64)[0])
 
 
 def test_crops_are_the_same_where_the_pixels_lie_on_a_device(fresh):
@@ -76,7 +76,7 @@ def test_crops_are_the_same_where_the_pixels_lie_on_a_device(fresh):
     assert torch.equal(fresh.crops([3, 1], matrices, 64), expected)
 
 
-def test_composites_of_some_photos_hold_nothing_of_the_others(make_bank, composed):
+def test_composites_of_some_photos_hold_nothing_of_the_others(make_image_set, composed):
     """Training photos are red and dark, held-out ones have a green patch: no composite may show green."""
     images = []
     for i in range(6):
@@ -84,22 +84,22 @@ def test_composites_of_some_photos_hold_nothing_of_the_others(make_bank, compose
         image[..., 1] = 0
         cv2.circle(image, (24, 24), 12, (200, 0, 90) if i < 3 else (0, 255, 0), -1)
         images.append(image)
-    full = composed(24, make_bank(images, 48), photos=[0, 1, 2], seed=3)
+    full = composed(24, make_image_set(images, 48), photos=[0, 1, 2], seed=3)
     for i in range(6, 30):
         # red to magenta, recoloured or JPEG-compressed, is never greener than it is red
         green = full.image(i)[..., 1].astype(int) - full.image(i)[..., 0]
         assert green.max() < 100, i
-    leaky = composed(24, make_bank(images, 48), seed=3)
+    leaky = composed(24, make_image_set(images, 48), seed=3)
     assert max((leaky.image(i)[..., 1].astype(int) - leaky.image(i)[..., 0]).max() for i in range(6, 30)) > 150
 
 
-def test_composites_follow_photos_and_keep_their_trees(bank, mixed):
-    assert (bank.photos, mixed.photos, len(bank), len(mixed)) == (4, 4, 4, 7)
+def test_composites_follow_photos_and_keep_their_trees(image_set, mixed):
+    assert (image_set.photos, mixed.photos, len(image_set), len(mixed)) == (4, 4, 4, 7)
     assert mixed.names[4:] == ["composite/000000", "composite/000001", "composite/000002"]
-    assert all(np.array_equal(mixed.image(i), bank.image(i)) for i in range(4))
+    assert all(np.array_equal(mixed.image(i), image_set.image(i)) for i in range(4))
     assert mixed.tree(2) is mixed.tree(2)
-    np.testing.assert_array_equal(mixed.tree(2).children, bank.tree(2).children)
-    np.testing.assert_array_equal(mixed.tree(2).cost, bank.tree(2).cost)
+    np.testing.assert_array_equal(mixed.tree(2).children, image_set.tree(2).children)
+    np.testing.assert_array_equal(mixed.tree(2).cost, image_set.tree(2).cost)
     for i in (4, 5, 6):
         assert mixed.tree(i).image_size == mixed.sizes[i] == mixed.image(i).shape[:2] == mixed.mask(i).shape
 
@@ -115,20 +115,20 @@ def test_a_composite_depends_on_seed_and_number_alone(composed, mixed):
 
 def test_the_bank_only_grows(composed, extractor):
     """What was there stays as it was, and a second lot of composites follows the first."""
-    bank = composed(2)
-    images = [bank.image(i) for i in range(6)]
-    assert module.add_composites(bank, 3, extractor, photos=[0, 1], seed=5) == range(6, 9)
-    assert all(bank.image(i) is image for i, image in enumerate(images))
-    assert (bank.photos, len(bank), len(bank.names), len(bank.sizes)) == (4, 9, 9, 9)
+    image_set = composed(2)
+    images = [image_set.image(i) for i in range(6)]
+    assert module.add_composites(image_set, 3, extractor, photos=[0, 1], seed=5) == range(6, 9)
+    assert all(image_set.image(i) is image for i, image in enumerate(images))
+    assert (image_set.photos, len(image_set), len(image_set.names), len(image_set.sizes)) == (4, 9, 9, 9)
     with pytest.raises(ValueError, match="late: a photo must be added before all composites"):
-        bank.add(images[0], "late", bank.tree(0))
+        image_set.add(images[0], "late", image_set.tree(0))
 
 
-def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_bank, composed):
+def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_image_set, composed):
     """White disks go into black photos: where it is white, and only there, the mask must say object."""
     black, white = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     cv2.circle(white, (32, 32), 14, (255, 255, 255), -1)
-    full = composed(16, make_bank([black, white], 64))
+    full = composed(16, make_image_set([black, white], 64))
     seen = 0
     for i in range(2, 18):
         image, mask = full.image(i).astype(float).mean(2), full.mask(i)
@@ -142,11 +142,11 @@ def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_bank, composed):
     assert seen >= 4
 
 
-def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_bank, composed, monkeypatch):
+def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_image_set, composed, monkeypatch):
     monkeypatch.setattr(module, "object_cutout", lambda image: None)
     monkeypatch.setattr(module, "region_cutout", lambda *_: None)
     noise = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), dtype=np.uint8) for i in range(2)]
-    full = composed(4, make_bank(noise, 64))
+    full = composed(4, make_image_set(noise, 64))
     for i in range(2, 6):
         solid = (full.mask(i) > 0.5).astype(np.uint8)
         contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -154,9 +154,9 @@ def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_bank, composed
         assert solid.sum() > 0.9 * cv2.contourArea(cv2.convexHull(contours[0]))
 
 
-def test_no_composites_leave_the_bank_as_it_is(bank, extractor):
-    assert module.add_composites(bank, 0, extractor, seed=0) == range(4, 4)
-    assert len(bank) == 4
+def test_no_composites_leave_the_bank_as_it_is(image_set, extractor):
+    assert module.add_composites(image_set, 0, extractor, seed=0) == range(4, 4)
+    assert len(image_set) == 4
 
 
 class TestCutouts:
@@ -206,31 +206,31 @@ class TestMemory:
         for i in range(7):
             np.testing.assert_array_equal(on_disk.image(i), mixed.image(i))
 
-    def test_an_image_larger_than_a_chunk(self, bank, monkeypatch, make_bank):
+    def test_an_image_larger_than_a_chunk(self, image_set, monkeypatch, make_image_set):
         monkeypatch.setattr(module, "CHUNK", 100)
-        np.testing.assert_array_equal(make_bank([bank.image(2)]).image(0), bank.image(2))
+        np.testing.assert_array_equal(make_image_set([image_set.image(2)]).image(0), image_set.image(2))
 
-    def test_a_full_disk_is_said_before_it_is_written_to(self, bank, monkeypatch):
+    def test_a_full_disk_is_said_before_it_is_written_to(self, image_set, monkeypatch):
         def full(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(module, "available_memory", lambda: 0)
         monkeypatch.setattr(module.os, "posix_fallocate", full)
         with pytest.raises(TrainingError, match=r"after the first 0 fit neither .*No space left on device"):
-            module.Bank(96).add(bank.image(0), "a", bank.tree(0))
+            module.ImageSet(96).add(image_set.image(0), "a", image_set.tree(0))
 
     def test_every_image_is_held_once(self, photos, tmp_path, extractor, monkeypatch, settings):
         """After the whole preparation no second array of an image's size is alive."""
         monkeypatch.setattr(module, "CHUNK", 1)
         propose(photos, tmp_path / "trees.db", extractor=extractor, progress=False, workers=1)
-        made, real = [], module.Bank._room
-        monkeypatch.setattr(module.Bank, "_room", lambda self, size: made.append(size) or real(self, size))
+        made, real = [], module.ImageSet._room
+        monkeypatch.setattr(module.ImageSet, "_room", lambda self, size: made.append(size) or real(self, size))
         store, args = ProposalStore(tmp_path / "trees.db"), settings({"objects": 0.5})
         data = prepare(choose_photos(photos, store, (), None), store, args, extractor, Quiet(), seed=0)
-        assert len(made) == len(data.bank)
-        assert sum(made) == sum(data.bank.image(i).nbytes for i in range(len(data.bank)))
+        assert len(made) == len(data.image_set)
+        assert sum(made) == sum(data.image_set.image(i).nbytes for i in range(len(data.image_set)))
         for image, _ in [*data.validation.proposals, *data.validation.composites, *data.validation.objects]:
-            assert any(image is data.bank.image(i) for i in range(len(data.bank)))
+            assert any(image is data.image_set.image(i) for i in range(len(data.image_set)))
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -289,7 +289,7 @@ class TestLoading:
 
     def test_photos_are_shrunk_and_squared(self, photos, store):
         calls = []
-        loaded = load_bank(photos, store, side=64, advance=lambda: calls.append(1))
+        loaded = load_image_set(photos, store, side=64, advance=lambda: calls.append(1))
         assert loaded.names == store.keys() == [*(f"more/p{i}.png" for i in [5]), *(f"p{i}.png" for i in range(5))]
         assert len(loaded) == loaded.photos == 6
         assert loaded.sizes == [(48, 64)] * 6
@@ -302,32 +302,32 @@ class TestLoading:
         assert loaded.tree(3).image_size == (72, 96)
 
     def test_only_some_photos(self, photos, store):
-        assert load_bank(photos, store, side=64, keys=["p3.png", "p1.png"]).names == ["p3.png", "p1.png"]
+        assert load_image_set(photos, store, side=64, keys=["p3.png", "p1.png"]).names == ["p3.png", "p1.png"]
 
     def test_small_photos_keep_their_size(self, photos, store):
-        assert load_bank(photos, store, side=128, keys=["p0.png"]).sizes == [(72, 96)]
+        assert load_image_set(photos, store, side=128, keys=["p0.png"]).sizes == [(72, 96)]
 
     def test_a_photo_that_broke_since_is_left_out(self, photos, store):
         (photos / "p1.png").write_bytes(b"broken")
         (photos / "p4.png").unlink()
-        assert load_bank(photos, store, side=64).names == ["more/p5.png", "p0.png", "p2.png", "p3.png"]
+        assert load_image_set(photos, store, side=64).names == ["more/p5.png", "p0.png", "p2.png", "p3.png"]
 
     def test_a_damaged_tree_leaves_its_photo_out_and_is_made_again(self, photos, store, extractor):
         store._connections.get().execute("UPDATE trees SET cost = x'00' WHERE path = 'p2.png'")
         store._connections.get().commit()
         report = ReadReport()
-        loaded = load_bank(photos, store, side=64, report=report)
+        loaded = load_image_set(photos, store, side=64, report=report)
         assert loaded.names == ["more/p5.png", "p0.png", "p1.png", "p3.png", "p4.png"]
         assert [path for path, reason in report.bad if "was damaged" in reason] == [photos / "p2.png"]
         assert propose(photos, store, extractor=extractor, progress=False, workers=1).done == 1
-        assert len(load_bank(photos, store, side=64)) == 6
+        assert len(load_image_set(photos, store, side=64)) == 6
 
     def test_no_photo_at_all_names_store_and_folder(self, store, tmp_path):
         with pytest.raises(
             TrainingError,
             match=r"trees\.db can be read in .*elsewhere \(.*p5.png: no such file.*; run `clickgrain propose`",
         ):
-            load_bank(tmp_path / "elsewhere", store, side=64)
+            load_image_set(tmp_path / "elsewhere", store, side=64)
 
 
 class TestTreesInMemory:

@@ -1,4 +1,4 @@
-"""`Bank`: photos and composites, each held once, with their merge trees and exact masks."""
+"""`ImageSet`: photos and composites, each held once, with their merge trees and exact masks."""
 
 import os
 import zlib
@@ -56,7 +56,7 @@ SECOND = 0.4
 """Part of the composites of cutouts that show a second one, in front of the target or behind it."""
 
 
-class Bank:
+class ImageSet:
     """Images, each with its merge tree and, some of them, an exact mask. It only grows: photos, then composites.
 
     Pixels are held once. Trees of photos are read from their store when asked for, those that were built here are
@@ -161,8 +161,8 @@ class Bank:
         """Mean Lab on the leaves of image i's tree."""
         return leaf_colors(self.image(i), self.tree(i))
 
-    def to(self, device: torch.device) -> "Bank":
-        """The same bank; `crops` are then made on a GPU, where the pixels fit into half of its free memory."""
+    def to(self, device: torch.device) -> "ImageSet":
+        """The same image_set; `crops` are then made on a GPU, where the pixels fit into half of its free memory."""
         needed = len(self) * self.side**2 * 3
         if device.type == "cuda" and needed <= torch.cuda.mem_get_info(device)[0] / 2 and self._on_device is None:
             self._on_device = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8, device=device)
@@ -240,7 +240,7 @@ def squared(image: UInt8, side: int) -> UInt8:
     return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")
 
 
-def load_bank(
+def load_image_set(
     folder: Path,
     store: ProposalStore,
     *,
@@ -249,7 +249,7 @@ def load_bank(
     advance: Callable[[], None] = lambda: None,
     report: ReadReport | None = None,
     look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
-) -> Bank:
+) -> ImageSet:
     """Decode the photos of a folder whose trees are in a store.
 
     Args:
@@ -259,13 +259,13 @@ def load_bank(
         keys: only these photos.
         advance: called once per photo.
         report: notes the photos that cannot be read, or whose tree is damaged; they are left out.
-        look: shown each photo before it is shrunk: its number in the bank, its key, H x W x 3 uint8.
+        look: shown each photo before it is shrunk: its number in the image set, its key, H x W x 3 uint8.
 
     Raises:
         TrainingError: if no photo is left.
     """
     wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
-    bank, report = Bank(side, store), report or ReadReport()
+    image_set, report = ImageSet(side, store), report or ReadReport()
     for path, image in read_images(list(wanted), report=report):
         advance()
         try:
@@ -273,18 +273,18 @@ def load_bank(
         except StoreError as error:
             report.bad.append((path, str(error)))
             continue
-        look(len(bank), wanted[path], image)
-        bank.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
-    if not len(bank):
+        look(len(image_set), wanted[path], image)
+        image_set.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
+    if not len(image_set):
         why = f" ({report.bad[0][1]})" if report.bad else ""
         raise TrainingError(
             f"no photo of the store {store.path} can be read in {folder}{why}; run `clickgrain propose` again"
         )
-    return bank
+    return image_set
 
 
 def add_composites(
-    bank: Bank,
+    image_set: ImageSet,
     count: int,
     extractor: FeatureExtractor,
     *,
@@ -297,11 +297,11 @@ def add_composites(
 ) -> range:
     """Add composites: whole objects, regions of trees and things with exact alpha, put into other photos.
 
-    Whole objects are those on plain backgrounds, and the bank's salient ones. Composite i depends on the photos,
+    Whole objects are those on plain backgrounds, and the set's salient ones. Composite i depends on the photos,
     `seed` and i alone. Their trees are built here.
 
     Args:
-        bank: with photos.
+        image_set: with photos.
         count: how many.
         extractor: gives the features of their trees.
         photos: numbers of the photos to make them of; all of them when None.
@@ -314,54 +314,56 @@ def add_composites(
     Returns:
         Their numbers.
     """
-    first = len(bank)
+    first = len(image_set)
     if count == 0:
         return range(first, first)
-    sources = list(range(bank.photos)) if photos is None else list(photos)
+    sources = list(range(image_set.photos)) if photos is None else list(photos)
     with ThreadPoolExecutor(threads) as pool:
-        cut = pool.map(lambda i: plain_background_object(bank.image(i)) is not None, sources)
-        objects = [i for i, found in zip(sources, cut) if found or i in bank.objects]
+        cut = pool.map(lambda i: plain_background_object(image_set.image(i)) is not None, sources)
+        objects = [i for i, found in zip(sources, cut) if found or i in image_set.objects]
     files = zlib.crc32("\0".join(path.name for path in cutouts).encode("utf-8", "surrogateescape"))
-    read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, bank.side))
+    read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, image_set.side))
 
     def make(i: int) -> tuple[UInt8, str, MergeTree, UInt8, float | None]:
         rng = np.random.default_rng([seed, 8, i])  # the others stay the same, whatever the share
         name, level = f"composite/{i:06d}", None
         if cutouts and rng.random() < share:
-            image, alpha = _thing(bank, sources, lambda: read(cutouts[int(rng.integers(len(cutouts)))]), rng)
+            image, alpha = _thing(image_set, sources, lambda: read(cutouts[int(rng.integers(len(cutouts)))]), rng)
             name, level = f"cutouts-{files:08x}/{i:06d}", float(rng.uniform(*WHOLE))
         else:
-            image, alpha = _composite(bank, sources, objects, np.random.default_rng([seed, 1, i]))
+            image, alpha = _composite(image_set, sources, objects, np.random.default_rng([seed, 1, i]))
         png = cv2.imencode(".png", np.round(alpha * 255).astype(np.uint8))[1].ravel()
         return image, name, build_tree(extractor(image), image.shape[:2]), png, level
 
     with ThreadPoolExecutor(threads) as pool:
         for image, name, tree, png, level in pool.map(make, range(count)):
-            bank.add(image, name, tree, mask=png, level=level)
+            image_set.add(image, name, tree, mask=png, level=level)
             advance()
-    return range(first, len(bank))
+    return range(first, len(image_set))
 
 
 def _composite(
-    bank: Bank, sources: Sequence[int], objects: Sequence[int], rng: np.random.Generator
+    image_set: ImageSet, sources: Sequence[int], objects: Sequence[int], rng: np.random.Generator
 ) -> tuple[UInt8, Float]:
     """A composite of photos drawn from `sources`; half of the pieces are whole objects where there are any."""
-    background = bank.image(_one_of(sources, rng))
+    background = image_set.image(_one_of(sources, rng))
     for _ in range(20):
         whole = len(objects) > 0 and rng.random() < 0.5
         donor = _one_of(objects if whole else sources, rng)
-        image = bank.image(donor)
+        image = image_set.image(donor)
         if whole:
-            piece = solid_cutout(image, bank.mask(donor)) if donor in bank.objects else object_cutout(image)
+            piece = (
+                solid_cutout(image, image_set.mask(donor)) if donor in image_set.objects else object_cutout(image)
+            )
         else:
-            tree = bank.tree(donor)
+            tree = image_set.tree(donor)
             shown = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
             piece = region_cutout(image, shown, rng)
         if piece is not None:
             image, mask = composite(background, piece.image, piece.alpha, rng)
             return image, mask
     # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
-    picture = bank.image(_one_of(sources, rng))
+    picture = image_set.image(_one_of(sources, rng))
     alpha = np.zeros(picture.shape[:2], np.uint8)
     centre = (picture.shape[1] // 2, picture.shape[0] // 2)
     cv2.ellipse(alpha, centre, (max(centre[0] // 2, 2), max(centre[1] // 2, 2)), 0, 0, 360, 255, -1)
@@ -370,12 +372,12 @@ def _composite(
 
 
 def _thing(
-    bank: Bank, sources: Sequence[int], cutout: Callable[[], Cutout], rng: np.random.Generator
+    image_set: ImageSet, sources: Sequence[int], cutout: Callable[[], Cutout], rng: np.random.Generator
 ) -> tuple[UInt8, Float]:
     """A cutout in a photo, at times with a second one that hides part of it, or that it hides part of."""
 
     def photo() -> UInt8:
-        return bank.image(_one_of(sources, rng))
+        return image_set.image(_one_of(sources, rng))
 
     background, piece, occluder = photo(), retextured(cutout(), photo, rng), None
     if rng.random() < SECOND:
