@@ -25,7 +25,7 @@ import torch
 import tyro
 from lightning_fabric import Fabric
 
-from clickgrain.clicks.maps import Canvas
+from clickgrain.clicks.maps import Canvas, ClickMaps
 from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
 from clickgrain.devices import choose_device
 from clickgrain.features import load_extractor
@@ -45,7 +45,8 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("crops", ImageSet, "crops"),
     ("targets", step, "snap_targets"),
     ("click maps", Canvas, "of"),
-    ("click maps", step, "click_maps"),
+    ("click maps", ClickMaps, "draw"),
+    ("click maps", ClickMaps, "of"),
     ("loss", step, "total_loss"),
     ("simulated clicks", step, "corrective_click"),
     ("backward", Fabric, "backward"),

@@ -145,7 +145,7 @@ class Segmenter:
         prompt = Prompt.of(points, labels, size=current.size, box=box, scribbles=scribbles, level=level)
         before = _as_mask(previous, current.size)
         alone = prompt.box is None and not prompt.scribbles
-        if self.engine.one_by_one and before is None and alone and len(prompt.points) > 1:
+        if getattr(self.engine, "one_by_one", False) and before is None and alone and len(prompt.points) > 1:
             before = self._answer_in_turn(current, prompt)
         return self._answer(current, prompt, before)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from clickgrain import cut
 from clickgrain.annotate.acting import Act
 from clickgrain.annotate.changes import Changes
 from clickgrain.annotate.compiling import Compiling
@@ -156,6 +157,7 @@ class Project(Logs):
             return
         points = np.array([[scene.size[1] / 2, scene.size[0] / 2], [0, 0]])
         with suppress(Exception):  # the user's own click will tell
+            cut.warm_up()
             first = scene.segmenter.predict(points[:1], [1], encoded=scene.encoded)
             scene.segmenter.predict(points, [1, 0], previous=first, encoded=scene.encoded)
         self._rehearsed = scene.segmenter

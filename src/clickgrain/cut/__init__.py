@@ -1,6 +1,6 @@
 """From a network's answer to a mask that users trust: what was right stays, and the image decides the outline."""
 
-from clickgrain.cut.cut import CutSettings, cut_mask
+from clickgrain.cut.cut import CutSettings, cut_mask, warm_up
 from clickgrain.cut.guard import guard_mask
 
-__all__ = ["CutSettings", "cut_mask", "guard_mask"]
+__all__ = ["CutSettings", "cut_mask", "guard_mask", "warm_up"]

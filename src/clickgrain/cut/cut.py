@@ -89,6 +89,16 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
     return result
 
 
+def warm_up() -> None:
+    """Load or compile all that a cut calls, so that the user's first click does not wait for it."""
+    for size in ((40, 40), (160, 160)):  # the part that is cut is the whole image, or a window of it
+        probability = np.zeros(size, np.float32)
+        probability[5:30, 5:30] = np.linspace(0.3, 1, 25)
+        image = np.repeat((255 * probability).astype(np.uint8)[..., None], 3, axis=2)
+        prompt = Prompt.of([[20, 20]], [1], size=size)
+        cut_mask(probability, image, prompt, CutSettings(least=1, free=100))
+
+
 @compiled
 def _mix(probability: Any, decided: Any) -> None:
     """Half of the decision and half of the probability, in place."""

@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.training.conftest import (  # noqa: F401
+    composed,
     drawn,
     extractor,
     image_set,

@@ -67,8 +67,9 @@ class TestTargets:
 
     def test_hidden_regions_where_training_draws_some(self, image_set, held_out, settings):
         """Regions of the tree that no click map is made of, drawn to the image's edges."""
-        validation = make_validation(image_set, [1, 3], held_out, settings({"hidden": 0.5}).data, count=4, seed=0)
-        without = make_validation(image_set, [1, 3], held_out, settings().data, count=4, seed=0)
+        made = range(4, 7)
+        validation = make_validation(held_out, [1, 3], made, settings({"hidden": 0.5}).data, count=4, seed=0)
+        without = make_validation(held_out, [1, 3], made, settings().data, count=4, seed=0)
         assert (len(validation.hidden), without.hidden) == (4, [])
         for i, (image, mask) in enumerate(validation.hidden):
             picture = [1, 3][i % 2]
@@ -127,7 +128,7 @@ class TestValidator:
                 return Mask((truth ^ self.invert).astype(np.float32))
 
         for invert, noc, iou in ((False, 1.0, 1.0), (True, 10.0, 0.0)):
-            results = Validation(pairs, []).run(Segmenter(Fixed(invert)))
+            results = Validation(pairs, []).run(Segmenter(Fixed(invert), cut=None))
             assert set(results) == {"proposals"}
             assert results["proposals"].noc(0.85) == noc
             assert results["proposals"].iou_at(1) == iou
