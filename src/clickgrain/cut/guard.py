@@ -16,6 +16,8 @@ SLACK = 1.25
 """Largest thickness of a change over that of the error at the click; in the middle of a half disk it is 1.18."""
 CORNER = 1.5
 """How far around its thick core a change is undone, over the largest thickness: right angles end at 1.42."""
+SPOT = 2
+"""Pixels around every click where the new answer stands."""
 INERTIA, NEAR = 0.3, 2.0
 """Weight of the previous mask beside the new answer, and from where on it is full, over the size of the error."""
 
@@ -55,6 +57,11 @@ def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
         undone = changed & (away <= CORNER * (SLACK * depth + 1)) & (distance > depth)
         wide = cv2.resize(undone.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         np.copyto(result, previous.probability, where=wide > 0)
+    for column, row in np.floor(prompt.points).astype(
+        int
+    ):  # where the engine obeys its clicks, the result does, too
+        spot = slice(max(row - SPOT, 0), row + SPOT + 1), slice(max(column - SPOT, 0), column + SPOT + 1)
+        result[spot] = probability[spot]
     return np.clip(result, 0, 1, out=result)
 
 

@@ -67,6 +67,17 @@ def test_a_click_that_the_mask_obeys_already_says_nothing():
     assert guard_mask(after, Mask(BEFORE), ask(FIRST, (60, 60, 1))) is after
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_click_on_a_hair_is_obeyed(label):
+    """The error at the click is a line of one pixel, thinner than the copy that thickness is measured on."""
+    size = (600, 900)
+    hair = box(450, 100, 451, 500, size)
+    before = np.zeros(size, np.float32) if label else box(300, 100, 600, 500, size)
+    after = np.maximum(before, hair) if label else before * (hair == 0)
+    found = guard_mask(after.astype(np.float32), Mask(before), ask((310, 110, 1), (450, 300, label), size=size))
+    assert (found[300, 450] > 0.5) == bool(label)
+
+
 def test_what_the_network_is_not_sure_of_stays_as_it_was():
     after = np.where(BEFORE > 0.5, 0.45, BEFORE).astype(np.float32) * (np.arange(SIZE[1]) > 58)[None]
     after = np.maximum(after, box(150, 80, 190, 120))
