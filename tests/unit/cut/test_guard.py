@@ -80,7 +80,7 @@ def test_a_click_on_a_hair_is_obeyed(label):
 
 def test_what_the_network_is_not_sure_of_stays_as_it_was():
     after = np.where(BEFORE > 0.5, 0.45, BEFORE).astype(np.float32) * (np.arange(SIZE[1]) > 58)[None]
-    after = np.maximum(after, box(150, 80, 190, 120))
+    after = np.maximum(after, box(150, 80, 190, 120) + box(97, 97, 104, 104))  # clicks are obeyed
     found = guard_mask(after.astype(np.float32), Mask(BEFORE), ask(FIRST, (170, 100, 1))) > 0.5
     assert found[60:140, 70:140].all()
     assert not found[60:140, 50:58].any()
