@@ -122,13 +122,12 @@ def _decide(probability: Float, image: UInt8, clicks: list[Float], s: CutSetting
         if level < len(sizes) - 1:
             wide = cv2.resize(label.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
             state = _outline((wide > 0.5).astype(np.uint8), 1)
-        for radius in (
-            round(s.disk * size[0] / sizes[0][0]),
-            0,
-        ):  # the pixels last: disks of both labels may overlap
-            for side, points in enumerate(clicks):
-                for x, y in points * (np.array(size[::-1]) / sizes[0][::-1]):
-                    cv2.circle(state, (int(x), int(y)), radius, side, -1)
+        scale = size[0] / sizes[0][0]
+        for side, points in enumerate(clicks):
+            for point in points:  # no disk reaches beyond half the way to a click of the other label
+                room = np.hypot(*(clicks[1 - side] - point).T).min(initial=np.inf) / 2
+                center = (int(point[0] * size[1] / sizes[0][1]), int(point[1] * scale))
+                cv2.circle(state, center, int(min(s.disk, room) * scale), side, -1)
         if level == len(sizes) - 1:
             models, table = _color_models(state, likely, pixels), np.full(CODES, np.nan, np.float32)
         rows, columns = np.nonzero(state == FREE)
