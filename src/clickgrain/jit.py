@@ -32,7 +32,8 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
-        dispatcher._cache = _Cache(function)  # as its enable_caching does with numba's own
+        with suppress(RuntimeError):  # no folder can be written: compile at every start
+            dispatcher._cache = _Cache(function)  # as its enable_caching does with numba's own
         return dispatcher
 
     return compiled

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import clickgrain
+from clickgrain import jit
 
 SCRIPT = """
 import sys
@@ -60,3 +61,11 @@ def test_a_cache_that_cannot_be_written_is_done_without(run, tmp_path, monkeypat
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert run() == (42, False)
     assert run() == (42, False)
+
+
+def test_where_no_folder_can_be_written_functions_are_compiled_all_the_same(monkeypatch):
+    def nowhere(_self, _function):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(jit.FunctionCache, "__init__", nowhere)
+    assert jit.njit(nogil=True)(lambda value: 2 * value)(21) == 42

@@ -100,7 +100,11 @@ def _by_pillow(file: BinaryIO, path: Path, format_: str, max_pixels: int, notes:
         picture: Image.Image = plugin(file)
         check_pixels(path, *picture.size, max_pixels)
         if getattr(picture, "is_animated", False):
-            notes.append("animated; its first frame was read")
+            notes.append(
+                "several images; the main one was read"
+                if format_ == "HEIF"
+                else "animated; its first frame was read"
+            )
     try:
         picture.load()
     except OSError:

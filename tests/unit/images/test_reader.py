@@ -84,6 +84,17 @@ def test_heic_stands_upright_without_pillows_list_of_plugins(tmp_path, orientati
     assert "HEIF" not in Image.OPEN
 
 
+def test_of_several_heic_images_the_main_one_is_read(tmp_path):
+    heif, notes = pytest.importorskip("pillow_heif"), []
+    file = heif.from_pillow(Image.new("RGB", (64, 48), "red"))
+    file.add_from_pillow(Image.new("RGB", (80, 64), "blue"))
+    file.save(tmp_path / "a.heic", primary_index=1)
+    image = read_image(tmp_path / "a.heic", notes=notes)
+    assert image.shape == (64, 80, 3)
+    assert np.abs(image.astype(int) - [0, 0, 255]).max() < 16
+    assert notes == [f"{tmp_path / 'a.heic'}: several images; the main one was read"]
+
+
 def test_heic_and_avif_that_nothing_reads_say_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
     (tmp_path / "b.jpg").write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif")
