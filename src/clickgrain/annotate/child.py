@@ -17,8 +17,6 @@ PATIENCE = 60.0
 """Seconds that the module has to save its work."""
 PROGRESS = "progress.json"
 """File in its folder that tells how far it is."""
-TREES = "building trees"
-"""The first stage of `learn`, whose trees can be counted in the store."""
 
 
 def start(

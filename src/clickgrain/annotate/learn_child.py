@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from clickgrain.annotate.child import PROGRESS, TREES
+from clickgrain.annotate.child import PROGRESS
 from clickgrain.errors import ClickgrainError
 from clickgrain.training.progress import Quiet
 
@@ -30,11 +30,11 @@ class ProgressFile(Quiet):
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
-        self._now: dict[str, Any] = {"stage": TREES, "done": 0, "total": 0, "each": None, "text": ""}
+        self._now: dict[str, Any] = {"stage": "starting", "done": 0, "total": 0, "each": None, "text": ""}
         self._times: deque[float] = deque(maxlen=LAST)
         self._began: float | None = None
         self._written = 0.0
-        self._set(stage=TREES)
+        self._set()
 
     def __enter__(self) -> "ProgressFile":
         self._set(stage="getting ready", done=0, total=0, text="")

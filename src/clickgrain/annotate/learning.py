@@ -3,11 +3,10 @@
 import glob
 import json
 import os
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clickgrain.annotate import child
-from clickgrain.annotate.child import PROGRESS, TREES
+from clickgrain.annotate.child import PROGRESS
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
@@ -77,7 +76,7 @@ class Learner:
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
                 while process.poll() is None:
-                    job.report(*_progress(place, len(gallery.order)))
+                    job.report(*_progress(place))
                     job.stop.wait(0.5)
             except BaseException:
                 _end(process)
@@ -140,7 +139,7 @@ def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchma
     return {row.id: int(clicks) for row, clicks in zip(result.rows, result.clicks_to(GOOD))}
 
 
-def _progress(place: Path, photos: int) -> tuple[int, int, str]:
+def _progress(place: Path) -> tuple[int, int, str]:
     """(done, total, text) of a run, by what its process writes down."""
     try:
         told = json.loads((place / PROGRESS).read_bytes())
@@ -148,23 +147,13 @@ def _progress(place: Path, photos: int) -> tuple[int, int, str]:
         each = None if told["each"] is None else float(told["each"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0, "starting"
-    if stage == TREES:
-        done, total = _trees(place), photos
-        return done, total, f"{stage}: {done} of {total} photos"
     words = f"{stage}: step {done} of {total}" if stage == "training" else f"{stage}: {done} of {total}"
     if each is not None and stage == "training":
+        words += "" if "s a step" in text else f", {each:.2g} s a step"
         left = each * max(total - done, 0)
         about = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
-        words += f", {each:.2g} s a step" + (f", about {about} left" if left else "")
+        words += f", about {about} left" if left else ""
     return done, total, "; ".join(filter(None, (words if total else stage, text)))
-
-
-def _trees(place: Path) -> int:
-    with suppress(sqlite3.Error):
-        uri = f"{(place / 'proposals.db').absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as store:
-            return int(store.execute("SELECT count(*) FROM trees").fetchone()[0])
-    return 0
 
 
 def _unfinished(run: Path, minutes: float) -> bool:

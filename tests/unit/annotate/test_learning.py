@@ -1,8 +1,6 @@
 """Learning in the background: progress by files, comparison on the user's objects, switching."""
 
-import sqlite3
 import threading
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,21 +24,19 @@ def test_each_stage_is_told_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(learn_child.time, "monotonic", lambda: float(next(times)))
 
     def told():
-        return _progress(tmp_path, 36)
+        return _progress(tmp_path)
 
     assert told() == (0, 0, "starting")
     bar = ProgressFile(tmp_path / PROGRESS)
-    assert told() == (0, 36, "building trees: 0 of 36 photos")
-    with closing(sqlite3.connect(tmp_path / "proposals.db")) as store:
-        store.execute("CREATE TABLE trees (path)")
-        store.executemany("INSERT INTO trees VALUES (?)", [(str(i),) for i in range(35)])
-        store.commit()
-    assert told() == (35, 36, "building trees: 35 of 36 photos")
+    assert told() == (0, 0, "starting")
     with bar:
-        assert told()[2] == "getting ready"  # one photo has no tree: the stage is another all the same
-        bar.start("objects", 35)
-        bar.advance()
-        assert told() == (1, 35, "objects: 1 of 35")
+        assert told()[2] == "getting ready"
+        bar.start("trees", 36)
+        for _ in range(35):
+            bar.advance()
+        assert told() == (35, 36, "trees: 35 of 36")
+        bar.start("objects", 35)  # one photo has no tree: the stage is another all the same
+        assert told() == (0, 35, "objects: 0 of 35")
         bar.start("training", 100, 10)
         assert told() == (10, 100, "training: step 10 of 100")
         bar.advance("loss 0.5")
@@ -48,11 +44,14 @@ def test_each_stage_is_told_as_it_is(tmp_path, monkeypatch):
         _, _, words = told()
         assert words.startswith("training: step 12 of 100, ")
         assert words.endswith("left; loss 0.4")
+        assert words.count("s a step") == 1
+        bar.advance("loss 0.4, 2.10 s a step")
+        assert told()[2].count("s a step") == 1
         bar.note("validating")
         assert told()[2].endswith("; validating")
-        bar.expect(13)
+        bar.expect(14)
         bar.advance("loss 0.3")
-        assert told()[:2] == (13, 13)
+        assert told()[:2] == (14, 14)
 
 
 def test_steps_are_timed_without_what_is_done_between_them(tmp_path, monkeypatch):
@@ -65,13 +64,13 @@ def test_steps_are_timed_without_what_is_done_between_them(tmp_path, monkeypatch
         bar.advance()
         if note:
             bar.note(note)
-    assert _progress(tmp_path, 1)[2] == "training: step 4 of 100, 2 s a step, about 3 minutes left"
+    assert _progress(tmp_path)[2] == "training: step 4 of 100, 2 s a step, about 3 minutes left"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"stage": 1, "done": "x", "total": null}', b"\xff"])
 def test_a_progress_file_of_anything_is_no_reason_to_fail(tmp_path, content):
     (tmp_path / PROGRESS).write_bytes(content)
-    assert _progress(tmp_path, 3) == (0, 0, "starting")
+    assert _progress(tmp_path) == (0, 0, "starting")
 
 
 def test_progress_that_cannot_be_written_stops_no_training(tmp_path):
@@ -95,7 +94,7 @@ def test_many_threads_tell_of_one_stage(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert _progress(tmp_path, 1)[:2] == (400, 400)
+    assert _progress(tmp_path)[:2] == (400, 400)
 
 
 def test_the_user_s_objects_are_the_test(learner, act, tiny, project):
