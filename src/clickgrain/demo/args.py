@@ -8,6 +8,9 @@ import tyro
 
 from clickgrain.errors import ConfigError
 
+EXTRACTOR = "color-texture"
+"""Whose features make the trees."""
+
 
 @dataclass(frozen=True)
 class DemoArgs:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clickgrain.demo.args import DemoArgs, DemoScale
+from clickgrain.demo.args import EXTRACTOR, DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson
 from clickgrain.demo.photos import DemoPhoto
 from clickgrain.demo.targets import shown
@@ -65,7 +65,7 @@ def write_demo_report(story: Story) -> Path:
         **machine(),
         "Peak memory": f"{peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB",
         "Data": f"composites: {len(story.benchmark)} targets, long side {story.scale.side} pixels",
-        "Features": story.extractor.name,
+        "Features": EXTRACTOR,
         **{stage: f"{seconds:.0f} s" for stage, seconds in story.seconds.items()},
     }
     return write_page(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clickgrain.demo.args import DemoArgs, DemoScale
+from clickgrain.demo.args import EXTRACTOR, DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson, teach
 from clickgrain.demo.page import Story, write_demo_report
 from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
@@ -21,7 +21,6 @@ from clickgrain.training.image_set import add_composites, load_image_set
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.types import Predictor
 
-EXTRACTOR = "color-texture"
 TARGET_SEED = 1_000_003
 """Added to the seed, so that targets are drawn apart from everything that is trained on."""
 
