@@ -35,7 +35,7 @@ _NO_DATA, _ORIENTATION = 42113, 274
 def count_pages(file: BinaryIO) -> int:
     """Number of full-resolution pages."""
     with tifffile.TiffFile(file) as tiff:
-        pages = [not page.is_reduced for page in _chain(tiff)]
+        pages = [not page.is_reduced for page in _chain(tiff, [])]
     return sum(pages) or len(pages)
 
 
@@ -47,7 +47,7 @@ def read_page(file: BinaryIO, path: Path, number: int, max_pixels: int, notes: l
             it is damaged.
     """
     with tifffile.TiffFile(file) as tiff:
-        chain = _chain(tiff)
+        chain = _chain(tiff, notes)
         looked = list(islice(chain, COUNTED))
         pages = [page for page in looked if not page.is_reduced] or looked
         if number == 0 and len(pages) > 1:
@@ -64,10 +64,20 @@ def read_page(file: BinaryIO, path: Path, number: int, max_pixels: int, notes: l
         return orient(image, orientation if isinstance(orientation, int) else 1)
 
 
-def _chain(tiff: Any) -> Iterator[Any]:
-    """The pages in file order; ends where one of them comes a second time."""
+def _chain(tiff: Any, notes: list[str]) -> Iterator[Any]:
+    """The pages in file order, up to one that comes a second time or (with a note) a later one that is damaged."""
     seen: set[int] = set()
-    for page in tiff.pages:
+    pages = iter(tiff.pages)
+    while True:
+        try:
+            page = next(pages)
+        except StopIteration:
+            return
+        except Exception as error:
+            if not seen:
+                raise
+            notes.append(f"damaged after page {len(seen) - 1} ({error})")
+            return
         if page.offset in seen:
             return
         seen.add(page.offset)

@@ -55,6 +55,19 @@ def test_chains_of_pages_that_do_not_end(file, count, back_to):
             read_image(path, page=count)
 
 
+def test_a_damaged_later_page_leaves_the_first(file):
+    content, notes = bytearray(chain(3)), []
+    second = 8 + PIXELS.size + 90
+    content[second : second + 2] = b"\xff\xff"  # so many tags
+    path = file(bytes(content))
+    np.testing.assert_array_equal(read_image(path, notes=notes)[..., 0], PIXELS)
+    assert notes[0].startswith(f"{path}: damaged after page 0 (")
+    assert len(list(read_pages(path))) == 1
+    content[108:110] = b"\xff\xff"
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        read_image(file(bytes(content)))
+
+
 @pytest.mark.timeout(30)
 def test_a_late_page_of_very_many(file):
     np.testing.assert_array_equal(read_image(file(chain(3000)), page=2500)[..., 0], PIXELS)
