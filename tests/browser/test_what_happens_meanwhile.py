@@ -5,7 +5,7 @@ import json
 import cv2
 
 
-def test_a_photo_that_is_replaced_is_shown_anew_and_old_objects_are_marked(own_server, tab, expect):
+def test_a_photo_that_is_replaced_is_shown_and_old_objects_are_marked(own_server, tab, expect):
     server = own_server(3)
     page = tab(forgive=True).open(server.address, "photo00")
     page.take(44, 56)
@@ -65,7 +65,7 @@ def test_learning_tells_its_stage_and_stop_answers_at_once(shared, tab, expect):
     expect(page.page.get_by_role("button", name="Learn again")).to_be_visible()
 
 
-def test_a_click_among_many_objects_makes_few_rows_anew(shared, tab):
+def test_a_click_among_many_objects_makes_few_new_rows(shared, tab):
     page = tab().open(shared.address, "photo17")
     page.page.evaluate("""(async () => {
         const { annotator } = clickgrain;

@@ -184,7 +184,7 @@ class Database(ProjectFile):
 
 
 def damaged(path: Path, image: int, reason: str) -> RequestError:
-    """The refusal of a log that none of us wrote."""
+    """The refusal of a log that clickgrain did not write."""
     log = "labels" if image == PROJECT_LOG else f"image {image}"
     return RequestError(
         "database", f"{path}: the log of {log} is damaged ({reason[:200]}); restore a copy of the file"

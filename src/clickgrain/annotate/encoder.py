@@ -14,7 +14,7 @@ from clickgrain.errors import ClickgrainError
 
 KEPT_BYTES = 128_000_000
 FRESH = 30.0
-"""Seconds for which what somebody looks at, or will soon, is not evicted for what others may look at later."""
+"""Seconds for which what a user looks at, or will soon, is not evicted for what others may look at later."""
 PAUSE = 0.5
 """Seconds before a thread that has failed goes on: what fails for good must not take a whole core."""
 
@@ -108,7 +108,7 @@ class Encoder:
         return thread
 
     def _wake(self) -> None:
-        if not self._thread.is_alive() and not self._closed:  # whatever ended it, nobody may wait in vain
+        if not self._thread.is_alive() and not self._closed:  # whatever ended it, none may wait in vain
             self._thread = self._started()
         self._change.notify_all()
 

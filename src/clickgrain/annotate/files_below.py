@@ -1,6 +1,6 @@
 """Files below a folder: the one place that checks a path, and that opens what it leads to, once.
 
-Somebody who may write to the folder can put links there, swap a photo for a link at any moment, or hand over a
+A user who may write to the folder can put links there, swap a photo for a link at any moment, or hand over a
 project file whose rows lead elsewhere. So names are checked where they come in (`checked`), and a file is opened
 component by component without following links; what is read is the descriptor, whatever its name leads to later.
 A link out of the folder is followed only if the server's user or root made it, or who owns what it leads to (as
@@ -32,7 +32,7 @@ _ON_THE_WAY = getattr(os, "O_PATH", os.O_RDONLY) | _ONCE | getattr(os, "O_DIRECT
 
 
 class AstrayError(OSError):
-    """A link that somebody else made leads out of the folder."""
+    """A link that another user made leads out of the folder."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,11 @@ def open_below(folder: Path, below: Path, *, directory: bool = False) -> int:
         found = os.open(part, _FOLDER if directory else _FILE, dir_fd=place)
         if strangers and strangers != {os.fstat(found).st_uid} and not _is_inside(place, folder):
             os.close(found)
-            raise AstrayError(errno.EACCES, "a link that somebody else made to a place outside")
+            raise AstrayError(errno.EACCES, "a link that another user made to a place outside")
         return found
     except OSError as error:
         if strangers and not isinstance(error, AstrayError):  # it leads nowhere, or round and round
-            raise AstrayError(error.errno, "a link that somebody else made and that leads nowhere") from error
+            raise AstrayError(error.errno, "a link that another user made and that leads nowhere") from error
         raise
     finally:
         os.close(place)
@@ -149,7 +149,7 @@ def is_trusted(status: os.stat_result) -> bool:
 
 
 def is_strange_link(path: Path) -> bool:
-    """Whether a path is a link of somebody who does not own what it leads to either."""
+    """Whether a path is a link of a user who does not own what it leads to either."""
     try:
         status = path.lstat()
         return stat.S_ISLNK(status.st_mode) and not is_trusted(status) and path.stat().st_uid != _maker(status)

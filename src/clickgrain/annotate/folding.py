@@ -104,7 +104,7 @@ class Folder:
     def __init__(self, stored: Callable[[str], Bool]) -> None:
         self._stored = stored
         self._kept: OrderedDict[int, tuple[object, Fold]] = OrderedDict()
-        """By the hash of what was folded, which is kept beside: hashing a prefix anew for each length is slow."""
+        """By the hash of what was folded, which is kept beside: to hash each prefix whole is slow."""
         self._lock = threading.Lock()
         self._model = threading.Lock()  # one prediction at a time: two would fight over the same cores
 

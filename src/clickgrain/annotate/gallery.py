@@ -66,7 +66,7 @@ class Gallery:
         self.missing: set[int] = set()
         """Images with annotations whose files are gone."""
         self.astray: list[Path] = []
-        """Photos behind links out of the folder that somebody else made, which are left out."""
+        """Photos behind links out of the folder that another user made, which are left out."""
         self.strange: list[str] = []
         """Files that look like images and are not taken: a line for each reason."""
         self.rescan()
@@ -147,8 +147,8 @@ class Gallery:
         if count := len(self.astray):
             photos = "1 photo is" if count == 1 else f"{count} photos are"
             said.append(
-                f"{photos} left out: links that somebody else made in {self.folder}; put the files there, or link"
-                " anew"
+                f"{photos} left out: links that another user made in {self.folder}; put the files there, or link"
+                " again"
             )
         if strange := self.database.strange:
             said.append(
@@ -173,7 +173,7 @@ class Gallery:
                 except ImageError as error:
                     raise ImageError(str(error).replace(str(file.path), str(name))) from error
         except AstrayError as error:
-            raise ImageError(f"{name}: {error.strerror}; put the file there, or link anew") from error
+            raise ImageError(f"{name}: {error.strerror}; put the file there, or link again") from error
         except OSError as error:
             raise ImageError(f"{name}: {error.strerror}; put the file back, or look for new files") from error
 
@@ -254,7 +254,7 @@ class Gallery:
         return pixels
 
     def sizes(self, image: int) -> tuple[Size, Size]:
-        """((H, W) at work, (H, W) of the file); reads the file if nobody has since it was replaced.
+        """((H, W) at work, (H, W) of the file); reads the file if that was not done since it was replaced.
 
         Raises:
             ImageError: as `load`, where the size is not known from before.

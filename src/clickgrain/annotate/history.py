@@ -115,7 +115,7 @@ class History(Generic[State]):
         """Take the next action of the log.
 
         Raises:
-            RequestError: it does not follow. Anything: a patch that nobody of us wrote.
+            RequestError: it does not follow. Anything: a patch that clickgrain did not write.
         """
         if action.seq != self.seq + 1:
             raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")

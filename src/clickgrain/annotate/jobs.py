@@ -89,12 +89,12 @@ class Jobs:
             for old in list(self._jobs.values())[:-KEPT]:
                 if not old.is_active:
                     del self._jobs[old.id]
-        thread = threading.Thread(target=self._run, args=(job, work), name=f"job-{job.id}", daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system has no more threads to give
-            self._end(job, "failed", f"it could not be started: {error}")
+            thread = threading.Thread(target=self._run, args=(job, work), name=f"job-{job.id}", daemon=True)
+            try:
+                thread.start()
+                self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+            except RuntimeError as error:  # the system has no more threads to give
+                job.state, job.error, job.finished = "failed", f"it could not be started: {error}", time.time()
         return job
 
     def _run(self, job: Job, work: Callable[[Job], Any]) -> None:

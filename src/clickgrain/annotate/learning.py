@@ -68,7 +68,7 @@ class Learner:
             *gallery.ignore,
         ]
         command += [glob.escape(path.as_posix()) for path in gallery.astray]  # their owners did not give them to us
-        (place / "previews").mkdir(0o700, exist_ok=True)  # for nobody else's eyes, whatever photos they show
+        (place / "previews").mkdir(0o700, exist_ok=True)  # for no other eyes, whatever photos they show
         (place / LOG).unlink(missing_ok=True)
         with (place / LOG).open("xb") as log:  # never through a link
             process = child.start(command, log, place)

@@ -73,7 +73,7 @@ class Logs:
             if error.code.startswith("database"):
                 raise
             raise damaged(self.database.path, image, str(error)) from error
-        except Exception as error:  # whoever wrote the file may have written anything
+        except Exception as error:  # who wrote the file may have written anything
             raise damaged(self.database.path, image, f"{type(error).__name__}: {error}") from error
 
     def keep(self, image: int, history: History[Document]) -> None:

@@ -52,14 +52,14 @@ class ProjectFile:
             )
         if is_strange_link(path):
             raise RequestError(
-                "database", f"{path} is a link that somebody else made; put the file there, or give --project"
+                "database", f"{path} is a link that another user made; put the file there, or give --project"
             )
         if path.exists() and not path.is_file():
             raise RequestError("database", f"{path} is a device, socket or pipe; give --project a file")
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA trusted_schema = OFF")  # somebody else may have made the file
+            self._db.execute("PRAGMA trusted_schema = OFF")  # another user may have made the file
             self._check()
             self._identity = _identity(path)
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -1,6 +1,6 @@
 """Folders of training runs: one's own only, and reached by descriptor, whatever is put in the place of their names.
 
-Who may write to the folder of photos may also write to where its models go. A run of somebody else may hold links
+Who may write to the folder of photos may also write to where its models go. A run of another user may hold links
 that training would write through, so it is never gone on with.
 """
 
@@ -41,7 +41,7 @@ def claimed(root: Path, goes_on: Callable[[Path], bool]) -> Iterator[RunFolder]:
     No other server works there meanwhile; the lock ends with this process, however that ends.
 
     Raises:
-        RequestError: the folder cannot be made, or is somebody else's link.
+        RequestError: the folder cannot be made, or is another user's link.
     """
     with ExitStack() as stack:
         try:

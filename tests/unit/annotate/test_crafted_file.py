@@ -1,4 +1,4 @@
-"""A project file that somebody else has made: it leads nowhere outside, and what is damaged stops nothing else."""
+"""A project file that another user has made: it leads nowhere outside, and what is damaged stops nothing else."""
 
 import io
 import json
@@ -138,7 +138,7 @@ DAMAGES = {
     "a log that begins at 7": ("UPDATE actions SET seq = 7 WHERE image = 1",),
     "a log of an image that is none": ("UPDATE actions SET image = 'x' WHERE image = 1",),
     "labels of text": ('UPDATE actions SET patch = \'{"set": "x"}\' WHERE image = 0',),
-    "a status of its own": ("UPDATE summaries SET status = 'x', objects = 'many'",),
+    "a status that is none": ("UPDATE summaries SET status = 'x', objects = 'many'",),
     "sizes of text": ("UPDATE images SET height = 'x', width = -1, native_height = 1e30",),
     "a size that no memory holds": ("UPDATE images SET height = 1000000, width = 1000000 WHERE id = 1",),
     "models of text": ("UPDATE models SET report = '{', made = 'x'",),
@@ -190,15 +190,15 @@ def test_what_would_act_in_the_file_is_refused(crafted, statement):
         crafted((statement,))
 
 
-def test_a_project_file_that_is_somebody_else_s_link_is_refused(photos, tmp_path, monkeypatch):
+def test_a_project_file_that_is_another_user_s_link_is_refused(photos, tmp_path, monkeypatch):
     target = tmp_path / "precious.db"
     (photos / "clickgrain.db").symlink_to(target)
     monkeypatch.setattr(files_below, "_maker", lambda status: 12_345)
-    with pytest.raises(RequestError, match="somebody else made"):
+    with pytest.raises(RequestError, match="another user made"):
         Project(photos, model="tree")
     assert not target.exists()
     target.write_bytes(b"")
-    with pytest.raises(RequestError, match="somebody else made"):
+    with pytest.raises(RequestError, match="another user made"):
         Project(photos, model="tree")
     assert target.read_bytes() == b""
 

@@ -73,7 +73,7 @@ def test_whoever_waits_comes_before_those_ahead(encoder, kitchen):
     assert sorted(kitchen.orders) == sorted(set(kitchen.orders))
 
 
-def test_a_damaged_image_is_reported_and_stops_nobody(encoder, kitchen):
+def test_a_damaged_image_is_reported_and_stops_no_one(encoder, kitchen):
     with pytest.raises(ImageError, match="damaged"):
         encoder.get(-1)
     assert encoder.get(2) is kitchen.scene
@@ -130,7 +130,7 @@ class Growing:
 
 
 @pytest.mark.parametrize("kind", ["dict", "object"])
-def test_what_clicks_add_while_it_is_measured_stops_nobody(kind):
+def test_what_clicks_add_while_it_is_measured_stops_no_one(kind):
     class Answers:
         pass
 

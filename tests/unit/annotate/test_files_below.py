@@ -24,7 +24,7 @@ def outside(photos, tmp_path):
 
 @pytest.fixture
 def by_a_stranger(monkeypatch):
-    """Make a link count as somebody else's, whoever runs the test."""
+    """Make a link count as another user's, whatever user runs the test."""
     strange, maker = set(), files_below._maker
     monkeypatch.setattr(files_below, "_maker", lambda s: STRANGER if s.st_ino in strange else maker(s))
     return lambda link: strange.add(link.lstat().st_ino)
@@ -45,7 +45,7 @@ def test_the_user_s_own_links_lead_anywhere(photos, outside, project, client):
 
 
 @pytest.mark.parametrize("way", ["file", "folder"])
-def test_somebody_else_s_link_out_of_the_folder_is_left_out(photos, outside, project, by_a_stranger, way):
+def test_another_user_s_link_out_of_the_folder_is_left_out(photos, outside, project, by_a_stranger, way):
     link = photos / ("b.png" if way == "file" else "more")
     link.symlink_to(outside / "b.png" if way == "file" else outside)
     by_a_stranger(link)
@@ -54,7 +54,7 @@ def test_somebody_else_s_link_out_of_the_folder_is_left_out(photos, outside, pro
     assert len(project.gallery.astray) == 1
 
 
-def test_a_photo_that_somebody_swaps_for_a_link_is_not_shown(photos, outside, project, by_a_stranger, client):
+def test_a_photo_that_another_user_swaps_for_a_link_is_not_shown(photos, outside, project, by_a_stranger, client):
     assert client.get("/api/images/1/picture").status_code == 200
     (photos / "a1.png").unlink()
     (photos / "a1.png").symlink_to(outside / "b.png")
@@ -63,7 +63,7 @@ def test_a_photo_that_somebody_swaps_for_a_link_is_not_shown(photos, outside, pr
         answer = client.get(f"/api/images/1/{what}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "image")
         assert "a1.png" in answer.json()["error"]["message"]
-    with pytest.raises(ImageError, match="somebody else"):
+    with pytest.raises(ImageError, match="another user"):
         project.gallery.read(1)
 
 
@@ -100,7 +100,7 @@ def test_owners_as_the_disk_knows_them(photos, outside, project):
     os.lchown(photos / "b.png", STRANGER, STRANGER)
     project.gallery.rescan()
     assert "b.png" not in names(project)
-    os.chown(outside / "b.png", STRANGER, STRANGER)  # what somebody links to their own photo
+    os.chown(outside / "b.png", STRANGER, STRANGER)  # what a user links to their own photo
     project.gallery.rescan()
     assert "b.png" in names(project)
 
@@ -208,7 +208,7 @@ def test_a_link_that_is_not_the_one_that_was_looked_at(photos, outside, swapped)
         pass
 
 
-def test_a_link_to_somebody_s_folder_does_not_lead_on_to_files_of_mine(photos, outside, by_a_stranger):
+def test_a_link_to_another_user_s_folder_does_not_lead_on_to_files_of_mine(photos, outside, by_a_stranger):
     theirs = outside / "theirs"
     theirs.mkdir()
     (theirs / "b.png").symlink_to(outside / "b.png")
@@ -227,7 +227,7 @@ def test_only_regular_files_are_opened(photos, kind):
         pass
 
 
-def test_a_pipe_among_the_photos_stops_nobody(photos, project, client):
+def test_a_pipe_among_the_photos_stops_no_one(photos, project, client):
     image, other = project.gallery.order[:2]
     file = photos / project.gallery.name(image)
     file.unlink()

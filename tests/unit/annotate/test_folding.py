@@ -193,7 +193,7 @@ class Held:
         return self.segmenter.predict(*arguments, **more)
 
 
-def test_what_is_known_or_needs_no_model_waits_for_nobody_s_prediction(scene):
+def test_what_is_known_or_needs_no_model_waits_for_no_prediction(scene):
     held = Held(scene.segmenter)
     scene = replace(scene, segmenter=held)
     folder = Folder({}.__getitem__)

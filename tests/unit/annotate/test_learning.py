@@ -147,7 +147,7 @@ def test_a_run_can_be_cancelled(learner, tmp_path):
         learner._train(job, tmp_path, 1.0)
 
 
-def test_photos_behind_somebody_s_links_are_not_learned_from(learner, project, tmp_path, monkeypatch):
+def test_photos_behind_another_user_s_links_are_not_learned_from(learner, project, tmp_path, monkeypatch):
     project.gallery.astray, project.gallery.ignore = [Path("sub/a[1].png")], ("*.tif",)
     started = []
 

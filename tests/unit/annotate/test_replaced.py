@@ -1,4 +1,4 @@
-"""A photo whose file is replaced while it is served: encoded anew, and what was drawn on the old one is marked."""
+"""A photo whose file is replaced while it is served: encoded again, and what was drawn on the old one is marked."""
 
 import os
 

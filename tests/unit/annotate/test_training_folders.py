@@ -92,7 +92,7 @@ def test_a_run_with_links_in_it_is_not_gone_on_with(begun, choose, tmp_path, whe
     assert precious.read_text() == "precious"
 
 
-def test_a_pipe_in_a_run_keeps_nobody_waiting(begun, choose):
+def test_a_pipe_in_a_run_keeps_no_one_waiting(begun, choose):
     (begun / "run.json").unlink()
     os.mkfifo(begun / "run.json")
     assert choose().name == "run-002"
@@ -105,7 +105,7 @@ def test_a_run_that_is_a_link_is_not_gone_on_with(begun, choose, root, tmp_path)
 
 
 @pytest.mark.parametrize("way", ["another owner", "others may write", "something of another owner"])
-def test_a_run_of_somebody_else_is_not_gone_on_with(begun, choose, monkeypatch, way):
+def test_a_run_of_another_user_is_not_gone_on_with(begun, choose, monkeypatch, way):
     if way == "others may write":
         begun.chmod(0o777)
     elif os.geteuid() != 0:
@@ -121,7 +121,7 @@ def test_the_newest_of_one_s_own_runs_is_gone_on_with(begun, choose, root):
     assert choose() == begun
 
 
-def test_models_do_not_go_through_somebody_else_s_link(choose, root, tmp_path, monkeypatch):
+def test_models_do_not_go_through_another_user_s_link(choose, root, tmp_path, monkeypatch):
     (tmp_path / "target").mkdir()
     root.symlink_to(tmp_path / "target")
     assert choose().name == "run-001"  # one's own link to a larger disk

@@ -45,7 +45,7 @@ export function startObjects(app) {
     title.textContent = things.length ? `${things.length} ${things.length === 1 ? "object" : "objects"}` : "Objects";
     fresh.hidden = state.active === null && !state.selection.length;
     const focus = list.contains(document.activeElement) && document.activeElement !== list;
-    // rows that show the same stay: to make all of three hundred anew took longer than the click
+    // rows that show the same stay: to make all of three hundred again took longer than the click
     rows = new Map(
       things.map((thing) => {
         const key = keyOf(state, thing),
