@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from clickgrain.commands.options import parse_data
+from clickgrain.commands.parsing import parse_data
 from clickgrain.errors import ConfigError
 from clickgrain.training.learn_args import RecipeName
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from clickgrain import __version__
-from clickgrain.commands.options import file_name
+from clickgrain.commands.parsing import file_name
 from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError, TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate, evaluate_trees, load_benchmark

@@ -1,7 +1,7 @@
-"""The command line: a table of commands, and what all of them share (help, errors, interruption).
+"""The command line: a table of commands, and what they all share (help, errors, interruption).
 
-The top-level help needs neither tyro nor rich, and a command imports only what it uses: on a laptop half of 0.3 s
-is gone before the first heavy import.
+The top-level help needs neither tyro nor rich, and a command imports only what it uses: help must answer within
+0.3 s, half of which a laptop needs before the first heavy import.
 """
 
 import atexit
@@ -51,18 +51,18 @@ COMMANDS = (
     Command("demo", "see the whole story on bundled photos", "clickgrain.commands.demo:demo"),
     Command("learn", "make a click model from a folder of unlabelled photos", "clickgrain.commands.learn:learn"),
     Command("annotate", "cut out and label objects in the browser", "clickgrain.commands.annotate:annotate"),
-    Command("replay", "make masks again from the annotator's clicks", "clickgrain.commands.replay:replay"),
+    Command("replay", "make masks again from the annotator's clicks", "clickgrain.commands.annotate:replay"),
     Command("export", "write annotations for other tools", "clickgrain.commands.export:export"),
     Command("import", "take in annotations of other tools", "clickgrain.commands.export:import_"),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
-    Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.propose:propose"),
+    Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
-    Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.finetune:finetune"),
+    Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.learn:finetune"),
     Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),
     Command(
         "evaluate-tree",
-        "measure how well merge trees hold known objects",
-        "clickgrain.commands.evaluate_tree:evaluate_tree",
+        "measure how well merge trees match known objects",
+        "clickgrain.commands.evaluate:evaluate_tree",
     ),
 )
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line on `argv` (without the program's name) and return the exit status.
 
     0: finished · 1: an error, its message alone on stderr · 2: not a valid command line, a `ConfigError` too ·
-    130: interrupted · 141: the reader of the output went away.
+    130: interrupted · 141: the reader of the output closed it.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end_like_an_interrupt(number: signal.Signals) -> None:
-    """A machine that shuts down asks by SIGTERM: save what there is, as on Ctrl-C."""
+    """A machine that shuts down sends SIGTERM: save finished work, as on Ctrl-C."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -153,13 +153,13 @@ def _refuse(message: str, status: int) -> int:
 
 
 def _never_fail_on_names(stream: object) -> None:
-    """File names may hold bytes that are no text; show them escaped instead of failing when they are printed."""
+    """File names may hold bytes that are not text; print them escaped instead of failing."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 
 
 def _forget_stdout() -> None:
-    """Point stdout nowhere, so that Python's own flush at exit meets no closed pipe."""
+    """Point stdout nowhere, so that Python's flush at exit meets no closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

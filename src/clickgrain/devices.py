@@ -1,8 +1,9 @@
-"""Which device a network runs on, and in which precision."""
+"""Which device a network runs on, and in which precision. Torch is imported only where it is asked.
+
+Tree mode and color-texture features run without it, and `import torch` takes a second.
+"""
 
 from typing import Literal
-
-import torch
 
 from clickgrain.errors import ConfigError
 
@@ -11,11 +12,15 @@ WIDE = 1_000_000
 
 
 def choose_device(name: str) -> str:
-    """A torch device by name; "auto" is the GPU where there is one.
+    """A torch device by name; "auto" is the GPU if there is one, else the CPU.
 
     Raises:
         ConfigError: if there is no such device.
     """
+    if name == "cpu":
+        return name
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -50,6 +55,8 @@ def resolve_precision(asked: str, device: str, parameters: int) -> Literal["floa
         ConfigError: for another name.
     """
     if asked == "auto":
+        import torch
+
         wide = torch.device(device).type != "cpu" or parameters >= WIDE
         return "bf16" if wide and computes_bf16(device) else "float32"
     if asked not in ("float32", "bf16"):
@@ -59,6 +66,8 @@ def resolve_precision(asked: str, device: str, parameters: int) -> Literal["floa
 
 def computes_bf16(device: str) -> bool:
     """Whether a device multiplies bfloat16 matrices in hardware: GPUs from Ampere on, CPUs with AMX."""
+    import torch
+
     kind = torch.device(device).type
     if kind == "cuda":
         with torch.cuda.device(device):

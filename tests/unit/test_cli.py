@@ -5,6 +5,7 @@ import difflib
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -215,6 +216,15 @@ def test_a_wrong_value_exits_with_2_and_one_message_and_does_nothing(line, capsy
     assert "Traceback" not in captured.err
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
+
+
+def test_a_port_in_use_is_a_wrong_value_too(capsys, tmp_path):
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["annotate", f"{tmp_path}", "--no-browser", "--port", f"{port}"]) == 2
+    assert capsys.readouterr().err.startswith(f"port {port} is in use")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_settings_that_contradict_each_other_show_the_message_alone(capsys, tmp_path):

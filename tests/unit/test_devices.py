@@ -1,5 +1,8 @@
 """Which device, and in which precision: bfloat16 only where the hardware computes it."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -101,3 +104,29 @@ def test_devices_that_are_not_there(name):
 
 def test_auto_is_a_device_that_is_there():
     assert torch.zeros(1, device=choose_device("auto")).item() == 0
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_a_device_that_is_there_keeps_its_name(device):
+    assert choose_device(device) == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x"])
+def test_what_is_no_device(device):
+    with pytest.raises(ConfigError, match="is no device; use auto, cpu"):
+        choose_device(device)
+
+
+def test_the_second_gpu_of_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda") == "cuda"
+    with pytest.raises(ConfigError, match="torch sees cpu, cuda, use one of them"):
+        choose_device("cuda:1")
+
+
+def test_the_cpu_is_known_without_torch():
+    code = (
+        "from clickgrain.devices import choose_device as c; c('cpu'); import sys; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -47,12 +47,10 @@ LIGHT = (
     "export.args",
     "commands.annotate",
     "commands.export",
-    "commands.replay",
     "training.learn_args",
     "training.recipes",
     "demo.args",
     "commands.learn",
-    "commands.propose",
     "commands.evaluate",
     "commands.segment",
 )

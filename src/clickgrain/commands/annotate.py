@@ -1,12 +1,16 @@
-"""`clickgrain annotate`: the browser tool."""
+"""`clickgrain annotate`, the browser tool, and `clickgrain replay`, which makes its masks again."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from clickgrain.annotate.settings import AnnotateArgs
+
+if TYPE_CHECKING:
+    from clickgrain.annotate.replay import Replayed
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class AnnotateCommand(AnnotateArgs):
     """Cut out and label objects in your photos, in the browser.
 
     A server on this machine opens a page; nothing leaves the machine. What you do is saved as you do it. Stop with
-    Ctrl-C, and go on with the same command.
+    Ctrl-C, and continue with the same command.
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
@@ -22,13 +26,28 @@ class AnnotateCommand(AnnotateArgs):
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
 
 
+@dataclass(frozen=True)
+class ReplayArgs:
+    """Make every object's mask again from its clicks, and say whether it comes out the same.
+
+    Attributes:
+        project: folder of photos that was annotated, or its project file.
+        model: answer with this model instead of the one that made each object.
+        device: torch device of the models.
+        out: also write the figures to this JSON file.
+    """
+
+    project: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROJECT")]
+    model: Annotated[str | None, tyro.conf.arg(metavar="M")] = None
+    device: str = "cpu"
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+
+
 def annotate(args: AnnotateCommand) -> None:
     """Serve until Ctrl-C; the address on stdout, the rest on stderr."""
     from clickgrain.annotate.server import serve
     from clickgrain.commands.console import say
-    from clickgrain.commands.predictors import check_device
-
-    check_device(args.device)
+    from clickgrain.devices import choose_device
 
     def tell(line: str) -> None:
         if line.startswith("http://"):
@@ -36,4 +55,30 @@ def annotate(args: AnnotateCommand) -> None:
         else:
             say(line)
 
-    serve(args, tell)
+    serve(replace(args, device=choose_device(args.device)), tell)
+
+
+def replay(args: ReplayArgs) -> None:
+    """One line per object on stdout, and a last line with the counts."""
+    from clickgrain.annotate.opening import open_project
+    from clickgrain.annotate.replay import replay as run
+    from clickgrain.commands.parsing import save_json
+    from clickgrain.devices import choose_device
+
+    project = open_project(args.project, device=choose_device(args.device))
+    rows: list[Replayed] = []
+    try:
+        for row in run(project, model=args.model):
+            rows.append(row)
+            result = f"iou={row.iou:.4f}" if row.iou is not None else f"failed: {row.problem}"
+            result += " (the photo was replaced since)" if row.replaced else ""
+            told = f"{row.image} object={row.object} label={row.label or '-'} clicks={row.clicks} {result}"
+            print(told, flush=True)
+    finally:
+        project.close()
+    same = sum(row.is_same for row in rows)
+    clicks = sum(row.clicks for row in rows)
+    print(f"{len(rows)} objects, {same} the same in every pixel, {clicks} clicks")
+    if args.out is not None:
+        content = {"objects": [asdict(row) for row in rows], "same": same, "clicks": clicks}
+        save_json(args.out, json.dumps(content, indent=1))

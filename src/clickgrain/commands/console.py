@@ -1,4 +1,4 @@
-"""What commands say beside their results: everything here goes to stderr."""
+"""What commands say besides their results: everything here goes to stderr."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ SHOWN = 20
 
 
 def stderr() -> Console:
-    """A console on stderr; rich leaves out colours for NO_COLOR, a dumb terminal or a file."""
+    """A console on stderr; rich leaves out colors for NO_COLOR, a dumb terminal or a file."""
     return Console(stderr=True)
 
 
@@ -31,7 +31,7 @@ def say_all(lines: Sequence[str], *, style: str = "yellow") -> None:
 
 @contextmanager
 def bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that takes (done, total) and is gone afterwards; nothing unless stderr is a terminal."""
+    """A progress bar that takes (done, total) and disappears at the end; shown on terminals only."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -1,31 +1,32 @@
-"""`clickgrain evaluate`: the click benchmark, models against data sets."""
+"""`clickgrain evaluate`, the click benchmark, and `clickgrain evaluate-tree`, which needs no training."""
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from clickgrain.commands.options import check_limit, file_name, parse_data, save_json
+from clickgrain.commands.parsing import check_limit, file_name, parse_data, save_json
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
 from clickgrain.evaluation.config import EvaluationSettings, UserName
 
 if TYPE_CHECKING:
-    from clickgrain.clicks.robot import User
-    from clickgrain.evaluation.datasets import Benchmark
-    from clickgrain.evaluation.methods import Method
+    from collections.abc import Sequence
+
     from clickgrain.evaluation.result import Result
-    from clickgrain.types import Predictor
+
+_Limit = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")]
+_NOT_KEPT = "(default: nothing is kept)"
 
 
 @dataclass(frozen=True)
 class EvaluateArgs:
     """Count the clicks that models need until their masks are right.
 
-    Prints one line a pair: MODEL NAME NoC85 NoC90, then more figures as name=value.
+    Prints one line per pair: MODEL NAME NoC85 NoC90, then more figures as name=value.
 
     Attributes:
         model: "tree", "default", a model folder, a Hugging Face id, a baseline such as "opencv-grabcut" or
@@ -33,14 +34,14 @@ class EvaluateArgs:
         data: a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as
             images/<id>.* with masks/<id>#<k>.png. Repeat the flag for more.
         extractor: whose features make the merge trees.
-        cut: guard and cut follow our models; --no-cut judges what the network says.
-        device: torch device, e.g. cpu or cuda.
+        cut: guard and cut follow our models; --no-cut evaluates the network's own masks.
+        device: torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
         user: who clicks; the published figures have the robot.
         user_seed: of the noisy user, the jitter of the box (0: exact) and the strokes.
-        limit: only the first so many targets of each set.
-        processes: share the images out to so many processes; 0 or 1: none but this one. On the CPU only.
-        out: folder for the results: one .jsonl and one .json a pair, and report.html.
-        resume: take over the targets that are in the .jsonl files of --out.
+        limit: only the first N targets of each set.
+        processes: evaluate images in N processes at once; 0 or 1: in this one. On the CPU only.
+        out: folder for the results: one .jsonl and one .json per pair, and report.html.
+        resume: reuse the targets that are in the .jsonl files of --out.
         settings: of the click protocol.
     """
 
@@ -53,17 +54,20 @@ class EvaluateArgs:
     device: str = "cpu"
     user: UserName = "robot"
     user_seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    limit: _Limit = None
     processes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: nothing is kept)")] = (
-        None
-    )
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=_NOT_KEPT)] = None
     resume: bool = True
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:
-        _check_list("--model", self.model, self.model, "tree")
-        _check_list("--data", self.data, [parse_data(text)[0] for text in self.data], "mine=photos/eval")
+        names = [parse_data(text)[0] for text in self.data]
+        for flag, given, example in (("--model", self.model, "tree"), ("--data", names, "mine=photos/eval")):
+            if not given:
+                raise ConfigError(f"{flag} is missing; give e.g. {flag} {example}")
+            name, count = Counter(given).most_common(1)[0]
+            if count > 1:
+                raise ConfigError(f"{flag} names {name!r} twice; give every name once")
         check_limit(self.limit)
         if self.processes < 0:
             raise ConfigError(f"--processes {self.processes} is negative; 0 and 1 stay in one process")
@@ -73,12 +77,37 @@ class EvaluateArgs:
             )
 
 
-def _check_list(flag: str, given: Sequence[str], names: Sequence[str], example: str) -> None:
-    if not given:
-        raise ConfigError(f"{flag} is missing; give e.g. {flag} {example}")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ConfigError(f"{flag} names {twice[0]!r} twice; give every name once")
+@dataclass(frozen=True)
+class EvaluateTreeArgs:
+    """Measure how well the regions of merge trees match known objects, without training anything.
+
+    Prints a table by object size: the IoU of the best node, its recall at .5, .7 and .9, and AR@k, the recall of
+    the tree cut into k regions.
+
+    Attributes:
+        extractor: "default", "color-texture", a Hugging Face id or a local folder.
+        data: a name and a folder, as in `clickgrain evaluate`.
+        linkage: "ward" merges the features as everywhere; "edges" takes only their grid, and merges by the image's
+            edges (`clickgrain.tree.edge_tree`).
+        device: torch device of the extractor, e.g. cpu or cuda; auto takes a GPU if there is one.
+        cuts: the numbers of regions k.
+        limit: only the first N targets.
+        out: JSON file for the figures, one row per target.
+    """
+
+    extractor: Annotated[str, tyro.conf.arg(metavar="E")]
+    data: Annotated[str, tyro.conf.arg(metavar="NAME=DIR")]
+    linkage: Literal["ward", "edges"] = "ward"
+    device: str = "cpu"
+    cuts: Annotated[tuple[int, ...], tyro.conf.arg(metavar="K [K ...]")] = (10, 30, 100, 300)
+    limit: _Limit = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=_NOT_KEPT)] = None
+
+    def __post_init__(self) -> None:
+        parse_data(self.data)
+        check_limit(self.limit)
+        if not self.cuts or min(self.cuts) < 1:
+            raise ConfigError(f"--cuts {list(self.cuts)} must be numbers of regions, such as 10 30 100")
 
 
 def evaluate(args: EvaluateArgs) -> None:
@@ -88,17 +117,18 @@ def evaluate(args: EvaluateArgs) -> None:
         DataError: at the end, when some pair could not be evaluated.
     """
     from clickgrain.clicks.users import make_user
-    from clickgrain.commands.predictors import check_device
+    from clickgrain.commands.console import bar, say
+    from clickgrain.devices import choose_device
     from clickgrain.evaluation import Method, load_benchmark
+    from clickgrain.evaluation import evaluate as click
+    from clickgrain.evaluation.report import write_report
 
-    device = check_device(args.device)
+    device = choose_device(args.device)
     user = make_user(args.user, args.user_seed)
     # Wrong names are found before the first hour is spent.
     benchmarks = [load_benchmark(*parse_data(text)) for text in args.data]
-    methods = {
-        method.identity: method
-        for method in (Method(name, device, args.extractor, args.cut) for name in args.model)
-    }
+    listed = [Method(name, device, args.extractor, args.cut) for name in args.model]
+    methods = {method.identity: method for method in listed}
     results: list[Result] = []
     failures: list[str] = []
     for identity, method in methods.items():
@@ -108,57 +138,47 @@ def evaluate(args: EvaluateArgs) -> None:
             failures.append(f"{method.name}: {error}")
             continue
         for benchmark in benchmarks:
+            parts = [identity, benchmark.name, *([] if user.name == "robot" else [user.name])]
+            files = args.out and args.out / "--".join(map(file_name, parts))
             try:
-                result = _click(args, method.name, identity, predictor, benchmark, user)
-                print(result.line(model=method.name), flush=True)
-                results.append(result)
+                with bar(f"{method.name} on {benchmark.name}") as progress:
+                    result = click(
+                        predictor,
+                        benchmark,
+                        model=identity,
+                        **args.settings.to_dict(),
+                        user=user,
+                        targets=args.limit,
+                        processes=args.processes,
+                        progress=progress,
+                        jsonl=files and files.with_name(f"{files.name}.jsonl"),
+                        resume=args.resume,
+                    )
+                if files is not None:
+                    save_json(files.with_name(f"{files.name}.json"), result.to_json())
             except ClickgrainError as error:
                 failures.append(f"{method.name} on {benchmark.name}: {error}")
-    _say(results)
-    _compare(args, results, {identity: method.name for identity, method in methods.items()})
+                continue
+            print(result.line(model=method.name), flush=True)
+            results.append(result)
+    names = {identity: method.name for identity, method in methods.items()}
+    _say(args, results, names)
     if args.out is not None and results:
-        failures += _report(args, args.out, results, benchmarks, methods)
+        chosen = {benchmark.name: benchmark.select(args.limit) for benchmark in benchmarks}
+        page, commands = args.out / "report.html", [command_line(args)]
+        try:
+            path = write_report(results, chosen, page, commands=commands, labels=names, loaders=methods)
+            say(f"report: {path}")
+        except ClickgrainError as error:  # the figures are there
+            failures.append(f"the report: {error}")
     if failures:
         raise DataError("\n".join(["not evaluated:", *failures]))
 
 
-def _click(
-    args: EvaluateArgs,
-    name: str,
-    identity: str,
-    predictor: "Predictor | Method",
-    benchmark: "Benchmark",
-    user: "User",
-) -> "Result":
-    """One model on one data set; its files are called by both, and by a user other than the robot."""
-    from clickgrain.commands.console import bar
-    from clickgrain.evaluation.protocol import evaluate as click
-
-    files = None
-    if args.out is not None:
-        suffix = "" if user.name == "robot" else f"--{user.name}"
-        files = args.out / f"{file_name(identity)}--{file_name(benchmark.name)}{suffix}"
-    with bar(f"{name} on {benchmark.name}") as progress:
-        result = click(
-            predictor,
-            benchmark,
-            model=identity,
-            **args.settings.to_dict(),
-            user=user,
-            targets=args.limit,
-            processes=args.processes,
-            progress=progress,
-            jsonl=files and files.with_name(f"{files.name}.jsonl"),
-            resume=args.resume,
-        )
-    if files is not None:
-        save_json(files.with_name(f"{files.name}.json"), result.to_json())
-    return result
-
-
-def _say(results: "Sequence[Result]") -> None:
-    """Tables on a terminal, and what must be said beside the figures."""
+def _say(args: EvaluateArgs, results: "Sequence[Result]", names: dict[str, str]) -> None:
+    """Tables on a terminal, remarks, and every model against the first on the same targets (also as JSON)."""
     from clickgrain.commands.console import say, say_all, stderr
+    from clickgrain.evaluation.differences import to_the_first
     from clickgrain.evaluation.tables import remarks, result_table, size_table
 
     if len(results) > 1 and stderr().is_terminal:
@@ -172,13 +192,6 @@ def _say(results: "Sequence[Result]") -> None:
         if result.failed:
             say(f"{result.model} on {result.benchmark}:", style="bold")
             say_all(remarks((), (), [f"target {row.id}: {row.error}" for row in result.failed]))
-
-
-def _compare(args: EvaluateArgs, results: "Sequence[Result]", names: Mapping[str, str]) -> None:
-    """Every model against the first one on the same targets, a line each, and as JSON."""
-    from clickgrain.commands.console import say
-    from clickgrain.evaluation.differences import to_the_first
-
     compared = []
     for result, first, found in to_the_first(results):
         pair = {"benchmark": result.benchmark, "model": names[result.model], "minus": names[first.model]}
@@ -189,47 +202,41 @@ def _compare(args: EvaluateArgs, results: "Sequence[Result]", names: Mapping[str
         save_json(args.out / "differences.json", json.dumps(compared, indent=1))
 
 
-def _report(
-    args: EvaluateArgs,
-    out: Path,
-    results: "Sequence[Result]",
-    benchmarks: "Sequence[Benchmark]",
-    methods: "Mapping[str, Method]",
-) -> list[str]:
-    """Write `report.html`; returns why not."""
-    from clickgrain.commands.console import say
-    from clickgrain.evaluation.report import write_report
-
-    try:
-        path = write_report(
-            results,
-            {benchmark.name: benchmark.select(args.limit) for benchmark in benchmarks},
-            out / "report.html",
-            commands=[command_line(args)],
-            labels={identity: method.name for identity, method in methods.items()},
-            loaders=methods,
-        )
-    except ClickgrainError as error:  # the figures are there
-        return [f"the report: {error}"]
-    say(f"report: {path}")
-    return []
-
-
 def command_line(args: EvaluateArgs) -> str:
     """The command that gives the same figures."""
     words = [word for name in args.model for word in ("--model", name)]
     words += [word for text in args.data for word in ("--data", text)]
-    flags = {
-        "--extractor": args.extractor,
-        "--user": args.user if args.user != "robot" else None,
-        "--user-seed": args.user_seed or None,
-        "--limit": args.limit,
-    }
-    plain = EvaluationSettings()
-    if args.settings.max_clicks != plain.max_clicks:
-        flags["--max-clicks"] = args.settings.max_clicks
-    if args.settings.threshold != plain.threshold:
-        flags["--threshold"] = str(args.settings.threshold)
-    words += [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
+    usual = EvaluateArgs(args.model, args.data)
+    for flag, value, default in (
+        ("--extractor", args.extractor, usual.extractor),
+        ("--user", args.user, usual.user),
+        ("--user-seed", args.user_seed, usual.user_seed),
+        ("--limit", args.limit, usual.limit),
+        ("--max-clicks", args.settings.max_clicks, usual.settings.max_clicks),
+        ("--threshold", args.settings.threshold, usual.settings.threshold),
+    ):
+        words += [flag, str(value)] if value != default else []
     words += [*([] if args.cut else ["--no-cut"]), *(["--full-curves"] if args.settings.full_curves else [])]
     return shlex.join(["clickgrain", "evaluate", *words])
+
+
+def evaluate_tree(args: EvaluateTreeArgs) -> None:
+    """Build the trees and print the table; remarks on stderr."""
+    from rich.console import Console
+
+    from clickgrain.commands.console import bar, say_all
+    from clickgrain.devices import choose_device
+    from clickgrain.evaluation import evaluate_trees, load_benchmark, tree_table
+    from clickgrain.evaluation.tables import remarks
+    from clickgrain.evaluation.tree_quality import edge_trees
+    from clickgrain.features import load_extractor
+
+    extractor = load_extractor(args.extractor, device=choose_device(args.device))
+    benchmark = load_benchmark(*parse_data(args.data))
+    build = edge_trees(extractor) if args.linkage == "edges" else extractor
+    with bar(f"{args.extractor} on {benchmark.name}") as progress:
+        quality = evaluate_trees(build, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)
+    Console().print(tree_table(quality))
+    say_all(remarks(quality.notes, quality.skipped))
+    if args.out is not None:
+        save_json(args.out, quality.to_json())

@@ -1,4 +1,4 @@
-"""A picture of a mask on its photo, with the prompt that asked for it."""
+"""An image with its mask and the prompt drawn on it, at full size; `evaluation.pictures` draws those of reports."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ TINT, OBJECT, BACKGROUND, WHITE = (30, 144, 255), (40, 200, 80), (230, 50, 50), 
 
 
 def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
-    """The photo with the mask tinted and outlined, positive clicks and strokes green, negative ones red.
+    """The image with the mask tinted and outlined, positive clicks and strokes green, negative ones red.
 
     Args:
         image: H x W x 3 uint8 RGB.
@@ -36,19 +36,23 @@ def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
     for stroke in prompt.scribbles:
         cv2.polylines(canvas, [np.rint(stroke.points).astype(np.int32)], False, _color(stroke.label), size)
     for point, label in zip(prompt.points, prompt.labels):
-        _dot(canvas, (round(float(point[0])), round(float(point[1]))), size, _color(int(label)))
+        center = (round(float(point[0])), round(float(point[1])))
+        cv2.circle(canvas, center, 2 * size, WHITE, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(canvas, center, max(2 * size - max(1, size // 2), 1), _color(label), cv2.FILLED, cv2.LINE_AA)
     return canvas
 
 
 def save_picture(path: Path, image: UInt8) -> None:
-    """Write an H x W x 3 uint8 RGB picture in the format of the path's suffix, atomically.
+    """Write an H x W x 3 uint8 RGB image in the format of the path's suffix, atomically.
 
     Raises:
         ImageError: it cannot be written.
     """
     done, content = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise ImageError(f"{path}: a picture of {image.shape[1]} x {image.shape[0]} pixels is too large for it")
+        raise ImageError(
+            f"{path}: {image.shape[1]} x {image.shape[0]} pixels are too many for this format; use .png"
+        )
     try:
         atomic_write(path, content.tobytes())
     except OSError as error:
@@ -57,8 +61,3 @@ def save_picture(path: Path, image: UInt8) -> None:
 
 def _color(label: int) -> Sequence[int]:
     return OBJECT if label else BACKGROUND
-
-
-def _dot(canvas: UInt8, centre: tuple[int, int], size: int, color: Sequence[int]) -> None:
-    cv2.circle(canvas, centre, 2 * size, WHITE, cv2.FILLED, cv2.LINE_AA)
-    cv2.circle(canvas, centre, max(2 * size - max(1, size // 2), 1), color, cv2.FILLED, cv2.LINE_AA)

@@ -1,19 +1,23 @@
-"""From words to a command's dataclass, by tyro."""
+"""From words to a command's dataclass, by tyro; and the values of flags that have a form of their own."""
 
 import io
+import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from pathlib import Path
 from typing import Any, get_type_hints
 
-from clickgrain.errors import ClickgrainError
+from clickgrain.errors import ClickgrainError, ConfigError, DataError
+from clickgrain.files import atomic_write
+
+Point = tuple[float, float]
 
 
 def arguments_of(function: Callable[[Any], None]) -> type[Any]:
     """The dataclass that a command's function takes."""
-    hints = get_type_hints(function)
-    hints.pop("return", None)
-    (arguments,) = hints.values()
+    (arguments,) = (hint for name, hint in get_type_hints(function).items() if name != "return")
     found: type[Any] = arguments
     return found
 
@@ -38,7 +42,7 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
     """
     import tyro
 
-    # tyro asks only whether stdout is a terminal; this is its own, if provisional, switch.
+    # tyro only asks whether stdout is a terminal; this switch of its own is provisional.
     getattr(tyro, "_experimental_options", {})["ansi_codes"] = not os.environ.get("NO_COLOR")
     complaint = io.StringIO()
     try:
@@ -47,24 +51,113 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
             return None, tyro.cli(kind, args=argv, prog=prog, config=config)
     except SystemExit as stop:
         # tyro turns a ValueError of __post_init__, which ConfigError is, into a box that names the class.
-        if (error := _ours(stop)) is not None:
-            raise error from None
+        cause: BaseException | None = stop
+        while cause is not None and not isinstance(cause, ClickgrainError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            raise cause from None
         if complaint.getvalue():
-            _show(complaint.getvalue())
+            from rich.text import Text
+
+            from clickgrain.commands.console import stderr
+
+            # Colored if stdout is a terminal; rich takes the codes out again unless stderr is one too.
+            stderr().print(Text.from_ansi(complaint.getvalue().rstrip()), soft_wrap=True)
         return stop.code if isinstance(stop.code, int) else 1, None
 
 
-def _ours(stop: BaseException) -> ClickgrainError | None:
-    cause: BaseException | None = stop
-    while cause is not None and not isinstance(cause, ClickgrainError):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+def parse_data(text: str) -> tuple[str, Path]:
+    """ "NAME=DIR" as its two parts.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    name, _, folder = text.partition("=")
+    if not name.strip() or not folder:
+        raise ConfigError(f"--data {text!r} is not NAME=DIR; write e.g. mine=photos/eval")
+    return name.strip(), Path(folder).expanduser()
 
 
-def _show(complaint: str) -> None:
-    from rich.text import Text
+def check_limit(limit: int | None) -> None:
+    """Refuse a number of targets below 1 with a ConfigError."""
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit} leaves no target; give 1 or more, or leave it out for all")
 
-    from clickgrain.commands.console import stderr
 
-    # tyro colours by whether stdout is a terminal; rich takes the codes out again where stderr is none.
-    stderr().print(Text.from_ansi(complaint.rstrip()), soft_wrap=True)
+def parse_click(text: str) -> tuple[Point, int]:
+    """ "120,80" or "120,80,+" marks object (1), "120,80,-" background (0).
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    rest, label = _label(text)
+    try:
+        x, y = _numbers(rest)
+    except ValueError:
+        raise ConfigError(
+            f"--click {text!r} is not X,Y; write e.g. 120,80 in pixels, and 120,80,- for background"
+        ) from None
+    return (x, y), label
+
+
+def parse_scribble(text: str) -> tuple[tuple[Point, ...], int]:
+    """ "10,10 20,15 30,30": points along a stroke on the object; with ",-" at the end, on the background.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    rest, label = _label(text)
+    try:
+        points = tuple((x, y) for x, y in map(_numbers, rest.split()))
+        if not points:
+            raise ValueError("no point")
+    except ValueError:
+        raise ConfigError(
+            f"--scribble {text!r} is not a list of points; write e.g. '10,10 20,15 30,30', and ',-' at its end"
+            " for background"
+        ) from None
+    return points, label
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """ "10,20,110,90" is x1, y1, x2, y2 in pixels.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    try:
+        x1, y1, x2, y2 = _numbers(text)
+    except ValueError:
+        raise ConfigError(f"--box {text!r} is not X1,Y1,X2,Y2; write e.g. 10,20,110,90 in pixels") from None
+    return x1, y1, x2, y2
+
+
+def _label(text: str) -> tuple[str, int]:
+    rest, comma, sign = text.strip().rpartition(",")
+    if comma and sign.strip() in ("+", "-"):
+        return rest, int(sign.strip() == "+")
+    return text, 1
+
+
+def _numbers(text: str) -> list[float]:
+    numbers = [float(part) for part in text.split(",")]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("not finite")
+    return numbers
+
+
+def file_name(text: str) -> str:
+    """A valid file name for any text: letters, digits and a few signs."""
+    return re.sub(r"[^\w.@-]+", "-", text).strip("-")
+
+
+def save_json(path: Path, text: str) -> None:
+    """Write a result, whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        atomic_write(path, text.encode())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place with --out") from error

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from clickgrain.commands.prompts import parse_box, parse_click, parse_scribble
+from clickgrain.commands.parsing import parse_box, parse_click, parse_scribble
 from clickgrain.errors import ConfigError, PromptError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class SegmentArgs:
         scribble: a stroke, its points in one quoted word: "10,10 20,15 30,30"; with ",-" at its end, on the
             background. Repeat the flag for more.
         box: a box around the object.
-        level: how coarse a region is wanted: 0 the finest part, 1 the whole image.
+        level: how large a region: 0 the smallest part, 1 the whole image.
         model: "default", "tree" (no network), a model folder or a Hugging Face id.
         extractor: whose features make the merge tree, as in `clickgrain propose`.
-        device: torch device, e.g. cpu or cuda.
+        device: torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
         cut: decide the outline by the image's pixels; --no-cut shows the network's own.
         overlay: also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
     """
@@ -48,7 +48,7 @@ class SegmentArgs:
     ] = None
     device: str = "cpu"
     cut: bool = True
-    overlay: Annotated[Path | None, tyro.conf.arg(metavar="PICTURE")] = None
+    overlay: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
 
     def __post_init__(self) -> None:
         if not (self.click or self.scribble or self.box):
@@ -59,14 +59,11 @@ class SegmentArgs:
         if self.box is not None:
             parse_box(self.box)
         if self.level is not None and not 0.0 <= self.level <= 1.0:
-            raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the finest part, 1 the whole image")
-        self._check_files()
-
-    def _check_files(self) -> None:
+            raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the smallest part, 1 the whole image")
         if self.out.suffix.lower() != ".png":
-            raise ConfigError(f"--out {self.out} is no .png; a mask needs a format without loss")
-        if self.overlay is not None and self.overlay.suffix.lower() not in PICTURES:
-            raise ConfigError(f"--overlay {self.overlay} has an unknown suffix; use {', '.join(PICTURES)}")
+            raise ConfigError(f"--out {self.out} is no .png; a mask needs a lossless format")
+        if self.overlay is not None and self.overlay.suffix.lower() not in OVERLAYS:
+            raise ConfigError(f"--overlay {self.overlay} has an unknown suffix; use {', '.join(OVERLAYS)}")
         files = [path.resolve() for path in (self.image, self.out, self.overlay) if path is not None]
         if len(set(files)) < len(files):
             raise ConfigError("the photo, --out and --overlay share a file; give each its own name")
@@ -74,22 +71,32 @@ class SegmentArgs:
 
 def segment(args: SegmentArgs) -> None:
     """Read, predict, write; one line about the mask on stdout."""
+    import numpy as np
+
     from clickgrain.commands.console import say, say_all
-    from clickgrain.commands.predictors import check_device
+    from clickgrain.devices import choose_device
     from clickgrain.images import read_image, save_mask
     from clickgrain.segmenter import Segmenter
-    from clickgrain.types import Prompt
+    from clickgrain.types import Prompt, Scribble
 
     notes: list[str] = []
     image = read_image(args.image, notes=notes)
     say_all(notes)
-    given = _prompt(args)
-    device = check_device(args.device)
+    device = choose_device(args.device)
+    clicks = [parse_click(text) for text in args.click]
+    strokes = [parse_scribble(text) for text in args.scribble]
+    given: dict[str, Any] = {
+        "points": [point for point, _ in clicks],
+        "labels": [label for _, label in clicks],
+        "scribbles": [Scribble(np.array(points, np.float32), label) for points, label in strokes],
+        "box": None if args.box is None else parse_box(args.box),
+        "level": args.level,
+    }
     try:  # refused before a model is loaded
         prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))
     except PromptError as error:
         raise ConfigError(str(error)) from error
-    model = args.model or _usual_model()
+    model = args.model or _default_model()
     segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut)
     segmenter.set_image(image)
     mask = segmenter.predict(**given)
@@ -104,23 +111,7 @@ def segment(args: SegmentArgs) -> None:
     print(f"{args.out} area={mask.binary.mean():.4f} score={mask.score:.3f}{level}")
 
 
-def _prompt(args: SegmentArgs) -> dict[str, Any]:
-    import numpy as np
-
-    from clickgrain.types import Scribble
-
-    clicks = [parse_click(text) for text in args.click]
-    strokes = [parse_scribble(text) for text in args.scribble]
-    return {
-        "points": [point for point, _ in clicks],
-        "labels": [label for _, label in clicks],
-        "scribbles": [Scribble(np.array(points, np.float32), label) for points, label in strokes],
-        "box": None if args.box is None else parse_box(args.box),
-        "level": args.level,
-    }
-
-
-def _usual_model() -> str:
+def _default_model() -> str:
     """ "default", or "tree" as long as no weights ship."""
     from clickgrain.commands.console import say
     from clickgrain.errors import WeightsError

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.commands.evaluate import EvaluateArgs
-from clickgrain.commands.evaluate_tree import EvaluateTreeArgs
-from clickgrain.commands.options import file_name, parse_data, save_json
+from clickgrain.commands.evaluate import EvaluateArgs, EvaluateTreeArgs
+from clickgrain.commands.parsing import file_name, parse_data, save_json
 from clickgrain.errors import ConfigError, DataError
 
 

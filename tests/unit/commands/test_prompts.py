@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickgrain.commands.prompts import parse_box, parse_click, parse_scribble
+from clickgrain.commands.parsing import parse_box, parse_click, parse_scribble
 from clickgrain.errors import ConfigError
 
 NUMBERS = st.floats(0, 10_000, allow_nan=False)
