@@ -7,11 +7,11 @@ from .datasets import Target as Target
 from .datasets import data_hash as data_hash
 from .datasets import load_benchmark as load_benchmark
 from .datasets import size_class as size_class
+from .layouts import LOADERS as LOADERS
 from .methods import Method as Method
 from .protocol import evaluate as evaluate
 from .result import Result as Result
 from .result import TargetResult as TargetResult
-from .sets import LOADERS as LOADERS
 from .tables import result_table as result_table
 from .tables import size_table as size_table
 from .tables import tree_table as tree_table

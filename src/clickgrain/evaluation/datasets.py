@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.sets import GENERIC, layout_of
-from clickgrain.evaluation.sets import Target as Target
-from clickgrain.evaluation.sets.masks import checked_mask
+from clickgrain.evaluation.layouts import GENERIC, layout_of
+from clickgrain.evaluation.layouts import Target as Target
+from clickgrain.evaluation.masks import checked_mask
 from clickgrain.files import hash_bytes
 from clickgrain.types import UInt8
 
@@ -61,7 +61,7 @@ class Benchmark:
         """The first `wanted` targets, or those of the given ids, or (None) all.
 
         Raises:
-            DataError: for an id that is not there.
+            DataError: for an unknown id.
         """
         if wanted is None:
             return self

@@ -8,13 +8,13 @@ from clickgrain.types import Predictor
 
 @dataclass(frozen=True)
 class Method:
-    """What answers, as plain values; calling it makes the predictor. Can be handed to other processes.
+    """A method as plain values, which other processes can be given; calling it makes the predictor.
 
     Attributes:
         name: "tree", "default", a model folder, a Hugging Face id, or what `load_baseline` takes.
         device: of the model and of the extractor.
         extractor: whose features make the merge trees; None: what the model was trained with.
-        cut: whether guard and cut follow the model (`clickgrain.cut`); baselines know neither.
+        cut: whether guard and cut follow the model (`clickgrain.cut`); baselines have neither.
     """
 
     name: str
@@ -29,44 +29,35 @@ class Method:
             ConfigError, WeightsError: when it cannot be made.
         """
         from clickgrain.evaluation.baselines import is_baseline, load_baseline
+        from clickgrain.segmenter import Segmenter
 
         if is_baseline(self.name):
             return load_baseline(self.name)
-        from clickgrain.segmenter import Segmenter
-
         return Segmenter.load(self.name, device=self.device, extractor=self.extractor, cut=self.cut)
 
     @property
-    def stamp(self) -> str:
-        """ "@" and a hash of the file behind it (weights, or an import path's module): tells versions apart.
+    def identity(self) -> str:
+        """What results are called: `name`, its version and, for our models, the other settings.
+
+        The version is "@" and a hash of the file of weights, or of the module of an import path.
 
         Raises:
             ConfigError, WeightsError: there is no such module, name or model.
         """
         from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
-        from clickgrain.evaluation.baselines.imported import find_object
+        from clickgrain.evaluation.baselines.external import find_object
         from clickgrain.files import hash_file
         from clickgrain.weights import TENSORS, find_model
 
+        file: Path | None = None
         if self.name.startswith(ONNX):
             file = Path(self.name.removeprefix(ONNX))
         elif self.name.startswith(PREFIX):
             file = Path(getattr(find_object(self.name)[0], "__file__", None) or "")
-        elif self.name == "tree" or is_baseline(self.name):
-            return ""
-        else:
+        elif self.name != "tree" and not is_baseline(self.name):
             file = find_model(self.name) / TENSORS
-        return f"@{hash_file(file)[:8]}" if file.is_file() else ""  # its absence is reported by the loader
-
-    @property
-    def identity(self) -> str:
-        """`name`, `stamp` and, for models of ours, what was asked for besides: what results are called.
-
-        Raises:
-            ConfigError, WeightsError: as `stamp`.
-        """
-        from clickgrain.evaluation.baselines import is_baseline
-
+        # The loader reports a missing file.
+        stamp = f"@{hash_file(file)[:8]}" if file is not None and file.is_file() else ""
         asked = [*([self.extractor] if self.extractor else []), *([] if self.cut else ["no cut"])]
         more = f"[{', '.join(asked)}]" if asked and not is_baseline(self.name) else ""
-        return f"{self.name}{self.stamp}{more}"
+        return f"{self.name}{stamp}{more}"

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from clickgrain.evaluation.config import EvaluationSettings
-from clickgrain.evaluation.sets import LOADERS
+from clickgrain.evaluation.layouts import LOADERS
 
 Kind = Literal["before", "label-free", "non-deep", "supervised"]
 KINDS: Mapping[Kind, str] = {

@@ -120,8 +120,8 @@ def test_only_what_it_takes_is_passed(module):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("python:some_model", "is no import path"),
-        ("python::Sam", "is no import path"),
+        ("python:some_model", "is not an import path"),
+        ("python::Sam", "is not an import path"),
         ("python:no_such_module_here:Sam", "cannot import 'no_such_module_here'.*PYTHONPATH"),
         ("python:some_model:nowhere", "there is no 'nowhere' in 'some_model'"),
         ("python:some_model:Nothing", "a Nothing has no set_image and predict"),

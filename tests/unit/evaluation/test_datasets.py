@@ -111,7 +111,7 @@ class TestMasks:
             (np.full((5, 8), 255, np.uint8), r"\(5, 8\) is not that of its image, \(6, 8\)"),
             (np.full((8, 6), 255, np.uint8), r"\(8, 6\) is not that of .* sides are swapped: .* EXIF rotation"),
             (np.full((6, 8), 40000, np.uint16), "plain grey 8-bit"),
-            (np.tile(np.array([255, 0, 0], np.uint8), (6, 8, 1)), "it has colours"),
+            (np.tile(np.array([255, 0, 0], np.uint8), (6, 8, 1)), "it has colors"),
         ],
     )
     def test_bad_files_are_named(self, generic, mask, message):

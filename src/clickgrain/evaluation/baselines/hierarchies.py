@@ -1,14 +1,14 @@
-"""Superpixel hierarchies in place of our merge tree, answered by the same rule as tree mode."""
+"""Superpixel hierarchies in place of our merge tree; prompts are answered as by tree mode (`TreeEngine`)."""
 
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from skimage.graph import merge_hierarchical, rag_mean_color
 from skimage.segmentation import felzenszwalb, slic
 
+from clickgrain.evaluation.baselines.base import lab
 from clickgrain.images import fit_size, resize
 from clickgrain.models.tree_mode import TreeEngine, TreeImage
 from clickgrain.segmenter import Segmenter
@@ -21,20 +21,14 @@ LONG_SIDE = 128
 
 
 class FelzenszwalbTree(Segmenter):
-    """Felzenszwalb and Huttenlocher's regions (IJCV 2004), merged by Ward's rule on their mean Lab colour.
-
-    Prompts are answered as by tree mode (`TreeEngine`), boxes, scribbles and level included.
-    """
+    """Felzenszwalb and Huttenlocher's regions (IJCV 2004), merged by Ward's rule on their mean Lab color."""
 
     def __init__(self) -> None:
         super().__init__(RegionEngine(_felzenszwalb), "felzenszwalb")
 
 
 class SlicTree(Segmenter):
-    """SLIC superpixels (Achanta et al., TPAMI 2012), merged by Ward's rule on their mean Lab colour.
-
-    Prompts are answered as by tree mode (`TreeEngine`), boxes, scribbles and level included.
-    """
+    """SLIC superpixels (Achanta et al., TPAMI 2012), merged by Ward's rule on their mean Lab color."""
 
     def __init__(self) -> None:
         super().__init__(RegionEngine(_slic), "slic")
@@ -62,23 +56,28 @@ class RegionEngine(TreeEngine):
         """The merge tree of an H x W x 3 uint8 RGB image: its leaves are pixels at a long side of 128."""
         size = (image.shape[0], image.shape[1])
         small = resize(image, fit_size(size, LONG_SIDE)) if max(size) > LONG_SIDE else image
-        lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-        return TreeImage(image, region_tree(self.segment(small), lab, size))
+        return TreeImage(image, region_tree(self.segment(small), lab(small), size))
 
 
-def region_tree(labels: Labels, colours: Float, image_size: tuple[int, int]) -> MergeTree:
+def region_tree(labels: Labels, colors: Float, image_size: tuple[int, int]) -> MergeTree:
     """First the pixels of each region merge at no cost, then the regions (scikit-image's region adjacency graph).
 
     Args:
         labels: h x w, any integers; connected regions.
-        colours: h x w x 3 float32 whose regional means are compared.
+        colors: h x w x 3 float32 whose regional means are compared.
         image_size: (H, W) of the image that the tree covers.
     """
     _, compact = np.unique(labels, return_inverse=True)
-    compact = compact.reshape(labels.shape)
-    children, node = _regions(compact.ravel())
+    children: list[tuple[int, int]] = []
+    node = [-1] * (int(compact.max()) + 1)  # of every region
+    for leaf, label in enumerate(compact.ravel().tolist()):
+        if node[label] < 0:
+            node[label] = leaf
+        else:
+            children.append((node[label], leaf))
+            node[label] = labels.size + len(children) - 1
     cost = [0.0] * len(children)
-    for source, target, price in _merges(compact, colours):
+    for source, target, price in _merges(compact.reshape(labels.shape), colors):
         children.append((node[source], node[target]))
         node[target] = labels.size + len(children) - 1
         cost.append(price)
@@ -86,24 +85,11 @@ def region_tree(labels: Labels, colours: Float, image_size: tuple[int, int]) -> 
     return MergeTree(np.array(children, np.int32).reshape(-1, 2), np.array(cost, np.float32), grid, image_size)
 
 
-def _regions(labels: Labels) -> tuple[list[tuple[int, int]], list[int]]:
-    """Merges within the regions, and the node of every region."""
-    children: list[tuple[int, int]] = []
-    node = [-1] * (int(labels.max()) + 1)
-    for leaf, label in enumerate(labels.tolist()):
-        if node[label] < 0:
-            node[label] = leaf
-        else:
-            children.append((node[label], leaf))
-            node[label] = len(labels) + len(children) - 1
-    return children, node
-
-
-def _merges(labels: Labels, colours: Float) -> list[tuple[int, int, float]]:
+def _merges(labels: Labels, colors: Float) -> list[tuple[int, int, float]]:
     """(source, target, cost) of every merge of two regions, cheapest first; the target keeps its number."""
     if labels.max() == 0:
         return []
-    graph = rag_mean_color(colours, labels, connectivity=1)
+    graph = rag_mean_color(colors, labels, connectivity=1)
     for one, other in graph.edges:
         graph.edges[one, other]["weight"] = _ward(graph.nodes[one], graph.nodes[other])
     merges: list[tuple[int, int, float]] = []
@@ -114,8 +100,8 @@ def _merges(labels: Labels, colours: Float) -> list[tuple[int, int, float]]:
         kept["total color"] = kept["total color"] + gone["total color"]
         kept["pixel count"] += gone["pixel count"]
 
-    def weigh(graph: Any, source: int, target: int, neighbour: int) -> dict[str, float]:
-        return {"weight": _ward(graph.nodes[target], graph.nodes[neighbour])}
+    def weigh(graph: Any, source: int, target: int, neighbor: int) -> dict[str, float]:
+        return {"weight": _ward(graph.nodes[target], graph.nodes[neighbor])}
 
     merge_hierarchical(labels, graph, np.inf, False, True, join, weigh)
     return merges

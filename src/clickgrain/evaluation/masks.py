@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.io import loadmat
 
 from clickgrain.clicks.robot import IGNORE
 from clickgrain.errors import DataError
@@ -13,6 +15,8 @@ from clickgrain.images.guard import check_pixels, explained, format_of, quiet_pi
 from clickgrain.types import Size, UInt8
 
 Labels = npt.NDArray[np.int32]
+
+# The names of these functions are part of `data_hash`: the same file read in another way is other data.
 
 
 def read_exact(path: Path, size: Size) -> UInt8:
@@ -31,7 +35,7 @@ def read_half(path: Path, size: Size) -> UInt8:
 
 
 def read_any(path: Path, size: Size) -> UInt8:
-    """A file of any colours: object where any channel is above 0."""
+    """A file of any colors: object where any channel is above 0."""
     return checked_mask(read_image(path).max(axis=2) > 0, str(path), size)
 
 
@@ -39,25 +43,44 @@ def _grey(path: Path) -> UInt8:
     notes: list[str] = []
     rgb = read_image(path, notes=notes)
     if notes or (rgb != rgb[..., :1]).any():
-        reason = notes[0] if notes else f"{path}: it has colours"
-        raise DataError(f"{reason}; a mask is a plain grey 8-bit picture, save it again as one")
+        reason = notes[0] if notes else f"{path}: it has colors"
+        raise DataError(f"{reason}; a mask is a plain grey 8-bit image, save it again as one")
     return rgb[..., 0]
 
 
 def read_labels(path: Path) -> Labels:
-    """H x W int32 of a label picture: palette indices (never the palette's colours) or grey values.
+    """H x W int32 of a label image: palette indices (never the palette's colors) or grey values.
 
     Raises:
         ImageError: when the file cannot be read.
-        DataError: when it holds colours without a palette.
+        DataError: when it holds colors without a palette.
     """
     format_of(path)
-    with explained(path), quiet_pillow(), Image.open(path) as picture:
-        check_pixels(path, *picture.size, MAX_PIXELS)
-        mode, values = picture.mode, np.asarray(picture)
+    with explained(path), quiet_pillow(), Image.open(path) as image:
+        check_pixels(path, *image.size, MAX_PIXELS)
+        mode, values = image.mode, np.asarray(image)
     if values.ndim != 2 or values.dtype.kind == "f":
         raise DataError(f"{path}: mode {mode}; labels are palette indices or grey values, get the original file")
     return values.astype(np.int32)
+
+
+def read_components(path: Path) -> Labels:
+    """H x W int32: the 4-connected components of the pixels above 0, numbered from 1."""
+    return np.asarray(cv2.connectedComponents((read_labels(path) > 0).astype(np.uint8), connectivity=4)[1])
+
+
+def read_sbd(path: Path) -> Labels:
+    """H x W int32 instances of an SBD file: `GTinst.Segmentation`, 0 background.
+
+    Raises:
+        DataError: when the file cannot be read or holds no `GTinst`.
+    """
+    try:
+        instances = loadmat(path)["GTinst"]["Segmentation"][0, 0]
+        return np.asarray(instances, np.int32).reshape(instances.shape[0], -1)
+    except Exception as error:  # loadmat raises anything for a damaged file
+        reason = str(error).strip() or type(error).__name__
+        raise DataError(f"{path}: no SBD instances ({reason}); copy it again from SBD's inst folder") from error
 
 
 def label_mask(labels: Labels, label: int, name: str, size: Size, ignore: int | None = None) -> UInt8:

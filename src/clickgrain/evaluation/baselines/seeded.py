@@ -1,0 +1,213 @@
+"""Four methods that spread certain pixels over the image: GrabCut, graph cut, random walker, geodesic distance."""
+
+import warnings
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+from skimage.graph import MCP_Geometric
+from skimage.segmentation import random_walker
+
+from clickgrain.evaluation.baselines.base import (
+    BACKGROUND,
+    OBJECT,
+    RADIUS,
+    Prompted,
+    SeededBaseline,
+    draw,
+    lab,
+    strokes_of,
+)
+from clickgrain.types import Bool, Float, Mask, Prompt, Size, UInt8
+
+Values = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+class OpenCVGrabCut(Prompted):
+    """`cv2.grabCut` (Rother et al. 2004) driven by clicks, from scratch at every click, at full size.
+
+    Everything is probable background; a wide disk around each positive click is probable object; a small
+    disk around each click is certain. A box makes all outside certain background and all inside probable
+    object; a scribble counts as a click along its whole length. `previous` and `level` are ignored.
+
+    grabCut starts its color models from OpenCV's global random generator, which moves the figures: on 21 of
+    the 50 GrabCut images NoC85 / NoC90 are 4.32 / 6.78 on average over seeds 0..4 (standard deviation 0.12 /
+    0.15). An unseeded run that leaves each target at IoU 0.90 gives 4.29 / 6.67.
+
+    Args:
+        seed: of every prediction, so that the same prompt gets the same answer; None leaves the generator alone.
+    """
+
+    name = "opencv-grabcut"
+    iterations = 4
+
+    def __init__(self, seed: int | None = 0) -> None:
+        self._seed = seed
+
+    def _prepare(self, image: UInt8) -> None:
+        self._image = np.ascontiguousarray(image)
+
+    def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
+        strokes = strokes_of(prompt)
+        if prompt.box is None:
+            seeds = np.full(size, cv2.GC_PR_BGD, np.uint8)
+            for points in (points for points, label in strokes if label):
+                draw(seeds, points, int(max(20, min(size) / 8)), cv2.GC_PR_FGD)
+        else:
+            x1, y1, x2, y2 = prompt.box
+            seeds = np.full(size, cv2.GC_BGD, np.uint8)
+            seeds[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = cv2.GC_PR_FGD
+        for points, label in strokes:
+            draw(seeds, points, RADIUS, cv2.GC_FGD if label else cv2.GC_BGD)
+        inside = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if inside.any() and not inside.all():  # each of the two color models needs pixels
+            if self._seed is not None:
+                cv2.setRNGSeed(self._seed)
+            models = np.zeros((2, 1, 65))
+            unused = (0, 0, 1, 1)  # a rectangle, which GC_INIT_WITH_MASK does not read
+            cv2.grabCut(self._image, seeds, unused, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
+            inside = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        return Mask(inside.astype(np.float32))
+
+
+class RandomWalker(SeededBaseline):
+    """Random walks for image segmentation (Grady, TPAMI 2006), as in scikit-image.
+
+    The probability that a walker, kept back by color edges, reaches an object seed first.
+    """
+
+    name = "random-walker"
+    long_side = 256
+    beta = 500
+    """How much an edge keeps the walker back; of 130 (scikit-image's), 500, 1500 the best on 10 targets of bsds."""
+
+    tolerance = 1e-3
+    """Of the linear solver; 1e-5 took three times as long and gave no better masks at beta 130."""
+
+    def _study(self, image: UInt8) -> None:
+        self._color = image / 255.0
+        if self._color.std() == 0:  # scikit-image divides by it
+            self._color[0, 0] += 1e-3
+
+    def _spread(self, seeds: UInt8) -> Float:
+        with warnings.catch_warnings():  # of the solver's error, which is clipped below
+            warnings.filterwarnings("ignore", message="The probability range is outside")
+            probability = random_walker(
+                self._color,
+                seeds.astype(np.int32),
+                beta=self.beta,
+                mode="cg_j",  # conjugate gradients, Jacobi preconditioner: needs no further package
+                tol=self.tolerance,
+                return_full_prob=True,
+                channel_axis=-1,
+            )
+        return np.clip(probability[0], 0, 1).astype(np.float32)
+
+
+class Geodesic(SeededBaseline):
+    """Nearest seed by geodesic distance: a pixel belongs to the seed that is nearest along the image.
+
+    The length of a path is the integral of sqrt(1 + gamma^2 |grad I|^2) (Criminisi, Sharp and Blake, GeoS, ECCV
+    2008, eq. 2, with the gradient's norm for its projection on the path, so that a path along an edge pays as
+    well), I in CIE Lab. Bai and Sapiro (ICCV 2007) label by the nearest seed in the same way. The probability
+    is d_background / (d_object + d_background).
+    """
+
+    name = "geodesic"
+    long_side = 384
+    gamma = 3.0
+    """Pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds."""
+
+    def _study(self, image: UInt8) -> None:
+        padded = np.pad(lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
+        across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
+        down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+        self._cost = np.sqrt(1 + self.gamma**2 * (across**2 + down**2).sum(axis=2))
+
+    def _spread(self, seeds: UInt8) -> Float:
+        object_, background = (
+            MCP_Geometric(self._cost).find_costs(np.argwhere(seeds == value))[0] for value in (OBJECT, BACKGROUND)
+        )
+        return np.asarray(background / (object_ + background), np.float32)
+
+
+class GraphCut(SeededBaseline):
+    """Interactive graph cuts (Boykov and Jolly, ICCV 2001): the cheapest boundary that separates the seeds.
+
+    A pixel pays its log-likelihood ratio of color, a kernel density over the seeds of each side in CIE Lab; the
+    background's is mixed with that of the whole image, since one click shows little of it. Neighbors (8) pay
+    smoothness * exp(-|dI|^2 / (2 mean |dI|^2)) / distance. Max-flow by SciPy (Dinic).
+    """
+
+    name = "graph-cut"
+    long_side = 256
+    smoothness = 6.0
+    bandwidth = 8.0
+    """Of the kernel density, in Lab units."""
+    limit = 3.0
+    """The log-likelihood ratio of a color is clipped here, so that no color is certain."""
+    unit = 1000
+    """Capacities are whole numbers: thousandths."""
+    certain = 1_000_000
+
+    def _study(self, image: UInt8) -> None:
+        self._lab = lab(image).astype(np.float64)
+        bins = np.floor(self._lab / 4).astype(np.int64).reshape(-1, 3) + 64
+        code = (bins[:, 0] * 256 + bins[:, 1]) * 256 + bins[:, 2]
+        _, first, self._bin = np.unique(code, return_index=True, return_inverse=True)
+        self._colors = self._lab.reshape(-1, 3)[first]
+        self._everywhere = self._density(self._lab.reshape(-1, 3))
+        self._edges = self._neighbors()
+
+    def _spread(self, seeds: UInt8) -> Float:
+        object_ = self._density(self._lab[seeds == OBJECT])
+        background = (self._density(self._lab[seeds == BACKGROUND]) + self._everywhere) / 2
+        ratio = np.log((object_ + 1e-4) / (background + 1e-4)).clip(-self.limit, self.limit)[self._bin]
+        unary = np.rint(ratio * self.unit).astype(np.int64)
+        unary[seeds.ravel() == OBJECT] = self.certain
+        unary[seeds.ravel() == BACKGROUND] = -self.certain
+        return self._cut(unary).reshape(seeds.shape).astype(np.float32)
+
+    def _density(self, samples: Values) -> Values:
+        """Mean Gaussian kernel of (evenly thinned) samples at each of the image's binned colors."""
+        samples = samples[:: max(1, len(samples) // 256)]
+        squared = ((self._colors[:, None] - samples[None]) ** 2).sum(axis=2)
+        density: Values = np.exp(-squared / (2 * self.bandwidth**2)).mean(axis=1)
+        return density
+
+    def _neighbors(self) -> tuple[Indices, Indices, Indices]:
+        """(from, to, capacity) of every pair of 8-neighbors, once."""
+        height, width = self._lab.shape[:2]
+        index = np.arange(height * width).reshape(height, width)
+        pairs = [
+            (index[:, :-1], index[:, 1:], 1.0),
+            (index[:-1], index[1:], 1.0),
+            (index[:-1, :-1], index[1:, 1:], np.sqrt(2)),
+            (index[:-1, 1:], index[1:, :-1], np.sqrt(2)),
+        ]
+        one, other = (np.concatenate([pair[end].ravel() for pair in pairs]) for end in (0, 1))
+        distance = np.concatenate([np.full(a.size, length) for a, _, length in pairs])
+        colors = self._lab.reshape(-1, 3)
+        squared = ((colors[one] - colors[other]) ** 2).sum(axis=1)
+        beta = 1 / max(2 * squared.mean(), 1e-6) if len(squared) else 0.0
+        capacity = self.smoothness * np.exp(-beta * squared) / distance
+        return one, other, np.rint(capacity * self.unit).astype(np.int64) + 1
+
+    def _cut(self, unary: Indices) -> Bool:
+        """n bool: the pixels on the source's side of the minimum cut; `unary` > 0 ties a pixel to the source."""
+        one, other, capacity = self._edges
+        n = len(unary)
+        to_object, to_background = np.flatnonzero(unary > 0), np.flatnonzero(unary < 0)
+        rows = np.concatenate([one, other, np.full(len(to_object), n), to_background])
+        columns = np.concatenate([other, one, to_object, np.full(len(to_background), n + 1)])
+        values = np.concatenate([capacity, capacity, unary[to_object], -unary[to_background]]).astype(np.int32)
+        graph = csr_array(coo_array((values, (rows, columns)), shape=(n + 2, n + 2)))
+        residual = graph - maximum_flow(graph, n, n + 1).flow
+        residual.data = np.where(residual.data > 0, 1, 0)
+        residual.eliminate_zeros()
+        inside = np.zeros(n + 2, bool)
+        inside[breadth_first_order(residual, n, directed=True, return_predecessors=False)] = True
+        return inside[:n]

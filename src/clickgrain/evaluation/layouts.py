@@ -1,0 +1,362 @@
+"""Published benchmarks as people have them on disk. A new set is one entry in `LOADERS`."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from clickgrain.errors import DataError, ImageError
+from clickgrain.evaluation.masks import (
+    Labels,
+    label_mask,
+    read_any,
+    read_components,
+    read_exact,
+    read_half,
+    read_labels,
+    read_sbd,
+    read_trimap,
+)
+from clickgrain.files import hash_bytes, hash_file
+from clickgrain.images import read_image
+from clickgrain.types import Size, UInt8
+
+VOID = 255
+"""VOC's label of object borders and of ambiguous pixels."""
+MaskReader = Callable[[Path, Size], UInt8]
+"""(mask file, (height, width) of its image) -> H x W uint8 of 0, 128 and 255; raises ImageError or DataError."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One object to be found in one image.
+
+    Attributes:
+        id: unique in its benchmark.
+        image_id: shared by the targets of one image.
+        image: loads the H x W x 3 uint8 RGB image; raises ImageError.
+        mask: given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255
+            object); raises ImageError or DataError, naming the file, when it cannot be used.
+        digest: hashes the content of image and mask, if that is cheap.
+    """
+
+    id: str
+    image_id: str
+    image: Callable[[], UInt8] = field(repr=False)
+    mask: Callable[[Size], UInt8] = field(repr=False)
+    digest: Callable[[], str] | None = field(default=None, repr=False)
+
+
+Found = tuple[list[Target], list[str]]
+"""Targets in a stable order, and notes about files left out."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one benchmark lies on disk.
+
+    Attributes:
+        needs: folders and files below the root that must exist.
+        tree: the expected layout, for people.
+        find: lists the targets below a root. Sets of one mask per file are listed by their names alone; where a
+            file holds several objects, all mask files are read once, one at a time.
+        source: where to get the set, for people.
+        images: number of images of the complete set, if published.
+        targets: number of targets of the complete set, if published.
+        remark: what must be said with every figure on this set.
+    """
+
+    needs: tuple[str, ...]
+    tree: str
+    find: Callable[[Path], Found]
+    source: str = ""
+    images: int | None = None
+    targets: int | None = None
+    remark: str = ""
+
+    def missing(self, root: Path) -> list[str]:
+        """The needed folders and files that do not exist."""
+        return [name for name in self.needs if not (root / name).exists()]
+
+    def counted(self, name: str, found: list[Target]) -> list[str]:
+        """A note for every count that differs from the published one."""
+        images = len({one.image_id for one in found})
+        counts = (("targets", len(found), self.targets), ("images", images, self.images))
+        return [f"{name}: {have} of {all_} {what}" for what, have, all_ in counts if all_ not in (None, have)]
+
+
+def _target(id_: str, image: Path, read: Callable[..., UInt8], mask: Path, *how: object) -> Target:
+    """The target in two files; `read(mask, *how, size)` loads its mask."""
+    named = " ".join(str(getattr(value, "__name__", value)) for value in (read, *how))
+    loads = partial(read_image, image), partial(read, mask, *how)
+    return Target(id_, image.stem, *loads, partial(_digest, named, image, mask))
+
+
+def _digest(how: str, *paths: Path) -> str:
+    """Hash of files and of the way to read them; an unreadable file is reported when its target is reached."""
+    parts = [how]
+    for path in paths:
+        try:
+            state = path.stat()
+            parts.append(_hashed(path, state.st_size, state.st_mtime_ns))
+        except OSError:
+            parts.append("unreadable")
+    return hash_bytes(" ".join(parts).encode())
+
+
+@cache
+def _hashed(path: Path, size: int, changed: int) -> str:
+    return hash_file(path)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder in order of their names, without hidden ones."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error}); give a folder that can be read") from error
+
+
+# Sets of one mask file per target; only names are read when they are listed.
+
+
+def _same_stem(mask: str, images: Iterable[str]) -> str:
+    return mask
+
+
+def _pair(
+    images: list[Path],
+    masks: list[Path],
+    read: MaskReader,
+    image_of: Callable[[str, Iterable[str]], str] = _same_stem,
+) -> Found:
+    """Match every mask to the one image called `image_of(stem of the mask, all stems)`; the rest becomes notes."""
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        by_stem[image.stem].append(image)
+    found, notes, used = [], [], set()
+    for mask in masks:
+        stem = image_of(mask.stem, by_stem.keys())
+        used.add(stem)
+        candidates = by_stem.get(stem, [])
+        if len(candidates) == 1:
+            found.append(_target(mask.stem, candidates[0], read, mask))
+        else:
+            what = f"are {len(candidates)} images" if candidates else "is no image"
+            notes.append(f"{mask}: left out, there {what} called {stem!r}")
+    return found, notes + [f"{by_stem[stem][0]}: left out, it has no mask" for stem in sorted({*by_stem} - used)]
+
+
+def _same_names(root: Path, images: str, masks: str, read: MaskReader) -> Found:
+    return _pair(_files(root / images), _files(root / masks), read)
+
+
+def _generic(root: Path) -> Found:
+    def by_number(mask: Path) -> tuple[str, int, str]:
+        stem, _, number = mask.stem.rpartition("#")
+        return stem, int(number) if number.isdecimal() else 0, number
+
+    paths = _files(root / "masks")
+    masks = sorted((path for path in paths if path.suffix.lower() == ".png" and "#" in path.stem), key=by_number)
+    notes = [f"{path}: left out, a mask is called <id>#<k>.png" for path in paths if path not in masks]
+    found, more = _pair(_files(root / "images"), masks, read_exact, lambda mask, _: mask.rpartition("#")[0])
+    return found, notes + more
+
+
+def _berkeley(root: Path) -> Found:
+    def image_of(mask: str, images: Iterable[str]) -> str:
+        """The second object of an image has a mask called <id>#2, <id>-2 or <id>_2, or a copy of the image."""
+        return mask if mask in images else re.sub(r"[#_-]\d+$", "", mask)
+
+    return _pair(_files(root / "images"), _files(root / "masks"), read_trimap, image_of)
+
+
+# Sets whose mask files hold several objects: listing them reads every mask file once, one at a time.
+
+
+def _instances(
+    pairs: Iterable[tuple[Path, Path]], read: Callable[[Path], Labels], ignore: int | None = None
+) -> Found:
+    """A target for every label above 0 of each (image, label file); files that cannot be used become notes."""
+    found, notes = [], []
+    for image, path in pairs:
+        try:
+            if not image.is_file():
+                raise DataError(f"{image}: left out, there is no such file")
+            labels = read(path)
+        except (DataError, ImageError) as error:
+            notes.append(str(error))
+            continue
+        present = [int(label) for label in np.unique(labels) if label > 0 and label != ignore]
+        found += [_target(f"{image.stem}#{label}", image, _mask, path, read, ignore, label) for label in present]
+        if not present:
+            notes.append(f"{path}: left out, there is no object in it")
+    return found, notes
+
+
+def _mask(path: Path, read: Callable[[Path], Labels], ignore: int | None, label: int, size: Size) -> UInt8:
+    return label_mask(read(path), label, str(path), size, ignore)
+
+
+def _listed(
+    root: Path, list_: str, image: str, mask: str, read: Callable[[Path], Labels], ignore: int | None
+) -> Found:
+    """Images named in a list file, one per line; `image` and `mask` are paths with {} for the name."""
+    try:
+        lines = (root / list_).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{root / list_}: not a list of image names ({error}); give one name a line") from error
+    stems = dict.fromkeys(line.split()[0] for line in lines if line.strip())
+    return _instances(((root / image.format(stem), root / mask.format(stem)) for stem in stems), read, ignore)
+
+
+def _label_maps(root: Path, images: str, masks: str, read: Callable[[Path], Labels]) -> Found:
+    by_stem = {image.stem: image for image in _files(root / images)}
+    labels = {mask.stem: mask for mask in _files(root / masks)}
+    pairs = ((by_stem.get(stem, root / images / f"{stem}.*"), mask) for stem, mask in labels.items())
+    found, notes = _instances(pairs, read)
+    return found, notes + [f"{by_stem[stem]}: left out, it has no mask" for stem in sorted({*by_stem} - {*labels})]
+
+
+GENERIC = Layout(
+    needs=("images", "masks"),
+    tree="""\
+  images/<id>.*         one file per image: .jpg, .png, .webp, .tif, .bmp
+  masks/<id>#<k>.png    one per target, k = 0, 1, ...: 0 background, 128 ignore, 255 object""",
+    find=_generic,
+)
+
+_DAVIS = Layout(
+    needs=("img", "gt"),
+    tree="""\
+  img/<id>.*            345 frames
+  gt/<id>.*             their masks: object where any channel is above 0""",
+    find=partial(_same_names, images="img", masks="gt", read=read_any),
+    source="the data sets listed by the RITM project (345 frames of DAVIS 2016, davischallenge.org)",
+    targets=345,
+)
+
+_SBD = Layout(
+    needs=("img", "inst", "val.txt"),
+    tree="""\
+  img/<id>.jpg          photos
+  inst/<id>.mat         their instances, key GTinst
+  val.txt               names of the 2857 images to use, one a line""",
+    find=partial(_listed, list_="val.txt", image="img/{}.jpg", mask="inst/{}.mat", read=read_sbd, ignore=None),
+    source="the Semantic Boundaries Dataset (Hariharan et al. 2011): the folder `dataset` of benchmark.tgz",
+    images=2857,
+    targets=6671,
+)
+
+
+def _hqseg(images: str, masks: str, part: str, count: int) -> Layout:
+    return Layout(
+        needs=(images, masks),
+        tree=f"""\
+  {f"{images}/<id>.*":<22}{count} images
+  {f"{masks}/<id>.*":<22}their masks, grey: object from 128 up""",
+        find=partial(_same_names, images=images, masks=masks, read=read_half),
+        source=f"the HQ-SAM project: HQSeg-44K, part {part}",
+        targets=count,
+    )
+
+
+LOADERS: Mapping[str, Layout] = {
+    "grabcut": Layout(
+        needs=("data_GT", "boundary_GT"),
+        tree="""\
+  data_GT/<id>.*        50 images
+  boundary_GT/<id>.*    their trimaps: 128 ignore, above 128 object, below background""",
+        find=partial(_same_names, images="data_GT", masks="boundary_GT", read=read_trimap),
+        source="the GrabCut page of Microsoft Research Cambridge, or the data sets listed by the RITM project",
+        targets=50,
+    ),
+    "berkeley": Layout(
+        needs=("images", "masks"),
+        tree="""\
+  images/<id>.*         96 images, or 100 with those of two objects twice
+  masks/<id>.*          100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>, <id>-<k>
+                        or <id>_<k>""",
+        find=_berkeley,
+        source="the data sets listed by the RITM project (objects of McGuinness and O'Connor 2010)",
+        targets=100,
+        remark="berkeley: its photos are BSDS photos; say so with the figure if any was trained on",
+    ),
+    "sbd": _SBD,
+    "sbd-train": replace(
+        _SBD,
+        needs=("img", "inst", "train.txt"),
+        tree=_SBD.tree.replace("val.txt  ", "train.txt").replace("2857", "8498"),
+        find=partial(
+            _listed, list_="train.txt", image="img/{}.jpg", mask="inst/{}.mat", read=read_sbd, ignore=None
+        ),
+        images=8498,
+        targets=None,
+    ),
+    "davis": _DAVIS,
+    "pascalvoc": Layout(
+        needs=("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
+        tree="""\
+  JPEGImages/<id>.jpg
+  SegmentationObject/<id>.png       palette PNG: one index per object, 0 background, 255 ignore
+  ImageSets/Segmentation/val.txt    names of the 1449 images to use, one a line""",
+        find=partial(
+            _listed,
+            list_="ImageSets/Segmentation/val.txt",
+            image="JPEGImages/{}.jpg",
+            mask="SegmentationObject/{}.png",
+            read=read_labels,
+            ignore=VOID,
+        ),
+        source="the PASCAL VOC 2012 page (host.robots.ox.ac.uk/pascal/VOC/voc2012): the folder VOC2012",
+        images=1449,
+        targets=3417,
+    ),
+    "coco-mval": replace(
+        _DAVIS,
+        tree=_DAVIS.tree.replace("345 frames", "800 images"),
+        source="the data sets listed by the RITM and SimpleClick projects (10 objects of each of 80 COCO classes)",
+        targets=800,
+    ),
+    "sstem": Layout(
+        needs=("raw", "mitochondria"),
+        tree="""\
+  raw/<id>.tif          20 sections
+  mitochondria/<id>.png their masks; every 4-connected component above 0 is a target""",
+        find=partial(_label_maps, images="raw", masks="mitochondria", read=read_components),
+        source="Gerhard et al. 2013, segmented anisotropic ssTEM data set of neural tissue (figshare): stack1",
+        images=20,
+    ),
+    "brats": Layout(
+        needs=("image", "annotation"),
+        tree="""\
+  image/<id>.*          369 slices, one of each volume, as images
+  annotation/<id>.*     their label maps: object (the whole tumor) where any channel is above 0""",
+        find=partial(_same_names, images="image", masks="annotation", read=read_any),
+        source="the SimpleClick project (slices of BraTS 2020, med.upenn.edu/cbica/brats2020)",
+        targets=369,
+    ),
+    "oai-zib": Layout(
+        needs=("image", "annotation"),
+        tree="""\
+  image/<id>.*          150 slices, one of each volume, as images
+  annotation/<id>.*     their label maps, grey or palette: every label above 0 is a target""",
+        find=partial(_label_maps, images="image", masks="annotation", read=read_labels),
+        source="the SimpleClick project (slices of OAI-ZIB, pubdata.zib.de)",
+        images=150,
+    ),
+    "hqseg-dis": _hqseg("im", "gt", "DIS5K/DIS-VD", 470),
+    "hqseg-coift": _hqseg("images", "masks", "thin_object_detection/COIFT", 280),
+    "hqseg-hrsod": _hqseg("images", "masks_max255", "thin_object_detection/HRSOD", 287),
+    "hqseg-thin": _hqseg("images_test", "masks_test", "thin_object_detection/ThinObject5K", 500),
+}
+"""Benchmark name -> layout; any other name has the generic layout. Case and _ for - do not matter."""
+
+
+def layout_of(name: str) -> Layout:
+    """The layout of a benchmark by its name, such as "grabcut" or "COCO_MVal"; the generic one by default."""
+    return LOADERS.get(name.lower().replace("_", "-"), GENERIC)
