@@ -23,7 +23,7 @@ from benchmarks.cell_styles import Labels
 from benchmarks.cells import Micrograph, draw
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import Method, Result, evaluate, load_benchmark
-from clickgrain.evaluation.statistics import bootstrap_means
+from clickgrain.evaluation.result import bootstrap_means
 from clickgrain.files import atomic_write
 from clickgrain.images import save_mask
 from clickgrain.training.learn import learn

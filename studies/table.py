@@ -10,7 +10,7 @@ import numpy as np
 
 from clickgrain.errors import TrainingError
 from clickgrain.evaluation import Result, page
-from clickgrain.evaluation.statistics import bootstrap_means
+from clickgrain.evaluation.result import bootstrap_means
 from clickgrain.files import atomic_write
 
 CLICKS, MOST = (1, 3, 5), 20

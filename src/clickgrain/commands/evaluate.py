@@ -178,7 +178,7 @@ def evaluate(args: EvaluateArgs) -> None:
 def _say(args: EvaluateArgs, results: "Sequence[Result]", names: dict[str, str]) -> None:
     """Tables on a terminal, remarks, and every model against the first on the same targets (also as JSON)."""
     from clickgrain.commands.console import say, say_all, stderr
-    from clickgrain.evaluation.differences import to_the_first
+    from clickgrain.evaluation.result import differences_to_first
     from clickgrain.evaluation.tables import remarks, result_table, size_table
 
     if len(results) > 1 and stderr().is_terminal:
@@ -193,7 +193,7 @@ def _say(args: EvaluateArgs, results: "Sequence[Result]", names: dict[str, str])
             say(f"{result.model} on {result.benchmark}:", style="bold")
             say_all(remarks((), (), [f"target {row.id}: {row.error}" for row in result.failed]))
     compared = []
-    for result, first, found in to_the_first(results):
+    for result, first, found in differences_to_first(results):
         pair = {"benchmark": result.benchmark, "model": names[result.model], "minus": names[first.model]}
         compared.append({**pair, **{name: asdict(difference) for name, difference in found.items()}})
         figures = ", ".join(f"{name} {difference}" for name, difference in found.items())

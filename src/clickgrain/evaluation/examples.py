@@ -6,10 +6,10 @@ import numpy as np
 
 from clickgrain.clicks.robot import Given, split_target
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.clicking import prompt_of
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
 from clickgrain.evaluation.page import Figure
 from clickgrain.evaluation.pictures import ORANGE, Pictures, overlay, region_map
+from clickgrain.evaluation.protocol import prompt_of
 from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.evaluation.scores import iou
 from clickgrain.tree import MergeTree

@@ -36,10 +36,8 @@ class Method:
         return Segmenter.load(self.name, device=self.device, extractor=self.extractor, cut=self.cut)
 
     @property
-    def identity(self) -> str:
-        """What results are called: `name`, its version and, for our models, the other settings.
-
-        The version is "@" and a hash of the file of weights, or of the module of an import path.
+    def stamp(self) -> str:
+        """ "@" and a hash of the weights, or of the module of an import path: differs between versions.
 
         Raises:
             ConfigError, WeightsError: there is no such module, name or model.
@@ -49,15 +47,21 @@ class Method:
         from clickgrain.files import hash_file
         from clickgrain.weights import TENSORS, find_model
 
-        file: Path | None = None
         if self.name.startswith(ONNX):
             file = Path(self.name.removeprefix(ONNX))
         elif self.name.startswith(PREFIX):
             file = Path(getattr(find_object(self.name)[0], "__file__", None) or "")
-        elif self.name != "tree" and not is_baseline(self.name):
+        elif self.name == "tree" or is_baseline(self.name):
+            return ""
+        else:
             file = find_model(self.name) / TENSORS
-        # The loader reports a missing file.
-        stamp = f"@{hash_file(file)[:8]}" if file is not None and file.is_file() else ""
+        return f"@{hash_file(file)[:8]}" if file.is_file() else ""  # the loader reports a missing file
+
+    @property
+    def identity(self) -> str:
+        """What results are called: `name`, `stamp` and, for our models, the other settings; raises as `stamp`."""
+        from clickgrain.evaluation.baselines import is_baseline
+
         asked = [*([self.extractor] if self.extractor else []), *([] if self.cut else ["no cut"])]
         more = f"[{', '.join(asked)}]" if asked and not is_baseline(self.name) else ""
-        return f"{self.name}{stamp}{more}"
+        return f"{self.name}{self.stamp}{more}"

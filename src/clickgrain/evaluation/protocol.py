@@ -1,22 +1,29 @@
 """The click benchmark: a robot clicks until the mask is right, and counts (RITM / SimpleClick convention)."""
 
-from collections.abc import Callable, Generator, Iterable
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from time import perf_counter
+from typing import Any, cast
 
-from clickgrain.clicks.robot import RobotUser, User
-from clickgrain.errors import ConfigError
-from clickgrain.evaluation.clicking import Found, click_image
-from clickgrain.evaluation.config import EvaluationSettings
-from clickgrain.evaluation.datasets import Benchmark, Target, data_hash
+import numpy as np
+
+from clickgrain.clicks.robot import Drawn, Given, RobotUser, User, split_target
+from clickgrain.errors import ConfigError, DataError
+from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings
+from clickgrain.evaluation.datasets import Benchmark, Target, data_hash, load_group, size_class
 from clickgrain.evaluation.journal import Journal, header
-from clickgrain.evaluation.result import Result
+from clickgrain.evaluation.result import Result, TargetResult
+from clickgrain.evaluation.scores import Scorer, disobeyed
 from clickgrain.evaluation.workers import click_images
-from clickgrain.types import Predictor
+from clickgrain.types import Mask, Predictor, Scribble, UInt8
 
 Progress = Callable[[int, int], None]
 """Called with (targets done, targets in all)."""
+Found = TargetResult | str
+"""A row, or why a target cannot be used."""
 
 
 def evaluate(
@@ -41,29 +48,27 @@ def evaluate(
             `set_image` is called once per image, and `previous` hands its last mask back. An error that it raises
             is recorded with the target, which then counts as never reached.
         benchmark: images and target masks.
-        model: name in the result and in `jsonl`; must tell checkpoints apart. Default: the predictor's `name`,
+        model: name in the result and in `jsonl`; must differ between checkpoints. Default: the predictor's `name`,
             else its class.
         max_clicks, threshold, full_curves: see `EvaluationSettings`.
         user: who clicks; the deterministic robot by default.
-        targets: only the first so many, or only those with these ids.
-        processes: share the images out to so many processes; 0 and 1 stay in this one. The rows are the same.
+        targets: only the first N, or only those with these ids.
+        processes: distribute the images over N processes; 0 and 1 stay in this one. The rows are the same.
             `predictor` is then a function that makes one, importable by another process (no lambda).
         progress: called after every target with (done, total).
         jsonl: file that takes one line per target as it is finished.
-        resume: take over the targets already in `jsonl` (those with an error are tried again); otherwise
-            start the file over.
+        resume: reuse the targets already in `jsonl` (those with an error are tried again); otherwise start the
+            file over.
 
     Raises:
-        ConfigError: for settings out of range, or what cannot be handed to another process.
+        ConfigError: for settings out of range, or objects that other processes cannot receive.
         DataError: when no target can be used, `jsonl` belongs to another evaluation or cannot be written, or a
             process dies.
     """
-    settings, report = (
-        EvaluationSettings(max_clicks, threshold, full_curves),
-        progress or (lambda done, total: None),
-    )
+    settings = EvaluationSettings(max_clicks, threshold, full_curves)
     _check_processes(predictor, processes)
     chosen, user = benchmark.select(targets), user or RobotUser()
+    report = progress or (lambda done, total: None)
     if model is None:
         own = getattr(predictor, "name", None)
         model = own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
@@ -76,7 +81,7 @@ def evaluate(
             report(done + 1, len(chosen))
         left = ([target for target in group if target.id not in rows] for group in chosen.by_image())
         groups = [group for group in left if group]
-        with closing(_found(predictor, groups, settings, user, processes)) as found:
+        with closing(_click_all(predictor, groups, settings, user, processes)) as found:
             for one in found:
                 if isinstance(one, str):
                     skipped.append(one)
@@ -86,24 +91,6 @@ def evaluate(
                 report(len(rows) + len(skipped), len(chosen))
     ordered = tuple(rows[target.id] for target in chosen if target.id in rows)
     return Result(model, benchmark.name, user.name, settings, ordered, tuple(benchmark.notes), tuple(skipped))
-
-
-def _found(
-    predictor: Predictor | Callable[[], Predictor],
-    groups: list[list[Target]],
-    settings: EvaluationSettings,
-    user: User,
-    processes: int,
-) -> Generator[Found, None, None]:
-    """What `click_image` yields of all groups, in this process or in others."""
-    if not groups:
-        return
-    if processes > 1:
-        yield from click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
-        return
-    made = cast(Callable[[], Predictor], predictor)() if _makes_one(predictor) else cast(Predictor, predictor)
-    for group in groups:
-        yield from click_image(made, group, settings, user)
 
 
 def _makes_one(predictor: object) -> bool:
@@ -121,3 +108,137 @@ def _check_processes(predictor: object, processes: int) -> None:
     device = str(getattr(predictor, "device", "cpu"))
     if processes > 1 and not device.startswith("cpu"):
         raise ConfigError(f"--processes {processes} works on --device cpu only; leave it out on {device}")
+
+
+def _click_all(
+    predictor: Predictor | Callable[[], Predictor],
+    groups: list[list[Target]],
+    settings: EvaluationSettings,
+    user: User,
+    processes: int,
+) -> Generator[Found, None, None]:
+    """What `click_image` yields for all groups, in this process or in others."""
+    if groups and processes > 1:
+        yield from click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
+    elif groups:
+        made = cast(Callable[[], Predictor], predictor)() if _makes_one(predictor) else cast(Predictor, predictor)
+        for group in groups:
+            yield from click_image(made, group, settings, user)
+
+
+def click_image(
+    predictor: Predictor, group: list[Target], settings: EvaluationSettings, user: User
+) -> Iterator[Found]:
+    """Rows of the targets of one image as they are finished; a line of text for every unusable one.
+
+    Args:
+        predictor: its errors are recorded in the rows.
+        group: targets that share their image.
+        settings: of the protocol.
+        user: who clicks; told when a target begins.
+    """
+    skipped: list[str] = []
+    image, masks = load_group(group, skipped)
+    yield from skipped
+    if image is None or not masks:
+        return
+    start, error = perf_counter(), None
+    try:
+        predictor.set_image(image)
+        torch = sys.modules.get("torch")  # not imported here: a predictor may do without it
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # so that encoding is not timed with the first click
+    except Exception as problem:  # a predictor may raise anything
+        error = one_line(problem)
+    seconds = perf_counter() - start
+    for target, mask in masks:
+        area = float(split_target(mask)[0].mean())
+        row = TargetResult(target.id, target.image_id, area, size_class(area), (), (), (), (), (), seconds, error)
+        if error is None:
+            user.start(target.id)
+            row = _click(predictor, mask, settings, user, row)
+        yield row
+
+
+def _click(
+    predictor: Predictor, target: UInt8, settings: EvaluationSettings, user: User, row: TargetResult
+) -> TargetResult:
+    """Fill a row: click one target (H x W uint8: 0 background, 128 ignore, 255 object) of the image that is set."""
+    given: list[Given] = []
+    ious: list[float] = []
+    boundary_ious: list[float] = []
+    wrong: list[int] = []
+    seconds: list[float] = []
+    scorer = Scorer(target)
+    error: str | None = None
+    mask: Mask | None = None
+    prediction = np.zeros(target.shape, np.bool_)
+    while len(ious) < settings.max_clicks:
+        finished = len(ious) >= ENOUGH_CLICKS and ious[-1] >= ENOUGH_IOU and not settings.full_curves
+        one = None if finished else user(target, prediction, _pixels(given))
+        if one is None:
+            break
+        given.append(one)
+        prompt = prompt_of(given)
+        points, labels = prompt.pop("points"), prompt.pop("labels")
+        start = perf_counter()
+        try:
+            mask = predictor.predict(points, labels, previous=mask, **prompt)
+            probability = mask.probability
+            seconds.append(perf_counter() - start)
+            if probability.shape != target.shape:
+                raise DataError(
+                    f"the prediction has shape {probability.shape}; it must be that of the image, {target.shape}"
+                )
+            if not np.isfinite(probability).all():
+                raise DataError("the predicted probability holds NaN or infinity; it must lie in 0..1")
+        except Exception as problem:  # a predictor may raise anything; many take clicks only
+            kinds = sorted({one.kind for one in given if isinstance(one, Drawn)})
+            error = f"given a {' and a '.join(kinds)}: {one_line(problem)}" if kinds else one_line(problem)
+            break
+        prediction = probability > settings.threshold
+        ious.append(scorer.iou(prediction))
+        boundary_ious.append(scorer.boundary_iou(prediction))
+        wrong.append(disobeyed(prediction, given))
+    return replace(
+        row,
+        ious=tuple(ious),
+        boundary_ious=tuple(boundary_ious),
+        disobeyed=tuple(wrong),
+        clicks=tuple(one for one in given if not isinstance(one, Drawn)),
+        click_seconds=tuple(seconds),
+        error=error,
+        drawn=tuple((at, one) for at, one in enumerate(given) if isinstance(one, Drawn)),
+    )
+
+
+def prompt_of(given: Sequence[Given]) -> dict[str, Any]:
+    """Arguments of `Predictor.predict`: `points` and `labels`, and `box` and `scribbles` only if they were given.
+
+    Args:
+        given: interactions in order; of several boxes the last counts.
+    """
+    clicks = [one for one in given if not isinstance(one, Drawn)]
+    values = np.array(clicks, np.float32).reshape(-1, 3)
+    prompt: dict[str, Any] = {"points": values[:, :2], "labels": values[:, 2].astype(np.uint8)}
+    drawn = [one for one in given if isinstance(one, Drawn)]
+    for box in (one for one in drawn if one.kind == "box"):
+        prompt["box"] = tuple(value for point in box.points for value in point)
+    strokes = [Scribble(np.array(one.points, np.float32), one.label) for one in drawn if one.kind == "scribble"]
+    return {**prompt, "scribbles": strokes} if strokes else prompt
+
+
+def _pixels(given: Sequence[Given]) -> list[tuple[float, float]]:
+    """(x, y) of clicks and strokes."""
+    pixels: list[tuple[float, float]] = []
+    for one in given:
+        if not isinstance(one, Drawn):
+            pixels.append(one[:2])
+        elif one.kind == "scribble":
+            pixels += one.points
+    return pixels
+
+
+def one_line(error: Exception) -> str:
+    """The class and message of an error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -7,7 +7,6 @@ from typing import Any
 
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, data_hash
-from clickgrain.evaluation.differences import FIGURES, differences
 from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, places
 from clickgrain.evaluation.page import (
     COLORS,
@@ -22,7 +21,7 @@ from clickgrain.evaluation.page import (
 )
 from clickgrain.evaluation.pictures import target_pictures
 from clickgrain.evaluation.published import KINDS, PublishedResult, is_development, measured_before, published
-from clickgrain.evaluation.result import DROPS, Result
+from clickgrain.evaluation.result import COMPARED, DROPS, Result, differences
 from clickgrain.types import Predictor
 
 Loaders = Mapping[str, Callable[[], Predictor]]
@@ -373,7 +372,7 @@ def _differences(results: Sequence[Result], labels: Sequence[str], colors: Seque
                 small = f"{low:+.2f} to {high:+.2f}" if found.interval else ""
                 cells.append(Cell(f"{found.value:+.2f}", small, best=low * high > 0))
             rows.append(Row(label, cells, color))
-    return Table([f"minus {labels[0]}", *FIGURES], rows) if rows else None
+    return Table([f"minus {labels[0]}", *COMPARED], rows) if rows else None
 
 
 def _sizes(results: Sequence[Result], labels: Sequence[str], colors: Sequence[int]) -> Table:

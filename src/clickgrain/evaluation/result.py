@@ -1,7 +1,8 @@
-"""What an evaluation found: one row per target, and the figures made of them."""
+"""What an evaluation found: one row per target, the figures made of them, and differences of two results."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,11 +13,15 @@ from clickgrain.clicks.robot import Drawn, Given
 from clickgrain.errors import DataError
 from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings
 from clickgrain.evaluation.datasets import SIZE_CLASSES, SizeClass
-from clickgrain.evaluation.statistics import Values, bootstrap_ratios, ends_of
 
 VERSION = 2
+SAMPLES, SEED = 2000, 0
+"""Of the bootstrap."""
 DROPS = {"drops05": 0.05, "drops20": 0.2}
 """Figure -> by how much the IoU falls."""
+COMPARED = ("NoC85", "NoC90", *DROPS)
+"""Figures of `differences`; lower is better for all of them."""
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class TargetResult:
         click_seconds: of each prediction, the full-size probability included.
         encode_seconds: of the image's `set_image`.
         error: what stopped the predictor on this target, or None.
-        drawn: boxes and strokes, with their places among all that was given (from 0); where there are any, `ious`
-            and its kin have a value for each of them too.
+        drawn: boxes and strokes, with their places among all interactions (from 0); `ious`, `boundary_ious` and
+            `disobeyed` have a value for each of them too.
     """
 
     id: str
@@ -60,7 +65,7 @@ class TargetResult:
         return tuple(given)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON; without `drawn` where only clicks were given."""
+        """As plain values, for JSON; `drawn` only if anything was drawn."""
         values = asdict(self)
         drawn = [{"at": at, **asdict(one)} for at, one in self.drawn]
         return {**values, "drawn": drawn} if drawn else {k: v for k, v in values.items() if k != "drawn"}
@@ -75,14 +80,20 @@ class TargetResult:
         try:
             sequences = {name: tuple(row[name]) for name in ("ious", "boundary_ious", "disobeyed", "click_seconds")}
             clicks = tuple((x, y, label) for x, y, label in row["clicks"])
-            drawn = tuple(_drawn(one) for one in row.get("drawn", ()))
+            drawn = tuple(
+                (
+                    int(one["at"]),
+                    Drawn(one["kind"], tuple((float(x), float(y)) for x, y in one["points"]), int(one["label"])),
+                )
+                for one in row.get("drawn", ())
+            )
             return cls(**{**row, **sequences, "clicks": clicks, "drawn": drawn})
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a row of an evaluation of version {VERSION} ({error!r})") from error
 
     @property
     def obeyable(self) -> int:
-        """How often a click or stroke could be disobeyed: each counts in every mask from its own on."""
+        """How often a click or stroke could be disobeyed: it counts in its own mask and in all later ones."""
         answered = len(self.disobeyed)
         boxes = (at for at, one in self.drawn if one.kind == "box" and at < answered)
         return answered * (answered + 1) // 2 - sum(answered - at for at in boxes)
@@ -97,23 +108,12 @@ class TargetResult:
         done = next((k for k in range(ENOUGH_CLICKS, len(ious)) if ious[k - 1] >= ENOUGH_IOU), len(ious))
         return sum(ious[k] < ious[k - 1] - over for k in range(1, done)), max(done - 1, 0)
 
-    def curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
-        """IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
-        return self._padded(self.ious, max_clicks)
-
-    def boundary_curve(self, max_clicks: int) -> npt.NDArray[np.float64]:
-        """Boundary IoU after clicks 1..max_clicks; all 0 when the predictor failed."""
-        return self._padded(self.boundary_ious, max_clicks)
-
-    def _padded(self, values: tuple[float, ...], max_clicks: int) -> npt.NDArray[np.float64]:
+    def curve(self, max_clicks: int, *, boundary: bool = False) -> Values:
+        """IoU (or boundary IoU) after clicks 1..max_clicks; all 0 when the predictor failed."""
+        values = self.boundary_ious if boundary else self.ious
         if self.error is not None or not values:
             return np.zeros(max_clicks)
         return np.pad(np.array(values), (0, max_clicks - len(values)), mode="edge")
-
-
-def _drawn(value: dict[str, Any]) -> tuple[int, Drawn]:
-    points = tuple((float(x), float(y)) for x, y in value["points"])
-    return int(value["at"]), Drawn(value["kind"], points, int(value["label"]))
 
 
 class NoF(NamedTuple):
@@ -137,7 +137,7 @@ class Result:
         settings: of the protocol.
         rows: one per target, in the benchmark's order.
         notes: what a reader must know, such as an incomplete set.
-        skipped: targets that could not be used (a bad image or mask) and count nowhere, with the reason.
+        skipped: targets that could not be used (a bad image or mask), with the reason; excluded from all figures.
     """
 
     model: str
@@ -181,7 +181,7 @@ class Result:
     def iou_at(self, clicks: int) -> float:
         """Mean IoU after this many clicks (1..max_clicks).
 
-        Beyond click 5 a lower bound unless the evaluation ran with full_curves: a target rests at 0.95.
+        Beyond click 5 a lower bound unless the evaluation ran with full_curves: clicking stops at 0.95.
 
         Raises:
             DataError: for a number of clicks that was not evaluated.
@@ -190,7 +190,8 @@ class Result:
 
     def boundary_iou_at(self, clicks: int) -> float:
         """Mean boundary IoU after this many clicks; as `iou_at`."""
-        return self._mean_at(np.stack([row.boundary_curve(self.settings.max_clicks) for row in self.rows]), clicks)
+        curves = [row.curve(self.settings.max_clicks, boundary=True) for row in self.rows]
+        return self._mean_at(np.stack(curves), clicks)
 
     def _mean_at(self, curves: npt.NDArray[np.float64], clicks: int) -> float:
         if not 1 <= clicks <= self.settings.max_clicks:
@@ -204,13 +205,13 @@ class Result:
         return sum(sum(row.disobeyed) for row in self.rows) / given if given else 0.0
 
     def drops(self, over: float = 0.05) -> float:
-        """Clicks of a hundred that make the IoU fall by more than `over`; see `TargetResult.drops`."""
+        """Percentage of clicks that make the IoU fall by more than `over`; see `TargetResult.drops`."""
         dropped, made = np.sum([row.drops(over) for row in self.rows], axis=0)
         return float(100 * dropped / made) if made else 0.0
 
     @property
     def seconds_per_click(self) -> float:
-        """Mean over all clicks made; the image's encoding is not in it."""
+        """Mean over all clicks made, without the image's encoding."""
         return float(np.mean(self._click_seconds))
 
     @property
@@ -224,20 +225,18 @@ class Result:
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Bootstrap 95 % intervals of NoC80..95, mIoU@k and drops, by name; none where there is only one image.
+        """Bootstrap 95 % intervals of NoC80..95, mIoU@k and drops, by name; empty if there is only one image.
 
         Images are resampled, with all their targets, since those of one image are not independent.
         """
         names, above, below = self.ratios()
         samples = bootstrap_ratios(above, below, [row.image for row in self.rows])
-        return (
-            {} if samples is None else {name: (float(a), float(b)) for name, (a, b) in zip(names, ends_of(samples))}
-        )
+        return {} if samples is None else {name: (a, b) for name, (a, b) in zip(names, ends_of(samples).tolist())}
 
     def ratios(self) -> tuple[list[str], Values, Values]:
         """Names of K figures and N x K numerators and denominators: a figure is a ratio of sums over targets."""
         columns = {f"NoC{t}": self.clicks_to(t / 100).astype(float) for t in (80, 85, 90, 95)}
-        columns |= {f"mIoU@{k}": self.curves[:, k - 1] for k in self._shown_clicks((1, 3, 5, 10, 20))}
+        columns |= {f"mIoU@{k}": self.curves[:, k - 1] for k in self._made((1, 3, 5, 10, 20))}
         above, below = [*columns.values()], [np.ones(len(self.rows))] * len(columns)
         for over in DROPS.values():
             dropped, made = np.array([row.drops(over) for row in self.rows], float).T
@@ -260,7 +259,7 @@ class Result:
                 found[name] = {"targets": int(these.sum()), **figures, "never90": 1 - float(reached[these].mean())}
         return found
 
-    def _shown_clicks(self, wanted: tuple[int, ...]) -> list[int]:
+    def _made(self, wanted: tuple[int, ...]) -> list[int]:
         return [k for k in wanted if k <= self.settings.max_clicks]
 
     def summary(self) -> dict[str, float]:
@@ -280,8 +279,8 @@ class Result:
         figures: dict[str, float] = {f"NoC{t}": self.noc(t / 100) for t in (80, 85, 90, 95)}
         for t in (85, 90, 95):
             figures[f"NoF{t}"], figures[f"NoF{t}_at_max"] = self.nof(t / 100)
-        figures |= {f"mIoU@{k}": self.iou_at(k) for k in self._shown_clicks((1, 3, 5, 10, 20))}
-        figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in self._shown_clicks((1, 3, 5))}
+        figures |= {f"mIoU@{k}": self.iou_at(k) for k in self._made((1, 3, 5, 10, 20))}
+        figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in self._made((1, 3, 5))}
         figures |= {"disobeyed": self.disobeyed}
         figures |= {name: self.drops(over) for name, over in DROPS.items()}
         median, late = np.quantile(self._click_seconds, [0.5, 0.95])
@@ -294,7 +293,7 @@ class Result:
         figures = self._figures()
         head = ["_".join(text.split()) for text in (model or self.model, name or self.benchmark)]
         head += [f"{figures.pop(noc):.2f}" for noc in ("NoC85", "NoC90")]
-        shown = [f"{key}={_short(value)}" for key, value in figures.items()]
+        shown = [f"{k}={v}" if isinstance(v, int) else f"{k}={v:.3g}" for k, v in figures.items()]
         ends = ((name, self.intervals[name]) for name in ("NoC85", "NoC90", "drops05") if name in self.intervals)
         return " ".join([*head, *shown, *(f"{name}_95%={low:.2f}..{high:.2f}" for name, (low, high) in ends)])
 
@@ -323,5 +322,99 @@ class Result:
             raise DataError(f"not the JSON of an evaluation ({error}); evaluate again") from error
 
 
-def _short(value: float) -> str:
-    return f"{value}" if isinstance(value, int) else f"{value:.3g}"
+@dataclass(frozen=True)
+class Difference:
+    """By how much a figure of one result is above that of another, on the targets of both.
+
+    Attributes:
+        value: figure minus the other figure; below 0 is better for all of `COMPARED`.
+        interval: bootstrap 95 % interval over images; None for a single image.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        ends = "" if self.interval is None else " [{:+.2f}, {:+.2f}]".format(*self.interval)
+        return f"{self.value:+.2f}{ends}"
+
+
+def differences(result: Result, other: Result) -> dict[str, Difference]:
+    """Figure -> difference `result` minus `other`, for `COMPARED`.
+
+    Paired differences are far more certain than two intervals next to each other.
+
+    Raises:
+        DataError: results of different benchmarks, or without a common target.
+    """
+    known = {row.id: row for row in other.rows}
+    rows = tuple(row for row in result.rows if row.id in known)
+    if result.benchmark != other.benchmark or not rows:
+        raise DataError(
+            f"{result.model} on {result.benchmark} and {other.model} on {other.benchmark} have no common target;"
+            " compare results of the same data set"
+        )
+    images, means, samples = [row.image for row in rows], [], []
+    for one, own in ((result, rows), (other, tuple(known[row.id] for row in rows))):
+        names, above, below = replace(one, rows=own).ratios()
+        chosen = [names.index(name) for name in COMPARED]
+        above, below = above[:, chosen], below[:, chosen]
+        means.append(above.sum(axis=0) / np.maximum(below.sum(axis=0), 1e-9))
+        samples.append(bootstrap_ratios(above, below, images))
+    ours, theirs = samples
+    ends = [None] * len(COMPARED) if ours is None or theirs is None else ends_of(ours - theirs).tolist()
+    return {
+        name: Difference(float(a - b), None if end is None else (end[0], end[1]))
+        for name, a, b, end in zip(COMPARED, *means, ends)
+    }
+
+
+def differences_to_first(results: Iterable[Result]) -> Iterator[tuple[Result, Result, dict[str, Difference]]]:
+    """Every result of a benchmark with the first one of that benchmark, and their differences."""
+    first: dict[str, Result] = {}
+    for result in results:
+        other = first.setdefault(result.benchmark, result)
+        if other is not result:
+            yield result, other, differences(result, other)
+
+
+def bootstrap_ratios(
+    numerators: Values, denominators: Values, images: Sequence[str], *, samples: int = SAMPLES, seed: int = SEED
+) -> Values | None:
+    """Ratios of column sums in bootstrap samples of whole images (clusters).
+
+    Targets of one image share its difficulties; resampling targets would make the intervals too narrow (Davison
+    and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The same images and seed give the same
+    samples, so that columns of two models can be subtracted: a paired comparison.
+
+    Args:
+        numerators, denominators: N x K, one row a target; ones below make a ratio a mean. 0 / 0 is 0.
+        images: of each target.
+        samples: how often the images are drawn, with replacement.
+        seed: of the drawing.
+
+    Returns:
+        samples x K ratios; None for fewer than two images.
+    """
+    _, group = np.unique(np.asarray(images), return_inverse=True)
+    count = int(group.max(initial=-1)) + 1
+    if count < 2:
+        return None
+    above, below = np.zeros((2, count, numerators.shape[1]))
+    np.add.at(above, group, numerators)
+    np.add.at(below, group, denominators)
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), samples).astype(float)
+    return (times @ above) / np.maximum(times @ below, 1e-9)
+
+
+def ends_of(samples: Values) -> Values:
+    """K x 2: lower and upper ends of the 95 % percentile intervals of S x K bootstrap samples."""
+    return np.quantile(samples, [0.025, 0.975], axis=0).T
+
+
+def bootstrap_means(
+    values: Values, images: Sequence[str], *, samples: int = SAMPLES, seed: int = SEED
+) -> Values | None:
+    """K x 2 ends of the 95 % intervals of the column means of N x K `values`; None for fewer than two images."""
+    means = bootstrap_ratios(values, np.ones_like(values), images, samples=samples, seed=seed)
+    return None if means is None else ends_of(means)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from clickgrain.clicks.robot import split_target
 from clickgrain.errors import ConfigError, DataError
-from clickgrain.evaluation.clicking import said
 from clickgrain.evaluation.datasets import Benchmark, SizeClass, Target, load_group, size_class
+from clickgrain.evaluation.protocol import one_line
 from clickgrain.features.base import FeatureExtractor
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
@@ -180,7 +180,7 @@ def evaluate_trees(
         try:
             tree = _tree(build, image) if image is not None and masks else None
         except Exception as error:  # an extractor may raise anything
-            skipped += [f"target {target.id}: no tree, {said(error)}" for target, _ in masks]
+            skipped += [f"target {target.id}: no tree, {one_line(error)}" for target, _ in masks]
             tree = None
         seconds = perf_counter() - start
         if tree is not None:

@@ -14,9 +14,9 @@ from clickgrain.errors import ClickgrainError, ConfigError, DataError
 
 if TYPE_CHECKING:
     from clickgrain.clicks.robot import User
-    from clickgrain.evaluation.clicking import Found
     from clickgrain.evaluation.config import EvaluationSettings
     from clickgrain.evaluation.datasets import Target
+    from clickgrain.evaluation.protocol import Found
     from clickgrain.types import Predictor
 
     Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
@@ -104,7 +104,7 @@ def _start(job: "Job") -> None:
 
 def _click(group: "list[Target]") -> "list[Found]":
     """In another process: all targets of an image, by a predictor that is made for the first of them."""
-    from clickgrain.evaluation.clicking import click_image
+    from clickgrain.evaluation.protocol import click_image
 
     global _predictor
     assert _job is not None

@@ -167,7 +167,7 @@ class TestProtocol:
 
     def test_measures_encoding_and_clicks_apart(self, monkeypatch):
         ticks = iter(range(1000))
-        monkeypatch.setattr("clickgrain.evaluation.clicking.perf_counter", lambda: next(ticks) * 2.0)
+        monkeypatch.setattr("clickgrain.evaluation.protocol.perf_counter", lambda: next(ticks) * 2.0)
         result = evaluate(Scripted(FOUR_STEPS), benchmark(square()))
         assert result.seconds_encode == 2
         assert result.seconds_per_click == 2

@@ -19,9 +19,9 @@ from clickgrain.evaluation import (
     report,
     size_class,
 )
-from clickgrain.evaluation.differences import differences
 from clickgrain.evaluation.published import KINDS, PublishedResult
 from clickgrain.evaluation.report import CLICKS, PATIENCE, section, write_report
+from clickgrain.evaluation.result import differences
 from clickgrain.types import Mask
 
 SIDE = 40

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from clickgrain.errors import DataError
 from clickgrain.evaluation import EvaluationSettings, Result, TargetResult, result_table, size_table
-from clickgrain.evaluation.differences import differences
+from clickgrain.evaluation.result import differences
 from clickgrain.evaluation.tables import remarks
 
 

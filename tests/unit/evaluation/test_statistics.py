@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from clickgrain.evaluation.statistics import bootstrap_means
+from clickgrain.evaluation.result import bootstrap_means
 
 
 def test_one_target_an_image_is_the_ordinary_bootstrap():
