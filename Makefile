@@ -23,6 +23,7 @@ check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks studies tools
 	$(BIN)/ruff check src tests benchmarks studies tools
 	$(BIN)/mypy
+	$(BIN)/python tools/draw_architecture.py --check
 
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks studies tools

@@ -1,4 +1,4 @@
-"""How large the house is, and how many rooms an argument walks through.
+"""How large the code is, and how many modules (rooms) an argument walks through.
 
     python tools/measure_house.py [--rooms] [REVISION ...]
 
@@ -8,19 +8,18 @@ prints a column per git revision (default: HEAD); `.` is the working tree. Of `s
   docstring, and private functions whose name stands in one place beside their definition;
 - comments: lines with a `#` comment, other than orders to tools, in a hundred lines;
 - two walks, from the source alone: the settings of `clickgrain learn`, and a click in the annotator's page. The
-  first follows every call that is given the settings, a part of them, or settings made of them; the second every
-  call that is given the request or anything computed from it. Calls are followed into functions of the package that
-  can be told from imports, annotations, constructors, tables of handlers, or a method's name that one class alone
-  has. A room is a module on the way, a stay is a call from one room into another.
-  `--rooms` lists the rooms in order.
+  first follows every call that receives the settings, a part of them, or settings made of them; the second every
+  call that receives the request or anything computed from it. Calls are followed into functions of the package that
+  imports, annotations, constructors, tables of handlers, or a method's unique name identify. A room is a module on
+  the way, a stay is a call from one room into another. `--rooms` lists the rooms in order.
 """
 
+import argparse
 import ast
 import io
 import re
 import statistics
 import subprocess
-import sys
 import tarfile
 import tempfile
 import tokenize
@@ -41,7 +40,7 @@ ORDERS = re.compile(r"#\s*(noqa|type:|fmt:|pragma|ruff:)")
 
 @dataclass(frozen=True)
 class Place:
-    """A function in the house: its module, its class if it is a method, and its source."""
+    """A function of the package: its module, its class if it is a method, and its source."""
 
     module: str
     owner: str
@@ -395,22 +394,25 @@ def house_of(revision: str) -> House:
         return House.at(Path(folder) / "src")
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the table as Markdown."""
-    revisions = [one for one in arguments if one != "--rooms"] or ["HEAD"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revisions", nargs="*", metavar="REVISION", default=["HEAD"], help="a git revision, or .")
+    parser.add_argument("--rooms", action="store_true", help="list the rooms of both walks in order")
+    asked = parser.parse_args(arguments)
+    revisions: list[str] = asked.revisions
     columns = [measure(house_of(revision)) for revision in revisions]
     print(f"| | {' | '.join(revisions)} |\n|---|{'---:|' * len(revisions)}")
     for name in dict.fromkeys(name for column in columns for name in column):
         if not name.startswith("rooms of"):
             print(f"| {name} | {' | '.join(str(column.get(name, '')) for column in columns)} |")
-    if "--rooms" in arguments:
+    if asked.rooms:
         for revision, column in zip(revisions, columns):
             for name, value in column.items():
                 if name.startswith("rooms of"):
-                    print(
-                        f"\n{name} at {revision}: {', '.join(map(str, value if isinstance(value, list) else []))}"
-                    )
+                    rooms = value if isinstance(value, list) else []
+                    print(f"\n{name} at {revision}: {', '.join(map(str, rooms))}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from clickgrain.demo.args import DemoArgs, DemoScale
+from clickgrain.demo.config import DemoArgs, DemoScale
 from clickgrain.demo.story import run_demo
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import load_benchmark

@@ -118,6 +118,14 @@ def test_a_click_walks_through_its_handler_alone(house):
     assert stays == 1
 
 
+def test_help_explains_itself_and_is_no_revision(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        tool.main(["--help"])
+    said = capsys.readouterr().out
+    assert said.startswith("usage:")
+    assert "--rooms" in said
+
+
 def test_two_revisions_side_by_side(capsys):
     tool.main([".", "."])
     lines = capsys.readouterr().out.splitlines()

@@ -20,7 +20,7 @@ from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.steps import Strict
 from clickgrain.annotate.transfer import image_records, label_records, take_in
 from clickgrain.errors import ClickgrainError
-from clickgrain.export.args import Existing
+from clickgrain.export.config import Existing
 from clickgrain.export.formats import Format, export_files, read_any
 
 CHUNK = 262_144

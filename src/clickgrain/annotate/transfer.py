@@ -17,7 +17,7 @@ from clickgrain.annotate.requests import MOST_LABELS, AddLabels, Posted, SetStat
 from clickgrain.annotate.runs import Coded, decode, encode
 from clickgrain.annotate.steps import MaskStep
 from clickgrain.errors import ClickgrainError, DataError
-from clickgrain.export.args import Existing
+from clickgrain.export.config import Existing
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size

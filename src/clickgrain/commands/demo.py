@@ -1,6 +1,6 @@
 """`clickgrain demo`: the whole story on bundled photos."""
 
-from clickgrain.demo.args import DemoArgs
+from clickgrain.demo.config import DemoArgs
 
 
 def demo(args: DemoArgs) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
-from clickgrain.export.args import Existing, Format, Photos
+from clickgrain.export.config import Existing, Format, Photos
 
 if TYPE_CHECKING:
     from clickgrain.export.records import ImageRecord

@@ -81,12 +81,12 @@ def propose(args: ProposeCommand) -> None:
     from clickgrain.commands.console import say_all, stderr
     from clickgrain.devices import choose_device
     from clickgrain.features import load_extractor
-    from clickgrain.proposals.pipeline import propose as run
+    from clickgrain.proposals.pipeline import propose as build_trees
 
     settings = asdict(args)
     photos, store, name = (settings.pop(key) for key in ("photos", "store", "extractor"))
     extractor = load_extractor(name, device=choose_device(settings.pop("device")))
-    report = run(photos, store, extractor=extractor, progress=stderr().is_terminal, **settings)
+    report = build_trees(photos, store, extractor=extractor, progress=stderr().is_terminal, **settings)
     say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")
@@ -95,23 +95,23 @@ def propose(args: ProposeCommand) -> None:
 
 def learn(args: LearnCommand) -> None:
     """Run all stages; the model's folder on stdout, the rest on stderr."""
-    from clickgrain.training.learn import learn as run
+    from clickgrain.training.learn import learn as learn_model
 
-    _finish(run(args), "photos and composites")
+    _finish(learn_model(args), "photos and composites")
 
 
 def train(args: TrainCommand) -> None:
     """Run the training stage."""
-    from clickgrain.training.learn import train as run
+    from clickgrain.training.learn import train as train_model
 
-    _finish(run(args), "photos and composites")
+    _finish(train_model(args), "photos and composites")
 
 
 def finetune(args: FinetuneCommand) -> None:
     """Fine-tune; the model's folder on stdout, the rest on stderr."""
-    from clickgrain.training.finetune import finetune as run
+    from clickgrain.training.finetune import finetune as finetune_model
 
-    _finish(run(args), "labelled images")
+    _finish(finetune_model(args), "labelled images")
 
 
 def _finish(result: "LearnResult", what: str) -> None:

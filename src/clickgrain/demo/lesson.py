@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from clickgrain import __version__
-from clickgrain.demo.args import DemoArgs, DemoScale
+from clickgrain.demo.config import DemoArgs, DemoScale
 from clickgrain.errors import TrainingError
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.files import atomic_write, hash_bytes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clickgrain.demo.args import EXTRACTOR, DemoArgs, DemoScale
+from clickgrain.demo.config import EXTRACTOR, DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson
 from clickgrain.demo.photos import DemoPhoto
 from clickgrain.demo.targets import shown

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clickgrain.demo.args import EXTRACTOR, DemoArgs, DemoScale
+from clickgrain.demo.config import EXTRACTOR, DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson, teach
 from clickgrain.demo.page import Story, write_demo_report
 from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos

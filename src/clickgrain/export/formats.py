@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from clickgrain.errors import DataError
-from clickgrain.export.args import Format as Format
 from clickgrain.export.coco import FILE, read_coco, write_coco
+from clickgrain.export.config import Format as Format
 from clickgrain.export.labelmaps import instance_files, panoptic_files, semantic_files
 from clickgrain.export.labelme import labelme_files, read_labelme
 from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord, leave_out
