@@ -1,6 +1,6 @@
-"""`python -m benchmarks [NAME ...]`: every benchmark, each in a process of its own. Pause other work first.
+"""`python -m benchmarks [NAME ...]`: every benchmark, each in a separate process. Pause other work first.
 
-Those in `LONG` take an hour and more and run only when they are named.
+Those in `LONG` take an hour and more and run only when named.
 """
 
 import os

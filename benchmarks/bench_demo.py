@@ -18,7 +18,7 @@ MOST_SECONDS, MOST_MEMORY = 300.0, 2e9
 
 
 def main() -> None:
-    """Run the demo in a process of its own and print what it took."""
+    """Run the demo in a separate process and print what it took."""
     minutes = sys.argv[1] if len(sys.argv) > 1 else "2"
     with TemporaryDirectory() as folder:
         out = Path(folder) / "demo"

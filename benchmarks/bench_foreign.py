@@ -5,7 +5,7 @@
 Draws unlabelled photos and, apart from them, labelled images; clicks the labelled ones with tree mode and the model
 in the package; learns on the unlabelled ones, from the model in the package on; clicks again. Prints a table with
 the differences from the model in the package and their 95 % intervals (bootstrap over images), and the same by kind
-of target and by style. The same call goes on where it was stopped. It takes an hour and more, so that
+of target and by style. The same call continues where it was stopped. It takes an hour and more, so that
 `python -m benchmarks` leaves it out unless it is named.
 """
 
@@ -55,7 +55,7 @@ class Args:
         steps: of training, instead of minutes.
         lr: peak learning rate; what `learn` takes when not given.
         seed: of drawing and learning.
-        side: height and width of the images; 256 to 512, drawn anew for each, when not given.
+        side: height and width of the images; 256 to 512, drawn again for each, when not given.
         fields: images so many times as high and wide, with cells as large in pixels: small things in large images.
         compare: more models to click with: names or folders, such as runs with other settings.
     """

@@ -3,7 +3,7 @@
     python -m benchmarks memory
     python -m benchmarks.bench_memory --photos DIR --store trees.db --count 5000 [--objects FILE] [--threads N]
 
-Without a folder, 300 photos of 256 x 192 pixels are drawn. The stage runs in a process of its own with the settings
+Without a folder, 300 photos of 256 x 192 pixels are drawn. The stage runs in a separate process with the settings
 of `grain-small`; what the process takes before it begins (libraries, the extractor) is taken off. `--objects` is
 the file of an earlier run that remembers the salient objects, to save the time of finding them.
 """
@@ -49,7 +49,7 @@ def draw(folder: Path) -> None:
 
 
 def measure(photos: Path, store: Path, count: int, objects: Path | None, threads: int) -> None:
-    """In the process of its own: prepare, and print the peak."""
+    """In the separate process: prepare, and print the peak."""
     extractor, trees = load_extractor(EXTRACTOR), ProposalStore(store)
     extractor(np.zeros((64, 64, 3), np.uint8))
     chosen = choose_photos(photos, trees, (), extractor.name)

@@ -5,7 +5,7 @@ and for the large and the small one with random weights (they cost what trained 
 package also median and 95th percentile of 60 clicks, and all of it again while another process keeps one core
 busy, with threads that spin and with threads that wait passively (ADR 5). A click is timed up to the binary mask
 at image resolution, the third click with its previous mask; a close look (ADR 9) is that of a sixth click. Every
-model runs in a process of its own, so that its resident memory counts nothing else.
+model runs in a separate process, so that its resident memory counts nothing else.
 """
 
 import os

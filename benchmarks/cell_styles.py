@@ -23,7 +23,7 @@ class Scene:
     unit: float
 
     def depth(self, labels: Labels) -> Float:
-        """Distance in pixels of every labelled pixel to the rim of its own region; 0 elsewhere."""
+        """Distance in pixels of every labelled pixel to the border of its region; 0 elsewhere."""
         found = np.zeros(self.size, np.float32)
         for k in np.unique(labels[labels > 0]):
             region = np.pad(labels == k, 1, mode="edge").astype(np.uint8)

@@ -25,9 +25,9 @@ class ExportArgs:
         project: folder of photos that was annotated, or its project file.
         out: folder for the files.
         format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme.
-        polygons: of coco: polygons for masks without holes; otherwise run lengths for all.
+        polygons: for coco: polygons for masks without holes; otherwise run lengths for all.
         only_done: only images that are marked done.
-        images: of yolo: copy the photos to where data.yaml says they are, or link them there.
+        images: for yolo: copy or link the photos to where data.yaml expects them.
     """
 
     project: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROJECT")]
@@ -46,14 +46,14 @@ class ExportArgs:
 
 @dataclass(frozen=True)
 class ImportArgs:
-    """Take annotations of other tools into a project: COCO JSON, labelme JSON, YOLO data sets, or ZIPs of these.
+    """Import annotations of other tools into a project: COCO JSON, labelme JSON, YOLO data sets, or ZIPs of these.
 
     Attributes:
         photos: folder of the photos that were annotated.
-        files: what to take in: files, or folders, walked for JSON files and for the text files of YOLO.
-        project: file that keeps the annotations; clickgrain.db beside the photos when not given.
+        files: files, or folders, walked for JSON files and for the text files of YOLO.
+        project: file that holds the annotations; clickgrain.db next to the photos by default.
         done: mark the photos as done.
-        existing: skip objects whose pixels an object of the photo has already, replace the photo's objects except
+        existing: skip objects with the same pixels as an object of the photo, replace the photo's objects except
             locked ones, or add all.
     """
 
@@ -107,7 +107,7 @@ def export(args: ExportArgs) -> None:
 
 
 def _bring(opened: Path, photo: Path, target: Path, images: Photos) -> None:
-    """Copy the photo that is open, or link to where it lies."""
+    """Copy the photo that is open, or link to it."""
     from clickgrain.files import atomic_write
 
     if images == "copy":
@@ -119,17 +119,19 @@ def _bring(opened: Path, photo: Path, target: Path, images: Photos) -> None:
 
 
 def import_(args: ImportArgs) -> None:
-    """Take the files in; counts on stdout, what was left out on stderr.
+    """Import the files; counts on stdout, what was left out on stderr.
 
     Raises:
-        DataError: nothing came in, or a file that was named is not there.
+        DataError: if nothing was imported, or a named file does not exist.
     """
     from clickgrain.annotate.project import Project
     from clickgrain.annotate.transfer import take_in
     from clickgrain.commands.console import say
 
     totals = {"images": 0, "objects": 0, "labels": 0}
-    missing = [path for path in args.files if not path.is_dir() and not path.is_file()]  # a pipe would never end
+    missing = [
+        path for path in args.files if not path.is_dir() and not path.is_file()
+    ]  # a pipe could block for ever
     project = Project(args.photos, args.project, model="tree")
     try:
         for path in args.files:
@@ -168,7 +170,7 @@ def _read(path: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageR
         lists = [above / list_ for above in path.absolute().parents[:4] for list_ in ("data.yaml", "classes.txt")]
         files += [list_ for list_ in lists if list_.is_file()]
     if files == [path] and "labels" not in path.absolute().parts:
-        skipped.append(f"{path}: a text file, but no data.yaml or classes.txt lies beside it or above it")
+        skipped.append(f"{path}: a text file, but there is no data.yaml or classes.txt next to it or above it")
     yield from read_many({_whole(file): partial(_content, file) for file in files}, skipped)
 
 
@@ -179,5 +181,5 @@ def _content(file: Path) -> bytes:
 
 
 def _whole(file: Path) -> str:
-    """Its path from the root: labelme's image paths are relative to its files."""
+    """Its absolute path: labelme's image paths are relative to its files."""
     return (file.parent.resolve() / file.name).as_posix()

@@ -1,4 +1,4 @@
-"""An image with its mask and the prompt drawn on it, at full size; `evaluation.pictures` draws those of reports."""
+"""An image with its mask and the prompt drawn on it, at full size; `evaluation.drawing` draws those of reports."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The whole story on bundled photos; `story.run_demo` tells it."""
+"""The demo: all of clickgrain on bundled photos; `story.run_demo` is the entry."""

@@ -1,4 +1,4 @@
-"""Settings of the demo, without torch."""
+"""Settings of the demo; imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import tyro
 from clickgrain.errors import ConfigError
 
 EXTRACTOR = "color-texture"
-"""Whose features make the trees."""
+"""The extractor whose features make the trees."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DemoArgs:
     model, tree mode and OpenCV's GrabCut. The report's path is printed last.
 
     Attributes:
-        out: folder for all that is made; a second run continues with what is there.
+        out: folder for all output; a second run continues with what it finds.
         minutes: of training. Everything else takes about one minute on two cores.
         seed: of everything random.
     """

@@ -1,4 +1,4 @@
-"""The training part of the demo: an image set of photos and composites, and a small `grain` model."""
+"""The training part of the demo: a small `grain` model, trained on photos and composites."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Lesson:
-    """What training left.
+    """The trained model and how training went.
 
     Attributes:
         folder: of the model.
@@ -34,7 +34,7 @@ class Lesson:
         losses: loss by step, over all sessions.
         parameters: of the network.
         start: the network with its first weights; it follows a rule on the click maps that training builds on.
-        start_name: tells first weights of other seeds and sizes apart.
+        start_name: differs between seeds and sizes.
     """
 
     folder: Path
@@ -46,12 +46,12 @@ class Lesson:
 
 
 def teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
-    """Train, or continue, in `args.out / "model"`; with other settings than last time from the beginning.
+    """Train, or continue, in `args.out / "model"`; start over if the settings differ from last time.
 
     Raises:
         TrainingError: when the disk is full.
     """
-    folder, pictures = args.out / "model", list(range(len(image_set.sizes)))
+    folder, images = args.out / "model", list(range(len(image_set.sizes)))
     torch.manual_seed(args.seed)
     # Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo.
     side = max(64, round(scale.crop * 5 / 3 / 32) * 32)
@@ -62,8 +62,8 @@ def teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) 
     settings = train_args(scale, args.seed, scale.steps or 100)
     seconds = None if scale.steps else args.minutes * 60
     with locked(folder):
-        _begin_again_if_changed(args, scale, image_set)
-        result = fit(model, image_set, pictures, settings, folder, progress=bar, seconds=seconds)
+        _start_over_if_changed(args, scale, image_set)
+        result = fit(model, image_set, images, settings, folder, progress=bar, seconds=seconds)
     lines = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
     made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
     return Lesson(
@@ -87,8 +87,8 @@ def train_args(scale: DemoScale, seed: int, steps: int) -> TrainArgs:
     )  # fmt: skip
 
 
-def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet) -> None:
-    """Delete the state of a run that was asked for something else; `plan.json` keeps what was asked for."""
+def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet) -> None:
+    """Delete the state of a run with other settings; `plan.json` holds those of the last one."""
     path = args.out / PLAN
     asked: dict[str, Any] = {
         "minutes": args.minutes,
@@ -97,7 +97,11 @@ def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSe
         "version": __version__,
     }
     asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))
-    if _read(path).get("asked") == asked:
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or damaged
+        plan = None
+    if isinstance(plan, dict) and plan.get("asked") == asked:
         return
     try:
         (args.out / "model" / STATE).unlink(missing_ok=True)
@@ -106,11 +110,3 @@ def _begin_again_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSe
         raise TrainingError(
             f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
         ) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or damaged: planned anew
-        return {}
-    return plan if isinstance(plan, dict) else {}

@@ -1,11 +1,25 @@
-"""The photos of the demo: those that lie in scikit-image's wheel."""
+"""The demo's data: photos from scikit-image's wheel, and targets with exact masks made of some of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from clickgrain import __version__
 from clickgrain.errors import DataError
-from clickgrain.files import atomic_write
+from clickgrain.evaluation import Benchmark, load_benchmark
+from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.proposals import CompositeLaw, composite, region_cutout
+from clickgrain.training.image_set import ImageSet
+from clickgrain.tree import MergeTree
+from clickgrain.types import UInt8
+
+LAW = CompositeLaw(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
+"""Targets that are easy to see in a report: none tiny, none that fills the image."""
+TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -14,7 +28,7 @@ class DemoPhoto:
 
     Attributes:
         file: its name in scikit-image's data folder.
-        click: where its tree is clicked for the report, as parts (x, y) of width and height, or None: not shown.
+        click: where its tree is clicked for the report, as fractions (x, y) of width and height; None: not shown.
         level: of the region that this click asks for.
     """
 
@@ -37,7 +51,7 @@ HELD_OUT = (DemoPhoto("astronaut.png"), DemoPhoto("coffee.png"), DemoPhoto("moto
 
 
 def copy_photos(photos: tuple[DemoPhoto, ...], folder: Path) -> list[DemoPhoto]:
-    """Copy photos into a folder, unless they are there; returns those that this scikit-image has.
+    """Copy missing photos into a folder; returns those that this scikit-image has.
 
     Raises:
         DataError: if it has fewer than two of them, or the folder cannot be written.
@@ -49,17 +63,69 @@ def copy_photos(photos: tuple[DemoPhoto, ...], folder: Path) -> list[DemoPhoto]:
             continue
         found.append(photo)
         target = folder / photo.file
-        try:
-            with as_file(source) as path:
-                if not target.exists() or target.stat().st_size != path.stat().st_size:
-                    atomic_write(target, path.read_bytes())
-        except OSError as error:
-            raise DataError(
-                f"{target}: cannot be written ({error.strerror or error}); make room or choose another --out"
-            ) from error
+        with as_file(source) as path:
+            if not target.exists() or target.stat().st_size != path.stat().st_size:
+                _write(target, path.read_bytes())
     if len(found) < 2:
         raise DataError(
             f"the installed scikit-image lacks {photos[0].file} and others of its photos; reinstall it:"
             " pip install --force-reinstall scikit-image"
         )
     return found
+
+
+def write_targets(
+    image_set: ImageSet, folder: Path, count: int, *, seed: int, advance: Callable[[], None] = lambda: None
+) -> tuple[Benchmark, str]:
+    """Make targets, write them into a folder in the generic layout, and read that back as a benchmark.
+
+    Args:
+        image_set: the photos to make them of.
+        folder: gets `images/<n>.png` and `masks/<n>#0.png`.
+        count: how many.
+        seed: target n depends on the image set, the seed and n alone.
+        advance: called once per target.
+
+    Returns:
+        The benchmark, and a hash of all its pixels and of the version that answers are made with.
+
+    Raises:
+        DataError: if nothing can be cut out of these photos, or the folder cannot be written.
+    """
+    written = [__version__.encode()]
+    for n in range(count):
+        image, mask = make_target(image_set, np.random.default_rng([seed, 2, n]))
+        for name, pixels in ((f"images/{n:02d}.png", image[..., ::-1]), (f"masks/{n:02d}#0.png", mask)):
+            content = bytes(cv2.imencode(".png", pixels)[1])
+            _write(folder / name, content)
+            written.append(content)
+        advance()
+    benchmark = load_benchmark("composites", folder).select([f"{n:02d}#0" for n in range(count)])
+    return benchmark, hash_bytes(b"".join(written))
+
+
+def make_target(image_set: ImageSet, rng: np.random.Generator) -> tuple[UInt8, UInt8]:
+    """One composite (H x W x 3 uint8 RGB) and its mask (H x W uint8, 255 = object)."""
+    for _ in range(TRIES):
+        donor, ground = (int(i) for i in rng.permutation(image_set.photos)[:2])
+        image, tree = image_and_tree(image_set, donor)
+        cutout = region_cutout(image, tree, rng, min_area=0.03)
+        if cutout is not None:
+            made = composite(image_set.image(ground), cutout.image, cutout.alpha, rng, LAW)
+            return made.image, np.where(made.mask > 0.5, 255, 0).astype(np.uint8)
+    raise DataError(f"no region that could be a target was found in {', '.join(image_set.names)}; use other photos")
+
+
+def image_and_tree(image_set: ImageSet, i: int) -> tuple[UInt8, MergeTree]:
+    """A photo of the image set with its tree at the photo's size in the image set."""
+    image, tree = image_set.image(i), image_set.tree(i)
+    return image, MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
+        ) from error

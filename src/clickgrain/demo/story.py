@@ -1,36 +1,46 @@
-"""`run_demo`: the stages of the demo, one after the other, each leaving what it made in the demo's folder."""
+"""`run_demo`: the stages of the demo, each writing its output into the demo's folder, and the report at the end."""
 
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from clickgrain.demo.config import EXTRACTOR, DemoArgs, DemoScale
 from clickgrain.demo.lesson import Lesson, teach
-from clickgrain.demo.page import Story, write_demo_report
-from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
-from clickgrain.demo.targets import write_targets
+from clickgrain.demo.photos import HELD_OUT, LEARN, DemoPhoto, copy_photos, image_and_tree, write_targets
 from clickgrain.errors import DataError
-from clickgrain.evaluation import OpenCVGrabCut, evaluate
-from clickgrain.features import load_extractor
+from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
+from clickgrain.evaluation.drawing import feature_map, overlay
+from clickgrain.evaluation.examples import tree_figures
+from clickgrain.evaluation.page import Chart, Figure, Line, line_chart, machine, write_page
+from clickgrain.evaluation.report import section
+from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
 from clickgrain.proposals import ProposalStore, propose
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.image_set import add_composites, load_image_set
+from clickgrain.training.image_set import ImageSet, add_composites, load_image_set
 from clickgrain.training.progress import Bar, Progress
 from clickgrain.types import Predictor
 
 TARGET_SEED = 1_000_003
 """Added to the seed, so that targets are drawn apart from everything that is trained on."""
+SAMPLES = 4
+"""Training composites shown."""
+SHOWN = 3
+"""Methods in the headline and the images; the untrained model is in the table and the curves only."""
 
 
 def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress | None = None) -> Path:
-    """Tell the whole story and return the path of its report.
+    """Run all stages and return the path of the report.
 
     Photos of scikit-image's wheel become features and trees; a small `grain` model is trained on some of them;
-    a robot clicks composites of the others with tree mode, OpenCV's GrabCut and that model. Interrupted at any
-    point, finished work is kept, and the same call continues.
+    a robot clicks composites of the others with tree mode, OpenCV's GrabCut and that model. Finished work is kept
+    when it is interrupted, and the same call continues.
 
     Args:
         args: see `DemoArgs`.
@@ -73,8 +83,8 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         with _timed(clock, "Training"):
             lesson = teach(args, scale, image_set, bar)
         with _timed(clock, "Robot clicks"):
-            models, results = _rivals(lesson), []
-            for label, (name, model) in models.items():
+            methods, results = _methods(lesson), []
+            for label, (name, model) in methods.items():
                 bar.start(f"clicks: {label}", len(benchmark))
                 rows = args.out / "results" / f"{name}-{digest[:10]}.jsonl"
                 found = evaluate(
@@ -82,18 +92,15 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
                 )
                 results.append(found)
         bar.start("report", 1)
-        predictors = {label: model for label, (_, model) in models.items()}
-        names = [photo.file for photo in held_out]
-        story = Story(
-            args, scale, extractor, learn, names, image_set, lesson, benchmark, predictors, results, clock
+        path = _write_report(
+            args, scale, learn, held_out, extractor, image_set, lesson, benchmark, methods, results, clock
         )
-        path = write_demo_report(story)
         bar.advance()
     return path
 
 
-def _rivals(lesson: Lesson) -> dict[str, tuple[str, Predictor]]:
-    """Who faces the targets: shown name -> a name that tells results apart on disk, and the predictor."""
+def _methods(lesson: Lesson) -> dict[str, tuple[str, Predictor]]:
+    """The methods that click the targets: shown name -> unique name for files, and the predictor."""
     trained = hash_file(lesson.folder / "model.safetensors")[:10]
     return {
         "grain model": (f"grain-{trained}", Segmenter.load(lesson.folder)),
@@ -108,3 +115,83 @@ def _timed(clock: dict[str, float], stage: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     clock[stage] = time.monotonic() - started
+
+
+def _write_report(
+    args: DemoArgs,
+    scale: DemoScale,
+    learn: list[DemoPhoto],
+    held_out: list[DemoPhoto],
+    extractor: FeatureExtractor,
+    image_set: ImageSet,
+    lesson: Lesson,
+    benchmark: Benchmark,
+    methods: dict[str, tuple[str, Predictor]],
+    results: list[Result],
+    clock: dict[str, float],
+) -> Path:
+    """All sections: figures, trees, training, clicks, and how to make it again; returns where it is."""
+    labels = list(methods)
+    predictors = [method if i < SHOWN else None for i, (_, method) in enumerate(methods.values())]
+    skipped = [reason for result in results for reason in result.skipped]
+    seconds, peak = clock["Training"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    length = f"{max(1, seconds):.0f} seconds" if seconds < 90 else f"{round(seconds / 60, 1):g} minutes"
+    facts = {
+        **machine(),
+        "Peak memory": f"{peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB",
+        "Data": f"composites: {len(benchmark)} targets, long side {scale.side} pixels",
+        "Features": EXTRACTOR,
+        **{stage: f"{seconds:.0f} s" for stage, seconds in clock.items()},
+    }
+    return write_page(
+        args.out / "report.html",
+        Path(__file__).with_name("demo.html"),
+        lead=f"{image_set.photos} photos without a single label, {length} of training on a CPU, and a model that"
+        " cuts things out of photos it has never seen. All of it happened just now, on this machine.",
+        tiles=[
+            (f"{result.noc(0.85):.1f}", label, result.nof(0.85).never, len(result.rows))
+            for label, result in list(zip(labels, results))[:SHOWN]
+        ],
+        ranked=sorted(zip((result.noc(0.85) for result in results[:SHOWN]), labels)),
+        trees=_trees(extractor, learn, image_set),
+        composites=[
+            Figure(overlay(image_set.image(i), image_set.mask(i) > 0.5), f"Composite {n}", alt="composite")
+            for n, i in enumerate(range(image_set.photos, len(image_set))[:SAMPLES], 1)
+        ],
+        made=len(image_set) - image_set.photos,
+        lesson=lesson,
+        trained_on=[Path(photo.file).stem for photo in learn],
+        held_out=[Path(photo.file).stem for photo in held_out],
+        loss=_loss(lesson.losses),
+        section=section(results, labels, benchmark, predictors, clicks=3, drawn=SHOWN),
+        out=args.out,
+        args=args,
+        photos=image_set.photos,
+        facts=facts | ({"Remarks": "; ".join(skipped)} if skipped else {}),
+    )
+
+
+def _trees(
+    extractor: FeatureExtractor, photos: list[DemoPhoto], image_set: ImageSet
+) -> list[tuple[str, list[Figure]]]:
+    """Features, tree and clicked region of the photos that have a click to show."""
+    trees = []
+    for i, photo in enumerate(photos):
+        if photo.click is None:
+            continue
+        image, tree = image_and_tree(image_set, i)
+        height, width = image.shape[:2]
+        click = (int(photo.click[0] * (width - 1)), int(photo.click[1] * (height - 1)))
+        figures = tree_figures(image, tree, click, level=photo.level)
+        features = feature_map(extractor(image), (height, width))
+        figures.insert(1, Figure(features, "Features", "main directions as colors", "feature map"))
+        trees.append((f"{Path(photo.file).stem}: {tree.n_leaves} patches", figures))
+    return trees
+
+
+def _loss(losses: list[float]) -> Chart:
+    """The loss by training step, means of twentieths."""
+    window = max(1, len(losses) // 20)
+    parts = [losses[i : i + window] for i in range(0, len(losses), window)]
+    points = [((i + 0.5) * window, float(np.mean(part))) for i, part in enumerate(parts)]
+    return line_chart([Line("loss", points)], x="training step", y="loss", title="Training loss", dots=False)

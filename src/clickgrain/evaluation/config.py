@@ -1,4 +1,4 @@
-"""What an evaluation can be asked for; imports nothing heavy, so that the command line can show it."""
+"""Settings of an evaluation; imports nothing heavy, so that the command line can show them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -20,7 +20,7 @@ class EvaluationSettings:
         max_clicks: clicks per target; a target that needs more counts as this many.
         threshold: a pixel is object when its probability is above this (published RITM and SimpleClick
             figures: 0.49).
-        full_curves: go on to max_clicks even after IoU 0.95; needed for mIoU at 10 and 20 clicks.
+        full_curves: click on to max_clicks even after IoU 0.95; needed for mIoU at 10 and 20 clicks.
     """
 
     max_clicks: int = 20

@@ -118,10 +118,10 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
     Generic layout: `images/<id>.*` and `masks/<id>#<k>.png`, one PNG per target: 0 background, 128 ignore,
     255 object. Images and masks are loaded when they are reached; only names are read here, and for sets with
     several objects in a mask file (sbd, pascalvoc, sstem, oai-zib) the mask files, to count the objects.
-    `notes` of the benchmark tells what was left out, and how the counts differ from the published ones.
+    `notes` of the benchmark lists what was left out, and how the counts differ from the published ones.
 
     Raises:
-        DataError: when the folder is not laid out so (the message shows the expected tree), or holds nothing.
+        DataError: for another layout (the message shows the expected tree), or without targets.
     """
     root, layout = Path(root), layout_of(name)
     expected = layout.tree + (f"\nto be had from: {layout.source}" if layout.source else "")

@@ -1,4 +1,4 @@
-"""Images of what methods did: best, median and worst targets, the hardest of each kind, and trees."""
+"""Figures of what methods did: best, median and worst targets, the hardest of each kind, and trees."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,8 +7,8 @@ import numpy as np
 from clickgrain.clicks.robot import Given, split_target
 from clickgrain.errors import DataError, ImageError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
+from clickgrain.evaluation.drawing import ORANGE, TargetLoader, overlay, region_map
 from clickgrain.evaluation.page import Figure
-from clickgrain.evaluation.pictures import ORANGE, Pictures, overlay, region_map
 from clickgrain.evaluation.protocol import prompt_of
 from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.evaluation.scores import iou
@@ -22,7 +22,7 @@ WORST = 4
 
 
 def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:
-    """The mask after recorded clicks, boxes and strokes, given one by one as the evaluation did; at least one."""
+    """The mask after recorded clicks, boxes and strokes (at least one), given one by one as in the evaluation."""
     predictor.set_image(image)
     mask: Mask | None = None
     for k in range(1, len(given) + 1):
@@ -34,7 +34,7 @@ def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:
 
 
 def places(result: Result) -> list[tuple[str, str]]:
-    """(place, id) of the best, median and worst target by mean IoU over five clicks, without repeating one."""
+    """(place, id) of the best, median and worst target by mean IoU over five clicks; each target once."""
     means = [float(row.curve(result.settings.max_clicks)[:5].mean()) for row in result.rows]
     ranked = sorted(range(len(means)), key=lambda i: -means[i])
     chosen: dict[str, str] = {}
@@ -47,27 +47,26 @@ def examples(
     results: Sequence[Result],
     labels: Sequence[str],
     predictors: Sequence[Predictor | None],
-    pictures: Pictures,
+    load: TargetLoader,
     *,
     leader: int = 0,
     clicks: int = 3,
 ) -> list[tuple[str, list[Figure]]]:
-    """The best, median and worst target of one result, each with what every model made of it after a few clicks.
+    """The best, median and worst target of one result, each with every model's mask after a few clicks.
 
     Args:
         results: of the same benchmark.
         labels: their names on the page.
-        predictors: those that gave the results; each answers its own clicks again. For None the clicks are shown
-            without a mask.
-        pictures: loads a target (`target_pictures`); those that cannot be read are left out.
+        predictors: those of the results; each answers its recorded clicks again. None shows clicks without a mask.
+        load: loads a target (`target_loader`); those that cannot be read are left out.
         leader: which result ranks the targets.
         clicks: how many are shown.
     """
     shown = []
     for place, id_ in places(results[leader]):
         try:
-            image, mask = pictures(id_)
-        except (DataError, ImageError):  # no longer there; the figures stand
+            image, mask = load(id_)
+        except (DataError, ImageError):  # the file is gone; the figures stand
             continue
         target = split_target(mask)[0]
         wanted = overlay(image, target=target)
@@ -98,18 +97,18 @@ def _answer(
         try:
             again = replay(predictor, image, made).probability > threshold
             mask = again if again.shape == image.shape[:2] else None
-        except Exception:  # any method may be shown here, and an image is no reason to lose the page
+        except Exception:  # a method may raise anything; the page is worth more than one image
             mask = None
     count = f"{len(made)} click{'s' if len(made) != 1 else ''}"
     text = f"IoU {reached:.2f} after {count}"
     if mask is not None and abs(iou(object_, valid, mask) - reached) > SAME:
-        text += f"; the mask shown has {iou(object_, valid, mask):.2f}, so that the model has changed since"
+        text += f"; the mask shown has {iou(object_, valid, mask):.2f}: the model has changed since"
     drawn = overlay(image, mask, made, target=object_)
     return Figure(drawn, label, text, f"{label}: {'clicks' if mask is None else 'mask'} after {count}")
 
 
 def border_contact(benchmark: Benchmark) -> dict[str, bool]:
-    """Whether each target touches the border of its image, by id; targets that cannot be read are left out."""
+    """Whether each target touches the border of its image, by id, without unreadable targets."""
     touching = {}
     for group in benchmark.by_image():
         for target, mask in load_group(group, [])[1]:
@@ -120,7 +119,7 @@ def border_contact(benchmark: Benchmark) -> dict[str, bool]:
 
 
 def groups_of(results: Sequence[Result], contact: Mapping[str, bool]) -> dict[str, frozenset[str]]:
-    """Title -> ids: small, medium and large targets, each parted by border contact where known; none empty."""
+    """Title -> ids: small, medium and large targets, each split by border contact if known; no empty group."""
     rows = {row.id: row for result in results for row in result.rows}
     groups: dict[str, frozenset[str]] = {}
     for size in SIZE_CLASSES:
@@ -131,8 +130,8 @@ def groups_of(results: Sequence[Result], contact: Mapping[str, bool]) -> dict[st
     return groups
 
 
-def hardest(results: Sequence[Result], ids: frozenset[str], pictures: Pictures, wanted: float) -> list[Figure]:
-    """The targets that are hardest for all models together, of those that some model never gets to IoU `wanted`."""
+def hardest(results: Sequence[Result], ids: frozenset[str], load: TargetLoader, wanted: float) -> list[Figure]:
+    """The hardest targets for all models together, of those on which some model never reaches IoU `wanted`."""
     most = min(result.settings.max_clicks for result in results)
     curves = {id_: [row.curve(most) for result in results for row in result.rows if row.id == id_] for id_ in ids}
     never = {id_: sum(curve.max() < wanted for curve in own) for id_, own in curves.items()}
@@ -140,8 +139,8 @@ def hardest(results: Sequence[Result], ids: frozenset[str], pictures: Pictures, 
     shown = []
     for id_ in ranked[:WORST]:
         try:
-            image, mask = pictures(id_)
-        except (DataError, ImageError):  # evaluated somewhere else; the figures stand
+            image, mask = load(id_)
+        except (DataError, ImageError):  # evaluated on another machine; the figures stand
             continue
         drawn = overlay(image, split_target(mask)[0], color=ORANGE, long_side=180)
         text = f"{never[id_]} of {len(curves[id_])} fail" if len(results) > 1 else ""
@@ -149,7 +148,7 @@ def hardest(results: Sequence[Result], ids: frozenset[str], pictures: Pictures, 
     return shown
 
 
-def tree_pictures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, level: float = 0.6) -> list[Figure]:
+def tree_figures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, level: float = 0.6) -> list[Figure]:
     """The image with a click, its tree cut at three levels, and the node that the click means.
 
     Args:

@@ -1,4 +1,4 @@
-"""The JSONL file that an evaluation writes as it goes, so that an interrupted one resumes."""
+"""The JSONL file that an evaluation writes as it runs, from which an interrupted one resumes."""
 
 import errno
 import json
@@ -17,12 +17,12 @@ _WORDS = {"data": "images or masks with the hash"}
 
 
 def header(model: str, benchmark: str, settings: Mapping[str, Any], data: str | None = None) -> dict[str, Any]:
-    """The first line: what the rows depend on; a file with another one is not resumed.
+    """The first line: everything that the rows depend on; a file with another header is not resumed.
 
     Args:
         model, benchmark: names.
         settings: of the protocol and the user.
-        data: hash of the benchmark's content (`data_hash`), or None where that is not known.
+        data: hash of the benchmark's content (`data_hash`), or None if unknown.
     """
     named = {"model": model, "benchmark": benchmark, "settings": dict(settings), "data": data}
     return {"format": _FORMAT, "version": VERSION, "clickgrain": __version__, **named}
@@ -32,8 +32,8 @@ class Journal:
     """A header line, then one line per target, each written when its target is done.
 
     Args:
-        path: the file; None keeps nothing.
-        head: `header(...)`; a file with another one is refused.
+        path: the file; None writes nothing.
+        head: `header(...)`; a file with another header is refused.
         resume: continue an existing file; otherwise it is overwritten.
 
     Attributes:
@@ -59,7 +59,7 @@ class Journal:
                 rows = [self._row(line) for line in lines[1:]]
                 self.done = {row.id: row for row in rows if row.error is None}
                 os.truncate(path, sum(map(len, lines)))
-            # Unbuffered: a full disk shows when a line is written, not when the file is closed.
+            # Unbuffered: a full disk raises when a line is written, not when the file is closed.
             self._file = path.open("ab" if lines else "wb", buffering=0)
             if not lines:
                 self._write(head)
@@ -70,7 +70,7 @@ class Journal:
         """Write one row.
 
         Raises:
-            DataError: when the disk refuses; the rows before it are kept.
+            DataError: when it cannot be written; earlier rows are kept.
         """
         self._write(row.to_dict())
 

@@ -1,6 +1,6 @@
-"""Pages that need nothing but themselves: Jinja2 templates, charts by matplotlib, images as data URIs.
+"""Self-contained pages: Jinja2 templates, charts by matplotlib, images as data URIs.
 
-What a template shows comes as the plain values below; `templates/macros.html` draws them.
+Templates show the plain values below; `templates/macros.html` draws them.
 """
 
 import io
@@ -23,18 +23,18 @@ from matplotlib.ticker import MaxNLocator
 
 from clickgrain import __version__
 from clickgrain.errors import DataError
-from clickgrain.evaluation.pictures import data_uri
+from clickgrain.evaluation.drawing import data_uri
 from clickgrain.files import atomic_write
 from clickgrain.types import UInt8
 
 TEMPLATES = Path(__file__).parent / "templates"
 COLORS = 6
-"""Series that are told apart by color; the next ones repeat them."""
+"""Number of different colors of series; further series repeat them."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, small letters below it, whether it is shaded, and a bar below it.
+    """A cell of a table: its text, small text and a bar below it, and whether it is shaded.
 
     `share` is the bar's length, 0..1 (None: no bar), `color` the number of its color (None: that of the row).
     """
@@ -58,10 +58,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: heads of the names and of every column, and rows.
+    """A table: headings (the first is that of the names) and rows.
 
-    `groups` are (title, remark) above equally many columns each; `parts` are (title, rows) that follow, hatched:
-    figures that were not measured here.
+    `groups` are (title, remark) above equally many columns each; `parts` are (title, rows) that follow,
+    hatched: figures that were not measured here.
     """
 
     heads: Sequence[str]
@@ -97,7 +97,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart: its title for those who cannot see it, its SVG, and the lines that a legend names."""
+    """A drawn chart: its title for screen readers, its SVG, and the lines of the legend."""
 
     title: str
     svg: Markup
@@ -107,11 +107,11 @@ class Chart:
 WIDTH, NAMES = 720.0, 160.0
 """Width of a chart, and of the space on its right for the names of lines, in pixels."""
 _SERIES, _GRID = "#00010", "#000200"
-"""Stand for the colors of the page, which has two themes."""
+"""Placeholders for the colors of the page, which has two themes."""
 _DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (
     "-", (0, (8, 4)), (0, (2, 4)), (0, (10, 3, 2, 3)), (0, (5, 3)), (0, (1, 3)),
 )  # fmt: skip
-"""Lines differ in dashes as well as in color."""
+"""Lines also differ in dashes."""
 
 
 def line_chart(
@@ -123,12 +123,12 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     dots: bool = True,
 ) -> Chart:
-    """A chart of lines, named at their ends where there are several.
+    """A chart of lines, named at their ends if there are several.
 
     Args:
         lines: at least one, each with at least one point.
         x, y: what the axes show.
-        title: read aloud instead of the chart.
+        title: for screen readers.
         y_range: smallest and largest value shown; from 0 or below to the largest value when None.
         dots: mark every point.
     """
@@ -150,7 +150,7 @@ def line_chart(
         axes.grid(axis="y", color=_GRID, clip_on=False)
         step, ranked = 0.055 * (high - low), sorted(lines, key=lambda line: -line.points[-1][1])
         places: list[float] = []
-        for line in ranked:  # from the top; names that stand too close move down, all of them up again at the floor
+        for line in ranked:  # from the top; names that are too close move down, and all move up again at the bottom
             places.append(min(line.points[-1][1], places[-1] - step if places else high))
         up = max(0.0, low - places[-1])
         for place, line in zip(places, ranked if several else ()):
@@ -171,7 +171,7 @@ def line_chart(
 
 
 def _drawn(draw: Callable[[Axes], None], height: float, place: tuple[float, float, float, float]) -> Markup:
-    """SVG without fonts and colors of its own: those of the page hold, in both themes."""
+    """SVG without fonts and colors, so that those of the page apply, in both themes."""
     text = io.StringIO()
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -185,7 +185,7 @@ def _drawn(draw: Callable[[Axes], None], height: float, place: tuple[float, floa
         canvas = Canvas((WIDTH / 72, height / 72), dpi=72)
         draw(canvas.add_axes(place, facecolor="none"))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
+            warnings.filterwarnings("ignore", message="Glyph")  # the browser has the glyphs
             unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             canvas.savefig(text, format="svg", transparent=True, metadata=unsaid)
     svg = text.getvalue()
@@ -230,7 +230,7 @@ def write_page(path: str | Path, template: Path, **context: object) -> Path:
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores, versions and time, by name; nothing that names a person or a host."""
+    """Processor, cores, versions and time, by name; neither user nor host."""
     import cv2
     import numpy
     import torch
@@ -252,5 +252,5 @@ def machine() -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Names of files may hold bytes that are no text (lone surrogates); they are shown escaped."""
+    """Escape bytes in file names that are not text (lone surrogates)."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Figures that stand beside measured ones: published by others, or measured by us before; and development sets."""
+"""Published results and our own earlier ones, to compare with; and which sets are development sets."""
 
 import json
 from collections.abc import Mapping
@@ -15,24 +15,24 @@ KINDS: Mapping[Kind, str] = {
     "before": "measured by us before",
     "label-free": "published, trained without labels",
     "non-deep": "published, not trained",
-    "supervised": "published, trained on hand-made masks",
+    "supervised": "published, trained on human masks",
 }
-"""In the order of reports, with what each is called there."""
+"""Kinds in the order of reports, with their titles there."""
 
 DEVELOPMENT = frozenset({"bsds", "objects"})
-"""Sets that methods here were tuned on: their figures show progress and prove nothing."""
+"""Sets that our methods were tuned on: figures on them show progress and prove nothing."""
 
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """One row that was not measured in this evaluation.
+    """One result that was not measured in this evaluation.
 
     Attributes:
         method: as its authors call it.
         kind: what it was trained with, or "before" for our own.
         figures: by their names in `Result.summary`; IoU in 0..1.
         source: where the figures are published, or the command, date and versions that they were measured with.
-        remark: what must be said beside them.
+        remark: what must be said with them.
         compares: False where the authors measured something else under the same name.
     """
 
@@ -46,10 +46,10 @@ class PublishedResult:
 
 @dataclass(frozen=True)
 class Published:
-    """What is published on a set, and how far it compares.
+    """The published results on a set, and how far they compare.
 
     Attributes:
-        name: the published set, as people write it.
+        name: of the published set, as papers write it.
         rows: in the order of `KINDS`.
         caveats: why measured rows do not compare directly; empty where set and protocol are the same.
     """
@@ -60,11 +60,11 @@ class Published:
 
 
 def published(name: str, targets: int) -> Published | None:
-    """What others published on the set called `name`, or on the set that it is a part of; None where nothing is.
+    """Published results on the set called `name`, or on the set that it is a part of; None if there are none.
 
     Args:
         name: of a benchmark, as given on the command line.
-        targets: how many were evaluated; another number than published becomes a caveat.
+        targets: how many were evaluated; a number other than the published one becomes a caveat.
     """
     table = _table("published.json")
     given = name.lower().replace("_", "-")
@@ -81,7 +81,7 @@ def published(name: str, targets: int) -> Published | None:
     shown, complete, caveats = table["sets"][known], LOADERS[known].targets, []
     if complete is not None and targets != complete:
         caveats.append(
-            f"{name} is not the published set: {targets} of the {complete} targets of {shown} were judged here, the"
+            f"{name} is not the published set: {targets} of the {complete} targets of {shown} were evaluated, the"
             f" published rows are means over all {complete}"
         )
     elif known != given:
@@ -90,7 +90,7 @@ def published(name: str, targets: int) -> Published | None:
 
 
 def measured_before(data: str, settings: EvaluationSettings) -> tuple[PublishedResult, ...]:
-    """Our own slow baselines, clicked by the robot on exactly the same images and masks under the same protocol.
+    """Earlier results of our slow baselines on exactly the same images and masks, with the same protocol.
 
     Args:
         data: `data_hash` of all that was evaluated.

@@ -1,4 +1,4 @@
-"""`write_report`: the page that an evaluation ends with. `docs/report.md` says what it shows."""
+"""`write_report`: the page at the end of an evaluation; `docs/report.md` says what it shows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,9 @@ from typing import Any
 
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, data_hash
+from clickgrain.evaluation.drawing import target_loader
 from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, places
-from clickgrain.evaluation.page import (
-    COLORS,
-    TEMPLATES,
-    Cell,
-    Line,
-    Row,
-    Table,
-    line_chart,
-    machine,
-    write_page,
-)
-from clickgrain.evaluation.pictures import target_pictures
+from clickgrain.evaluation.page import COLORS, TEMPLATES, Cell, Line, Row, Table, line_chart, machine, write_page
 from clickgrain.evaluation.published import KINDS, PublishedResult, is_development, measured_before, published
 from clickgrain.evaluation.result import COMPARED, DROPS, Result, differences
 from clickgrain.types import Predictor
@@ -28,10 +18,10 @@ Loaders = Mapping[str, Callable[[], Predictor]]
 """`Result.model` -> function that loads its predictor."""
 
 CLICKS, PATIENCE = 5, 30.0
-"""Clicks shown on every example; seconds that the masks of one result may take to be made again."""
+"""Clicks shown on every example; longest time in seconds to make the masks of one result again."""
 BOUNDS = {"small": "below 3 % of the image", "medium": "3 to 15 %", "large": "above 15 %"}
 WANTED = 0.9
-"""IoU that targets are said to reach or fail."""
+"""IoU that a target must reach; otherwise it counts as a failure."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +29,13 @@ class Column:
     """One figure of the comparison.
 
     Attributes:
-        name: in `Result.summary`, and at the head of the column.
-        form: how a value is written.
+        name: in `Result.summary`, and the heading of the column.
+        form: format of a value.
         sign: whether more (1) or less (-1) is better.
         scale: factor to the shown unit.
-        twin: name of a second count, shown behind a stroke where it differs.
-        ends: how the ends of an interval are written.
-        head: at the head of the column instead of `name`.
+        twin: name of a second count, shown after a slash if it differs.
+        ends: format of the ends of an interval.
+        head: heading of the column instead of `name`.
     """
 
     name: str
@@ -63,7 +53,7 @@ class Column:
         return first if first == second else f"{first} / {second}"
 
     def interval(self, ends: tuple[float, float] | None) -> str:
-        """The ends of an interval as they are shown, if there are any."""
+        """The ends of an interval as they are shown; "" for none."""
         return "" if ends is None else "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
 
 
@@ -84,9 +74,19 @@ TABLES = (
         Column("s/image", "{:.3f}", -1),
     ),
 )
-"""Clicks, masks, and what it is like to work with."""
+"""Columns of the three tables: clicks; masks; drops and seconds."""
+NOTHING = Cell("–")  # noqa: RUF001
 INEXACT = ("mIoU@10", "mIoU@20")
-"""Lower bounds unless clicking goes on after IoU 0.95."""
+"""Lower bounds unless clicking continues after IoU 0.95."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result with the name and the number of the color that it has on the page."""
+
+    result: Result
+    label: str
+    color: int
 
 
 def write_report(
@@ -101,16 +101,16 @@ def write_report(
 ) -> Path:
     """Write one self-contained HTML page about an evaluation: a section per benchmark.
 
-    Every target mask is read once, to tell which touch the image's border.
+    Every target mask is read once, to find those that touch the image's border.
 
     Args:
-        results: at least one; those of one benchmark stand in one section, in this order.
-        benchmarks: by `Result.benchmark`; a section without its own has no images.
+        results: at least one; those of one benchmark share a section, in this order.
+        benchmarks: by `Result.benchmark`; a section without its benchmark has no images.
         path: of the page.
         commands: command lines that repeat the figures.
         notes: what a reader must know besides the notes of the results.
         labels: `Result.model` -> name shown instead.
-        loaders: `Result.model` -> function that loads its predictor, to draw its masks on a few targets again;
+        loaders: `Result.model` -> function that loads its predictor, to make its masks again on a few targets;
             for models without one, or that would take over half a minute, clicks are drawn without masks.
 
     Returns:
@@ -125,32 +125,33 @@ def write_report(
     names = list(dict.fromkeys(name for own in sets.values() for _, name in own))
     loaded: dict[str, Predictor | None] = {}
 
-    def predictor(model: str) -> Predictor | None:
-        if model not in loaded:
+    def predictor(result: Result, ids: set[str]) -> Predictor | None:
+        """The predictor of a result; None if it cannot be loaded or is slow on these targets."""
+        shown = [row for row in result.rows if row.id in ids]
+        if sum(row.encode_seconds + sum(row.click_seconds[:CLICKS]) for row in shown) > PATIENCE:
+            return None
+        if result.model not in loaded:
             try:
-                loaded[model] = loaders[model]() if loaders and model in loaders else None
-            except ClickgrainError:  # the figures are there; the page goes without this model's masks
-                loaded[model] = None
-        return loaded[model]
+                loaded[result.model] = loaders[result.model]() if loaders and result.model in loaders else None
+            except ClickgrainError:  # the figures exist; the page goes without this model's masks
+                loaded[result.model] = None
+        return loaded[result.model]
 
     sections = []
     for name, own in sets.items():
         of_set, shown = [result for result, _ in own], [label for _, label in own]
         leader = min(range(len(of_set)), key=lambda i: of_set[i].noc(WANTED))
         ids = {id_ for _, id_ in places(of_set[leader])}
-        soon = [_seconds(result, ids) <= PATIENCE for result in of_set]
-        predictors = [predictor(result.model) if quick else None for result, quick in zip(of_set, soon)]
+        predictors = [predictor(result, ids) for result in of_set]
         colors = [names.index(label) for label in shown]
         sections.append(section(of_set, shown, benchmarks.get(name), predictors, leader, CLICKS, colors))
     targets = sum(len(own[0][0].rows) for own in sets.values())
-    lead = f"{f'{len(names)} methods' if len(names) > 1 else names[0]}, {targets} targets of"
-    lead += (
-        f" {f'{len(sets)} sets' if len(sets) > 1 else next(iter(sets))}: how many clicks until the mask is right?"
-    )
+    methods = f"{len(names)} methods" if len(names) > 1 else names[0]
+    where = f"{len(sets)} sets" if len(sets) > 1 else next(iter(sets))
     return write_page(
         path,
         TEMPLATES / "evaluation.html",
-        lead=lead,
+        lead=f"{methods}, {targets} targets of {where}: how many clicks until the mask is right?",
         users=list(dict.fromkeys(result.user for result in results)),
         most=max(result.settings.max_clicks for result in results),
         tuned=any(is_development(name) for name in sets),
@@ -163,7 +164,7 @@ def write_report(
 
 
 def _by_benchmark(results: Sequence[Result], labels: Mapping[str, str]) -> dict[str, list[tuple[Result, str]]]:
-    """The results of each benchmark with the names shown; where several users clicked, the name tells which."""
+    """The results of each benchmark with their names; if several users clicked, the name has the user."""
     users = {result.user for result in results}
     sets: dict[str, list[tuple[Result, str]]] = {}
     for result in results:
@@ -172,11 +173,6 @@ def _by_benchmark(results: Sequence[Result], labels: Mapping[str, str]) -> dict[
         taken = any(name == other for _, other in own)
         own.append((result, f"{name} [{len(own) + 1}]" if taken else name))
     return sets
-
-
-def _seconds(result: Result, ids: set[str]) -> float:
-    """What it took to click some of the targets as often as the page shows."""
-    return sum(row.encode_seconds + sum(row.click_seconds[:CLICKS]) for row in result.rows if row.id in ids)
 
 
 def _heading(name: str) -> str:
@@ -194,9 +190,9 @@ def _overview(sets: Mapping[str, Sequence[tuple[Result, str]]], names: Sequence[
 
 
 def _clicks(result: Result | None, figures: Mapping[str, float] | None = None) -> list[Cell]:
-    """NoC85 and NoC90 as bars; dashes where there are none."""
+    """NoC85 and NoC90 as bars; dashes for no result."""
     if result is None:
-        return [Cell("–")] * 2  # noqa: RUF001
+        return [NOTHING] * 2
     found = result.summary() if figures is None else figures
     most = result.settings.max_clicks
     return [Cell(f"{found[name]:.2f}", share=found[name] / most) for name in ("NoC85", "NoC90")]
@@ -212,90 +208,86 @@ def section(
     colors: Sequence[int] | None = None,
     drawn: int | None = None,
 ) -> dict[str, Any]:
-    """All that is shown of the results of one benchmark: what `clicks` in `templates/macros.html` takes.
+    """The results of one benchmark as the macro `clicks` in `templates/macros.html` takes them.
 
     Args:
         results: at least one.
         labels: their names on the page.
-        benchmark: for images and border contact; None goes without.
-        predictors: one per result, to draw its masks again; None draws its clicks alone.
+        benchmark: for images and border contact; None: neither.
+        predictors: one per result, to make its masks again; None draws its clicks alone.
         leader: whose best, median and worst targets are shown.
         clicks: how many are shown on them.
         colors: number of each result's color; its place if None.
-        drawn: only the first so many are shown on them.
+        drawn: only the first N results are shown on them.
     """
-    colors = [i % COLORS for i in (colors or range(len(results)))]
-    name = results[0].benchmark
-    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    numbers = colors or range(len(results))
+    entries = [Entry(result, label, i % COLORS) for result, label, i in zip(results, labels, numbers)]
     skipped = list(dict.fromkeys(reason for result in results for reason in result.skipped))
-    folded = [(f"{len(skipped)} targets could not be used and count nowhere", skipped)] if skipped else []
-    for result, label in zip(results, labels):
-        errors = [f"target {row.id}: {row.error}" for row in result.failed]
-        if errors:
-            folded.append((f"{label} failed on {len(errors)} targets, which count as never reached", errors))
-    shown, rows, caveats = _published(results, benchmark)
-    pictures = target_pictures(benchmark) if benchmark else None
+    folded = [(f"{len(skipped)} targets could not be used and are excluded", skipped)] if skipped else []
+    for one in entries:
+        if errors := [f"target {row.id}: {row.error}" for row in one.result.failed]:
+            folded.append((f"{one.label} failed on {len(errors)} targets, which count as never reached", errors))
+    name, others, caveats = _published(results, benchmark)
+    load = target_loader(benchmark) if benchmark else None
     groups = groups_of(results, border_contact(benchmark) if benchmark else {})
+    most = [result.settings.max_clicks for result in results]
     curves = [
-        Line(label, [(k, result.iou_at(k)) for k in range(1, result.settings.max_clicks + 1)], color)
-        for label, result, color in zip(labels, results, colors)
+        Line(one.label, [(k, one.result.iou_at(k)) for k in range(1, own + 1)], one.color)
+        for one, own in zip(entries, most)
     ]
+    title = "Mean IoU by number of clicks"
     return {
-        "title": _heading(name),
-        "warnings": _warnings(results, labels),
-        "notes": notes,
+        "title": _heading(results[0].benchmark),
+        "warnings": _warnings(entries),
+        "notes": list(dict.fromkeys(note for result in results for note in result.notes)),
         "folded": folded,
         "caveats": caveats,
-        "tables": [_comparison(results, labels, colors, columns, rows, shown) for columns in TABLES],
-        "published": shown,
-        "sources": rows,
+        "tables": [_comparison(entries, columns, others, name) for columns in TABLES],
+        "published": name,
+        "sources": others,
         "base": labels[0],
-        "differences": _differences(results, labels, colors),
-        "curves": line_chart(
-            curves, x="clicks", y="mean IoU", y_range=(0.0, 1.0), title="Mean IoU by number of clicks"
-        ),
-        "resting": not all(result.settings.full_curves for result in results),
-        "sizes": _sizes(results, labels, colors),
+        "differences": _differences(entries),
+        "curves": line_chart(curves, x="clicks", y="mean IoU", y_range=(0.0, 1.0), title=title),
+        "stopped": not all(result.settings.full_curves for result in results),
+        "sizes": _sizes(entries),
         "leader": labels[leader],
         "clicks": clicks,
         "unmasked": [label for label, predictor in list(zip(labels, predictors))[:drawn] if predictor is None],
-        "examples": examples(results[:drawn], labels, predictors, pictures, leader=leader, clicks=clicks)
-        if pictures
+        "examples": examples(results[:drawn], labels, predictors, load, leader=leader, clicks=clicks)
+        if load
         else [],
-        "failures": _failures(results, labels, colors, groups),
-        "hardest": [(title, hardest(results, ids, pictures, WANTED)) for title, ids in groups.items()]
-        if pictures
-        else [],
-        "targets": _targets(results, labels),
+        "failures": _failures(entries, groups),
+        "hardest": [(title, hardest(results, ids, load, WANTED)) for title, ids in groups.items() if load],
+        "targets": _targets(entries),
     }
 
 
-def _warnings(results: Sequence[Result], labels: Sequence[str]) -> list[str]:
-    """What keeps the figures of one benchmark from being compared."""
-    lines, name = [], results[0].benchmark
+def _warnings(entries: Sequence[Entry]) -> list[str]:
+    """Why the figures of one benchmark may not be comparable."""
+    lines, name = [], entries[0].result.benchmark
     if is_development(name):
         lines.append(f"{name} is a development set: methods were tuned on it. Compare methods elsewhere.")
-    ids = [{row.id for row in result.rows} for result in results]
+    ids = [{row.id for row in one.result.rows} for one in entries]
     common = set.intersection(*ids)
     if any(len(own) != len(common) for own in ids):
-        counts = ", ".join(f"{label} {len(own)}" for label, own in zip(labels, ids))
+        counts = ", ".join(f"{one.label} {len(own)}" for one, own in zip(entries, ids))
         lines.append(
             f"The methods faced different targets, so their rows do not compare: {counts}; all {len(common)}."
         )
-    if len({result.settings for result in results}) > 1:
-        told = "; ".join(
-            f"{label} threshold {result.settings.threshold:g}, at most {result.settings.max_clicks} clicks"
-            + (", full curves" if result.settings.full_curves else "")
-            for label, result in zip(labels, results)
+    if len({one.result.settings for one in entries}) > 1:
+        settings = "; ".join(
+            f"{label} threshold {own.threshold:g}, at most {own.max_clicks} clicks"
+            + (", full curves" if own.full_curves else "")
+            for label, own in ((one.label, one.result.settings) for one in entries)
         )
-        lines.append(f"The methods ran with different settings: {told}.")
+        lines.append(f"The methods ran with different settings: {settings}.")
     return lines
 
 
 def _published(
     results: Sequence[Result], benchmark: Benchmark | None
 ) -> tuple[str, list[PublishedResult], list[str]]:
-    """The set's published name, rows that were not measured here, and what sets the measured ones apart."""
+    """The set's published name, rows that were not measured here, and why they may not compare directly."""
     count, first = min(len(result.rows) for result in results), results[0]
     known, robot = published(first.benchmark, count), all(result.user == "robot" for result in results)
     rows, caveats = list(known.rows) if known else [], list(known.caveats) if known else []
@@ -310,16 +302,11 @@ def _published(
 
 
 def _comparison(
-    results: Sequence[Result],
-    labels: Sequence[str],
-    colors: Sequence[int],
-    columns: Sequence[Column],
-    others: Sequence[PublishedResult],
-    set_name: str,
+    entries: Sequence[Entry], columns: Sequence[Column], others: Sequence[PublishedResult], set_name: str
 ) -> Table:
     """A row per result, the best measured value of each column marked, then rows that were not measured here."""
-    summaries = [result.summary() for result in results]
-    exact = all(result.settings.full_curves for result in results)
+    summaries = [one.result.summary() for one in entries]
+    exact = all(one.result.settings.full_curves for one in entries)
     shown = [
         column
         for column in columns
@@ -331,23 +318,24 @@ def _comparison(
         value = max(summary[column.name] * column.sign for summary in summaries) * column.sign
         best[column.name] = column.form.format(value * column.scale) if len(set(texts)) > 1 else ""
     rows = []
-    for label, color, result, summary in zip(labels, colors, results, summaries):
+    for one, summary in zip(entries, summaries):
         cells = [
             Cell(
                 column.text(summary),
-                column.interval(result.intervals.get(column.name)),
+                column.interval(one.result.intervals.get(column.name)),
                 best=column.form.format(summary[column.name] * column.scale) == best[column.name],
             )
             for column in shown
         ]
-        rows.append(Row(label, cells, color))
+        rows.append(Row(one.label, cells, one.color))
     parts = []
     for kind, title in KINDS.items():
-        own = [one for one in others if one.kind == kind and {column.name for column in shown} & set(one.figures)]
-        badge = "before" if kind == "before" else "published"
+        own = [row for row in others if row.kind == kind and {column.name for column in shown} & set(row.figures)]
+        before = kind == "before"
         if own:
-            made = [Row(one.method, [_other(one, column) for column in shown], badge=badge) for one in own]
-            parts.append((f"{title}, on {results[0].benchmark if kind == 'before' else set_name}", made))
+            badge, where = ("before", entries[0].result.benchmark) if before else ("published", set_name)
+            made = [Row(row.method, [_other(row, column) for column in shown], badge=badge) for row in own]
+            parts.append((f"{title}, on {where}", made))
     return Table(["model", *(column.head or column.name for column in shown)], rows, parts=parts)
 
 
@@ -356,69 +344,65 @@ def _other(row: PublishedResult, column: Column) -> Cell:
     if column.name not in row.figures:
         return Cell("")
     text = column.text(row.figures)
-    ends = (row.figures.get(f"{column.name}_low"), row.figures.get(f"{column.name}_high"))
-    small = column.interval((ends[0], ends[1])) if ends[0] is not None and ends[1] is not None else ""
+    low, high = (row.figures.get(f"{column.name}_{end}") for end in ("low", "high"))
+    small = column.interval((low, high)) if low is not None and high is not None else ""
     return Cell(text if row.compares else f"({text})", small)
 
 
-def _differences(results: Sequence[Result], labels: Sequence[str], colors: Sequence[int]) -> Table | None:
-    """Every other method minus the first on the targets of both; shaded where the interval leaves out 0."""
-    rows = []
-    for label, color, result in list(zip(labels, colors, results))[1:]:
-        if {row.id for row in result.rows} & {row.id for row in results[0].rows}:
+def _differences(entries: Sequence[Entry]) -> Table | None:
+    """Every other method minus the first on the targets of both; shaded if the interval excludes 0."""
+    rows, first = [], entries[0]
+    for one in entries[1:]:
+        if {row.id for row in one.result.rows} & {row.id for row in first.result.rows}:
             cells = []
-            for found in differences(result, results[0]).values():
+            for found in differences(one.result, first.result).values():
                 low, high = found.interval or (0.0, 0.0)
                 small = f"{low:+.2f} to {high:+.2f}" if found.interval else ""
                 cells.append(Cell(f"{found.value:+.2f}", small, best=low * high > 0))
-            rows.append(Row(label, cells, color))
-    return Table([f"minus {labels[0]}", *COMPARED], rows) if rows else None
+            rows.append(Row(one.label, cells, one.color))
+    return Table([f"minus {first.label}", *COMPARED], rows) if rows else None
 
 
-def _sizes(results: Sequence[Result], labels: Sequence[str], colors: Sequence[int]) -> Table:
-    """Mean clicks of every model on small, medium and large targets; a class without targets is left out."""
-    found = [result.by_size() for result in results]
+def _sizes(entries: Sequence[Entry]) -> Table:
+    """Mean clicks of every model on small, medium and large targets, without empty classes."""
+    found = [one.result.by_size() for one in entries]
     sizes = [size for size in SIZE_CLASSES if any(size in figures for figures in found)]
     groups = [
         (f"{size}, {BOUNDS[size]}", f"{max(own[size]['targets'] for own in found if size in own):.0f} targets")
         for size in sizes
     ]
     rows = []
-    for label, color, result, own in zip(labels, colors, results, found):
-        cells = [cell for size in sizes for cell in _clicks(result if size in own else None, own.get(size))]
-        rows.append(Row(label, cells, color))
+    for one, own in zip(entries, found):
+        cells = [cell for size in sizes for cell in _clicks(one.result if size in own else None, own.get(size))]
+        rows.append(Row(one.label, cells, one.color))
     return Table(["model", *("NoC85", "NoC90") * len(sizes)], rows, groups)
 
 
-def _failures(
-    results: Sequence[Result], labels: Sequence[str], colors: Sequence[int], groups: Mapping[str, frozenset[str]]
-) -> Table:
+def _failures(entries: Sequence[Entry], groups: Mapping[str, frozenset[str]]) -> Table:
     """Targets that never reach `WANTED`, by group."""
     rows = []
     for title, ids in groups.items():
         cells = []
-        for color, result in zip(colors, results):
-            best = [row.curve(result.settings.max_clicks).max() for row in result.rows if row.id in ids]
+        for one in entries:
+            most = one.result.settings.max_clicks
+            best = [row.curve(most).max() for row in one.result.rows if row.id in ids]
             failed = sum(top < WANTED for top in best)
             share = failed / len(best) if best else 0.0
-            told = Cell(f"{100 * share:.0f} %", f"{failed} of {len(best)}", share=share, color=color)
-            cells.append(told if best else Cell("–"))  # noqa: RUF001
+            cell = Cell(f"{100 * share:.0f} %", f"{failed} of {len(best)}", share=share, color=one.color)
+            cells.append(cell if best else NOTHING)
         rows.append(Row(f"{title} ({len(ids)})", cells))
-    return Table(["targets", *labels], rows)
+    return Table(["targets", *(one.label for one in entries)], rows)
 
 
-def _targets(results: Sequence[Result], labels: Sequence[str]) -> Table:
+def _targets(entries: Sequence[Entry]) -> Table:
     """Every target with the clicks that each model needs, or "never"."""
     needed = []
-    for result in results:
-        best = result.curves.max(axis=1)
-        counts = zip(result.rows, result.clicks_to(WANTED), best)
+    for one in entries:
+        best = one.result.curves.max(axis=1)
+        counts = zip(one.result.rows, one.result.clicks_to(WANTED), best)
         needed.append({row.id: f"{count}" if top >= WANTED else "never" for row, count, top in counts})
-    rows = [
-        Row(
-            row.id,
-            [Cell(row.size), Cell(f"{100 * row.area:.1f} %"), *(Cell(own.get(row.id, "-")) for own in needed)],
-        )
-        for row in results[0].rows
-    ]
-    return Table(["target", "size", "area", *labels], rows)
+    rows = []
+    for row in entries[0].result.rows:
+        cells = [Cell(row.size), Cell(f"{100 * row.area:.1f} %"), *(Cell(own.get(row.id, "-")) for own in needed)]
+        rows.append(Row(row.id, cells))
+    return Table(["target", "size", "area", *(one.label for one in entries)], rows)

@@ -1,4 +1,4 @@
-"""Evaluations as tables for a terminal."""
+"""Evaluations as tables for terminals."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +15,7 @@ def result_table(results: Iterable[Result]) -> Table:
     NoC90 has its bootstrap 95 % interval below it.
     """
     table = Table(
-        title="Clicks needed (NoC, 95 % interval), targets never reached (NoF), clicks of 100 after which IoU drops"
+        title="Clicks needed (NoC, 95 % interval), targets never reached (NoF), % of clicks after which IoU drops"
         " by over .05, mIoU in %, seconds per click"
     )
     for column in ("model", "data"):
@@ -61,9 +61,9 @@ def _with_interval(result: Result, threshold: int) -> str:
 
 def tree_table(quality: TreeQuality) -> Table:
     """One line per size class and one for all targets: mean IoU of the best node, recall R, AR@k; in %."""
-    table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes hold the targets, in %")
+    table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes match the targets, in %")
     table.add_column("size")
-    # Short heads: the table must fit a terminal of 80 columns.
+    # Short headings: the table must fit into 80 columns.
     for column in ("n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts)):
         table.add_column(column, justify="right", no_wrap=True)
     for size in (*SIZE_CLASSES, None):
@@ -74,7 +74,7 @@ def tree_table(quality: TreeQuality) -> Table:
 
 
 def remarks(notes: Sequence[str], skipped: Sequence[str], failed: Sequence[str] = ()) -> list[str]:
-    """What must be said beside the figures, one line each."""
+    """What must be said with the figures, one line each."""
     lines = list(notes)
     lines += [f"not counted: {reason}" for reason in skipped]
     return lines + [f"counted as never reached: {reason}" for reason in failed]

@@ -1,4 +1,4 @@
-"""How well a tree's nodes hold the targets of a benchmark: the ceiling of everything trained on its proposals."""
+"""How well a tree's nodes match the targets of a benchmark: the upper bound for training on its proposals."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
 
 @dataclass(frozen=True)
 class TreeRow:
-    """How well a tree holds one target.
+    """How well a tree matches one target.
 
     Attributes:
         id, image: of the target and of its image.
@@ -56,7 +56,7 @@ class TreeQuality:
         cuts: the numbers of regions k that `ar` knows.
         rows: one per target, in the benchmark's order.
         notes: what a reader must know, such as an incomplete set.
-        skipped: targets without a usable image, mask or tree, with the reason; they count nowhere.
+        skipped: targets without a usable image, mask or tree, with the reason; excluded from all figures.
     """
 
     name: str
@@ -157,10 +157,10 @@ def evaluate_trees(
 
     Args:
         build: an extractor, whose features are merged by `build_tree`, or image -> tree.
-        benchmark: images and target masks. A leaf covers its cell of the image; ignored pixels count nowhere.
+        benchmark: images and target masks. A leaf covers its cell of the image; ignored pixels do not count.
         name: in the result; the extractor's name by default.
         cuts: numbers of regions k; a tree of fewer leaves is cut into its leaves.
-        targets: only the first so many, or only those with these ids.
+        targets: only the first N, or only those with these ids.
         progress: called after every image with (targets done, targets in all).
 
     Raises:

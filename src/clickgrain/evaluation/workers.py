@@ -1,4 +1,4 @@
-"""An evaluation spread over processes, one image at a time."""
+"""An evaluation distributed over processes, one image at a time."""
 
 import os
 import signal
@@ -37,17 +37,17 @@ def click_images(
     user: "User",
     processes: int,
 ) -> "Iterator[Found]":
-    """What `click_image` yields, an image at a time, in the order in which they are finished.
+    """What `click_image` yields, one image at a time, in the order in which they finish.
 
     Args:
         make: makes the predictor in every process; it, the targets and the user must be picklable.
-        groups: targets of one image each.
+        groups: the targets of each image.
         settings: of the protocol.
         user: who clicks.
-        processes: at most so many; each has its share of the machine's cores as threads.
+        processes: maximum number; each has its share of the machine's cores as threads.
 
     Raises:
-        ConfigError: for what cannot be handed over.
+        ConfigError: for objects that cannot be pickled.
         DataError: when a process dies or the predictor cannot be made. Close the iterator to end the processes.
     """
     before = set(active_children())
@@ -93,17 +93,17 @@ _predictor: "Predictor | None" = None
 
 
 def _start(job: "Job") -> None:
-    """What a process does first."""
+    """Initialize a process."""
     import cv2
 
     global _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked from the start
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it could not be blocked from the start
     cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
     _job = job
 
 
 def _click(group: "list[Target]") -> "list[Found]":
-    """In another process: all targets of an image, by a predictor that is made for the first of them."""
+    """In another process: all targets of an image; the predictor is made for the first image."""
     from clickgrain.evaluation.protocol import click_image
 
     global _predictor
@@ -120,11 +120,11 @@ def _click(group: "list[Target]") -> "list[Found]":
 
 @contextmanager
 def quiet_start(threads: int) -> Iterator[None]:
-    """Processes started within have `threads` threads each and never see Ctrl-C, which this process answers."""
+    """Processes started within have `threads` threads each and ignore Ctrl-C, which this process handles."""
     before = {name: os.environ.get(name) for name in THREADS}
     blocked = None
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # unblocks Ctrl-C when it starts, so it must have started
+        resource_tracker.ensure_running()  # it unblocks Ctrl-C when it starts, so start it before
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         for name, value in before.items():

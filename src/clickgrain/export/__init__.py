@@ -1,1 +1,1 @@
-"""Export: masks in the formats that other tools read. Import what you need from its modules; this loads nothing."""
+"""Masks in the formats of other tools, in and out; `formats.py` is the entry."""

@@ -1,4 +1,4 @@
-"""COCO instance annotations: one JSON file; polygons, or run lengths where a polygon cannot hold the mask."""
+"""COCO instance annotations: one JSON file; polygons, or run lengths for masks with holes."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,17 +29,17 @@ from clickgrain.types import Bool, Size
 
 FILE = "annotations.json"
 LARGEST_ID = 2**53
-"""What every reader of JSON counts exactly."""
+"""Integers up to here are exact in every JSON reader."""
 
 
 def write_coco(images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, polygons: bool = True) -> bytes:
     """COCO JSON.
 
     Args:
-        images: with their objects; one without any is a negative image.
-        labels: become categories in this order; objects without one are "unlabelled".
+        images: with their objects; an image without objects is a negative one.
+        labels: become categories in this order; objects without a label get "unlabelled".
         polygons: polygons for masks without holes, run lengths for the others; False: run lengths for all.
-            `iscrowd` is 0 throughout, since 1 would tell evaluators to ignore the object.
+            `iscrowd` is always 0; evaluators ignore objects with 1.
     """
     numbers = {label.name: label.id for label in labels}
     nowhere = max(numbers.values(), default=0) + 1
@@ -74,7 +74,7 @@ def _geometry(mask: Bool, polygons: bool) -> dict[str, Any]:
 
 
 def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
-    """Images and objects of COCO JSON; masks are decoded, and judged, when `objects` is called.
+    """Images and objects of COCO JSON; masks are decoded and checked when `objects` is called.
 
     Args:
         content: the JSON.
@@ -82,7 +82,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
         skipped: takes a line for each record that is left out; the others are read.
 
     Raises:
-        DataError: it lists no images or annotations, or none of its images can be used.
+        DataError: without images or annotations, or if none of its images can be used.
     """
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
@@ -120,7 +120,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
 
 
 def _categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str | None]:
-    """Names by id; None for what is written for objects without a label."""
+    """Names by id; None for the category of objects without a label."""
     categories: dict[Any, str | None] = {}
     names = set[str]()
     for entry in given if isinstance(given, list) else ():
@@ -151,11 +151,11 @@ def _objects(
             category = None if entry.get("category_id") is None else _id(entry, "category_id")
             mask = solid(_mask(entry["segmentation"], size))
             extra = entry.get(OURS)
-        except Exception as error:  # whatever a file holds, one bad record is one bad record
+        except Exception as error:  # a bad record may raise anything, and must not stop the others
             leave_out(skipped, f"{where} is left out: {reason(error)}")
             continue
         if category is not None and category not in categories:
-            leave_out(skipped, f"{where} is taken in without a label: the file names no category {brief(category)}")
+            leave_out(skipped, f"{where} is imported without a label: the file names no category {brief(category)}")
         yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 
@@ -175,7 +175,7 @@ def _mask(shape: Any, size: Size) -> Bool:
 
 
 def _id(entry: Any, key: str) -> Any:
-    """A record's id, fit to be looked up.
+    """A record's id, hashable.
 
     Raises:
         DataError: neither a number nor a text.
@@ -187,7 +187,7 @@ def _id(entry: Any, key: str) -> Any:
 
 
 def _twin(id_: Any, found: dict[Any, Any]) -> str:
-    """A hint where one side of a file writes its ids as texts, the other as numbers."""
+    """A hint if one part of a file writes ids as texts, the other as numbers."""
     twin: Any = int(id_) if isinstance(id_, str) and id_.isdecimal() and len(id_) < 20 else str(id_)
     return f" (but {twin!r} is: a number on one side, a text on the other)" if twin in found else ""
 

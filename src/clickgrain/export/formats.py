@@ -1,4 +1,4 @@
-"""Formats by name: images in, files out; and files of others in, images out."""
+"""Export by the name of a format; import of any known file."""
 
 import io
 import json
@@ -18,13 +18,13 @@ from clickgrain.export.yolo import read_yolo, yolo_files
 
 File = tuple[str, bytes]
 MOST_UNPACKED = 1_073_741_824
-"""Bytes that the annotation files of a ZIP may have together."""
+"""Total bytes of the annotation files in a ZIP."""
 MOST_ENTRIES = 1_000_000
 MOST_MEMORY = 3_000_000_000
-"""Bytes that the JSON of one import may take once read; COCO's own largest file, of 448 MB, takes less."""
+"""Bytes in memory that the JSON of one import may take; COCO's largest file, of 448 MB, takes less."""
 ZIP = b"PK\x03\x04"
 READ = (".json", ".txt", ".yaml", ".yml")
-"""Endings of files that may hold annotations."""
+"""Suffixes of files that may hold annotations."""
 
 
 def export_files(
@@ -42,9 +42,9 @@ def export_files(
         format_: a name.
         images: with their objects, the lowest first.
         labels: all classes.
-        left_out: takes a line for each object without a pixel; no format holds one.
-        polygons: of COCO only: polygons where they hold the mask, else run lengths throughout.
-        place: of YOLO only: told (name of an image, where readers look for it below the folder of the export).
+        left_out: takes a line for each object without pixels; no format can hold one.
+        polygons: COCO only: polygons for masks without holes; otherwise run lengths for all.
+        place: YOLO only: called with (name of an image, where readers look for it below the export folder).
     """
     left_out = [] if left_out is None else left_out
     seen = (replace(image, objects=partial(_seen, image, left_out)) for image in images)
@@ -69,7 +69,7 @@ def _seen(image: ImageRecord, left_out: list[str]) -> Iterator[ObjectRecord]:
 
 
 def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list[ImageRecord]]:
-    """(format, images) of COCO JSON, labelme JSON, or a ZIP of these or of a YOLO data set; told by content.
+    """(format, images) of COCO JSON, labelme JSON, or a ZIP of these or of a YOLO data set, recognized by content.
 
     Args:
         content: bytes of the file.
@@ -77,7 +77,7 @@ def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, lis
         skipped: takes a line for each part that is left out.
 
     Raises:
-        DataError: it is none of these, or takes more time or memory than an import may.
+        DataError: for other files, or one that takes too much time or memory.
     """
     if content[:4] == ZIP:
         return _of_zip(content, name, skipped)
@@ -104,7 +104,7 @@ def read_many(
         try:
             content = read()
             if content[:4] == ZIP:
-                raise DataError(f"{name}: a ZIP inside of another, or under another name; unpack it first")
+                raise DataError(f"{name}: a ZIP inside another, or with another suffix; unpack it first")
             found = read_any(content, name, skipped)
         except (DataError, OSError) as error:
             leave_out(skipped, str(error))
@@ -123,9 +123,7 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
             value = json.loads(content)
         except json.JSONDecodeError:
             raise
-        except (
-            ValueError
-        ):  # a number of over 4,300 digits, which Python refuses to read: no reason to lose the rest
+        except ValueError:  # a number of over 4,300 digits, which Python refuses to read
             value = json.loads(content, parse_int=lambda text: int(text) if len(text) < 4_000 else float("inf"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: not valid JSON ({error}); export it again") from error
@@ -135,7 +133,7 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
 
 
 def _memory(content: bytes) -> int:
-    """About the bytes that JSON takes as Python's objects."""
+    """Estimated bytes of JSON as Python objects."""
     return 40 * content.count(b",") + 64 * content.count(b"[") + 240 * content.count(b"{")
 
 
@@ -143,7 +141,7 @@ def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list
     if content.count(b"PK\x01\x02") > MOST_ENTRIES:
         raise DataError(f"{name}: holds more than {MOST_ENTRIES:,} files; import it in parts")
     try:
-        archive = zipfile.ZipFile(io.BytesIO(content))  # label files are read later: it stays open with them
+        archive = zipfile.ZipFile(io.BytesIO(content))  # stays open: label files are read later
     except Exception as error:  # the ZIP reader has many ways to fail
         raise DataError(f"{name}: a damaged ZIP file ({error}); make it again") from error
     entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(READ)]
@@ -155,7 +153,7 @@ def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list
         nonlocal memory
         try:
             with archive.open(entry) as file:
-                part = file.read(entry.file_size + 1)  # not all that it expands to: sizes may lie
+                part = file.read(entry.file_size + 1)  # bounded, since the stated size may be wrong
         except Exception as error:
             raise DataError(f"{entry.filename}: damaged or encrypted in {name} ({error}); make it again") from error
         memory += _memory(part) if entry.filename.lower().endswith(".json") else 0

@@ -34,7 +34,7 @@ def semantic_files(
 def instance_files(
     images: Iterable[ImageRecord], labels: Sequence[LabelRecord], left_out: list[str]
 ) -> Iterator[File]:
-    """16-bit PNGs: 0 background, 1 .. n the image's objects, whose labels stand in objects.json."""
+    """16-bit PNGs: 0 background, 1 .. n the image's objects, whose labels are in objects.json."""
     listed: dict[str, Any] = {}
     taken = set[str]()
     for image in images:
@@ -70,7 +70,7 @@ def panoptic_files(
 
 
 def _painted(image: ImageRecord, left_out: list[str]) -> tuple[Map, dict[int, str | None]]:
-    """(H x W object numbers, 0 background; labels by number): where objects overlap, a map holds the upper one."""
+    """(H x W object numbers, 0 background; labels by number): where objects overlap, the upper one wins."""
     assert image.size is not None
     canvas: Map = np.zeros(image.size, np.uint16)
     names: dict[int, str | None] = {}

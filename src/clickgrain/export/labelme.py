@@ -1,4 +1,4 @@
-"""labelme's JSON: one file per image, beside it. Masks are written exactly; polygons and others are read."""
+"""labelme's JSON: one file per image, next to it. Masks are written exactly; other shapes are read too."""
 
 import base64
 import json
@@ -30,9 +30,9 @@ from clickgrain.export.records import (
 from clickgrain.types import Bool, Size
 
 VERSION = "5.5.0"
-"""Of the file format: masks came with 5.2."""
+"""Of the file format; 5.2 introduced masks."""
 CORNERED = ("polygon", "rectangle", "rotation", "quadrilateral", "oriented_rectangle")
-"""Shapes given by their corners; X-AnyLabeling writes rectangles so, and turned ones as "rotation"."""
+"""Shapes given by their corners, as X-AnyLabeling writes rectangles; rotated ones are "rotation"."""
 
 
 def labelme_files(images: Iterable[ImageRecord]) -> Iterator[tuple[str, bytes]]:
@@ -77,7 +77,7 @@ def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> Imag
         skipped: takes a line for each shape that is left out, such as points and lines.
 
     Raises:
-        DataError: it names no image, lists no shapes, or gives a size that no image has.
+        DataError: without an image name or shapes, or with an impossible size.
     """
     try:
         image = str(PurePosixPath(name).parent / read_text(content, "imagePath").replace("\\", "/"))
@@ -100,7 +100,7 @@ def _objects(shapes: list[Any], size: Size, name: str, skipped: list[str]) -> It
             label = UNLABELLED if shape.get("label") in (None, "") else read_text(shape, "label")
             extra = shape.get(OURS)
             mask = solid(_mask(shape, size))
-        except Exception as error:  # whatever a file holds, one bad shape is one bad shape
+        except Exception as error:  # a bad shape may raise anything, and must not stop the others
             leave_out(skipped, f"{name}: shape {number} is left out: {reason(error)}")
             continue
         yield ObjectRecord(mask, None if label == UNLABELLED else label, extra if isinstance(extra, dict) else {})
@@ -130,7 +130,7 @@ def _given(shape: dict[str, Any], points: npt.NDArray[np.float64], size: Size) -
     coded = base64.b64decode(shape["mask"], validate=True)
     if coded[:8] != b"\x89PNG\r\n\x1a\n" or len(coded) < 24:
         raise DataError("its mask is no PNG; save it again")
-    width, height = (int.from_bytes(coded[at : at + 4], "big") for at in (16, 20))  # before anything is unpacked
+    width, height = (int.from_bytes(coded[at : at + 4], "big") for at in (16, 20))  # before anything is decoded
     left, top = (int(value) for value in points[0])
     if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
         raise DataError(

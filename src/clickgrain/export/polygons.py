@@ -1,6 +1,6 @@
-"""Outlines of masks along the edges of pixels: exact, with holes told from outer borders; and back to masks.
+"""Outlines of masks along pixel edges, exact, with holes distinguished from outer borders; and back to masks.
 
-A corner (x, y) is the upper left corner of pixel (x, y), as in COCO: pixel centres lie at .5.
+A corner (x, y) is the upper left corner of pixel (x, y), as in COCO: pixel centers lie at .5.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from clickgrain.types import Bool, Size
 Loop = npt.NDArray[np.int64]
 """N x 2 (x, y) corners of a closed loop, the first not repeated."""
 NEAREST_FOR = 32
-"""More loops than this are joined where they begin."""
+"""More loops than this are joined at their first corners, without searching for near ones."""
 FARTHEST = 1e7
-"""Pixels from the image's corner; what lies beyond is a mistake."""
+"""Largest distance of a corner from the image's corner, in pixels; more is a mistake."""
 AT_ONCE = 2_000_000
 
 
 def loops(mask: Bool) -> list[Loop]:
     """Closed loops around an H x W mask; pixels that touch at a corner only belong to different loops.
 
-    The object lies to the right of the way: outer loops have a positive `area`, holes a negative one.
+    The object lies on the right: outer loops have a positive `area`, holes a negative one.
     """
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     following = _edges(mask[y : y + height, x : x + width])
@@ -41,17 +41,12 @@ def area(loop: Loop) -> float:
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
-def has_holes(mask: Bool) -> bool:
-    """Whether a polygon per piece cannot hold the mask."""
-    return any(area(loop) < 0 for loop in loops(mask))
-
-
 def joined(parts: Sequence[Loop]) -> Loop:
-    """One loop that runs through all: every further loop hangs on a two-way bridge of no width.
+    """One loop through all: every further loop is connected by a bridge of zero width.
 
     Filled by the even-odd or the non-zero rule it gives the same pixels, for formats with one polygon an object.
     """
-    if len(parts) > NEAREST_FOR:  # a chain along the rows, to and fro, so that no bridge is long
+    if len(parts) > NEAREST_FOR:  # a chain along the rows, back and forth, so that every bridge is short
         chain = sorted(parts, key=lambda loop: (loop[0, 1], (-1) ** int(loop[0, 1]) * loop[0, 0]))
         there = [part for loop in chain for part in (loop, loop[:1])]
         return np.concatenate([*there, *(loop[:1] for loop in chain[-2::-1])])
@@ -65,7 +60,7 @@ def joined(parts: Sequence[Loop]) -> Loop:
 
 
 def _nearest(a: Loop, b: Loop) -> tuple[int, int]:
-    """Indices of two corners that are close, so that the bridge is short: every few corners are looked at."""
+    """Indices of two corners that are close; of long loops, only every few corners are compared."""
     steps = max(1, len(a) // 1000), max(1, len(b) // 1000)
     distances = ((a[:: steps[0], None] - b[None, :: steps[1]]) ** 2).sum(-1)
     i, j = np.unravel_index(int(distances.argmin()), distances.shape)
@@ -73,12 +68,12 @@ def _nearest(a: Loop, b: Loop) -> tuple[int, int]:
 
 
 def fill(polygons: Sequence[npt.ArrayLike], size: Size) -> Bool:
-    """H x W bool: pixels whose centre lies inside an odd number of times, for polygons of N x 2 (x, y) corners.
+    """H x W bool: pixels whose center lies inside an odd number of times, for polygons of N x 2 (x, y) corners.
 
     Each polygon is filled by itself, the results are joined: COCO's and labelme's reading of several polygons.
 
     Raises:
-        DataError: corners that are no numbers or far outside, or more crossings of rows than the image has pixels.
+        DataError: corners that are not numbers or far outside, or more row crossings than the image has pixels.
     """
     mask = np.zeros(size, bool)
     for polygon in polygons:
@@ -87,12 +82,14 @@ def fill(polygons: Sequence[npt.ArrayLike], size: Size) -> Bool:
 
 
 def _fill(mask: Bool, polygon: npt.NDArray[np.float64]) -> None:
-    """Where an edge crosses a row's pixel centres, all pixels to the right change sides (even-odd rule)."""
+    """Where an edge crosses a row's pixel centers, all pixels to the right change sides (even-odd rule)."""
     height, width = mask.shape
     if not (np.abs(polygon) <= FARTHEST).all():  # NaN is not
         raise DataError(f"a corner of its polygon is no number, or over {FARTHEST:,.0f} pixels away")
     start, end = polygon, np.roll(polygon, -1, axis=0)
-    down = (start[:, 1] < end[:, 1])[:, None]  # always from the top: the two ways over a bridge must cross alike
+    down = (start[:, 1] < end[:, 1])[
+        :, None
+    ]  # always from the top: both directions of a bridge must cross at the same place
     x1, y1 = np.where(down, start, end).T
     x2, y2 = np.where(down, end, start).T
     first, last = (np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64) for y in (y1, y2))
@@ -133,7 +130,7 @@ def _edges(mask: Bool) -> dict[tuple[int, int], list[tuple[int, int]]]:
 
 
 def _walk(following: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[int, int]) -> list[tuple[int, int]]:
-    """Follow edges until the start is reached; where two ways part, turn right and stay with the same pixel."""
+    """Follow edges back to the start; at a crossing turn right, to stay with the same pixel."""
     path, here, came = [start], start, (0, 0)
     while True:
         ways = following[here]
@@ -151,12 +148,12 @@ def _walk(following: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[
 
 
 def _turn(came: tuple[int, int], here: tuple[int, int], way: tuple[int, int]) -> int:
-    """Positive for a right turn on a picture whose y points down."""
+    """Positive for a right turn; y points down."""
     return came[0] * (way[1] - here[1]) - came[1] * (way[0] - here[0])
 
 
 def _straightened(path: list[tuple[int, int]]) -> Loop:
-    """The loop without corners at which it goes straight on."""
+    """The loop without corners on straight lines."""
     loop = np.array(path, np.int64)
     before, after = loop - np.roll(loop, 1, axis=0), np.roll(loop, -1, axis=0) - loop
     return loop[(before != after).any(1)]

@@ -1,4 +1,4 @@
-"""What is exported and imported, free of any format: images, objects and labels; and what all readers share."""
+"""Images, objects and labels independent of any format, and what all readers share."""
 
 import itertools
 import reprlib
@@ -12,14 +12,14 @@ from clickgrain.files import hash_bytes
 from clickgrain.types import Bool, Size
 
 UNLABELLED = "unlabelled"
-"""Name that files give to objects without a label."""
+"""Name of objects without a label in files."""
 OURS = "clickgrain"
-"""Key in JSON files for what only clickgrain reads."""
+"""Key in JSON files for data that only clickgrain reads."""
 LONGEST_NAME = 255
-"""Bytes of a file's name, on every common file system."""
+"""Bytes of a file name on all common file systems."""
 LONGEST_LABEL = 200
 MOST_NAMED = 1_000
-"""Bad records that are named one by one: a file may hold millions."""
+"""Bad records named one by one; a file may hold millions."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ObjectRecord:
     Attributes:
         mask: H x W bool.
         label: name, None if unlabelled.
-        extra: JSON of our own (steps, level, model), kept beside the mask where a format allows it.
+        extra: our own JSON (steps, level, model), for formats that can hold it.
     """
 
     mask: Bool
@@ -51,11 +51,11 @@ class ImageRecord:
     """An image and its objects, the lowest first.
 
     Attributes:
-        name: path relative to the folder of images, with forward slashes; ends in `.*` where that is left open.
-        size: (H, W) of the file; None where annotations do not say it.
-        objects: makes one object after the other, since all masks together may not fit into memory.
+        name: path relative to the folder of images, with forward slashes; ends in `.*` if the suffix is unknown.
+        size: (H, W) of the file; None if the annotations do not have it.
+        objects: yields one object at a time, since all masks together may not fit into memory.
         file: of the annotations, for messages.
-        sized: where `size` is None, the record for an image of (H, W).
+        sized: if `size` is None: makes the record for an image of (H, W).
         classes: (name, COCO category id or None) of all classes of its file, used here or not.
     """
 
@@ -68,7 +68,7 @@ class ImageRecord:
 
 
 def name_for(image: str, suffix: str, taken: set[str], *, after: bool = False) -> str:
-    """Name of an image's file, which joins those `taken` (in lower case) and is as short as file systems ask.
+    """A file name for an image, which is added to `taken` (in lower case) and short enough for file systems.
 
     Args:
         image: path of the image.
@@ -94,7 +94,7 @@ def _shortened(stem: str, suffix: str) -> str:
 
 
 def leave_out(lines: list[str], line: str) -> None:
-    """Name what is left out; after a thousand lines, only say that there is more."""
+    """Add a line about something left out; after a thousand lines, only say that there are more."""
     if len(lines) < MOST_NAMED:
         lines.append(line)
     elif len(lines) == MOST_NAMED:
@@ -102,10 +102,10 @@ def leave_out(lines: list[str], line: str) -> None:
 
 
 def read_size(height: Any, width: Any) -> Size:
-    """(H, W) from a file; compare it with the photo's before anything of that size is made.
+    """(H, W) from a file; compare it with the photo's size before allocating anything of that size.
 
     Raises:
-        DataError: no size that an image may have.
+        DataError: for an impossible size.
     """
     size = []
     for side, value in (("height", height), ("width", width)):
@@ -124,7 +124,7 @@ def read_text(record: Any, key: str) -> str:
     value = record.get(key) if isinstance(record, dict) else None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"its {key} is {reprlib.repr(value)}, not a name")
-    return str(value).encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    return str(value).encode("utf-8", "replace").decode()  # lone surrogates are not text
 
 
 def solid(mask: Bool) -> Bool:
@@ -134,7 +134,7 @@ def solid(mask: Bool) -> Bool:
         DataError: it is empty.
     """
     if not mask.any():
-        raise DataError("it covers no pixel: it is smaller than one, or outside of the image")
+        raise DataError("it covers no pixel: it is smaller than one, or outside the image")
     return mask
 
 

@@ -1,8 +1,8 @@
 """COCO's run-length encoding: runs down the columns of the whole image, beginning with background.
 
 Source: `cocoapi/common/maskApi.c` (the format alone): counts as a list, or as a string of 5-bit groups, from the
-fourth count on as differences to the count two before. pycocotools is the oracle of the tests and not what is used
-here: it takes counts that end before the image does, and fills the rest with whatever was in memory.
+fourth count on as differences to the count two before. pycocotools is only the oracle of the tests: it
+accepts counts that end before the image does, and leaves the rest of the mask uninitialized.
 """
 
 from collections.abc import Sequence
@@ -64,11 +64,11 @@ def _of_string(text: str, pixels: int) -> Counts:
     """Counts of COCO's compact string; time and memory grow with its length alone.
 
     Raises:
-        DataError: a character that the format does not have, an unfinished number, or more than an image can hold.
+        DataError: an invalid character, an unfinished number, or more than an image can hold.
     """
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8) - np.uint8(48)  # below "0": wraps to over 200
     if not len(codes) or codes.max() >= 64 or codes[-1] >= 32:
-        raise DataError("its RLE string is broken off, or holds a character that the format lacks; export it again")
+        raise DataError("its RLE string is truncated or holds an invalid character; export it again")
     if np.count_nonzero(codes < 32) > 2 * pixels + 2:
         raise DataError(f"its RLE string has more runs than an image of {pixels} pixels; export it again")
     ends = np.flatnonzero(codes < 32)

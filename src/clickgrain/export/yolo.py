@@ -28,7 +28,7 @@ from clickgrain.types import Bool, Size
 LARGEST_TEXT = 33_554_432
 """Bytes of one label file."""
 SLACK = 0.01
-"""As far beyond the image as readers of YOLO allow a corner to lie."""
+"""How far outside the image readers of YOLO allow a corner, as a share of its side."""
 
 
 def yolo_files(
@@ -37,13 +37,13 @@ def yolo_files(
     left_out: list[str],
     place: Callable[[str, str], None] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
-    """`labels/<name>.txt` and `data.yaml`; several pieces and holes hang on one polygon by bridges of no width.
+    """`labels/<name>.txt` and `data.yaml`; pieces and holes are joined to one polygon by bridges of zero width.
 
     Args:
-        images: with their objects; one without any gets an empty file.
+        images: with their objects; an image without objects gets an empty file.
         labels: become classes in this order.
-        left_out: takes a line for each image that shares its name, up to the ending, with another.
-        place: told (name of an image, where readers look for it).
+        left_out: takes a line for each image whose name differs from another only in the suffix.
+        place: called with (name of an image, where readers look for it).
     """
     names = [label.name for label in labels]
     unlabelled, taken = False, set[str]()
@@ -59,7 +59,7 @@ def yolo_files(
             leave_out(
                 left_out,
                 f"{image.name}: its labels are in {name}, since readers of YOLO take one label file for photos that"
-                " differ in their ending only; rename the photo, or export the images too (--images copy)",
+                " differ in their suffix only; rename the photo, or export the images too (--images copy)",
             )
         yield f"labels/{name}", "".join(lines).encode()
     listed = [*names, UNLABELLED] if unlabelled else names
@@ -79,8 +79,8 @@ def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> l
     """Images and objects of a YOLO data set: polygons, or boxes, which become rectangles.
 
     Args:
-        files: reads a file by its name: label files (.txt below a folder `labels`, or anywhere if there is none and
-            a list of classes), and the classes in a .yaml or in classes.txt.
+        files: reads a file by its name: label files (.txt below a folder `labels`; without such a folder anywhere,
+            if there is a list of classes), and the classes in a .yaml or in classes.txt.
         skipped: takes a line for each part that is left out; the others are read.
     """
     texts = {name: read for name, read in files.items() if name.lower().endswith(".txt")}
@@ -104,12 +104,12 @@ def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> l
 
 
 def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -> dict[int, str]:
-    """Names by number, of the first file that lists any."""
+    """Names by number, from the first file that has some."""
     for name, read in lists:
         names: dict[int, str] = {}
         try:
             content = read()
-            if len(content) > 1_000_000 or b"<<" in content:  # merged mappings grow without bound
+            if len(content) > 1_000_000 or b"<<" in content:  # merge keys can expand without bound
                 raise DataError(f"{len(content):,} bytes, or references, that no list of classes needs")
             given: Any = content.decode("utf-8-sig", "replace").splitlines()
             if not name.lower().endswith(".txt"):
@@ -117,7 +117,7 @@ def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -
                 given = loaded.get("names") if isinstance(loaded, dict) else None
             if not isinstance(given, dict | list):
                 raise DataError(f"its names are {brief(given)}, not a list of classes")
-        except Exception as error:  # the YAML reader has many ways to fail
+        except Exception as error:  # the YAML reader raises many kinds of errors
             leave_out(skipped, f"{name} is left out: {reason(error)}")
             continue
         for number, value in given.items() if isinstance(given, dict) else enumerate(given):
@@ -146,10 +146,10 @@ def _objects(
             label = names.get(int(class_))
             if label is None and names:
                 leave_out(
-                    skipped, f"{name}: line {number} is taken in without a label: there is no class {class_:g}"
+                    skipped, f"{name}: line {number} is imported without a label: there is no class {class_:g}"
                 )
             mask = solid(_mask(shares, size))
-        except Exception as error:  # whatever a file holds, one bad line is one bad line
+        except Exception as error:  # a bad line may raise anything, and must not stop the others
             leave_out(skipped, f"{name}: line {number} is left out: {reason(error)}")
             continue
         label = label or (None if names else f"{class_:g}")
@@ -159,7 +159,7 @@ def _objects(
 def _mask(shares: list[float], size: Size) -> Bool:
     points = np.array(shares, np.float64)
     if not ((points >= -SLACK) & (points <= 1 + SLACK)).all():
-        raise DataError("it holds what is no share of the image's sides, 0 to 1")
+        raise DataError("it holds a number that is not a share of the image's sides, 0 to 1")
     if len(shares) == 4:
         x, y, width, height = shares
         points = np.array([x, y, x, y, x, y, x, y]) + np.array([-1, -1, 1, -1, 1, 1, -1, 1]) / 2 * (

@@ -5,8 +5,8 @@ import pytest
 
 from clickgrain.clicks.robot import Drawn, RobotUser
 from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
-from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, replay, tree_pictures
-from clickgrain.evaluation.pictures import overlay
+from clickgrain.evaluation.drawing import overlay
+from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, replay, tree_figures
 from clickgrain.tree import build_tree
 from clickgrain.types import Mask
 
@@ -125,7 +125,7 @@ def test_boxes_and_strokes_are_given_again(scene):
 def test_tree_pictures_show_the_photo_its_cuts_and_the_region(scene):
     image = scene[2][0]
     tree = build_tree(image[::2, ::2].astype(np.float32), image.shape[:2])
-    figures = tree_pictures(image, tree, (20, 20), level=0.9)
+    figures = tree_figures(image, tree, (20, 20), level=0.9)
     titles = ["Photo", "120 regions", "30 regions", "8 regions", "The clicked region"]
     assert [figure.title for figure in figures] == titles
     assert re.fullmatch(r"at level 0\.\d\d, \d+ % of the photo", figures[-1].text)

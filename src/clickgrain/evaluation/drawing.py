@@ -1,4 +1,4 @@
-"""Pictures for reports: masks, clicks, regions and features drawn over images."""
+"""Images for reports: masks, clicks, regions and features drawn over images."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Bool, Float, Size, UInt8
 
 Color = tuple[int, int, int]
-Pictures = Callable[[str], tuple[UInt8, UInt8 | Bool]]
+TargetLoader = Callable[[str], tuple[UInt8, UInt8 | Bool]]
 """From a target's id to its image (H x W x 3 uint8 RGB) and mask (H x W: bool, or uint8 with 128 ignored and above
 it object); raises DataError or ImageError."""
 
@@ -27,11 +27,11 @@ ORANGE: Color = (255, 140, 0)
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 
-TINT = 0.35
-"""Share of the colour inside a mask; enough to see it, little enough to see the image."""
+TINT, DASH = 0.35, 7
+"""Share of the color inside a mask; visible, and the image below it too; pixels of a dash."""
 
 
-def target_pictures(benchmark: Benchmark) -> Pictures:
+def target_loader(benchmark: Benchmark) -> TargetLoader:
     """Loads the image and the mask of a target by its id."""
     by_id = {target.id: target for target in benchmark}
 
@@ -62,43 +62,44 @@ def overlay(
             red squares, boxes and strokes with their number at the first point.
         target: H x W bool whose outline is drawn in dashed white, or None.
         color: RGB of the mask.
-        long_side: of the picture that comes back, in pixels.
+        long_side: of the result, in pixels.
 
     Returns:
         h x w x 3 uint8 RGB.
     """
     height, width = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
-    picture = resize(image, (height, width))
+    shown = resize(image, (height, width))
     if mask is not None:
         inside = _enlarged(mask, (height, width))
-        picture = np.where(inside[..., None], _mixed(picture, color), picture).astype(np.uint8)
-        picture = _outlined(picture, inside, color)
+        tinted = (shown * (1 - TINT) + np.array(color) * TINT).astype(np.uint8)
+        shown = np.where(inside[..., None], tinted, shown)
+        shown = _outlined(shown, inside, color)
     if target is not None:
-        picture = _outlined(picture, _enlarged(target, (height, width)), WHITE, dashed=True)
-    return _with_clicks(picture, clicks, width / image.shape[1], height / image.shape[0])
+        shown = _outlined(shown, _enlarged(target, (height, width)), WHITE, dashed=True)
+    return _with_clicks(shown, clicks, width / image.shape[1], height / image.shape[0])
 
 
 def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int = 480) -> UInt8:
-    """Regions in their mean colour with borders between them.
+    """Regions in their mean color with borders between them.
 
     Args:
         image: H x W x 3 uint8 RGB.
         labels: h x w, 0..k-1, over the whole image (such as `MergeTree.cut(k)`).
-        long_side: of the picture that comes back, in pixels.
+        long_side: of the result, in pixels.
 
     Returns:
         h x w x 3 uint8 RGB.
     """
     size = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
-    picture = resize(image, size)
+    shown = resize(image, size)
     smooth = _smooth(labels, size)
     count = np.maximum(np.bincount(smooth.ravel()), 1)
-    means = np.stack([np.bincount(smooth.ravel(), picture[..., c].ravel()) / count for c in range(3)], axis=1)
+    means = np.stack([np.bincount(smooth.ravel(), shown[..., c].ravel()) / count for c in range(3)], axis=1)
     drawn = means[smooth].astype(np.uint8)
     border = np.zeros(size, bool)
     border[:, 1:] |= smooth[:, 1:] != smooth[:, :-1]
     border[1:] |= smooth[1:] != smooth[:-1]
-    # Lines that are seen on dark and on light regions: halfway to the other end of the grey scale.
+    # Visible on dark and on light regions: shifted towards the other end of the grey scale.
     light = drawn.mean(2, keepdims=True) > 128
     return np.where(border[..., None], np.where(light, drawn // 3, 255 - (255 - drawn) // 3), drawn).astype(
         np.uint8
@@ -110,25 +111,25 @@ def feature_map(features: Float, image_size: Size, *, long_side: int = 480) -> U
 
     Args:
         features: h x w x d.
-        image_size: (H, W) pixels of their image, which gives the picture its shape.
-        long_side: of the picture that comes back, in pixels.
+        image_size: (H, W) pixels of their image, which gives the result its shape.
+        long_side: of the result, in pixels.
     """
     h, w, d = features.shape
-    centred = features.reshape(h * w, d) - features.reshape(h * w, d).mean(0)
-    _, _, axes = np.linalg.svd(centred[:: max(1, h * w // 2000)], full_matrices=False)
-    parts = centred @ axes[:3].T
+    centered = features.reshape(h * w, d) - features.reshape(h * w, d).mean(0)
+    _, _, axes = np.linalg.svd(centered[:: max(1, h * w // 2000)], full_matrices=False)
+    parts = centered @ axes[:3].T
     parts = np.pad(parts, ((0, 0), (0, 3 - parts.shape[1])))
     low, high = np.percentile(parts, [2, 98], axis=0)
     scaled = np.clip((parts - low) / np.maximum(high - low, 1e-6), 0, 1) * 255
     height, width = fit_size(image_size, long_side)
-    picture = scaled.reshape(h, w, 3).astype(np.uint8)
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    shown = scaled.reshape(h, w, 3).astype(np.uint8)
+    return np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def data_uri(picture: UInt8, *, quality: int = 84) -> str:
-    """The picture as a JPEG in a data URI: about 30 KB at 480 pixels."""
+def data_uri(shown: UInt8, *, quality: int = 84) -> str:
+    """An image as a JPEG in a data URI: about 30 KB at 480 pixels."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=True)
+    Image.fromarray(shown).save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -137,31 +138,23 @@ def _enlarged(mask: Bool, size: tuple[int, int]) -> Bool:
     return np.asarray(soft > 0.5)
 
 
-def _mixed(picture: UInt8, color: Color) -> UInt8:
-    return np.asarray(picture * (1 - TINT) + np.array(color) * TINT, np.uint8)
-
-
-def _outlined(picture: UInt8, mask: Bool, color: Color, *, dashed: bool = False) -> UInt8:
-    """An outline with a dark casing, so that it shows on every ground."""
+def _outlined(shown: UInt8, mask: Bool, color: Color, *, dashed: bool = False) -> UInt8:
+    """An outline with a dark casing, visible on any background."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    drawn = picture.copy()
+    drawn = shown.copy()
     cv2.drawContours(drawn, contours, -1, BLACK, 3, cv2.LINE_AA)
     for contour in contours:
-        pieces = _dashes(contour) if dashed else [(contour, True)]
-        for points, closed in pieces:
-            cv2.polylines(drawn, [points], closed, color, 1 if dashed else 2, cv2.LINE_AA)
+        dashes = [contour[start : start + DASH] for start in range(0, len(contour), 2 * DASH)]
+        lines, width = (dashes, 1) if dashed else ([contour], 2)
+        cv2.polylines(drawn, lines, not dashed, color, width, cv2.LINE_AA)
     return np.asarray(drawn, np.uint8)
 
 
-def _dashes(contour: npt.NDArray[np.int32], length: int = 7) -> list[tuple[npt.NDArray[np.int32], bool]]:
-    return [(contour[start : start + length], False) for start in range(0, len(contour), 2 * length)]
-
-
-def _with_clicks(picture: UInt8, clicks: Sequence[Given], scale_x: float, scale_y: float) -> UInt8:
+def _with_clicks(shown: UInt8, clicks: Sequence[Given], scale_x: float, scale_y: float) -> UInt8:
     """Numbered marks, drawn at four times the size and shrunk, so that they are smooth."""
     if not clicks:
-        return picture
-    height, width = picture.shape[:2]
+        return shown
+    height, width = shown.shape[:2]
     zoom, radius = 4, max(8.0, max(height, width) / 36)
     layer = Image.new("RGBA", (width * zoom, height * zoom))
     draw = ImageDraw.Draw(layer)
@@ -169,7 +162,7 @@ def _with_clicks(picture: UInt8, clicks: Sequence[Given], scale_x: float, scale_
     for number, one in enumerate(clicks, start=1):
         points, label = (one.points, one.label) if isinstance(one, Drawn) else ((one[:2],), one[2])
         places = [((x + 0.5) * scale_x * zoom, (y + 0.5) * scale_y * zoom) for x, y in points]
-        centre = places[0]
+        center = places[0]
         if isinstance(one, Drawn):
             for width_, ink in ((4 * zoom, WHITE), (2 * zoom, GREEN if label else RED)):  # cased in white
                 if one.kind == "box":
@@ -179,10 +172,10 @@ def _with_clicks(picture: UInt8, clicks: Sequence[Given], scale_x: float, scale_
         shape = draw.ellipse if label else draw.rectangle
         for size, color in ((radius, WHITE), (radius - 1.5, GREEN if label else RED)):
             reach = size * zoom
-            shape([centre[0] - reach, centre[1] - reach, centre[0] + reach, centre[1] + reach], fill=(*color, 255))
-        draw.text(centre, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
+            shape([center[0] - reach, center[1] - reach, center[0] + reach, center[1] + reach], fill=(*color, 255))
+        draw.text(center, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
     small = layer.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(Image.alpha_composite(Image.fromarray(picture).convert("RGBA"), small).convert("RGB"))
+    return np.asarray(Image.alpha_composite(Image.fromarray(shown).convert("RGBA"), small).convert("RGB"))
 
 
 def _smooth(labels: npt.NDArray[np.integer], size: tuple[int, int]) -> npt.NDArray[np.int64]:
