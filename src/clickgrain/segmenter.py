@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -15,42 +16,54 @@ from clickgrain.cut import CutSettings, cut_mask, guard_mask
 from clickgrain.errors import PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
-from clickgrain.models.engine import Engine
+from clickgrain.models.engine import Engine, check_previous_size
+from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
 
 DEFAULT_CUT = CutSettings()
 MOST_IN_TURN = 16
 """Clicks given at once that are answered one after the other; of more, the first ones count as one."""
-MOST_CUT = 2_000_000
-"""Pixels of an image that is cut as it is; at 12 megapixels the full size takes a second."""
+MOST_PIXELS = 2_000_000
+"""Of an image that clicks are answered at; masks of larger images are enlarged. At 12 megapixels every step of a
+click at full size would take 30 to 100 ms, and the network sees less than this anyway."""
 CACHED_PIXELS = 16_000_000
 """Of an image's cached answers together (4 bytes each), the latest one always included."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image as a segmenter keeps it; hand it to `predict(..., encoded=...)`. Safe to share between threads."""
+    """An image as a segmenter keeps it; hand it to `predict(..., encoded=...)`. Safe to share between threads.
+
+    Attributes:
+        image: h x w x 3 uint8 RGB that clicks are answered at: the image, shrunk to at most 2 megapixels.
+        state: what the engine keeps of it.
+        size: (H, W) of the image that was encoded.
+        answered: answers to the first few of clicks that were given at once, the latest last; `lock` guards it.
+    """
 
     image: UInt8
     state: Any
+    size: Size
     answered: "OrderedDict[tuple[bytes, bytes, float | None], Mask]" = field(default_factory=OrderedDict)
-    """Answers to the first few of clicks that were given at once, the latest last."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    @property
-    def size(self) -> Size:
-        """(H, W) of the image."""
-        return self.image.shape[0], self.image.shape[1]
+    @cached_property
+    def scale(self) -> tuple[float, float]:
+        """(x, y) factors from the image to what clicks are answered at."""
+        return self.image.shape[1] / self.size[1], self.image.shape[0] / self.size[0]
 
     @cached_property
-    def cut_image(self) -> UInt8:
-        """The image that outlines are cut at: smaller than the image where that is large."""
-        scale = (MOST_CUT / (self.size[0] * self.size[1])) ** 0.5
-        return (
-            self.image
-            if scale >= 1
-            else resize(self.image, (round(self.size[0] * scale), round(self.size[1] * scale)))
-        )
+    def tree(self) -> MergeTree | None:
+        """The engine's merge tree in pixels of the image; None where it has none."""
+        tree = getattr(self.state, "tree", None)
+        if not isinstance(tree, MergeTree) or tree.image_size == self.size:
+            return tree if isinstance(tree, MergeTree) else None
+        return MergeTree(tree.children, tree.cost, tree.grid, self.size)
+
+    @property
+    def features(self) -> Float | None:
+        """h x w x d float32 that the tree was built on; None where there is no tree."""
+        return getattr(self.state, "leaf_features", None)
 
 
 class Segmenter:
@@ -107,8 +120,12 @@ class Segmenter:
         Raises:
             ImageError: if the array is no such image.
         """
-        image = check_image(image).copy()
-        return Encoded(image, self.engine.encode(image))
+        image = check_image(image)
+        size = height, width = image.shape[:2]
+        scale = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
+        smaller = (max(round(height * scale), 1), max(round(width * scale), 1))
+        worked = image.copy() if smaller == size else resize(image, smaller)
+        return Encoded(worked, self.engine.encode(worked), size)
 
     def set_image(self, image: UInt8) -> None:
         """Encode an image and keep it for later `predict` calls."""
@@ -144,10 +161,13 @@ class Segmenter:
             raise PromptError("no image yet; call set_image(image) first, or pass encoded=seg.encode(image)")
         prompt = Prompt.of(points, labels, size=current.size, box=box, scribbles=scribbles, level=level)
         before = _as_mask(previous, current.size)
+        if current.scale != (1, 1):
+            before, prompt = _shrunk(before, current), prompt.scaled(*current.scale)
         alone = prompt.box is None and not prompt.scribbles
         if getattr(self.engine, "one_by_one", False) and before is None and alone and len(prompt.points) > 1:
             before = self._answer_in_turn(current, prompt)
-        return self._answer(current, prompt, before)
+        mask = self._answer(current, prompt, before)
+        return mask if current.scale == (1, 1) else _enlarged(mask, current)
 
     def _answer(self, current: Encoded, prompt: Prompt, previous: Mask | None) -> Mask:
         """The engine's answer, guarded and cut when it is first looked at."""
@@ -157,7 +177,7 @@ class Segmenter:
         corrects = len(prompt.points) > 1 and prompt.level is None and prompt.box is None and not prompt.scribbles
         if previous is not None and corrects:
             mask = mask.refined(lambda p: guard_mask(p, previous, prompt), alternatives=False)
-        return mask.refined(lambda p: cut_mask(p, current.cut_image, prompt, cut))
+        return mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
 
     def _answer_in_turn(self, current: Encoded, prompt: Prompt) -> Mask | None:
         """The answer to all clicks of a prompt but the last, each from the mask before it."""
@@ -174,6 +194,30 @@ class Segmenter:
                     while len(current.answered) > max(1, CACHED_PIXELS // mask.probability.size):
                         current.answered.popitem(last=False)
         return mask
+
+
+def _shrunk(mask: Mask | None, encoded: Encoded) -> Mask | None:
+    """A mask of the image at the size that clicks are answered at."""
+    if mask is None:
+        return None
+    if isinstance(mask.state, Mask) and mask.state.binary.shape == encoded.image.shape[:2]:
+        return mask.state  # answered at this size, enlarged for the caller
+    check_previous_size((mask.probability.shape[0], mask.probability.shape[1]), encoded.size)
+    size = encoded.image.shape[1::-1]
+    return Mask(cv2.resize(mask.probability, size, interpolation=cv2.INTER_AREA), score=mask.score)
+
+
+def _enlarged(mask: Mask, encoded: Encoded) -> Mask:
+    """A mask at the size of the image; it carries the small one along for the next click."""
+    (x, y), roi = encoded.scale, mask.roi
+    return Mask(
+        lambda: cv2.resize(mask.probability, encoded.size[::-1], interpolation=cv2.INTER_LINEAR),
+        score=mask.score,
+        level=mask.level,
+        roi=roi and (roi[0] / x, roi[1] / y, roi[2] / x, roi[3] / y),
+        alternatives=lambda: [_enlarged(other, encoded) for other in mask.alternatives],
+        state=mask,
+    )
 
 
 def _as_mask(previous: Mask | Float | None, size: Size) -> Mask | None:

@@ -412,3 +412,70 @@ class TestTheCut:
         plain = seg.engine.answer(encoded.state, prompt, None).alternatives
         for cut, bare in zip(seg.predict(POINTS[:1], LABELS[:1], encoded=encoded).alternatives, plain):
             np.testing.assert_array_equal(cut.probability, cut_mask(bare.probability, encoded.image, prompt))
+
+
+class TestLargeImages:
+    """Clicks on them are answered at a smaller size, and only the masks are enlarged."""
+
+    SIZE = (120, 160)
+
+    @pytest.fixture(autouse=True)
+    def small_limit(self, monkeypatch):
+        monkeypatch.setattr("clickgrain.segmenter.MOST_PIXELS", 4800)
+
+    def test_no_engine_sees_more_pixels_than_the_limit(self, seg, monkeypatch):
+        seen, real = [], seg.engine.encode
+        monkeypatch.setattr(seg.engine, "encode", lambda image: seen.append(image.shape) or real(image))
+        for size in (self.SIZE, (4, 2000), (60, 80)):
+            encoded = seg.encode(photo(size=size))
+            assert encoded.size == size
+            assert seg.predict([[1, 1]], [1], encoded=encoded).binary.shape == size
+        assert all(height * width <= 4900 for height, width, _ in seen)
+        assert seen[2] == (60, 80, 3)
+
+    def test_clicks_are_obeyed_in_full_size(self, segmenters):
+        rng = np.random.default_rng(3)
+        for kind in ("tree", "grain"):
+            encoded = segmenters[kind].encode(photo(size=self.SIZE))
+            cells = rng.permutation(48)[:6]  # of 20 pixels, so that clicks are no neighbors
+            points = np.stack([cells % 8 * 20 + 10, cells // 8 * 20 + 10], 1) + rng.integers(-5, 6, (6, 2))
+            mask = None
+            for i in range(1, 7):
+                labels = [1, 0, 1, 0, 1, 0][:i]
+                mask = segmenters[kind].predict(points[:i], labels, previous=mask, encoded=encoded)
+                assert mask.binary[points[:i, 1], points[:i, 0]].tolist() == [bool(label) for label in labels]
+
+    def test_the_next_click_starts_from_the_small_mask(self, segmenters, monkeypatch):
+        seg, seen = segmenters["grain"], []
+        encoded, real = seg.encode(photo(size=self.SIZE)), seg.engine.answer
+        monkeypatch.setattr(seg.engine, "answer", lambda e, p, m: seen.append((p, m)) or real(e, p, m))
+        first = seg.predict([[41, 31]], [1], encoded=encoded)
+        seg.predict([[41, 31], [121, 91]], [1, 0], previous=first, encoded=encoded)
+        seg.predict([[41, 31], [121, 91]], [1, 0], previous=first.probability, encoded=encoded)
+        np.testing.assert_allclose(seen[1][0].points, [[20.25, 15.25], [60.25, 45.25]])
+        assert seen[1][1].probability.shape == seen[2][1].probability.shape == (60, 80)
+        np.testing.assert_allclose(seen[1][1].probability, seen[2][1].probability, atol=0.2)
+        with pytest.raises(PromptError, match="50 x 70"):
+            seg.predict([[41, 31]], [1], previous=Mask(np.zeros((50, 70), np.float32)), encoded=encoded)
+
+    def test_what_comes_with_a_mask_has_the_images_size(self, segmenters):
+        encoded = segmenters["grain"].encode(photo(size=self.SIZE))
+        mask = segmenters["grain"].predict([[41, 31]], [1], encoded=encoded)
+        assert [other.binary.shape for other in mask.alternatives] == [self.SIZE] * 3
+        assert encoded.tree.image_size == self.SIZE
+        assert encoded.tree.grid == encoded.features.shape[:2]
+
+    def test_boxes_and_scribbles_are_scaled(self, segmenters):
+        seg = segmenters["tree"]
+        encoded = seg.encode(photo(size=self.SIZE))
+        assert seg.predict(None, None, box=(0, 0, 160, 120), encoded=encoded).binary.mean() > 0.9
+        stroke = Scribble(np.array([[20, 100], [140, 100]], np.float32))
+        assert seg.predict(None, None, scribbles=[stroke], encoded=encoded).binary[100, 20:140].mean() > 0.9
+
+    def test_a_mask_is_the_small_one_enlarged(self, segmenters):
+        seg = segmenters["tree"]
+        image = np.zeros((*self.SIZE, 3), np.uint8)
+        image[30:90, 40:120] = (220, 60, 20)
+        mask = seg.predict([[80, 60]], [1], encoded=seg.encode(image)).binary
+        truth = image[..., 0] > 0
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.9

@@ -5,7 +5,7 @@ minimizes E(x) = sum_i -u_i x_i + strength sum_ij w_ij |x_i - x_j| over them, u 
 across edges (Boykov and Jolly, ICCV 2001).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -28,6 +28,7 @@ class CutSettings:
         strength: of the smoothness term.
         logit: weight of the network's logit.
         color: weight of the color log odds.
+        first: what is left of it at the first click, when the colors are learned from the network's one guess.
         odds: largest color log odds, either way.
         band: pixels on both sides of the outline that are free.
         zone: pixels whose probability lies between this and one minus this are free.
@@ -40,6 +41,7 @@ class CutSettings:
     strength: float = 10.0
     logit: float = 1.0
     color: float = 1.0
+    first: float = 0.5
     odds: float = 5.0
     band: int = 2
     zone: float = 0.2
@@ -63,6 +65,8 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
         next click. The array that was given, where the mask is too small to be cut.
     """
     s, (height, width) = settings or CutSettings(), image.shape[:2]
+    if len(prompt.points) <= 1 and not prompt.scribbles:
+        s = replace(s, color=s.first * s.color)
     small, scale = probability, height / len(probability)
     if probability.shape != (height, width):
         small = cv2.resize(probability, (width, height), interpolation=cv2.INTER_AREA)

@@ -34,12 +34,14 @@ SMALLEST_PART = 32
 class GrainImage:
     """All that a click needs of an image: features, tree and canvas; work is the (H, W) they were made at.
 
-    `close` holds the part of the image that was looked at closely last.
+    `leaf_features` (h x w x d) are those that the tree was built on. `close` holds the part of the image that was
+    looked at closely last.
     """
 
     image: UInt8
     work: tuple[int, int]
     tree: MergeTree
+    leaf_features: Float
     canvas: Canvas
     features: tuple[Tensor, ...]
     close: "dict[Region, GrainImage]" = field(default_factory=dict)
@@ -71,13 +73,14 @@ class GrainEngine:
     def encode(self, image: UInt8) -> GrainImage:
         """Tree, canvas and features of an H x W x 3 uint8 RGB image."""
         work = fit_size((image.shape[0], image.shape[1]), self.model.config.long_side, 32)
-        tree = build_tree(self.extractor(image), image.shape[:2])
+        leaf_features = self.extractor(image)
+        tree = build_tree(leaf_features, image.shape[:2])
         resized = np.require(resize(image, work), np.uint8, ["C", "W"])
         pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float()
         canvas = Canvas.of(
             pixels, self.model.map_spec, [tree], [leaf_colors(image, tree)], edges=[edge_tree(image, tree.grid)]
         )
-        return GrainImage(image, work, tree, canvas, self.model.encode(pixels))
+        return GrainImage(image, work, tree, leaf_features, canvas, self.model.encode(pixels))
 
     @torch.inference_mode()
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:

@@ -21,11 +21,15 @@ OTHER_LEVELS = (0.45, 0.75, 0.88)
 
 @dataclass(frozen=True)
 class TreeImage:
-    """An image, its merge tree, and the tree of its edges on the same leaves, where that is asked too."""
+    """An image, its merge tree, and the tree of its edges on the same leaves, where that is asked too.
+
+    `leaf_features` (h x w x d) are those that the tree was built on.
+    """
 
     image: UInt8
     tree: MergeTree
     edges: MergeTree | None = None
+    leaf_features: Float | None = None
 
 
 class TreeEngine:
@@ -51,8 +55,9 @@ class TreeEngine:
 
     def encode(self, image: UInt8) -> TreeImage:
         """The trees of an H x W x 3 uint8 RGB image."""
-        tree = build_tree(self.extractor(image), image.shape[:2])
-        return TreeImage(image, tree, edge_tree(image, tree.grid))
+        features = self.extractor(image)
+        tree = build_tree(features, image.shape[:2])
+        return TreeImage(image, tree, edge_tree(image, tree.grid), features)
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """Mask of a prompt; the previous mask says nothing to a tree."""

@@ -141,6 +141,17 @@ def test_images_of_odd_sizes(size):
     assert after[-1, -1] > 0.5
 
 
+def test_colors_count_less_at_the_first_click():
+    truth = disk(45)
+    before, image = doubtful(truth), scene(truth)
+    one, two = clicks(), clicks([CENTER, (81, 61)])
+    halved = cut_mask(before, image, two, CutSettings(color=0.5))
+    disks = np.zeros(SIZE, bool)
+    disks[50:72, 70:92] = True  # both clicks lie here, deep inside
+    np.testing.assert_array_equal(cut_mask(before, image, one)[~disks], halved[~disks])
+    assert (cut_mask(before, image, two) != halved).any()
+
+
 def test_the_same_every_time():
     truth = disk(45)
     one, two = (cut_mask(doubtful(truth), scene(truth), clicks()) for _ in range(2))
