@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError, PromptError, WeightsError
 from clickgrain.files import hash_bytes
 

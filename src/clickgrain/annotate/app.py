@@ -7,10 +7,8 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 
 from clickgrain.annotate.answers import add_error_answers, as_bytes
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.routes_images import image_routes
-from clickgrain.annotate.routes_project import project_routes
-from clickgrain.annotate.routes_work import work_routes
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.routes import image_routes, project_routes, work_routes
 from clickgrain.annotate.security import LOOPBACK, Guard
 from clickgrain.annotate.service import Service
 

@@ -14,10 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clickgrain.annotate.leafmap import node_mask, node_over, to_size
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.scenes import Scene
-from clickgrain.annotate.steps import (
+from clickgrain.annotate.documents import (
     BoxStep,
     BrushStep,
     ChooseStep,
@@ -28,6 +25,9 @@ from clickgrain.annotate.steps import (
     ScribbleStep,
     Steps,
 )
+from clickgrain.annotate.encoder import Scene
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.leafmap import node_mask, node_over, to_size
 from clickgrain.errors import PromptError
 from clickgrain.types import Bool, Box, Float, Mask, Scribble, Size
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.annotate.database import Database, ImageRow, Summary
+from clickgrain.annotate.encoder import read_at_work
 from clickgrain.annotate.files_below import AstrayError, OpenFile, leads_astray, opened
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.scenes import read_at_work
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ImageError
 from clickgrain.files import hash_file
 from clickgrain.images import find_images, rotation_hint

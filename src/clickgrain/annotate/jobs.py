@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ClickgrainError
 
 KEPT = 50

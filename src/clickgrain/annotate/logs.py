@@ -4,19 +4,141 @@ import base64
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from clickgrain.annotate.changes import Changes
-from clickgrain.annotate.database import PROJECT_LOG, Database, damaged
-from clickgrain.annotate.documents import Document, Labels, patched
-from clickgrain.annotate.history import Action, History, State
-from clickgrain.annotate.labels import change_labels, patch_labels, patched_labels
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import Posted, ProjectRequest
-from clickgrain.annotate.runs import decode, describe
+from clickgrain.annotate.actions import change_labels, patch_labels, patched_labels
+from clickgrain.annotate.database import PROJECT_LOG, Action, Database, damaged
+from clickgrain.annotate.documents import Document, Labels, Posted, ProjectRequest, patched
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.mask_rle import decode, describe
 from clickgrain.errors import DataError
 from clickgrain.types import Bool
+
+
+class Changes:
+    """Things by name, each with the number of its last change."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, int | str], int] = {}
+        self._now = 0
+        self._lock = threading.Lock()
+
+    @property
+    def now(self) -> int:
+        """Number of the last change."""
+        return self._now
+
+    def mark(self, kind: str, key: int | str = 0) -> None:
+        """Something has changed."""
+        with self._lock:
+            self._now += 1
+            self._at[kind, key] = self._now
+
+    def since(self, number: int) -> dict[str, list[int | str]]:
+        """Keys by kind, of what changed after a number."""
+        with self._lock:
+            found: dict[str, list[int | str]] = {}
+            for (kind, key), at in self._at.items():
+                if at > number:
+                    found.setdefault(kind, []).append(key)
+            return found
+
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Moment(Generic[State]):
+    """A stack at one moment, seen whole while others write."""
+
+    seq: int
+    document: State
+    can_undo: bool
+    can_redo: bool
+    last_id: int
+
+
+class History(Generic[State]):
+    """The stack of documents that a log leads to.
+
+    Args:
+        first: before any action; documents are immutable and share what they have in common.
+        patched: (document, patch) -> document.
+    """
+
+    def __init__(self, first: State, patched: Callable[[State, dict[str, Any]], State]) -> None:
+        self._patched, self._lock = patched, threading.Lock()
+        self._done: list[State] = [first]
+        self._undone: list[State] = []
+        self.seq = 0
+        self.last_id = 0
+        """Highest object number ever given: numbers are not used again, even after undo."""
+
+    @property
+    def document(self) -> State:
+        """The document as it stands."""
+        return self._done[-1]
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return len(self._done) > 1
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether something was taken back last."""
+        return bool(self._undone)
+
+    def now(self) -> Moment[State]:
+        """Everything at one moment: a reader in another thread sees no action half taken."""
+        with self._lock:
+            return Moment(self.seq, self.document, self.can_undo, self.can_redo, self.last_id)
+
+    def check(self, kind: str) -> None:
+        """Refuse an undo or redo that has nothing to move.
+
+        Raises:
+            RequestError: it has not.
+        """
+        if (kind == "undo" and not self.can_undo) or (kind == "redo" and not self.can_redo):
+            raise RequestError("invalid", f"there is nothing to {kind}")
+
+    def preview(self, action: Action) -> State:
+        """The document that `add` would lead to."""
+        if action.kind == "undo":
+            return self._done[-2]
+        return self._undone[-1] if action.kind == "redo" else self._patched(self.document, action.patch)
+
+    def add(self, action: Action) -> None:
+        """Take the next action of the log.
+
+        Raises:
+            RequestError: it does not follow. Anything: a patch that clickgrain did not write.
+        """
+        if action.seq != self.seq + 1:
+            raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")
+        self.check(action.kind)
+        last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
+        new = [] if action.kind in ("undo", "redo") else [self._patched(self.document, action.patch)]
+        with self._lock:
+            if action.kind == "undo":
+                self._undone.append(self._done.pop())
+            elif action.kind == "redo":
+                self._done.append(self._undone.pop())
+            else:
+                self._done += new
+                self._undone.clear()
+            self.seq, self.last_id = action.seq, last_id
+
+    def extend(self, actions: Iterable[Action]) -> "History[State]":
+        """Take several actions; returns the history itself."""
+        for action in actions:
+            self.add(action)
+        return self
+
 
 KEPT_HISTORIES = 200
 

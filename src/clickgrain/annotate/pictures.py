@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import to_size
-from clickgrain.annotate.refusals import RequestError
 from clickgrain.images import read_image, resize_long_side
 from clickgrain.types import Bool, Box, Size, UInt8
 

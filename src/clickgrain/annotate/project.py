@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,18 @@ from typing import Any
 import numpy as np
 
 from clickgrain import cut
-from clickgrain.annotate.acting import Act
-from clickgrain.annotate.changes import Changes
-from clickgrain.annotate.compiling import Compiling
-from clickgrain.annotate.database import Database, Summary
-from clickgrain.annotate.documents import Document, patch_between
-from clickgrain.annotate.encoder import KEPT_BYTES, Encoder
+from clickgrain.annotate.actions import Act
+from clickgrain.annotate.database import Action, Database, Summary
+from clickgrain.annotate.documents import Document, ImageRequest, Posted, Steps, count_clicks, patch_between
+from clickgrain.annotate.encoder import KEPT_BYTES, Compiling, Encoder, Scene, SceneMaker
 from clickgrain.annotate.folding import Fold, Folder
 from clickgrain.annotate.gallery import Gallery
-from clickgrain.annotate.history import Action, History
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import to_size
-from clickgrain.annotate.logs import Logs
+from clickgrain.annotate.logs import Changes, History, Logs
+from clickgrain.annotate.mask_rle import Coded
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import ImageRequest, Posted
-from clickgrain.annotate.runs import Coded
-from clickgrain.annotate.scenes import Scene, SceneMaker
-from clickgrain.annotate.steps import Steps, count_clicks
-from clickgrain.errors import ClickgrainError, ImageError
+from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
 from clickgrain.segmenter import Segmenter
 
@@ -297,3 +291,31 @@ class Project(Logs):
 
 def _clicks(document: Document) -> int:
     return sum(count_clicks(item.steps) for item in document.objects)
+
+
+def open_project(place: Path, *, model: str | None = None, device: str = "cpu") -> Project:
+    """An existing project.
+
+    Args:
+        place: folder of photos with a `clickgrain.db`, or a project file.
+        model: as in `Project`.
+        device: torch device.
+
+    Raises:
+        DataError: there is no project.
+    """
+    file = place / "clickgrain.db" if place.is_dir() else place
+    if not file.is_file():
+        raise DataError(f"{file}: no project; make one with `clickgrain annotate PHOTOS`, or name its file")
+    with closing(Database(file.absolute())) as database:
+        known = database.setting("photos")
+    try:
+        remembered = None if known is None else Path(bytes.fromhex(known).decode("utf-8", "surrogateescape"))
+    except ValueError:
+        raise DataError(f"{file}: its folder of photos is {known!r}, no path; restore a copy of the file") from None
+    photos = place if place.is_dir() else remembered or file.parent
+    if not photos.exists():
+        raise DataError(
+            f"{photos}: the photos of {file} are gone; run `clickgrain annotate PHOTOS --project {file}`"
+        )
+    return Project(photos, file, model=model, device=device)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickgrain.annotate.documents import Item
+from clickgrain.annotate.documents import Item, count_clicks
+from clickgrain.annotate.encoder import Scene, SceneMaker
 from clickgrain.annotate.folding import Folder
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.scenes import Scene, SceneMaker
-from clickgrain.annotate.steps import count_clicks
 from clickgrain.errors import ClickgrainError
 
 

@@ -9,9 +9,9 @@ import webbrowser
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from clickgrain.annotate.config import AnnotateArgs
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import LOOPBACK
-from clickgrain.annotate.settings import AnnotateArgs
 from clickgrain.errors import ConfigError
 
 
@@ -101,7 +101,7 @@ def _run(project: Project, sock: socket.socket, hosts: Iterable[str] | None, tok
     import uvicorn
 
     from clickgrain.annotate.app import make_app
-    from clickgrain.annotate.patience import PatientProtocol
+    from clickgrain.annotate.security import PatientProtocol
     from clickgrain.annotate.service import Service
 
     config = uvicorn.Config(

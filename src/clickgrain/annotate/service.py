@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from clickgrain import __version__
-from clickgrain.annotate.acting import MAX_OBJECTS
+from clickgrain.annotate.actions import MAX_OBJECTS
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.database import Summary
-from clickgrain.annotate.documents import STATUSES
+from clickgrain.annotate.documents import MAX_STEPS, STATUSES
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.logs import labels_json
 from clickgrain.annotate.models import ModelInfo
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import UPLOAD_BYTES
-from clickgrain.annotate.steps import MAX_STEPS
 from clickgrain.files import cache_dir, hash_bytes
 
 LITTLE_SPACE = 50_000_000

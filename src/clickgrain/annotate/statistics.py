@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from clickgrain.annotate.documents import Item
+from clickgrain.annotate.documents import Item, count_clicks
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.steps import count_clicks
 from clickgrain.errors import ClickgrainError
 
 MOST = 20

@@ -9,13 +9,11 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 
-from clickgrain.annotate.acting import MAX_OBJECTS, Act
-from clickgrain.annotate.documents import Document, Item
+from clickgrain.annotate.actions import MAX_OBJECTS, Act
+from clickgrain.annotate.documents import MOST_LABELS, AddLabels, Document, Item, MaskStep, Posted, SetStatus
 from clickgrain.annotate.leafmap import to_size
+from clickgrain.annotate.mask_rle import Coded, decode, encode
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import MOST_LABELS, AddLabels, Posted, SetStatus
-from clickgrain.annotate.runs import Coded, decode, encode
-from clickgrain.annotate.steps import MaskStep
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.export.args import Existing
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out

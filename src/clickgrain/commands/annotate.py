@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from clickgrain.annotate.settings import AnnotateArgs
+from clickgrain.annotate.config import AnnotateArgs
 
 
 @dataclass(frozen=True)

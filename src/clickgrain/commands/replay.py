@@ -27,7 +27,7 @@ class ReplayArgs:
 
 def replay(args: ReplayArgs) -> None:
     """One line an object on stdout, and a last line with the counts."""
-    from clickgrain.annotate.opening import open_project
+    from clickgrain.annotate.project import open_project
     from clickgrain.annotate.replay import Replayed
     from clickgrain.annotate.replay import replay as run
     from clickgrain.commands.predictors import check_device

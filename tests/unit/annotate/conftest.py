@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.encoder import SceneMaker
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
-from clickgrain.annotate.scenes import SceneMaker
 from clickgrain.annotate.service import Service
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.models.grain_config import GrainConfig

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate import runs
+from clickgrain.annotate import mask_rle
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def test_opening_an_image(client, post, click):
     opened = client.get("/api/images/1", params={"masks": 1}).json()
     assert (opened["size"], opened["native"], opened["previous"], opened["next"]) == ([48, 64], [48, 64], None, 2)
     (item,) = opened["document"]["objects"]
-    assert runs.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
+    assert mask_rle.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
 
 
 def test_a_click_is_answered_with_its_mask(client, post, click, red, iou):
     answer = post(kind="object.add_steps", steps=[click(20, 20)]).json()
     assert (answer["seq"], answer["object"], answer["alternatives"]) == (1, 1, True)
     (item,) = answer["document"]["objects"]
-    mask = runs.decode(base64.b64decode(answer["masks"][item["mask"]]))
+    mask = mask_rle.decode(base64.b64decode(answer["masks"][item["mask"]]))
     assert iou(mask, red) > 0.9
     binary = client.get(f"/api/masks/{item['mask']}")
-    assert (runs.decode(binary.content) == mask).all()
+    assert (mask_rle.decode(binary.content) == mask).all()
     assert "immutable" in binary.headers["cache-control"]
 
 
@@ -170,8 +170,7 @@ def test_changes_are_told_once(client, post, click):
 
 
 def test_another_program_s_writes_ask_for_a_reload(client, service, project):
-    from clickgrain.annotate.database import Database
-    from clickgrain.annotate.history import Action
+    from clickgrain.annotate.database import Action, Database
 
     other = Database(project.database.path)
     other.append(2, Action(1, "status", 0.0, "", "", None, {}, {"status": "done"}), {}, None)

@@ -11,8 +11,8 @@ import httpx2
 import numba
 import pytest
 
-from clickgrain.annotate import compiling
-from clickgrain.annotate.compiling import Compiling
+from clickgrain.annotate import encoder
+from clickgrain.annotate.encoder import Compiling
 
 
 @pytest.fixture
@@ -28,15 +28,15 @@ def fresh():
 
 
 def test_it_is_on_while_a_function_compiles_and_a_moment_longer(listener, monkeypatch):
-    monkeypatch.setattr(compiling, "LINGERS", 60.0)
+    monkeypatch.setattr(encoder, "LINGERS", 60.0)
     assert not listener.is_on
     function = fresh()
     function(1)
     assert listener.is_on  # the next function follows at once as a rule
-    monkeypatch.setattr(compiling, "LINGERS", 0.0)
+    monkeypatch.setattr(encoder, "LINGERS", 0.0)
     assert not listener.is_on
     function(2)  # compiled already
-    monkeypatch.setattr(compiling, "LINGERS", 60.0)
+    monkeypatch.setattr(encoder, "LINGERS", 60.0)
     before = listener._ended
     function(3)
     assert listener._ended == before
@@ -51,7 +51,7 @@ def test_the_first_time_is_told_once(listener):
 
 
 def test_nothing_is_heard_once_closed(listener, monkeypatch):
-    monkeypatch.setattr(compiling, "LINGERS", 60.0)
+    monkeypatch.setattr(encoder, "LINGERS", 60.0)
     listener.close()
     fresh()(1)
     assert not listener.is_on
@@ -72,7 +72,7 @@ def test_the_first_image_gets_all_ready_that_clicks_need(photos, tiny, model):
 import sys, time, numba
 from pathlib import Path
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
 def functions():
     modules = [module for name, module in sys.modules.items() if name.startswith("clickgrain.")]
     return {{(value.__name__, signature) for module in modules for value in vars(module).values()

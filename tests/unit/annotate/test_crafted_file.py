@@ -15,11 +15,10 @@ from fastapi.testclient import TestClient
 from clickgrain.annotate import files_below
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.opening import open_project
-from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.mask_rle import MAGIC, encode
+from clickgrain.annotate.project import Project, open_project
 from clickgrain.annotate.replay import replay
-from clickgrain.annotate.runs import MAGIC, encode
 from clickgrain.annotate.service import Service
 from clickgrain.cli import main
 from clickgrain.errors import ClickgrainError, DataError

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clickgrain.annotate.documents import STEPS, BrushStep
 from clickgrain.annotate.folding import Folder, paint
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import node_mask, node_over
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.runs import encode
-from clickgrain.annotate.steps import STEPS, BrushStep
+from clickgrain.annotate.mask_rle import encode
 from clickgrain.errors import PromptError
 
 

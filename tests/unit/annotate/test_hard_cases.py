@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate.acting import MAX_OBJECTS
+from clickgrain.annotate.actions import MAX_OBJECTS
 from clickgrain.annotate.answers import as_json
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.refusals import RequestError
 from clickgrain.errors import WeightsError
 
 BRUSH = {"type": "brush", "points": [[5, 5]], "radius": 2}
@@ -165,7 +165,7 @@ def test_a_model_that_gives_no_numbers_is_refused_and_nothing_is_logged(client, 
 
 
 def test_a_number_that_is_none_is_never_written(project):
-    from clickgrain.annotate.history import Action
+    from clickgrain.annotate.database import Action
 
     action = Action(1, "x", 0.0, "", "", None, {}, {"put": [{"id": 1, "score": float("nan")}]})
     with pytest.raises(ValueError, match="Out of range"):

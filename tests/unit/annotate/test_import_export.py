@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as oracle
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
@@ -347,7 +347,7 @@ def ask(photos, question):
 
 
 def test_what_was_painted_later_is_laid_over_the_exact_mask(photos, take, run, exported, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 60)
+    monkeypatch.setattr("clickgrain.annotate.encoder.WORK_SIDE", 60)
     take(coco(square(segmentation=[[3, 3, 81, 3, 81, 4, 3, 4]])))
     project = Project(photos, model="tree")
     stroke = {"type": "brush", "points": [[30, 30]], "radius": 4}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.annotate.transfer import take_in
 from clickgrain.errors import DataError
 from clickgrain.export import rle
@@ -70,15 +70,15 @@ def changed(record, changes):
     record = copy.deepcopy(record)
     for path, value in changes:
         if not path:
-            record = value
+            record = copy.deepcopy(value)  # a value put inside itself would be no JSON
             continue
         at = record
         for key in path[:-1]:
             at = at[key] if isinstance(at, dict) and key in at else at
         if isinstance(at, dict):
-            at[str(path[-1])] = value
+            at[str(path[-1])] = copy.deepcopy(value)
         elif isinstance(at, list) and isinstance(path[-1], int) and path[-1] < len(at):
-            at[path[-1]] = value
+            at[path[-1]] = copy.deepcopy(value)
     return record
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from clickgrain.annotate import learn_child
 from clickgrain.annotate.child import PROGRESS
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.learn_child import ProgressFile
 from clickgrain.annotate.learning import Learner, _progress
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.refusals import RequestError
 
 
 @pytest.fixture

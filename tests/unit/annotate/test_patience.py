@@ -11,7 +11,7 @@ import uvicorn
 
 from clickgrain.annotate import security
 from clickgrain.annotate.app import make_app
-from clickgrain.annotate.patience import PatientProtocol
+from clickgrain.annotate.security import PatientProtocol
 from clickgrain.annotate.server import bind
 
 PATIENCE = 1.0

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.errors import DataError, ImageError, WeightsError
 
 
@@ -238,7 +238,7 @@ def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos,
 
 
 def test_large_images_are_worked_on_smaller(photos, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 32)
+    monkeypatch.setattr("clickgrain.annotate.encoder.WORK_SIDE", 32)
     project = Project(photos, model="tree")
     assert project.gallery.sizes(1) == ((24, 32), (48, 64))
     assert project.scene(1).size == (24, 32)

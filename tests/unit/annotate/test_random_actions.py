@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.mask_rle import describe
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
-from clickgrain.annotate.runs import describe
 
 SIZE = (24, 32)
 POINTS = st.tuples(st.integers(0, SIZE[1] - 1), st.integers(0, SIZE[0] - 1))

@@ -4,11 +4,10 @@ import json
 
 import pytest
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.opening import open_project
-from clickgrain.annotate.project import Project
+from clickgrain.annotate.project import Project, open_project
 from clickgrain.annotate.replay import replay
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.cli import main
 from clickgrain.errors import DataError
 

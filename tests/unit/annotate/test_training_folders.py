@@ -7,9 +7,8 @@ import threading
 import pytest
 
 from clickgrain.annotate import files_below
-from clickgrain.annotate.learning import _unfinished
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.training_folders import claimed
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.learning import _unfinished, claimed
 
 STRANGER = 12_345
 

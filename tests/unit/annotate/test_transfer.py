@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.history import Action
+from clickgrain.annotate.database import Action
+from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.transfer import image_records, label_records, take_in, visible_masks
 from clickgrain.export.formats import export_files, read_any
 
@@ -102,7 +102,7 @@ def test_the_upper_object_has_the_pixel_and_a_locked_one_always(act, project, la
 
 
 def test_reduced_images_are_exported_at_the_size_of_the_file(photos, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 32)
+    monkeypatch.setattr("clickgrain.annotate.encoder.WORK_SIDE", 32)
     project = Project(photos, model="tree")
     region = {"type": "region", "x": 10, "y": 10, "level": 0.6}
     project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "object.add_steps", "steps": [region]}))

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
 from clickgrain.errors import ClickgrainError
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float

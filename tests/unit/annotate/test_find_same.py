@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.same import Finder, describe, find_nodes
+from clickgrain.annotate.find_same import Finder, describe, find_nodes
+from clickgrain.annotate.http_errors import RequestError
 
 
 @pytest.fixture
