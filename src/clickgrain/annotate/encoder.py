@@ -1,4 +1,4 @@
-"""Encoding in a thread: the image somebody waits for first, then the next ones; a bounded number of bytes kept."""
+"""Encoding images in a thread: the one that is waited for first, then the next ones; a bounded number is cached."""
 
 import struct
 import threading
@@ -10,7 +10,6 @@ from concurrent.futures import TimeoutError as WaitedTooLong
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,23 @@ from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import Int32, leaf_map
 from clickgrain.errors import ClickgrainError
 from clickgrain.features import FeatureExtractor, load_extractor
-from clickgrain.images import fit_size, read_image, resize
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Float, Size, UInt8
 
-KIND = "numba:compile"
-"""Broadcast while a function is compiled, and not when it is loaded from numba's cache."""
+KEPT_BYTES = 128_000_000
+FRESH = 30.0
+"""Recently viewed images are protected from eviction by images encoded ahead for this many seconds."""
+PAUSE = 0.5
+"""Seconds before a failed thread is restarted: a permanent fault must not use a whole core."""
+JIT_EVENT = "numba:compile"
+"""Broadcast while numba compiles a function, and not when it loads one from its cache."""
 LINGERS = 0.5
-"""Seconds: the next function follows at once as a rule, and nobody should see the gap."""
+"""Seconds that the JIT counts as running after a function: usually the next one follows at once."""
 
 
-class Compiling(event.Listener):
-    """Listens to the compiler of this process until it is closed.
+class JitStatus(event.Listener):
+    """Whether numba compiles in this process: once per machine, and the first image waits for it.
 
     Attributes:
         on_first: called once, from the thread that compiles, when something compiles for the first time.
@@ -41,9 +44,8 @@ class Compiling(event.Listener):
     def __init__(self) -> None:
         self.on_first: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
-        self._depth, self._told, self._ended = 0, False, float("-inf")
-        self._closed = False
-        event.register(KIND, self)
+        self._depth, self._told, self._ended, self._closed = 0, False, float("-inf"), False
+        event.register(JIT_EVENT, self)
 
     @property
     def is_on(self) -> bool:
@@ -56,40 +58,20 @@ class Compiling(event.Listener):
             self._depth += 1
             first, self._told = not self._told, True
         if first:
-            with suppress(Exception):  # a terminal that is gone must not stop the compiler
+            with suppress(Exception):  # a closed terminal must not stop the compiler
                 self.on_first()
 
     def on_end(self, event: Any) -> None:
-        """It is compiled."""
+        """A function is compiled."""
         with self._lock:
             self._depth, self._ended = max(self._depth - 1, 0), time.monotonic()
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
-            event.unregister(KIND, self)
-
-
-WORK_SIDE = 2560
-"""Larger images are worked on at this long side; export scales masks back."""
-
-
-def read_at_work(path: Path, notes: list[str] | None = None) -> tuple[UInt8, Size]:
-    """(H x W x 3 uint8 RGB at working size, (H, W) of the file).
-
-    Raises:
-        ImageError: as `read_image`.
-    """
-    image = read_image(path, notes=notes)
-    native = (image.shape[0], image.shape[1])
-    return resize(image, work_size(native)), native
-
-
-def work_size(native: Size) -> Size:
-    """The size that an image of `native` = (H, W) is worked on at."""
-    return fit_size(native, WORK_SIDE) if max(native) > WORK_SIDE else native
+            event.unregister(JIT_EVENT, self)
 
 
 @dataclass(frozen=True)
@@ -97,12 +79,12 @@ class Scene:
     """An image with all that clicks and hovering need.
 
     Attributes:
+        segmenter: encoded the image and answers its clicks; model: hash of its weights.
         image: H x W x 3 uint8 RGB at working size.
         encoded: for the segmenter.
         tree: merge tree; features: h x w x d float32 of its leaves.
         leaves: leaf map.
-        segmenter: what encoded it and answers its clicks; model: hash of its weights.
-        stamp: of the file, see `Gallery.stamp`; content: hash of its bytes. Empty where there is no file.
+        stamp: of the file, see `Gallery.stamp`; content: hash of its bytes. Empty without a file.
     """
 
     segmenter: Segmenter
@@ -117,17 +99,17 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """(H, W) at work."""
+        """Working (H, W)."""
         return self.image.shape[0], self.image.shape[1]
 
     @property
     def n_bytes(self) -> int:
-        """Memory that it holds, roughly; it grows with the parts that are looked at closely."""
+        """Memory that it holds, roughly; it grows with its zoom crops."""
         return self.image.nbytes + self.features.nbytes + self.leaves.nbytes + size_of(self.encoded.state)
 
     @cached_property
     def hover(self) -> bytes:
-        """What the page needs to show regions without asking: the tree and the leaf map ("CGH1")."""
+        """The tree and the leaf map ("CGH1"), with which the page shows regions by itself."""
         tree, leaves = self.tree, self.leaves
         head = struct.pack("<4s7I", b"CGH1", *tree.grid, *self.size, *leaves.shape, 0)
         ints = (tree.order, tree.start, tree.area, tree.parent, tree.children.ravel())
@@ -148,12 +130,12 @@ class SceneMaker:
         self.segmenter, self.model = segmenter, model
         engine: Any = segmenter.engine
         own = getattr(engine, "extractor", None)
-        self.extractor = _Remembering(own if isinstance(own, FeatureExtractor) else load_extractor("color-texture"))
+        self.extractor = _Recorder(own if isinstance(own, FeatureExtractor) else load_extractor("color-texture"))
         if isinstance(own, FeatureExtractor):
             engine.extractor = self.extractor
 
     def make(self, image: UInt8, stamp: str = "", content: str = "") -> Scene:
-        """Encode an H x W x 3 uint8 RGB image, which came from a file of that stamp and content."""
+        """Encode an H x W x 3 uint8 RGB image, read from a file with that stamp and content."""
         self.extractor.last = None
         encoded = self.segmenter.encode(image)
         tree, features = getattr(encoded.state, "tree", None), self.extractor.last
@@ -169,8 +151,8 @@ class SceneMaker:
         return build_tree(features, (image.shape[0], image.shape[1])), features
 
 
-class _Remembering:
-    """An extractor that keeps its last features per thread: trees are made of them inside the segmenter."""
+class _Recorder:
+    """An extractor that keeps the last features per thread: the segmenter makes its trees of them."""
 
     def __init__(self, extractor: FeatureExtractor) -> None:
         self._extractor, self._local = extractor, threading.local()
@@ -179,8 +161,7 @@ class _Remembering:
     @property
     def last(self) -> Float | None:
         """Features of this thread's last image."""
-        found: Float | None = getattr(self._local, "features", None)
-        return found
+        return getattr(self._local, "features", None)
 
     @last.setter
     def last(self, value: Float | None) -> None:
@@ -196,10 +177,10 @@ class _Remembering:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the arrays and tensors inside anything, found through dataclasses and containers.
+    """Bytes of the arrays and tensors inside any value, found through dataclasses and containers.
 
-    Clicks in other threads may put answers into the dictionaries meanwhile, so copies are walked: `list` of a
-    dictionary's values is made in one go.
+    Clicks in other threads may fill the dictionaries meanwhile, so copies are walked: `list` of a dictionary's
+    values is atomic.
     """
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
@@ -214,22 +195,15 @@ def size_of(value: Any) -> int:
     return size_of(vars(value)) if hasattr(value, "__dict__") else 0
 
 
-KEPT_BYTES = 128_000_000
-FRESH = 30.0
-"""Seconds for which what a user looks at, or will soon, is not evicted for what others may look at later."""
-PAUSE = 0.5
-"""Seconds before a thread that has failed goes on: what fails for good must not take a whole core."""
-
-
 class Encoder:
-    """Scenes by key: whatever names an image and its content.
+    """Scenes by key, which names an image and its content.
 
     Args:
         make: reads and encodes an image; raises ClickgrainError for one that cannot be used.
         on_ready: called (from the thread) with the key of every image that became ready.
-        afterwards: called (from the thread) with every new scene, when those who waited for it have it.
-        on_trouble: called (from the thread) with an error that ended the thread's work, which then begins again.
-        kept_bytes: scenes beyond this are evicted, the longest unused first; the last one always stays.
+        afterwards: called (from the thread) with every new scene, once those who waited for it have it.
+        on_trouble: called (from the thread) with an error that ended the thread's work, which is then restarted.
+        kept_bytes: scenes beyond this are evicted, the least recently used first; the last one always stays.
     """
 
     def __init__(
@@ -272,7 +246,7 @@ class Encoder:
             raise RequestError("busy", "the image is still being encoded; try again in a moment") from None
 
     def look_ahead(self, keys: Iterable[Hashable]) -> None:
-        """Images to encode when nobody waits, in this order, the first being looked at; replaces those before."""
+        """Images to encode when no request waits, in this order, the first being viewed; replaces those before."""
         wanted = list(keys)
         with self._change:
             if wanted and wanted[0] in self._scenes:
@@ -280,17 +254,13 @@ class Encoder:
             self._ahead = [key for key in wanted if key not in self._scenes and key not in self._failed]
             self._wake()
 
-    def _touch(self, key: Hashable) -> None:
-        self._scenes.move_to_end(key)
-        self._used[key] = time.monotonic()
-
     def ready(self) -> set[Hashable]:
         """Keys of the images that are encoded."""
         with self._change:
             return set(self._scenes)
 
     def clear(self) -> None:
-        """Forget everything: another model answers from now on."""
+        """Evict everything: another model answers from now on."""
         with self._change:
             self._scenes.clear()
             self._used.clear()
@@ -304,13 +274,17 @@ class Encoder:
             self._change.notify_all()
         self._thread.join()
 
+    def _touch(self, key: Hashable) -> None:
+        self._scenes.move_to_end(key)
+        self._used[key] = time.monotonic()
+
     def _started(self) -> threading.Thread:
         thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         thread.start()
         return thread
 
     def _wake(self) -> None:
-        if not self._thread.is_alive() and not self._closed:  # whatever ended it, none may wait in vain
+        if not self._thread.is_alive() and not self._closed:  # whatever ended it, no request may wait in vain
             self._thread = self._started()
         self._change.notify_all()
 
@@ -325,21 +299,8 @@ class Encoder:
                 with self._change:
                     self._change.wait_for(lambda: self._closed, PAUSE)
 
-    def _encode(self, key: Hashable, epoch: int) -> None:
-        try:
-            scene = self._make(key)
-        except ClickgrainError as error:
-            self._finish(key, epoch, error)
-        except Exception as error:
-            self._finish(key, epoch, RequestError("internal", f"encoding failed: {error!r}"))
-        except BaseException as error:
-            self._finish(key, epoch, RequestError("internal", f"encoding was ended: {error!r}; try again"))
-            raise
-        else:
-            self._finish(key, epoch, scene)
-            self._afterwards(scene)
-
     def _next(self) -> tuple[Hashable, int] | None:
+        """The latest image that is waited for, else the next one ahead; None once closed."""
         with self._change:
             while not self._closed:
                 if self._waiting:
@@ -351,39 +312,52 @@ class Encoder:
         return None
 
     def _has_room(self) -> bool:
-        """Whether one more can be kept without evicting a fresh one: ten tabs must not chase each other."""
+        """Whether one more fits without evicting a fresh one: ten tabs must not evict each other's images."""
         sizes = [scene.n_bytes for scene in self._scenes.values()]
         if not sizes or sum(sizes) + max(sizes) <= self._most:
             return True
-        oldest = next(iter(self._scenes))
-        if time.monotonic() - self._used.get(oldest, 0.0) > FRESH:
+        if time.monotonic() - self._used.get(next(iter(self._scenes)), 0.0) > FRESH:
             return True
         self._ahead.clear()
         return False
 
-    def _finish(self, key: Hashable, epoch: int, result: Scene | ClickgrainError) -> None:
+    def _encode(self, key: Hashable, epoch: int) -> None:
+        try:
+            scene = self._make(key)
+        except ClickgrainError as error:
+            self._fail(key, epoch, error)
+        except Exception as error:
+            self._fail(key, epoch, RequestError("internal", f"encoding failed: {error!r}"))
+        except BaseException as error:
+            self._fail(key, epoch, RequestError("internal", f"encoding was ended: {error!r}; try again"))
+            raise
+        else:
+            with self._change:
+                current = epoch == self._epoch  # else of the model before: those who wait get the new one's
+                future = self._waiting.pop(key, None) if current else None
+                if current:
+                    self._scenes[key] = scene
+                    self._touch(key)
+            if future is not None:
+                future.set_result(scene)
+            if current:
+                self._evict()
+                self._on_ready(key)
+            self._afterwards(scene)
+
+    def _fail(self, key: Hashable, epoch: int, error: ClickgrainError) -> None:
         with self._change:
             if epoch != self._epoch:
-                return  # of a model that is gone: those who wait get the new one's
+                return
             future = self._waiting.pop(key, None)
-            if isinstance(result, Scene):
-                self._scenes[key] = result
-                self._touch(key)
-            else:
-                self._failed.add(key)
-        if future is not None and isinstance(result, Scene):
-            future.set_result(result)
-        elif future is not None:
-            assert isinstance(result, ClickgrainError)
-            future.set_exception(result)
-        if isinstance(result, Scene):
-            with self._change:
-                self._evict()
-            self._on_ready(key)
+            self._failed.add(key)
+        if future is not None:
+            future.set_exception(error)
 
     def _evict(self) -> None:
-        total = sum(scene.n_bytes for scene in self._scenes.values())
-        while total > self._most and len(self._scenes) > 1:
-            key, scene = self._scenes.popitem(last=False)
-            self._used.pop(key, None)
-            total -= scene.n_bytes
+        with self._change:
+            total = sum(scene.n_bytes for scene in self._scenes.values())
+            while total > self._most and len(self._scenes) > 1:
+                key, scene = self._scenes.popitem(last=False)
+                self._used.pop(key, None)
+                total -= scene.n_bytes

@@ -9,16 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.annotate.database import Database, ImageRow, Summary
-from clickgrain.annotate.encoder import read_at_work
 from clickgrain.annotate.files_below import AstrayError, OpenFile, leads_astray, opened
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ImageError
 from clickgrain.files import hash_file
-from clickgrain.images import find_images, rotation_hint
+from clickgrain.images import find_images, read_image, resize_long_side, rotation_hint
 from clickgrain.types import Size, UInt8
 
 KEPT = 3
-"""Decoded images."""
+"""Decoded images in memory."""
+WORK_SIDE = 2560
+"""Long side that larger images are reduced to for annotation; export scales masks back."""
+
+
+def read_at_work(path: Path, notes: list[str] | None = None) -> tuple[UInt8, Size]:
+    """(H x W x 3 uint8 RGB at working size, (H, W) of the file).
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    image = read_image(path, notes=notes)
+    native = (image.shape[0], image.shape[1])
+    return (resize_long_side(image, WORK_SIDE) if max(native) > WORK_SIDE else image), native
 
 
 @dataclass(frozen=True)

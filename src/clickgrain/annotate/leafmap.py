@@ -1,7 +1,7 @@
-"""The leaf map: every pixel's leaf, snapped to the image's edges, so that the regions on the page look cut out.
+"""The leaf map: every pixel's leaf, snapped to the image's edges; and masks and partitions made with it.
 
 One step of SLIC (Achanta et al., "SLIC Superpixels", TPAMI 2012, equation 3) with leaves as centres: a pixel goes
-to the leaf among the 3 x 3 around it that is nearest in colour and place.
+to the leaf among the 3 x 3 around it that is nearest in color and place.
 """
 
 from typing import Any, cast
@@ -72,7 +72,7 @@ def node_mask(tree: MergeTree, leaves: Int32, nodes: npt.ArrayLike, size: Size) 
 def to_size(mask: Bool, size: Size) -> Bool:
     """A mask on another pixel grid over the same field of view: smooth up, majority down.
 
-    What is too small or thin to have a majority anywhere takes all pixels that it touches: nothing vanishes.
+    A mask too small or thin for a majority anywhere takes all pixels that it touches: no object vanishes.
     """
     if mask.shape == size:
         return mask
@@ -96,7 +96,7 @@ def node_over(tree: MergeTree, leaves: Int32, point: tuple[float, float], level:
 
 
 def cut_nodes(tree: MergeTree, level: float) -> npt.NDArray[np.int64]:
-    """Nodes of the partition at a level: those at most at it whose parent is above."""
+    """Nodes of the partition at a level: those not above it whose parent is."""
     low = tree.level <= np.float32(level)
     low[: tree.n_leaves] = True
     parents_low = np.append(low[tree.parent[:-1]], False)
@@ -104,7 +104,7 @@ def cut_nodes(tree: MergeTree, level: float) -> npt.NDArray[np.int64]:
 
 
 SMALLEST = 0.0002
-"""Free parts of a region below this share of the image join their nearest neighbour."""
+"""Free parts of a region below this share of the image join their nearest neighbor."""
 SMALLEST_PART = 0.05
 """A split gives each side at least this share of the object."""
 
@@ -115,7 +115,7 @@ def partition(tree: MergeTree, leaves: Int32, level: float, free: Bool) -> tuple
     Args:
         tree: of the image; leaves: its leaf map.
         level: of the cut, 0..1.
-        free: H x W bool, the pixels to give away.
+        free: H x W bool, the pixels to partition.
     """
     regions = _labels(tree, leaves, level, free.shape)
     regions[~free] = 0

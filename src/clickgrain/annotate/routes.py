@@ -1,45 +1,60 @@
-"""Routes of the project: state, changes, labels, models, jobs."""
+"""The HTTP API: routes of the project, of its images, and of long work; and how they answer."""
 
-import tempfile
+import json
+import secrets
+import shutil
 import time
-import zipfile
-from collections.abc import Iterator
-from typing import IO, Annotated, Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, wraps
+from typing import IO, Annotated, Any, ParamSpec, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
-from clickgrain.annotate.answers import as_bytes, as_json
+from clickgrain import __version__
+from clickgrain.annotate.actions import MAX_OBJECTS
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.database import Summary
 from clickgrain.annotate.documents import (
-    MOST_ACTIONS,
-    AddNode,
+    MAX_SEQ,
+    MAX_STEPS,
+    STATUSES,
     Click,
     ImagePost,
-    LabelId,
-    Posted,
     ProjectPost,
     Strict,
 )
 from clickgrain.annotate.files_below import OpenFile
-from clickgrain.annotate.find_same import Finder
-from clickgrain.annotate.http_errors import RequestError, explained
+from clickgrain.annotate.find_same import AcceptRequest, Finder
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.leafmap import node_mask
 from clickgrain.annotate.learning import Learner
-from clickgrain.annotate.logs import labels_json
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.annotate.models import ModelInfo
 from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
-from clickgrain.annotate.service import Service
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.security import UPLOAD_BYTES
 from clickgrain.annotate.statistics import collect
-from clickgrain.annotate.transfer import image_records, label_records, take_in
-from clickgrain.errors import ClickgrainError, ImageError
+from clickgrain.annotate.transfer import export_zip, take_in
+from clickgrain.errors import ImageError
 from clickgrain.export.args import Existing
-from clickgrain.export.formats import Format, export_files, read_any
-from clickgrain.types import Box, UInt8
+from clickgrain.export.formats import Format, read_any
+from clickgrain.files import hash_bytes
+from clickgrain.types import UInt8
 
-Count = Annotated[int, Query(ge=0, le=MOST_ACTIONS)]
+LITTLE_SPACE = 50_000_000
+THREADS = 40
+"""For routes that may wait, of each kind; as many as Starlette has for all others."""
+BYTES = "application/octet-stream"
+
+Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
+Side = Annotated[int, Query(ge=16, le=4096)]
+Pixel = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class UseModel(Strict):
@@ -48,130 +63,213 @@ class UseModel(Strict):
     model: str
 
 
-def project_routes(service: Service) -> APIRouter:
-    """Routes that are not about one image."""
-    router = APIRouter(prefix="/api")
-    project = service.project
+class SameRequest(Strict):
+    """Which object to search for, and in which images."""
+
+    image: int
+    object: int
+    images: tuple[int, ...] | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+class LearnRequest(Strict):
+    """How long to train."""
+
+    minutes: Annotated[float, Field(ge=0.2, le=1440)] = 30.0
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """A JSON answer that browsers do not cache; NaN and infinity become null, which JSON.parse takes."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        plain = json.loads(json.dumps(value), parse_constant=lambda name: None)
+        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    content = text.encode("utf-8", "replace")
+    return Response(content, status, {"cache-control": "no-store"}, "application/json")
+
+
+def as_bytes(request: Request, content: bytes, kind: str, *, key: str, for_ever: bool = False) -> Response:
+    """Bytes that a browser may cache: for ever, or as long as `key` is the same."""
+    tag = f'"{hash_bytes(key.encode())}"'
+    keep = "private, max-age=31536000, immutable" if for_ever else "private, no-cache"
+    headers = {"etag": tag, "cache-control": keep}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, 200, headers, kind)
+
+
+def in_threads(count: int) -> Callable[[Callable[P, T]], Callable[P, Any]]:
+    """A decorator that runs routes in `count` threads: however many wait there, all other routes are answered."""
+    limiter = CapacityLimiter(count)
+
+    def decorate(route: Callable[P, T]) -> Callable[P, Any]:
+        @wraps(route)
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await to_thread.run_sync(partial(route, *args, **kwargs), limiter=limiter)
+
+        return run
+
+    return decorate
+
+
+def project_routes(project: Project, jobs: Jobs) -> APIRouter:
+    """State, changes, labels, models, jobs."""
+    router, boot = APIRouter(prefix="/api"), secrets.token_hex(8)
+    gallery, database, changed = project.gallery, project.database, project.changes
+
+    def model_json(model: ModelInfo) -> dict[str, Any]:
+        row = next((one for one in database.models() if one["id"] == model.id), {"made": None, "report": None})
+        shown = {key: getattr(model, key) for key in ("id", "name", "kind", "hash")}
+        current = model.id == project.model.id
+        return {**shown, "current": current, "made": row["made"], "report": row["report"]}
+
+    def known_models() -> dict[str, ModelInfo]:
+        keys = ("id", "name", "kind", "hash", "source")
+        return {row["id"]: ModelInfo(*(row[key] for key in keys)) for row in database.models()}
 
     @router.get("/state")
     def state() -> Response:
-        project.notice_others()
-        return as_json(service.state())
-
-    @router.get("/changes")
-    def changes(since: Count, image: Annotated[int | None, Query(ge=1, le=MOST_ACTIONS)] = None) -> Response:
-        project.notice_others()
-        if image is not None:
-            project.look_ahead(image)
-        found = project.changes.since(since)
-        now = project.changes.now
-        known = [int(one) for one in found.get("image", ()) if int(one) in project.gallery.order_set]
-        fresh = set(found.get("job", ()))
-        jobs = [job.to_json() for job in service.jobs.all() if job.id in fresh]
+        project.logs.notice_others()
+        summaries, order = database.summaries(), gallery.order
+        counts: dict[str, int] = {"images": len(order), **dict.fromkeys(STATUSES, 0)}
+        for image in order:
+            counts[summaries.get(image, Summary()).status] += 1
+        counts["objects"] = sum(summary.objects for summary in summaries.values())
+        counts["clicks"] = sum(summary.clicks for summary in summaries.values())
+        counts["encoded"] = len(project.encoded())
+        folder = gallery.folder.absolute()
+        about = {"name": folder.name or str(folder), "folder": str(folder)}
         return as_json(
             {
-                "boot": service.boot,
+                "version": __version__,
+                "boot": boot,
+                "project": {**about, "database": str(database.path), "read_only": False},
+                "model": model_json(project.model),
+                "notice": project.trouble or project.notice,
+                "compiling": project.jit.is_on,
+                "document": project.logs.labels_json(),
+                "counts": counts,
+                "change": changed.now,
+                "statuses": list(STATUSES),
+                "limits": {"upload_bytes": UPLOAD_BYTES, "steps": MAX_STEPS, "objects": MAX_OBJECTS},
+            }
+        )
+
+    @router.get("/changes")
+    def changes(since: Count, image: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None) -> Response:
+        project.logs.notice_others()
+        if image is not None:
+            project.look_ahead(image)
+        found = changed.since(since)
+        now = changed.now
+        known = [int(one) for one in found.get("image", ()) if int(one) in gallery.order_set]
+        fresh = set(found.get("job", ()))
+        return as_json(
+            {
+                "boot": boot,
                 "change": now,
-                "images": service.entries(known) if known else [],
-                "project_seq": project.labels().seq,
-                "jobs": jobs,
+                "images": _entries(project, known) if known else [],
+                "project_seq": project.logs.labels().seq,
+                "jobs": [job.to_json() for job in jobs.all() if job.id in fresh],
                 "model": project.model.id,
-                "content": None if image is None else project.content(image),
-                "notice": service.notice(),
+                "content": None if image is None else gallery.content(image),
+                "notice": project.trouble or project.notice,
                 "encoded": [int(one) for one in found.get("encoded", ())],
-                "problem": service.problem(),
-                "compiling": project.compiling.is_on,
+                "problem": _disk_problem(project),
+                "compiling": project.jit.is_on,
                 "reload": "reload" in found,
             }
         )
 
     @router.post("/project/actions")
     def act(post: ProjectPost) -> Response:
-        project.act_on_labels(post, post.action)
-        history = project.labels()
-        return as_json({"seq": history.seq, "document": labels_json(history)})
+        project.logs.act_on_labels(post, post.action)
+        return as_json({"seq": project.logs.labels().seq, "document": project.logs.labels_json()})
 
     @router.post("/rescan")
     def rescan() -> Response:
-        added, missing = project.gallery.rescan()
-        project.changes.mark("reload")
+        added, missing = gallery.rescan()
+        changed.mark("reload")
         return as_json({"added": added, "missing": missing})
 
     @router.get("/models")
     def models() -> Response:
-        return as_json({"models": service.models_json()})
+        return as_json({"models": [model_json(model) for model in known_models().values()]})
 
     @router.post("/models/use")
     def use(wanted: UseModel) -> Response:
-        row = next((one for one in project.database.models() if one["id"] == wanted.model), None)
-        if row is None:
+        if (model := known_models().get(wanted.model)) is None:
             raise RequestError("not_found", f"this project knows no model {wanted.model!r}")
-        project.use_model(ModelInfo(*(row[key] for key in ("id", "name", "kind", "hash", "source"))))
-        return as_json({"model": service.model_json(project.model)})
+        project.use_model(model)
+        return as_json({"model": model_json(project.model)})
 
     @router.get("/jobs")
-    def jobs() -> Response:
-        return as_json({"jobs": [job.to_json() for job in service.jobs.all()]})
+    def all_jobs() -> Response:
+        return as_json({"jobs": [job.to_json() for job in jobs.all()]})
 
     @router.get("/jobs/{job}")
     def one_job(job: str) -> Response:
-        return as_json(service.jobs.get(job).to_json())
+        return as_json(jobs.get(job).to_json())
 
     @router.post("/jobs/{job}/cancel")
     def cancel(job: str) -> Response:
-        return as_json(service.jobs.cancel(job).to_json())
+        return as_json(jobs.cancel(job).to_json())
 
     return router
 
 
-Side = Annotated[int, Query(ge=16, le=4096)]
-Coordinate = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
-
-
-def image_routes(service: Service) -> APIRouter:
-    """All routes below /api/images and /api/masks."""
-    router = APIRouter(prefix="/api")
-    project, gallery = service.project, service.project.gallery
+def image_routes(project: Project, cache: DiskCache) -> APIRouter:
+    """The list of images, and all about one: pixels, hover data, document, actions, alternatives; masks."""
+    router, gallery = APIRouter(prefix="/api"), project.gallery
+    reads, writes = in_threads(THREADS), in_threads(THREADS)  # both may wait for the encoder or the model
 
     @router.get("/images")
     def images() -> Response:
         change = project.changes.now
-        return as_json({"change": change, "images": service.entries(gallery.order)})
+        return as_json({"change": change, "images": _entries(project, gallery.order)})
 
     @router.get("/images/{image}")
+    @reads
     def open_image(image: int, masks: bool = False) -> Response:
         gallery.row(image)
         project.look_at(image)
         size, native = gallery.sizes(image)
         before, after = gallery.neighbours(image)
-        project.notice_others()
-        entry = {
-            "id": image,
-            "name": gallery.name(image),
-            "size": size,
-            "native": native,
-            "notes": gallery.notes(image),
-            "content": gallery.content(image),
-        }
-        around = {"previous": before, "next": after, "encoded": image in project.encoded()}
-        document = project.history(image).document
-        data = {"masks": project.masks_of(document)} if masks else {}
+        project.logs.notice_others()
+        document, notes = project.logs.history(image).document, gallery.notes(image)
+        data = {"masks": project.logs.masks_of(document)} if masks else {}
         if lost := [item.id for item in document.objects if masks and item.mask not in (None, *data["masks"])]:
-            entry["notes"] = [*gallery.notes(image), f"the masks of objects {lost} are damaged; draw them again"]
-        return as_json({**entry, **around, "document": project.document_json(image), **data})
+            notes = [*notes, f"the masks of objects {lost} are damaged; draw them again"]
+        return as_json(
+            {
+                "id": image,
+                "name": gallery.name(image),
+                "size": size,
+                "native": native,
+                "notes": notes,
+                "content": gallery.content(image),
+                "previous": before,
+                "next": after,
+                "encoded": image in project.encoded(),
+                "document": project.logs.document_json(image),
+                **data,
+            }
+        )
 
     @router.get("/images/{image}/picture")
+    @reads
     def show(image: int, request: Request, box: str | None = None, max: Side = 2048) -> Response:
         size, native = gallery.sizes(image)
         with gallery.open(image) as file:
-            key = f"picture {image} {file.stamp} {box} {max}"
-            if box is not None:
-                content, kind = part(file.path, _box(box), size, max)
+            if box is None:
+                content, kind = picture(file.path, _pixels(project, image, file), native)
             else:
-                content, kind = picture(file.path, _pixels(service, image, file), native)
-        return as_bytes(request, content, kind, key=key)
+                content, kind = part(file.path, box, size, max)
+        return as_bytes(request, content, kind, key=f"picture {image} {file.stamp} {box} {max}")
 
     @router.get("/images/{image}/thumb")
+    @reads
     def thumb(image: int, request: Request, node: int | None = None, object: int | None = None) -> Response:
         if node is not None:
             scene = project.scene(image)
@@ -181,159 +279,108 @@ def image_routes(service: Service) -> APIRouter:
             content = thumbnail(scene.image, outlined)
             return as_bytes(request, content, JPEG, key=f"thumb {scene.stamp} {scene.model} {node}")
         if object is not None:
-            item = project.history(image).document.find(object)
+            item = project.logs.history(image).document.find(object)
             if item is None or item.mask is None:
                 raise RequestError("not_found", f"there is no object {object} in this image")
             loaded = gallery.load(image)
-            content = thumbnail(loaded.pixels, project.mask(item.mask))
+            content = thumbnail(loaded.pixels, project.logs.mask(item.mask))
             return as_bytes(request, content, JPEG, key=f"thumb {loaded.stamp} {item.mask}")
         with gallery.open(image) as file:
             key = f"thumb {image} {file.stamp}"
-            if (kept := service.cache.get(key)) is None:
-                kept = quick_thumbnail(file.path)
+            if (cached := cache.get(key)) is None:
+                cached = quick_thumbnail(file.path)
                 if not file.has_changed:
-                    service.cache.put(key, kept)
-        return as_bytes(request, kept, JPEG, key=key)
+                    cache.put(key, cached)
+        return as_bytes(request, cached, JPEG, key=key)
 
     @router.get("/images/{image}/hover")
+    @reads
     def hover(image: int, request: Request) -> Response:
         scene = project.scene(image)
-        key = f"hover {scene.stamp} {scene.model}"
-        return as_bytes(request, scene.hover, "application/octet-stream", key=key)
+        return as_bytes(request, scene.hover, BYTES, key=f"hover {scene.stamp} {scene.model}")
 
     @router.get("/images/{image}/preview")
-    def preview(image: int, x: Coordinate, y: Coordinate) -> Response:
-        """What a first click there would take; nothing is written, and the click itself need not wait again."""
+    @reads
+    def preview(image: int, x: Pixel, y: Pixel) -> Response:
+        """The mask of a first click there; nothing is written, and the click itself is answered from the cache."""
         return as_json({"data": encode(project.fold(image, (Click(x=x, y=y),)).binary).text})
 
     @router.get("/images/{image}/log")
-    def log(image: int, since: Annotated[int, Query(ge=0, le=MOST_ACTIONS)] = 0) -> Response:
+    def log(image: int, since: Count = 0) -> Response:
         gallery.row(image)
         actions = project.database.actions(image, since)
-        return as_json({"seq": project.history(image).seq, "actions": [one.to_json() for one in actions]})
+        return as_json({"seq": project.logs.history(image).seq, "actions": [one.to_json() for one in actions]})
 
     @router.post("/images/{image}/actions")
+    @writes
     def act(image: int, post: ImagePost) -> Response:
         start = time.perf_counter()
-        outcome = project.act(image, post, post.action)
+        done = project.act(image, post, post.action)
         return as_json(
             {
-                "seq": outcome.seq,
-                "document": project.document_json(image),
-                "object": outcome.touched,
-                "masks": {hash_: coded.text for hash_, coded in outcome.masks.items()},
-                "alternatives": outcome.ambiguous,
+                "seq": done.seq,
+                "document": project.logs.document_json(image),
+                "object": done.touched,
+                "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
+                "alternatives": done.ambiguous,
                 "milliseconds": round(1000 * (time.perf_counter() - start), 1),
             }
         )
 
     @router.get("/images/{image}/objects/{number}/alternatives")
+    @reads
     def alternatives(image: int, number: int) -> Response:
-        history = project.history(image)
+        history = project.logs.history(image)
         item = history.document.find(number)
         if item is None:
             raise RequestError("not_found", f"there is no object {number} in this image")
-        offered: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         for mask in project.fold(image, item.steps).alternatives if item.steps else ():
             coded = encode(mask.binary)
             entry = {"mask": coded.hash, "data": coded.text, "bbox": coded.bbox, "area": coded.area}
-            offered.append({**entry, "score": float(mask.score), "level": mask.level})
-        return as_json({"seq": history.seq, "alternatives": offered})
+            found.append({**entry, "score": float(mask.score), "level": mask.level})
+        return as_json({"seq": history.seq, "alternatives": found})
 
     @router.get("/masks/{hash_}")
     def mask(hash_: str, request: Request) -> Response:
-        content = project.coded(hash_)
-        return as_bytes(request, content, "application/octet-stream", key=hash_, for_ever=True)
+        return as_bytes(request, project.logs.coded(hash_), BYTES, key=hash_, for_ever=True)
 
     return router
 
 
-def _pixels(service: Service, image: int, file: OpenFile) -> UInt8:
-    """H x W x 3 of the file that is open, and of no later one under its name."""
-    stamp = f"{image} {file.stamp}"
-    if (key := (image, stamp)) in (encoder := service.project.encoder).ready():
-        return encoder.get(key).image
-    loaded = service.project.gallery.load(image)
-    if loaded.stamp != stamp:
-        raise ImageError(f"{file.path}: was replaced a moment ago; try again")
-    return loaded.pixels
-
-
-def _box(text: str) -> Box:
-    try:
-        x1, y1, x2, y2 = (float(value) for value in text.split(","))
-    except ValueError:
-        raise RequestError("invalid", f"box {text!r} is not x1,y1,x2,y2") from None
-    return x1, y1, x2, y2
-
-
-CHUNK = 262_144
-
-
-class SameRequest(Strict):
-    """Where to look for what."""
-
-    image: int
-    object: int
-    images: tuple[int, ...] | None = None
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 200
-
-
-class Place(Strict):
-    """A node of an image's tree."""
-
-    image: int
-    node: Annotated[int, Field(ge=0)]
-
-
-class AcceptRequest(Strict):
-    """Which candidates become objects: these, or all of the job's from a score on."""
-
-    job: str
-    items: tuple[Place, ...] | None = None
-    above: Annotated[float, Field(ge=0, le=1)] | None = None
-    label: LabelId | None = None
-    client: Annotated[str, Field(max_length=100)] = ""
-
-
-class LearnRequest(Strict):
-    """How long to train."""
-
-    minutes: Annotated[float, Field(ge=0.2, le=1440)] = 30.0
-
-
-def work_routes(service: Service) -> APIRouter:
-    """Routes that take long or concern every image."""
+def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
+    """Long work and whole projects: find the same, learn, statistics, export, import."""
     router = APIRouter(prefix="/api")
-    project = service.project
-    finder, learner = Finder(project, service.cache), Learner(project)
+    finder, learner = Finder(project, cache), Learner(project)
+    long = in_threads(THREADS)
 
     @router.post("/same")
     def same(wanted: SameRequest) -> Response:
         work = finder.work(wanted.image, wanted.object, wanted.images, wanted.limit)
-        return as_json({"job": service.jobs.start("same", work).to_json()})
+        return as_json({"job": jobs.start("same", work).to_json()})
 
     @router.post("/same/accept")
+    @long
     def accept(wanted: AcceptRequest) -> Response:
-        return as_json(_accept(service, wanted))
+        return as_json(finder.accept(jobs.get(wanted.job), wanted))
 
     @router.post("/learn")
     def learn(wanted: LearnRequest) -> Response:
-        job = service.jobs.start("learn", lambda job: learner.work(job, wanted.minutes), alone=True)
+        job = jobs.start("learn", lambda job: learner.work(job, wanted.minutes), alone=True)
         return as_json({"job": job.to_json()})
 
     @router.get("/statistics")
+    @long
     def statistics() -> Response:
         return as_json(collect(project))
 
     @router.get("/export")
+    @long
     def export(format: Format, polygons: bool = True, done: bool = False) -> Response:
-        archive = _archive(service, format, polygons, done)
+        archive = export_zip(project, format, polygons=polygons, only_done=done)
         name = f"{project.gallery.folder.absolute().name or 'clickgrain'}-{format}.zip".encode("ascii", "replace")
-        headers = {
-            "content-disposition": f'attachment; filename="{_plain(name.decode())}"',
-            "cache-control": "no-store",
-        }
+        plain = "".join(one if one.isalnum() or one in "-._" else "_" for one in name.decode())
+        headers = {"content-disposition": f'attachment; filename="{plain}"', "cache-control": "no-store"}
         return StreamingResponse(_chunks(archive), headers=headers, media_type="application/zip")
 
     @router.post("/import")
@@ -341,75 +388,61 @@ def work_routes(service: Service) -> APIRouter:
         request: Request, name: Annotated[str, Query(max_length=500)] = "upload", existing: Existing = "skip"
     ) -> Response:
         content = await request.body()
-        return as_json(await run_in_threadpool(_import, service, content, name, existing))
+
+        @long
+        def take() -> Response:
+            skipped: list[str] = []
+            format_, images = read_any(content, name, skipped)
+            counts = take_in(project, images, format_, skipped, existing=existing)
+            return as_json({"format": format_, **counts, "skipped": skipped})
+
+        return await take()
 
     return router
 
 
-def _accept(service: Service, wanted: AcceptRequest) -> dict[str, Any]:
-    job = service.jobs.get(wanted.job)
-    if job.kind != "same" or job.state != "done":
-        raise RequestError("invalid", f"job {job.id} has found nothing yet; wait until it is done")
-    if job.result["model"] != service.project.model.hash:
-        raise RequestError("invalid", "another model answers now, whose regions are others; search again")
-    candidates = {(one["image"], one["node"]): one for one in job.result["candidates"]}
-    if wanted.items is not None:
-        chosen = [(place.image, place.node) for place in wanted.items]
-    else:
-        least = 2.0 if wanted.above is None else wanted.above
-        chosen = [key for key, one in candidates.items() if one["score"] >= least and not one["taken"]]
-    label = wanted.label if "label" in wanted.model_fields_set else job.result["label"]
-    accepted: list[dict[str, Any]] = []
-    skipped: list[dict[str, Any]] = []
-    for image, node in chosen:
-        one = candidates.get((image, node))
-        try:
-            if one is None or one["taken"]:
-                raise RequestError("invalid", "not a candidate of this search, or taken already")
-            post = Posted(seq=0, client=wanted.client, active=0.0, content=one["content"])
-            request = AddNode(kind="object.add_node", node=node, label=label, score=one["score"])
-            outcome = service.project.act(image, post, request, blind=True)
-        except ClickgrainError as error:
-            skipped.append({"image": image, "node": node, "message": str(error)})
-            continue
-        one["taken"] = True
-        accepted.append({"image": image, "object": outcome.touched, "seq": outcome.seq})
-    return {"accepted": accepted, "skipped": skipped}
+def _entries(project: Project, images: Iterable[int]) -> list[dict[str, Any]]:
+    """Images for lists."""
+    ready, summaries, entries = project.encoded(), project.database.summaries(), []
+    for image in images:
+        summary = summaries.get(image, Summary())
+        entries.append(
+            {
+                "id": image,
+                "name": project.gallery.name(image),
+                "status": summary.status,
+                "objects": summary.objects,
+                "seq": summary.seq,
+                "encoded": image in ready,
+                "missing": image in project.gallery.missing,
+            }
+        )
+    return entries
 
 
-def _archive(service: Service, format_: Format, polygons: bool, done: bool) -> IO[bytes]:
-    """A ZIP of an export, in a nameless temporary file."""
-    project = service.project
-    left_out: list[str] = []
-    images = image_records(project, only_done=done, left_out=left_out)
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when sent
+def _disk_problem(project: Project) -> str | None:
+    path = project.database.path
     try:
-        with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            labels = label_records(project)
-            for name, content in export_files(format_, images, labels, left_out=left_out, polygons=polygons):
-                archive.writestr(name, content)
-            if left_out:
-                archive.writestr("left-out.txt", "\n".join(left_out))
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return file
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        return f"the disk of {path} does not answer ({error.strerror})"
+    if free < LITTLE_SPACE:
+        return f"only {free / 1e6:.0f} MB are free on the disk of {path}; free some space"
+    return None
+
+
+def _pixels(project: Project, image: int, file: OpenFile) -> UInt8:
+    """H x W x 3 of the file that is open, not of a later one with its name."""
+    stamp = f"{image} {file.stamp}"
+    if (key := (image, stamp)) in project.encoder.ready():
+        return project.encoder.get(key).image
+    loaded = project.gallery.load(image)
+    if loaded.stamp != stamp:
+        raise ImageError(f"{file.path}: was replaced a moment ago; try again")
+    return loaded.pixels
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     with file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(262_144):
             yield chunk
-
-
-def _import(service: Service, content: bytes, name: str, existing: Existing) -> dict[str, Any]:
-    skipped: list[str] = []
-    format_, images = read_any(content, name, skipped)
-    counts = take_in(service.project, images, format_, skipped, existing=existing)
-    return {"format": format_, **counts, "skipped": skipped}
-
-
-def _plain(name: str) -> str:
-    """A file name that needs no quoting in a header."""
-    return "".join(one if one.isalnum() or one in "-._" else "_" for one in name)

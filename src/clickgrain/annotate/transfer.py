@@ -2,20 +2,25 @@
 
 import itertools
 import re
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import partial
+from typing import IO
 from urllib.parse import unquote
 
 import cv2
 import numpy as np
 
-from clickgrain.annotate.actions import MAX_OBJECTS, Act
-from clickgrain.annotate.documents import MOST_LABELS, AddLabels, Document, Item, MaskStep, Posted, SetStatus
+from clickgrain.annotate.actions import MAX_OBJECTS, ImportObjects
+from clickgrain.annotate.documents import MAX_LABELS, AddLabels, Document, Item, MaskStep, Posted
+from clickgrain.annotate.http_errors import explained
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.mask_rle import Coded, decode, encode
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError, DataError
-from clickgrain.export.args import Existing
+from clickgrain.export.args import Existing, Format
+from clickgrain.export.formats import export_files
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
@@ -23,7 +28,7 @@ from clickgrain.types import Bool, Size
 
 def label_records(project: Project) -> list[LabelRecord]:
     """The project's labels, in their order, by the ids of the COCO categories that they came as, if they did."""
-    labels = project.labels().document.labels
+    labels = project.logs.labels().document.labels
     taken = {label.category for label in labels}
     free = itertools.count(
         max([0, *(label.id for label in labels), *(id_ for id_ in taken if id_ is not None)]) + 1
@@ -53,7 +58,7 @@ def image_records(
             continue
         name = project.gallery.name(image)
         try:
-            document = project.history(image).document
+            document = project.logs.history(image).document
             _, native = project.gallery.sizes(image)
         except ClickgrainError as error:
             leave_out(left_out, _named(name, str(error)))
@@ -61,19 +66,41 @@ def image_records(
         if summary.status != "done" and not any(item.area for item in document.objects):
             leave_out(left_out, f"{name} is left out: its objects hold no pixel, and it is not marked done")
             continue
-        yield _record(project, name, document, native, left_out)
+        yield ImageRecord(name, native, partial(_object_records, project, document, native, left_out, name))
 
 
-def _record(project: Project, name: str, document: Document, native: Size, left_out: list[str]) -> ImageRecord:
-    def objects() -> Iterator[ObjectRecord]:
-        labels = project.labels().document
-        for item, mask in visible_masks(project, document, native, left_out=left_out, name=name):
-            label = labels.find(item.label)
-            keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
-            extra = item.model_dump(mode="json", include=keys)
-            yield ObjectRecord(mask, None if label is None else label.name, extra)
+def _object_records(
+    project: Project, document: Document, native: Size, left_out: list[str], name: str
+) -> Iterator[ObjectRecord]:
+    labels = project.logs.labels().document
+    for item, mask in visible_masks(project, document, native, left_out=left_out, name=name):
+        label = labels.find(item.label)
+        keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
+        extra = item.model_dump(mode="json", include=keys)
+        yield ObjectRecord(mask, None if label is None else label.name, extra)
 
-    return ImageRecord(name, native, objects)
+
+def export_zip(project: Project, format_: Format, *, polygons: bool, only_done: bool) -> IO[bytes]:
+    """A ZIP of an export, in an unnamed temporary file; the caller closes it.
+
+    Raises:
+        RequestError: the disk is full.
+    """
+    left_out: list[str] = []
+    images = image_records(project, only_done=only_done, left_out=left_out)
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see above
+    try:
+        with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            labels = label_records(project)
+            for name, content in export_files(format_, images, labels, left_out=left_out, polygons=polygons):
+                archive.writestr(name, content)
+            if left_out:
+                archive.writestr("left-out.txt", "\n".join(left_out))
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
 
 
 def visible_masks(
@@ -100,7 +127,7 @@ def _visible(
         left_out: takes a line for each object whose mask cannot be read; None: such a one is an error.
         name: of the image, for those lines.
     """
-    overlap = project.labels().document.overlap
+    overlap = project.logs.labels().document.overlap
     taken = np.zeros(size, bool)
     visible: dict[int, Coded] = {}
     for item in sorted(document.objects, key=lambda item: item.locked)[::-1]:
@@ -127,11 +154,11 @@ def mask_at(project: Project, item: Item, size: Size) -> Bool:
 
     An imported mask is kept at the file's size; what was changed since, at the size of work, is laid over it.
     """
-    mask = project.mask(item.mask or "")
+    mask = project.logs.mask(item.mask or "")
     if mask.shape == size:
         return mask
     given = [step.mask for step in item.steps if isinstance(step, MaskStep)]
-    exact = project.mask(given[-1]) if given else mask
+    exact = project.logs.mask(given[-1]) if given else mask
     if exact.shape != size:
         return to_size(mask, size)
     changed = mask ^ to_size(exact, (mask.shape[0], mask.shape[1])) if len(item.steps) > 1 else np.zeros(1, bool)
@@ -172,7 +199,11 @@ def take_in(
             if record.size is None and record.sized is not None:
                 record = record.sized(native)
             if record.size != native:
-                raise _wrong_size(record, native)
+                (height, width), (own_height, own_width) = record.size or (0, 0), native
+                raise DataError(
+                    f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x"
+                    f" {own_height}{rotation_hint(record.size or (0, 0), native)}"
+                )
             before = len(skipped)
             masks, there = _new_masks(project, image, record, size, existing == "skip")
             empty = not masks and not there  # no negative image where only bad records were
@@ -184,8 +215,11 @@ def take_in(
                 )
             if masks:
                 counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
-            if masks or (finished and project.history(image).document.status != "done"):
-                _add(project, image, masks, source, finished, existing == "replace")
+            if masks or (finished and project.logs.history(image).document.status != "done"):
+                labels = {label.name: label.id for label in project.logs.labels().document.labels}
+                found = [(exact, shown, labels.get(label or "")) for exact, shown, label in masks]
+                request = ImportObjects(source, found, existing == "replace", finished)
+                project.act(image, Posted(seq=0), request, blind=True)
         except (ClickgrainError, OSError) as error:
             leave_out(skipped, _named(record.file, _named(record.name, str(error))))
             continue
@@ -214,14 +248,6 @@ def _find(project: Project, name: str, renamed: list[str]) -> tuple[int, str]:
     raise DataError(f"{name}: no such image in the project, or several; give its path below the folder of photos")
 
 
-def _wrong_size(record: ImageRecord, native: Size) -> DataError:
-    (height, width), (own_height, own_width) = record.size or (0, 0), native
-    hint = rotation_hint(record.size or (0, 0), native)
-    return DataError(
-        f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}{hint}"
-    )
-
-
 def _named(name: str, message: str) -> str:
     return message if name in message else f"{name}: {message}"
 
@@ -230,7 +256,7 @@ def _new_masks(
     project: Project, image: int, record: ImageRecord, size: Size, only_new: bool
 ) -> tuple[list[tuple[Coded, Coded, str | None]], int]:
     """([mask at the file's size, at work, label], how many are there already: whole, or as far as they show)."""
-    document = project.history(image).document
+    document = project.logs.history(image).document
     known = set[str]()
     if only_new and record.size is not None:
         for item in document.objects:  # an object that was changed since its import is still that object
@@ -252,7 +278,7 @@ def _new_masks(
 
 def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -> int:
     """Take in all classes of the file, in its order, and those used; returns how many are new."""
-    before = project.labels().document.labels
+    before = project.logs.labels().document.labels
     known = {label.name: label.category for label in before}
     taken = {None, *known.values()}
     wanted: dict[str, int | None] = {}
@@ -263,30 +289,9 @@ def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -
         for name, id_ in wanted.items()
         if known.get(name) is None and (name not in known or id_ not in taken)
     }
-    if len(new) + len(known) > MOST_LABELS:
-        raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MOST_LABELS:,}")
+    if len(new) + len(known) > MAX_LABELS:
+        raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MAX_LABELS:,}")
     if new:
         request = AddLabels(kind="label.add_all", labels=tuple(new.items()))
-        project.act_on_labels(Posted(seq=project.labels().seq), request)
-    return len(project.labels().document.labels) - len(before)
-
-
-def _add(
-    project: Project,
-    image: int,
-    masks: list[tuple[Coded, Coded, str | None]],
-    source: str,
-    done: bool,
-    replace: bool,
-) -> None:
-    labels = {label.name: label.id for label in project.labels().document.labels}
-
-    def add(act: Act) -> None:
-        if replace and masks:
-            act.keep(tuple(item for item in act.document.objects if item.locked))
-        act.add_masks([(exact, shown, labels.get(label or "")) for exact, shown, label in masks], "import")
-        if done:
-            act.status(SetStatus(kind="status", status="done"))
-
-    asked: dict[str, Any] = {"format": source, "objects": len(masks)}
-    project.change(image, Posted(seq=0), "import", asked, add, blind=True)
+        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request)
+    return len(project.logs.labels().document.labels) - len(before)

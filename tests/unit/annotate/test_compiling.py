@@ -12,12 +12,12 @@ import numba
 import pytest
 
 from clickgrain.annotate import encoder
-from clickgrain.annotate.encoder import Compiling
+from clickgrain.annotate.encoder import JitStatus
 
 
 @pytest.fixture
 def listener():
-    listener = Compiling()
+    listener = JitStatus()
     yield listener
     listener.close()
 
@@ -59,7 +59,7 @@ def test_nothing_is_heard_once_closed(listener, monkeypatch):
 
 def test_what_is_compiled_already_is_not_told(client, project):
     assert client.get("/api/images/1/hover").status_code == 200  # from numba's cache by now
-    project.compiling._ended = float("-inf")
+    project.jit._ended = float("-inf")
     assert client.get("/api/images/2/hover").status_code == 200
     assert client.get("/api/state").json()["compiling"] is False
     assert client.get("/api/changes", params={"since": 0}).json()["compiling"] is False
@@ -89,7 +89,7 @@ click = dict(type="click", x=20, y=20)
 steps = [click, dict(click, x=50, label=0), dict(type="scribble", points=[[20, 20], [25, 25]]),
          dict(type="box", box=[5, 5, 40, 40]), dict(type="level", level=0.5), dict(click, y=24)]
 for step in steps:
-    seq = project.history(1).seq
+    seq = project.logs.history(1).seq
     action = dict(kind="object.add_steps", object=1 if seq else None, steps=[step])
     project.act(1, Posted(seq=seq, active=0.0), IMAGE_REQUEST.validate_python(action))
 print(sorted(functions() - before))

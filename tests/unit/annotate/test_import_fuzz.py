@@ -85,11 +85,11 @@ def changed(record, changes):
 def count(project):
     """Objects of b.png, cleared away now and then."""
     for image in (1, 2):
-        if len(project.history(image).document.objects) > 50:
+        if len(project.logs.history(image).document.objects) > 50:
             clear = IMAGE_REQUEST.validate_python({"kind": "clear"})
-            project.act(image, Posted(seq=project.history(image).seq), clear)
-            project.forget(image)  # an old stack of documents only costs memory here
-    return len(project.history(2).document.objects)
+            project.act(image, Posted(seq=project.logs.history(image).seq), clear)
+            project.logs.forget(image)  # an old stack of documents only costs memory here
+    return len(project.logs.history(2).document.objects)
 
 
 def comes_in(project, content, name="x.json", good=1):
@@ -102,7 +102,7 @@ def comes_in(project, content, name="x.json", good=1):
         assert not good
         return
     take_in(project, images, "fuzz", skipped, existing="add")
-    added = project.history(2).document.objects[before:]
+    added = project.logs.history(2).document.objects[before:]
     assert sum(item.area == 81 for item in added) >= good
     assert all(isinstance(line, str) and len(line) < 5_000 for line in skipped)
 
@@ -193,7 +193,7 @@ def test_yolo(project, line, names, image):
     }
     for format_, images in read_many(files, skipped):
         take_in(project, images, format_, skipped, existing="add")
-    assert sum(item.area == 81 for item in project.history(2).document.objects[before:]) >= 1
+    assert sum(item.area == 81 for item in project.logs.history(2).document.objects[before:]) >= 1
 
 
 def yaml(names):
