@@ -23,6 +23,7 @@ from clickgrain.annotate.documents import (
     MaskStep,
     RegionStep,
     ScribbleStep,
+    Step,
     Steps,
 )
 from clickgrain.annotate.encoder import Scene
@@ -145,39 +146,42 @@ class MaskReplayer:
             while len(self._kept) > most:
                 self._kept.popitem(last=False)
 
-    def _step(self, scene: Scene, state: Fold, step: object) -> Fold:
-        if isinstance(step, BrushStep):
-            _inside(step.points, scene.size)
-            return _new(state, strokes=(*state.strokes, step))
-        if isinstance(step, ChooseStep):
-            others = state.alternatives
-            if step.alternative >= len(others):
-                reason = f"there is no alternative {step.alternative + 1}: {len(others)} were offered"
-                raise RequestError("invalid", reason)
-            return _new(state, answer=others[step.alternative])
-        if isinstance(step, MaskStep):
-            given = to_size(self._stored(step.mask), scene.size)
-            return _new(
-                state,
-                answer=Mask(given.astype(np.float32), score=1.0),
-                predicted=False,
-                points=(),
-                box=None,
-                scribbles=(),
-            )
-        if isinstance(step, RegionStep):
-            return _region(scene, state, step)
-        if isinstance(step, LevelStep):
-            return self._level(scene, state, step.level)
-        return self._predicted(scene, _prompted(state, step, scene.size), state.answer)
-
-    def _level(self, scene: Scene, state: Fold, level: float | None) -> Fold:
-        if state.region is not None and len(state.points) == 1 and level is not None:
-            return _region(scene, replace(state, points=()), state.region.model_copy(update={"level": level}))
-        changed = _new(state, level=level)
-        if not (changed.points or changed.box or changed.scribbles):
-            return changed
-        return self._predicted(scene, changed, None)  # without the previous mask, which would keep its size
+    def _step(self, scene: Scene, state: Fold, step: Step) -> Fold:
+        match step:
+            case Click():
+                _inside(((step.x, step.y),), scene.size)
+                points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
+                return self._predicted(scene, _new(state, points=points, strokes=strokes), state.answer)
+            case ScribbleStep():
+                _inside(step.points, scene.size)
+                scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
+                return self._predicted(scene, _new(state, scribbles=scribbles), state.answer)
+            case BoxStep():
+                return self._predicted(scene, _new(state, box=step.box), state.answer)
+            case LevelStep():
+                region = state.region
+                if region is not None and len(state.points) == 1 and step.level is not None:
+                    region = region.model_copy(update={"level": step.level})
+                    return _region(scene, replace(state, points=()), region)
+                changed = _new(state, level=step.level)
+                if not (changed.points or changed.box or changed.scribbles):
+                    return changed
+                return self._predicted(scene, changed, None)  # the previous mask would keep its size
+            case RegionStep():
+                return _region(scene, state, step)
+            case ChooseStep():
+                others = state.alternatives
+                if step.alternative >= len(others):
+                    reason = f"there is no alternative {step.alternative + 1}: {len(others)} were offered"
+                    raise RequestError("invalid", reason)
+                return _new(state, answer=others[step.alternative])
+            case BrushStep():
+                _inside(step.points, scene.size)
+                return _new(state, strokes=(*state.strokes, step))
+            case MaskStep():
+                given = to_size(self._stored(step.mask), scene.size)
+                answer = Mask(given.astype(np.float32), score=1.0)
+                return _new(state, answer=answer, predicted=False, points=(), box=None, scribbles=())
 
     def _predicted(self, scene: Scene, state: Fold, previous: Mask | None) -> Fold:
         points = np.array([point[:2] for point in state.points], np.float32).reshape(-1, 2)
@@ -224,19 +228,6 @@ def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int
     along = np.clip((px * dx + py * dy) / length, 0, 1) if length else 0.0
     near = (px - along * dx) ** 2 + (py - along * dy) ** 2 <= float(radius) ** 2
     mask[top:bottom, left:right][near] = label
-
-
-def _prompted(state: Fold, step: object, size: Size) -> Fold:
-    if isinstance(step, Click):
-        _inside(((step.x, step.y),), size)
-        point = (step.x, step.y, step.label)
-        return _new(state, points=(*state.points, point), strokes=_strokes_without(state, step))
-    if isinstance(step, ScribbleStep):
-        _inside(step.points, size)
-        stroke = Scribble(np.array(step.points, np.float32), step.label)
-        return _new(state, scribbles=(*state.scribbles, stroke))
-    assert isinstance(step, BoxStep)
-    return _new(state, box=step.box)
 
 
 def _strokes_without(state: Fold, click: Click) -> tuple[BrushStep, ...]:

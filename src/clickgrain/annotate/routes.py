@@ -183,7 +183,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         )
 
     @router.post("/project/actions")
-    def act(post: ProjectPost) -> Response:
+    def act_on_labels(post: ProjectPost) -> Response:
         project.logs.act_on_labels(post, post.action)
         return as_json({"seq": project.logs.labels().seq, "document": project.logs.labels_json()})
 
