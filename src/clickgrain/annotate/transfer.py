@@ -1,4 +1,4 @@
-"""Between a project and other tools' formats: masks at the files' own size, overlaps settled, labels by name."""
+"""Export and import: masks at the size of the files, overlaps resolved, labels by name."""
 
 import itertools
 import re
@@ -27,7 +27,7 @@ from clickgrain.types import Bool, Size
 
 
 def label_records(project: Project) -> list[LabelRecord]:
-    """The project's labels, in their order, by the ids of the COCO categories that they came as, if they did."""
+    """The project's labels, in order, with the ids of the COCO categories that they were imported as, if any."""
     labels = project.logs.labels().document.labels
     taken = {label.category for label in labels}
     free = itertools.count(
@@ -43,12 +43,12 @@ def label_records(project: Project) -> list[LabelRecord]:
 def image_records(
     project: Project, *, only_done: bool = False, left_out: list[str] | None = None
 ) -> Iterator[ImageRecord]:
-    """Images in the order of the list, ready to be exported: those with objects, and all that are done.
+    """Images in the order of the list, ready for export: those with objects, and all that are done.
 
     Args:
         project: the project.
         only_done: only images whose status is "done".
-        left_out: takes a line for each image or object that cannot be exported; the others are.
+        left_out: gets a line for each image or object that cannot be exported.
     """
     left_out = [] if left_out is None else left_out
     summaries = project.database.summaries()
@@ -106,7 +106,7 @@ def export_zip(project: Project, format_: Format, *, polygons: bool, only_done: 
 def visible_masks(
     project: Project, document: Document, size: Size, *, left_out: list[str] | None = None, name: str = ""
 ) -> Iterator[tuple[Item, Bool]]:
-    """Objects, the lowest first, with the pixels that are theirs, as H x W bool of `size`; see `_visible`."""
+    """Objects, bottom first, with their visible pixels as H x W bool of `size`; see `_visible`."""
     visible = _visible(project, document, size, left_out, name)
     for item in document.objects:
         if item.id in visible:
@@ -116,15 +116,15 @@ def visible_masks(
 def _visible(
     project: Project, document: Document, size: Size, left_out: list[str] | None = None, name: str = ""
 ) -> dict[int, Coded]:
-    """Masks by object, coded, since those of a large photo do not fit into memory together.
+    """Visible masks by object, coded, since those of a large photo do not fit into memory together.
 
-    Unless objects may overlap, a pixel belongs to the topmost object, locked ones counting as above all others.
+    Unless objects may overlap, a pixel belongs to the topmost object; locked objects count as above all others.
 
     Args:
         project: the project.
         document: of an image.
         size: (H, W) at work, or of the file.
-        left_out: takes a line for each object whose mask cannot be read; None: such a one is an error.
+        left_out: gets a line for each object whose mask cannot be read; None: that is an error.
         name: of the image, for those lines.
     """
     overlap = project.logs.labels().document.overlap
@@ -152,7 +152,7 @@ def _visible(
 def mask_at(project: Project, item: Item, size: Size) -> Bool:
     """An object's mask as H x W bool of `size`: at work, or of the file.
 
-    An imported mask is kept at the file's size; what was changed since, at the size of work, is laid over it.
+    An imported mask is stored at the file's size; pixels changed since, at working size, are copied over it.
     """
     mask = project.logs.mask(item.mask or "")
     if mask.shape == size:
@@ -183,12 +183,12 @@ def take_in(
         project: the project.
         images: what was read.
         source: format, kept in the log.
-        skipped: takes a line for each image that could not be used; the others are taken in.
+        skipped: gets a line for each image that could not be used.
         done: mark the images as done.
-        existing: what becomes of objects that are there already.
+        existing: what happens to objects that are already there.
 
     Returns:
-        Counts of images in which the work of the file now is, of new objects and of new labels.
+        Counts of images that now have the annotations of the file, of new objects and of new labels.
     """
     counts = {"images": 0, "objects": 0, "labels": 0}
     renamed: list[str] = []
@@ -236,7 +236,7 @@ def _find(project: Project, name: str, renamed: list[str]) -> tuple[int, str]:
     """(number, name) of the image that a file means.
 
     Label Studio puts eight hexadecimal digits before the names of uploads, quotes them as in a URL, and keeps the
-    names of local files in a query; where that leads to an image, `renamed` takes a line.
+    names of local files in a query; if that leads to an image, `renamed` gets a line.
     """
     plain = unquote(name).rpartition("?d=")[2]
     for candidate in dict.fromkeys((name, plain, re.sub(r"(^|[/\\])[0-9a-f]{8}-([^/\\]+)$", r"\1\2", plain))):
@@ -255,11 +255,11 @@ def _named(name: str, message: str) -> str:
 def _new_masks(
     project: Project, image: int, record: ImageRecord, size: Size, only_new: bool
 ) -> tuple[list[tuple[Coded, Coded, str | None]], int]:
-    """([mask at the file's size, at work, label], how many are there already: whole, or as far as they show)."""
+    """([mask at the file's size, at working size, label], how many are there already, whole or as visible)."""
     document = project.logs.history(image).document
     known = set[str]()
     if only_new and record.size is not None:
-        for item in document.objects:  # an object that was changed since its import is still that object
+        for item in document.objects:  # an object changed since its import is still the same object
             known |= {item.mask or "", *(step.mask for step in item.steps if isinstance(step, MaskStep))}
         known |= {coded.hash for coded in _visible(project, document, record.size, left_out=[]).values()}
     masks: list[tuple[Coded, Coded, str | None]] = []
@@ -277,7 +277,7 @@ def _new_masks(
 
 
 def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -> int:
-    """Take in all classes of the file, in its order, and those used; returns how many are new."""
+    """Add all classes of the file, in its order, and those used; returns how many are new."""
     before = project.logs.labels().document.labels
     known = {label.name: label.category for label in before}
     taken = {None, *known.values()}
