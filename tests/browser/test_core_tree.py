@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from clickgrain.annotate.encoder import SceneMaker
 from clickgrain.annotate.leafmap import cut_nodes, node_mask, node_over
-from clickgrain.annotate.runs import encode
-from clickgrain.annotate.scenes import SceneMaker
+from clickgrain.annotate.mask_rle import encode
 from clickgrain.segmenter import Segmenter
 
 H, W = 48, 72

@@ -43,7 +43,7 @@ LIGHT = (
     "models.loss_weights",
     "evaluation.config",
     "training.args",
-    "annotate.settings",
+    "annotate.config",
     "export.config",
     "commands.annotate",
     "commands.export",

@@ -1,18 +1,22 @@
-"""The web application: routes, the page's files, errors, and the guard around all."""
+"""The web application: routes, the page's files, errors, and the guard around them."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
-from clickgrain.annotate.answers import add_error_answers, as_bytes
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.routes_images import image_routes
-from clickgrain.annotate.routes_project import project_routes
-from clickgrain.annotate.routes_work import work_routes
-from clickgrain.annotate.security import LOOPBACK, Guard
-from clickgrain.annotate.service import Service
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.config import LOOPBACK
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.routes import as_bytes, as_json, image_routes, project_routes, work_routes
+from clickgrain.annotate.security import Guard
+from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError, PromptError, WeightsError
+from clickgrain.files import cache_dir, hash_bytes
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {
@@ -29,45 +33,73 @@ FILES = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if 
 
 
 def make_app(
-    service: Service, *, hosts: Iterable[str] | None = LOOPBACK, token: str | None = None, port: int = 0
+    project: Project,
+    cache: DiskCache | None = None,
+    *,
+    hosts: Iterable[str] | None = LOOPBACK,
+    token: str | None = None,
+    port: int = 0,
 ) -> Guard:
     """The ASGI application that serves a project.
 
     Args:
-        service: closed with the application.
-        hosts: names that may stand in the Host header; None: any, which needs a token.
-        token: asked of everyone.
+        project: closed with the application.
+        cache: for what can be computed again; a folder in the user's cache when None.
+        hosts: names that the Host header may have; None: any, which needs a token.
+        token: asked of every visitor.
         port: of the server.
     """
+    if cache is None:
+        name = hash_bytes(str(project.database.path).encode("utf-8", "surrogateescape"))
+        cache = DiskCache(cache_dir() / "annotate" / name)
+    jobs = Jobs(lambda job: project.changes.mark("job", job))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        service.close()
+        jobs.close()
+        project.close()
 
     app = FastAPI(title="clickgrain annotate", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    add_error_answers(app)
-    app.include_router(project_routes(service))
-    app.include_router(image_routes(service))
-    app.include_router(work_routes(service))
+    for kind in (ClickgrainError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer_error)
+    app.include_router(project_routes(project, jobs))
+    app.include_router(image_routes(project, cache))
+    app.include_router(work_routes(project, cache, jobs))
 
     @app.get("/")
     def index(request: Request) -> Response:
-        return _file(request, "index.html")
+        return page("index.html", request)
 
     @app.get("/page/{name:path}")
     def page(name: str, request: Request) -> Response:
-        return _file(request, name)
+        if (path := FILES.get(name)) is None:  # no name leads to any other file
+            raise RequestError("not_found", f"the page has no file {name[:200]!r}")
+        status = path.stat()
+        key = f"{name} {status.st_mtime_ns} {status.st_size}"
+        return as_bytes(request, path.read_bytes(), TYPES[path.suffix], key=key)
 
     return Guard(app, hosts=hosts, token=token, port=port)  # type: ignore[arg-type]
 
 
-def _file(request: Request, name: str) -> Response:
-    """A file of the page by its name, which leads nowhere: it is only looked for among those that there are."""
-    path = FILES.get(name)
-    if path is None:
-        raise RequestError("not_found", f"the page has no file {name[:200]!r}")
-    status = path.stat()
-    return as_bytes(
-        request, path.read_bytes(), TYPES[path.suffix], key=f"{name} {status.st_mtime_ns} {status.st_size}"
-    )
+def _answer_error(_: Request, error: Exception) -> Response:
+    """Every error as a JSON answer with a code and a message."""
+    more = {}
+    if isinstance(error, RequestError):
+        code, status, message, more = error.code, error.status, str(error), error.more
+    elif isinstance(error, ImageError):
+        code, status, message = "image", 503, str(error)
+    elif isinstance(error, PromptError | DataError | ConfigError | WeightsError):
+        code, status, message = "invalid", 422, str(error)
+    elif isinstance(error, ClickgrainError):
+        code, status, message = "internal", 500, str(error)
+    elif isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
+        code, status, message = "invalid", 422, f"{where}: {first.get('msg')}" if where else str(first.get("msg"))
+    elif isinstance(error, HTTPException):
+        code, status = "not_found" if error.status_code == 404 else "bad_request", error.status_code
+        message = str(error.detail)
+    else:
+        code, status, message = "internal", 500, f"this should not happen: {error!r}"
+    return as_json({"error": {"code": code, "message": message}, **more}, status)

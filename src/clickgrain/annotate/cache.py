@@ -1,4 +1,4 @@
-"""What can be computed again, on disk: thumbnails, trees, features. Bounded in bytes; the oldest use goes first."""
+"""A disk cache of thumbnails, trees and features, bounded in bytes; the least recently used are evicted first."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ HEAD = len(hash_bytes(b""))
 
 
 class DiskCache:
-    """Bytes by name in a folder; a cache that cannot be written is no error, and a damaged file is deleted.
+    """Bytes by name in a folder; a failed write is no error, and a damaged file is deleted.
 
     A file begins with a hash of the rest.
 
@@ -28,7 +28,7 @@ class DiskCache:
         self._total: int | None = None
 
     def get(self, name: str) -> bytes | None:
-        """What was put, if it is still there; counts as use."""
+        """The bytes of a name, if they are cached; counts as use."""
         path = self._path(name)
         try:
             stored = path.read_bytes()
@@ -41,7 +41,7 @@ class DiskCache:
         return stored[HEAD:]
 
     def drop(self, name: str) -> None:
-        """Delete what was put."""
+        """Delete the bytes of a name."""
         with suppress(OSError):
             self._path(name).unlink()
 
@@ -50,7 +50,7 @@ class DiskCache:
         return self._path(name).exists()
 
     def put(self, name: str, content: bytes) -> None:
-        """Keep some bytes, and evict the longest unused where the limit is passed."""
+        """Cache some bytes; beyond the limit, evict the least recently used."""
         content = hash_bytes(content).encode() + content
         if len(content) > self.limit:
             return
@@ -58,7 +58,10 @@ class DiskCache:
             path = self._path(name)
             before = path.stat().st_size if path.exists() else 0
             atomic_write(path, content)
-            self._total = (self._measured() if self._total is None else self._total) + len(content) - before
+            if self._total is None:
+                self._total = sum(size for _, size, _ in self._files())
+            else:
+                self._total += len(content) - before
             if self._total > self.limit:
                 self._evict()
 
@@ -73,9 +76,6 @@ class DiskCache:
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))
         return sorted(found)
-
-    def _measured(self) -> int:
-        return sum(size for _, size, _ in self._files())
 
     def _evict(self) -> None:
         files = self._files()

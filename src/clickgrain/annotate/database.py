@@ -1,43 +1,93 @@
 """The project file: images by name, one append-only log of actions per image, and the masks they made.
 
-An action is on disk (synchronous = FULL) before it is answered. Nothing is ever updated but summaries of what the
-logs say, which can be computed again.
+An action is on disk (synchronous = FULL) before it is answered. Nothing is ever updated except summaries of the
+logs, which can be computed again.
 """
 
 import json
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clickgrain.annotate.documents import STATUSES
-from clickgrain.annotate.files_below import checked
-from clickgrain.annotate.history import Action
-from clickgrain.annotate.project_file import ProjectFile
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.files_below import checked, is_strange_link
+from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.errors import DataError
 from clickgrain.images.reader import MAX_PIXELS
+from clickgrain.types import Size
 
 PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
+APPLICATION = 0x6367616E
+"""SQLite's application id of a project file ("cgan")."""
+VERSION = 1
+SCHEMA = """
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE,
+    height INTEGER, width INTEGER, native_height INTEGER, native_width INTEGER);
+CREATE TABLE actions (
+    image INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, client TEXT NOT NULL,
+    model TEXT NOT NULL, active REAL, asked TEXT NOT NULL, patch TEXT NOT NULL,
+    PRIMARY KEY (image, seq)) WITHOUT ROWID;
+CREATE TABLE masks (hash TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE summaries (
+    image INTEGER PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, objects INTEGER NOT NULL,
+    clicks INTEGER NOT NULL);
+CREATE TABLE models (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, hash TEXT NOT NULL, source TEXT NOT NULL,
+    made REAL, report TEXT) WITHOUT ROWID;
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One entry of a log.
+
+    Attributes:
+        seq: 1, 2, 3 ... within its log.
+        kind: what the user did; "undo" and "redo" move the history.
+        time: Unix seconds.
+        client: the tab that sent it.
+        model: hash of the model in use.
+        active: seconds of the user's work since the action before, None if unknown.
+        asked: the request; patch: what it changed.
+    """
+
+    seq: int
+    kind: str
+    time: float
+    client: str
+    model: str
+    active: float | None
+    asked: dict[str, Any]
+    patch: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the page."""
+        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "model")}
+        return {**shown, "by": self.asked}
 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """An image as the project knows it; sizes are None until it was opened once.
+    """An image of the project; sizes are None until it is first opened.
 
     Attributes:
         path: relative to the folder.
-        size: (H, W) that it is worked on at; native: of the file.
+        size: working (H, W); native: of the file.
     """
 
     id: int
     path: Path
-    size: tuple[int, int] | None
-    native: tuple[int, int] | None
+    size: Size | None
+    native: Size | None
 
 
 @dataclass(frozen=True)
@@ -50,21 +100,106 @@ class Summary:
     clicks: int = 0
 
 
-class Database(ProjectFile):
-    """A project file by what is in it; made and opened as a `ProjectFile`.
+class Database:
+    """A project file; safe to share between threads, and between processes.
+
+    Args:
+        path: made if missing.
+        timeout: seconds to wait for another program that writes.
 
     Attributes:
-        strange: what its images are called that have no path below the folder, as `images` has found it.
+        strange: names in its rows that are no path below the folder, as `images` found them.
+
+    Raises:
+        RequestError: it cannot be made or opened, or is no project file of this version.
     """
 
-    strange: Sequence[str] = ()
+    def __init__(self, path: Path, *, timeout: float = 5.0) -> None:
+        self.path = path
+        self.strange: Sequence[str] = ()
+        self._lock = threading.RLock()
+        if path.is_dir():
+            example = path / "clickgrain.db"
+            raise RequestError("database", f"{path} is a folder; give --project a file, e.g. {example}")
+        if is_strange_link(path):
+            raise RequestError(
+                "database", f"{path} is a link that another user made; put the file there, or give --project"
+            )
+        if path.exists() and not path.is_file():
+            raise RequestError("database", f"{path} is a device, socket or pipe; give --project a file")
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA trusted_schema = OFF")  # another user may have made the file
+            self._check_schema()
+            self._identity = _identity(path)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+
+    def _check_schema(self) -> None:
+        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            self._db.executescript(
+                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};"
+                f" PRAGMA user_version = {VERSION}; COMMIT;"
+            )
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        problem = None
+        foreign = self._db.execute(
+            "SELECT type, name FROM sqlite_master"
+            " WHERE type NOT IN ('table', 'index') OR sql LIKE '%VIRTUAL TABLE%'"
+        ).fetchone()
+        if application != APPLICATION:
+            problem = "is a database but no project of clickgrain; give another path"
+        elif version != VERSION:
+            problem = f"is a project of version {version}, this clickgrain reads {VERSION}; update"
+        elif foreign is not None:  # triggers and views would act on what is written and read
+            problem = (
+                f"holds a {foreign[0]} {foreign[1]!r}, which clickgrain never makes; who gave you this file?"
+                " Restore a copy of it"
+            )
+        if problem:
+            raise RequestError("database", f"{self.path} {problem}")
+
+    def close(self) -> None:
+        """Close the file; everything answered is already in it."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all or nothing, and on disk when it ends.
+
+        Raises:
+            RequestError: the disk is full, the file locked, moved or deleted.
+        """
+        with self._lock, explained(self.path):
+            if _identity(self.path) != self._identity:  # SQLite would keep writing to a deleted file
+                raise RequestError(
+                    "database",
+                    f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
+                    " or restart clickgrain annotate",
+                )
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        with self._lock, explained(self.path):
+            return self._db.execute(query, values).fetchall()
 
     def data_version(self) -> int:
         """A number that changes when another program has written to the file."""
         return int(self.rows("PRAGMA data_version")[0][0])
 
     def add_images(self, paths: Sequence[Path]) -> int:
-        """Take new images by their paths relative to the folder; returns how many were new."""
+        """Add images by their paths relative to the folder; returns how many were new."""
         known = {row[0] for row in self.rows("SELECT path FROM images")}
         new = [(os.fsencode(path),) for path in paths if os.fsencode(path) not in known]
         if new:
@@ -73,7 +208,7 @@ class Database(ProjectFile):
         return len(new)
 
     def images(self) -> list[ImageRow]:
-        """All images ever seen, in no order that matters; rows that lead elsewhere are in `strange` instead."""
+        """All images ever seen, in no special order; rows that lead elsewhere are in `strange` instead."""
         found, strange = list[ImageRow](), list[str]()
         for id_, path, *sizes in self.rows(
             "SELECT id, path, height, width, native_height, native_width FROM images"
@@ -85,8 +220,8 @@ class Database(ProjectFile):
         self.strange = strange
         return found
 
-    def set_size(self, image: int, size: tuple[int, int], native: tuple[int, int]) -> None:
-        """Settle at what size an image is worked on; once it was annotated, the first to say so wins."""
+    def set_size(self, image: int, size: Size, native: Size) -> None:
+        """Set the working and native (H, W) of an image, unless it is annotated and has them already."""
         with self.writing() as db:
             if self.size(image) is not None and self.is_logged(image):
                 return
@@ -95,8 +230,8 @@ class Database(ProjectFile):
                 "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ? WHERE id = ?", values
             )
 
-    def size(self, image: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
-        """((H, W) at work, (H, W) of the file), if the image was opened before."""
+    def size(self, image: int) -> tuple[Size, Size] | None:
+        """(working (H, W), (H, W) of the file), if the image was opened before."""
         rows = self.rows("SELECT height, width, native_height, native_width FROM images WHERE id = ?", image)
         size, native = (_size(*rows[0][:2]), _size(*rows[0][2:])) if rows else (None, None)
         return None if size is None or native is None else (size, native)
@@ -114,7 +249,7 @@ class Database(ProjectFile):
             since,
         )
         try:
-            return [_action(row) for row in rows]
+            return [Action(*row[:-2], *map(_loaded, row[-2:])) for row in rows]
         except (ValueError, TypeError, RecursionError) as error:
             raise damaged(self.path, image, f"{type(error).__name__}: {error}") from error
 
@@ -124,10 +259,13 @@ class Database(ProjectFile):
         Raises:
             RequestError: a full or locked disk; nothing was written.
         """
+        one, texts = action, (action.asked, action.patch)
+        asked, patch = (json.dumps(text, separators=(",", ":"), allow_nan=False) for text in texts)
+        row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch)
         try:
             with self.writing() as db:
                 db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
-                db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(image, action))
+                db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
                 if summary is not None:
                     values = (image, summary.seq, summary.status, summary.objects, summary.clicks)
                     db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
@@ -144,12 +282,16 @@ class Database(ProjectFile):
 
     def summaries(self, images: Iterable[int] | None = None) -> dict[int, Summary]:
         """What the logs come to, of some images or all that have one."""
-        rows = self.rows("SELECT image, seq, status, objects, clicks FROM summaries")
         wanted = None if images is None else set(images)
-        return {row[0]: _summary(*row[1:]) for row in rows if wanted is None or row[0] in wanted}
+        found: dict[int, Summary] = {}
+        for image, seq, status, *counts in self.rows("SELECT image, seq, status, objects, clicks FROM summaries"):
+            if wanted is None or image in wanted:
+                valid = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
+                found[image] = Summary(seq, status, *counts) if valid else Summary()
+        return found
 
     def logged_images(self) -> list[int]:
-        """Images that have a log, the project's own aside."""
+        """Images that have a log, in the order of their numbers."""
         return [row[0] for row in self.rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
 
     def is_logged(self, image: int) -> bool:
@@ -166,11 +308,16 @@ class Database(ProjectFile):
             )
 
     def models(self) -> list[dict[str, Any]]:
-        """Every model that the project has used, the oldest first."""
+        """Every model that the project has used, oldest first."""
         keys = ("id", "name", "kind", "hash", "source", "made", "report")
-        rows = self.rows(f"SELECT {', '.join(keys)} FROM models ORDER BY made")
-        whole = [row for row in rows if all(isinstance(value, str) for value in row[:5])]
-        return [dict(zip(keys, row)) | {"report": _report(row[6])} for row in whole]
+        found = []
+        for row in self.rows(f"SELECT {', '.join(keys)} FROM models ORDER BY made"):
+            if all(isinstance(value, str) for value in row[:5]):
+                report = None
+                with suppress(TypeError, ValueError, RecursionError):  # figures that were shown once
+                    report = None if row[6] is None else _loaded(row[6])
+                found.append(dict(zip(keys, row)) | {"report": report})
+        return found
 
     def setting(self, key: str) -> str | None:
         """A remembered value."""
@@ -184,54 +331,29 @@ class Database(ProjectFile):
 
 
 def damaged(path: Path, image: int, reason: str) -> RequestError:
-    """The refusal of a log that clickgrain did not write."""
+    """The error of a log that clickgrain did not write."""
     log = "labels" if image == PROJECT_LOG else f"image {image}"
     return RequestError(
         "database", f"{path}: the log of {log} is damaged ({reason[:200]}); restore a copy of the file"
     )
 
 
-def _action(row: tuple[Any, ...]) -> Action:
-    seq, kind, time_, client, model, active, asked, patch = row
-    return Action(seq, kind, time_, client, model, active, _loaded(asked), _loaded(patch))
-
-
 def _loaded(text: str) -> dict[str, Any]:
-    """JSON as `_row` writes it; NaN, which earlier versions wrote, is no value."""
+    """A JSON object; NaN, which earlier versions wrote, becomes None."""
     value = json.loads(text, parse_constant=lambda name: None)
     if not isinstance(value, dict):
         raise TypeError(f"{text[:80]!r} is no JSON object")
     return value
 
 
-def _report(text: Any) -> dict[str, Any] | None:
-    try:
-        return None if text is None else _loaded(text)
-    except (TypeError, ValueError, RecursionError):
-        return None  # figures that were shown once
-
-
-def _summary(seq: Any, status: Any, *counts: Any) -> Summary:
-    whole = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
-    return Summary(seq, status, *counts) if whole else Summary()
-
-
-def _row(image: int, action: Action) -> tuple[Any, ...]:
-    values = (action.asked, action.patch)
-    asked, patch = (json.dumps(value, separators=(",", ":"), allow_nan=False) for value in values)
-    return (
-        image,
-        action.seq,
-        action.kind,
-        action.time,
-        action.client,
-        action.model,
-        action.active,
-        asked,
-        patch,
-    )
-
-
-def _size(height: Any, width: Any) -> tuple[int, int] | None:
+def _size(height: Any, width: Any) -> Size | None:
     whole = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
     return (height, width) if whole and height * width <= MAX_PIXELS else None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

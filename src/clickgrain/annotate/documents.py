@@ -1,27 +1,125 @@
-"""What an image's annotation is at one moment: a frozen `Document` of objects; and the project's labels."""
+"""What is annotated, as frozen data: steps, objects, an image's document, the labels, and requests to change them.
 
-from collections.abc import Sequence
+An object's mask follows from its steps (`folding`). Points are (x, y) image pixels, boxes XYXY pixels, levels 0..1.
+"""
+
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from clickgrain.annotate.steps import Level, MaskHash, Steps, Strict, count_clicks
+from clickgrain.annotate.http_errors import RequestError
 
+MAX_POINTS, MAX_STEPS, MAX_LABELS = 20_000, 1_000, 20_000
+MAX_SEQ = 2**53
+"""What JavaScript counts exactly, and SQLite holds."""
+
+Coordinate = Annotated[float, Field(ge=0, lt=65_536, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=0, le=1)]
+Level = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Path = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, max_length=MAX_POINTS)]
+MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 Status = Literal["todo", "doing", "done", "skipped"]
 STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "skipped")
 Source = Literal["prompt", "import", "same", "partition", "merge", "split"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+ObjectId = Annotated[int, Field(ge=1, le=2**31)]
+LabelId = Annotated[int, Field(ge=0, le=2**31)]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Click(Strict):
+    """A click at (x, y): label 1 on the object, 0 on the background."""
+
+    type: Literal["click"] = "click"
+    x: Coordinate
+    y: Coordinate
+    label: Side = 1
+
+
+class BoxStep(Strict):
+    """A box around the object."""
+
+    type: Literal["box"] = "box"
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+
+
+class ScribbleStep(Strict):
+    """A stroke over the object (1) or the background (0)."""
+
+    type: Literal["scribble"] = "scribble"
+    points: Path
+    label: Side = 1
+
+
+class LevelStep(Strict):
+    """The level that is asked for from here on; None lets the model choose."""
+
+    type: Literal["level"] = "level"
+    level: Level | None
+
+
+class RegionStep(Strict):
+    """Exactly the tree's region over (x, y) at a level, as shown on hover. Counts as a positive click.
+
+    An object that begins with one asks for its level from then on.
+    """
+
+    type: Literal["region"] = "region"
+    x: Coordinate
+    y: Coordinate
+    level: Level
+
+
+class ChooseStep(Strict):
+    """One of the alternatives to what came before."""
+
+    type: Literal["choose"] = "choose"
+    alternative: Annotated[int, Field(ge=0, le=2)]
+
+
+class BrushStep(Strict):
+    """Pixels painted (1) or erased (0) along a stroke of a round brush."""
+
+    type: Literal["brush"] = "brush"
+    points: Path
+    radius: Annotated[float, Field(gt=0, le=2_000, allow_inf_nan=False)]
+    label: Side = 1
+
+
+class MaskStep(Strict):
+    """A given mask: imported, taken from the tree, or made from other objects. Only the server makes these."""
+
+    type: Literal["mask"] = "mask"
+    mask: MaskHash
+
+
+Step = Annotated[
+    Click | BoxStep | ScribbleStep | LevelStep | RegionStep | ChooseStep | BrushStep | MaskStep,
+    Field(discriminator="type"),
+]
+Steps = tuple[Step, ...]
+STEPS: TypeAdapter[Steps] = TypeAdapter(Steps)
+
+
+def count_clicks(steps: Steps) -> int:
+    """Mouse button presses that made an object: every step but levels (the wheel) and given masks."""
+    return sum(step.type not in ("level", "mask") for step in steps)
 
 
 class Item(Strict):
     """One object of an image.
 
     Attributes:
-        mask: hash of the coded mask.
-        bbox: XYXY pixels; area in pixels.
+        mask: hash of the coded mask; bbox: XYXY pixels; area in pixels.
         model: hash of the model that answered the last prompt.
-        content: hash of the image's file that it was drawn on; None where that was not kept.
+        content: hash of the image file that it was drawn on; None if unknown.
         seconds: of the user's work on it.
     """
 
@@ -41,14 +139,9 @@ class Item(Strict):
     source: Source = "prompt"
     seconds: float = 0.0
 
-    def to_json(self, content: str | None = None) -> dict[str, Any]:
-        """As the page receives it, beside a file of that content."""
-        replaced = None not in (content, self.content) and content != self.content
-        return {**self.model_dump(mode="json"), "clicks": count_clicks(self.steps), "replaced": replaced}
-
 
 class Document(Strict):
-    """All objects of an image, the lowest first, and how far the user says it is."""
+    """All objects of an image, bottom first, and the image's status."""
 
     objects: tuple[Item, ...] = ()
     status: Status = "todo"
@@ -57,13 +150,42 @@ class Document(Strict):
         """The object with a number."""
         return next((item for item in self.objects if item.id == id_), None)
 
+    def editable(self, id_: int, *, locked_too: bool = False) -> Item:
+        """An object that may be changed.
+
+        Raises:
+            RequestError: there is none with this number, or it is locked.
+        """
+        item = self.find(id_)
+        if item is None:
+            raise RequestError("invalid", f"there is no object {id_} in this image; it may have been deleted")
+        if item.locked and not locked_too:
+            raise RequestError("invalid", f"object {id_} is locked; unlock it first")
+        return item
+
+    def with_objects(self, objects: Iterable[Item]) -> "Document":
+        """These objects instead, bottom first."""
+        return self.model_copy(update={"objects": tuple(objects)})
+
+    def put(self, item: Item) -> "Document":
+        """Replace an object, or put a new one on top, which begins the work on an image."""
+        if self.find(item.id) is not None:
+            return self.with_objects(item if old.id == item.id else old for old in self.objects)
+        status = "doing" if self.status == "todo" else self.status
+        return self.model_copy(update={"objects": (*self.objects, item), "status": status})
+
     def to_json(self, content: str | None = None) -> dict[str, Any]:
-        """As the page receives it, beside a file of that content."""
-        return {"status": self.status, "objects": [item.to_json(content) for item in self.objects]}
+        """For the page; `content` is the hash of the image's file now: objects drawn on another one are marked."""
+        objects = []
+        for item in self.objects:
+            replaced = None not in (content, item.content) and content != item.content
+            clicks = count_clicks(item.steps)
+            objects.append({**item.model_dump(mode="json"), "clicks": clicks, "replaced": replaced})
+        return {"status": self.status, "objects": objects}
 
 
 class Label(Strict):
-    """A class of objects; `category` is the id of the COCO category that it came as, if it did."""
+    """A class of objects; `category` is the COCO category id that it was imported with, if any."""
 
     id: int
     name: Name
@@ -81,59 +203,190 @@ class Labels(Strict):
         """The label with a number."""
         return next((label for label in self.labels if label.id == id_), None)
 
-    def to_json(self) -> dict[str, Any]:
-        """As the page receives it."""
-        return self.model_dump(mode="json")
+
+ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
+SomeSteps = Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
 
 
-def patch_between(before: Document, after: Document) -> dict[str, Any]:
-    """What changed, small enough to log: objects put and removed, their order, the status.
+class AddSteps(Strict):
+    """Add steps to an object, or to a new one (object None)."""
 
-    Steps that an object keeps are not repeated: {"keep": n, "add": [...]}.
-    """
-    old = {item.id: item for item in before.objects}
-    changed = [item for item in after.objects if item is not old.get(item.id)]  # others are shared: no look inside
-    put = [_put(old.get(item.id), item) for item in changed if old.get(item.id) != item]
-    order = [item.id for item in after.objects]
-    changes = {"put": put, "remove": sorted(old.keys() - set(order))}
-    patch: dict[str, Any] = {key: value for key, value in changes.items() if value}
-    if order != _natural_order(before, order):
-        patch["order"] = order
-    if after.status != before.status:
-        patch["status"] = after.status
-    return patch
+    kind: Literal["object.add_steps"]
+    object: ObjectId | None = None
+    steps: SomeSteps
+    label: LabelId | None = None
 
 
-def patched(document: Document, patch: dict[str, Any]) -> Document:
-    """The document after a patch of `patch_between`."""
-    items = {item.id: item for item in document.objects}
-    for id_ in patch.get("remove", ()):
-        items.pop(id_, None)
-    for values in patch.get("put", ()):
-        items[values["id"]] = _item(items.get(values["id"]), values)
-    order: Sequence[int] = patch.get("order") or list(items)
-    status = patch.get("status", document.status)
-    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status)
+class SetSteps(Strict):
+    """Replace an object's steps: a click was removed or moved."""
+
+    kind: Literal["object.set_steps"]
+    object: ObjectId
+    steps: SomeSteps
 
 
-def _natural_order(before: Document, order: list[int]) -> list[int]:
-    """The order that `patched` gives without being told: what stays as it was, then what is new."""
-    wanted, known = set(order), {item.id for item in before.objects}
-    stay = [item.id for item in before.objects if item.id in wanted]
-    return stay + [id_ for id_ in order if id_ not in known]
+class EditObjects(Strict):
+    """Label, color, lock or hide; only the keys that are sent change."""
+
+    kind: Literal["object.edit"]
+    object: ObjectId | None = None
+    objects: ObjectIds | None = None
+    label: LabelId | None = None
+    colour: Colour | None = None
+    locked: bool = False
+    hidden: bool = False
 
 
-def _put(old: Item | None, item: Item) -> dict[str, Any]:
-    values = item.model_dump(mode="json", exclude={"steps"})
-    keep = 0
-    if old is not None:
-        while keep < min(len(old.steps), len(item.steps)) and old.steps[keep] == item.steps[keep]:
-            keep += 1
-    return {**values, "steps": {"keep": keep, "add": [step.model_dump(mode="json") for step in item.steps[keep:]]}}
+class MoveObject(Strict):
+    """Change the z-order: 0 is the bottom."""
+
+    kind: Literal["object.move"]
+    object: ObjectId
+    to: Annotated[int, Field(ge=0, le=100_000)]
 
 
-def _item(old: Item | None, values: dict[str, Any]) -> Item:
-    steps = values["steps"]
-    kept = () if old is None else old.steps[: steps["keep"]]
-    added = Item.model_validate({**values, "steps": steps["add"]})
-    return added.model_copy(update={"steps": (*kept, *added.steps)})
+class DeleteObjects(Strict):
+    """Delete objects."""
+
+    kind: Literal["object.delete"]
+    objects: ObjectIds
+
+
+class MergeObjects(Strict):
+    """Join objects into the first."""
+
+    kind: Literal["object.merge"]
+    objects: Annotated[tuple[ObjectId, ...], Field(min_length=2, max_length=5_000)]
+
+
+class SplitObject(Strict):
+    """Split an object in two along the tree."""
+
+    kind: Literal["object.split"]
+    object: ObjectId
+
+
+class AddNode(Strict):
+    """Make an object of a tree node."""
+
+    kind: Literal["object.add_node"]
+    node: Annotated[int, Field(ge=0, le=2**31)]
+    label: LabelId | None = None
+    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+class PartitionImage(Strict):
+    """Make objects of all regions at a level, on pixels that no object has yet."""
+
+    kind: Literal["partition"]
+    level: Level
+    label: LabelId | None = None
+
+
+class SetStatus(Strict):
+    """Set the image's status."""
+
+    kind: Literal["status"]
+    status: Status
+
+
+class Clear(Strict):
+    """Delete every object that is not locked."""
+
+    kind: Literal["clear"]
+
+
+class Undo(Strict):
+    """Take back the last action."""
+
+    kind: Literal["undo"]
+
+
+class Redo(Strict):
+    """Repeat the action taken back last."""
+
+    kind: Literal["redo"]
+
+
+ImageRequest = Annotated[
+    AddSteps
+    | SetSteps
+    | EditObjects
+    | MoveObject
+    | DeleteObjects
+    | MergeObjects
+    | SplitObject
+    | AddNode
+    | PartitionImage
+    | SetStatus
+    | Clear
+    | Undo
+    | Redo,
+    Field(discriminator="kind"),
+]
+IMAGE_REQUEST: TypeAdapter[ImageRequest] = TypeAdapter(ImageRequest)
+
+
+class AddLabel(Strict):
+    """A new label; without a color it gets the next free one."""
+
+    kind: Literal["label.add"]
+    name: Name
+    colour: Colour | None = None
+
+
+class AddLabels(Strict):
+    """Labels of an imported file, each with its COCO category id or None; known names take only the id."""
+
+    kind: Literal["label.add_all"]
+    labels: Annotated[tuple[tuple[Name, int | None], ...], Field(max_length=MAX_LABELS)]
+
+
+class EditLabel(Strict):
+    """Another name or color; only the keys that are sent change."""
+
+    kind: Literal["label.edit"]
+    label: LabelId
+    name: Name | None = None
+    colour: Colour | None = None
+
+
+class DeleteLabel(Strict):
+    """Delete a label; its objects become unlabeled."""
+
+    kind: Literal["label.delete"]
+    label: LabelId
+
+
+class AllowOverlap(Strict):
+    """Whether a pixel may belong to several objects."""
+
+    kind: Literal["overlap"]
+    allow: bool
+
+
+ProjectRequest = Annotated[
+    AddLabel | AddLabels | EditLabel | DeleteLabel | AllowOverlap | Undo | Redo, Field(discriminator="kind")
+]
+PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
+
+
+class Posted(Strict):
+    """A write: what the sender has seen (actions, content of the file), its id, and seconds of work."""
+
+    seq: Annotated[int, Field(ge=0, le=MAX_SEQ)]
+    client: Annotated[str, Field(max_length=100)] = ""
+    content: Annotated[str, Field(max_length=100)] | None = None
+    active: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
+
+
+class ImagePost(Posted):
+    """A write to an image's log."""
+
+    action: ImageRequest
+
+
+class ProjectPost(Posted):
+    """A write to the project's log."""
+
+    action: ProjectRequest

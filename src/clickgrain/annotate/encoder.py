@@ -1,5 +1,6 @@
-"""Encoding in a thread: the image somebody waits for first, then the next ones; a bounded number of bytes kept."""
+"""Encoding images in a thread: the one that is waited for first, then the next ones; a bounded number is cached."""
 
+import struct
 import threading
 import time
 from collections import OrderedDict
@@ -7,27 +8,173 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.scenes import Scene
+import numpy as np
+from numba.core import event
+
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.leafmap import Int32, leaf_map
 from clickgrain.errors import ClickgrainError
+from clickgrain.features import FeatureExtractor, load_extractor
+from clickgrain.segmenter import Encoded, Segmenter
+from clickgrain.tree import MergeTree, build_tree
+from clickgrain.types import Float, Size, UInt8
 
 KEPT_BYTES = 128_000_000
 FRESH = 30.0
-"""Seconds for which what a user looks at, or will soon, is not evicted for what others may look at later."""
+"""Recently viewed images are protected from eviction by images encoded ahead for this many seconds."""
 PAUSE = 0.5
-"""Seconds before a thread that has failed goes on: what fails for good must not take a whole core."""
+"""Seconds before a failed thread is restarted: a permanent fault must not use a whole core."""
+JIT_EVENT = "numba:compile"
+"""Broadcast while numba compiles a function, and not when it loads one from its cache."""
+LINGERS = 0.5
+"""Seconds that the JIT counts as running after a function: usually the next one follows at once."""
+
+
+class JitStatus(event.Listener):
+    """Whether numba compiles in this process: once per machine, and the first image waits for it.
+
+    Attributes:
+        on_first: called once, from the thread that compiles, when something compiles for the first time.
+    """
+
+    def __init__(self) -> None:
+        self.on_first: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._depth, self._told, self._ended, self._closed = 0, False, float("-inf"), False
+        event.register(JIT_EVENT, self)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether something compiles, or did a moment ago."""
+        return self._depth > 0 or time.monotonic() - self._ended < LINGERS
+
+    def on_start(self, event: Any) -> None:
+        """A function compiles, perhaps for another one that does."""
+        with self._lock:
+            self._depth += 1
+            first, self._told = not self._told, True
+        if first:
+            with suppress(Exception):  # a closed terminal must not stop the compiler
+                self.on_first()
+
+    def on_end(self, event: Any) -> None:
+        """A function is compiled."""
+        with self._lock:
+            self._depth, self._ended = max(self._depth - 1, 0), time.monotonic()
+
+    def close(self) -> None:
+        """Stop listening."""
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if not closed:
+            event.unregister(JIT_EVENT, self)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image with all that clicks and hovering need.
+
+    Attributes:
+        segmenter: encoded the image and answers its clicks; model: hash of its weights.
+        image: H x W x 3 uint8 RGB at working size.
+        encoded: for the segmenter.
+        tree: merge tree; features: h x w x d float32 of its leaves.
+        leaves: leaf map.
+        stamp: of the file, see `Gallery.stamp`; content: hash of its bytes. Empty without a file.
+    """
+
+    segmenter: Segmenter
+    model: str
+    image: UInt8
+    encoded: Encoded
+    tree: MergeTree
+    features: Float
+    leaves: Int32
+    stamp: str = ""
+    content: str = ""
+
+    @property
+    def size(self) -> Size:
+        """Working (H, W)."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it holds, roughly; it grows with its zoom crops."""
+        return self.image.nbytes + self.features.nbytes + self.leaves.nbytes + size_of(self.encoded.state)
+
+    @cached_property
+    def hover(self) -> bytes:
+        """The tree and the leaf map ("CGH1"), with which the page shows regions by itself."""
+        tree, leaves = self.tree, self.leaves
+        head = struct.pack("<4s7I", b"CGH1", *tree.grid, *self.size, *leaves.shape, 0)
+        ints = (tree.order, tree.start, tree.area, tree.parent, tree.children.ravel())
+        parts = [np.asarray(values, "<i4").tobytes() for values in ints]
+        kind = "<u2" if tree.n_leaves <= 65_535 else "<i4"
+        return b"".join([head, *parts, tree.level.astype("<f4").tobytes(), leaves.astype(kind).tobytes()])
+
+
+class SceneMaker:
+    """Encodes images with one segmenter.
+
+    Args:
+        segmenter: answers the clicks.
+        model: hash of its weights.
+    """
+
+    def __init__(self, segmenter: Segmenter, model: str) -> None:
+        self.segmenter, self.model = segmenter, model
+        own = getattr(segmenter.engine, "extractor", None)
+        self.extractor = own if isinstance(own, FeatureExtractor) else load_extractor("color-texture")
+
+    def make(self, image: UInt8, stamp: str = "", content: str = "") -> Scene:
+        """Encode an H x W x 3 uint8 RGB image, read from a file with that stamp and content."""
+        encoded = self.segmenter.encode(image)
+        tree, features = encoded.tree, encoded.features
+        if tree is None or features is None:
+            tree, features = self.tree_of(image)
+        shared = encoded.image if encoded.scale == (1, 1) else image  # the segmenter's copy serves both
+        leaves = leaf_map(tree, image)
+        return Scene(self.segmenter, self.model, shared, encoded, tree, features, leaves, stamp, content)
+
+    def tree_of(self, image: UInt8) -> tuple[MergeTree, Float]:
+        """The merge tree of an image and the h x w x d features of its leaves, without the rest."""
+        features = self.extractor(image)
+        return build_tree(features, (image.shape[0], image.shape[1])), features
+
+
+def size_of(value: Any) -> int:
+    """Bytes of the arrays and tensors inside any value, found through dataclasses and containers.
+
+    Clicks in other threads may fill the dictionaries meanwhile, so copies are walked: `list` of a dictionary's
+    values is atomic.
+    """
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if hasattr(value, "element_size"):  # a tensor; torch need not be loaded to ask
+        return int(value.numel() * value.element_size())
+    if isinstance(value, MergeTree):
+        return 40 * value.n_leaves
+    if isinstance(value, dict):
+        return sum(map(size_of, list(value.values())))
+    if isinstance(value, list | tuple):
+        return sum(map(size_of, value))
+    return size_of(vars(value)) if hasattr(value, "__dict__") else 0
 
 
 class Encoder:
-    """Scenes by key: whatever names an image and its content.
+    """Scenes by key, which names an image and its content.
 
     Args:
         make: reads and encodes an image; raises ClickgrainError for one that cannot be used.
         on_ready: called (from the thread) with the key of every image that became ready.
-        afterwards: called (from the thread) with every new scene, when those who waited for it have it.
-        on_trouble: called (from the thread) with an error that ended the thread's work, which then begins again.
-        kept_bytes: scenes beyond this are evicted, the longest unused first; the last one always stays.
+        afterwards: called (from the thread) with every new scene, once those who waited for it have it.
+        on_trouble: called (from the thread) with an error that ended the thread's work, which is then restarted.
+        kept_bytes: scenes beyond this are evicted, the least recently used first; the last one always stays.
     """
 
     def __init__(
@@ -70,7 +217,7 @@ class Encoder:
             raise RequestError("busy", "the image is still being encoded; try again in a moment") from None
 
     def look_ahead(self, keys: Iterable[Hashable]) -> None:
-        """Images to encode when nobody waits, in this order, the first being looked at; replaces those before."""
+        """Images to encode when no request waits, in this order, the first being viewed; replaces those before."""
         wanted = list(keys)
         with self._change:
             if wanted and wanted[0] in self._scenes:
@@ -78,17 +225,13 @@ class Encoder:
             self._ahead = [key for key in wanted if key not in self._scenes and key not in self._failed]
             self._wake()
 
-    def _touch(self, key: Hashable) -> None:
-        self._scenes.move_to_end(key)
-        self._used[key] = time.monotonic()
-
     def ready(self) -> set[Hashable]:
         """Keys of the images that are encoded."""
         with self._change:
             return set(self._scenes)
 
     def clear(self) -> None:
-        """Forget everything: another model answers from now on."""
+        """Evict everything: another model answers from now on."""
         with self._change:
             self._scenes.clear()
             self._used.clear()
@@ -102,13 +245,17 @@ class Encoder:
             self._change.notify_all()
         self._thread.join()
 
+    def _touch(self, key: Hashable) -> None:
+        self._scenes.move_to_end(key)
+        self._used[key] = time.monotonic()
+
     def _started(self) -> threading.Thread:
         thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         thread.start()
         return thread
 
     def _wake(self) -> None:
-        if not self._thread.is_alive() and not self._closed:  # whatever ended it, none may wait in vain
+        if not self._thread.is_alive() and not self._closed:  # whatever ended it, no request may wait in vain
             self._thread = self._started()
         self._change.notify_all()
 
@@ -123,21 +270,8 @@ class Encoder:
                 with self._change:
                     self._change.wait_for(lambda: self._closed, PAUSE)
 
-    def _encode(self, key: Hashable, epoch: int) -> None:
-        try:
-            scene = self._make(key)
-        except ClickgrainError as error:
-            self._finish(key, epoch, error)
-        except Exception as error:
-            self._finish(key, epoch, RequestError("internal", f"encoding failed: {error!r}"))
-        except BaseException as error:
-            self._finish(key, epoch, RequestError("internal", f"encoding was ended: {error!r}; try again"))
-            raise
-        else:
-            self._finish(key, epoch, scene)
-            self._afterwards(scene)
-
     def _next(self) -> tuple[Hashable, int] | None:
+        """The latest image that is waited for, else the next one ahead; None once closed."""
         with self._change:
             while not self._closed:
                 if self._waiting:
@@ -149,39 +283,52 @@ class Encoder:
         return None
 
     def _has_room(self) -> bool:
-        """Whether one more can be kept without evicting a fresh one: ten tabs must not chase each other."""
+        """Whether one more fits without evicting a fresh one: ten tabs must not evict each other's images."""
         sizes = [scene.n_bytes for scene in self._scenes.values()]
         if not sizes or sum(sizes) + max(sizes) <= self._most:
             return True
-        oldest = next(iter(self._scenes))
-        if time.monotonic() - self._used.get(oldest, 0.0) > FRESH:
+        if time.monotonic() - self._used.get(next(iter(self._scenes)), 0.0) > FRESH:
             return True
         self._ahead.clear()
         return False
 
-    def _finish(self, key: Hashable, epoch: int, result: Scene | ClickgrainError) -> None:
+    def _encode(self, key: Hashable, epoch: int) -> None:
+        try:
+            scene = self._make(key)
+        except ClickgrainError as error:
+            self._fail(key, epoch, error)
+        except Exception as error:
+            self._fail(key, epoch, RequestError("internal", f"encoding failed: {error!r}"))
+        except BaseException as error:
+            self._fail(key, epoch, RequestError("internal", f"encoding was ended: {error!r}; try again"))
+            raise
+        else:
+            with self._change:
+                current = epoch == self._epoch  # else of the model before: those who wait get the new one's
+                future = self._waiting.pop(key, None) if current else None
+                if current:
+                    self._scenes[key] = scene
+                    self._touch(key)
+            if future is not None:
+                future.set_result(scene)
+            if current:
+                self._evict()
+                self._on_ready(key)
+            self._afterwards(scene)
+
+    def _fail(self, key: Hashable, epoch: int, error: ClickgrainError) -> None:
         with self._change:
             if epoch != self._epoch:
-                return  # of a model that is gone: those who wait get the new one's
+                return
             future = self._waiting.pop(key, None)
-            if isinstance(result, Scene):
-                self._scenes[key] = result
-                self._touch(key)
-            else:
-                self._failed.add(key)
-        if future is not None and isinstance(result, Scene):
-            future.set_result(result)
-        elif future is not None:
-            assert isinstance(result, ClickgrainError)
-            future.set_exception(result)
-        if isinstance(result, Scene):
-            with self._change:
-                self._evict()
-            self._on_ready(key)
+            self._failed.add(key)
+        if future is not None:
+            future.set_exception(error)
 
     def _evict(self) -> None:
-        total = sum(scene.n_bytes for scene in self._scenes.values())
-        while total > self._most and len(self._scenes) > 1:
-            key, scene = self._scenes.popitem(last=False)
-            self._used.pop(key, None)
-            total -= scene.n_bytes
+        with self._change:
+            total = sum(scene.n_bytes for scene in self._scenes.values())
+            while total > self._most and len(self._scenes) > 1:
+                key, scene = self._scenes.popitem(last=False)
+                self._used.pop(key, None)
+                total -= scene.n_bytes

@@ -1,10 +1,10 @@
-"""Files below a folder: the one place that checks a path, and that opens what it leads to, once.
+"""Files below a folder: checks paths, and opens each file once.
 
-A user who may write to the folder can put links there, swap a photo for a link at any moment, or hand over a
-project file whose rows lead elsewhere. So names are checked where they come in (`checked`), and a file is opened
-component by component without following links; what is read is the descriptor, whatever its name leads to later.
-A link out of the folder is followed only if the server's user or root made it, or who owns what it leads to (as
-Apache's SymLinksIfOwnerMatch).
+Another user who may write to the folder can put links there, swap a photo for a link at any moment, or hand over a
+project file whose rows lead elsewhere. So names are checked on entry (`checked`), and a file is opened component by
+component without following links; what is read is the descriptor, whatever its name leads to later. A link out of
+the folder is followed only if the server's user, root, or the owner of its target made it, as with Apache's
+SymLinksIfOwnerMatch.
 """
 
 import errno
@@ -25,6 +25,7 @@ BY_PLACE = os.open in os.supports_dir_fd
 """Whether names can be opened relative to an open folder; not on Windows, where links need a privilege."""
 MOST_LINKS = 40
 """As Linux allows."""
+NOT_REGULAR = "a folder, device, socket or pipe, no file"
 _ONCE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = os.O_RDONLY | _ONCE | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = os.O_RDONLY | _ONCE | getattr(os, "O_DIRECTORY", 0)
@@ -40,7 +41,7 @@ class OpenFile:
     """A regular file that is open.
 
     Attributes:
-        path: reads this very file as often as one likes, while it is open.
+        path: reads this very file, any number of times while it is open.
         stamp: changes when the file is written to or replaced, even by one of the same size and time.
     """
 
@@ -55,10 +56,10 @@ class OpenFile:
 
 
 def checked(name: str | bytes | Path) -> Path:
-    """The path that a name means, if it leads nowhere but below the folder that it is relative to.
+    """The path that a name means, if it stays below the folder that it is relative to.
 
     Raises:
-        DataError: it is absolute, climbs (`..`, in Windows' way too: archives travel), or is not as we write it.
+        DataError: it is absolute, climbs (`..`, in Windows' way too: archives travel), or is not in normal form.
     """
     text = name if isinstance(name, str) else os.fsdecode(name)
     path = Path(text)
@@ -87,10 +88,8 @@ def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[Open
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise _not_regular(folder / below)
-        path = (
-            OPEN_FILES / str(descriptor) if BY_PLACE else folder / below
-        )  # what is open is not replaced on Windows
+            raise OSError(errno.EINVAL, NOT_REGULAR)
+        path = OPEN_FILES / str(descriptor) if BY_PLACE else folder / below  # Windows replaces no open file
         if path.exists():
             yield OpenFile(descriptor, path, _stamp(status))
             return
@@ -128,15 +127,17 @@ def open_below(folder: Path, below: Path, *, directory: bool = False) -> int:
             following = os.open(part, _ON_THE_WAY, dir_fd=place)
             os.close(place)
             place = following
-        if not (stat.S_ISDIR if directory else stat.S_ISREG)(status.st_mode):  # opening a device may do something
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder") if directory else _not_regular(folder / below)
+        if directory and not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        if not directory and not stat.S_ISREG(status.st_mode):  # opening a device may have effects
+            raise OSError(errno.EINVAL, NOT_REGULAR)
         found = os.open(part, _FOLDER if directory else _FILE, dir_fd=place)
         if strangers and strangers != {os.fstat(found).st_uid} and not _is_inside(place, folder):
             os.close(found)
             raise AstrayError(errno.EACCES, "a link that another user made to a place outside")
         return found
     except OSError as error:
-        if strangers and not isinstance(error, AstrayError):  # it leads nowhere, or round and round
+        if strangers and not isinstance(error, AstrayError):  # it leads nowhere, or in a circle
             raise AstrayError(error.errno, "a link that another user made and that leads nowhere") from error
         raise
     finally:
@@ -208,8 +209,3 @@ def _is_inside(place: int, folder: Path) -> bool:
 
 def _stamp(status: os.stat_result) -> str:
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _not_regular(path: Path) -> OSError:
-    kind = "a folder" if path.is_dir() else "a device, socket or pipe"
-    return OSError(errno.EINVAL, f"{kind}, no file")

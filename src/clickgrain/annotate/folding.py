@@ -1,7 +1,7 @@
-"""From an object's steps to its mask: every step acts on what the ones before it made.
+"""From an object's steps to its mask: every step acts on the result of those before it.
 
-The fold depends on image, model and steps alone, so steps reproduce a mask (`clickgrain replay`), and a click taken
-away is a fold over the others. What prefixes lead to is kept, so that a further click costs one prediction.
+The result depends on image, model and steps alone, so steps reproduce a mask (`clickgrain replay`), and removing a
+click means replaying the others. Results of prefixes are cached, so that one more click costs one prediction.
 """
 
 import itertools
@@ -14,10 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clickgrain.annotate.leafmap import node_mask, node_over, to_size
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.scenes import Scene
-from clickgrain.annotate.steps import (
+from clickgrain.annotate.documents import (
     BoxStep,
     BrushStep,
     ChooseStep,
@@ -26,17 +23,21 @@ from clickgrain.annotate.steps import (
     MaskStep,
     RegionStep,
     ScribbleStep,
+    Step,
     Steps,
 )
+from clickgrain.annotate.encoder import Scene
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.leafmap import node_mask, node_over, to_size
 from clickgrain.errors import PromptError
-from clickgrain.types import Bool, Box, Float, Mask, Scribble, Size
+from clickgrain.types import Bool, Box, Mask, Scribble, Size
 
 KEPT_BYTES = 64_000_000
 SIMILAR = 0.9
-"""Readings whose IoU is above this are one reading."""
+"""Alternatives whose IoU is above this count as the same."""
 MOST_ALTERNATIVES = 3
 ASKING = (Click, ScribbleStep, BoxStep, LevelStep, ChooseStep)
-"""Steps that the model answers, or may."""
+"""Steps that may need a prediction of the model."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,10 @@ class Fold:
     """What some steps lead to.
 
     Attributes:
+        model: hash of the model in use; content: hash of the image's file.
         points: (x, y, label) of clicks so far.
-        answer: the last prediction or given mask.
+        answer: the last prediction or given mask; predicted: whether a model made it.
         strokes: painted on top, in order.
-        predicted: whether a model made the answer.
-        model: hash of the model whose image it is folded on; content: hash of that image's file.
     """
 
     size: Size
@@ -76,13 +76,13 @@ class Fold:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether other readings are worth offering: a single click, and no level asked for."""
+        """Whether alternatives are worth offering: a single click, and no level asked for."""
         only = len(self.points) == 1 and self.points[0][2] == 1 and not (self.box or self.scribbles or self.strokes)
         return only and self.predicted and self.level is None
 
     @property
     def alternatives(self) -> list[Mask]:
-        """At most three readings that differ from the answer and from each other, best first."""
+        """At most three masks that differ from the answer and from each other, best first."""
         if self.answer is None or not self.predicted:
             return []
         chosen: list[Mask] = []
@@ -94,8 +94,8 @@ class Fold:
         return chosen[:MOST_ALTERNATIVES]
 
 
-class Folder:
-    """Folds steps; keeps what prefixes led to, within a bound of memory.
+class MaskReplayer:
+    """Replays steps; caches the results of prefixes, within a bound of memory.
 
     Args:
         stored: gives the H x W bool mask of a hash.
@@ -104,16 +104,16 @@ class Folder:
     def __init__(self, stored: Callable[[str], Bool]) -> None:
         self._stored = stored
         self._kept: OrderedDict[int, tuple[object, Fold]] = OrderedDict()
-        """By the hash of what was folded, which is kept beside: to hash each prefix whole is slow."""
+        """By a running hash of the steps, with the steps themselves: hashing every prefix whole is slow."""
         self._lock = threading.Lock()
-        self._model = threading.Lock()  # one prediction at a time: two would fight over the same cores
+        self._model = threading.Lock()  # one prediction at a time: two would compete for the same cores
 
     def fold(self, scene: Scene, steps: Steps) -> Fold:
-        """The fold over `steps` on a scene. Only steps that ask the model wait for the predictions of others.
+        """What steps lead to on a scene. Only steps that ask the model wait for other predictions.
 
         Raises:
             PromptError: a point outside the image.
-            RequestError: a step that makes no sense where it stands.
+            RequestError: a step that is not possible after those before it.
         """
         begin = (scene.model, scene.stamp)
         names = list(itertools.accumulate(steps, lambda name, step: hash((name, step)), initial=hash(begin)))
@@ -146,28 +146,42 @@ class Folder:
             while len(self._kept) > most:
                 self._kept.popitem(last=False)
 
-    def _step(self, scene: Scene, state: Fold, step: object) -> Fold:
-        if isinstance(step, BrushStep):
-            _inside(step.points, scene.size)
-            return _new(state, strokes=(*state.strokes, step))
-        if isinstance(step, ChooseStep):
-            return _chosen(state, step)
-        if isinstance(step, MaskStep):
-            given = to_size(self._stored(step.mask), scene.size)
-            return _new(state, answer=_given(given), predicted=False, points=(), box=None, scribbles=())
-        if isinstance(step, RegionStep):
-            return _region(scene, state, step)
-        if isinstance(step, LevelStep):
-            return self._level(scene, state, step.level)
-        return self._predicted(scene, _prompted(state, step, scene.size), state.answer)
-
-    def _level(self, scene: Scene, state: Fold, level: float | None) -> Fold:
-        if state.region is not None and len(state.points) == 1 and level is not None:
-            return _region(scene, replace(state, points=()), state.region.model_copy(update={"level": level}))
-        changed = _new(state, level=level)
-        if not (changed.points or changed.box or changed.scribbles):
-            return changed
-        return self._predicted(scene, changed, None)  # from nothing: the region of before would hold it back
+    def _step(self, scene: Scene, state: Fold, step: Step) -> Fold:
+        match step:
+            case Click():
+                _inside(((step.x, step.y),), scene.size)
+                points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
+                return self._predicted(scene, _new(state, points=points, strokes=strokes), state.answer)
+            case ScribbleStep():
+                _inside(step.points, scene.size)
+                scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
+                return self._predicted(scene, _new(state, scribbles=scribbles), state.answer)
+            case BoxStep():
+                return self._predicted(scene, _new(state, box=step.box), state.answer)
+            case LevelStep():
+                region = state.region
+                if region is not None and len(state.points) == 1 and step.level is not None:
+                    region = region.model_copy(update={"level": step.level})
+                    return _region(scene, replace(state, points=()), region)
+                changed = _new(state, level=step.level)
+                if not (changed.points or changed.box or changed.scribbles):
+                    return changed
+                return self._predicted(scene, changed, None)  # the previous mask would keep its size
+            case RegionStep():
+                return _region(scene, state, step)
+            case ChooseStep():
+                others = state.alternatives
+                if step.alternative >= len(others):
+                    reason = f"there is no alternative {step.alternative + 1}: {len(others)} were offered"
+                    raise RequestError("invalid", reason)
+                return _new(state, answer=others[step.alternative])
+            case BrushStep():
+                _inside(step.points, scene.size)
+                return _new(state, strokes=(*state.strokes, step))
+            case MaskStep():
+                given = to_size(self._stored(step.mask), scene.size)
+                answer = Mask(given.astype(np.float32), score=1.0)
+                return _new(state, answer=answer, predicted=False, points=(), box=None, scribbles=())
 
     def _predicted(self, scene: Scene, state: Fold, previous: Mask | None) -> Fold:
         points = np.array([point[:2] for point in state.points], np.float32).reshape(-1, 2)
@@ -185,7 +199,7 @@ class Folder:
 
 
 def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushStep) -> None:
-    """Draw a stroke of a round brush into an H x W uint8 mask of 0 and 1: pixel centres within `radius` of it."""
+    """Draw a stroke of a round brush into an H x W uint8 mask of 0 and 1: pixel centers within `radius` of it."""
     fraction = 4
     unit = 1 << fraction
     points = np.rint(np.array(stroke.points) * unit).astype(np.int32)
@@ -200,7 +214,7 @@ def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushSt
 
 
 def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int) -> None:
-    """Pixels whose centre lies within `radius` of the segment, all in 1/unit pixels."""
+    """Pixels whose center lies within `radius` of the segment, all in 1/unit pixels."""
     low = (np.minimum(start, end) - radius) // unit
     high = (np.maximum(start, end) + radius) // unit + 1
     left, top = np.maximum(low, 0)
@@ -216,21 +230,8 @@ def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int
     mask[top:bottom, left:right][near] = label
 
 
-def _prompted(state: Fold, step: object, size: Size) -> Fold:
-    if isinstance(step, Click):
-        _inside(((step.x, step.y),), size)
-        point = (step.x, step.y, step.label)
-        return _new(state, points=(*state.points, point), strokes=_strokes_without(state, step))
-    if isinstance(step, ScribbleStep):
-        _inside(step.points, size)
-        stroke = Scribble(np.array(step.points, np.float32), step.label)
-        return _new(state, scribbles=(*state.scribbles, stroke))
-    assert isinstance(step, BoxStep)
-    return _new(state, box=step.box)
-
-
 def _strokes_without(state: Fold, click: Click) -> tuple[BrushStep, ...]:
-    """The strokes but those that a click of the other label falls on: it takes them away."""
+    """The strokes, except those that a click of the other label falls on: it removes them."""
 
     def covers(stroke: BrushStep) -> bool:
         canvas = np.zeros(state.size, np.uint8)
@@ -245,22 +246,11 @@ def _region(scene: Scene, state: Fold, step: RegionStep) -> Fold:
     node = node_over(scene.tree, scene.leaves, (step.x, step.y), step.level)
     mask = node_mask(scene.tree, scene.leaves, node, scene.size)
     before = state.answer.binary if state.answer is not None and state.points else None
-    answer = _given(mask if before is None else mask | before, level=float(scene.tree.level[node]))
+    union: Bool = mask if before is None else mask | before
+    answer = Mask(union.astype(np.float32), score=1.0, level=float(scene.tree.level[node]))
     points = (*state.points, (step.x, step.y, 1))
-    level = state.level if state.points else step.level  # corrections start from the size that was chosen
+    level = state.level if state.points else step.level  # corrections start from the chosen level
     return _new(state, points=points, level=level, region=step, answer=answer, predicted=False)
-
-
-def _chosen(state: Fold, step: ChooseStep) -> Fold:
-    others = state.alternatives
-    if step.alternative >= len(others):
-        raise RequestError("invalid", f"there is no alternative {step.alternative + 1}: {len(others)} were offered")
-    return _new(state, answer=others[step.alternative])
-
-
-def _given(mask: Bool, level: float | None = None) -> Mask:
-    soft: Float = mask.astype(np.float32)
-    return Mask(soft, score=1.0, level=level)
 
 
 def _new(state: Fold, **changes: object) -> Fold:
@@ -271,7 +261,7 @@ def _inside(points: tuple[tuple[float, float], ...], size: Size) -> None:
     height, width = size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(f"point ({x:g}, {y:g}) is outside the picture of {width} x {height} pixels (x, y)")
+            raise PromptError(f"point ({x:g}, {y:g}) is outside the image of {width} x {height} pixels (x, y)")
 
 
 def _iou(a: Bool, b: Bool) -> float:

@@ -1,4 +1,4 @@
-"""The images of a project: found by name only, numbered for good, opened when asked for."""
+"""The images of a project: found by name alone, numbered permanently, opened on demand."""
 
 import os
 import threading
@@ -10,15 +10,27 @@ from pathlib import Path
 
 from clickgrain.annotate.database import Database, ImageRow, Summary
 from clickgrain.annotate.files_below import AstrayError, OpenFile, leads_astray, opened
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.scenes import read_at_work
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ImageError
 from clickgrain.files import hash_file
-from clickgrain.images import find_images, rotation_hint
+from clickgrain.images import find_images, read_image, resize_long_side, rotation_hint
 from clickgrain.types import Size, UInt8
 
 KEPT = 3
-"""Decoded images."""
+"""Decoded images in memory."""
+WORK_SIDE = 2560
+"""Long side that larger images are reduced to for annotation; export scales masks back."""
+
+
+def read_at_work(path: Path, notes: list[str] | None = None) -> tuple[UInt8, Size]:
+    """(H x W x 3 uint8 RGB at working size, (H, W) of the file).
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    image = read_image(path, notes=notes)
+    native = (image.shape[0], image.shape[1])
+    return (resize_long_side(image, WORK_SIDE) if max(native) > WORK_SIDE else image), native
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Loaded:
 
 
 class Gallery:
-    """Images by number; nothing outside the folder has a number.
+    """Images by number; files outside the folder have none.
 
     Args:
         photos: a folder, walked recursively, or one image.
@@ -61,18 +73,18 @@ class Gallery:
         self._ids: dict[Path, int] = {}
         self._by_name: dict[str, list[Path]] = {}
         self.order: list[int] = []
-        """Numbers in natural order of the names; missing files come last."""
+        """Numbers in natural order of the names, missing files last."""
         self.order_set: frozenset[int] = frozenset()
         self.missing: set[int] = set()
-        """Images with annotations whose files are gone."""
+        """Annotated images whose files are gone."""
         self.astray: list[Path] = []
         """Photos behind links out of the folder that another user made, which are left out."""
         self.strange: list[str] = []
-        """Files that look like images and are not taken: a line for each reason."""
+        """Why files that look like images were left out: a line for each reason."""
         self.rescan()
 
     def rescan(self) -> tuple[int, int]:
-        """(new images, missing images) after a look at the folder."""
+        """Walk the folder again; returns (new images, missing images)."""
         strange: list[str] = []
         images = find_images(self.photos, ignore=self.ignore, left_out=strange)
         listed = [path.relative_to(self.folder) for path in images]
@@ -96,7 +108,7 @@ class Gallery:
         return added, len(logged)
 
     def row(self, image: int) -> ImageRow:
-        """What is known of an image.
+        """An image as the project knows it.
 
         Raises:
             RequestError: there is none of this number.
@@ -108,7 +120,7 @@ class Gallery:
         return found
 
     def find(self, name: str) -> int | None:
-        """The number of the image that a file means.
+        """The number of the image that a file name means.
 
         By its path, whole or below the folder, else by its name and as much of the path before it as fits an image;
         None where that is in several folders. `a.*` means the first image in the list that is called so.
@@ -130,7 +142,7 @@ class Gallery:
             return self._ids[found[0]] if len({path.parent for path in found}) == 1 else None
 
     def name(self, image: int) -> str:
-        """Path relative to the folder as text, for people and JSON."""
+        """Path relative to the folder as text."""
         return self.row(image).path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def logged(self) -> list[int]:
@@ -142,7 +154,7 @@ class Gallery:
         return self.is_folder and leads_astray(self.folder, below)  # a single photo was named by the user
 
     def complaint(self) -> str | None:
-        """What the user should know about the folder: photos and rows that were left out."""
+        """Photos and rows that were left out, in words for the user."""
         said = list(self.strange)
         if count := len(self.astray):
             photos = "1 photo is" if count == 1 else f"{count} photos are"
@@ -159,7 +171,7 @@ class Gallery:
 
     @contextmanager
     def open(self, image: int) -> Iterator[OpenFile]:
-        """The file of an image, opened once and without following other people's links out of the folder.
+        """The file of an image, opened once and without following other users' links out of the folder.
 
         Raises:
             ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
@@ -178,7 +190,7 @@ class Gallery:
             raise ImageError(f"{name}: {error.strerror}; put the file back, or look for new files") from error
 
     def stamp(self, image: int) -> str:
-        """Changes when the file does, or may have; part of every cache key.
+        """Changes when the file may have changed; part of every cache key.
 
         Raises:
             ImageError: as `open`.
@@ -204,9 +216,9 @@ class Gallery:
         return self.load(image).pixels
 
     def load(self, image: int) -> Loaded:
-        """An image at working size, which is settled when it is read for the first time.
+        """An image at working size, which is fixed when it is first read.
 
-        The last few are kept: an image that is opened is wanted by the encoder and by the page at once.
+        The last few are cached: encoder and page want an opened image at the same time.
 
         Raises:
             ImageError: it cannot be read, or has another size than when it was annotated.
@@ -215,7 +227,7 @@ class Gallery:
             stamp = f"{image} {file.stamp}"
             if (known := self._known(stamp)) is not None:
                 return known
-            with self._reading:  # one at a time, for the sake of memory
+            with self._reading:  # one at a time, to save memory
                 if (known := self._known(stamp)) is not None:
                     return known
                 loaded = Loaded(self._fresh(image, file), stamp, self._content(file))
@@ -233,7 +245,7 @@ class Gallery:
             return self._read.get(stamp)
 
     def notes(self, image: int) -> list[str]:
-        """What a user should know about a file that was read: scaled, first page only."""
+        """Notes for the user on a file that was read: scaled, first page only."""
         return self._notes.get(image, [])
 
     def _fresh(self, image: int, file: OpenFile) -> UInt8:
@@ -254,7 +266,7 @@ class Gallery:
         return pixels
 
     def sizes(self, image: int) -> tuple[Size, Size]:
-        """((H, W) at work, (H, W) of the file); reads the file if that was not done since it was replaced.
+        """((H, W) at work, (H, W) of the file); reads the file if it was replaced since.
 
         Raises:
             ImageError: as `load`, where the size is not known from before.
@@ -274,7 +286,7 @@ class Gallery:
         return known
 
     def first(self) -> int:
-        """The image that the page opens with: one that is being worked on, else one to do, else the first."""
+        """The image that the page opens first: one with status doing, else todo, else the first."""
         summaries = self.database.summaries()
         for status in ("doing", "todo"):
             for image in self.order:

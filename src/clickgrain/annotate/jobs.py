@@ -1,4 +1,4 @@
-"""Long work in threads: its progress, its result, and a way to stop it."""
+"""Long work in threads: progress, result, cancellation."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ClickgrainError
 
 KEPT = 50
 
 
-class Cancelled(Exception):  # noqa: N818 - no error: the user wanted it
-    """Raised inside a job that is to stop."""
+class Cancelled(Exception):  # noqa: N818 - no error: the user asked for it
+    """Raised inside a job that was cancelled."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Job:
         """Say how far it is.
 
         Raises:
-            Cancelled: the user wants it to stop.
+            Cancelled: it was cancelled.
         """
         if self.stop.is_set():
             raise Cancelled
@@ -62,7 +62,7 @@ class Job:
 
 
 class Jobs:
-    """Jobs by name; at most one of a kind that must not run twice.
+    """Jobs by id; at most one of a kind that must not run twice.
 
     Args:
         on_change: called with a job's id whenever something about it changes.
@@ -74,7 +74,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(self, kind: str, work: Callable[[Job], Any], *, alone: bool = False) -> Job:
-        """Run `work` in a thread; what it returns is the result.
+        """Run `work` in a thread; its return value is the job's result.
 
         Raises:
             RequestError: one of this kind runs already, and must be alone.
@@ -93,29 +93,27 @@ class Jobs:
             try:
                 thread.start()
                 self._threads = [*(one for one in self._threads if one.is_alive()), thread]
-            except RuntimeError as error:  # the system has no more threads to give
+            except RuntimeError as error:  # the system has no more threads
                 job.state, job.error, job.finished = "failed", f"it could not be started: {error}", time.time()
         return job
 
     def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
-        """Whatever ends the thread, the job ends with it, and says why."""
+        """Whatever ends the thread ends the job, which says why."""
+        state, reason = "done", None
         try:
             job.result = work(job)
-            self._end(job, "done")
         except Cancelled:
-            self._end(job, "cancelled")
+            state = "cancelled"
         except ClickgrainError as error:
-            self._end(job, "failed", str(error))
+            state, reason = "failed", str(error)
         except BaseException as error:
-            self._end(job, "failed", f"this should not happen: {error!r}")
-
-    def _end(self, job: Job, state: str, error: str | None = None) -> None:
+            state, reason = "failed", f"this should not happen: {error!r}"
         with self._lock:
-            job.state, job.error, job.finished = state, error, time.time()
+            job.state, job.error, job.finished = state, reason, time.time()
         job.changed()
 
     def cancel(self, id_: str) -> Job:
-        """Ask a job to stop; it says so at once, and ends when what it has done is saved.
+        """Ask a job to stop: its state says so at once, and it ends when its work so far is saved.
 
         Raises:
             RequestError: there is none.

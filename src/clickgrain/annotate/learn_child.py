@@ -1,4 +1,7 @@
-"""`learn` in the process that the server starts, in the run's folder; a file there tells how far it is."""
+"""`python -m clickgrain.annotate.learn_child PHOTOS MINUTES [IGNORE ...]`: learning in a process of the server's.
+
+It runs in the run's folder, writes there how far it is, and ends when the server is gone.
+"""
 
 import json
 import os
@@ -11,21 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from clickgrain.annotate.child import PROGRESS
 from clickgrain.errors import ClickgrainError
 from clickgrain.training.progress import Quiet
 
+PATIENCE = 60.0
+"""Seconds for the process to save its work once the server is gone."""
+PROGRESS = "progress.json"
 EVERY = 0.3
 """Seconds between writes within a stage."""
 LAST = 20
-"""Steps whose mean time is told."""
+"""Steps whose mean time is shown."""
 
 
 class ProgressFile(Quiet):
-    """Writes where a run is: {"stage", "done", "total", "each" (seconds a step, or null), "text"}.
+    """Writes where a run is: {"stage", "done", "total", "each" (seconds per step, or null), "text"}.
 
     Args:
-        path: of the file, replaced as a whole; one that cannot be written stops no training.
+        path: of the file, replaced as a whole; a write that fails does not stop the training.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +52,7 @@ class ProgressFile(Quiet):
         self._set(stage=what, done=done, total=total, each=None, text="")
 
     def advance(self, text: str = "") -> None:
-        """One step more, whose time counts unless something else was done meanwhile."""
+        """One step more, whose time counts unless there was a note during it."""
         now = time.monotonic()
         if self._began is not None:
             self._times.append(now - self._began)
@@ -58,11 +63,11 @@ class ProgressFile(Quiet):
         self._set(soon, done=done, each=each, text=text)
 
     def expect(self, total: int) -> None:
-        """Another end of the stage."""
+        """Another number of steps for the stage."""
         self._set(True, total=total)
 
     def note(self, text: str) -> None:
-        """What goes on, or has come of it, until the next step."""
+        """What happens between steps, or its result; shown until the next step."""
         self._began = None
         self._set(text=text)
 
@@ -78,8 +83,23 @@ class ProgressFile(Quiet):
                 beside.replace(self._path)
 
 
+def end_with_parent() -> None:
+    """End this process when its stdin closes, whose other end the parent holds: even kill -9 closes it."""
+
+    def watch() -> None:
+        try:
+            while os.read(0, 4096):
+                pass
+        finally:  # a parent that cannot be heard counts as gone
+            threading.Timer(PATIENCE, os._exit, (1,)).start()
+            os.kill(os.getpid(), signal.SIGTERM)  # as Ctrl-C: finished work is saved
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
 def main(photos: str, minutes: str, *ignore: str) -> int:
-    """Learn in the current folder; the exit status."""
+    """Learn in the current folder; returns the exit status."""
+    end_with_parent()
     from clickgrain.training.learn import learn
     from clickgrain.training.learn_args import LearnArgs
 
@@ -87,7 +107,7 @@ def main(photos: str, minutes: str, *ignore: str) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    os.umask(os.umask(0o022) | 0o022)  # folders in which others can put something are not gone on with
+    os.umask(os.umask(0o022) | 0o022)  # a run in a folder that others can write to is never resumed
     args = LearnArgs(Path(photos), Path(), minutes=float(minutes), ignore=ignore)
     try:
         learn(args, ProgressFile(Path(PROGRESS)))

@@ -1,42 +1,61 @@
-"""Learn from this folder: `clickgrain learn` in a process of its own, then a comparison on the user's objects."""
+"""Learn from this folder: `clickgrain learn` in another process, then a comparison on the user's objects.
+
+A run's folder is the user's own, and reached by descriptor: another user who may write to the folder of photos may
+also write to where its models go, and could leave links there that training would write through.
+"""
 
 import glob
 import json
 import os
+import re
+import stat
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from clickgrain.annotate import child
-from clickgrain.annotate.child import PROGRESS
+from clickgrain.annotate.files_below import BY_PLACE, OPEN_FILES, open_below
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.leafmap import to_size
+from clickgrain.annotate.learn_child import PROGRESS
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.training_folders import claimed
 from clickgrain.errors import ClickgrainError
-from clickgrain.segmenter import Segmenter
 from clickgrain.types import Size, UInt8
 
 if TYPE_CHECKING:
-    from clickgrain.evaluation import Benchmark, Target
+    from clickgrain.evaluation import Target
 
-MAX_CLICKS, GOOD = 20, 0.9
-MOST_TARGETS = 200
-LOG = "log.txt"
+MAX_CLICKS, GOOD_IOU, MAX_TARGETS = 20, 0.9, 200
+LOG, LOCK = "log.txt", ".server.lock"
 NICE = 10
-"""The user goes on clicking while training takes what is left of the processor."""
+"""Training takes what the user's clicks leave of the processor."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Attributes:
+        path: its name, for people and for the list of models.
+        place: reaches this very folder, whatever its name leads to later.
+    """
+
+    path: Path
+    place: Path
 
 
 class Learner:
-    """Trains, switches, reports.
+    """Trains a model, compares it with the one in use, and switches to it.
 
     Args:
         project: whose folder is learned from, and whose objects are the test.
@@ -46,12 +65,12 @@ class Learner:
         self.project = project
 
     def work(self, job: Job, minutes: float) -> dict[str, Any]:
-        """The job: train for about `minutes`, compare, switch."""
+        """The job: train for about `minutes`, compare, switch; returns the comparison."""
         started = time.time()
         database = self.project.database.path
         root = database.parent / f".{database.stem}-models"
-        with claimed(root, lambda place: _unfinished(place, minutes)) as run:
-            self._train(job, run.place, minutes)
+        with claimed(root, lambda place: is_unfinished(place, minutes)) as run:
+            self.train(job, run.place, minutes)
         old, new = self.project.model, describe_model(str(run.path))
         job.report(job.total, job.total, "comparing on your objects")
         report = self.compare(job, old, new)
@@ -59,27 +78,34 @@ class Learner:
         self.project.use_model(new, {key: value for key, value in report.items() if key != "rows"})
         return report
 
-    def _train(self, job: Job, place: Path, minutes: float) -> None:
+    def train(self, job: Job, place: Path, minutes: float) -> None:
+        """Run `learn` in a folder, report its progress, and stop it when the job is cancelled.
+
+        Raises:
+            RequestError: it failed. Cancelled: the job was.
+        """
         gallery = self.project.gallery
-        command = [
-            "clickgrain.annotate.learn_child",
-            str(gallery.photos.absolute()),
-            f"{minutes:g}",
-            *gallery.ignore,
-        ]
-        command += [glob.escape(path.as_posix()) for path in gallery.astray]  # their owners did not give them to us
-        (place / "previews").mkdir(0o700, exist_ok=True)  # for no other eyes, whatever photos they show
+        astray = [
+            glob.escape(path.as_posix()) for path in gallery.astray
+        ]  # other users' photos are not ours to use
+        arguments = [str(gallery.photos.absolute()), f"{minutes:g}", *gallery.ignore, *astray]
+        (place / "previews").mkdir(0o700, exist_ok=True)  # private, whatever photos they show
         (place / LOG).unlink(missing_ok=True)
         with (place / LOG).open("xb") as log:  # never through a link
-            process = child.start(command, log, place)
+            process = start(arguments, log, place)
             with suppress(AttributeError, OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
                 while process.poll() is None:
-                    job.report(*_progress(place))
+                    job.report(*progress_of(place))
                     job.stop.wait(0.5)
             except BaseException:
-                _end(process)
+                process.terminate()  # it saves what it has
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
                 raise
             finally:
                 if process.stdin is not None:
@@ -90,57 +116,68 @@ class Learner:
 
     def compare(self, job: Job, old: ModelInfo, new: ModelInfo) -> dict[str, Any]:
         """How many clicks a robot needs with each model to an IoU of 0.9 on the objects annotated so far."""
-        from clickgrain.evaluation import Benchmark  # start-up time that few sessions need to spend
+        from clickgrain.evaluation import Benchmark, evaluate  # start-up time that few sessions need to spend
 
-        targets = list(self._targets())[:MOST_TARGETS]
-        models = {"old": _shown(old), "new": _shown(new)}
+        targets = list(self.targets())[:MAX_TARGETS]
+        keys = ("id", "name", "kind", "hash")
+        models = {which: {key: getattr(info, key) for key in keys} for which, info in (("old", old), ("new", new))}
         if not targets:
             return {**models, "objects": 0, "old_clicks": None, "new_clicks": None, "rows": []}
-        benchmark = Benchmark("annotations", targets)
-        clicks: list[dict[str, int]] = []
-        for info in (old, new):
+        clicks: dict[str, dict[str, int]] = {}
+        for which, info in (("old", old), ("new", new)):
+
+            def progress(done: int, total: int, name: str = info.name) -> None:
+                job.report(done, total, f"comparing on your objects: {name}, {done} of {total}")
+
             segmenter = load_segmenter(info.source, self.project.device)
-            clicks.append(_clicks(job, segmenter, info, benchmark))
-        shared = [id_ for id_ in clicks[0] if id_ in clicks[1]]
-        rows = [{**_parsed(id_), "old": clicks[0][id_], "new": clicks[1][id_]} for id_ in shared]
-        means = {f"{key}_clicks": _mean([row[key] for row in rows]) for key in ("old", "new")}
+            result = evaluate(
+                segmenter,
+                Benchmark("annotations", targets),
+                model=info.id,
+                max_clicks=MAX_CLICKS,
+                progress=progress,
+            )
+            clicks[which] = {row.id: int(count) for row, count in zip(result.rows, result.clicks_to(GOOD_IOU))}
+        rows = []
+        for id_ in clicks["old"]:
+            if id_ in clicks["new"]:
+                image, number = map(int, id_.split())
+                counts = {which: clicks[which][id_] for which in clicks}
+                rows.append({"image": image, "object": number, **counts})
+        means = {
+            f"{key}_clicks": round(sum(row[key] for row in rows) / len(rows), 2) if rows else None for key in clicks
+        }
         return {**models, "objects": len(rows), **means, "rows": rows}
 
-    def _targets(self) -> "Iterator[Target]":
+    def targets(self) -> "Iterator[Target]":
+        """The user's objects, as targets of an evaluation, but those drawn on a file that was replaced."""
         from clickgrain.evaluation import Target
 
-        for image in self.project.gallery.logged():
-            if image in self.project.gallery.missing:
+        gallery, logs = self.project.gallery, self.project.logs
+        for image in gallery.logged():
+            if image in gallery.missing:
                 continue
             try:
-                objects = self.project.history(image).document.objects
+                objects = logs.history(image).document.objects
             except ClickgrainError:
                 continue  # a damaged log; opening the image says so
             for item in objects:
-                current = item.content in (
-                    None,
-                    self.project.content(image),
-                )  # else drawn on a file that was replaced
-                if item.mask and item.area and current:
-                    read = partial(self.project.gallery.read, image)
-                    yield Target(f"{image} {item.id}", str(image), read, partial(self._mask, item.mask))
+                if item.mask and item.area and item.content in (None, gallery.content(image)):
+                    mask = partial(self._mask, item.mask)
+                    yield Target(f"{image} {item.id}", str(image), partial(gallery.read, image), mask)
 
     def _mask(self, hash_: str, size: Size) -> UInt8:
-        return to_size(self.project.mask(hash_), size).astype(np.uint8) * np.uint8(255)
+        return to_size(self.project.logs.mask(hash_), size).astype(np.uint8) * np.uint8(255)
 
 
-def _clicks(job: Job, segmenter: Segmenter, info: ModelInfo, benchmark: "Benchmark") -> dict[str, int]:
-    from clickgrain.evaluation import evaluate
-
-    def progress(done: int, total: int) -> None:
-        job.report(done, total, f"comparing on your objects: {info.name}, {done} of {total}")
-
-    result = evaluate(segmenter, benchmark, model=info.id, max_clicks=MAX_CLICKS, progress=progress)
-    return {row.id: int(clicks) for row, clicks in zip(result.rows, result.clicks_to(GOOD))}
+def start(arguments: Sequence[str], output: int | IO[bytes], place: Path) -> "subprocess.Popen[bytes]":
+    """Run `learn_child` in a folder, in a process that does not outlive this one; its output goes to a file."""
+    command = [sys.executable, "-m", "clickgrain.annotate.learn_child", *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=place)
 
 
-def _progress(place: Path) -> tuple[int, int, str]:
-    """(done, total, text) of a run, by what its process writes down."""
+def progress_of(place: Path) -> tuple[int, int, str]:
+    """(done, total, text) of a run, from what its process writes."""
     try:
         told = json.loads((place / PROGRESS).read_bytes())
         stage, done, total, text = str(told["stage"]), int(told["done"]), int(told["total"]), str(told["text"])
@@ -156,7 +193,8 @@ def _progress(place: Path) -> tuple[int, int, str]:
     return done, total, "; ".join(filter(None, (words if total else stage, text)))
 
 
-def _unfinished(run: Path, minutes: float) -> bool:
+def is_unfinished(run: Path, minutes: float) -> bool:
+    """Whether a folder holds a run of so many minutes that was stopped before its end."""
     try:
         saved = json.loads((run / "run.json").read_bytes())
         return "finished" not in saved and saved["asked"]["minutes"] == minutes
@@ -164,24 +202,72 @@ def _unfinished(run: Path, minutes: float) -> bool:
         return (run / LOG).exists() and not (run / "run.json").exists()
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the run to save what it has, and wait."""
-    process.terminate()
+@contextmanager
+def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
+    """The newest of the user's own runs below `root` if `resumes` (given its place), else a new one.
+
+    No other server works there meanwhile; the lock ends with this process, however that ends.
+
+    Raises:
+        RequestError: the folder cannot be made, or is another user's link.
+    """
+    with ExitStack() as stack:
+        try:
+            run = _claim(stack, root, resumes)
+        except OSError as error:
+            reason = error.strerror or error
+            raise RequestError(
+                "database", f"{root}: no place for a model ({reason}); remove it, or check its owner"
+            ) from error
+        yield run
+
+
+def _claim(stack: ExitStack, root: Path, resumes: Callable[[Path], bool]) -> RunFolder:
+    root.mkdir(parents=True, exist_ok=True)
+    place = _reached(stack, root.parent, root.name)
+    numbers = sorted(int(path.name[4:]) for path in place.iterdir() if re.fullmatch(r"run-\d{3,}", path.name))
+    owned = ((number, _own(stack, place, f"run-{number:03d}")) for number in reversed(numbers))
+    number, run = next(((number, own) for number, own in owned if own is not None), (0, None))
+    name = f"run-{number:03d}"
+    if run is not None and not resumes(run):
+        run = None
+    number = len(numbers)
+    while True:
+        if run is not None:
+            with suppress(Timeout):  # another server has it, even one made a moment ago
+                stack.enter_context(FileLock(run / LOCK, blocking=False))
+                return RunFolder(root / name, run)
+            run = None
+        number += 1
+        name = f"run-{number:03d}"
+        with suppress(FileExistsError):
+            (place / name).mkdir(0o755)
+            run = _reached(stack, place, name)
+
+
+def _reached(stack: ExitStack, folder: Path, name: str) -> Path:
+    """A path that leads to this very folder until the stack is left."""
+    if not BY_PLACE:
+        return folder / name
+    descriptor = open_below(folder, Path(name), directory=True)
+    stack.callback(os.close, descriptor)
+    way = OPEN_FILES / str(descriptor)
+    return way if way.exists() else folder / name
+
+
+def _own(stack: ExitStack, root: Path, name: str) -> Path | None:
+    """The path to a run's folder if the user owns everything in it and no one else can write to it; else None."""
     try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _shown(model: ModelInfo) -> dict[str, Any]:
-    return {"id": model.id, "name": model.name, "kind": model.kind, "hash": model.hash}
-
-
-def _parsed(id_: str) -> dict[str, Any]:
-    image, number = id_.split()
-    return {"image": int(image), "object": int(number)}
-
-
-def _mean(values: list[int]) -> float | None:
-    return round(sum(values) / len(values), 2) if values else None
+        if (root / name).is_symlink():
+            return None
+        place = _reached(stack, root, name)
+        if not hasattr(os, "geteuid"):
+            return place
+        for found in (place, *place.rglob("*")):
+            status = found.stat() if found == place else found.lstat()
+            closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            if status.st_uid != os.geteuid() or not (closed or stat.S_ISREG(status.st_mode)):
+                return None
+    except OSError:
+        return None
+    return place

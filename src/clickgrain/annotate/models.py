@@ -1,4 +1,4 @@
-"""Which model answers, by name; every model that the project has used is remembered."""
+"""Models by name: what a source is, which one to start with, and loading it."""
 
 import json
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class ModelInfo:
 
 
 def describe_model(source: str) -> ModelInfo:
-    """What a source is, without loading it into memory for good.
+    """What a source is, without keeping it in memory.
 
     Raises:
         WeightsError: there is no such model.
@@ -54,11 +54,11 @@ def describe_model(source: str) -> ModelInfo:
 
 
 def _glance(source: str) -> tuple[Path, str] | None:
-    """(folder, kind) of a model on this disk whose files are whole; torch is not needed for that."""
+    """(folder, kind) of a local model whose files are complete; needs no torch."""
     folder = DEFAULT if source == "default" else Path(source).expanduser()
     try:
         config = json.loads((folder / CONFIG).read_bytes())
-        with safe_open(folder / TENSORS, framework="numpy"):  # its header, and that nothing is missing behind it
+        with safe_open(folder / TENSORS, framework="numpy"):  # checks its header and its length
             return (folder, str(config["kind"])) if config["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -1,4 +1,4 @@
-"""Pictures for the page: the image at working size, parts of it, thumbnails with a region outlined."""
+"""Encoded pixels for the page: the image at working size, parts of it, thumbnails with a region outlined."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import to_size
-from clickgrain.annotate.refusals import RequestError
 from clickgrain.images import read_image, resize_long_side
-from clickgrain.types import Bool, Box, Size, UInt8
+from clickgrain.types import Bool, Size, UInt8
 
 THUMB_SIDE = 192
 OUTLINE = (255, 40, 200)
 JPEG, PNG = "image/jpeg", "image/png"
 PNG_PIXELS = 4_000_000
-"""Larger pictures are sent as JPEG even where the file is lossless."""
+"""Larger images are sent as JPEG even if the file is lossless."""
 
 
 def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
@@ -27,44 +27,31 @@ def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
         native: (H, W) of the file.
     """
     with path.open("rb") as file:
-        head = file.read(8)
-    lossy = head.startswith(b"\xff\xd8\xff")
+        lossy = file.read(3) == b"\xff\xd8\xff"
     if lossy and image.shape[:2] == native and _is_upright(path):
         return path.read_bytes(), JPEG
     return (to_jpeg(image, 92), JPEG) if lossy else _lossless(image)
 
 
-def _lossless(image: UInt8) -> tuple[bytes, str]:
-    """PNG, unless the picture is too large for that."""
-    if image.shape[0] * image.shape[1] > PNG_PIXELS:
-        return to_jpeg(image, 92), JPEG
-    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert done
-    return content.tobytes(), PNG
+def part(path: Path, box: str, size: Size, longest: int) -> tuple[bytes, str]:
+    """(bytes, media type) of a part of the file, its long side at most `longest`.
 
-
-def _is_upright(path: Path) -> bool:
-    """A three-channel JPEG without an orientation of its own: any browser shows what `read_image` reads."""
-    try:
-        with Image.open(path) as file:
-            return file.mode == "RGB" and file.getexif().get(0x0112, 1) == 1
-    except Exception:  # read_image could read it, so it is shown re-encoded
-        return False
-
-
-def part(path: Path, box: Box, size: Size, longest: int) -> tuple[bytes, str]:
-    """(bytes, media type) of a box (XYXY pixels of `size` = (H, W)) from the file, its long side at most `longest`.
+    Args:
+        path: the file.
+        box: "x1,y1,x2,y2" in pixels of `size` = (H, W).
+        size: the image's working size.
+        longest: pixels.
 
     Raises:
-        RequestError: the box is empty, outside, or made of no numbers.
-        ImageError: the file cannot be read.
+        RequestError: the box is empty, outside, or made of no numbers. ImageError: the file cannot be read.
     """
-    x1, y1, x2, y2 = box
+    try:
+        x1, y1, x2, y2 = (float(value) for value in box.split(","))
+    except ValueError:
+        raise RequestError("invalid", f"box {box!r} is not x1,y1,x2,y2") from None
     if not (0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]):  # NaN compares with nothing
-        raise RequestError(
-            "invalid",
-            f"box {box} is empty or outside the picture of {size[1]} x {size[0]} pixels; give x1,y1,x2,y2",
-        )
+        outside = f"box {(x1, y1, x2, y2)} is empty or outside the image of {size[1]} x {size[0]} pixels"
+        raise RequestError("invalid", f"{outside}; give x1,y1,x2,y2")
     image = read_image(path)
     scale_y, scale_x = image.shape[0] / size[0], image.shape[1] / size[1]
     top, bottom = int(y1 * scale_y), max(int(np.ceil(y2 * scale_y)), int(y1 * scale_y) + 1)
@@ -113,3 +100,21 @@ def to_jpeg(image: UInt8, quality: int) -> bytes:
     )
     assert done
     return content.tobytes()
+
+
+def _lossless(image: UInt8) -> tuple[bytes, str]:
+    """PNG, unless the image is too large for that."""
+    if image.shape[0] * image.shape[1] > PNG_PIXELS:
+        return to_jpeg(image, 92), JPEG
+    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert done
+    return content.tobytes(), PNG
+
+
+def _is_upright(path: Path) -> bool:
+    """Whether browsers show a JPEG as `read_image` reads it: three channels, no EXIF orientation."""
+    try:
+        with Image.open(path) as file:
+            return file.mode == "RGB" and file.getexif().get(0x0112, 1) == 1
+    except Exception:  # read_image could read it, so it is shown re-encoded
+        return False

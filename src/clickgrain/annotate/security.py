@@ -1,8 +1,10 @@
-"""Who may ask: this machine's browser on our own page, or whoever has the token; never another site.
+"""Who is answered: this machine's browser on our own page, or a request with the token; never another site.
 
 A page from elsewhere could make the user's browser send requests to us, under our own name if it rebinds its DNS
-entry to this machine. So on loopback the Host header must be a loopback name; an Origin must be our own; what
-writes must carry a header that other sites cannot send without our consent (we never consent: no CORS).
+entry to this machine. So on loopback the Host header must be a loopback name; an Origin must be our own; a write
+must carry a header that other sites cannot send without our consent (which we never give: no CORS).
+
+Starlette's TrustedHostMiddleware does not do: it reads no IPv6 address, and it answers in plain text.
 """
 
 import asyncio
@@ -10,15 +12,17 @@ import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from http.cookies import SimpleCookie
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OUR_HEADER = b"x-clickgrain"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self';"
@@ -36,11 +40,10 @@ HEADERS = (
 UPLOAD_BYTES = 268_435_456
 BODY_BYTES = 8_388_608
 """Most bytes of a request that is no upload."""
-
 SECONDS = 20.0
 """For the head of a request, and for the first bytes of its body."""
 SLOWEST = 10_000
-"""Bytes per second that the rest of a body must come with on average."""
+"""Bytes per second that the rest of a body must average."""
 
 
 class Guard:
@@ -49,7 +52,7 @@ class Guard:
     Args:
         app: what is guarded.
         hosts: names that the Host header may have; None allows any, which needs a token.
-        token: asked of everyone, if given.
+        token: asked of every visitor, if given.
         port: of the server; part of the cookie's name, since browsers share cookies between ports.
     """
 
@@ -65,54 +68,56 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
+
+        async def send_safely(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+            await send(message)
+
         headers = dict(scope["headers"])
-        send = _with_headers(send)
-        refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            await _refuse(send, *refusal)
-        elif self.token and not self._has_token(headers):
-            await self._ask_for_token(scope, send)
-        else:
-            await self._answer(scope, receive, send)
-
-    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Read the whole body, so that no thread waits for one that never ends, and let the application answer."""
-        try:
-            body = await _whole(receive, _limit(scope), SECONDS)
-        except TimeoutError:
-            await _refuse(send, 408, "timeout", "the request did not arrive in time; try again", last=True)
-        except ValueError:
-            await _refuse(send, 413, "too_large", _too_large(scope), last=True)
-        else:
-            if body is not None:
-                await self.app(scope, _given(body, receive), send)
-
-    def _refusal(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self.hosts is not None and _name(host) not in self.hosts:
-            return 403, "forbidden", f"requests for {host!r} are not answered; open the address that was printed"
-        origin = headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}"):
-            return 403, "forbidden", "requests from other sites are not answered"
-        site = headers.get(b"sec-fetch-site", b"none")
-        if site not in (b"same-origin", b"none") and scope["path"].startswith("/api/"):
-            return 403, "forbidden", "requests from other sites are not answered"
-        if scope["method"] not in ("GET", "HEAD") and headers.get(OUR_HEADER) != b"1":
-            return 403, "forbidden", "a request that writes needs the header X-Clickgrain: 1"
+        limit = UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
+        too_large = f"the request is larger than {limit:,} bytes; send it in parts"
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > _limit(scope):
-            return 413, "too_large", _too_large(scope)
+        if (reason := self._reason_to_refuse(scope, headers)) is not None:
+            await _refuse(send_safely, 403, "forbidden", reason)
+        elif not length.isdigit() or int(length) > limit:
+            await _refuse(send_safely, 413, "too_large", too_large)
+        elif self.token and not self._has_token(headers):
+            await self._ask_for_token(scope, send_safely)
+        else:
+            try:  # the whole body is read first, so that no thread waits for one that never ends
+                body = await whole_body(receive, limit, SECONDS)
+            except TimeoutError:
+                reason = "the request did not arrive in time; try again"
+                await _refuse(send_safely, 408, "timeout", reason, last=True)
+            except ValueError:
+                await _refuse(send_safely, 413, "too_large", too_large, last=True)
+            else:
+                if body is not None:
+                    await self.app(scope, _replayed(body, receive), send_safely)
+
+    def _reason_to_refuse(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> str | None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        parts = re.fullmatch(r"(?:\[([^]]*)]|([^:]*))(?::\d+)?", host)
+        name = host.lower() if parts is None else (parts[1] or parts[2] or "").lower()  # without its port
+        if self.hosts is not None and name not in self.hosts:
+            return f"requests for {host!r} are not answered; open the address that was printed"
+        origin = headers.get(b"origin")
+        foreign = origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}")
+        site = headers.get(b"sec-fetch-site", b"none")
+        if foreign or (site not in (b"same-origin", b"none") and scope["path"].startswith("/api/")):
+            return "requests from other sites are not answered"
+        if scope["method"] not in ("GET", "HEAD") and headers.get(OUR_HEADER) != b"1":
+            return "a request that writes needs the header X-Clickgrain: 1"
         return None
 
     def _has_token(self, headers: dict[bytes, bytes]) -> bool:
         bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
-        cookies = SimpleCookie()
         try:
-            cookies.load(headers.get(b"cookie", b"").decode("latin-1"))
-        except Exception:
-            cookies = SimpleCookie()
-        morsel = cookies.get(self.cookie)
-        return any(self._is_token(given) for given in (bearer, morsel.value if morsel else ""))
+            morsel = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(self.cookie)
+        except CookieError:
+            morsel = None
+        return self._is_token(bearer) or self._is_token(morsel.value if morsel else "")
 
     def _is_token(self, given: str) -> bool:
         return bool(self.token) and secrets.compare_digest(given.encode(), (self.token or "").encode())
@@ -128,21 +133,7 @@ class Guard:
         await _refuse(send, 401, "token", "this server asks for a token; open the address that the terminal shows")
 
 
-def _name(host: str) -> str:
-    """The host without its port."""
-    found = re.fullmatch(r"(?:\[([^]]*)]|([^:]*))(?::\d+)?", host)
-    return host.lower() if found is None else (found[1] or found[2] or "").lower()
-
-
-def _limit(scope: dict[str, Any]) -> int:
-    return UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
-
-
-def _too_large(scope: dict[str, Any]) -> str:
-    return f"the request is larger than {_limit(scope):,} bytes; send it in parts"
-
-
-async def _whole(receive: Receive, limit: int, seconds: float) -> bytes | None:
+async def whole_body(receive: Receive, limit: int, seconds: float) -> bytes | None:
     """The body of a request, or None if its sender went away.
 
     Raises:
@@ -161,8 +152,8 @@ async def _whole(receive: Receive, limit: int, seconds: float) -> bytes | None:
             return bytes(body)
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
-    """A receive that gives a body that is there, then what really comes."""
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives a body that has arrived, then what really comes."""
     given = False
 
     async def first() -> dict[str, Any]:
@@ -175,19 +166,51 @@ def _given(body: bytes, receive: Receive) -> Receive:
     return first
 
 
-def _with_headers(send: Send) -> Send:
-    async def adding(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
-        await send(message)
-
-    return adding
-
-
 async def _refuse(send: Send, status: int, code: str, message: str, *, last: bool = False) -> None:
-    """Answer with an error; `last`: what is still to come of the request is not waited for."""
+    """Answer with an error; `last`: close the connection without waiting for the rest of the request."""
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     head += [(b"content-length", b"%d" % len(body)), *([(b"connection", b"close")] if last else [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's protocol with a limit of time for the head of a request, and for a body that was refused."""
+
+    patience = SECONDS
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take some bytes; with those that begin another head the time begins."""
+        super().data_received(data)
+        if not self._is_owed():
+            self._stop()
+        elif self._timer is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other side is gone."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _is_owed(self) -> bool:
+        """Whether a head is incomplete, or a body still arrives after its answer."""
+        return self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(self.patience, self._give_up)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if self._is_owed() and not self.transport.is_closing():
+            self.transport.close()

@@ -6,12 +6,11 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
+from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.security import LOOPBACK
-from clickgrain.annotate.settings import AnnotateArgs
 from clickgrain.errors import ConfigError
 
 
@@ -25,7 +24,8 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     Raises:
         ClickgrainError: the folder, the project file, the model or the port cannot be used.
     """
-    _few_arenas()
+    with suppress(OSError, AttributeError):  # with a memory pool per thread, glibc would not return freed images
+        ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
     sock = bind(args.host, args.port)
     project = Project(
         args.photos,
@@ -37,28 +37,46 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     )
     token = args.token or (None if args.is_local else secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"))
     port = int(sock.getsockname()[1])
-    address = _address(args.host, port, token)
+    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(args.host, args.host)
+    name = f"[{shown}]" if ":" in shown else shown
+    address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
     say(address)
     say(f"annotations are kept in {project.database.path}")
-    if project.notice:
-        say(project.notice)
-    if complaint := project.gallery.complaint():
-        say(complaint)
-    project.compiling.on_first = lambda: say(
+    for line in (project.notice, project.gallery.complaint()):
+        if line:
+            say(line)
+    project.jit.on_first = lambda: say(
         "getting ready: compiling for this machine, once (about ten seconds; minutes where it is busy)"
     )
     if args.browser:
         threading.Thread(target=_open_browser, args=(address, say), daemon=True).start()
     if project.gallery.order:
         project.look_at(project.gallery.first())
-    _run(project, sock, LOOPBACK if args.is_local else None, token)
+
+    # Imported only now, while the encoder works on the first image and the browser starts.
+    import uvicorn
+
+    from clickgrain.annotate.app import make_app
+    from clickgrain.annotate.security import PatientProtocol
+
+    config = uvicorn.Config(
+        make_app(project, hosts=LOOPBACK if args.is_local else None, token=token, port=port),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=3,
+        loop="asyncio",
+        http=PatientProtocol,
+    )
+    uvicorn.Server(config).run(sockets=[sock])
 
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        ConfigError: the port is taken, or the address not ours.
+        ConfigError: the port is taken, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets NODELAY only then
@@ -76,42 +94,9 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _address(host: str, port: int, token: str | None) -> str:
-    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
-    name = f"[{shown}]" if ":" in shown else shown
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
-
-
 def _open_browser(address: str, say: Callable[[str], None]) -> None:
     opened = False
-    with suppress(Exception):  # whatever the system's idea of a browser does
+    with suppress(Exception):  # whatever the system's browser launcher does
         opened = webbrowser.open(address)
     if not opened:
         say("no browser could be opened; open the address above yourself")
-
-
-def _few_arenas() -> None:
-    """Let glibc's threads share two pools of memory: with one each, freed images stay with the process."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
-
-
-def _run(project: Project, sock: socket.socket, hosts: Iterable[str] | None, token: str | None) -> None:
-    # Imported only now: the encoder is at work on the first image meanwhile, and the browser on its own start.
-    import uvicorn
-
-    from clickgrain.annotate.app import make_app
-    from clickgrain.annotate.patience import PatientProtocol
-    from clickgrain.annotate.service import Service
-
-    config = uvicorn.Config(
-        make_app(Service(project), hosts=hosts, token=token, port=int(sock.getsockname()[1])),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=3,
-        loop="asyncio",
-        http=PatientProtocol,
-    )
-    uvicorn.Server(config).run(sockets=[sock])

@@ -1,31 +1,34 @@
-"""Between a project and other tools' formats: masks at the files' own size, overlaps settled, labels by name."""
+"""Export and import: masks at the size of the files, overlaps resolved, labels by name."""
 
 import itertools
 import re
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import partial
+from typing import IO
 from urllib.parse import unquote
 
 import cv2
 import numpy as np
 
-from clickgrain.annotate.acting import MAX_OBJECTS, Act
-from clickgrain.annotate.documents import Document, Item
+from clickgrain.annotate.actions import MAX_OBJECTS, ImportObjects
+from clickgrain.annotate.documents import MAX_LABELS, AddLabels, Document, Item, MaskStep, Posted
+from clickgrain.annotate.http_errors import explained
 from clickgrain.annotate.leafmap import to_size
+from clickgrain.annotate.mask_rle import Coded, decode, encode
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import MOST_LABELS, AddLabels, Posted, SetStatus
-from clickgrain.annotate.runs import Coded, decode, encode
-from clickgrain.annotate.steps import MaskStep
 from clickgrain.errors import ClickgrainError, DataError
-from clickgrain.export.config import Existing
+from clickgrain.export.config import Existing, Format
+from clickgrain.export.formats import export_files
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
 
 def label_records(project: Project) -> list[LabelRecord]:
-    """The project's labels, in their order, by the ids of the COCO categories that they came as, if they did."""
-    labels = project.labels().document.labels
+    """The project's labels, in order, with the ids of the COCO categories that they were imported as, if any."""
+    labels = project.logs.labels().document.labels
     taken = {label.category for label in labels}
     free = itertools.count(
         max([0, *(label.id for label in labels), *(id_ for id_ in taken if id_ is not None)]) + 1
@@ -40,12 +43,12 @@ def label_records(project: Project) -> list[LabelRecord]:
 def image_records(
     project: Project, *, only_done: bool = False, left_out: list[str] | None = None
 ) -> Iterator[ImageRecord]:
-    """Images in the order of the list, ready to be exported: those with objects, and all that are done.
+    """Images in the order of the list, ready for export: those with objects, and all that are done.
 
     Args:
         project: the project.
         only_done: only images whose status is "done".
-        left_out: takes a line for each image or object that cannot be exported; the others are.
+        left_out: gets a line for each image or object that cannot be exported.
     """
     left_out = [] if left_out is None else left_out
     summaries = project.database.summaries()
@@ -55,7 +58,7 @@ def image_records(
             continue
         name = project.gallery.name(image)
         try:
-            document = project.history(image).document
+            document = project.logs.history(image).document
             _, native = project.gallery.sizes(image)
         except ClickgrainError as error:
             leave_out(left_out, _named(name, str(error)))
@@ -63,25 +66,47 @@ def image_records(
         if summary.status != "done" and not any(item.area for item in document.objects):
             leave_out(left_out, f"{name} is left out: its objects hold no pixel, and it is not marked done")
             continue
-        yield _record(project, name, document, native, left_out)
+        yield ImageRecord(name, native, partial(_object_records, project, document, native, left_out, name))
 
 
-def _record(project: Project, name: str, document: Document, native: Size, left_out: list[str]) -> ImageRecord:
-    def objects() -> Iterator[ObjectRecord]:
-        labels = project.labels().document
-        for item, mask in visible_masks(project, document, native, left_out=left_out, name=name):
-            label = labels.find(item.label)
-            keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
-            extra = item.model_dump(mode="json", include=keys)
-            yield ObjectRecord(mask, None if label is None else label.name, extra)
+def _object_records(
+    project: Project, document: Document, native: Size, left_out: list[str], name: str
+) -> Iterator[ObjectRecord]:
+    labels = project.logs.labels().document
+    for item, mask in visible_masks(project, document, native, left_out=left_out, name=name):
+        label = labels.find(item.label)
+        keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
+        extra = item.model_dump(mode="json", include=keys)
+        yield ObjectRecord(mask, None if label is None else label.name, extra)
 
-    return ImageRecord(name, native, objects)
+
+def export_zip(project: Project, format_: Format, *, polygons: bool, only_done: bool) -> IO[bytes]:
+    """A ZIP of an export, in an unnamed temporary file; the caller closes it.
+
+    Raises:
+        RequestError: the disk is full.
+    """
+    left_out: list[str] = []
+    images = image_records(project, only_done=only_done, left_out=left_out)
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see above
+    try:
+        with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            labels = label_records(project)
+            for name, content in export_files(format_, images, labels, left_out=left_out, polygons=polygons):
+                archive.writestr(name, content)
+            if left_out:
+                archive.writestr("left-out.txt", "\n".join(left_out))
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
 
 
 def visible_masks(
     project: Project, document: Document, size: Size, *, left_out: list[str] | None = None, name: str = ""
 ) -> Iterator[tuple[Item, Bool]]:
-    """Objects, the lowest first, with the pixels that are theirs, as H x W bool of `size`; see `_visible`."""
+    """Objects, bottom first, with their visible pixels as H x W bool of `size`; see `_visible`."""
     visible = _visible(project, document, size, left_out, name)
     for item in document.objects:
         if item.id in visible:
@@ -91,18 +116,18 @@ def visible_masks(
 def _visible(
     project: Project, document: Document, size: Size, left_out: list[str] | None = None, name: str = ""
 ) -> dict[int, Coded]:
-    """Masks by object, coded, since those of a large photo do not fit into memory together.
+    """Visible masks by object, coded, since those of a large photo do not fit into memory together.
 
-    Unless objects may overlap, a pixel belongs to the topmost object, locked ones counting as above all others.
+    Unless objects may overlap, a pixel belongs to the topmost object; locked objects count as above all others.
 
     Args:
         project: the project.
         document: of an image.
         size: (H, W) at work, or of the file.
-        left_out: takes a line for each object whose mask cannot be read; None: such a one is an error.
+        left_out: gets a line for each object whose mask cannot be read; None: that is an error.
         name: of the image, for those lines.
     """
-    overlap = project.labels().document.overlap
+    overlap = project.logs.labels().document.overlap
     taken = np.zeros(size, bool)
     visible: dict[int, Coded] = {}
     for item in sorted(document.objects, key=lambda item: item.locked)[::-1]:
@@ -127,13 +152,13 @@ def _visible(
 def mask_at(project: Project, item: Item, size: Size) -> Bool:
     """An object's mask as H x W bool of `size`: at work, or of the file.
 
-    An imported mask is kept at the file's size; what was changed since, at the size of work, is laid over it.
+    An imported mask is stored at the file's size; pixels changed since, at working size, are copied over it.
     """
-    mask = project.mask(item.mask or "")
+    mask = project.logs.mask(item.mask or "")
     if mask.shape == size:
         return mask
     given = [step.mask for step in item.steps if isinstance(step, MaskStep)]
-    exact = project.mask(given[-1]) if given else mask
+    exact = project.logs.mask(given[-1]) if given else mask
     if exact.shape != size:
         return to_size(mask, size)
     changed = mask ^ to_size(exact, (mask.shape[0], mask.shape[1])) if len(item.steps) > 1 else np.zeros(1, bool)
@@ -158,12 +183,12 @@ def take_in(
         project: the project.
         images: what was read.
         source: format, kept in the log.
-        skipped: takes a line for each image that could not be used; the others are taken in.
+        skipped: gets a line for each image that could not be used.
         done: mark the images as done.
-        existing: what becomes of objects that are there already.
+        existing: what happens to objects that are already there.
 
     Returns:
-        Counts of images in which the work of the file now is, of new objects and of new labels.
+        Counts of images that now have the annotations of the file, of new objects and of new labels.
     """
     counts = {"images": 0, "objects": 0, "labels": 0}
     renamed: list[str] = []
@@ -174,7 +199,11 @@ def take_in(
             if record.size is None and record.sized is not None:
                 record = record.sized(native)
             if record.size != native:
-                raise _wrong_size(record, native)
+                (height, width), (own_height, own_width) = record.size or (0, 0), native
+                raise DataError(
+                    f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x"
+                    f" {own_height}{rotation_hint(record.size or (0, 0), native)}"
+                )
             before = len(skipped)
             masks, there = _new_masks(project, image, record, size, existing == "skip")
             empty = not masks and not there  # no negative image where only bad records were
@@ -186,8 +215,11 @@ def take_in(
                 )
             if masks:
                 counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
-            if masks or (finished and project.history(image).document.status != "done"):
-                _add(project, image, masks, source, finished, existing == "replace")
+            if masks or (finished and project.logs.history(image).document.status != "done"):
+                labels = {label.name: label.id for label in project.logs.labels().document.labels}
+                found = [(exact, shown, labels.get(label or "")) for exact, shown, label in masks]
+                request = ImportObjects(source, found, existing == "replace", finished)
+                project.act(image, Posted(seq=0), request, blind=True)
         except (ClickgrainError, OSError) as error:
             leave_out(skipped, _named(record.file, _named(record.name, str(error))))
             continue
@@ -204,7 +236,7 @@ def _find(project: Project, name: str, renamed: list[str]) -> tuple[int, str]:
     """(number, name) of the image that a file means.
 
     Label Studio puts eight hexadecimal digits before the names of uploads, quotes them as in a URL, and keeps the
-    names of local files in a query; where that leads to an image, `renamed` takes a line.
+    names of local files in a query; if that leads to an image, `renamed` gets a line.
     """
     plain = unquote(name).rpartition("?d=")[2]
     for candidate in dict.fromkeys((name, plain, re.sub(r"(^|[/\\])[0-9a-f]{8}-([^/\\]+)$", r"\1\2", plain))):
@@ -216,14 +248,6 @@ def _find(project: Project, name: str, renamed: list[str]) -> tuple[int, str]:
     raise DataError(f"{name}: no such image in the project, or several; give its path below the folder of photos")
 
 
-def _wrong_size(record: ImageRecord, native: Size) -> DataError:
-    (height, width), (own_height, own_width) = record.size or (0, 0), native
-    hint = rotation_hint(record.size or (0, 0), native)
-    return DataError(
-        f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x {own_height}{hint}"
-    )
-
-
 def _named(name: str, message: str) -> str:
     return message if name in message else f"{name}: {message}"
 
@@ -231,11 +255,11 @@ def _named(name: str, message: str) -> str:
 def _new_masks(
     project: Project, image: int, record: ImageRecord, size: Size, only_new: bool
 ) -> tuple[list[tuple[Coded, Coded, str | None]], int]:
-    """([mask at the file's size, at work, label], how many are there already: whole, or as far as they show)."""
-    document = project.history(image).document
+    """([mask at the file's size, at working size, label], how many are there already, whole or as visible)."""
+    document = project.logs.history(image).document
     known = set[str]()
     if only_new and record.size is not None:
-        for item in document.objects:  # an object that was changed since its import is still that object
+        for item in document.objects:  # an object changed since its import is still the same object
             known |= {item.mask or "", *(step.mask for step in item.steps if isinstance(step, MaskStep))}
         known |= {coded.hash for coded in _visible(project, document, record.size, left_out=[]).values()}
     masks: list[tuple[Coded, Coded, str | None]] = []
@@ -253,8 +277,8 @@ def _new_masks(
 
 
 def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -> int:
-    """Take in all classes of the file, in its order, and those used; returns how many are new."""
-    before = project.labels().document.labels
+    """Add all classes of the file, in its order, and those used; returns how many are new."""
+    before = project.logs.labels().document.labels
     known = {label.name: label.category for label in before}
     taken = {None, *known.values()}
     wanted: dict[str, int | None] = {}
@@ -265,30 +289,9 @@ def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -
         for name, id_ in wanted.items()
         if known.get(name) is None and (name not in known or id_ not in taken)
     }
-    if len(new) + len(known) > MOST_LABELS:
-        raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MOST_LABELS:,}")
+    if len(new) + len(known) > MAX_LABELS:
+        raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MAX_LABELS:,}")
     if new:
         request = AddLabels(kind="label.add_all", labels=tuple(new.items()))
-        project.act_on_labels(Posted(seq=project.labels().seq), request)
-    return len(project.labels().document.labels) - len(before)
-
-
-def _add(
-    project: Project,
-    image: int,
-    masks: list[tuple[Coded, Coded, str | None]],
-    source: str,
-    done: bool,
-    replace: bool,
-) -> None:
-    labels = {label.name: label.id for label in project.labels().document.labels}
-
-    def add(act: Act) -> None:
-        if replace and masks:
-            act.keep(tuple(item for item in act.document.objects if item.locked))
-        act.add_masks([(exact, shown, labels.get(label or "")) for exact, shown, label in masks], "import")
-        if done:
-            act.status(SetStatus(kind="status", status="done"))
-
-    asked: dict[str, Any] = {"format": source, "objects": len(masks)}
-    project.change(image, Posted(seq=0), "import", asked, add, blind=True)
+        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request)
+    return len(project.logs.labels().document.labels) - len(before)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from clickgrain.annotate.settings import AnnotateArgs
+from clickgrain.annotate.config import AnnotateArgs
 
 if TYPE_CHECKING:
     from clickgrain.annotate.replay import Replayed
@@ -60,7 +60,7 @@ def annotate(args: AnnotateCommand) -> None:
 
 def replay(args: ReplayArgs) -> None:
     """One line per object on stdout, and a last line with the counts."""
-    from clickgrain.annotate.opening import open_project
+    from clickgrain.annotate.project import open_project
     from clickgrain.annotate.replay import replay as run
     from clickgrain.commands.parsing import save_json
     from clickgrain.devices import choose_device

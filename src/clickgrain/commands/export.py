@@ -70,7 +70,7 @@ class ImportArgs:
 
 def export(args: ExportArgs) -> None:
     """Write the files; what was written on stdout, what was left out on stderr."""
-    from clickgrain.annotate.opening import open_project
+    from clickgrain.annotate.project import open_project
     from clickgrain.annotate.transfer import image_records, label_records
     from clickgrain.commands.console import say
     from clickgrain.export.formats import export_files

@@ -8,10 +8,9 @@ from fastapi.testclient import TestClient
 
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.encoder import SceneMaker
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
-from clickgrain.annotate.scenes import SceneMaker
-from clickgrain.annotate.service import Service
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model
@@ -84,7 +83,7 @@ def act(project):
     """Carry out an action on an image (1 unless told) that has seen everything; the outcome."""
 
     def run(image=1, *, active=0.0, **action):
-        post = Posted(seq=project.history(image).seq, active=active)
+        post = Posted(seq=project.logs.history(image).seq, active=active)
         return project.act(image, post, IMAGE_REQUEST.validate_python(action))
 
     return run
@@ -95,9 +94,9 @@ def label(project):
     """Change labels; the labels afterwards."""
 
     def run(**action):
-        post = Posted(seq=project.labels().seq)
-        project.act_on_labels(post, PROJECT_REQUEST.validate_python(action))
-        return project.labels().document
+        post = Posted(seq=project.logs.labels().seq)
+        project.logs.act_on_labels(post, PROJECT_REQUEST.validate_python(action))
+        return project.logs.labels().document
 
     return run
 
@@ -124,12 +123,12 @@ def tiny(tmp_path):
 
 
 @pytest.fixture
-def service(project, tmp_path):
-    return Service(project, DiskCache(tmp_path / "cache"))
+def cache(tmp_path):
+    return DiskCache(tmp_path / "cache")
 
 
 @pytest.fixture
-def client(service):
-    app = make_app(service, hosts=("testserver",))
+def client(project, cache):
+    app = make_app(project, cache, hosts=("testserver",))
     with TestClient(app, headers={"X-Clickgrain": "1"}, raise_server_exceptions=False) as client:
         yield client

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate import runs
+from clickgrain.annotate import mask_rle
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def test_opening_an_image(client, post, click):
     opened = client.get("/api/images/1", params={"masks": 1}).json()
     assert (opened["size"], opened["native"], opened["previous"], opened["next"]) == ([48, 64], [48, 64], None, 2)
     (item,) = opened["document"]["objects"]
-    assert runs.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
+    assert mask_rle.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
 
 
 def test_a_click_is_answered_with_its_mask(client, post, click, red, iou):
     answer = post(kind="object.add_steps", steps=[click(20, 20)]).json()
     assert (answer["seq"], answer["object"], answer["alternatives"]) == (1, 1, True)
     (item,) = answer["document"]["objects"]
-    mask = runs.decode(base64.b64decode(answer["masks"][item["mask"]]))
+    mask = mask_rle.decode(base64.b64decode(answer["masks"][item["mask"]]))
     assert iou(mask, red) > 0.9
     binary = client.get(f"/api/masks/{item['mask']}")
-    assert (runs.decode(binary.content) == mask).all()
+    assert (mask_rle.decode(binary.content) == mask).all()
     assert "immutable" in binary.headers["cache-control"]
 
 
@@ -157,7 +157,7 @@ def test_turned_and_deep_photos_are_shown_as_they_are_read(client, photos, proje
 
 def test_a_disk_that_is_nearly_full_is_told(client, monkeypatch):
     assert client.get("/api/changes", params={"since": 0}).json()["problem"] is None
-    monkeypatch.setattr("clickgrain.annotate.service.LITTLE_SPACE", 1 << 62)
+    monkeypatch.setattr("clickgrain.annotate.routes.LITTLE_SPACE", 1 << 62)
     assert "free some space" in client.get("/api/changes", params={"since": 0}).json()["problem"]
 
 
@@ -169,9 +169,8 @@ def test_changes_are_told_once(client, post, click):
     assert client.get("/api/changes", params={"since": changed["change"], "image": 1}).json()["images"] == []
 
 
-def test_another_program_s_writes_ask_for_a_reload(client, service, project):
-    from clickgrain.annotate.database import Database
-    from clickgrain.annotate.history import Action
+def test_another_program_s_writes_ask_for_a_reload(client, project):
+    from clickgrain.annotate.database import Action, Database
 
     other = Database(project.database.path)
     other.append(2, Action(1, "status", 0.0, "", "", None, {}, {"status": "done"}), {}, None)

@@ -1,23 +1,33 @@
-"""Commands that the server starts end with it, even when it is killed."""
+"""Training ends with the server that started it, even when that is killed."""
 
 import subprocess
 import sys
+import time
 
 PARENT = """
 import sys, time
-from clickgrain.annotate import child
-process = child.start(["clickgrain", "annotate", sys.argv[1], "--no-browser", "--port", "0"], sys.stdout.buffer)
+from pathlib import Path
+from clickgrain.annotate import learning
+process = learning.start([sys.argv[1], "60"], sys.stdout.buffer, Path(sys.argv[2]))
 print("child", process.pid, flush=True)
 time.sleep(600)
 """
 
 
-def test_a_command_ends_when_its_parent_is_killed(photos):
-    process = subprocess.Popen([sys.executable, "-c", PARENT, str(photos)], stdout=subprocess.PIPE)
-    lines = [process.stdout.readline() for _ in range(2)]
-    assert lines[0].startswith(b"child")
-    assert b"http://" in lines[1]  # it runs
-    process.kill()
-    process.wait()
+def test_training_ends_when_its_server_is_killed(photos, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    command = [sys.executable, "-c", PARENT, str(photos), str(run)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline().startswith(b"child")
+        end = time.monotonic() + 200
+        while not (run / "progress.json").exists():  # it runs
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
     process.stdout.read()  # ends only when the child is gone too: it writes there
     process.stdout.close()

@@ -11,13 +11,13 @@ import httpx2
 import numba
 import pytest
 
-from clickgrain.annotate import compiling
-from clickgrain.annotate.compiling import Compiling
+from clickgrain.annotate import encoder
+from clickgrain.annotate.encoder import JitStatus
 
 
 @pytest.fixture
 def listener():
-    listener = Compiling()
+    listener = JitStatus()
     yield listener
     listener.close()
 
@@ -28,15 +28,15 @@ def fresh():
 
 
 def test_it_is_on_while_a_function_compiles_and_a_moment_longer(listener, monkeypatch):
-    monkeypatch.setattr(compiling, "LINGERS", 60.0)
+    monkeypatch.setattr(encoder, "LINGERS", 60.0)
     assert not listener.is_on
     function = fresh()
     function(1)
     assert listener.is_on  # the next function follows at once as a rule
-    monkeypatch.setattr(compiling, "LINGERS", 0.0)
+    monkeypatch.setattr(encoder, "LINGERS", 0.0)
     assert not listener.is_on
     function(2)  # compiled already
-    monkeypatch.setattr(compiling, "LINGERS", 60.0)
+    monkeypatch.setattr(encoder, "LINGERS", 60.0)
     before = listener._ended
     function(3)
     assert listener._ended == before
@@ -51,7 +51,7 @@ def test_the_first_time_is_told_once(listener):
 
 
 def test_nothing_is_heard_once_closed(listener, monkeypatch):
-    monkeypatch.setattr(compiling, "LINGERS", 60.0)
+    monkeypatch.setattr(encoder, "LINGERS", 60.0)
     listener.close()
     fresh()(1)
     assert not listener.is_on
@@ -59,7 +59,7 @@ def test_nothing_is_heard_once_closed(listener, monkeypatch):
 
 def test_what_is_compiled_already_is_not_told(client, project):
     assert client.get("/api/images/1/hover").status_code == 200  # from numba's cache by now
-    project.compiling._ended = float("-inf")
+    project.jit._ended = float("-inf")
     assert client.get("/api/images/2/hover").status_code == 200
     assert client.get("/api/state").json()["compiling"] is False
     assert client.get("/api/changes", params={"since": 0}).json()["compiling"] is False
@@ -72,7 +72,7 @@ def test_the_first_image_gets_all_ready_that_clicks_need(photos, tiny, model):
 import sys, time, numba
 from pathlib import Path
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
 def functions():
     modules = [module for name, module in sys.modules.items() if name.startswith("clickgrain.")]
     return {{(value.__name__, signature) for module in modules for value in vars(module).values()
@@ -89,7 +89,7 @@ click = dict(type="click", x=20, y=20)
 steps = [click, dict(click, x=50, label=0), dict(type="scribble", points=[[20, 20], [25, 25]]),
          dict(type="box", box=[5, 5, 40, 40]), dict(type="level", level=0.5), dict(click, y=24)]
 for step in steps:
-    seq = project.history(1).seq
+    seq = project.logs.history(1).seq
     action = dict(kind="object.add_steps", object=1 if seq else None, steps=[step])
     project.act(1, Posted(seq=seq, active=0.0), IMAGE_REQUEST.validate_python(action))
 print(sorted(functions() - before))

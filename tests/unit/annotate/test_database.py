@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.annotate.database import Database, Summary
-from clickgrain.annotate.history import Action
-from clickgrain.annotate.project_file import APPLICATION
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.database import APPLICATION, Action, Database, Summary
+from clickgrain.annotate.http_errors import RequestError
 
 
 def action(seq, **patch):

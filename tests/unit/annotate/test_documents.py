@@ -1,8 +1,17 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.documents import Document, Item, patch_between, patched
-from clickgrain.annotate.steps import BoxStep, BrushStep, ChooseStep, Click, LevelStep, count_clicks
+from clickgrain.annotate.documents import (
+    BoxStep,
+    BrushStep,
+    ChooseStep,
+    Click,
+    Document,
+    Item,
+    LevelStep,
+    count_clicks,
+)
+from clickgrain.annotate.logs import patch_between, patched
 
 CLICKS = st.builds(Click, x=st.integers(0, 50), y=st.integers(0, 50), label=st.integers(0, 1))
 STEPS = st.lists(st.one_of(CLICKS, st.builds(LevelStep, level=st.sampled_from([None, 0.5]))), max_size=4).map(tuple)

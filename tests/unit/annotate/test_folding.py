@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clickgrain.annotate.folding import Folder, paint
+from clickgrain.annotate.documents import STEPS, BrushStep
+from clickgrain.annotate.folding import MaskReplayer, paint
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import node_mask, node_over
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.runs import encode
-from clickgrain.annotate.steps import STEPS, BrushStep
+from clickgrain.annotate.mask_rle import encode
 from clickgrain.errors import PromptError
 
 
@@ -22,7 +22,7 @@ def masks():
 
 @pytest.fixture
 def fold(scene, masks):
-    folder = Folder(masks.__getitem__)
+    folder = MaskReplayer(masks.__getitem__)
     return lambda *steps: folder.fold(scene, STEPS.validate_python(steps))
 
 
@@ -39,7 +39,7 @@ def test_a_click_takes_what_it_falls_on(fold, red, iou):
 def test_the_same_steps_give_the_same_mask_whatever_came_before(scene, fold):
     steps = [click(20, 20), click(50, 36), click(5, 40, 0)]
     grown = [fold(*steps[: i + 1]) for i in range(3)][-1]
-    fresh = Folder({}.__getitem__).fold(scene, STEPS.validate_python(steps))
+    fresh = MaskReplayer({}.__getitem__).fold(scene, STEPS.validate_python(steps))
     assert (grown.binary == fresh.binary).all()
 
 
@@ -173,7 +173,7 @@ def test_an_eraser_takes_away():
 
 def test_memory_of_prefixes_is_bounded(scene, monkeypatch):
     monkeypatch.setattr("clickgrain.annotate.folding.KEPT_BYTES", 0)
-    folder = Folder({}.__getitem__)
+    folder = MaskReplayer({}.__getitem__)
     for x in range(10):
         folder.fold(scene, STEPS.validate_python([click(x, 5)]))
     assert len(folder._kept) == 4
@@ -196,7 +196,7 @@ class Held:
 def test_what_is_known_or_needs_no_model_waits_for_no_prediction(scene):
     held = Held(scene.segmenter)
     scene = replace(scene, segmenter=held)
-    folder = Folder({}.__getitem__)
+    folder = MaskReplayer({}.__getitem__)
     known = STEPS.validate_python([click(20, 20)])
     held.gate.set()
     first = folder.fold(scene, known)
@@ -217,7 +217,7 @@ def test_what_is_known_or_needs_no_model_waits_for_no_prediction(scene):
 
 def test_the_same_click_of_many_tabs_is_answered_once(scene):
     held = Held(scene.segmenter)
-    folder, steps = Folder({}.__getitem__), STEPS.validate_python([click(20, 20)])
+    folder, steps = MaskReplayer({}.__getitem__), STEPS.validate_python([click(20, 20)])
     with ThreadPoolExecutor(6) as pool:
         folds = [pool.submit(folder.fold, replace(scene, segmenter=held), steps) for _ in range(6)]
         assert held.inside.wait(20)
@@ -227,7 +227,7 @@ def test_the_same_click_of_many_tabs_is_answered_once(scene):
 
 
 def test_photos_and_models_are_not_mixed_up(scene):
-    folder, steps = Folder({}.__getitem__), STEPS.validate_python([click(20, 20)])
+    folder, steps = MaskReplayer({}.__getitem__), STEPS.validate_python([click(20, 20)])
     first = folder.fold(scene, steps)
     assert folder.fold(replace(scene, stamp="another file"), steps) is not first
     assert folder.fold(replace(scene, model="another"), steps) is not first

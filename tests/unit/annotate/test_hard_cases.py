@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate.acting import MAX_OBJECTS
-from clickgrain.annotate.answers import as_json
+from clickgrain.annotate.actions import MAX_OBJECTS
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.routes import as_json
 from clickgrain.errors import WeightsError
 
 BRUSH = {"type": "brush", "points": [[5, 5]], "radius": 2}
@@ -95,7 +95,7 @@ def test_a_project_file_that_was_taken_away_is_no_place_to_write(project, act, p
         act(kind="object.add_steps", steps=[BRUSH])
     (photos / "elsewhere.db").rename(photos / "clickgrain.db")
     act(kind="object.add_steps", steps=[BRUSH])
-    assert len(project.history(1).document.objects) == 2
+    assert len(project.logs.history(1).document.objects) == 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2)])
@@ -157,7 +157,7 @@ def test_a_model_that_gives_no_numbers_is_refused_and_nothing_is_logged(client, 
         assert answer.status_code == 422
         assert "use another model" in answer.json()["error"]["message"]
     assert "use another model" in client.get("/api/images/1/preview?x=20&y=20").json()["error"]["message"]
-    assert project.history(1).seq == 1
+    assert project.logs.history(1).seq == 1
     project.use_model(describe_model("tree"))
     assert post(
         client, {"kind": "object.add_steps", "steps": [{"type": "click", "x": 20, "y": 20}]}, seq=1
@@ -165,7 +165,7 @@ def test_a_model_that_gives_no_numbers_is_refused_and_nothing_is_logged(client, 
 
 
 def test_a_number_that_is_none_is_never_written(project):
-    from clickgrain.annotate.history import Action
+    from clickgrain.annotate.database import Action
 
     action = Action(1, "x", 0.0, "", "", None, {}, {"put": [{"id": 1, "score": float("nan")}]})
     with pytest.raises(ValueError, match="Out of range"):

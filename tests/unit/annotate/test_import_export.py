@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as oracle
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
@@ -335,7 +335,7 @@ def test_masks_on_large_photos_come_out_as_they_came(photos, take, exported):
     for mask, box in zip(masks(content, "big.jpg"), boxes, strict=True):
         assert (mask == filled((4000, 6000), box)).all()
     assert [one["area"] for one in content["annotations"]] == [4000, 4, 1_000_000]
-    shown = ask(photos, lambda project: [item.area for item in project.history(3).document.objects])
+    shown = ask(photos, lambda project: [item.area for item in project.logs.history(3).document.objects])
     assert min(shown) > 0
 
 
@@ -347,7 +347,7 @@ def ask(photos, question):
 
 
 def test_what_was_painted_later_is_laid_over_the_exact_mask(photos, take, run, exported, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 60)
+    monkeypatch.setattr("clickgrain.annotate.gallery.WORK_SIDE", 60)
     take(coco(square(segmentation=[[3, 3, 81, 3, 81, 4, 3, 4]])))
     project = Project(photos, model="tree")
     stroke = {"type": "brush", "points": [[30, 30]], "radius": 4}
@@ -418,7 +418,7 @@ def test_an_object_begun_with_a_negative_click_or_erased_is_no_annotation(photos
     strokes = [{"type": "brush", "points": [[60, 45]], "radius": 5, "label": label} for label in (1, 0)]
     act = {"kind": "object.add_steps", "steps": strokes}
     project.act(2, Posted(seq=0), IMAGE_REQUEST.validate_python(act))
-    assert [project.history(image).document.objects[0].area for image in (1, 2)] == [0, 0]
+    assert [project.logs.history(image).document.objects[0].area for image in (1, 2)] == [0, 0]
     project.close()
     status, _, said = run("export", "--out", tmp_path / "one")
     assert status == 0
@@ -459,7 +459,7 @@ def test_importing_negative_images_as_done(take, exported):
 def test_an_image_whose_records_were_bad_is_not_done(take, photos):
     subpixel = square(segmentation=[[9.1, 9.1, 9.3, 9.1, 9.3, 9.3]])
     assert take(coco(subpixel, square(image_id=2)), "--done")[:2] == (0, "1 objects in 1 images, 1 new labels\n")
-    assert ask(photos, lambda project: [project.history(image).document.status for image in (1, 2)]) == [
+    assert ask(photos, lambda project: [project.logs.history(image).document.status for image in (1, 2)]) == [
         "todo",
         "done",
     ]
@@ -482,7 +482,7 @@ def test_an_export_that_fails_for_one_photo_goes_on_with_the_others(photos, take
         db.execute("UPDATE images SET height = NULL, width = NULL WHERE id = 1")
     take_ = {"kind": "object.add_steps", "steps": [{"type": "brush", "points": [[60, 45]], "radius": 5}]}
     project.act(2, Posted(seq=1), IMAGE_REQUEST.validate_python(take_))
-    damaged = project.history(2).document.objects[1].mask
+    damaged = project.logs.history(2).document.objects[1].mask
     with project.database.writing() as db:
         db.execute("UPDATE masks SET data = x'00' WHERE hash = ?", (damaged,))
     project.close()
@@ -589,9 +589,9 @@ def test_importing_twice_adds_nothing_unless_asked(photos, take, exported):
     assert len(exported()["annotations"]) == 2
     assert take(given, "--existing", "replace")[1].startswith("2 objects")
     assert len(exported()["annotations"]) == 2
-    assert ask(photos, lambda project: len(project.history(1).document.objects)) == 2
+    assert ask(photos, lambda project: len(project.logs.history(1).document.objects)) == 2
     assert take(coco(square()), "--existing", "add")[1].startswith("1 objects")
-    assert ask(photos, lambda project: len(project.history(1).document.objects)) == 3
+    assert ask(photos, lambda project: len(project.logs.history(1).document.objects)) == 3
 
 
 def test_what_was_exported_comes_back_as_nothing_new(take, run, tmp_path, exported):
@@ -613,9 +613,9 @@ def test_replacing_keeps_what_is_locked(photos, take):
     project.close()
     take(coco(square()), "--existing", "replace")
     project = Project(photos, model="tree")
-    assert [item.id for item in project.history(1).document.objects] == [2, 3]
+    assert [item.id for item in project.logs.history(1).document.objects] == [2, 3]
     project.act(1, Posted(seq=3), IMAGE_REQUEST.validate_python({"kind": "undo"}))
-    assert [item.id for item in project.history(1).document.objects] == [1, 2]
+    assert [item.id for item in project.logs.history(1).document.objects] == [1, 2]
     project.close()
 
 
@@ -823,12 +823,12 @@ def test_a_thousand_labels_are_logged_by_what_changes(photos, take, tmp_path):
     project = Project(photos, model="tree")
     for number in range(50):
         edit = {"kind": "label.edit", "label": 1 + number, "name": f"new {number}"}
-        project.act_on_labels(Posted(seq=project.labels().seq), PROJECT_REQUEST.validate_python(edit))
-    names = [label.name for label in project.labels().document.labels]
+        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), PROJECT_REQUEST.validate_python(edit))
+    names = [label.name for label in project.logs.labels().document.labels]
     (logged,) = project.database.rows("SELECT sum(length(patch)), max(seq) FROM actions WHERE image = 0")
     project.close()
     assert logged[0] < 150_000
     again = Project(photos, model="tree")
-    assert [label.name for label in again.labels().document.labels] == names
+    assert [label.name for label in again.logs.labels().document.labels] == names
     assert names[49:51] == ["new 49", "class 0050"]
     again.close()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.annotate.transfer import take_in
 from clickgrain.errors import DataError
 from clickgrain.export import rle
@@ -70,26 +70,26 @@ def changed(record, changes):
     record = copy.deepcopy(record)
     for path, value in changes:
         if not path:
-            record = value
+            record = copy.deepcopy(value)  # a value put inside itself would be no JSON
             continue
         at = record
         for key in path[:-1]:
             at = at[key] if isinstance(at, dict) and key in at else at
         if isinstance(at, dict):
-            at[str(path[-1])] = value
+            at[str(path[-1])] = copy.deepcopy(value)
         elif isinstance(at, list) and isinstance(path[-1], int) and path[-1] < len(at):
-            at[path[-1]] = value
+            at[path[-1]] = copy.deepcopy(value)
     return record
 
 
 def count(project):
     """Objects of b.png, cleared away now and then."""
     for image in (1, 2):
-        if len(project.history(image).document.objects) > 50:
+        if len(project.logs.history(image).document.objects) > 50:
             clear = IMAGE_REQUEST.validate_python({"kind": "clear"})
-            project.act(image, Posted(seq=project.history(image).seq), clear)
-            project.forget(image)  # an old stack of documents only costs memory here
-    return len(project.history(2).document.objects)
+            project.act(image, Posted(seq=project.logs.history(image).seq), clear)
+            project.logs.forget(image)  # an old stack of documents only costs memory here
+    return len(project.logs.history(2).document.objects)
 
 
 def comes_in(project, content, name="x.json", good=1):
@@ -102,7 +102,7 @@ def comes_in(project, content, name="x.json", good=1):
         assert not good
         return
     take_in(project, images, "fuzz", skipped, existing="add")
-    added = project.history(2).document.objects[before:]
+    added = project.logs.history(2).document.objects[before:]
     assert sum(item.area == 81 for item in added) >= good
     assert all(isinstance(line, str) and len(line) < 5_000 for line in skipped)
 
@@ -193,7 +193,7 @@ def test_yolo(project, line, names, image):
     }
     for format_, images in read_many(files, skipped):
         take_in(project, images, format_, skipped, existing="add")
-    assert sum(item.area == 81 for item in project.history(2).document.objects[before:]) >= 1
+    assert sum(item.area == 81 for item in project.logs.history(2).document.objects[before:]) >= 1
 
 
 def yaml(names):

@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
-from clickgrain.annotate.refusals import RequestError
 from clickgrain.errors import DataError
 
 

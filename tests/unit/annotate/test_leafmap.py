@@ -3,9 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.leafmap import cut_nodes, leaf_map, node_mask, node_over, to_size
-from clickgrain.annotate.partition import partition, split_in_two
-from clickgrain.annotate.refusals import RequestError
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.leafmap import cut_nodes, leaf_map, node_mask, node_over, partition, split_in_two, to_size
 from clickgrain.features.color_texture import ColorTexture
 from clickgrain.tree import build_tree
 

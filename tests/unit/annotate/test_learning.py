@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from clickgrain.annotate import learn_child
-from clickgrain.annotate.child import PROGRESS
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
-from clickgrain.annotate.learn_child import ProgressFile
-from clickgrain.annotate.learning import Learner, _progress
+from clickgrain.annotate.learn_child import PROGRESS, ProgressFile
+from clickgrain.annotate.learning import Learner, progress_of
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.refusals import RequestError
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def test_each_stage_is_told_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(learn_child.time, "monotonic", lambda: float(next(times)))
 
     def told():
-        return _progress(tmp_path)
+        return progress_of(tmp_path)
 
     assert told() == (0, 0, "starting")
     bar = ProgressFile(tmp_path / PROGRESS)
@@ -64,13 +63,13 @@ def test_steps_are_timed_without_what_is_done_between_them(tmp_path, monkeypatch
         bar.advance()
         if note:
             bar.note(note)
-    assert _progress(tmp_path)[2] == "training: step 4 of 100, 2 s a step, about 3 minutes left"
+    assert progress_of(tmp_path)[2] == "training: step 4 of 100, 2 s a step, about 3 minutes left"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"stage": 1, "done": "x", "total": null}', b"\xff"])
 def test_a_progress_file_of_anything_is_no_reason_to_fail(tmp_path, content):
     (tmp_path / PROGRESS).write_bytes(content)
-    assert _progress(tmp_path) == (0, 0, "starting")
+    assert progress_of(tmp_path) == (0, 0, "starting")
 
 
 def test_progress_that_cannot_be_written_stops_no_training(tmp_path):
@@ -94,7 +93,7 @@ def test_many_threads_tell_of_one_stage(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert _progress(tmp_path)[:2] == (400, 400)
+    assert progress_of(tmp_path)[:2] == (400, 400)
 
 
 def test_the_user_s_objects_are_the_test(learner, act, tiny, project):
@@ -120,14 +119,14 @@ def test_without_objects_there_is_nothing_to_compare(learner, project):
 
 def test_switching_models_keeps_masks_and_asks_the_new_one(client, act, click, tiny, project):
     act(kind="object.add_steps", steps=[click(20, 20)])
-    before = project.history(1).document.find(1)
+    before = project.logs.history(1).document.find(1)
     project.use_model(describe_model(str(tiny)), {"objects": 1})
-    assert project.history(1).document.find(1) == before
+    assert project.logs.history(1).document.find(1) == before
     models = client.get("/api/models").json()["models"]
     assert [(one["kind"], one["current"]) for one in models] == [("tree", False), ("grain", True)]
     assert models[1]["report"] == {"objects": 1}
     act(kind="object.add_steps", steps=[click(40, 36)])
-    assert project.history(1).document.find(2).model == describe_model(str(tiny)).hash
+    assert project.logs.history(1).document.find(2).model == describe_model(str(tiny)).hash
     back = client.post("/api/models/use", json={"model": "tree"}).json()
     assert back["model"]["kind"] == "tree"
 
@@ -137,14 +136,14 @@ def test_a_run_that_fails_says_why(learner, photos, tmp_path):
     out.mkdir()
     (out / "run.json").write_text("no json")
     with pytest.raises(RequestError, match=r"run\.json"):
-        learner._train(Job("j1", "learn"), out, 1.0)
+        learner.train(Job("j1", "learn"), out, 1.0)
 
 
 def test_a_run_can_be_cancelled(learner, tmp_path):
     job = Job("j1", "learn")
     job.stop.set()
     with pytest.raises(Cancelled):
-        learner._train(job, tmp_path, 1.0)
+        learner.train(job, tmp_path, 1.0)
 
 
 def test_photos_behind_another_user_s_links_are_not_learned_from(learner, project, tmp_path, monkeypatch):
@@ -155,11 +154,11 @@ def test_photos_behind_another_user_s_links_are_not_learned_from(learner, projec
         started.extend(arguments)
         raise Cancelled
 
-    monkeypatch.setattr("clickgrain.annotate.child.start", start)
+    monkeypatch.setattr("clickgrain.annotate.learning.start", start)
     with pytest.raises(Cancelled):
-        learner._train(Job("j1", "learn"), tmp_path, 1.0)
+        learner.train(Job("j1", "learn"), tmp_path, 1.0)
     assert started[-2:] == ["*.tif", "sub/a[[]1].png"]
-    assert Path(started[1]).is_absolute()
+    assert Path(started[0]).is_absolute()
 
 
 def test_the_log_is_written_through_no_link(learner, tmp_path):
@@ -170,6 +169,6 @@ def test_the_log_is_written_through_no_link(learner, tmp_path):
     job = Job("j1", "learn")
     job.stop.set()
     with pytest.raises(Cancelled):
-        learner._train(job, run, 1.0)
+        learner.train(job, run, 1.0)
     assert precious.read_text() == "precious"
     assert not (run / "log.txt").is_symlink()

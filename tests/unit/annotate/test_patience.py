@@ -11,7 +11,9 @@ import uvicorn
 
 from clickgrain.annotate import security
 from clickgrain.annotate.app import make_app
-from clickgrain.annotate.patience import PatientProtocol
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.routes import THREADS
+from clickgrain.annotate.security import PatientProtocol
 from clickgrain.annotate.server import bind
 
 PATIENCE = 1.0
@@ -23,13 +25,13 @@ BODY = json.dumps({"seq": 0, "action": {"kind": "status", "status": "done"}}).en
 
 
 @pytest.fixture
-def port(service, monkeypatch):
+def port(project, cache, monkeypatch):
     """Port of a server with little patience."""
     monkeypatch.setattr(PatientProtocol, "patience", PATIENCE)
     monkeypatch.setattr(security, "SECONDS", PATIENCE)
     sock = bind("127.0.0.1", 0)
     config = uvicorn.Config(
-        make_app(service), http=PatientProtocol, ws="none", log_level="critical", loop="asyncio"
+        make_app(project, cache), http=PatientProtocol, ws="none", log_level="critical", loop="asyncio"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
@@ -90,11 +92,11 @@ def test_a_second_head_that_never_ends(connect):
 
 
 @pytest.mark.parametrize("body", [b"", BODY[:10]])
-def test_a_body_that_never_ends(connect, service, body):
+def test_a_body_that_never_ends(connect, project, body):
     got = until_closed(connect(POST + OURS + b"Content-Length: %d\r\n\r\n" % len(BODY) + body))
     assert got.startswith(b"HTTP/1.1 408")
     assert b'"timeout"' in got
-    assert service.project.history(1).seq == 0
+    assert project.logs.history(1).seq == 0
 
 
 def test_a_body_without_a_length_that_never_ends(connect):
@@ -127,7 +129,30 @@ def test_others_are_answered_while_many_send_nothing(connect):
     assert answer(connect(GET)).startswith(b"HTTP/1.1 200")
 
 
-def test_a_request_in_pieces_is_a_request(connect, service, monkeypatch):
+def test_requests_that_wait_for_an_image_hold_up_no_others(connect, project, monkeypatch):
+    gate, waiting = threading.Event(), threading.Semaphore(0)
+
+    def scene(image, timeout=60.0):
+        waiting.release()
+        assert gate.wait(100)
+        raise RequestError("busy", "not encoded yet")
+
+    monkeypatch.setattr(project, "scene", scene)
+    click = {"kind": "object.add_steps", "steps": [{"type": "click", "x": 1, "y": 1}]}
+    body = json.dumps({"seq": 0, "action": click}).encode()
+    slow = [connect(GET.replace(b"state", b"images/1/hover")) for _ in range(THREADS + 5)]
+    slow += [connect(POST + OURS + b"Content-Length: %d\r\n\r\n" % len(body) + body) for _ in range(THREADS + 5)]
+    try:
+        for _ in range(THREADS + 1):  # every thread that reads, and the one that has the lock on the image's log
+            assert waiting.acquire(timeout=100)
+        assert answer(connect(GET)).startswith(b"HTTP/1.1 200")
+        assert answer(connect(GET.replace(b"state", b"changes?since=0"))).startswith(b"HTTP/1.1 200")
+    finally:
+        gate.set()
+    assert all(answer(one).startswith(b"HTTP/1.1 503") for one in slow)
+
+
+def test_a_request_in_pieces_is_a_request(connect, project, monkeypatch):
     monkeypatch.setattr(PatientProtocol, "patience", 60.0)
     monkeypatch.setattr(security, "SECONDS", 60.0)
     connection = connect()
@@ -135,7 +160,7 @@ def test_a_request_in_pieces_is_a_request(connect, service, monkeypatch):
     for start in range(0, len(whole), 7):
         connection.sendall(whole[start : start + 7])
     assert answer(connection).startswith(b"HTTP/1.1 200")
-    assert service.project.history(1).seq == 1
+    assert project.logs.history(1).seq == 1
     connection.sendall(GET)  # and the connection serves the next one
     assert answer(connection).startswith(b"HTTP/1.1 200")
 
@@ -149,7 +174,7 @@ def body_of(*messages):
         await asyncio.sleep(seconds)
         return {"type": "http.request", "body": part, "more_body": more}
 
-    return asyncio.run(security._whole(receive, 1_000_000, 0.2))
+    return asyncio.run(security.whole_body(receive, 1_000_000, 0.2))
 
 
 def test_a_large_body_may_take_longer_than_a_small_one():

@@ -6,20 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.errors import DataError, ImageError, WeightsError
 
 
 @pytest.fixture
 def document(project):
-    return lambda image=1: project.history(image).document
+    return lambda image=1: project.logs.history(image).document
 
 
 @pytest.fixture
 def mask(project, document):
-    return lambda number, image=1: project.mask(document(image).find(number).mask)
+    return lambda number, image=1: project.logs.mask(document(image).find(number).mask)
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_everything_is_there_after_opening_again(add, act, document, photos, pro
     act(kind="object.edit", object=1, locked=True, colour="#123456")
     kept = document()
     again = Project(photos, model="tree")
-    assert again.history(1).document == kept
-    assert again.history(1).can_undo
+    assert again.logs.history(1).document == kept
+    assert again.logs.history(1).can_undo
     again.close()
 
 
@@ -149,7 +149,7 @@ def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, ad
     assert caught.value.status == 409
     assert [action["kind"] for action in caught.value.more["actions"]] == ["object.add_steps"]
     assert caught.value.more["document"]["seq"] == 1
-    assert project.history(1).seq == 1
+    assert project.logs.history(1).seq == 1
 
 
 def test_two_programs_on_one_file(project, photos, add, act, document):
@@ -171,7 +171,7 @@ def test_few_histories_in_memory_change_nothing(project, add, act, document, mon
         act(2, kind="status", status="doing")
         act(2, kind="status", status="done")
     assert len(document().objects) == 2
-    assert (project.history(1).seq, project.history(2).seq) == (2, 4)
+    assert (project.logs.history(1).seq, project.logs.history(2).seq) == (2, 4)
 
 
 def test_a_given_mask_cannot_be_smuggled_in(add, act):
@@ -186,7 +186,7 @@ def test_a_refused_action_leaves_no_trace(project, add, act):
         act(kind="object.delete", objects=[9])
     with pytest.raises(RequestError, match="nothing to redo"):
         act(kind="redo")
-    assert project.history(1).seq == 1
+    assert project.logs.history(1).seq == 1
 
 
 def test_seconds_add_up_per_object(act, document, click):
@@ -221,7 +221,7 @@ def test_new_and_missing_files(project, photos, act):
     (photos / "a2.png").rename(photos / "a3.png")
     assert project.gallery.rescan() == (1, 1)
     assert project.gallery.order == [1, 4, 3, 2]
-    assert project.history(2).document.status == "done"
+    assert project.logs.history(2).document.status == "done"
     with pytest.raises(ImageError, match="put the file back"):
         project.gallery.read(2)
 
@@ -238,7 +238,7 @@ def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos,
 
 
 def test_large_images_are_worked_on_smaller(photos, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 32)
+    monkeypatch.setattr("clickgrain.annotate.gallery.WORK_SIDE", 32)
     project = Project(photos, model="tree")
     assert project.gallery.sizes(1) == ((24, 32), (48, 64))
     assert project.scene(1).size == (24, 32)

@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.mask_rle import describe
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
-from clickgrain.annotate.runs import describe
 
 SIZE = (24, 32)
 POINTS = st.tuples(st.integers(0, SIZE[1] - 1), st.integers(0, SIZE[0] - 1))
@@ -54,15 +54,15 @@ class Editor(RuleBasedStateMachine):
 
     @property
     def document(self):
-        return self.project.history(1).document
+        return self.project.logs.history(1).document
 
     def act(self, **action):
         """Carry it out; nothing at all has happened if it is refused."""
-        before = self.project.history(1).seq
+        before = self.project.logs.history(1).seq
         try:
             self.project.act(1, Posted(seq=before, active=1.0), IMAGE_REQUEST.validate_python(action))
         except RequestError:
-            assert self.project.history(1).seq == before
+            assert self.project.logs.history(1).seq == before
             return
         if action["kind"] == "undo":
             self.undone.append(self.done.pop())
@@ -142,14 +142,14 @@ class Editor(RuleBasedStateMachine):
     def it_is_what_the_user_has_seen(self):
         if not hasattr(self, "project"):
             return
-        history = self.project.history(1)
+        history = self.project.logs.history(1)
         assert history.document == self.done[-1]
         assert (history.can_undo, history.can_redo) == (len(self.done) > 1, bool(self.undone))
 
     @invariant()
     def every_mask_is_there_and_as_described(self):
         for item in self.document.objects if hasattr(self, "project") else ():
-            coded = describe(self.project.coded(item.mask))
+            coded = describe(self.project.logs.coded(item.mask))
             assert (coded.area, coded.bbox, coded.size) == (item.area, item.bbox, SIZE)
 
 

@@ -47,9 +47,10 @@ def test_clicks_are_answered_on_the_new_photo_and_old_objects_are_marked(client,
     swap(way)
     assert [one["replaced"] for one in objects(client)] == [True]
     act(kind="object.add_steps", steps=[REGION])
-    old_mask, new_mask = (one.mask for one in project.history(1).document.objects)
+    old_mask, new_mask = (one.mask for one in project.logs.history(1).document.objects)
     act(3, kind="object.add_steps", steps=[REGION])
-    assert new_mask == project.history(3).document.objects[0].mask != old_mask  # as on the photo that it is now
+    on_photo_3 = project.logs.history(3).document.objects[0].mask  # which is what photo 1 is now
+    assert new_mask == on_photo_3 != old_mask
     assert [one["replaced"] for one in objects(client)] == [True, False]
     new = client.get("/api/images/1/picture")
     assert new.content != old.content
@@ -61,7 +62,7 @@ def test_the_mark_is_kept_and_replay_says_so(act, swap, photos, project):
     act(kind="object.add_steps", steps=[REGION])
     swap()
     again = Project(photos, model="tree")
-    assert [one["replaced"] for one in again.document_json(1)["objects"]] == [True]
+    assert [one["replaced"] for one in again.logs.document_json(1)["objects"]] == [True]
     (row,) = replay(again)
     assert row.replaced
     assert row.iou < 0.9
@@ -72,9 +73,9 @@ def test_an_object_that_is_taken_up_again_is_of_the_new_photo(act, swap, project
     act(kind="object.add_steps", steps=[REGION])
     swap()
     act(kind="object.add_steps", object=1, steps=[click(40, 36)])
-    assert [one["replaced"] for one in project.document_json(1)["objects"]] == [False]
+    assert [one["replaced"] for one in project.logs.document_json(1)["objects"]] == [False]
     act(kind="undo")
-    assert [one["replaced"] for one in project.document_json(1)["objects"]] == [True]
+    assert [one["replaced"] for one in project.logs.document_json(1)["objects"]] == [True]
 
 
 @pytest.mark.parametrize("kind", ["merge", "split", "edit"])
@@ -88,7 +89,7 @@ def test_what_is_made_of_old_objects_is_marked_too(act, swap, project, kind):
         act(kind="object.split", object=1)
     else:
         act(kind="object.edit", object=1, label=4)
-    marks = {one["id"]: one["replaced"] for one in project.document_json(1)["objects"]}
+    marks = {one["id"]: one["replaced"] for one in project.logs.document_json(1)["objects"]}
     assert marks == {"merge": {2: True}, "split": {1: True, 3: True, 2: False}, "edit": {1: True, 2: False}}[kind]
 
 
@@ -109,7 +110,7 @@ def test_old_objects_are_no_test_of_a_model_and_nothing_to_look_for(act, swap, p
     act(kind="object.add_steps", steps=[REGION])
     act(2, kind="object.add_steps", steps=[REGION])
     swap()
-    assert [target.id for target in Learner(project)._targets()] == ["2 1"]
+    assert [target.id for target in Learner(project).targets()] == ["2 1"]
     answer = client.post("/api/same", json={"image": 1, "object": 1})
     assert (answer.status_code, "older photo" in answer.json()["error"]["message"]) == (422, True)
 
@@ -117,7 +118,7 @@ def test_old_objects_are_no_test_of_a_model_and_nothing_to_look_for(act, swap, p
 def test_a_file_that_was_only_touched_is_the_same_photo(act, photos, project):
     act(kind="object.add_steps", steps=[REGION])
     os.utime(photos / "a1.png")
-    assert [one["replaced"] for one in project.document_json(1)["objects"]] == [False]
+    assert [one["replaced"] for one in project.logs.document_json(1)["objects"]] == [False]
 
 
 def test_a_photo_of_another_size_is_taken_as_it_is_where_nothing_was_drawn(client, photos, project):

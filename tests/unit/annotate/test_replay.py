@@ -4,11 +4,10 @@ import json
 
 import pytest
 
+from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.opening import open_project
-from clickgrain.annotate.project import Project
+from clickgrain.annotate.project import Project, open_project
 from clickgrain.annotate.replay import replay
-from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.cli import main
 from clickgrain.errors import DataError
 
@@ -29,7 +28,7 @@ def worked(act, click, label):
 
 def test_every_mask_comes_out_the_same(worked, project):
     rows = list(replay(project))
-    assert len(rows) == 3 + len(project.history(3).document.objects)
+    assert len(rows) == 3 + len(project.logs.history(3).document.objects)
     assert all(row.is_same for row in rows)
     assert [(row.image, row.label, row.clicks) for row in rows[:3]] == [
         ("a1.png", "cat", 4),
@@ -44,7 +43,7 @@ def test_masks_of_a_network_come_out_the_same_after_the_project_went_on_with_ano
     for step in (click(50, 36), click(5, 40, 0), {"type": "level", "level": 0.4}, BRUSH, click(30, 30)):
         act(kind="object.add_steps", object=1, steps=[step])
     act(kind="object.add_steps", steps=[REGION, click(48, 36)])
-    made = {item.mask for item in project.history(1).document.objects}
+    made = {item.mask for item in project.logs.history(1).document.objects}
     project.use_model(describe_model("tree"))
     act(kind="object.add_steps", steps=[click(20, 20)])
     rows = list(replay(project))
@@ -95,8 +94,8 @@ def test_out_of_one_project_into_another(worked, photos, tmp_path, capsys):
     assert "in 3 images, 1 new labels" in out
     project = open_project(second)
     assert project.gallery.photos == photos
-    assert project.history(1).document.status == "done"
-    assert len(project.history(2).document.objects) == 2
+    assert project.logs.history(1).document.status == "done"
+    assert len(project.logs.history(2).document.objects) == 2
     project.close()
 
 

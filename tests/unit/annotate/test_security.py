@@ -4,10 +4,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clickgrain.annotate.app import make_app
-from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.config import LOOPBACK
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.security import LOOPBACK, Guard
-from clickgrain.annotate.service import Service
+from clickgrain.annotate.security import Guard
 
 TOKEN = "s3cretToken"
 
@@ -18,25 +17,25 @@ def photos(tmp_path_factory, take_photos):
 
 
 @pytest.fixture(scope="module")
-def service(photos):
-    service = Service(Project(photos, model="tree"), DiskCache(photos.parent / "cache"))
-    yield service
-    service.close()
+def project(photos):
+    project = Project(photos, model="tree")
+    yield project
+    project.close()
 
 
 @pytest.fixture
-def plain(service, monkeypatch):
+def plain(project, cache, monkeypatch):
     """A client without our header, on a loopback server."""
-    monkeypatch.setattr(service, "close", lambda: None)  # it serves the next test too
-    with TestClient(make_app(service), base_url="http://127.0.0.1:8765") as client:
+    monkeypatch.setattr(project, "close", lambda: None)  # it serves the next test too
+    with TestClient(make_app(project, cache), base_url="http://127.0.0.1:8765") as client:
         yield client
 
 
 @pytest.fixture
-def strange(service, monkeypatch):
+def strange(project, cache, monkeypatch):
     """A client of a server that other machines reach."""
-    monkeypatch.setattr(service, "close", lambda: None)
-    app = make_app(service, hosts=None, token=TOKEN, port=80)
+    monkeypatch.setattr(project, "close", lambda: None)
+    app = make_app(project, cache, hosts=None, token=TOKEN, port=80)
     with TestClient(app, base_url="http://192.168.7.7", follow_redirects=False) as client:
         yield client
 
@@ -96,11 +95,11 @@ def test_writing_needs_our_header(plain, method):
     assert plain.request(method, "/api/rescan").status_code == 403
 
 
-def test_a_form_of_another_site_cannot_write(plain, service):
+def test_a_form_of_another_site_cannot_write(plain, project):
     action = {"seq": 0, "action": {"kind": "status", "status": "done"}}
     answer = plain.post("/api/images/1/actions", json=action, headers={"content-type": "text/plain"})
     assert answer.status_code == 403
-    assert service.project.history(1).seq == 0
+    assert project.logs.history(1).seq == 0
 
 
 def test_no_answer_allows_other_origins(plain):
@@ -145,7 +144,7 @@ def test_images_are_served_by_number_only(plain, photos):
         assert plain.get(f"/api/images/{name}/picture").status_code in (404, 422)
 
 
-def test_an_import_cannot_name_files_outside(plain, photos, service):
+def test_an_import_cannot_name_files_outside(plain, photos):
     (photos.parent / "secret.png").write_bytes((photos / "a1.png").read_bytes())
     coco = {
         "images": [{"id": 1, "file_name": "../secret.png", "height": 48, "width": 64}],

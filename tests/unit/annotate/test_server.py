@@ -11,9 +11,9 @@ import time
 import httpx2
 import pytest
 
-from clickgrain.annotate.runs import decode
+from clickgrain.annotate.config import AnnotateArgs
+from clickgrain.annotate.mask_rle import decode
 from clickgrain.annotate.server import bind
-from clickgrain.annotate.settings import AnnotateArgs
 from clickgrain.errors import ConfigError
 
 CLIENTS = 10

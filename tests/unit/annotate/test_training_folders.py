@@ -7,9 +7,8 @@ import threading
 import pytest
 
 from clickgrain.annotate import files_below
-from clickgrain.annotate.learning import _unfinished
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.training_folders import claimed
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.learning import claimed, is_unfinished
 
 STRANGER = 12_345
 
@@ -24,7 +23,7 @@ def choose(root):
     """The folder that a run of so many minutes goes to, free again at once."""
 
     def folder(minutes=5):
-        with claimed(root, lambda place: _unfinished(place, minutes)) as run:
+        with claimed(root, lambda place: is_unfinished(place, minutes)) as run:
             return run.path
 
     return folder
@@ -58,7 +57,7 @@ def test_a_number_that_another_server_has_just_taken_is_passed_over(choose, root
 
 def test_a_run_that_another_server_is_at_is_not_taken_up(begun, root):
     def goes_on(place):
-        return _unfinished(place, 5)
+        return is_unfinished(place, 5)
 
     with claimed(root, goes_on) as first, claimed(root, goes_on) as second:
         assert (first.path.name, second.path.name) == ("run-001", "run-002")

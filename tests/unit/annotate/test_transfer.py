@@ -12,21 +12,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.history import Action
+from clickgrain.annotate.database import Action
+from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.transfer import image_records, label_records, take_in, visible_masks
 from clickgrain.export.formats import export_files, read_any
 
 
 def shown(project):
     """What every image looks like: (label, pixels) of its objects, without those that nothing is left of."""
-    labels = project.labels().document
+    labels = project.logs.labels().document
     found = {}
     for image in project.gallery.order:
-        document, (size, _) = project.history(image).document, project.gallery.sizes(image)
+        document, (size, _) = project.logs.history(image).document, project.gallery.sizes(image)
         masks = [*visible_masks(project, document, size)]
         named = [(labels.find(item.label), mask) for item, mask in masks if mask.any()]
         if named:
@@ -69,13 +69,14 @@ def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, for
     folder = tmp_path_factory.mktemp("round")
     first, second = (Project(photos, folder / name, model="tree") for name in ("first.db", "second.db"))
     for name in ("cat", "dog"):
-        first.act_on_labels(
-            Posted(seq=first.labels().seq), PROJECT_REQUEST.validate_python({"kind": "label.add", "name": name})
+        first.logs.act_on_labels(
+            Posted(seq=first.logs.labels().seq),
+            PROJECT_REQUEST.validate_python({"kind": "label.add", "name": name}),
         )
     for number, action in enumerate(actions):
         image = 1 + number % 2
         with suppress(RequestError):  # object 1 is not there yet, or locked
-            first.act(image, Posted(seq=first.history(image).seq), IMAGE_REQUEST.validate_python(action))
+            first.act(image, Posted(seq=first.logs.history(image).seq), IMAGE_REQUEST.validate_python(action))
     skipped = []
     for name, content in export_files(format_, image_records(first), label_records(first)):
         take_in(second, read_any(content, name, skipped)[1], format_, skipped)
@@ -90,10 +91,10 @@ def test_the_upper_object_has_the_pixel_and_a_locked_one_always(act, project, la
     act(kind="object.add_steps", steps=[{"type": "region", "x": 20, "y": 20, "level": 0.5}])
 
     def areas():
-        document = project.history(1).document
+        document = project.logs.history(1).document
         return [mask.sum() for _, mask in visible_masks(project, document, (48, 64))]
 
-    whole, part = 48 * 64, project.history(1).document.find(2).area
+    whole, part = 48 * 64, project.logs.history(1).document.find(2).area
     assert areas() == [whole - part, part]
     act(kind="object.edit", object=1, locked=True)
     assert areas() == [whole, 0]
@@ -102,14 +103,14 @@ def test_the_upper_object_has_the_pixel_and_a_locked_one_always(act, project, la
 
 
 def test_reduced_images_are_exported_at_the_size_of_the_file(photos, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.scenes.WORK_SIDE", 32)
+    monkeypatch.setattr("clickgrain.annotate.gallery.WORK_SIDE", 32)
     project = Project(photos, model="tree")
     region = {"type": "region", "x": 10, "y": 10, "level": 0.6}
     project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "object.add_steps", "steps": [region]}))
     (record,) = image_records(project)
     (one,) = record.objects()
     assert record.size == one.mask.shape == (48, 64)
-    small = project.history(1).document.objects[0].area
+    small = project.logs.history(1).document.objects[0].area
     assert abs(one.mask.sum() - 4 * small) < 0.2 * 4 * small
     project.close()
 
@@ -144,11 +145,11 @@ def coco(**change):
 def test_an_import_is_one_action_that_can_be_undone(client, project):
     answer = client.post("/api/import", content=json.dumps(coco()))
     assert answer.json() == {"format": "coco", "images": 1, "objects": 1, "labels": 1, "skipped": []}
-    (item,) = project.history(2).document.objects
+    (item,) = project.logs.history(2).document.objects
     assert (item.source, item.area, item.bbox) == ("import", 100, (2, 2, 12, 12))
-    assert project.labels().document.find(item.label).name == "cat"
+    assert project.logs.labels().document.find(item.label).name == "cat"
     project.act(2, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "undo"}))
-    assert project.history(2).document.objects == ()
+    assert project.logs.history(2).document.objects == ()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_mask_of_the_photo_on_its_side_is_told_so(client):
 def test_an_import_goes_on_from(client, project, act, click):
     client.post("/api/import", content=json.dumps(coco()))
     act(2, kind="object.add_steps", object=1, steps=[{"type": "brush", "points": [[40, 40]], "radius": 3}])
-    mask = project.mask(project.history(2).document.objects[0].mask)
+    mask = project.logs.mask(project.logs.history(2).document.objects[0].mask)
     expected = np.zeros((48, 64), np.uint8)
     expected[2:12, 2:12] = 1
     assert mask[:30].sum() == 100
@@ -199,7 +200,7 @@ def test_the_page_says_what_is_there_already_and_can_replace_or_add_it(client, p
 
     def post(**query):
         answer = client.post("/api/import", params=query, content=content).json()
-        return answer["objects"], len(project.history(2).document.objects)
+        return answer["objects"], len(project.logs.history(2).document.objects)
 
     assert post() == (1, 1)
     assert post() == (0, 1)
@@ -261,9 +262,9 @@ def test_logs_of_before_hold_all_labels_and_are_read(project, label):
     old = {"set": {"labels": [{"id": 4, "name": "cat", "colour": "#00ff00"}], "overlap": True}, "put": [{"id": 4}]}
     action = Action(1, "label.add", 0.0, "", "", None, {}, old)
     assert project.database.append(0, action, {}, None)
-    project.notice_others()
-    project._labels = None
-    assert label(kind="label.add", name="dog").to_json() == {
+    project.logs.notice_others()
+    project.logs._labels = None
+    assert label(kind="label.add", name="dog").model_dump(mode="json") == {
         "labels": [
             {"id": 4, "name": "cat", "colour": "#00ff00", "category": None},
             {"id": 5, "name": "dog", "colour": "#911eb4", "category": None},
@@ -303,11 +304,11 @@ def test_labels_read_from_the_log_are_the_labels_at_work(photos, tmp_path_factor
     first = Project(photos, file, model="tree")
     for action in actions:
         with suppress(RequestError):
-            first.act_on_labels(Posted(seq=first.labels().seq), PROJECT_REQUEST.validate_python(action))
-    at_work = first.labels().document
+            first.logs.act_on_labels(Posted(seq=first.logs.labels().seq), PROJECT_REQUEST.validate_python(action))
+    at_work = first.logs.labels().document
     first.close()
     second = Project(photos, file, model="tree")
-    assert second.labels().document == at_work
+    assert second.logs.labels().document == at_work
     assert len({one.id for one in label_records(second)}) == len(at_work.labels)
     second.close()
     names = [one.name for one in at_work.labels]

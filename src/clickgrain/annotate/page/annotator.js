@@ -83,7 +83,7 @@ export class Annotator {
     if (answer.alternatives) this.#offer(id);
   }
 
-  /** Ask for other readings of an object and show them. */
+  /** Ask for the alternatives of an object and show them. */
   async #offer(/** @type {number} */ id) {
     const { image } = this.store.state;
     const { seq, alternatives } = await get(`/api/images/${image?.id}/objects/${id}/alternatives`).catch(() => ({}));

@@ -1,4 +1,4 @@
-// One image that is open in this tab: its picture, tree, document and masks.
+// One image that is open in this tab: its pixels, tree, document and masks.
 
 import { get, getBytes, getPicture, post } from "./api.js";
 import { objectColour } from "./core/color.js";
@@ -57,7 +57,7 @@ export class OpenImage {
     return { width: this.info.size[1], height: this.info.size[0] };
   }
 
-  /** Fetch everything; the picture shows before the tree is there. */
+  /** Fetch everything; the pixels show before the tree is there. */
   async load() {
     const path = `/api/images/${this.id}`;
     const tree = getBytes(`${path}/hover`);
@@ -89,7 +89,7 @@ export class OpenImage {
     await this.#takeTree(getBytes(`/api/images/${this.id}/hover`));
   }
 
-  /** Fetch the document anew, because somebody else wrote. */
+  /** Fetch the document again, because another tab or program wrote. */
   async refresh() {
     if (this.queue.line.length) return; // what waits in line will learn of it
     const info = await get(`/api/images/${this.id}?masks=1`);

@@ -1,11 +1,11 @@
-// The lower canvas: the picture, the objects' colours, the preview of a partition, and the pixel grid.
+// The lower canvas: the image, the objects' colors, the preview of a partition, and the pixel grid.
 
 import { word, colourOf } from "../core/color.js";
 import { cut, regions } from "../core/partition.js";
 
 const GRID_FROM = 10;
 
-/** A picture of everything the objects own, kept in step with the owner map. */
+/** An RGBA image of all objects, kept in step with the owner map. */
 export class Overlay {
   constructor() {
     this.canvas = document.createElement("canvas");
@@ -80,7 +80,7 @@ export class Partition {
 
 /**
  * @param {CanvasRenderingContext2D} context @param {import("../core/geometry.js").View} view @param {number} ratio device pixels per CSS pixel
- * @param {import("../image.js").OpenImage} image @param {HTMLCanvasElement[]} layers to lay over the picture
+ * @param {import("../image.js").OpenImage} image @param {HTMLCanvasElement[]} layers to lay over the image
  * @param {{canvas: CanvasImageSource, box: number[]} | null} detail finer pixels of a part
  */
 export function drawBase(context, view, ratio, image, layers, detail) {

@@ -1,4 +1,4 @@
-// Finer pixels of photos that are larger than the picture the page works on, fetched for the part in sight.
+// Finer pixels of photos that are larger than the image the page works on, fetched for the visible part.
 
 import { getPicture } from "../api.js";
 import { toImage } from "../core/geometry.js";
@@ -57,7 +57,7 @@ export class Detail {
       this.shown = { canvas, box };
       this.arrived();
     } catch {
-      // the picture that is there stays; the poll tells when the server is away
+      // the pixels shown so far stay; the poll tells when the server is away
     }
   }
 }

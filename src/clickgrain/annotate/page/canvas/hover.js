@@ -50,7 +50,7 @@ export class Hover {
   }
 
   /**
-   * Look at a pixel of the picture.
+   * Look at a pixel of the image.
    * @param {Tree} tree @param {number} x @param {number} y @param {number} level wanted
    * @returns {boolean} whether there is something new to draw
    */

@@ -1,4 +1,4 @@
-// What lies over the picture: outlines, clicks, strokes, badges. All sizes are screen pixels.
+// What lies over the image: outlines, clicks, strokes, badges. All sizes are screen pixels.
 
 /** @typedef {CanvasRenderingContext2D} Context */
 /** @typedef {import("../core/geometry.js").View} View */
@@ -8,7 +8,7 @@ export const POSITIVE = "#1fa971";
 export const NEGATIVE = "#e0484f";
 
 /**
- * A line that shows on any picture: dark below, colour above.
+ * A line that shows on any image: dark below, color above.
  * @param {Context} context in image coordinates @param {Path2D} path @param {string} colour @param {number} width @param {number} pixel size of a screen pixel
  */
 export function strokeBoth(context, path, colour, width, pixel) {
@@ -121,7 +121,7 @@ export function drawBrush(context, x, y, radius) {
 }
 
 /**
- * Where a step shows a mark that can be taken hold of, as pixels of the picture.
+ * Where a step shows a mark that can be dragged, in image pixels.
  * @param {Step} step @returns {{x: number, y: number} | null}
  */
 export function markOf(step) {

@@ -160,7 +160,7 @@ export class Stage {
     return this.pointer !== null && this.image !== null && inside(toImage(this.view, this.pointer), this.image.size);
   }
 
-  /** Find the region under the pointer anew. */
+  /** Find the region under the pointer again. */
   look() {
     this.tools.look();
   }

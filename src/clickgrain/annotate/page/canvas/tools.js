@@ -170,7 +170,7 @@ export class Tools {
     }
   }
 
-  /** Radius of the brush in pixels of the picture. */
+  /** Radius of the brush in pixels of the image. */
   brush() {
     return Math.round(10 * Math.max(this.state.radius, 0.5)) / 10;
   }
@@ -193,7 +193,7 @@ export class Tools {
     if (active !== null && !shiftKey) return this.#correct(x, y, label);
     if (owned !== null && !shiftKey) return annotator.take(owned);
     if (label) return this.#take(x, y, true);
-    return annotator.say("Click an object first; then the right button takes away what does not belong to it.");
+    return annotator.say("Click an object first; then a right click removes what does not belong to it.");
   }
 
   /** @param {number} x @param {number} y @param {boolean} fresh a new object */
@@ -228,7 +228,7 @@ export class Tools {
     });
   }
 
-  /** @param {Point} at a finger that stays: this does not belong to it */
+  /** @param {Point} at a long press: remove this from the object */
   hold(at) {
     const touch = this.gesture?.touch;
     this.gesture = this.held = null;

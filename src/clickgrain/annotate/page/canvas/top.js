@@ -37,7 +37,7 @@ export function drawTop(stage) {
   drawTool(stage);
 }
 
-/** @param {import("./stage.js").Stage} stage @param {number} [sx] @param {number} [sy] units of the picture */
+/** @param {import("./stage.js").Stage} stage @param {number} [sx] @param {number} [sy] units of the image */
 function inImage({ top, view, ratio }, sx = 1, sy = 1) {
   top.setTransform(view.scale * ratio * sx, 0, 0, view.scale * ratio * sy, view.x * ratio, view.y * ratio);
 }

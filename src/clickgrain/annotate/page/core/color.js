@@ -16,7 +16,7 @@ export const PALETTE = [
   "#f2918c",
 ];
 
-/** @param {number} number @returns {string} a colour of its own for any small number */
+/** @param {number} number @returns {string} a distinct color for any small number */
 export function colourOf(number) {
   return PALETTE[((number % PALETTE.length) + PALETTE.length) % PALETTE.length];
 }

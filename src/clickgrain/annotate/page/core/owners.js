@@ -1,4 +1,4 @@
-// Which object every pixel belongs to, and the picture of that.
+// Which object every pixel belongs to, and an RGBA image of that.
 
 /** @typedef {import("./tree.js").Rect} Rect */
 /** @typedef {import("./mask.js").Bits} Bits */
@@ -8,7 +8,7 @@ import { around, common } from "./mask.js";
 import { word } from "./color.js";
 
 export class Owners {
-  /** @param {number} width @param {number} height of the picture */
+  /** @param {number} width @param {number} height of the image */
   constructor(width, height) {
     this.width = width;
     this.height = height;
@@ -73,7 +73,7 @@ export class Owners {
   }
 
   /**
-   * RGBA words of a part of the picture: fill with `alpha`, borders stronger.
+   * RGBA words of a part of the image: fill with `alpha`, borders stronger.
    * @param {Rect} part @param {number} alpha 0..1 @param {Uint32Array} out part.width x part.height
    */
   draw(part, alpha, out) {

@@ -2,7 +2,7 @@
 
 /** @typedef {{action: any, client: string, active: number, tries: number, resolve: (answer: any) => void, reject: (error: Error) => void}} Waiting */
 
-/** Actions that may be sent again after somebody else's, because they say all that they need. */
+/** Actions that may be sent again after those of another tab, because they depend on nothing else. */
 const AGAIN = [
   "object.add_steps",
   "object.edit",

@@ -1,4 +1,4 @@
-// The merge tree of one image as the page holds it, so that hovering asks nobody.
+// The merge tree of one image as the page holds it, so that hovering needs no request.
 // Every node is one slice of the leaf order; a pixel belongs to a node when the rank of its leaf lies in that slice.
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Rect half-open, in pixels of the leaf map */
@@ -15,7 +15,7 @@ const STEP = 1.3;
  * @property {Float32Array} level 0 at leaves .. 1 at the root
  * @property {Uint16Array | Int32Array} map leaf of every pixel of the leaf map, row by row
  * @property {number} width of the leaf map @property {number} height of the leaf map
- * @property {{width: number, height: number}} image size of the picture
+ * @property {{width: number, height: number}} image size of the image
  */
 
 export class Tree {
@@ -75,7 +75,7 @@ export class Tree {
     return this.levels[node];
   }
 
-  /** @param {number} x @param {number} y pixel of the picture @returns {number} */
+  /** @param {number} x @param {number} y pixel of the image @returns {number} */
   leafAt(x, y) {
     const column = Math.floor((x * this.width) / this.image.width);
     const row = Math.floor((y * this.height) / this.image.height);

@@ -69,13 +69,13 @@ export function openHelp(app) {
 const MOUSE = [
   ["point", "See the region under the pointer"],
   ["wheel", "Larger or smaller region: part, object, scene"],
-  ["left click", "Take it; then: this belongs to it"],
-  ["right click, or a long press", "This does not belong to it"],
+  ["left click", "Take the region; then add to the object"],
+  ["right click, or a long press", "Remove this from the object"],
   ["left drag", "A box around the object"],
   ["Shift + click", "A new object, whatever is there already"],
   ["Alt + click", "Add exactly the region under the pointer"],
   ["Ctrl + click", "Choose several objects"],
-  ["click on a click", "Take that click away; drag it to move it"],
+  ["click on a click", "Remove that click; drag it to move it"],
   ["Ctrl + wheel, two fingers", "Zoom"],
   ["Space + drag, middle button, two fingers", "Move the image"],
 ];

@@ -52,7 +52,7 @@ async function show(app, body, job) {
     h(
       "p",
       null,
-      "clickgrain looks at all photos of this folder and learns from them what belongs together, without a label. It works in the background; go on annotating.",
+      "clickgrain learns from all photos of this folder which pixels belong together, without labels. It works in the background; you can keep annotating.",
     ),
     atWork(job) ? progress(app, job) : ask,
     trouble,

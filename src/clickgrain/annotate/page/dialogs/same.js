@@ -12,7 +12,7 @@ export async function openSame(app) {
   const { store, annotator } = app,
     { image, active, labels } = store.state;
   const object = image?.object(active);
-  if (!object) return annotator.say("Choose an object first: its likes are looked for in the other images.");
+  if (!object) return annotator.say("Choose an object first, then search the other images for similar ones.");
   const body = h("div", { class: "same" }, h("p", { role: "status" }, "Looking …"), h("progress"));
   let open = true;
   openDialog(`The same as “${nameOf(object, labels)}”`, body, {
@@ -41,7 +41,7 @@ export async function openSame(app) {
 }
 
 /**
- * Wait for a job; null once nobody waits any more.
+ * Wait for a job; null once the wait is cancelled.
  * @param {any} job @param {(job: any) => void} tell @param {() => boolean} wanted
  */
 async function finished(job, tell, wanted) {
@@ -79,7 +79,7 @@ class Candidates {
         h(
           "p",
           null,
-          this.accepted ? `${this.accepted} taken. No more likely matches.` : "Nothing like it in the other images.",
+          this.accepted ? `${this.accepted} taken. No more likely matches.` : "Nothing similar in the other images.",
         ),
       );
     this.grid = h(

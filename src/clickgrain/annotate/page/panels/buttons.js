@@ -11,7 +11,7 @@ export function titleOf(app, id) {
 }
 
 /**
- * A square button with a picture.
+ * A square button with an icon.
  * @param {any} app @param {string} id command @param {string} name of the icon @param {string} [more] classes
  */
 export function toolButton(app, id, name, more = "") {
@@ -36,7 +36,7 @@ export function toolButton(app, id, name, more = "") {
 }
 
 /**
- * A button with a picture and no command.
+ * A button with an icon and no command.
  * @param {string} title @param {string} name of the icon @param {(event: Event) => void} onclick @param {Record<string, any>} [more] properties
  */
 export function iconButton(title, name, onclick, more = {}) {

@@ -26,7 +26,7 @@ function levels({ store, stage }) {
     {
       class: "check less",
       title:
-        "The click chooses the level itself, as outlined where the pointer rests, and offers other outlines when it is in doubt",
+        "The model chooses the level, as outlined where the pointer rests, and offers alternatives if unsure",
     },
     auto,
     "Auto",

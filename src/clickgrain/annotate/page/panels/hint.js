@@ -31,7 +31,7 @@ export function startHint({ store, annotator }) {
   });
 }
 
-/** @param {any} state @returns {[string, boolean]} what is being waited for, and whether the picture is there already */
+/** @param {any} state @returns {[string, boolean]} what is being waited for, and whether the image is there already */
 function waiting({ image, opening, images, compiling }) {
   if (!image && !opening && !images.length) return ["There are no photos in this folder.", false];
   if (opening) return ["Opening the image …", Boolean(image)];

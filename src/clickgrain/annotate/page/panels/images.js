@@ -112,7 +112,7 @@ class ImageList {
     this.scroller.setAttribute("aria-activedescendant", seen.has(current) ? `image-${current}` : "");
   }
 
-  /** @param {any} entry @param {number} place @param {boolean} current @param {HTMLElement} [there] to be filled anew */
+  /** @param {any} entry @param {number} place @param {boolean} current @param {HTMLElement} [there] to be filled again */
   #row(entry, place, current, there) {
     const element =
       there ??

@@ -29,7 +29,7 @@ export function startObjects(app) {
     {
       class: "button",
       type: "button",
-      title: "Let go of this object and begin another (Enter)",
+      title: "Finish this object and begin another (Enter)",
       onclick: () => annotator.take(null),
     },
     "New object",

@@ -29,8 +29,8 @@ export function startToolbar(app) {
   store.on(["whole"], (/** @type {any} */ state) => whole.setAttribute("aria-pressed", String(state.whole)));
   store.on(["polarity"], (/** @type {any} */ { polarity }) => {
     const words = polarity
-      ? "Clicks say: belongs to it. Press to turn round"
-      : "Clicks say: does not belong. Press to turn round";
+      ? "Clicks add to the object. Press to switch"
+      : "Clicks remove from the object. Press to switch";
     sign.title = words;
     sign.setAttribute("aria-label", words);
     sign.setAttribute("data-sign", polarity ? "plus" : "minus");

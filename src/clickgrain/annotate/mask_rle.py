@@ -1,4 +1,4 @@
-"""Masks as the project keeps them and the page reads them: run lengths over the bounding box ("CGM1").
+"""Masks as the project stores them and the page reads them: run lengths over the bounding box ("CGM1").
 
 Layout, little endian: magic "CGM1", uint32 H, W, x1, y1, x2, y2 (XYXY box, all 0 for an empty mask), uint32 count,
 then count uint32 lengths of alternating runs over the box in row-major order, background first.
@@ -71,7 +71,7 @@ def decode(data: bytes) -> Bool:
 
 
 def describe(data: bytes) -> Coded:
-    """What stands in the header of a coded mask, and its area, without decoding it.
+    """A coded mask with size, box and area, without decoding it.
 
     Raises:
         DataError: not what `encode` writes.
@@ -81,7 +81,7 @@ def describe(data: bytes) -> Coded:
 
 
 def _parts(data: bytes) -> tuple[Size, tuple[int, int, int, int], npt.NDArray[np.int64]]:
-    """((H, W), XYXY box, runs), which fit together."""
+    """((H, W), XYXY box, runs), checked against each other."""
     if not isinstance(data, bytes) or len(data) < HEADER or data[:4] != MAGIC or len(data) % 4:
         raise DataError(f"{len(data)} bytes beginning with {data[:4]!r} are no whole coded mask")
     height, width, x1, y1, x2, y2, count = (int(v) for v in np.frombuffer(data, "<u4", 7, 4))

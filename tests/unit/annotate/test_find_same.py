@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from clickgrain.annotate.refusals import RequestError
-from clickgrain.annotate.same import Finder, describe, find_nodes
+from clickgrain.annotate.find_same import Finder, describe, find_nodes
+from clickgrain.annotate.http_errors import RequestError
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def test_what_is_alike_is_found_where_it_lies(act, click, search, client, projec
     answer = client.post("/api/same/accept", json={"job": job["id"], "items": taken}).json()
     assert sorted(one["image"] for one in answer["accepted"]) == [2, 3]
     for image, shift in ((2, 3), (3, 6)):
-        (item,) = project.history(image).document.objects
+        (item,) = project.logs.history(image).document.objects
         assert (item.label, item.source) == (4, "same")
-        assert iou(project.mask(item.mask), np.roll(red, shift, axis=1)) > 0.8
+        assert iou(project.logs.mask(item.mask), np.roll(red, shift, axis=1)) > 0.8
     again = client.post("/api/same/accept", json={"job": job["id"], "items": taken}).json()
     assert len(again["skipped"]) == 2
     assert again["accepted"] == []
@@ -76,17 +76,17 @@ def test_an_object_finds_itself_best(scene, red):
     assert best.score > 0.8
 
 
-def test_the_cache_gives_what_was_made(project, service):
-    finder = Finder(project, service.cache)
+def test_the_cache_gives_what_was_made(project, cache):
+    finder = Finder(project, cache)
     (tree, features), (kept_tree, kept_features) = finder.leaves_of(1), finder.leaves_of(1)
     assert (tree.children == kept_tree.children).all()
     assert np.abs(features - kept_features).max() < 0.01
     assert (tree.children == project.scene(1).tree.children).all()
 
 
-def test_there_must_be_an_object(project, service, client):
+def test_there_must_be_an_object(project, cache, client):
     with pytest.raises(RequestError, match="no object"):
-        Finder(project, service.cache).work(1, 7, None, 10)
+        Finder(project, cache).work(1, 7, None, 10)
     assert client.post("/api/same", json={"image": 1, "object": 7}).status_code == 404
     with pytest.raises(RequestError, match="nothing to look for"):
         describe(np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.float32))

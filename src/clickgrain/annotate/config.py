@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clickgrain.errors import ConfigError
 
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class AnnotateArgs:
 
     Attributes:
         photos: folder of photos, walked recursively, or one photo.
-        project: file that keeps the annotations; clickgrain.db beside the photos when not given.
+        project: file that keeps the annotations; clickgrain.db in the folder of the photos when not given.
         model: "default" (the model in the package), "tree" (no network), a model folder or a Hugging Face id; the
             one that the project used last, else "default" where it ships, else "tree".
         device: of the model: cpu, cuda, cuda:1, mps.
@@ -46,18 +46,15 @@ class AnnotateArgs:
         if self.token is not None and (len(self.token) < 8 or not self.token.isascii() or not self.token.isalnum()):
             raise ConfigError("--token must be 8 or more letters and digits; leave it out to have one made up")
         if not self.is_local:
-            self._check_host()
+            try:
+                ipaddress.ip_address(self.host)
+            except ValueError:
+                raise ConfigError(
+                    f"--host {self.host!r} is no address; give 127.0.0.1 (this machine only), 0.0.0.0, or an"
+                    " address of this machine"
+                ) from None
 
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach the server."""
-        return self.host in LOOPBACK_NAMES
-
-    def _check_host(self) -> None:
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            raise ConfigError(
-                f"--host {self.host!r} is no address; give 127.0.0.1 (this machine only), 0.0.0.0, or an address of"
-                " this machine"
-            ) from None
+        return self.host in LOOPBACK

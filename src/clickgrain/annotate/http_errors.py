@@ -1,4 +1,4 @@
-"""Requests that cannot be served, as the page receives them: a code, a status and plain words."""
+"""Errors of requests, as the page receives them: a code, a status and a message."""
 
 import errno
 import sqlite3
@@ -35,7 +35,7 @@ class RequestError(ClickgrainError):
 
     Attributes:
         code: one of `STATUS`.
-        more: JSON values that go beside the error in the answer.
+        more: further JSON values of the answer.
     """
 
     def __init__(self, code: str, message: str, **more: Any) -> None:
@@ -50,20 +50,22 @@ class RequestError(ClickgrainError):
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk raise into a `RequestError` that names the project file and the fix."""
+    """Turn errors of SQLite and the disk into a `RequestError` that names the project file and the remedy."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise _words(path, str(error)) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _full(path) from error
-        raise RequestError("database", f"{path}: {error.strerror or error}; check the disk") from error
+    except (sqlite3.Error, OSError) as error:
+        raise _in_words(path, error) from error
 
 
-def _words(path: Path, reason: str) -> RequestError:
+def _in_words(path: Path, error: sqlite3.Error | OSError) -> RequestError:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = "full" if full else str(error)
+    if isinstance(error, OSError) and not full:
+        return RequestError("database", f"{path}: {error.strerror or error}; check the disk")
     if "full" in reason:
-        return _full(path)
+        return RequestError(
+            "disk_full", f"the disk of {path} is full; nothing was written: free some space and try again"
+        )
     if "locked" in reason or "busy" in reason:
         return RequestError(
             "database_locked", f"{path} is in use by another program; nothing was written, try again"
@@ -75,9 +77,3 @@ def _words(path: Path, reason: str) -> RequestError:
     if "unable to open" in reason:
         return RequestError("database", f"cannot open {path}; check its permissions, or give --project elsewhere")
     return RequestError("database", f"{path}: {reason}; nothing was written")
-
-
-def _full(path: Path) -> RequestError:
-    return RequestError(
-        "disk_full", f"the disk of {path} is full; nothing was written: free some space and try again"
-    )

@@ -1,0 +1,306 @@
+"""What actions do: `apply` turns a request and a document into the document that is stored; labels likewise."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clickgrain.annotate.documents import (
+    MAX_STEPS,
+    AddLabel,
+    AddLabels,
+    AddNode,
+    AddSteps,
+    AllowOverlap,
+    Clear,
+    DeleteLabel,
+    DeleteObjects,
+    Document,
+    EditLabel,
+    EditObjects,
+    ImageRequest,
+    Item,
+    Label,
+    Labels,
+    MaskStep,
+    MergeObjects,
+    MoveObject,
+    PartitionImage,
+    ProjectRequest,
+    SetStatus,
+    SetSteps,
+    Source,
+    SplitObject,
+    Steps,
+)
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.leafmap import node_mask, partition, split_in_two, to_size
+from clickgrain.annotate.mask_rle import Coded, encode
+from clickgrain.types import Bool
+
+if TYPE_CHECKING:
+    from clickgrain.annotate.project import Project
+
+MAX_OBJECTS = 2_000
+COLORS = (  # noqa: SIM905
+    "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #46f0f0 #f032e6 #bcf60c"
+    " #fabebe #008080 #9a6324 #ffe119 #800000 #808000 #000075"
+).split()
+"""Distinct on photos; taken in turn."""
+
+
+@dataclass(frozen=True)
+class ImportObjects:
+    """Add imported masks; not a request of the page.
+
+    Attributes:
+        format: of the file.
+        masks: (at the size of the file, at working size, label number) per object.
+        replace: delete the image's objects first, except locked ones.
+        done: set the image's status to done.
+    """
+
+    format: str
+    masks: list[tuple[Coded, Coded, int | None]]
+    replace: bool = False
+    done: bool = False
+    kind = "import"
+
+
+@dataclass
+class Context:
+    """Where an action takes place, and its results other than the document.
+
+    Attributes:
+        content: hash of the image's file, None if it cannot be read.
+        next_id: number of the next new object.
+        active: seconds of the user's work that the action took.
+        seq: number of the action, once it is stored.
+        masks: new coded masks by hash.
+        touched: the object that the action was about.
+        ambiguous: whether the page should ask for alternatives.
+    """
+
+    project: "Project"
+    image: int
+    content: str | None
+    next_id: int
+    active: float
+    seq: int = 0
+    masks: dict[str, Coded] = field(default_factory=dict)
+    touched: int | None = None
+    ambiguous: bool = False
+
+    def new(self, **values: Any) -> Item:
+        """An object with the next free number."""
+        self.next_id += 1
+        return Item(id=self.next_id - 1, **values)
+
+    def mask(self, item: Item) -> Bool:
+        """H x W bool at working size: an object's mask."""
+        return to_size(self.project.logs.mask(item.mask or ""), self.project.gallery.sizes(self.image)[0])
+
+    def with_mask(self, item: Item, mask: Bool, source: Source, **changes: object) -> Item:
+        """The object with a given H x W mask instead of its steps."""
+        coded = encode(mask)
+        self.masks[coded.hash] = coded
+        values = {"steps": (MaskStep(mask=coded.hash),), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
+        return item.model_copy(update={**values, "content": self.content, "source": source, **changes})
+
+    def with_steps(self, item: Item, steps: Steps) -> Item:
+        """The object with other steps, and the mask that they lead to.
+
+        Raises:
+            RequestError: too many steps. PromptError: a point outside the image.
+        """
+        if len(steps) > MAX_STEPS:
+            raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
+        fold = self.project.fold(self.image, steps)
+        coded, answer = encode(fold.binary), fold.answer
+        self.masks[coded.hash] = coded
+        self.ambiguous, self.touched = fold.is_ambiguous, item.id
+        values = {
+            "steps": steps,
+            "mask": coded.hash,
+            "bbox": coded.bbox,
+            "area": coded.area,
+            "score": None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4),
+            "level": None if answer is None or answer.level is None else round(answer.level, 4),
+            "model": fold.model,
+            "content": fold.content,
+            "seconds": round(item.seconds + self.active, 2),
+        }
+        return item.model_copy(update=values)
+
+
+def apply(request: ImageRequest | ImportObjects, document: Document, context: Context) -> Document:
+    """The document after a request; not for undo and redo, which move the history.
+
+    Raises:
+        RequestError: no such object, a locked one, too many. PromptError: a point outside the image.
+    """
+    before = len(document.objects)
+    match request:
+        case AddSteps():
+            _refuse_new_masks(request.steps, ())
+            fresh = request.object is None
+            item = context.new(label=request.label) if fresh else document.editable(request.object or 0)
+            if request.label is not None:
+                item = item.model_copy(update={"label": request.label})
+            document = document.put(context.with_steps(item, (*item.steps, *request.steps)))
+        case SetSteps():
+            item = document.editable(request.object)
+            _refuse_new_masks(request.steps, item.steps)
+            document = document.put(context.with_steps(item, request.steps))
+        case EditObjects():
+            document = _edit(request, document, context)
+        case MoveObject():
+            item = document.editable(request.object)
+            others = [other for other in document.objects if other.id != item.id]
+            others.insert(request.to, item)
+            document = document.with_objects(others)
+            context.touched = item.id
+        case DeleteObjects():
+            gone = {document.editable(id_).id for id_ in request.objects}
+            document = document.with_objects(item for item in document.objects if item.id not in gone)
+        case Clear():
+            document = document.with_objects(item for item in document.objects if item.locked)
+        case MergeObjects():
+            document = _merge(request, document, context)
+        case SplitObject():
+            document = _split(request, document, context)
+        case AddNode() | PartitionImage():
+            document = _add_regions(request, document, context)
+        case SetStatus():
+            document = document.model_copy(update={"status": request.status})
+        case ImportObjects():
+            return _import(request, document, context)
+    if len(document.objects) > max(before, MAX_OBJECTS):
+        raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
+    return document
+
+
+def _refuse_new_masks(steps: Steps, known: Steps) -> None:
+    """A page may keep given masks, but not add them."""
+    if any(isinstance(step, MaskStep) and step not in known for step in steps):
+        raise RequestError("invalid", "a step of type 'mask' can only be kept, not made")
+
+
+def _edit(request: EditObjects, document: Document, context: Context) -> Document:
+    ids = request.objects or ((request.object,) if request.object is not None else ())
+    if not ids:
+        raise RequestError("invalid", "name the object, or the objects, to edit")
+    changes = request.model_dump(include={"label", "colour", "locked", "hidden"}, exclude_unset=True)
+    for id_ in ids:
+        item = document.editable(id_, locked_too=changes.keys() <= {"locked", "hidden"})
+        document = document.put(item.model_copy(update=changes))
+    context.touched = ids[0]
+    return document
+
+
+def _merge(request: MergeObjects, document: Document, context: Context) -> Document:
+    items = [document.editable(id_) for id_ in dict.fromkeys(request.objects)]
+    union = np.logical_or.reduce([context.mask(item) for item in items if item.mask])
+    seconds = round(sum(item.seconds for item in items) + context.active, 2)
+    older = next((item.content for item in items if item.content != context.content), context.content)
+    first = context.with_mask(items[0], union, "merge", seconds=seconds, score=None, content=older)
+    gone = {item.id for item in items[1:]}
+    context.touched = first.id
+    document = document.put(first)
+    return document.with_objects(item for item in document.objects if item.id not in gone)
+
+
+def _split(request: SplitObject, document: Document, context: Context) -> Document:
+    item, scene = document.editable(request.object), context.project.scene(context.image)
+    larger, smaller = split_in_two(scene.tree, scene.leaves, context.mask(item))
+    new = context.new(label=item.label, colour=item.colour)
+    seconds = item.seconds + context.active
+    first = context.with_mask(item, larger, "split", score=None, seconds=seconds, content=item.content)
+    second = context.with_mask(new, smaller, "split", content=item.content)
+    objects = list(document.objects)
+    place = objects.index(item)
+    context.touched = item.id
+    return document.put(second).with_objects([*objects[:place], first, second, *objects[place + 1 :]])
+
+
+def _add_regions(request: AddNode | PartitionImage, document: Document, context: Context) -> Document:
+    """Objects from one tree node, or from all regions at a level on pixels that no object has yet."""
+    scene, model = context.project.scene(context.image), context.project.model.hash
+    if isinstance(request, AddNode):
+        if request.node >= scene.tree.n_nodes:
+            raise RequestError("invalid", f"there is no node {request.node}; this tree ends at {scene.tree.root}")
+        mask = node_mask(scene.tree, scene.leaves, request.node, scene.size)
+        level = round(float(scene.tree.level[request.node]), 4)
+        new = context.new(label=request.label, seconds=context.active, model=model)
+        context.touched = new.id
+        return document.put(context.with_mask(new, mask, "same", level=level, score=request.score))
+    free = np.ones(scene.size, bool)
+    for item in document.objects:
+        if item.mask:
+            free &= ~context.mask(item)
+    regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
+    if len(numbers) + len(document.objects) > MAX_OBJECTS:
+        raise RequestError("invalid", f"{len(numbers)} regions are too many; choose a higher level")
+    for number in numbers:
+        new = context.new(label=request.label, model=model)
+        document = document.put(context.with_mask(new, regions == number, "partition", level=request.level))
+    return document
+
+
+def _import(request: ImportObjects, document: Document, context: Context) -> Document:
+    if request.replace and request.masks:
+        document = document.with_objects(item for item in document.objects if item.locked)
+    if (count := len(document.objects) + len(request.masks)) > MAX_OBJECTS:
+        raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
+    for exact, shown, label in request.masks:
+        context.masks |= {exact.hash: exact, shown.hash: shown}
+        about = {"mask": shown.hash, "bbox": shown.bbox, "area": shown.area}
+        document = document.put(
+            context.new(label=label, steps=(MaskStep(mask=exact.hash),), source="import", **about)
+        )
+    return document.model_copy(update={"status": "done"}) if request.done else document
+
+
+def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> Labels:
+    """The labels after a request; new ones are numbered from `last_id` + 1 on.
+
+    Raises:
+        RequestError: no such label, or a name that is taken.
+    """
+    if isinstance(request, AllowOverlap):
+        return labels.model_copy(update={"overlap": request.allow})
+    known = {label.name: label for label in labels.labels}
+    old = None
+    if isinstance(request, EditLabel | DeleteLabel):
+        old = labels.find(request.label)
+        if old is None:
+            reason = f"there is no label {request.label}; it may have been deleted in another tab"
+            raise RequestError("invalid", reason)
+    if isinstance(request, AddLabel | EditLabel) and known.get(request.name or "", old) != old:
+        raise RequestError("invalid", f"there is a label {request.name!r} already; choose another name")
+    if isinstance(request, AddLabel):
+        color = request.colour or COLORS[last_id % len(COLORS)]
+        found = [*labels.labels, Label(id=last_id + 1, name=request.name, colour=color)]
+    elif isinstance(request, AddLabels):
+        found = _add_labels(request, labels, last_id)
+    else:
+        found = [label for label in labels.labels if label is not old]
+        if isinstance(request, EditLabel) and old is not None:
+            changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
+            found.insert(labels.labels.index(old), old.model_copy(update=changes))
+    return labels.model_copy(update={"labels": tuple(found)})
+
+
+def _add_labels(request: AddLabels, labels: Labels, last_id: int) -> list[Label]:
+    known = {label.name: label for label in labels.labels}
+    taken = {label.category for label in labels.labels}
+    for name, category in request.labels:
+        own = None if category in taken else category
+        taken.add(own)
+        label = known.get(name)
+        if label is None:
+            color, last_id = COLORS[last_id % len(COLORS)], last_id + 1
+            known[name] = Label(id=last_id, name=name, colour=color, category=own)
+        elif label.category is None:
+            known[name] = label.model_copy(update={"category": own})
+    return list(known.values())

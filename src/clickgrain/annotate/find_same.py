@@ -1,0 +1,255 @@
+"""Find the same: in other images, the tree nodes whose leaves look most like those of an object.
+
+A node is described by mean and spread of its leaves' features, so that one with merely the same average does not
+match. Distances are in units of the features' spread over the object's image.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.documents import AddNode, LabelId, Posted, Strict
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.jobs import Job
+from clickgrain.annotate.project import Project
+from clickgrain.errors import ClickgrainError
+from clickgrain.tree import MergeTree
+from clickgrain.types import Bool, Float
+
+Double = npt.NDArray[np.float64]
+PER_IMAGE = 3
+LARGEST_RATIO = 6.0
+"""Candidates have between a sixth and six times the object's share of its image."""
+LOWEST = 0.05
+HELD = 0.5
+"""A node of which objects cover more than this share is no candidate."""
+
+
+class Place(Strict):
+    """A node of an image's tree."""
+
+    image: int
+    node: Annotated[int, Field(ge=0)]
+
+
+class AcceptRequest(Strict):
+    """Which candidates become objects: these, or all of the job's from a score on."""
+
+    job: str
+    items: tuple[Place, ...] | None = None
+    above: Annotated[float, Field(ge=0, le=1)] | None = None
+    label: LabelId | None = None
+    client: Annotated[str, Field(max_length=100)] = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is searched for: mean and spread of d features, the unit of each, and the share of the image."""
+
+    mean: Double
+    spread: Double
+    unit: Double
+    share: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A node that may be the same; score in 0..1, bbox XYXY pixels."""
+
+    node: int
+    score: float
+    bbox: tuple[int, int, int, int]
+
+
+def describe(features: Float, coverage: Float) -> Wanted:
+    """What an object looks like.
+
+    Args:
+        features: h x w x d of its image's leaves.
+        coverage: h x w in 0..1, the share of every leaf that the object covers.
+
+    Raises:
+        RequestError: it covers next to nothing.
+    """
+    flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
+    weight = np.where(coverage.ravel() > 0.5, 1.0, 0.0)
+    if not weight.any():
+        weight = coverage.ravel().astype(np.float64)
+    if weight.sum() == 0:
+        raise RequestError("invalid", "the object has no pixels; there is nothing to look for")
+    weight /= weight.sum()
+    mean = weight @ flat
+    spread = np.sqrt(np.maximum(weight @ flat**2 - mean**2, 0))
+    return Wanted(mean, spread, flat.std(0) + 1e-6, float(coverage.mean()))
+
+
+def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> list[Candidate]:
+    """The best nodes of one image, none inside another, at most `PER_IMAGE`, best first.
+
+    Args:
+        tree: of the image; features: h x w x d of its leaves.
+        wanted: what is searched for.
+        held: h x w bool, leaves that objects cover already.
+    """
+    ratio = tree.area / tree.n_leaves / max(wanted.share, 1e-9)
+    nodes = np.flatnonzero(
+        (ratio <= LARGEST_RATIO) & (ratio >= 1 / LARGEST_RATIO) & (np.arange(tree.n_nodes) < tree.root)
+    )
+    if len(nodes) == 0:
+        return []
+    start, n = tree.start[nodes], tree.area[nodes][:, None]
+
+    def sums(values: npt.NDArray[Any]) -> Double:
+        """Sums over the leaves of the nodes: in the tree's order of leaves, every node is a slice."""
+        ordered = values.reshape(tree.n_leaves, -1).astype(np.float64)[tree.order]
+        running = np.concatenate([np.zeros((1, ordered.shape[1])), np.cumsum(ordered, axis=0)])
+        return running[start + n[:, 0]] - running[start]
+
+    flat = features.reshape(tree.n_leaves, -1).astype(np.float64)
+    mean = sums(flat) / n
+    spread = np.sqrt(np.maximum(sums(flat**2) / n - mean**2, 0))
+    off = (((mean - wanted.mean) / wanted.unit) ** 2).mean(1)
+    off = off + (((spread - wanted.spread) / wanted.unit) ** 2).mean(1)
+    score = np.exp(-off - (np.log(tree.area[nodes] / tree.n_leaves / wanted.share) / 3.0) ** 2)
+    score[sums(held)[:, 0] / n[:, 0] > HELD] = 0
+    free = np.ones(tree.n_leaves, bool)  # in the tree's order
+    chosen: list[Candidate] = []
+    for i in np.argsort(-score, kind="stable"):
+        node = int(nodes[i])
+        part = slice(tree.start[node], tree.start[node] + tree.area[node])
+        if score[i] < LOWEST or len(chosen) == PER_IMAGE:
+            break
+        if free[part].all():
+            free[part] = False
+            rows, columns = np.divmod(tree.leaves(node), tree.grid[1])
+            scale_y, scale_x = tree.image_size[0] / tree.grid[0], tree.image_size[1] / tree.grid[1]
+            right, bottom = (columns.max() + 1) * scale_x, (rows.max() + 1) * scale_y
+            left, top = int(columns.min() * scale_x), int(rows.min() * scale_y)
+            box = (left, top, int(np.ceil(right)), int(np.ceil(bottom)))
+            chosen.append(Candidate(node, round(float(score[i]), 4), box))
+    return chosen
+
+
+class Finder:
+    """Searches a project; trees and features of images it has seen are cached on disk.
+
+    Args:
+        project: the project.
+        cache: for trees and features.
+    """
+
+    def __init__(self, project: Project, cache: DiskCache) -> None:
+        self.project, self.cache = project, cache
+
+    def work(self, image: int, number: int, images: Sequence[int] | None, limit: int) -> Callable[[Job], Any]:
+        """A job that searches other images (all when None) for an object of an image.
+
+        Raises:
+            RequestError: no such object, or it was drawn on a file that was replaced.
+        """
+        item = self.project.logs.history(image).document.find(number)
+        if item is None or item.mask is None:
+            raise RequestError("not_found", f"there is no object {number} in this image")
+        if item.content not in (None, self.project.gallery.content(image)):
+            raise RequestError(
+                "invalid", f"object {number} was drawn on an older photo; draw it again, then search"
+            )
+        others = [other for other in (images or self.project.gallery.order) if other != image]
+        mask, model = self.project.logs.mask(item.mask), self.project.model.hash
+
+        def run(job: Job) -> dict[str, Any]:
+            tree, features = self.leaves_of(image)
+            wanted = describe(features, _coverage(mask, tree))
+            found: list[dict[str, Any]] = []
+            for done, other in enumerate(others):
+                job.report(done, len(others), f"looked at {done} of {len(others)} images")
+                found += self._candidates(other, wanted)
+            job.report(len(others), len(others), f"looked at {len(others)} images")
+            best = sorted(found, key=lambda one: -one["score"])[:limit]
+            return {"image": image, "object": number, "label": item.label, "model": model, "candidates": best}
+
+        return run
+
+    def _candidates(self, image: int, wanted: Wanted) -> list[dict[str, Any]]:
+        gallery = self.project.gallery
+        try:
+            tree, features = self.leaves_of(image)
+            held = np.zeros(tree.grid, bool)
+            for item in self.project.logs.history(image).document.objects:
+                if item.mask:
+                    held |= _coverage(self.project.logs.mask(item.mask), tree) > 0.5
+        except ClickgrainError:
+            return []  # a bad file does not stop the search; opening it says what is wrong
+        place = {"image": image, "name": gallery.name(image), "size": tree.image_size, "taken": False}
+        place["content"] = gallery.content(image)
+        return [
+            {**place, "node": one.node, "score": one.score, "bbox": one.bbox}
+            for one in find_nodes(tree, features, wanted, held)
+        ]
+
+    def leaves_of(self, image: int) -> tuple[MergeTree, Float]:
+        """The merge tree of an image and the h x w x d features of its leaves, from the cache if possible."""
+        maker = self.project.maker()
+        about = f"{maker.model} {maker.extractor.name}"
+        key = f"leaves {self.project.gallery.stamp(image)} {about}"
+        if (cached := self.cache.get(key)) is not None:
+            try:
+                with np.load(io.BytesIO(cached), allow_pickle=False) as arrays:
+                    grid, size = tuple(arrays["grid"].tolist()), tuple(arrays["size"].tolist())
+                    tree = MergeTree(arrays["children"], arrays["cost"], grid, size)
+                    return tree, arrays["features"].astype(np.float32).reshape(*tree.grid, -1)
+            except Exception:  # whole, but not what this version writes
+                self.cache.drop(key)
+        loaded = self.project.gallery.load(image)
+        tree, features = maker.tree_of(loaded.pixels)
+        content, coarse = io.BytesIO(), features.astype(np.float16)
+        arrays = {"children": tree.children, "cost": tree.cost, "grid": tree.grid, "size": tree.image_size}
+        np.savez(content, **arrays, features=coarse)
+        self.cache.put(f"leaves {loaded.stamp} {about}", content.getvalue())
+        return tree, features
+
+    def accept(self, job: Job, wanted: AcceptRequest) -> dict[str, Any]:
+        """Make objects of a finished search's candidates; {"accepted": [...], "skipped": [...]}.
+
+        Raises:
+            RequestError: the search is not finished, or was made with another model.
+        """
+        if job.kind != "same" or job.state != "done":
+            raise RequestError("invalid", f"job {job.id} has found nothing yet; wait until it is done")
+        if job.result["model"] != self.project.model.hash:
+            raise RequestError("invalid", "another model answers now, whose regions are others; search again")
+        candidates = {(one["image"], one["node"]): one for one in job.result["candidates"]}
+        if wanted.items is not None:
+            chosen = [(place.image, place.node) for place in wanted.items]
+        else:
+            least = 2.0 if wanted.above is None else wanted.above
+            chosen = [key for key, one in candidates.items() if one["score"] >= least and not one["taken"]]
+        label = wanted.label if "label" in wanted.model_fields_set else job.result["label"]
+        accepted, skipped = list[dict[str, Any]](), list[dict[str, Any]]()
+        for image, node in chosen:
+            one = candidates.get((image, node))
+            try:
+                if one is None or one["taken"]:
+                    raise RequestError("invalid", "not a candidate of this search, or taken already")
+                post = Posted(seq=0, client=wanted.client, active=0.0, content=one["content"])
+                request = AddNode(kind="object.add_node", node=node, label=label, score=one["score"])
+                done = self.project.act(image, post, request, blind=True)
+            except ClickgrainError as error:
+                skipped.append({"image": image, "node": node, "message": str(error)})
+                continue
+            one["taken"] = True
+            accepted.append({"image": image, "object": done.touched, "seq": done.seq})
+        return {"accepted": accepted, "skipped": skipped}
+
+
+def _coverage(mask: Bool, tree: MergeTree) -> Float:
+    """h x w float32: the share of every leaf that a mask covers."""
+    covered: Float = cv2.resize(mask.astype(np.float32), (tree.grid[1], tree.grid[0]), interpolation=cv2.INTER_AREA)
+    return covered.reshape(tree.grid)
