@@ -15,6 +15,7 @@ prints a column per git revision (default: HEAD); `.` is the working tree. Of `s
   `--rooms` lists the rooms in order.
 """
 
+import argparse
 import ast
 import io
 import re
@@ -34,7 +35,7 @@ PACKAGE = "clickgrain"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 CLICK = ("AddSteps", "Click")
 """The request of a click, where an action is told by its class."""
-SETTINGS = re.compile(r"(Args|Settings|Config|Recipe|Spec|Plan|Laws?|Simulation)$")
+SETTINGS = re.compile(r"(Args|Settings|Config|Recipe|Spec|Plan|Laws?|Sampler|Setup|Simulation)$")
 """Classes of settings: what is made of an argument and of such a class goes on with the walk."""
 ORDERS = re.compile(r"#\s*(noqa|type:|fmt:|pragma|ruff:)")
 
@@ -397,13 +398,19 @@ def house_of(revision: str) -> House:
 
 def main(arguments: list[str]) -> None:
     """Print the table as Markdown."""
-    revisions = [one for one in arguments if one != "--rooms"] or ["HEAD"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "revisions", nargs="*", metavar="REVISION", default=["HEAD"], help="git revision, or . (HEAD)"
+    )
+    parser.add_argument("--rooms", action="store_true", help="also list the rooms of each walk in order")
+    given = parser.parse_args(arguments)
+    revisions = given.revisions
     columns = [measure(house_of(revision)) for revision in revisions]
     print(f"| | {' | '.join(revisions)} |\n|---|{'---:|' * len(revisions)}")
     for name in dict.fromkeys(name for column in columns for name in column):
         if not name.startswith("rooms of"):
             print(f"| {name} | {' | '.join(str(column.get(name, '')) for column in columns)} |")
-    if "--rooms" in arguments:
+    if given.rooms:
         for revision, column in zip(revisions, columns):
             for name, value in column.items():
                 if name.startswith("rooms of"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from clickgrain.annotate.child import PROGRESS
 from clickgrain.errors import ClickgrainError
-from clickgrain.training.progress import Quiet
+from clickgrain.progress import Quiet
 
 EVERY = 0.3
 """Seconds between writes within a stage."""
@@ -80,8 +80,8 @@ class ProgressFile(Quiet):
 
 def main(photos: str, minutes: str, *ignore: str) -> int:
     """Learn in the current folder; the exit status."""
+    from clickgrain.training.config import LearnArgs
     from clickgrain.training.learn import learn
-    from clickgrain.training.learn_args import LearnArgs
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

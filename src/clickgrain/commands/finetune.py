@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from clickgrain.training.finetune_args import FinetuneArgs
+from clickgrain.training.config import FinetuneArgs
 
 _RECIPES = "(default: the recipe's)"
 
@@ -15,7 +15,7 @@ _RECIPES = "(default: the recipe's)"
 class FinetuneCommand(FinetuneArgs):
     """Fine-tune a click model on a folder with images/<id>.* and masks/<id>#<k>.png, or NAME=DIR for a known set.
 
-    Stop it whenever you like: the same command goes on where it was. Afterwards give DIR to --model.
+    Stop it at any time: the same command continues. Afterwards give DIR to --model.
     """
 
     photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS_WITH_MASKS")]

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import tyro
 
-from clickgrain.training.learn_args import LearnArgs
+from clickgrain.training.config import LearnArgs
 
 
 @dataclass(frozen=True)
 class LearnCommand(LearnArgs):
     """Make a click model of your own from a folder of unlabelled photos.
 
-    Merge trees are built, then a model is trained on clicks simulated on their regions. Stop it whenever you like:
-    the same command goes on where it was. Afterwards give DIR to --model.
+    Merge trees are built, then a model is trained on clicks simulated on their regions. Stop it at any time:
+    the same command continues. Afterwards give DIR to --model.
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]

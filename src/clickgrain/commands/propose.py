@@ -6,14 +6,14 @@ from typing import Annotated
 
 import tyro
 
-from clickgrain.proposals.args import ProposeArgs
+from clickgrain.proposals.config import ProposeArgs
 
 
 @dataclass(frozen=True)
 class ProposeCommand(ProposeArgs):
     """Build the merge tree of every photo in a folder and keep the trees in a store.
 
-    Run it again to go on where it stopped: photos that have their tree are skipped, new and changed ones are done.
+    Run it again to continue after a stop: photos that have their tree are skipped, new and changed ones are done.
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]

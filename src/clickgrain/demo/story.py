@@ -15,10 +15,12 @@ from clickgrain.evaluation import OpenCVGrabCut, evaluate
 from clickgrain.features import load_extractor
 from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Bar, Progress
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.image_set import add_composites, load_image_set
-from clickgrain.training.progress import Bar, Progress
+from clickgrain.training.image_set import add_composites
+from clickgrain.training.prepare import load_image_set
 from clickgrain.types import Predictor
 
 TARGET_SEED = 1_000_003

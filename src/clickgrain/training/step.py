@@ -13,7 +13,7 @@ from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.engine import obey
 from clickgrain.models.losses import total_loss
-from clickgrain.training.args import TrainArgs
+from clickgrain.training.config import TrainArgs
 from clickgrain.training.samples import Batch, with_click
 from clickgrain.types import Float, Prompt
 
@@ -80,8 +80,8 @@ class ClickStep(nn.Module):
 
     def _scene(self, crops: Tensor, batch: Batch) -> "_Scene":
         """What a step works on; at the maps' resolution, for area means keep the targets' soft edges right."""
-        targets = _targets(batch, crops)
-        valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
+        targets = snapped_targets(batch, crops)
+        valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
         canvas = Canvas.of(crops, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
@@ -120,14 +120,14 @@ class ClickStep(nn.Module):
         """Add one more click to some prompts, made on what their users see."""
         planes = (scene.targets, scene.valid, scene.shown)
         wanted, usable, shown = (p[rows, 0].cpu().numpy() for p in planes)
-        scale, centre = batch.masks.shape[2] / wanted.shape[1], self.args.clicks.share_centre_corrective
+        scale, center = batch.masks.shape[2] / wanted.shape[1], self.args.clicks.share_centre_corrective
         for row, target, valid, seen in zip(rows, wanted, usable, shown):
             prompt = scene.prompts[row]
             if self.model.obeys:
                 seen = obey(seen, prompt.scaled(1 / scale, 1 / scale), radius=1.0)
             rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, _number(batch, row)])
             if (target > 0.5).any():
-                click = corrective_click(target, seen, rng, share_centre=centre, valid=valid)
+                click = corrective_click(target, seen, rng, share_centre=center, valid=valid)
                 scene.prompts[row] = prompt if click is None else with_click(prompt, click, scale)
 
 
@@ -176,11 +176,11 @@ class _Learned:
 
 def _number(batch: Batch, row: int) -> int:
     """Number of a prompt among those of the step: other processes have the others."""
-    return batch.first * len(batch.prompts) // len(batch.pictures) + row
+    return batch.first * len(batch.prompts) // len(batch.images) + row
 
 
-def _targets(batch: Batch, images: Tensor) -> Tensor:
-    """M x 1 x S x S targets, drawn to the edges of their crops except where they are exact."""
+def snapped_targets(batch: Batch, images: Tensor) -> Tensor:
+    """M x 1 x S x S targets, snapped to the edges of their crops, except exact ones."""
     masks = batch.masks.to(images.device)
     if all(batch.exact):
         return masks
@@ -189,33 +189,33 @@ def _targets(batch: Batch, images: Tensor) -> Tensor:
     return torch.where(exact, masks, snapped) if any(batch.exact) else snapped
 
 
-def _sure(batch: Batch, targets: Tensor, rim: int) -> Tensor:
-    """M x 1 x S x S: 0 within `rim` pixels of the outline of a mask that is not exact, else 1.
+def _sure(batch: Batch, targets: Tensor, band: int) -> Tensor:
+    """M x 1 x S x S: 0 within `band` pixels of the outline of a mask that is not exact, else 1.
 
     A leaf of a merge tree lies on one side as a whole: what its outline says of the image's edge is an accident.
     """
     exact = torch.tensor(batch.exact, device=targets.device).view(-1, 1, 1, 1)
-    if rim == 0 or bool(exact.all()):
+    if band == 0 or bool(exact.all()):
         return torch.ones_like(targets)
     inside = (targets > 0.5).float()
-    grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * rim + 1, 1, rim) for s in (1.0, -1.0))
+    grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * band + 1, 1, band) for s in (1.0, -1.0))
     return ((grown == shrunk) | exact).float()
 
 
 def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn grey."""
+    """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn gray."""
     if strength == 0:
         return images
     draw = images.new_tensor(rng.uniform(-strength, strength, (3, len(images))))[:, :, None, None, None]
-    grey = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    gray = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     colorless = images.new_tensor(rng.random(len(images)) < 0.05)[:, None, None, None]
-    saturated = grey + (images - grey) * (1 + 1.5 * draw[0]) * (1 - colorless)
-    mean = grey.mean((2, 3), keepdim=True)
+    saturated = gray + (images - gray) * (1 + 1.5 * draw[0]) * (1 - colorless)
+    mean = gray.mean((2, 3), keepdim=True)
     return ((saturated - mean) * (1 + draw[1]) + mean + 255 * 0.5 * draw[2]).clamp(0, 255)
 
 
 def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60.0) -> Tensor:
-    """Soft masks drawn to the edges of their crops by a guided filter with a grey guide (He et al., 2013).
+    """Soft masks snapped to the edges of their crops by a guided filter with a gray guide (He et al., 2013).
 
     Pseudo masks are staircases of leaves; their outline is what the image's edges say, not what the grid says.
 
@@ -223,7 +223,7 @@ def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60
         masks: M x 1 x S x S in 0..1.
         images: M x 3 x S x S in 0..255.
         radius: of the window in pixels.
-        eps: variance in grey levels² below which the guide counts as flat.
+        eps: variance in gray levels² below which the guide counts as flat.
     """
     guide = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
