@@ -139,8 +139,9 @@ def propose(
             key = found.relative_to(folder).as_posix() if found != folder else found.name
             if (only is None or key in only) and part.holds(key):
                 paths[key] = found
-        run = _Run(opened, extractor, text, threads, 2 * (batch + threads), report, bar)
-        run.connectivity, run.linkage, run.long_side = connectivity, linkage, long_side
+        run = _Run(
+            opened, extractor, text, connectivity, linkage, long_side, threads, 2 * (batch + threads), report, bar
+        )
         with bar, run:
             bar.start("trees", len(paths))
             with closing(run.photos(paths)) as ready:
@@ -163,42 +164,43 @@ def propose(
         return fill(ProposeReport(notes=[f"{path}: was damaged ({error.__cause__}); all trees are made again"]))
 
 
+@dataclass
 class _Run:
     """One pass over a folder. Leave the `with` block in any way: finished trees are in the store.
 
-    Args:
+    Attributes:
         store: takes the trees.
         extractor: gives the features.
-        settings: JSON of all that decides a tree besides the photo.
+        settings: JSON of all that decides a tree, other than the photo.
+        connectivity, linkage, long_side: see `propose`.
         threads: that read, and as many that merge; the kernel releases the interpreter's lock.
         waiting: photos whose features may wait in memory; more than a batch, or the forward passes would wait.
         report: what became of the photos.
         bar: advances by a photo.
+        merging: photos whose trees are being built, in order.
+        rows: finished trees that wait for the next transaction.
+        broken: errors of the extractor since it last gave features.
+        split: errors of batches that were then taken photo by photo.
     """
 
-    connectivity: Literal[0, 4, 8] = 4
-    linkage: Linkage = "ward"
-    long_side: int = 0
+    store: ProposalStore
+    extractor: FeatureExtractor
+    settings: str
+    connectivity: Literal[0, 4, 8]
+    linkage: Linkage
+    long_side: int
+    threads: int
+    waiting: int
+    report: ProposeReport
+    bar: Progress
+    merging: deque[tuple[Job, Future[Row]]] = field(default_factory=deque)
+    rows: list[Row] = field(default_factory=list)
+    broken: list[Exception] = field(default_factory=list)
+    split: list[Exception] = field(default_factory=list)
 
-    def __init__(
-        self,
-        store: ProposalStore,
-        extractor: FeatureExtractor,
-        settings: str,
-        threads: int,
-        waiting: int,
-        report: ProposeReport,
-        bar: Progress,
-    ) -> None:
-        self.store, self.extractor, self.report, self.bar = store, extractor, report, bar
-        self.settings, self.digest = settings, hash_bytes(settings.encode())
-        self.threads, self.waiting = threads, waiting
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="merge")
-        self.merging: deque[tuple[Job, Future[Row]]] = deque()
-        self.rows: list[Row] = []
-        self.written = time.monotonic()
-        self.broken: list[Exception] = []  # by the extractor, since it last gave features
-        self.split: list[Exception] = []  # of batches
+    def __post_init__(self) -> None:
+        self.digest, self.written = hash_bytes(self.settings.encode()), time.monotonic()
+        self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="merge")
 
     def __enter__(self) -> "_Run":
         return self

@@ -18,6 +18,8 @@ RecipeName = Literal["auto", "grain", "grain-small", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}
 """Names of precisions in the files of earlier versions."""
+NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every")
+"""Fields of `TrainArgs` that do not decide the final weights."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class TrainArgs:
     def hashed(self) -> dict[str, Any]:
         """What the fingerprint covers, under the names of the first version: its checkpoints must continue."""
         values = asdict(self) | {"precision": FORMER.get(self.precision, self.precision)}
-        for name in ("threads", "validate_every", "validation_targets", "checkpoint_every"):
+        for name in NEUTRAL:
             del values[name]
         values["rim"], values["data"]["law"] = values.pop("ignore_band"), values["data"].pop("sampler")
         return values

@@ -102,7 +102,7 @@ class ImageSet:
             level: of the object, if known.
 
         Returns:
-            Its number.
+            Its index.
 
         Raises:
             TrainingError: if the pixels fit neither into memory nor on disk.
@@ -282,7 +282,7 @@ def add_composites(
         image_set: with photos.
         count: how many.
         extractor: gives the features of their trees.
-        photos: numbers of the photos to make them of; all of them when None.
+        photos: indices of the photos to make them of; all of them when None.
         seed: of everything random.
         cutouts: files that `read_cutout` reads.
         share: of the composites that show one of these.
@@ -290,7 +290,7 @@ def add_composites(
         advance: called once per composite.
 
     Returns:
-        Their numbers.
+        Their indices.
     """
     first = len(image_set)
     if count == 0:
@@ -341,11 +341,11 @@ def _composite(
             image, mask = composite(background, piece.image, piece.alpha, rng)
             return image, mask
     # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
-    picture = image_set.image(_one_of(sources, rng))
-    alpha = np.zeros(picture.shape[:2], np.uint8)
-    center = (picture.shape[1] // 2, picture.shape[0] // 2)
+    image = image_set.image(_one_of(sources, rng))
+    alpha = np.zeros(image.shape[:2], np.uint8)
+    center = (image.shape[1] // 2, image.shape[0] // 2)
     cv2.ellipse(alpha, center, (max(center[0] // 2, 2), max(center[1] // 2, 2)), 0, 0, 360, 255, -1)
-    image, mask = composite(background, picture, alpha.astype(np.float32) / np.float32(255), rng)
+    image, mask = composite(background, image, alpha.astype(np.float32) / np.float32(255), rng)
     return image, mask
 
 

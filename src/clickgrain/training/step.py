@@ -1,6 +1,6 @@
 """One training step: crops, targets, click maps, rounds of corrective clicks, loss."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,7 +50,8 @@ class ClickStep(nn.Module):
             generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
             crops = jitter(crops, self.args.data.color, generator)
             scene = self._scene(crops, batch)
-        encoded, shares, learned = self.model.encode(crops), self._shares(batch), _Learned()
+        encoded, shares = self.model.encode(crops), self._shares(batch)
+        supervised, answers, weights, before = list[int](), list[Decoded](), list[Float](), list[Tensor]()
         for turn in range(shares.shape[1]):
             rows = np.flatnonzero(shares[:, turn:].any(1)).tolist()
             with torch.autocast(crops.device.type, enabled=False):
@@ -63,23 +64,26 @@ class ClickStep(nn.Module):
                     decoded = self._decode(encoded, index, scene.maps.of(part), learns)
                     scene.shown[part] = decoded.logits.detach().float().sigmoid()
                 if part and learns:
-                    learned.add(part, decoded, shares[part, turn], right[part])
+                    supervised += part
+                    answers.append(decoded)
+                    weights.append(shares[part, turn])
+                    before.append(right[part])
             scene.answered[rows] = True
             self._correct(batch, scene, np.flatnonzero(shares[:, turn + 1 :].any(1)).tolist(), turn)
         with torch.autocast(crops.device.type, enabled=False):
-            rows = learned.rows
+            logits, scores = (torch.cat(parts).float() for parts in zip(*answers))
             return total_loss(
-                learned.decoded(),
-                scene.targets[rows],
-                scene.images[[batch.index[row] for row in rows]],
+                Decoded(logits, scores),
+                scene.targets[supervised],
+                scene.images[[batch.index[row] for row in supervised]],
                 self.args.losses,
-                scene.valid[rows],
-                shares=torch.from_numpy(np.concatenate(learned.shares)).to(crops.device) / len(scene.prompts),
-                right=torch.cat(learned.right),
+                scene.valid[supervised],
+                shares=torch.from_numpy(np.concatenate(weights)).to(crops.device) / len(scene.prompts),
+                right=torch.cat(before),
             )
 
     def _scene(self, crops: Tensor, batch: Batch) -> "_Scene":
-        """What a step works on; at the maps' resolution, for area means keep the targets' soft edges right."""
+        """What a step works on, at the maps' resolution: area means preserve the targets' soft edges."""
         targets = snapped_targets(batch, crops)
         valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
@@ -93,7 +97,7 @@ class ClickStep(nn.Module):
         return _Scene(images, targets, valid, maps, list(batch.prompts), shown, before.amax((1, 2, 3), True) > 0)
 
     def _shares(self, batch: Batch) -> Float:
-        """M x turns: what the loss after each click counts among those of its prompt; they add up to 1."""
+        """M x turns: weight of the loss after each click of a prompt; the weights of a prompt add up to 1."""
         shares = np.zeros((len(batch.prompts), max(batch.rounds) + 1), np.float32)
         for i, rounds in enumerate(batch.rounds):
             turns = np.arange(rounds + 1)
@@ -109,7 +113,7 @@ class ClickStep(nn.Module):
         """Answers to maps on the images `index`, with gradients and dropout only where something is learned."""
         if index != list(range(len(encoded[0]))):
             chosen = torch.tensor(index, device=maps.device)
-            # channels last, as a decoder on a CPU wants them: no copy more
+            # channels last, which saves the decoder a copy on a CPU
             encoded = tuple(e.movedim(1, -1).index_select(0, chosen).movedim(-1, 1) for e in encoded)
         for dropout in self.dropouts:
             dropout.train(self.training and learns)
@@ -117,7 +121,7 @@ class ClickStep(nn.Module):
             return self.model.decode(encoded, maps)
 
     def _correct(self, batch: Batch, scene: "_Scene", rows: list[int], turn: int) -> None:
-        """Add one more click to some prompts, made on what their users see."""
+        """Add one more click to some prompts, made on the mask that their users see."""
         planes = (scene.targets, scene.valid, scene.shown)
         wanted, usable, shown = (p[rows, 0].cpu().numpy() for p in planes)
         scale, center = batch.masks.shape[2] / wanted.shape[1], self.args.clicks.share_centre_corrective
@@ -139,9 +143,9 @@ class _Scene:
         images: B x 3 x h x w in 0..255.
         targets, valid: M x 1 x h x w.
         maps: of the M prompts.
-        prompts: with all their clicks until now.
+        prompts: with all their clicks so far.
         shown: M x 1 x h x w, the last answer; zeros before the first.
-        answered: M x 1 x 1 x 1 bool, whether there is one.
+        answered: M x 1 x 1 x 1 bool, whether `shown` is an answer.
     """
 
     images: Tensor
@@ -151,27 +155,6 @@ class _Scene:
     prompts: list[Prompt]
     shown: Tensor
     answered: Tensor
-
-
-@dataclass
-class _Learned:
-    """Supervised answers: their prompts, logits and scores, shares in the loss, and what was right before them."""
-
-    rows: list[int] = field(default_factory=list)
-    answers: list[Decoded] = field(default_factory=list)
-    shares: list[Float] = field(default_factory=list)
-    right: list[Tensor] = field(default_factory=list)
-
-    def add(self, rows: list[int], decoded: Decoded, shares: Float, right: Tensor) -> None:
-        self.rows += rows
-        self.answers.append(decoded)
-        self.shares.append(shares)
-        self.right.append(right)
-
-    def decoded(self) -> Decoded:
-        """All of them, one after the other, in float32."""
-        logits, scores = (torch.cat(parts).float() for parts in zip(*self.answers))
-        return Decoded(logits, scores)
 
 
 def _number(batch: Batch, row: int) -> int:
@@ -192,7 +175,7 @@ def snapped_targets(batch: Batch, images: Tensor) -> Tensor:
 def _sure(batch: Batch, targets: Tensor, band: int) -> Tensor:
     """M x 1 x S x S: 0 within `band` pixels of the outline of a mask that is not exact, else 1.
 
-    A leaf of a merge tree lies on one side as a whole: what its outline says of the image's edge is an accident.
+    A whole leaf of a merge tree lies on one side of an outline, so the outline is wrong by up to a leaf.
     """
     exact = torch.tensor(batch.exact, device=targets.device).view(-1, 1, 1, 1)
     if band == 0 or bool(exact.all()):

@@ -250,8 +250,8 @@ class TestRefusals:
         with pytest.raises(TrainingError, match="another version of clickgrain"):
             run(tmp_path, steps=1)
 
-    def test_no_pictures(self, run, tmp_path):
-        with pytest.raises(TrainingError, match="no pictures"):
+    def test_no_images(self, run, tmp_path):
+        with pytest.raises(TrainingError, match="no images"):
             run(tmp_path, pictures=[])
 
 

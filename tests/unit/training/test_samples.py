@@ -401,8 +401,8 @@ class TestNothingToLearnFrom:
         batch = make_batch(image_set, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
         assert set(batch.images) == {1}
 
-    def test_no_pictures(self, image_set, settings):
-        with pytest.raises(TrainingError, match="no pictures"):
+    def test_no_images(self, image_set, settings):
+        with pytest.raises(TrainingError, match="no images"):
             make_batch(image_set, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
 
     def test_blank_photos_still_have_regions(self, make_image_set, settings):
