@@ -26,8 +26,8 @@ from clickgrain.evaluation import Method, Result, evaluate, load_benchmark
 from clickgrain.evaluation.result import bootstrap_means
 from clickgrain.files import atomic_write
 from clickgrain.images import save_mask
+from clickgrain.training.config import LearnArgs
 from clickgrain.training.learn import learn
-from clickgrain.training.learn_args import LearnArgs
 from clickgrain.types import Bool, UInt8
 
 LEAST_AREA = 0.003

@@ -23,10 +23,11 @@ import numpy as np
 import psutil
 
 from clickgrain.features import load_extractor
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Quiet
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.training.config import grain_small
 from clickgrain.training.prepare import choose_photos, prepare
-from clickgrain.training.progress import Quiet
-from clickgrain.training.recipes import grain_small
 
 EXTRACTOR, DRAWN = "color-texture", 300
 UNIT = 1 if sys.platform == "darwin" else 1024
@@ -58,7 +59,7 @@ def measure(photos: Path, store: Path, count: int, objects: Path | None, threads
     start = psutil.Process().memory_info().rss
     data = prepare(chosen, trees, args, extractor, Quiet(), seed=0, cache=objects)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
-    print(json.dumps([len(chosen.keys), len(data.pictures), start, peak]))
+    print(json.dumps([len(chosen.keys), len(data.images), start, peak]))
 
 
 def main() -> None:

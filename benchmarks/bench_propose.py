@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 
-from clickgrain.proposals import propose
+from clickgrain.proposals.pipeline import propose
 from clickgrain.tree import build_tree
 from clickgrain.types import Float, UInt8
 

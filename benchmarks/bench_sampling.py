@@ -4,8 +4,8 @@ from time import perf_counter
 
 import numpy as np
 
-from clickgrain.proposals import sample_proposals
-from clickgrain.proposals.laws import AREA, LEVEL, PAPER
+from clickgrain.proposals.config import AREA, LEVEL, PAPER
+from clickgrain.proposals.sampling import sample_proposals
 from clickgrain.tree import build_tree
 
 DRAWS = 20_000

@@ -30,15 +30,14 @@ from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
 from clickgrain.devices import choose_device
 from clickgrain.features import load_extractor
 from clickgrain.models.registry import build_model
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Quiet
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.training import loop, step
-from clickgrain.training.args import TrainArgs
+from clickgrain.training.config import Precision, Recipe, RecipeName, TrainArgs, load_recipe
 from clickgrain.training.image_set import ImageSet
-from clickgrain.training.learn_args import Precision, RecipeName
 from clickgrain.training.loop import MovingAverage
 from clickgrain.training.prepare import TrainingData, choose_photos, prepare
-from clickgrain.training.progress import Quiet
-from clickgrain.training.recipes import Recipe, load_recipe
 
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("step", loop._Run, "train"),
@@ -147,7 +146,7 @@ def _measure(recipe: Recipe, data: TrainingData, train: TrainArgs, device: str, 
         settings = replace(train, steps=count, warmup=0)
         with _watched(clock), tempfile.TemporaryDirectory() as out:
             before = time.process_time()
-            loop.fit(model, data.image_set, data.pictures, settings, Path(out), fabric=fabric)
+            loop.fit(model, data.image_set, data.images, settings, Path(out), fabric=fabric)
             clock.processor = time.process_time() - before
     inside = sum(clock.seconds[part] for part in ORDER)
     clock.seconds["waiting for data"] = (clock.last - clock.first) - clock.seconds["step"]

@@ -8,7 +8,7 @@ import tyro
 
 from clickgrain.commands.parsing import parse_data
 from clickgrain.errors import ConfigError
-from clickgrain.training.learn_args import RecipeName
+from clickgrain.training.config import RecipeName
 
 StudyName = Literal[
     "maps", "proposals", "connectivity", "smoothness", "first-click", "decay", "extractors", "labels"

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from clickgrain.clicks.spec import MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.models.grain_config import GrainConfig
-from clickgrain.proposals.laws import AREA, LEVEL, SamplingLaw
-from clickgrain.training.recipes import Recipe, load_recipe
+from clickgrain.proposals.config import AREA, LEVEL, Sampler
+from clickgrain.training.config import Recipe, load_recipe
 from studies.config import StudyArgs
 
 Source = Literal["tree", "felzenszwalb", "slic", "boxes", "cut", "composites"]
@@ -114,9 +114,9 @@ def _proposals(first: Variant, args: StudyArgs) -> list[Variant]:
 
 def _decay(first: Variant, args: StudyArgs) -> list[Variant]:
     alone = pure(first)
-    laws = [(f"top-down, decay {d:g}", SamplingLaw("paper", decay=d)) for d in (0.9, 0.5, 0.7, 0.8, 0.95, 1.0)]
-    laws += [("balanced by log-area, from 0.2 %", AREA), ("balanced by level, from 0.2 %", LEVEL)]
-    return [_with(alone, name, law=law) for name, law in laws]
+    samplers = [(f"top-down, decay {d:g}", Sampler("paper", decay=d)) for d in (0.9, 0.5, 0.7, 0.8, 0.95, 1.0)]
+    samplers += [("balanced by log-area, from 0.2 %", AREA), ("balanced by level, from 0.2 %", LEVEL)]
+    return [_with(alone, name, sampler=sampler) for name, sampler in samplers]
 
 
 def _smoothness(first: Variant, args: StudyArgs) -> list[Variant]:
@@ -216,7 +216,7 @@ STUDIES: dict[str, Study] = {
     ),
     "smoothness": Study("Smoothness", "How much smoothness loss, and which?", _smoothness),
     "first-click": Study("First clicks", "How many samples should begin with a single click?", _first_click),
-    "decay": Study("Sampling law", "How deep in the tree should pseudo masks be drawn?", _decay),
+    "decay": Study("Sampling sampler", "How deep in the tree should pseudo masks be drawn?", _decay),
     "extractors": Study("Extractors", "Whose features make the best trees?", _extractors, True),
     "labels": Study("Labels", "How many labels does training without labels replace?", _labels),
 }

@@ -19,13 +19,13 @@ from clickgrain.evaluation import Benchmark, Result, evaluate, evaluate_trees, l
 from clickgrain.features import load_extractor
 from clickgrain.files import atomic_write, hash_bytes, hash_file
 from clickgrain.images import find_images
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Bar, Progress
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
+from clickgrain.training.config import NEUTRAL, FinetuneArgs, LearnArgs, named_set
 from clickgrain.training.finetune import finetune_on
-from clickgrain.training.finetune_args import FinetuneArgs, named_set
 from clickgrain.training.learn import CONTINUED, train, usable_extractor
-from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.progress import Bar, Progress
 from clickgrain.training.run_dir import METRICS, hash_keys
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import UInt8
@@ -159,12 +159,10 @@ def train_variant(setup: Setup, variant: Variant, seed: int, bar: Progress) -> T
     args = setup.args
     if variant.labels is not None and setup.labelled is not None:
         return _tune(setup, variant, seed, bar)
-    settings = replace(variant.recipe.args, seed=seed).to_json()
-    for name in ("threads", "validate_every", "validation_targets", "checkpoint_every"):
-        del settings[name]
+    settings = replace(variant.recipe.args, seed=seed)
     values = {
         "model": variant.recipe.model.to_json(),
-        "args": settings,
+        "args": settings.hashed() | {"precision": settings.precision},
         "backbone": variant.recipe.backbone,
         **{name: getattr(variant, name) for name in ("extractor", "source", "connectivity")},
         "photos": [len(setup.keys), hash_keys(sorted(setup.keys))],
@@ -193,15 +191,15 @@ def _tune(setup: Setup, variant: Variant, seed: int, bar: Progress) -> Trained:
     recipe = variant.recipe.with_settings(composites=0.0, composites_per_photo=0.0, seed=seed, lr=lr)
     values = {
         "model": recipe.model.to_json(),
-        "args": recipe.args.to_json(),
+        "args": recipe.args.hashed() | {name: getattr(recipe.args, name) for name in ("precision", *NEUTRAL)},
         "labels": variant.labels,
         "start": None if start is None else hash_file(start / TENSORS),
         "targets": hash_keys([target.id for target in setup.labelled]),
     }
     folder = _folder(setup, values)
     tune = FinetuneArgs(
-        setup.labelled.name, folder, variant.labels, None if start is None else str(start), start is None,
-        setup.args.recipe, device=setup.device, seed=seed,
+        setup.labelled.name, folder, setup.args.recipe, device=setup.device, labels=variant.labels,
+        start=None if start is None else str(start), from_scratch=start is None, seed=seed,
     )  # fmt: skip
     finetune_on(setup.labelled, tune, bar, recipe=recipe)
     return Trained(folder, _seconds(folder))

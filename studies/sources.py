@@ -8,26 +8,26 @@ import numpy as np
 import numpy.typing as npt
 from skimage.segmentation import felzenszwalb, slic
 
-from clickgrain.proposals import ProposalStore
-from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.proposals.config import Sampler
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.training.image_set import ImageSet
-from clickgrain.training.regions import Region, Regions, RegionsOf, TreeRegions
+from clickgrain.training.regions import Regions, RegionsOf, Target, TreeRegions
 from clickgrain.types import Bool, Float, Size
 from studies.plans import Source
 
 Labels = npt.NDArray[np.int32]
 KEPT = 2000
-"""Pictures whose regions stay in memory."""
+"""Images whose regions stay in memory."""
 SCALES = (50.0, 150.0, 450.0)
 """Of Felzenszwalb's graph cut: larger ones prefer larger regions."""
 SEGMENTS = (16, 48, 144)
-"""Superpixels per picture."""
+"""Superpixels per image."""
 CUT = 32
 
 
 @dataclass(frozen=True)
 class FlatRegions:
-    """The regions of one or more partitions of a picture, without order between them.
+    """The regions of one or more partitions of a image, without order between them.
 
     Attributes:
         partitions: h x w int32 label images of one size, labels from 0.
@@ -46,27 +46,27 @@ class FlatRegions:
 
     @cached_property
     def shares(self) -> list[npt.NDArray[np.float64]]:
-        """Share of the picture that each region of each partition has."""
+        """Share of the image that each region of each partition has."""
         return [np.bincount(labels.ravel()) / labels.size for labels in self.partitions]
 
-    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
-        """n regions of an area that the law allows: every partition is as likely, and every region in it."""
-        allowed = [np.flatnonzero((s > law.min_area) & (s <= law.max_area)) for s in self.shares]
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
+        """n regions of an area that the sampler allows: every partition is as likely, and every region in it."""
+        allowed = [np.flatnonzero((s > sampler.min_area) & (s <= sampler.max_area)) for s in self.shares]
         usable = [i for i, labels in enumerate(allowed) if len(labels)]
         drawn = []
         for _ in range(n if usable else 0):
             i = usable[int(rng.integers(len(usable)))]
             label = allowed[i][int(rng.integers(len(allowed[i])))]
-            drawn.append(Region.of((self.partitions[i] == label).astype(np.float32)))
+            drawn.append(Target.of((self.partitions[i] == label).astype(np.float32)))
         return drawn
 
 
 @dataclass(frozen=True)
 class BoxRegions:
-    """Random boxes: uniform in log-area within the law and in log-aspect within 1/3..3, anywhere in the picture.
+    """Random boxes: uniform in log-area within the range and in log-aspect within 1/3..3, anywhere in the image.
 
     Attributes:
-        grid: (h, w) pixels of the picture.
+        grid: (h, w) pixels of the image.
     """
 
     grid: Size
@@ -78,14 +78,14 @@ class BoxRegions:
         """The grid's own."""
         return self.grid
 
-    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """n boxes."""
-        return [Region.of(self._box(rng, law)) for _ in range(n)]
+        return [Target.of(self._box(rng, sampler)) for _ in range(n)]
 
-    def _box(self, rng: np.random.Generator, law: SamplingLaw) -> Float:
+    def _box(self, rng: np.random.Generator, sampler: Sampler) -> Float:
         height, width = self.grid
-        low = max(law.min_area, 1 / (height * width))
-        area = np.exp(rng.uniform(np.log(low), np.log(law.max_area))) * height * width
+        low = max(sampler.min_area, 1 / (height * width))
+        area = np.exp(rng.uniform(np.log(low), np.log(sampler.max_area))) * height * width
         aspect = np.exp(rng.uniform(-np.log(3), np.log(3)))
         h = int(np.clip(round(np.sqrt(area * aspect)), 1, height))
         w = int(np.clip(round(area / h), 1, width))
@@ -97,7 +97,7 @@ class BoxRegions:
 
 @dataclass(frozen=True)
 class NoRegions:
-    """A picture without targets besides a composite's exact mask."""
+    """A image without targets besides a composite's exact mask."""
 
     grid: Size
     exact: bool = True
@@ -108,7 +108,7 @@ class NoRegions:
         """The grid's own."""
         return self.grid
 
-    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """Nothing."""
         return []
 

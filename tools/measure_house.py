@@ -33,7 +33,7 @@ PACKAGE = "clickgrain"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 CLICK = ("AddSteps", "Click")
 """The request of a click, where an action is told by its class."""
-SETTINGS = re.compile(r"(Args|Settings|Config|Recipe|Spec|Plan|Laws?|Simulation)$")
+SETTINGS = re.compile(r"(Args|Settings|Config|Recipe|Spec|Plan|Laws?|Sampler|Setup|Simulation)$")
 """Classes of settings: the walk also follows values of such a class that are made of an argument."""
 ORDERS = re.compile(r"#\s*(noqa|type:|fmt:|pragma|ruff:)")
 

@@ -27,8 +27,8 @@ _PUBLIC = {
     "load_benchmark": "evaluation",
     "load_extractor": "features",
     "read_image": "images",
-    "sample_proposal": "proposals",
-    "sample_proposals": "proposals",
+    "sample_proposal": "proposals.sampling",
+    "sample_proposals": "proposals.sampling",
 }
 __all__ = sorted(_PUBLIC)
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from clickgrain.features import FeatureExtractor as FeatureExtractor
     from clickgrain.features import load_extractor as load_extractor
     from clickgrain.images import read_image as read_image
-    from clickgrain.proposals import sample_proposal as sample_proposal
-    from clickgrain.proposals import sample_proposals as sample_proposals
+    from clickgrain.proposals.sampling import sample_proposal as sample_proposal
+    from clickgrain.proposals.sampling import sample_proposals as sample_proposals
     from clickgrain.segmenter import Segmenter as Segmenter
     from clickgrain.tree import MergeTree as MergeTree
     from clickgrain.tree import build_tree as build_tree

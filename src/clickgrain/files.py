@@ -1,4 +1,4 @@
-"""Files of our own: atomic writes, the user's cache folder, and content hashes that serve as cache keys."""
+"""Files of our own: atomic writes, the user's cache folder, content hashes as cache keys; and the core count."""
 
 import hashlib
 import os
@@ -89,3 +89,8 @@ def _mode_of(target: Path) -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,8 +12,8 @@ from clickgrain.demo.config import DemoArgs, DemoScale
 from clickgrain.demo.story import run_demo
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import load_benchmark
+from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.progress import Quiet
 
 TINY = DemoScale(
     learn=2, held_out=2, side=64, composites=3, targets=2, crop=32, batch=2, widths=(4, 4, 8, 8, 8), steps=3

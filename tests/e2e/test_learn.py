@@ -10,9 +10,8 @@ import time
 import cv2
 import pytest
 
-from clickgrain.training import recipes
-from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.recipes import Recipe
+from clickgrain.training import config as recipes
+from clickgrain.training.config import DataArgs, Recipe, TrainArgs
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clickgrain.proposals import ProposalStore
+from clickgrain.proposals.store import ProposalStore
 
 COLOR = ["--extractor", "color-texture"]
 

@@ -9,7 +9,7 @@ import torch
 from clickgrain.devices import WIDE, choose_device, computes_bf16, resolve_precision
 from clickgrain.errors import ConfigError
 from clickgrain.models.registry import build_model
-from clickgrain.training.recipes import RECIPES
+from clickgrain.training.config import RECIPES
 
 SMALL = [(name, RECIPES[name]) for name in ("grain-small", "grain")]
 

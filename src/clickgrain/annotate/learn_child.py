@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clickgrain.errors import ClickgrainError
-from clickgrain.training.progress import Quiet
+from clickgrain.progress import Quiet
 
 PATIENCE = 60.0
 """Seconds for the process to save its work once the server is gone."""
@@ -100,8 +100,8 @@ def end_with_parent() -> None:
 def main(photos: str, minutes: str, *ignore: str) -> int:
     """Learn in the current folder; returns the exit status."""
     end_with_parent()
+    from clickgrain.training.config import LearnArgs
     from clickgrain.training.learn import learn
-    from clickgrain.training.learn_args import LearnArgs
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from clickgrain.proposals.args import ProposeArgs
-from clickgrain.training.finetune_args import FinetuneArgs
-from clickgrain.training.learn_args import LearnArgs
+from clickgrain.proposals.config import ProposeArgs
+from clickgrain.training.config import FinetuneArgs, LearnArgs
 
 if TYPE_CHECKING:
     from clickgrain.training.learn import LearnResult
@@ -34,8 +33,8 @@ class ProposeCommand(ProposeArgs):
 class LearnCommand(LearnArgs):
     """Make a click model of your own from a folder of unlabelled photos.
 
-    Merge trees are built, then a model is trained on clicks simulated on their regions. Stop it whenever you like:
-    the same command continues where it was. Afterwards give DIR to --model.
+    Merge trees are built, then a model is trained on clicks simulated on their regions. Stop it at any time:
+    the same command continues. Afterwards give DIR to --model.
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]

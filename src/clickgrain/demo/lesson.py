@@ -15,10 +15,10 @@ from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.files import atomic_write, hash_bytes
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
-from clickgrain.training.args import DataArgs, TrainArgs
+from clickgrain.progress import Progress
+from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import ImageSet
 from clickgrain.training.loop import fit
-from clickgrain.training.progress import Progress
 from clickgrain.training.run_dir import METRICS, STATE, locked
 
 PLAN = "plan.json"

@@ -12,12 +12,14 @@ from clickgrain import __version__
 from clickgrain.errors import DataError
 from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.files import atomic_write, hash_bytes
-from clickgrain.proposals import CompositeLaw, composite, region_cutout
+from clickgrain.proposals.composites import composite
+from clickgrain.proposals.config import CompositeSettings
+from clickgrain.proposals.cutouts import region_cutout
 from clickgrain.training.image_set import ImageSet
 from clickgrain.tree import MergeTree
 from clickgrain.types import UInt8
 
-LAW = CompositeLaw(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
+LAW = CompositeSettings(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
 """Targets that are easy to see in a report: none tiny, none that fills the image."""
 TRIES = 40
 

@@ -21,10 +21,12 @@ from clickgrain.evaluation.report import section
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.files import hash_file
 from clickgrain.models.registry import engine_for
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Bar, Progress
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.image_set import ImageSet, add_composites, load_image_set
-from clickgrain.training.progress import Bar, Progress
+from clickgrain.training.image_set import ImageSet, add_composites
+from clickgrain.training.prepare import load_image_set
 from clickgrain.types import Predictor
 
 TARGET_SEED = 1_000_003

@@ -7,12 +7,12 @@ import numpy as np
 
 from clickgrain.errors import ImageError
 from clickgrain.images import check_image
+from clickgrain.proposals.config import CompositeSettings
 from clickgrain.proposals.cutouts import Cutout, cropped
-from clickgrain.proposals.laws import CompositeLaw
 from clickgrain.types import Float, Size, UInt8
 
 VISIBLE = 0.5
-"""Part of a piece that stays inside the picture at least."""
+"""Part of a piece that stays inside the image at least."""
 HIDDEN = (0.05, 0.6)
 """Part of the object that an occluder must hide at least, and may hide at most."""
 TRIES = 12
@@ -40,18 +40,18 @@ def composite(
     foreground: UInt8,
     alpha: Float,
     rng: np.random.Generator,
-    law: CompositeLaw | None = None,
+    settings: CompositeSettings | None = None,
     *,
     occluder: Cutout | None = None,
 ) -> Composite:
-    """Scale, turn, mirror and recolour a piece and blend it into another photo.
+    """Scale, turn, mirror and recolor a piece and blend it into another photo.
 
     Args:
         background: H x W x 3 uint8 RGB.
         foreground: h x w x 3 uint8 RGB, the photo or crop that holds the piece.
         alpha: h x w float32 in 0..1, the piece (see `plain_background_object`, `MergeTree.upsample`).
         rng: the only source of randomness.
-        law: what may change and how much.
+        settings: what may change and how much.
         occluder: a second piece, put partly over the first; the mask excludes what it hides. Left out where no
             place is found for it.
 
@@ -61,15 +61,15 @@ def composite(
     Raises:
         ImageError: arrays of wrong types or shapes, or an alpha without an object.
     """
-    law = law or CompositeLaw()
-    picture = check_image(background).astype(np.float32)
-    size = (picture.shape[0], picture.shape[1])
-    layer = _changed(_piece(foreground, alpha), size, rng, law)
-    layer = layer._replace(corner=_corner(layer, size, rng, law))
-    mask = _blend(picture, layer, rng, law)
+    settings = settings or CompositeSettings()
+    canvas = check_image(background).astype(np.float32)
+    size = (canvas.shape[0], canvas.shape[1])
+    layer = _changed(_piece(foreground, alpha), size, rng, settings)
+    layer = layer._replace(corner=_corner(layer, size, rng, settings))
+    mask = _blend(canvas, layer, rng, settings)
     if occluder is not None:
-        mask = _occluded(picture, mask, _piece(*occluder), rng, law)
-    return Composite(_finished(np.rint(picture).astype(np.uint8), rng, law), mask)
+        mask = _occluded(canvas, mask, _piece(*occluder), rng, settings)
+    return Composite(_finished(np.rint(canvas).astype(np.uint8), rng, settings), mask)
 
 
 def _piece(foreground: UInt8, alpha: Float) -> Cutout:
@@ -83,32 +83,32 @@ def _piece(foreground: UInt8, alpha: Float) -> Cutout:
     return cropped(foreground, alpha)
 
 
-def _changed(piece: Cutout, size: Size, rng: np.random.Generator, law: CompositeLaw) -> _Layer:
+def _changed(piece: Cutout, size: Size, rng: np.random.Generator, settings: CompositeSettings) -> _Layer:
     """The piece at its new size and angle, its edge softened; not placed yet."""
-    image, alpha = _scaled(piece, _scale(piece.alpha, size, rng, law))
-    if rng.random() < law.flip:
+    image, alpha = _scaled(piece, _scale(piece.alpha, size, rng, settings))
+    if rng.random() < settings.flip:
         image, alpha = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(alpha[:, ::-1])
-    image, alpha = _turned(image, alpha, rng.uniform(-law.rotation, law.rotation))
-    sigma, softness = rng.uniform(0.3, 0.8), rng.uniform(0.4, 1.0) * law.feather
-    if rng.random() < law.blur:
+    image, alpha = _turned(image, alpha, rng.uniform(-settings.rotation, settings.rotation))
+    sigma, softness = rng.uniform(0.3, 0.8), rng.uniform(0.4, 1.0) * settings.feather
+    if rng.random() < settings.blur:
         image = cv2.GaussianBlur(image, (0, 0), sigma).astype(np.uint8)
     if softness > 0:
         alpha = cv2.GaussianBlur(alpha, (0, 0), softness).astype(np.float32)
     return _Layer(image, np.clip(alpha, 0, 1), (0, 0))
 
 
-def _scale(alpha: Float, size: Size, rng: np.random.Generator, law: CompositeLaw) -> float:
-    """Log-uniform side or area within the law, held by `max_upscale`, the area by the image's sides and `min_area`
-    too; never less than three pixels at the thickest place, which are still there after feathering."""
+def _scale(alpha: Float, size: Size, rng: np.random.Generator, settings: CompositeSettings) -> float:
+    """Log-uniform side or area within the range, limited by `max_upscale`, the area also by the image's sides and
+    `min_area`; never less than three pixels at the thickest place, which are still there after feathering."""
     radius = float(cv2.distanceTransform(np.pad(alpha > 0.5, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
-    if law.sides is not None:
-        wanted = float(np.exp(rng.uniform(*np.log(law.sides)))) * max(size) / max(alpha.shape)
-        return max(min(wanted, law.max_upscale), 1.5 / radius)
+    if settings.sides is not None:
+        wanted = float(np.exp(rng.uniform(*np.log(settings.sides)))) * max(size) / max(alpha.shape)
+        return max(min(wanted, settings.max_upscale), 1.5 / radius)
     pixels, weight = size[0] * size[1], float(alpha.sum())
-    area = float(np.exp(rng.uniform(np.log(law.min_area), np.log(law.max_area)))) * pixels
+    area = float(np.exp(rng.uniform(np.log(settings.min_area), np.log(settings.max_area)))) * pixels
     sides = min(1.1 * size[0] / alpha.shape[0], 1.1 * size[1] / alpha.shape[1])
-    least = max(np.sqrt(law.min_area * pixels / weight), 1.5 / radius)
-    return float(max(min(np.sqrt(area / weight), law.max_upscale, sides), least))
+    least = max(np.sqrt(settings.min_area * pixels / weight), 1.5 / radius)
+    return float(max(min(np.sqrt(area / weight), settings.max_upscale, sides), least))
 
 
 def _scaled(piece: Cutout, scale: float) -> tuple[UInt8, Float]:
@@ -121,7 +121,7 @@ def _scaled(piece: Cutout, scale: float) -> tuple[UInt8, Float]:
 
 
 def _turned(image: UInt8, alpha: Float, degrees: float) -> tuple[UInt8, Float]:
-    """Rotated about the centre, on a canvas that holds it all."""
+    """Rotated about the center, on a canvas that holds it all."""
     if degrees == 0:
         return image, alpha
     height, width = alpha.shape
@@ -133,12 +133,12 @@ def _turned(image: UInt8, alpha: Float, degrees: float) -> tuple[UInt8, Float]:
     return turned.astype(np.uint8), cv2.warpAffine(alpha, matrix, size).astype(np.float32)
 
 
-def _corner(layer: _Layer, size: Size, rng: np.random.Generator, law: CompositeLaw) -> tuple[int, int]:
-    """Mostly inside the picture, sometimes cut by its border; a piece too long for it is centred on some part."""
+def _corner(layer: _Layer, size: Size, rng: np.random.Generator, settings: CompositeSettings) -> tuple[int, int]:
+    """Mostly inside the canvas, sometimes cut by its border; a piece too long for it is centered on some part."""
     shape = (layer.alpha.shape[0], layer.alpha.shape[1])
     inside = (_between(rng, size[0] - shape[0]), _between(rng, size[1] - shape[1]))
     free = (int(rng.uniform(0, size[0]) - shape[0] / 2), int(rng.uniform(0, size[1]) - shape[1] / 2))
-    enough = max(VISIBLE * float(layer.alpha.sum()), law.min_area * size[0] * size[1])
+    enough = max(VISIBLE * float(layer.alpha.sum()), settings.min_area * size[0] * size[1])
     for corner in (free, inside) if rng.random() < 0.3 else (inside,):
         if _share(layer._replace(corner=corner), size).sum() >= 0.99 * enough:
             return corner
@@ -151,24 +151,26 @@ def _between(rng: np.random.Generator, room: int) -> int:
     return int(rng.integers(min(0, room), max(0, room) + 1))
 
 
-def _blend(picture: Float, layer: _Layer, rng: np.random.Generator, law: CompositeLaw) -> Float:
-    """Recolour the layer and blend it into the H x W x 3 picture in place; returns its H x W share."""
-    size = (picture.shape[0], picture.shape[1])
+def _blend(canvas: Float, layer: _Layer, rng: np.random.Generator, settings: CompositeSettings) -> Float:
+    """Recolor the layer and blend it into the H x W x 3 image in place; returns its H x W share."""
+    size = (canvas.shape[0], canvas.shape[1])
     here, there = _overlap(layer, size)
     share = _share(layer, size)
-    colours = _recoloured(layer, picture[here], share[here], rng, law)
-    if law.light > 0:
-        colours = _lit(colours, layer.alpha, picture[here], rng, law)
-    if law.shadow > 0 and rng.random() < law.shadow:
-        picture *= 1 - _shadow(layer, size, rng)[..., None]
-    picture[here] += share[here][..., None] * (colours[there] - picture[here])
+    colors = _recolored(layer, canvas[here], share[here], rng, settings)
+    if settings.light > 0:
+        colors = _lit(colors, layer.alpha, canvas[here], rng, settings)
+    if settings.shadow > 0 and rng.random() < settings.shadow:
+        canvas *= 1 - _shadow(layer, size, rng)[..., None]
+    canvas[here] += share[here][..., None] * (colors[there] - canvas[here])
     return share
 
 
-def _recoloured(layer: _Layer, around: Float, share: Float, rng: np.random.Generator, law: CompositeLaw) -> Float:
+def _recolored(
+    layer: _Layer, around: Float, share: Float, rng: np.random.Generator, settings: CompositeSettings
+) -> Float:
     """h x w x 3 RGB 0..255: brightness, contrast, saturation, hue changed; the mean drawn to the surroundings'."""
-    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * law.jitter * [15, 0.35, 0.6, 0.5]
-    draw = rng.uniform(0, law.match)
+    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * settings.jitter * [15, 0.35, 0.6, 0.5]
+    draw = rng.uniform(0, settings.match)
     lab = _lab(layer.image.astype(np.float32))
     mean = _mean(lab, layer.alpha)
     shift = draw * (_mean(_lab(around), share) - mean)
@@ -179,11 +181,13 @@ def _recoloured(layer: _Layer, around: Float, share: Float, rng: np.random.Gener
     return np.clip(rgb * 255, 0, 255).astype(np.float32)
 
 
-def _lit(colors: Float, alpha: Float, around: Float, rng: np.random.Generator, law: CompositeLaw) -> Float:
+def _lit(
+    colors: Float, alpha: Float, around: Float, rng: np.random.Generator, settings: CompositeSettings
+) -> Float:
     """h x w x 3 RGB 0..255 with a gradient of light, contrast and saturation drawn to those of the surroundings."""
     lab, other = _lab(colors), _lab(around)
     mean, inside = _mean(lab, alpha), alpha > 0.5 * alpha.max()
-    draw = rng.uniform(0, 1, 2) * min(1.0, 1.6 * law.light)
+    draw = rng.uniform(0, 1, 2) * min(1.0, 1.6 * settings.light)
     for channels, pull in ((slice(0, 1), draw[0]), (slice(1, 3), draw[1])):
         own, theirs = float(lab[inside][:, channels].std()), float(other[..., channels].std())
         ratio = np.clip((theirs + 2) / (own + 2), 0.4, 1.4)
@@ -193,7 +197,7 @@ def _lit(colors: Float, alpha: Float, around: Float, rng: np.random.Generator, l
     rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB) * 255
     y, x = np.mgrid[-1 : 1 : alpha.shape[0] * 1j, -1 : 1 : alpha.shape[1] * 1j]
     angle = rng.uniform(0, 2 * np.pi)
-    gain = np.exp(rng.uniform(0, law.light) * (np.cos(angle) * x + np.sin(angle) * y))
+    gain = np.exp(rng.uniform(0, settings.light) * (np.cos(angle) * x + np.sin(angle) * y))
     return np.clip(rgb * gain[..., None], 0, 255).astype(np.float32)
 
 
@@ -205,7 +209,7 @@ def _shadow(layer: _Layer, size: Size, rng: np.random.Generator) -> Float:
     long = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     flat, lean = rng.uniform(0.08, 0.5), rng.uniform(-0.8, 0.8)
     bottom, (top, left) = float(rows[-1]), layer.corner
-    # (x, y) of the layer -> picture: lying on the ground, the lower edge kept where it is
+    # (x, y) of the layer -> canvas: lying on the ground, the lower edge kept where it is
     matrix = np.array([[1, -lean * flat, left + lean * flat * bottom], [0, flat, top + bottom * (1 - flat)]])
     if rng.random() < 0.4:  # nothing to stand on: around it, a little lower
         matrix = np.array(
@@ -216,29 +220,31 @@ def _shadow(layer: _Layer, size: Size, rng: np.random.Generator) -> Float:
     return np.asarray(rng.uniform(0.2, 0.65) * cast, np.float32)
 
 
-def _occluded(picture: Float, mask: Float, piece: Cutout, rng: np.random.Generator, law: CompositeLaw) -> Float:
+def _occluded(
+    canvas: Float, mask: Float, piece: Cutout, rng: np.random.Generator, settings: CompositeSettings
+) -> Float:
     """Put a second piece over the edge of the object, in place; returns what is left of the mask."""
     size, total = (mask.shape[0], mask.shape[1]), float(mask.sum())
     edge = np.argwhere((mask > 0.5) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) <= 0.5))
     for _ in range(TRIES if len(edge) else 0):
-        layer = _changed(piece, size, rng, law)
+        layer = _changed(piece, size, rng, settings)
         y, x = edge[int(rng.integers(len(edge)))]
         layer = layer._replace(corner=(int(y) - layer.alpha.shape[0] // 2, int(x) - layer.alpha.shape[1] // 2))
         left = mask * (1 - _share(layer, size))
         hidden = 1 - float(left.sum()) / total
-        if HIDDEN[0] <= hidden <= HIDDEN[1] and left.sum() >= law.min_area * mask.size:
-            _blend(picture, layer, rng, law)
+        if HIDDEN[0] <= hidden <= HIDDEN[1] and left.sum() >= settings.min_area * mask.size:
+            _blend(canvas, layer, rng, settings)
             return left
     return mask
 
 
-def _finished(image: UInt8, rng: np.random.Generator, law: CompositeLaw) -> UInt8:
-    """A camera's last steps over the whole picture: object and surroundings get the same grain."""
-    if law.noise > 0:
+def _finished(image: UInt8, rng: np.random.Generator, settings: CompositeSettings) -> UInt8:
+    """A camera's last steps over the whole canvas: object and surroundings get the same grain."""
+    if settings.noise > 0:
         grain = rng.normal(0, 1, image.shape) + rng.normal(0, 1, (*image.shape[:2], 1))
-        grain = rng.uniform(0, 8) * law.noise * cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.3, 0.8))
+        grain = rng.uniform(0, 8) * settings.noise * cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.3, 0.8))
         image = np.clip(np.rint(image + grain), 0, 255).astype(np.uint8)
-    wanted, compressed = rng.random() < law.finish, rng.random() < 0.5
+    wanted, compressed = rng.random() < settings.finish, rng.random() < 0.5
     sigma, quality = rng.uniform(0.3, 0.6), int(rng.integers(70, 96))
     if not wanted:
         return image
@@ -249,7 +255,7 @@ def _finished(image: UInt8, rng: np.random.Generator, law: CompositeLaw) -> UInt
 
 
 def _overlap(layer: _Layer, size: Size) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The common rectangle, in the picture's and in the layer's own coordinates."""
+    """The common rectangle, in the image's and in the layer's own coordinates."""
     here, there = [], []
     for start, side, piece in zip(layer.corner, size, layer.alpha.shape):
         first, last = min(max(0, start), side), max(0, min(side, start + piece))
@@ -270,5 +276,5 @@ def _lab(rgb: Float) -> Float:
 
 
 def _mean(lab: Float, weight: Float) -> Float:
-    """Weighted mean colour, 3."""
+    """Weighted mean color, 3."""
     return np.asarray(np.einsum("hwc,hw->c", lab, weight) / max(float(weight.sum()), 1e-6), np.float32)

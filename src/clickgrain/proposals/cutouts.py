@@ -10,11 +10,11 @@ from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, UInt8
 
 BORDER_SHARE = 0.9
-"""Part of the image's border that must have the background's colour."""
+"""Part of the image's border that must have the background's color."""
 AREA_RANGE = (0.01, 0.75)
 """Smallest and largest part of the image that an object may cover."""
 LEAST_DISTANCE = 6.0
-"""Lab distance below which colours count as equal (JPEG noise stays below)."""
+"""Lab distance below which colors count as equal (JPEG noise stays below)."""
 CLEAR_DISTANCE = 10.0
 LEAST_SUPPORT = 0.7
 """Part of an outline that must be a clear edge (`edge_support`)."""
@@ -32,13 +32,13 @@ class Cutout(NamedTuple):
 
 
 def object_cutout(image: UInt8) -> Cutout | None:
-    """The object of a photo with a plain background, cropped; None where there is no such object."""
+    """The object of a photo with a plain background, cropped; None without such an object."""
     alpha = plain_background_object(image)
     return None if alpha is None else cropped(image, alpha)
 
 
 def solid_cutout(image: UInt8, mask: Float) -> Cutout | None:
-    """What a mask covers of a photo, less one pixel of mixed colours all around; None where nothing is left.
+    """What a mask covers of a photo, less one pixel of mixed colors all around; None if nothing is left.
 
     Args:
         image: H x W x 3 uint8 RGB.
@@ -49,10 +49,10 @@ def solid_cutout(image: UInt8, mask: Float) -> Cutout | None:
 
 
 def plain_background_object(image: UInt8) -> Float | None:
-    """Find the one object on a background of one colour.
+    """Find the one object on a background of one color.
 
-    The background is what has nearly the border's median colour (in Lab) and is connected to the border, and
-    wide holes as plain as that; the object is the largest piece of the rest, minus one pixel of mixed colours
+    The background is what has nearly the border's median color (in Lab) and is connected to the border, and
+    wide holes as plain as that; the object is the largest piece of the rest, minus one pixel of mixed colors
     all around.
 
     Args:
@@ -60,10 +60,10 @@ def plain_background_object(image: UInt8) -> Float | None:
 
     Returns:
         H x W float32 alpha (0 or 1), or None when in doubt: the border is not plain, there are several
-        objects, the object is very small, very large, full of holes (or of the background's colour) or a framed
-        picture, or its outline is no sharp edge or depends on the threshold (shadows, fading).
+        objects, the object is very small, very large, full of holes (or of the background's color) or a framed
+        image, or its outline is no sharp edge or depends on the threshold (shadows, fading).
     """
-    distance, border = _distance_to_border_colour(image)
+    distance, border = _distance_to_border_color(image)
     near = float(np.percentile(distance[border], 100 * BORDER_SHARE))
     if near > 2 * LEAST_DISTANCE:
         return None
@@ -89,7 +89,7 @@ def plain_background_object(image: UInt8) -> Float | None:
 def region_cutout(
     image: UInt8, tree: MergeTree, rng: np.random.Generator, *, min_area: float = 0.02, max_area: float = 0.4
 ) -> Cutout | None:
-    """A region of a photo's merge tree that looks like a thing, or None if none was found.
+    """A region of a photo's merge tree that looks like an object, or None if none was found.
 
     Only regions away from the photo's border are taken (a cut border would show as a straight edge). Of some
     compact ones drawn at random, the one whose outline follows the image's edges best wins.
@@ -116,7 +116,7 @@ def region_cutout(
 
 
 def edge_support(image: UInt8, mask: Bool) -> float:
-    """Part of a mask's outline, 0..1, where the colours close by on both sides differ clearly (Lab distance 10)."""
+    """Part of a mask's outline, 0..1, where the colors close by on both sides differ clearly (Lab distance 10)."""
     if not mask.any():
         return 0.0
     piece, inside = cropped(image, mask.astype(np.float32), margin=8)
@@ -130,7 +130,7 @@ def edge_support(image: UInt8, mask: Bool) -> float:
 
 
 def cropped(image: UInt8, alpha: Float, margin: int = 4) -> Cutout:
-    """Cut both to the box of `alpha` > 0 plus a margin of real pixels where there are any."""
+    """Cut both to the box of `alpha` > 0 plus a margin of the pixels around it."""
     rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
     box = (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
@@ -139,8 +139,8 @@ def cropped(image: UInt8, alpha: Float, margin: int = 4) -> Cutout:
     return Cutout(np.ascontiguousarray(image[box]), np.ascontiguousarray(alpha[box], np.float32))
 
 
-def _distance_to_border_colour(image: UInt8) -> tuple[Float, Bool]:
-    """H x W Lab distance to the border's median colour, and where the border is."""
+def _distance_to_border_color(image: UInt8) -> tuple[Float, Bool]:
+    """H x W Lab distance to the border's median color, and where the border is."""
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     width = max(2, round(0.02 * min(image.shape[:2])))
     border = np.ones(image.shape[:2], bool)
@@ -150,7 +150,7 @@ def _distance_to_border_colour(image: UInt8) -> tuple[Float, Bool]:
 
 
 def _foreground(distance: Float, threshold: float) -> Bool:
-    """What does not belong to a background-coloured component that reaches the image's border."""
+    """What does not belong to a background-colored component that reaches the image's border."""
     _, labels = cv2.connectedComponents((distance < threshold).astype(np.uint8), connectivity=4)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     background = np.setdiff1d(edge, [0])
@@ -173,7 +173,7 @@ def _plain_holes(plain: Bool) -> Bool:
 
 
 def _is_frame(mask: Bool) -> bool:
-    """Whether the mask all but fills its box: a picture in the picture."""
+    """Whether the mask nearly fills its box: an image within the image."""
     box = mask[mask.any(1)][:, mask.any(0)]
     return float(box.mean()) > 0.95
 
@@ -194,7 +194,7 @@ def _filled(mask: Bool) -> Bool:
 
 
 def _without_rim(mask: Bool) -> Bool:
-    """One pixel less all around: there the camera mixed both colours, which would show as a halo."""
+    """One pixel less all around: there the camera mixed both colors, which would show as a halo."""
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
     return largest_piece(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool))
 

@@ -1,9 +1,9 @@
-"""Whole objects in photos, found without a label: what stands out from the picture's border and can be cut out.
+"""Whole objects in photos, found without a label: what stands out from the image's border and can be cut out.
 
-Regions of a merge tree are of one kind (a shirt, a face); this finds people. Two methods that know nothing of each
-other must agree: robust background detection (Zhu et al., "Saliency Optimization from Robust Background
-Detection", CVPR 2014) on the regions of a cut of the tree, and GrabCut (Rother et al., 2004; OpenCV's) started from
-it. Most photos have no such object; those that have one teach what users mean by their first click.
+Regions of a merge tree are of one kind (a shirt, a face); this finds people. Two independent methods must agree:
+robust background detection (Zhu et al., "Saliency Optimization from Robust Background Detection", CVPR 2014) on the
+regions of a cut of the tree, and GrabCut (Rother et al., 2004; OpenCV's) started from it. Most photos have no such
+object; those that have one teach what users mean by their first click.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from clickgrain.types import Bool, Float, Size, UInt8
 REGIONS = 250
 """Of the cut that saliency is computed on."""
 NOISE = 3.0
-"""Lab difference between neighbours that counts as none."""
+"""Lab difference between neighbors that counts as zero."""
 SIGMA_COLOR, SIGMA_SPACE, SIGMA_BORDER = 10.0, 0.4, 1.0
 """Width of likeness in Lab, in parts of the long side, and in boundary connectivity (the paper's)."""
 BACKGROUND_WEIGHT, LEAST_SMOOTHNESS = 5.0, 0.1
@@ -37,7 +37,7 @@ PROMISING = 0.6
 LEAST_WHOLE = 0.85
 """Part of the object that its largest piece must be."""
 MOST_BORDER = 0.15
-"""Part of the picture's border that the object may touch."""
+"""Part of the image's border that the object may touch."""
 AREA_RANGE = (0.02, 0.7)
 
 Labels = npt.NDArray[np.int32]
@@ -45,19 +45,19 @@ Numbers = npt.NDArray[np.float64]
 
 
 class _Graph(NamedTuple):
-    """n regions: H x W labels; Lab colours n x 3; centres n x 2 in long sides; share of the picture; pixels on its
-    border; E x 2 neighbours."""
+    """n regions: H x W labels; Lab colors n x 3; centers n x 2 in long sides; share of the image; pixels on its
+    border; E x 2 neighbors."""
 
     labels: Labels
     color: Numbers
-    centre: Numbers
+    center: Numbers
     share: Numbers
     border: Numbers
     edges: npt.NDArray[np.int64]
 
 
 def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
-    """The one object of a photo, or None where there is none or it is not sure.
+    """The one object of a photo, or None if there is none or the two methods disagree.
 
     Args:
         image: H x W x 3 uint8 RGB; 256 pixels on the long side are enough (about 0.15 s).
@@ -81,7 +81,7 @@ def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
 
 
 def saliency(image: UInt8, tree: MergeTree) -> Float:
-    """How much every pixel stands out from what reaches the picture's border; H x W float32 in 0..1.
+    """How much every pixel stands out from what reaches the image's border; H x W float32 in 0..1.
 
     Args:
         image: H x W x 3 uint8 RGB.
@@ -105,13 +105,13 @@ def _graph(image: UInt8, cut: Labels) -> _Graph:
     y, x = np.mgrid[: size[0], : size[1]]
     planes = [*np.moveaxis(lab, 2, 0), y / max(size), x / max(size)]
     means = np.stack([np.bincount(labels.ravel(), plane.ravel()) for plane in planes], 1) / count[:, None]
-    rim = np.ones(size, bool)
-    rim[1:-1, 1:-1] = False
-    border = np.bincount(labels[rim], minlength=len(count)).astype(np.float64)
-    return _Graph(labels, means[:, :3], means[:, 3:], count / count.sum(), border, _neighbours(labels))
+    edge = np.ones(size, bool)
+    edge[1:-1, 1:-1] = False
+    border = np.bincount(labels[edge], minlength=len(count)).astype(np.float64)
+    return _Graph(labels, means[:, :3], means[:, 3:], count / count.sum(), border, _neighbors(labels))
 
 
-def _neighbours(labels: Labels) -> npt.NDArray[np.int64]:
+def _neighbors(labels: Labels) -> npt.NDArray[np.int64]:
     """E x 2 pairs of regions that touch, each once, the smaller number first."""
     sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
     pairs = np.concatenate([np.stack([a[a != b], b[a != b]], 1) for a, b in sides])
@@ -122,11 +122,11 @@ def _background(graph: _Graph, distance: Numbers) -> Numbers:
     """n: how surely a region is background, from its boundary connectivity (equations 1 to 4).
 
     That is the length of border within geodesic reach over the root of the area within reach: 4 for the whole
-    picture, next to 0 for a thing in its middle.
+    image, nearly 0 for an object in its middle.
     """
-    rim = np.flatnonzero(graph.border)
-    first, second = np.triu_indices(len(rim), 1)
-    edges = np.concatenate([graph.edges, np.stack([rim[first], rim[second]], 1)])
+    edge = np.flatnonzero(graph.border)
+    first, second = np.triu_indices(len(edge), 1)
+    edges = np.concatenate([graph.edges, np.stack([edge[first], edge[second]], 1)])
     edges = np.unique(np.sort(edges, axis=1), axis=0)
     cost = np.maximum(distance[edges[:, 0], edges[:, 1]] - NOISE, 0) + 1e-4
     reach = dijkstra(_sparse(edges, cost, len(graph.share)), directed=False)
@@ -139,7 +139,7 @@ def _background(graph: _Graph, distance: Numbers) -> Numbers:
 
 def _contrast(graph: _Graph, distance: Numbers, background: Numbers) -> Numbers:
     """n: difference from the background close by (equation 6), 0..1."""
-    apart = ((graph.centre[:, None] - graph.centre[None]) ** 2).sum(2)
+    apart = ((graph.center[:, None] - graph.center[None]) ** 2).sum(2)
     weight = np.exp(-apart / (2 * SIGMA_SPACE**2)) * background * graph.share
     return _unit((distance * weight).sum(1))
 
@@ -188,6 +188,6 @@ def _cut_out(image: UInt8, salient: Float, threshold: float) -> Bool:
 
 
 def _at_border(mask: Bool) -> float:
-    """Part of the picture's border that is mask."""
-    rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-    return float(rim.mean())
+    """Part of the image's border that is mask."""
+    edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    return float(edge.mean())

@@ -1,49 +1,43 @@
-"""`propose`: a folder of photos becomes a store of merge trees."""
+"""`propose`: a folder of photos becomes a store of merge trees.
+
+Threads read photos, the main thread runs the extractor, other threads merge, and the main thread writes the trees.
+"""
 
 import json
 import os
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections import deque
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from types import TracebackType
+from typing import Literal
 
 from clickgrain.errors import ClickgrainError, StoreError
 from clickgrain.features.base import FeatureExtractor
-from clickgrain.files import hash_bytes, hash_file
+from clickgrain.files import core_count, hash_bytes, hash_file
 from clickgrain.images import ReadReport, find_images, fit_size, read_images, resize
-from clickgrain.proposals.args import Linkage, Shard
-from clickgrain.proposals.connection import is_damaged
-from clickgrain.proposals.merging import Job, Merger
-from clickgrain.proposals.store import ProposalMeta, ProposalStore, Source
-from clickgrain.types import Float, UInt8
+from clickgrain.progress import Bar, Progress, Quiet
+from clickgrain.proposals.config import Linkage, Shard
+from clickgrain.proposals.store import ProposalMeta, ProposalStore, Row, Source, is_damaged
+from clickgrain.tree import build_tree
+from clickgrain.types import Float, Size, UInt8
 
 TREE_VERSION = 1
-"""Raised when the same features would give another tree, so that stores are made anew."""
+"""Raised when the same features would give another tree, so that stores are rebuilt."""
 IN_A_ROW = 100
-"""Photos that an extractor may break on one after the other; then it is to blame, not they."""
-
-T = TypeVar("T")
-
-
-class Stages(Protocol):
-    """What shows work of several stages; see `clickgrain.training.progress`. Threads may call `advance`."""
-
-    def start(self, what: str, total: int) -> None:
-        """Begin a stage of `total` steps."""
-
-    def advance(self) -> None:
-        """One step more."""
+"""Photos that an extractor may fail on in a row; then the extractor is at fault, not the photos."""
+COMMIT_ROWS = 64
+COMMIT_SECONDS = 5.0
+"""A transaction is written after so many rows or seconds; a killed run loses no more than that."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A photo without a tree, and why; the reason names the file and the fix. It is tried again next time."""
+    """A photo without a tree, and why; the reason names the file and the fix. The next run tries it again."""
 
     key: str
     reason: str
@@ -57,7 +51,7 @@ class ProposeReport:
         done: photos whose tree was made now.
         skipped: photos whose tree was there already, of the same bytes and settings.
         failed: photos without a tree.
-        notes: remarks of the reader, e.g. on 16-bit images, and of batches that had to be taken apart.
+        notes: remarks of the reader, e.g. on 16-bit images, and of batches that had to be split.
         left_out: a line with number and names of files that look like images and are not taken, for each reason.
         seconds: wall time.
     """
@@ -76,6 +70,15 @@ class ProposeReport:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Job:
+    """A photo to process: its key, its path, and the state of the file before it was read."""
+
+    key: str
+    path: Path
+    state: os.stat_result
+
+
 def propose(
     photos: str | Path,
     store: str | Path | ProposalStore,
@@ -89,15 +92,13 @@ def propose(
     long_side: int = 512,
     connectivity: Literal[0, 4, 8] = 4,
     linkage: Linkage = "ward",
-    progress: bool | Stages = True,
+    progress: bool | Progress = True,
 ) -> ProposeReport:
-    """Build the merge tree of every photo in a folder; reading and merging run beside the forward passes.
-
-    A store of ours that is damaged is deleted and made again: trees can be computed.
+    """Build the merge tree of every photo in a folder; threads read and merge during the forward passes.
 
     Photos whose bytes and settings are those of the store are skipped, others are (re)done, so a run that was
-    stopped at any point goes on where it was. A photo that fails costs nobody else; it is reported and tried
-    again by the next run.
+    stopped at any point continues. A photo that fails stops no other; it is reported and tried again by the next
+    run. A damaged store of ours is deleted and rebuilt: trees can be computed.
 
     Args:
         photos: folder, walked recursively.
@@ -111,41 +112,42 @@ def propose(
         long_side: larger photos are shrunk to this many pixels before features are computed; 0: never.
         connectivity: see `build_tree`.
         linkage: see `build_tree`.
-        progress: show a bar on stderr, or what shows the stages of longer work.
+        progress: show a bar on stderr, or the bar of a longer task.
 
     Raises:
         DataError: no such folder, or no image in it.
-        StoreError: the store cannot be read or written; what was finished stays.
+        StoreError: the store cannot be read or written; finished trees stay.
         ConfigError: a malformed shard.
-        Exception: what the extractor broke with, if it did on every photo, or on a hundred in a row.
+        Exception: the extractor's own, if it failed on every photo, or on a hundred in a row.
     """
     part, folder, started = Shard.parse(shard), Path(photos), time.monotonic()
-    settings = _settings(extractor.name, long_side, connectivity, linkage)
+    settings = {
+        "extractor": extractor.name,
+        "long_side": long_side,
+        "connectivity": connectivity,
+        "linkage": linkage,
+    }
+    text = json.dumps({**settings, "tree": TREE_VERSION}, sort_keys=True)
     path = store.path if isinstance(store, ProposalStore) else Path(store)
-    threads = workers or max(1, _cores() // 2)
+    threads = workers or max(1, core_count() // 2)
+    bar = progress if not isinstance(progress, bool) else Bar() if progress else Quiet()
 
     def fill(report: ProposeReport) -> ProposeReport:
         opened = store if isinstance(store, ProposalStore) else ProposalStore.create(path)
-        kept = (pair for pair in _keyed(folder, ignore, report.left_out) if only is None or pair[0] in only)
-        paths = {key: path for key, path in kept if part.holds(key)}
-        with (
-            _bar(progress, len(paths)) as advance,
-            Merger(
-                opened,
-                extractor.name,
-                settings,
-                connectivity=connectivity,
-                linkage=linkage,
-                workers=threads,
-                waiting=2 * (batch + threads),
-            ) as merger,
-        ):
-            run = _Run(opened, merger, report, advance)
-            with closing(run.photos(paths, hash_bytes(settings.encode()), threads)) as ready:
-                for group in _groups(ready, batch):
-                    run.forward(extractor, group, long_side)
-            merger.finish()
-            run.conclude()
+        paths = dict[str, Path]()
+        for found in find_images(folder, ignore=ignore, left_out=report.left_out):
+            key = found.relative_to(folder).as_posix() if found != folder else found.name
+            if (only is None or key in only) and part.holds(key):
+                paths[key] = found
+        run = _Run(
+            opened, extractor, text, connectivity, linkage, long_side, threads, 2 * (batch + threads), report, bar
+        )
+        with bar, run:
+            bar.start("trees", len(paths))
+            with closing(run.photos(paths)) as ready:
+                while group := list(islice(ready, batch)):
+                    run.forward(group)
+            run.finish()
         report.seconds = time.monotonic() - started
         return report
 
@@ -162,46 +164,116 @@ def propose(
         return fill(ProposeReport(notes=[f"{path}: was damaged ({error.__cause__}); all trees are made again"]))
 
 
+@dataclass
 class _Run:
-    """The steps of one run that share its store and report."""
+    """One pass over a folder. Leave the `with` block in any way: finished trees are in the store.
 
-    def __init__(
-        self, store: ProposalStore, merger: Merger, report: ProposeReport, advance: Callable[[], None]
+    Attributes:
+        store: takes the trees.
+        extractor: gives the features.
+        settings: JSON of all that decides a tree, other than the photo.
+        connectivity, linkage, long_side: see `propose`.
+        threads: that read, and as many that merge; the kernel releases the interpreter's lock.
+        waiting: photos whose features may wait in memory; more than a batch, or the forward passes would wait.
+        report: what became of the photos.
+        bar: advances by a photo.
+        merging: photos whose trees are being built, in order.
+        rows: finished trees that wait for the next transaction.
+        broken: errors of the extractor since it last gave features.
+        split: errors of batches that were then taken photo by photo.
+    """
+
+    store: ProposalStore
+    extractor: FeatureExtractor
+    settings: str
+    connectivity: Literal[0, 4, 8]
+    linkage: Linkage
+    long_side: int
+    threads: int
+    waiting: int
+    report: ProposeReport
+    bar: Progress
+    merging: deque[tuple[Job, Future[Row]]] = field(default_factory=deque)
+    rows: list[Row] = field(default_factory=list)
+    broken: list[Exception] = field(default_factory=list)
+    split: list[Exception] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.digest, self.written = hash_bytes(self.settings.encode()), time.monotonic()
+        self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="merge")
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store, self._merger, self._report, self._advance = store, merger, report, advance
-        self._broken: list[Exception] = []  # by the extractor, since it last gave features
-        self._taken_apart: list[Exception] = []  # batches
-        merger.on_done = self._done
-        merger.on_failure = self._fail
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        if error is not None:  # e.g. Ctrl-C: keep finished trees; the first error is the one that matters
+            while self.merging:
+                with suppress(Exception):
+                    self._collect()
+            with suppress(StoreError):
+                self._write()
 
-    def photos(
-        self, paths: dict[str, Path], settings: str, threads: int
-    ) -> Generator[tuple[Job, UInt8], None, None]:
+    def photos(self, paths: dict[str, Path]) -> Generator[tuple[Job, UInt8], None, None]:
         """Photos that need a tree, read ahead by threads; bad ones go to the report."""
         jobs: dict[Path, Job] = {}
         reading = ReadReport()
-        for path, image in read_images(self._todo(paths, settings, jobs), workers=threads, report=reading):
-            self._take_bad(reading, jobs)
+
+        def report_bad() -> None:
+            for path, reason in reading.bad:
+                self._fail(jobs.pop(path).key, reason)
+            reading.bad.clear()
+
+        for path, image in read_images(self._todo(paths, jobs), workers=self.threads, report=reading):
+            report_bad()
             yield jobs.pop(path), image
-        self._take_bad(reading, jobs)
-        self._report.notes += reading.notes
+        report_bad()
+        self.report.notes += reading.notes
 
-    def forward(self, extractor: FeatureExtractor, group: list[tuple[Job, UInt8]], long_side: int) -> None:
+    def forward(self, group: list[tuple[Job, UInt8]]) -> None:
         """One forward pass; the features go to the merging threads."""
-        images = [_shrunk(image, long_side) for _, image in group]
-        for (job, image), features in zip(group, self._features(extractor, images, group)):
-            if features is not None:
-                self._broken.clear()
-                self._merger.submit(job, (image.shape[0], image.shape[1]), features)
+        images = []
+        for _, image in group:
+            size, shrink = (image.shape[0], image.shape[1]), 0 < self.long_side < max(image.shape[:2])
+            images.append(resize(image, fit_size(size, self.long_side)) if shrink else image)
+        for (job, image), features in zip(group, self._features(images, group)):
+            if features is None:
+                continue
+            self.broken.clear()
+            size = (image.shape[0], image.shape[1])
+            self.merging.append((job, self.pool.submit(self._row, job, size, features)))
+            while self.merging and (len(self.merging) > self.waiting or self.merging[0][1].done()):
+                self._collect()
+            if len(self.rows) >= COMMIT_ROWS or time.monotonic() - self.written > COMMIT_SECONDS:
+                self._write()
 
-    def _todo(self, paths: dict[str, Path], settings: str, jobs: dict[Path, Job]) -> Iterator[Path]:
+    def finish(self) -> None:
+        """Wait for all trees, write them, and report failed batches.
+
+        Raises:
+            Exception: the extractor's own, if it failed on all photos.
+        """
+        while self.merging:
+            self._collect()
+        self._write()
+        if self.broken and not self.report.done + self.report.skipped:
+            raise self.broken[-1]
+        if self.split:
+            self.report.notes.append(
+                f"{len(self.split)} batches were taken photo by photo ({_cause(self.split[0])}); a smaller"
+                " --batch is quicker"
+            )
+
+    def _todo(self, paths: dict[str, Path], jobs: dict[Path, Job]) -> Iterator[Path]:
         for key, path in paths.items():
             try:
                 key.encode()
                 state = path.stat()
-                if self._is_current(self._store.find(key), key, path, state, settings):
-                    self._report.skipped += 1
-                    self._advance()
+                if self._is_current(self.store.find(key), key, path, state):
+                    self.report.skipped += 1
+                    self.bar.advance()
                     continue
             except OSError as error:
                 self._fail(key, f"{path}: {error.strerror}; check the file and its permissions")
@@ -212,110 +284,78 @@ class _Run:
             jobs[path] = Job(key, path, state)
             yield path
 
-    def _is_current(
-        self, meta: ProposalMeta | None, key: str, path: Path, state: os.stat_result, settings: str
-    ) -> bool:
+    def _is_current(self, meta: ProposalMeta | None, key: str, path: Path, state: os.stat_result) -> bool:
         """Whether the store holds the tree of these bytes under these settings."""
-        if meta is None or meta.settings != settings or meta.source.size != state.st_size:
+        if meta is None or meta.settings != self.digest or meta.source.size != state.st_size:
             return False
         if meta.source.mtime_ns == state.st_mtime_ns:
             return True
         if meta.source.sha256 != hash_file(path):
             return False
-        self._store.touch(key, Source(meta.source.sha256, state.st_size, state.st_mtime_ns))
+        self.store.touch(key, Source(meta.source.sha256, state.st_size, state.st_mtime_ns))
         return True
 
-    def _features(
-        self, extractor: FeatureExtractor, images: list[UInt8], group: list[tuple[Job, UInt8]]
-    ) -> Iterator[Float | None]:
+    def _features(self, images: list[UInt8], group: list[tuple[Job, UInt8]]) -> Iterable[Float | None]:
         try:
-            features = extractor.batch(images)
+            features = self.extractor.batch(images)
             if len(features) != len(images):
                 raise ValueError(f"{len(features)} features came back")
         except Exception as error:
-            # One image may have spoilt the batch, or the batch was too large for the device: one at a time.
+            # One image may have broken the batch, or the batch was too large for the device: one at a time.
             if not isinstance(error, ClickgrainError):
-                self._taken_apart.append(error.with_traceback(None))  # which would hold the batch in memory
-            return (self._features_of(extractor, image, job) for image, (job, _) in zip(images, group))
-        return iter(features)
+                self.split.append(error.with_traceback(None))  # which would hold the batch in memory
+            return (self._features_of(image, job) for image, (job, _) in zip(images, group))
+        return features
 
-    def _features_of(self, extractor: FeatureExtractor, image: UInt8, job: Job) -> Float | None:
+    def _features_of(self, image: UInt8, job: Job) -> Float | None:
         try:
-            return extractor(image)
+            return self.extractor(image)
         except ClickgrainError as error:
             self._fail(job.key, f"{job.path}: {error}")
         except Exception as error:  # of a device or a network: anything
             height, width = image.shape[:2]
             self._fail(
                 job.key,
-                f"{job.path}: {extractor.name} broke on it at {width} x {height} pixels ({_cause(error)}); run"
+                f"{job.path}: {self.extractor.name} broke on it at {width} x {height} pixels ({_cause(error)}); run"
                 " again, with another --long-side or --device, or leave it out with --ignore",
             )
-            self._broken.append(error.with_traceback(None))
-            if len(self._broken) >= IN_A_ROW:
+            self.broken.append(error.with_traceback(None))
+            if len(self.broken) >= IN_A_ROW:
                 raise
         return None
 
-    def conclude(self) -> None:
-        """Say what befell whole batches; an extractor that broke on all photos is not blamed on them."""
-        if self._broken and not self._report.done + self._report.skipped:
-            raise self._broken[-1]
-        if self._taken_apart:
-            self._report.notes.append(
-                f"{len(self._taken_apart)} batches were taken photo by photo ({_cause(self._taken_apart[0])}); a"
-                " smaller --batch is quicker"
-            )
+    def _row(self, job: Job, image_size: Size, features: Float) -> Row:
+        tree = build_tree(features, image_size, connectivity=self.connectivity, linkage=self.linkage)
+        source = Source(hash_file(job.path), job.state.st_size, job.state.st_mtime_ns)
+        after = job.path.stat()
+        if (after.st_size, after.st_mtime_ns) != (source.size, source.mtime_ns):
+            raise StoreError(f"{job.path}: the file changed while it was read; run again")
+        return Row.of(job.key, source, tree, self.extractor.name, self.digest)
 
-    def _take_bad(self, reading: ReadReport, jobs: dict[Path, Job]) -> None:
-        for path, reason in reading.bad:
-            self._fail(jobs.pop(path).key, reason)
-        reading.bad.clear()
+    def _collect(self) -> None:
+        job, future = self.merging.popleft()
+        try:
+            self.rows.append(future.result())
+            self.report.done += 1
+            self.bar.advance()
+        except CancelledError:
+            pass
+        except ClickgrainError as error:
+            self._fail(job.key, str(error) if str(job.path) in str(error) else f"{job.path}: {error}")
+        except OSError as error:
+            self._fail(job.key, f"{job.path}: {error.strerror}; check the file and its permissions")
+        except Exception as error:  # one photo stops no other
+            self._fail(job.key, f"{job.path}: its tree cannot be made ({type(error).__name__}: {error})")
 
-    def _done(self) -> None:
-        self._report.done += 1
-        self._advance()
+    def _write(self) -> None:
+        self.store.write(self.rows, {self.digest: self.settings})
+        self.rows = []  # only now: Ctrl-C in the middle of it comes back here
+        self.written = time.monotonic()
 
     def _fail(self, key: str, reason: str) -> None:
-        self._report.failed.append(Failure(key, reason))
-        self._advance()
-
-
-def _settings(extractor: str, long_side: int, connectivity: int, linkage: str) -> str:
-    known = {"extractor": extractor, "long_side": long_side, "connectivity": connectivity, "linkage": linkage}
-    return json.dumps({**known, "tree": TREE_VERSION}, sort_keys=True)
+        self.report.failed.append(Failure(key, reason))
+        self.bar.advance()
 
 
 def _cause(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _keyed(folder: Path, ignore: Sequence[str], left_out: list[str]) -> Iterator[tuple[str, Path]]:
-    for path in find_images(folder, ignore=ignore, left_out=left_out):
-        yield (path.relative_to(folder).as_posix() if path != folder else path.name), path
-
-
-def _shrunk(image: UInt8, long_side: int) -> UInt8:
-    size = (image.shape[0], image.shape[1])
-    return image if not 0 < long_side < max(size) else resize(image, fit_size(size, long_side))
-
-
-def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _bar(shown: bool | Stages, total: int) -> Iterator[Callable[[], None]]:
-    if not isinstance(shown, bool):
-        shown.start("trees", total)
-        yield shown.advance
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task("trees", total=total)
-        yield lambda: bar.advance(task)

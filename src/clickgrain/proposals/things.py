@@ -1,6 +1,6 @@
-"""Whole things of many colors: cutouts from a folder, given surfaces that come from photos.
+"""Foreground cutouts of whole objects, read from a folder and given surfaces from photos.
 
-A region of a tree is a shirt, not a person. Rendered objects have exact masks of whole things, but flat colors;
+A region of a tree is a shirt, not a person. Rendered objects have exact masks of whole objects, but flat colors;
 what tells them from a photo (clean surfaces, strong colors) must not be what a model learns.
 """
 
@@ -14,11 +14,11 @@ from PIL import Image, ImageOps
 from clickgrain.errors import ImageError
 from clickgrain.images import MAX_PIXELS, resize_long_side
 from clickgrain.images.guard import check_pixels, explained, format_of, quiet_pillow
+from clickgrain.proposals.config import CompositeSettings
 from clickgrain.proposals.cutouts import Cutout, cropped
-from clickgrain.proposals.laws import CompositeLaw
 from clickgrain.types import Float, UInt8
 
-THINGS = CompositeLaw(
+THINGS = CompositeSettings(
     min_area=0.0002,
     sides=(0.05, 0.8),
     rotation=20,
@@ -29,9 +29,9 @@ THINGS = CompositeLaw(
     shadow=0.8,
     noise=0.5,
 )
-"""How whole things are put into photos."""
+"""How cutouts of whole objects are put into photos."""
 PARTS = (2, 6)
-"""Fewest and most surfaces of a thing."""
+"""Fewest and most surfaces of an object."""
 SAMPLED = 1000
 """Pixels that clusters are found on."""
 EVENEST_OF = 4
@@ -72,13 +72,13 @@ def read_cutout(path: Path, side: int) -> Cutout:
 
 
 def retextured(piece: Cutout, photo: Callable[[], UInt8], rng: np.random.Generator) -> Cutout:
-    """The thing with each of its colors turned into a surface from a photo; its shading and its outline stay.
+    """The object with each of its colors turned into a surface from a photo; its shading and its outline stay.
 
     Its pixels are clustered by color. Every cluster gets a patch of a photo, of which it takes the structure (light
     and dark) and a random share of the color.
 
     Args:
-        piece: the thing.
+        piece: the object.
         photo: gives the next photo to take patches of, H x W x 3 uint8 RGB.
         rng: the only other source of randomness.
     """

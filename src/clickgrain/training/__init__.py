@@ -1,1 +1,1 @@
-"""Training: data, loop, recipes and `learn`. Import from the modules; `args` and `recipes` load nothing heavy."""
+"""Training: data, loop, recipes and `learn`. Import from the modules; `config` loads nothing heavy."""

@@ -1,48 +1,50 @@
 """`finetune`: supervised training of a click model on photos with masks, all of them or a share."""
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
+import numpy as np
 import torch
 
 from clickgrain.devices import choose_device
-from clickgrain.errors import TrainingError, WeightsError
+from clickgrain.errors import DataError, TrainingError, WeightsError
 from clickgrain.evaluation import Benchmark, load_benchmark
-from clickgrain.features import load_extractor
-from clickgrain.models.base import ClickModel
+from clickgrain.evaluation import Target as LabelledTarget
+from clickgrain.evaluation.datasets import load_group
+from clickgrain.features import FeatureExtractor, load_extractor
+from clickgrain.images import resize_long_side
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
-from clickgrain.training.args import TrainArgs
-from clickgrain.training.finetune_args import FinetuneArgs, named_set
-from clickgrain.training.finetune_data import Subset, choose_labelled, load_labelled, usable
-from clickgrain.training.learn import (
-    CONTINUED,
-    FALLBACK,
-    ClickValidator,
-    LearnResult,
-    usable_extractor,
-)
-from clickgrain.training.loop import fabric_for, finished_run, fit, with_steps
-from clickgrain.training.progress import Bar, Progress
-from clickgrain.training.recipes import Recipe, load_recipe
-from clickgrain.training.run_dir import (
-    begun_precision,
-    hash_keys,
-    locked,
-    read_run,
-    write_run,
-)
-from clickgrain.training.validation import Validation
+from clickgrain.progress import Bar, Progress
+from clickgrain.proposals.config import Sampler
+from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_set
+from clickgrain.training.image_set import ImageSet
+from clickgrain.training.learn import CONTINUED, FALLBACK, LearnResult, usable_extractor
+from clickgrain.training.loop import fabric_for, finished_run, fit
+from clickgrain.training.regions import Target
+from clickgrain.training.run_dir import begun_precision, hash_keys, locked, read_run, write_run
+from clickgrain.training.validation import ClickValidator, Validation
+from clickgrain.tree import MergeTree, build_tree
+from clickgrain.types import Bool, Float, Size, UInt8
 from clickgrain.weights import hash_tensors
 
 STEPS = 0.25
 """Part of the recipe's steps."""
+HELD_OUT_MOST = 64
+IN_MEMORY = 1000
+"""Images whose decoded masks stay in memory."""
+
+Group = list[LabelledTarget]
+"""The targets of one image."""
 
 
 def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResult:
-    """Fine-tune on a labelled set; interrupted at any point, the same call goes on.
+    """Fine-tune on a labelled set; interrupted at any point, the same call continues.
 
-    The clicks are simulated and the losses taken as in `learn`; masks are exact instead of regions of trees.
+    Clicks are simulated and losses computed as in `learn`; masks are exact instead of regions of trees.
 
     Args:
         args: see `FinetuneArgs`.
@@ -51,10 +53,10 @@ def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResul
     Raises:
         DataError: the folder holds no labelled set, or none of its images can be used.
         WeightsError: there is no model to start from.
-        ConfigError: settings that contradict each other, or a device that is not there.
+        ConfigError: settings that contradict each other, or a device that does not exist.
         TrainingError: the run in `args.out` had other settings, other labels or another start.
     """
-    choose_device(args.device)  # before a large set is looked through
+    choose_device(args.device)  # before a large set is read
     return finetune_on(load_benchmark(*named_set(args.photos)), args, progress)
 
 
@@ -64,97 +66,221 @@ def finetune_on(
     """Fine-tune on a benchmark's targets; see `finetune`. A `recipe` replaces the one that `args` name, whole."""
     bar: Progress = progress or Bar()
     device = choose_device(args.device)
-    read_run(args)  # refuse another run's folder before the model is loaded
-    subset = choose_labelled(
-        benchmark, args.labels, held_out=_recipe(args, device).args.data.held_out, seed=args.seed
-    )
-    model = _start(args, recipe, device, bar)
-    settings = recipe.args if recipe is not None else _settings(args, model, device)
-    made_of = {"start": hash_tensors(model.state_dict()), "labels": _labels_hash(subset)}
-    with locked(args.out), bar:
-        saved = read_run(args)
-        if saved is not None:
-            _check(args, saved, made_of)
-            over = finished_run(args.out, saved["steps"]) if saved.get("finished") else None
-            if over is not None:
-                return LearnResult(args.out, over, int(saved["pictures"]), list(saved["failed"]))
-        settings = replace(settings, precision=begun_precision(settings.precision, saved, model, device, bar))
-        made_of["precision"] = settings.precision
-        write_run(args, settings.steps, **made_of)
-        result = _fit(benchmark, subset, model, settings, args, device, bar)
-        write_run(args, settings.steps, **made_of, finished=True, pictures=result.photos, failed=result.failed)
-    return result
-
-
-def _fit(
-    benchmark: Benchmark,
-    subset: Subset,
-    model: ClickModel,
-    settings: TrainArgs,
-    args: FinetuneArgs,
-    device: str,
-    bar: Progress,
-) -> LearnResult:
-    tree = model.config.tree if isinstance(model.config, GrainConfig) else FALLBACK
-    extractor, threads = load_extractor(tree, device=device), settings.threads or torch.get_num_threads()
-    image_set, failed = load_labelled(subset.train, settings.data.photo_side, extractor, bar, threads=threads)
-    held_out = usable(benchmark, subset.held_out, settings.validation_targets)
-    if held_out is None:
-        bar.note("none of the held-out images can be used; the model is not validated")
-    validation = Validation([], [], labelled=held_out)
-    fitted = fit(
-        model,
-        image_set,
-        list(range(len(image_set.sizes))),
-        settings,
-        args.out,
-        validate=ClickValidator(validation, args.out, device),
-        fabric=fabric_for(device),
-        progress=bar,
-    )
-    return LearnResult(args.out, fitted, len(image_set.sizes), failed)
-
-
-def _start(args: FinetuneArgs, recipe: Recipe | None, device: str, bar: Progress) -> ClickModel:
-    """Fresh weights, or those of the model to start from."""
-    if not args.from_scratch:
+    read_run(args)  # reject another run's folder before the model is loaded
+    named = load_recipe(args.recipe, device)
+    subset = choose_labelled(benchmark, args.labels, held_out=named.args.data.held_out, seed=args.seed)
+    if args.from_scratch:
+        torch.manual_seed(args.seed)
+        fresh = recipe or named.with_settings(tree=usable_extractor(args.extractor, bar))
+        model = build_model(fresh.model.to_json())
+    else:
         try:
-            return load_click_model(args.start or "default")
+            model = load_click_model(args.start or "default")
         except WeightsError as error:
             if args.start is not None:
                 raise
             raise WeightsError(f"{error}; name a trained model with --from, or give --from-scratch") from error
-    torch.manual_seed(args.seed)
-    if recipe is None:
-        recipe = _recipe(args, device).with_settings(tree=usable_extractor(args.extractor, bar))
-    return build_model(recipe.model.to_json())
+    if recipe is None:  # without composites, shorter, and gentler on trained weights
+        own = load_recipe("paper", device) if args.recipe == "auto" and model.config.kind == "paper" else named
+        recipe = own.with_settings(
+            batch=args.batch,
+            crop=args.crop,
+            seed=args.seed,
+            lr=args.lr or own.args.lr * (1.0 if args.from_scratch else CONTINUED),
+            precision=None if args.precision == "auto" else args.precision,
+            composites=0.0,
+            composites_per_photo=0.0,
+        )
+        steps = args.steps or max(round(own.args.steps * STEPS), 1)
+        recipe = Recipe(recipe.model, recipe.args.with_steps(steps))
+    targets = [target.id for group in (*subset.train, *subset.held_out) for target in group]
+    made_of = {"start": hash_tensors(model.state_dict()), "labels": hash_keys(targets)}
+    with locked(args.out), bar:
+        saved = read_run(args)
+        if saved is not None:
+            for key, words in (("start", "from another model"), ("labels", "on other labels")):
+                if saved.get(key) != made_of[key]:
+                    raise TrainingError(
+                        f"{args.out} holds a run {words}; use the same to go on, or choose another --out"
+                    )
+            over = finished_run(args.out, saved["steps"]) if saved.get("finished") else None
+            if over is not None:
+                return LearnResult(args.out, over, int(saved["pictures"]), list(saved["failed"]))
+        precision = begun_precision(recipe.args.precision, saved, model, device, bar)
+        settings = recipe.with_settings(precision=precision).args
+        made_of["precision"] = precision
+        write_run(args, settings.steps, **made_of)
+        tree = model.config.tree if isinstance(model.config, GrainConfig) else FALLBACK
+        extractor, threads = load_extractor(tree, device=device), settings.threads or torch.get_num_threads()
+        image_set, failed = load_labelled(subset.train, settings.data.photo_side, extractor, bar, threads=threads)
+        held_out = usable(benchmark, subset.held_out, settings.validation_targets)
+        if held_out is None:
+            bar.note("none of the held-out images can be used; the model is not validated")
+        fitted = fit(
+            model,
+            image_set,
+            range(len(image_set)),
+            settings,
+            args.out,
+            validate=ClickValidator(Validation([], [], labelled=held_out), args.out, device),
+            fabric=fabric_for(device),
+            progress=bar,
+        )
+        write_run(args, settings.steps, **made_of, finished=True, pictures=len(image_set), failed=failed)
+    return LearnResult(args.out, fitted, len(image_set), failed)
 
 
-def _recipe(args: FinetuneArgs, device: str) -> Recipe:
-    return load_recipe(args.recipe, device)
+@dataclass(frozen=True)
+class Subset:
+    """Labelled images: those to train on, and those that are never trained on, whatever the share."""
+
+    train: list[Group]
+    held_out: list[Group]
 
 
-def _settings(args: FinetuneArgs, model: ClickModel, device: str) -> TrainArgs:
-    """The recipe's settings, without composites, shorter, and gentler on trained weights."""
-    paper = args.recipe == "auto" and model.config.kind == "paper"
-    recipe = load_recipe("paper" if paper else args.recipe, device)
-    own = recipe.args
-    lr = args.lr or own.lr * (1.0 if args.from_scratch else CONTINUED)
-    steps = args.steps or max(round(own.steps * STEPS), 1)
-    given: dict[str, Any] = {"batch": args.batch, "crop": args.crop, "seed": args.seed, "lr": lr}
-    given["precision"] = None if args.precision == "auto" else args.precision
-    settings = recipe.with_settings(**given, composites=0.0, composites_per_photo=0.0).args
-    return with_steps(settings, steps)
+def choose_labelled(benchmark: Benchmark, share: float, *, held_out: float, seed: int) -> Subset:
+    """A share of a set's images. Subsets of one seed are nested: 1 % is inside 5 %, and so on.
+
+    Args:
+        benchmark: the labelled set.
+        share: of the images that are not held out, in 0..1; one image at least.
+        held_out: share of all images that is kept for validation; at least 1 image, at most 64.
+        seed: of the order.
+
+    Raises:
+        DataError: for a set of a single image.
+    """
+    groups = list(benchmark.by_image())
+    if len(groups) < 2:
+        raise DataError(
+            f"the set {benchmark.name!r} has masks of {len(groups)} image; fine-tuning needs 2 at least, for one is"
+            " kept for validation"
+        )
+    order = np.random.default_rng([seed, 7]).permutation(len(groups))
+    held = min(max(round(held_out * len(groups)), 1), HELD_OUT_MOST)
+    count = max(round(share * (len(groups) - held)), 1)
+    return Subset([groups[i] for i in order[held : held + count]], [groups[i] for i in order[:held]])
 
 
-def _labels_hash(subset: Subset) -> str:
-    return hash_keys([target.id for group in (*subset.train, *subset.held_out) for target in group])
+@dataclass(frozen=True)
+class LabelRegions:
+    """The masks of one image, drawn without regard to their area.
+
+    Attributes:
+        masks: h x w float32 in 0..1, of the image at its training size.
+        grid: (h, w).
+        ignored: pixels that count nowhere, or None.
+    """
+
+    masks: tuple[Float, ...]
+    grid: Size
+    ignored: Bool | None = None
+    exact: bool = True
+
+    @property
+    def image_size(self) -> Size:
+        """The same as the grid."""
+        return self.grid
+
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
+        """Up to n different masks, in random order."""
+        return [Target.of(self.masks[i]) for i in rng.permutation(len(self.masks))[:n]]
 
 
-def _check(args: FinetuneArgs, saved: dict[str, Any], made_of: dict[str, str]) -> None:
-    words = {"start": "from another model", "labels": "on other labels"}
-    for key, value in made_of.items():
-        if saved.get(key) != value:
-            raise TrainingError(
-                f"{args.out} holds a run {words[key]}; use the same to go on, or choose another --out"
-            )
+@dataclass(frozen=True)
+class _Labelled:
+    """The masks of one image of (height, width) as PNG, which compresses them a hundredfold."""
+
+    masks: list[bytes]
+    ignored: bytes | None
+    size: Size
+
+    def regions(self) -> LabelRegions:
+        masks = tuple(_decoded(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
+        ignored = None if self.ignored is None else _decoded(self.ignored) > 127
+        return LabelRegions(masks, self.size, ignored)
+
+
+def load_labelled(
+    groups: Sequence[Group], side: int, extractor: FeatureExtractor, bar: Progress, *, threads: int
+) -> tuple[ImageSet, list[str]]:
+    """An image set of labelled images, and why others are left out.
+
+    Args:
+        groups: targets by image.
+        side: long side that images are shrunk to.
+        extractor: gives the features of the trees behind the click maps.
+        bar: shows the progress.
+        threads: that read and merge.
+
+    Raises:
+        DataError: if no image with a mask is left.
+    """
+    failed: list[str] = []
+
+    def load(group: Group) -> tuple[UInt8, MergeTree, _Labelled] | None:
+        found = _load(group, side, extractor, failed)
+        bar.advance()
+        return found
+
+    bar.start("labelled images", len(groups))
+    image_set, labels = ImageSet(side), list[_Labelled]()
+    with ThreadPoolExecutor(threads) as pool:
+        for group, found in zip(groups, pool.map(load, groups)):
+            if found is not None:
+                image, tree, labelled = found
+                image_set.add(image, group[0].image_id, tree)
+                labels.append(labelled)
+    if not labels:
+        raise DataError("none of the labelled images can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
+    image_set.regions = lru_cache(IN_MEMORY)(lambda i: labels[i].regions())
+    return image_set, failed
+
+
+def usable(benchmark: Benchmark, groups: Sequence[Group], most: int) -> Benchmark | None:
+    """Up to `most` targets of the groups whose image and mask can be read, or None."""
+    ids: list[str] = []
+    for group in groups:
+        if len(ids) >= most:
+            break
+        _, masks = load_group(group, [])
+        ids += [target.id for target, _ in masks]
+    return benchmark.select(ids[:most]) if ids else None
+
+
+def _load(
+    group: Group, side: int, extractor: FeatureExtractor, failed: list[str]
+) -> tuple[UInt8, MergeTree, _Labelled] | None:
+    image, masks = load_group(group, failed)
+    if image is None:
+        return None
+    small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
+    encoded: list[bytes] = []
+    ignored = np.zeros(small.shape[:2], np.uint8)
+    for target, mask in masks:
+        object_ = _shrunk(mask == 255, small)
+        if (object_ > 127).any():
+            encoded.append(_encoded(object_))
+            ignored = np.maximum(ignored, _shrunk((mask != 255) & (mask != 0), small))
+        else:
+            failed.append(f"target {target.id}: nothing is left of it at a long side of {side} pixels")
+    if not encoded:
+        return None
+    size = (small.shape[0], small.shape[1])
+    labelled = _Labelled(encoded, _encoded(ignored) if (ignored > 127).any() else None, size)
+    return small, build_tree(extractor(small), size), labelled
+
+
+def _shrunk(mask: Bool, image: UInt8) -> UInt8:
+    values = mask.astype(np.uint8) * 255
+    if mask.shape == image.shape[:2]:
+        return values
+    return np.asarray(cv2.resize(values, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _encoded(mask: UInt8) -> bytes:
+    return cv2.imencode(".png", mask)[1].tobytes()
+
+
+def _decoded(png: bytes) -> UInt8:
+    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)

@@ -11,30 +11,19 @@ from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from clickgrain.clicks.maps import leaf_colors
-from clickgrain.errors import StoreError, TrainingError
+from clickgrain.errors import TrainingError
 from clickgrain.features import FeatureExtractor
-from clickgrain.images import ReadReport, read_images, resize_long_side
-from clickgrain.proposals import (
-    THINGS,
-    ProposalStore,
-    composite,
-    object_cutout,
-    plain_background_object,
-    read_cutout,
-    region_cutout,
-    retextured,
-    solid_cutout,
-)
-from clickgrain.proposals.cutouts import Cutout
-from clickgrain.proposals.packing import pack_tree, unpack_tree
-from clickgrain.training.hidden import FINENESS, hidden_regions
-from clickgrain.training.memory import available_memory
-from clickgrain.training.regions import Regions, RegionsOf, TreeRegions
+from clickgrain.proposals.composites import composite
+from clickgrain.proposals.cutouts import Cutout, object_cutout, plain_background_object, region_cutout, solid_cutout
+from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
+from clickgrain.proposals.things import THINGS, read_cutout, retextured
+from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
@@ -49,7 +38,7 @@ MEMORY_SHARE = 0.2
 BYTES_PER_LEAF = 56
 FEWEST_TREES, MOST_TREES = 256, 20_000
 WHOLE = (0.85, 0.95)
-"""Levels of whole things."""
+"""Levels of whole objects."""
 MOST_CUTOUTS = 256
 """Kept decoded."""
 SECOND = 0.4
@@ -59,8 +48,8 @@ SECOND = 0.4
 class ImageSet:
     """Images, each with its merge tree and, some of them, an exact mask. It only grows: photos, then composites.
 
-    Pixels are held once. Trees of photos are read from their store when asked for, those that were built here are
-    kept packed (a tenth of their size), masks are kept as PNG. Threads may read while one of them adds.
+    Pixels are held once. Trees of photos are read from their store on demand; trees that were built here stay in
+    memory packed (a tenth of their size), masks as PNG. Threads may read while one of them adds.
 
     Args:
         side: of the squares that `crops` looks at; the longest side of any image.
@@ -71,12 +60,12 @@ class ImageSet:
         names: key of each photo; "composite/000000" ... for composites, those of cutouts name the set of files.
         photos: how many photos; composites follow.
         objects: photo -> its salient object as the PNG of an H x W mask, 255 = object; not of every photo.
-        levels: composite -> level of the whole thing in it; not of every composite.
+        levels: composite -> level of the whole object in it; not of every composite.
         large: photos that are kept much smaller than they are.
         regions: where the targets of image i come from; the nodes of its tree when None.
         tree: image -> its merge tree.
-        edge_tree: image -> its tree by edges, on the grid of its merge tree; made when first asked for.
-        hidden: image -> regions of it that no click map is made of; found when first asked for.
+        edge_tree: image -> its tree by edges, on the grid of its merge tree; made on first use.
+        hidden: image -> regions of it that the click maps cannot show; found on first use.
     """
 
     def __init__(self, side: int, store: ProposalStore | None = None) -> None:
@@ -110,13 +99,13 @@ class ImageSet:
             name: its key.
             tree: its merge tree, whose image size may differ (they show the same); None: it is in the store.
             mask: PNG of an H x W mask, 255 = object.
-            level: of the object, where it is known.
+            level: of the object, if known.
 
         Returns:
-            Its number.
+            Its index.
 
         Raises:
-            TrainingError: if the disk has no room where memory has none.
+            TrainingError: if the pixels fit neither into memory nor on disk.
         """
         i = len(self.sizes)
         if mask is None and self.photos < i:
@@ -150,7 +139,7 @@ class ImageSet:
         return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
 
     def source(self, i: int, kind: RegionKind = "features") -> Regions:
-        """The possible targets of image i, besides an exact mask: of its merge tree, its edge tree, or hidden."""
+        """The possible targets of image i, its exact mask aside: of its merge tree, its edge tree, or hidden."""
         if self.regions is not None:
             return self.regions(i)
         if kind == "hidden":
@@ -162,7 +151,7 @@ class ImageSet:
         return leaf_colors(self.image(i), self.tree(i))
 
     def to(self, device: torch.device) -> "ImageSet":
-        """The same image_set; `crops` are then made on a GPU, where the pixels fit into half of its free memory."""
+        """The same image set; `crops` are made on a GPU if the pixels fit into half of its free memory."""
         needed = len(self) * self.side**2 * 3
         if device.type == "cuda" and needed <= torch.cuda.mem_get_info(device)[0] / 2 and self._on_device is None:
             self._on_device = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8, device=device)
@@ -229,7 +218,7 @@ def _cached(make: Callable[[int], T], leaves: Callable[[int], int]) -> Callable[
 
 
 def trees_in_memory(leaves: int) -> int:
-    """How many trees of so many leaves are kept; others are read or built again when they are asked for."""
+    """How many trees of so many leaves are cached; evicted ones are read or built again."""
     most = MEMORY_SHARE * available_memory() / (BYTES_PER_LEAF * leaves)
     return max(FEWEST_TREES, int(min(most, MOST_TREES)))
 
@@ -240,47 +229,36 @@ def squared(image: UInt8, side: int) -> UInt8:
     return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")
 
 
-def load_image_set(
-    folder: Path,
-    store: ProposalStore,
-    *,
-    side: int,
-    keys: Sequence[str] | None = None,
-    advance: Callable[[], None] = lambda: None,
-    report: ReadReport | None = None,
-    look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
-) -> ImageSet:
-    """Decode the photos of a folder whose trees are in a store.
+CGROUPS, PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# controller -> folder of its hierarchy, then files with limit and use, and the page cache's line in memory.stat
+VERSIONS = {
+    "": ("", "memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
-    Args:
-        folder: that `propose` walked.
-        store: trees by relative path.
-        side: long side that images are shrunk to.
-        keys: only these photos.
-        advance: called once per photo.
-        report: notes the photos that cannot be read, or whose tree is damaged; they are left out.
-        look: shown each photo before it is shrunk: its number in the image set, its key, H x W x 3 uint8.
 
-    Raises:
-        TrainingError: if no photo is left.
-    """
-    wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
-    image_set, report = ImageSet(side, store), report or ReadReport()
-    for path, image in read_images(list(wanted), report=report):
-        advance()
-        try:
-            store.tree(wanted[path])  # 1 ms; a damaged one would stop the training in the middle
-        except StoreError as error:
-            report.bad.append((path, str(error)))
-            continue
-        look(len(image_set), wanted[path], image)
-        image_set.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
-    if not len(image_set):
-        why = f" ({report.bad[0][1]})" if report.bad else ""
-        raise TrainingError(
-            f"no photo of the store {store.path} can be read in {folder}{why}; run `clickgrain propose` again"
-        )
-    return image_set
+def available_memory() -> int:
+    """Bytes that this process can take without swapping, of the machine and of all its cgroups (version 1 or 2)."""
+    least = int(psutil.virtual_memory().available)
+    try:
+        lines = PROCESS.read_text().splitlines()  # number:controllers:path
+    except OSError:  # not Linux
+        return least
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for name in VERSIONS.keys() & set(controllers.split(",")):
+            below, limit, use, cache = VERSIONS[name]
+            # The limits of all groups above hold, too. In a container the path may not exist: the root is ours.
+            group = CGROUPS / below / path.lstrip("/")
+            for folder in (group, *group.parents):
+                try:
+                    most = int((folder / limit).read_text())
+                    stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+                    # Cached files count as used, but are given back on demand.
+                    least = min(least, most - int((folder / use).read_text()) + int(stat.get(cache, 0)))
+                except (OSError, ValueError):  # no such group, or "max": no limit
+                    continue
+    return max(least, 0)
 
 
 def add_composites(
@@ -295,7 +273,7 @@ def add_composites(
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> range:
-    """Add composites: whole objects, regions of trees and things with exact alpha, put into other photos.
+    """Add composites: whole objects, regions of trees and cutouts with exact alpha, pasted into other photos.
 
     Whole objects are those on plain backgrounds, and the image set's salient ones. Composite i depends on the
     photos, `seed` and i alone. Their trees are built here.
@@ -304,7 +282,7 @@ def add_composites(
         image_set: with photos.
         count: how many.
         extractor: gives the features of their trees.
-        photos: numbers of the photos to make them of; all of them when None.
+        photos: indices of the photos to make them of; all of them when None.
         seed: of everything random.
         cutouts: files that `read_cutout` reads.
         share: of the composites that show one of these.
@@ -312,7 +290,7 @@ def add_composites(
         advance: called once per composite.
 
     Returns:
-        Their numbers.
+        Their indices.
     """
     first = len(image_set)
     if count == 0:
@@ -345,7 +323,7 @@ def add_composites(
 def _composite(
     image_set: ImageSet, sources: Sequence[int], objects: Sequence[int], rng: np.random.Generator
 ) -> tuple[UInt8, Float]:
-    """A composite of photos drawn from `sources`; half of the pieces are whole objects where there are any."""
+    """A composite of photos drawn from `sources`; half of the pieces are whole objects, if any exist."""
     background = image_set.image(_one_of(sources, rng))
     for _ in range(20):
         whole = len(objects) > 0 and rng.random() < 0.5
@@ -363,11 +341,11 @@ def _composite(
             image, mask = composite(background, piece.image, piece.alpha, rng)
             return image, mask
     # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
-    picture = image_set.image(_one_of(sources, rng))
-    alpha = np.zeros(picture.shape[:2], np.uint8)
-    centre = (picture.shape[1] // 2, picture.shape[0] // 2)
-    cv2.ellipse(alpha, centre, (max(centre[0] // 2, 2), max(centre[1] // 2, 2)), 0, 0, 360, 255, -1)
-    image, mask = composite(background, picture, alpha.astype(np.float32) / np.float32(255), rng)
+    image = image_set.image(_one_of(sources, rng))
+    alpha = np.zeros(image.shape[:2], np.uint8)
+    center = (image.shape[1] // 2, image.shape[0] // 2)
+    cv2.ellipse(alpha, center, (max(center[0] // 2, 2), max(center[1] // 2, 2)), 0, 0, 360, 255, -1)
+    image, mask = composite(background, image, alpha.astype(np.float32) / np.float32(255), rng)
     return image, mask
 
 

@@ -8,35 +8,27 @@ import torch
 
 from clickgrain.devices import choose_device
 from clickgrain.errors import ConfigError, WeightsError
-from clickgrain.features import load_extractor
+from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.registry import default_extractor
 from clickgrain.images import find_images
 from clickgrain.models.base import ClickModel
+from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.registry import build_model, engine_for, load_click_model
-from clickgrain.proposals import ProposalStore, propose
-from clickgrain.segmenter import Segmenter
+from clickgrain.models.registry import build_model, load_click_model
+from clickgrain.progress import Bar, Progress
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.training.config import LearnArgs, Recipe, load_recipe
 from clickgrain.training.image_set import ImageSet
-from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.loop import FitResult, fabric_for, finished_run, fit, with_steps
-from clickgrain.training.objects import OBJECTS
-from clickgrain.training.prepare import choose_photos, prepare
-from clickgrain.training.preview import PREVIEWS, write_preview
-from clickgrain.training.progress import Bar, Progress
-from clickgrain.training.recipes import Recipe, load_recipe
+from clickgrain.training.loop import FitResult, fabric_for, finished_run, fit
+from clickgrain.training.prepare import OBJECTS, choose_photos, prepare
 from clickgrain.training.regions import RegionsOf
-from clickgrain.training.run_dir import (
-    begun_precision,
-    hash_keys,
-    locked,
-    read_run,
-    write_run,
-)
-from clickgrain.training.validation import Validation
+from clickgrain.training.run_dir import begun_precision, hash_keys, locked, read_run, write_run
+from clickgrain.training.validation import ClickValidator
 
 FALLBACK = "color-texture"
 CONTINUED = 0.25
-"""Rate of a run that goes on from a trained model, over the recipe's: gentler on trained weights."""
+"""Learning rate of a run that starts from a trained model, over the recipe's: gentler on trained weights."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +48,25 @@ class LearnResult:
     failed: list[str]
 
 
+@dataclass(frozen=True)
+class Setup:
+    """A run as `learn` settles it before any long work; nothing in it is resolved again later.
+
+    Attributes:
+        args: as given, with the extractor's name and the store filled in.
+        device: torch device.
+        extractor: gives the features of the merge trees.
+        recipe: with all that `args` change in it.
+    """
+
+    args: LearnArgs
+    device: str
+    extractor: FeatureExtractor
+    recipe: Recipe
+
+
 def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
-    """Propose and train on a folder of photos; interrupted at any point, the same call goes on.
+    """Propose and train on a folder of photos; interrupted at any point, the same call continues.
 
     Args:
         args: see `LearnArgs`.
@@ -65,24 +74,16 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
 
     Raises:
         DataError: a folder without photos.
-        ConfigError: settings that contradict each other, or a device that is not there.
+        ConfigError: settings that contradict each other, or a device that does not exist.
         TrainingError: the run in `args.out` had other settings, or nothing can be learned from the photos.
-        WeightsError: the model to start from is not there.
+        WeightsError: the model to start from does not exist.
     """
     bar: Progress = progress or Bar()
-    device = choose_device(args.device)
-    path = args.store or args.out / "proposals.db"
-    args = replace(args, extractor=usable_extractor(args.extractor, bar), store=path)
-    _recipe(args, device)  # refuse what cannot be trained before the store is touched
-    read_run(args)
-    if args.cutouts is not None:
-        find_images(args.cutouts)  # refuse what is not there before hours of trees
-    if args.start is not None:
-        load_click_model(args.start)  # the same
-    extractor = load_extractor(args.extractor, device=device)
+    store = args.store or args.out / "proposals.db"
+    setup = settle(replace(args, store=store), bar)
     with locked(args.out), bar:
-        report = propose(args.photos, path, extractor=extractor, ignore=args.ignore, progress=bar)
-        result = _train(args, bar, None, None)
+        report = propose(args.photos, store, extractor=setup.extractor, ignore=args.ignore, progress=bar)
+        result = _train(setup, bar)
     failed = [*report.left_out, *(failure.reason for failure in report.failed), *result.failed]
     return replace(result, failed=list(dict.fromkeys(failed)))
 
@@ -99,86 +100,88 @@ def train(
     Args:
         args: see `LearnArgs`.
         progress: as in `learn`.
-        recipe: instead of the one that `args` name. Nobody checks that a folder's run had the same one.
+        recipe: instead of the one that `args` name; a run that continues is not checked for the same one.
         regions: given the photos and composites, where targets come from instead of their trees' nodes.
     """
     if args.store is None:
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
-    choose_device(args.device)  # before the run's folder is made
-    ProposalStore(args.store)
-    with locked(args.out), progress or Bar() as bar:
-        return _train(args, bar, recipe, regions)
+    bar: Progress = progress or Bar()
+    ProposalStore(args.store)  # reject a missing or foreign file before the run's folder is made
+    setup = settle(args, bar, recipe)
+    with locked(args.out), bar:
+        return _train(setup, bar, regions)
 
 
-def _train(
-    args: LearnArgs, bar: Progress, recipe: Recipe | None, regions: Callable[[ImageSet], RegionsOf] | None
-) -> LearnResult:
-    assert args.store is not None
-    store, device = ProposalStore(args.store), choose_device(args.device)
+def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setup:
+    """Resolve device, extractor and recipe, and reject what cannot be trained before hours of trees are built."""
+    device = choose_device(args.device)
     args = replace(args, extractor=usable_extractor(args.extractor, bar))
-    recipe, saved = recipe or _recipe(args, device), read_run(args)
-    extractor = load_extractor(args.extractor, device=device)
+    recipe = recipe or load_recipe(args.recipe, device).with_settings(
+        steps=args.steps,
+        batch=args.batch,
+        crop=args.crop,
+        lr=args.lr,
+        seed=args.seed,
+        tree=args.extractor,
+        precision=None if args.precision == "auto" else args.precision,
+        any_orientation=args.any_orientation or None,
+    )
+    if args.cutouts is not None:
+        if recipe.args.data.composites == 0:
+            raise ConfigError(
+                f"--cutouts is of no use to --recipe {args.recipe}, which makes no composites; leave it out"
+            )
+        find_images(args.cutouts)
+    read_run(args)
+    if args.start is not None:
+        load_click_model(args.start)
+    return Setup(args, device, load_extractor(args.extractor, device=device), recipe)
+
+
+def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf] | None = None) -> LearnResult:
+    args, recipe, extractor = setup.args, setup.recipe, setup.extractor
+    assert args.store is not None, "settled"
+    store, saved = (
+        ProposalStore(args.store),
+        read_run(args),
+    )  # again: another process may have trained before the lock
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
     if saved is not None and saved.get("finished") == hash_keys(photos.keys):
         over = finished_run(args.out, int(saved.get("done", saved["steps"])))
         if over is not None:
             return LearnResult(args.out, over, int(saved["pictures"]), photos.failed)
-    model, recipe = _first_model(args, recipe, bar)
+    model, recipe = first_model(args, recipe, bar)
+    precision = begun_precision(recipe.args.precision, saved, model, setup.device, bar)
+    settings = recipe.with_settings(precision=precision).args
+    settings = settings.with_steps(settings.steps if saved is None else saved["steps"])
     data = prepare(
-        photos, store, recipe.args, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts
+        photos, store, settings, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts
     )
     if regions is not None:
         data.image_set.regions = regions(data.image_set)
-    precision = begun_precision(recipe.args.precision, saved, model, device, bar)
-    own = recipe.with_settings(precision=precision).args
-    settings = with_steps(own, own.steps if saved is None else saved["steps"])
     if saved is None:
         write_run(args, settings.steps, precision=precision)
     fitted = fit(
         model,
         data.image_set,
-        data.pictures,
+        data.images,
         settings,
         args.out,
-        validate=ClickValidator(data.validation, args.out, device),
-        fabric=fabric_for(device),
+        validate=ClickValidator(data.validation, args.out, setup.device),
+        fabric=fabric_for(setup.device),
         progress=bar,
         seconds=None if args.minutes is None else args.minutes * 60,
     )
-    done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.pictures)}
+    done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.images)}
     write_run(args, settings.steps, precision=precision, **done)
-    return LearnResult(args.out, fitted, len(data.pictures), data.failed)
-
-
-class ClickValidator:
-    """Clicks held-out targets with the current model, and leaves a picture.
-
-    Args:
-        validation: the targets.
-        out: the run's folder; pictures go to `previews/`.
-        device: torch device.
-    """
-
-    def __init__(self, validation: Validation, out: Path, device: str) -> None:
-        self.validation, self.out, self.device = validation, out, device
-
-    def __call__(self, model: ClickModel, step: int) -> dict[str, float]:
-        """NoC@85 and mIoU@1 per kind of target."""
-        segmenter = Segmenter(engine_for(model, device=self.device), "validation")
-        metrics: dict[str, float] = {}
-        for kind, result in self.validation.run(segmenter).items():
-            metrics |= {f"{kind} NoC85": result.noc(0.85), f"{kind} mIoU@1": result.iou_at(1)}
-        pairs = [*self.validation.composites[:3], *self.validation.proposals[:3]]
-        if pairs:
-            write_preview(self.out / PREVIEWS / f"step-{step:06d}.png", segmenter, pairs)
-        return metrics
+    return LearnResult(args.out, fitted, len(data.images), data.failed)
 
 
 def usable_extractor(name: str, bar: Progress) -> str:
-    """The extractor's name; for "default" the one behind it, with a fallback while none ships."""
+    """The extractor's name; "default" becomes the one behind it, or a fallback that `bar` notes."""
     if name != "default":
         return name
     try:
@@ -188,10 +191,14 @@ def usable_extractor(name: str, bar: Progress) -> str:
         return FALLBACK
 
 
-def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickModel, Recipe]:
-    """The model to go on from, or the one in the package where it fits the recipe, else fresh or backbone weights.
+def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickModel, Recipe]:
+    """The model before its first step, and the recipe, gentler on trained weights.
 
-    And the recipe, gentler on trained weights.
+    The model is `args.start`, else the recipe's backbone, else the one in the package (for the recipe "auto"), else
+    fresh. A trained `grain` model gets the recipe's click maps that it has not seen yet.
+
+    Raises:
+        WeightsError: the model to start from does not exist.
     """
     torch.manual_seed(args.seed)
     if recipe.backbone is not None and args.start is None:
@@ -202,39 +209,14 @@ def _first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickM
         return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe
     if args.start is not None or (args.recipe == "auto" and not args.from_scratch):
         try:
-            model = _with_new_maps(load_click_model(args.start or "default"), recipe.model)
+            model = load_click_model(args.start or "default")
+            if isinstance(model, GrainModel) and isinstance(recipe.model, GrainConfig):
+                known = model.config.maps
+                new = [name for name in recipe.model.maps if name not in known]
+                model = model.with_maps([*known, *new]) if new else model
             return model, recipe.with_settings(lr=args.lr or recipe.args.lr * CONTINUED)
         except WeightsError:
             if args.start is not None:
                 raise
             bar.note("no trained model ships with this version; training starts from scratch")
     return build_model(recipe.model.to_json()), recipe
-
-
-def _with_new_maps(model: ClickModel, config: object) -> ClickModel:
-    """The model with those click maps of a config that it has not seen yet."""
-    from clickgrain.models.grain import GrainModel
-
-    if not (isinstance(model, GrainModel) and isinstance(config, GrainConfig)):
-        return model
-    known = model.config.maps
-    new = [name for name in config.maps if name not in known]
-    return model.with_maps([*known, *new]) if new else model
-
-
-def _recipe(args: LearnArgs, device: str) -> Recipe:
-    recipe = load_recipe(args.recipe, device).with_settings(
-        steps=args.steps,
-        batch=args.batch,
-        crop=args.crop,
-        lr=args.lr,
-        seed=args.seed,
-        tree=args.extractor,
-        precision=None if args.precision == "auto" else args.precision,
-        any_orientation=args.any_orientation or None,
-    )
-    if args.cutouts is not None and recipe.args.data.composites == 0:
-        raise ConfigError(
-            f"--cutouts is of no use to --recipe {args.recipe}, which makes no composites; leave it out"
-        )
-    return recipe

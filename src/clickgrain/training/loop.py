@@ -19,9 +19,9 @@ from torch import Tensor
 from clickgrain.devices import resolve_precision
 from clickgrain.errors import TrainingError
 from clickgrain.models.base import ClickModel
-from clickgrain.training.args import TrainArgs
+from clickgrain.progress import Progress, Quiet
+from clickgrain.training.config import TrainArgs
 from clickgrain.training.image_set import ImageSet
-from clickgrain.training.progress import Progress, Quiet
 from clickgrain.training.run_dir import (
     METRICS,
     STATE,
@@ -37,8 +37,6 @@ from clickgrain.weights import CONFIG, TENSORS, hash_bytes, save_model
 
 AHEAD = 3
 """Batches prepared ahead of the network."""
-WARMUP = 0.2
-"""Largest part of a run that is warm-up."""
 MOST_SKIPPED = 10
 """Steps in a row without a finite gradient after which a run stops."""
 LEAST = 20
@@ -79,7 +77,7 @@ class FitResult:
 def fit(
     model: ClickModel,
     image_set: ImageSet,
-    pictures: Sequence[int],
+    images: Sequence[int],
     args: TrainArgs,
     out: Path,
     *,
@@ -88,16 +86,16 @@ def fit(
     progress: Progress | None = None,
     seconds: float | None = None,
 ) -> FitResult:
-    """Train a click model, or go on training it, and leave the averaged weights in `out`.
+    """Train a click model, or continue to, and leave the averaged weights in `out`.
 
     A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
     same settings it ends bit-identical to one that was not stopped (same machine and number of threads; not when
-    `seconds` are given, for then the clock decides). A step whose loss or gradient is not finite changes nothing.
+    `seconds` are given: the clock decides then). A step whose loss or gradient is not finite changes nothing.
 
     Args:
-        model: with its first weights; its `config` is saved beside the result.
+        model: with its first weights; its `config` is saved with the result.
         image_set: photos and composites.
-        pictures: indices into the image set to train on.
+        images: indices into the image set to train on.
         args: settings.
         out: folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`.
         validate: called every `args.validate_every` steps and at the end.
@@ -115,7 +113,7 @@ def fit(
         raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
     parameters = sum(p.numel() for p in model.parameters())
     args = replace(args, precision=resolve_precision(args.precision, str(fabric.device), parameters))
-    run = _Run(model, image_set, pictures, args, out, fabric, Plan(args.steps, seconds))
+    run = _Run(model, image_set, images, args, out, fabric, Plan(args.steps, seconds))
     started, losses = time.monotonic(), list[float]()
     with progress or Quiet() as bar:
         run.resume(bar)
@@ -136,7 +134,7 @@ def fit(
     if run.changed:  # else the run was finished before
         run.save()
     run.export()
-    fabric.barrier()  # no process goes on before the model is there
+    fabric.barrier()  # no process continues before the model is written
     return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped)
 
 
@@ -163,11 +161,6 @@ def learning_rate(args: TrainArgs, step: int) -> float:
     if args.schedule == "cosine":
         return args.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     return args.lr * (0.1 if step >= args.steps * 50 / 55 else 1.0)
-
-
-def with_steps(args: TrainArgs, steps: int) -> TrainArgs:
-    """So many steps, not too many of them warm-up."""
-    return replace(args, steps=steps, warmup=min(args.warmup, round(steps * WARMUP)))
 
 
 class Plan:
@@ -267,13 +260,13 @@ class _Run:
         self,
         model: ClickModel,
         image_set: ImageSet,
-        pictures: Sequence[int],
+        images: Sequence[int],
         args: TrainArgs,
         out: Path,
         fabric: Fabric,
         plan: Plan,
     ) -> None:
-        self.args, self.pictures, self.out, self.fabric, self.plan = args, list(pictures), out, fabric, plan
+        self.args, self.images, self.out, self.fabric, self.plan = args, list(images), out, fabric, plan
         self.image_set = image_set.to(fabric.device)
         self.step, self.changed, self.in_a_row = 0, False, 0
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -285,7 +278,7 @@ class _Run:
         if args.compile:
             self.model.encode = torch.compile(self.model.encode)
             self.model.decode = torch.compile(self.model.decode)
-        self.fingerprint = _fingerprint(model, image_set, pictures, args, fabric.world_size)
+        self.fingerprint = _fingerprint(model, image_set, images, args, fabric.world_size)
         self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
 
     def resume(self, bar: Progress) -> None:
@@ -324,7 +317,7 @@ class _Run:
         first = self.fabric.global_rank * self.args.batch
         return make_batch(
             self.image_set,
-            self.pictures,
+            self.images,
             self.args.data,
             self.args.clicks,
             seed=self.args.seed,
@@ -364,10 +357,10 @@ class _Run:
         self.model.train()
         torch.manual_seed(self.args.seed * 1_000_003 + self.step)  # dropout, as if there had been no stop
         by_clock = self.plan.seconds is not None
-        rate = learning_rate(with_steps(self.args, self.plan.steps) if by_clock else self.args, self.step)
+        rate = learning_rate(self.args.with_steps(self.plan.steps) if by_clock else self.args, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        crops = self.image_set.crops(batch.pictures, batch.matrices, self.args.data.crop).to(self.fabric.device)
+        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop).to(self.fabric.device)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
             loss, parts = self.network(crops, batch)
         self.fabric.backward(loss)
@@ -451,9 +444,9 @@ def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _fingerprint(
-    model: ClickModel, image_set: ImageSet, pictures: Sequence[int], args: TrainArgs, processes: int
+    model: ClickModel, image_set: ImageSet, images: Sequence[int], args: TrainArgs, processes: int
 ) -> str:
     """Hash of all that decides what the weights become."""
-    names = [image_set.names[i] for i in pictures]
+    names = [image_set.names[i] for i in images]
     parts = [args.fingerprint(), model.config.to_json(), names, *([processes] if processes > 1 else [])]
     return hash_bytes(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogateescape"))

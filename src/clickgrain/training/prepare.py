@@ -1,22 +1,44 @@
 """From a folder and its proposal store to what a run trains and validates on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
-from clickgrain.errors import ImageError, TrainingError
+from clickgrain.errors import ImageError, StoreError, TrainingError
 from clickgrain.features import FeatureExtractor
-from clickgrain.images import ReadReport, find_images
-from clickgrain.proposals import ProposalStore, read_cutout
-from clickgrain.training.args import TrainArgs
-from clickgrain.training.image_set import ImageSet, add_composites, load_image_set
-from clickgrain.training.objects import find_objects
-from clickgrain.training.progress import Progress
-from clickgrain.training.tiles import Tiles, add_tiles
+from clickgrain.files import atomic_write
+from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
+from clickgrain.progress import Progress
+from clickgrain.proposals.objects import salient_object
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.proposals.things import read_cutout
+from clickgrain.training.config import TrainArgs
+from clickgrain.training.image_set import ImageSet, add_composites
 from clickgrain.training.validation import Validation, make_validation, split
+from clickgrain.tree import MergeTree, build_tree
+from clickgrain.types import UInt8
+
+CLOSEST, WIDEST = 6.0, 1.5
+"""A photo's long side over that of its smallest and its largest zoom crop."""
+IN_ALL = 2000
+"""About the largest number of zoom crops, however many photos there are."""
+OBJECTS = "objects.safetensors"
+"""Cache of salient objects in a run's folder, so that a resumed run need not search again."""
+VERSION = "1"
+"""Raised when the same photo would give another object."""
+SAVE_EVERY = 500
+
+Found = dict[str, UInt8]
+"""Photo -> its mask as the bytes of a PNG file; empty if the photo has no object."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +58,17 @@ class Photos:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """An image set, the pictures to train on (photos and composites of them), and targets on held-out photos.
+    """What a run trains and validates on.
 
-    `failed` says which photos are left out, and why.
+    Attributes:
+        image_set: photos, their zoom crops, and composites.
+        images: indices of those to train on; none shows a held-out photo.
+        validation: targets on held-out photos.
+        failed: reasons why photos are left out.
     """
 
     image_set: ImageSet
-    pictures: list[int]
+    images: list[int]
     validation: Validation
     failed: list[str]
 
@@ -61,15 +87,16 @@ def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], ext
     """
     folder = photos if photos.is_dir() else photos.parent
     there = {path.relative_to(folder).as_posix() for path in find_images(photos, ignore=ignore)}
-    metas = [meta for meta in store.metas() if meta.key in there]
-    foreign = [meta for meta in metas if extractor is not None and meta.extractor != extractor]
-    failed = [
-        f"{folder / meta.key}: its tree comes from the extractor {meta.extractor!r}, not from {extractor!r};"
-        " run `clickgrain propose` again, or name that one with --extractor"
-        for meta in foreign
-    ]
-    left_out = {meta.key for meta in foreign}
-    return Photos(folder, [meta.key for meta in metas if meta.key not in left_out], failed)
+    keys, failed = list[str](), list[str]()
+    for meta in store.metas():
+        if meta.key in there and extractor in (None, meta.extractor):
+            keys.append(meta.key)
+        elif meta.key in there:
+            failed.append(
+                f"{folder / meta.key}: its tree comes from the extractor {meta.extractor!r}, not from"
+                f" {extractor!r}; run `clickgrain propose` again, or name that one with --extractor"
+            )
+    return Photos(folder, keys, failed)
 
 
 def prepare(
@@ -83,51 +110,237 @@ def prepare(
     cache: Path | None = None,
     cutouts: Path | None = None,
 ) -> TrainingData:
-    """Decode the photos, find the objects in them, keep some for validation, and make composites of either part.
+    """Decode photos, cut zoom crops, find objects, hold some photos out, and make composites of either part.
 
-    `cache` is a file that remembers the objects, `cutouts` a folder of whole things for the composites.
+    Args:
+        photos: to decode.
+        store: their trees.
+        args: of the run.
+        extractor: gives the features of the trees of zoom crops and composites.
+        bar: shows the stages.
+        seed: of the split and all that is drawn.
+        cache: file that remembers the objects.
+        cutouts: folder of whole objects for the composites.
 
     Raises:
         TrainingError: if no photo is left, or no cutout.
     """
-    threads = args.threads or torch.get_num_threads()
+    data, threads, report = args.data, args.threads or torch.get_num_threads(), ReadReport()
     bar.start("photos", len(photos.keys))
-    report = ReadReport()
-    tiles = Tiles(args.data.photo_side, args.data.tiles, len(photos.keys), seed)
+    tiles = Tiles(data.photo_side, data.tiles, len(photos.keys), seed)
     image_set = load_image_set(
-        photos.folder,
-        store,
-        side=args.data.photo_side,
-        keys=photos.keys,
-        advance=bar.advance,
-        report=report,
+        photos.folder, store, side=data.photo_side, keys=photos.keys, advance=bar.advance, report=report,
         look=tiles.look,
-    )
-    train, held_out = split(image_set, args.data, seed)
+    )  # fmt: skip
+    train, held_out = split(image_set, data, seed)
     if tiles.cut:
-        bar.start("closer views", len(tiles.cut))
+        bar.start("zoom crops", len(tiles.cut))
         photo_of = add_tiles(image_set, tiles, extractor, threads=threads, advance=bar.advance)
         for part in (train, held_out):
             own = set(part)
-            part += [view for view, photo in photo_of.items() if photo in own]
-    if args.data.objects > 0:
+            part += [tile for tile, photo in photo_of.items() if photo in own]
+    if data.objects > 0:
         bar.start("objects", image_set.photos)
         find_objects(image_set, cache=cache, threads=threads, advance=bar.advance)
-    count = round(args.data.composites_per_photo * len(train)) if args.data.composites > 0 else 0
-    held = min(args.validation_targets, 4 * len(held_out)) if args.data.composites > 0 else 0
-    things, bad = ([], []) if cutouts is None else usable_cutouts(cutouts)
+    count = round(data.composites_per_photo * len(train)) if data.composites > 0 else 0
+    held = min(args.validation_targets, 4 * len(held_out)) if data.composites > 0 else 0
+    files, bad = ([], []) if cutouts is None else usable_cutouts(cutouts)
     bar.start("composites", count + held)
     made = partial(
-        add_composites, image_set, extractor=extractor, cutouts=things, share=args.data.cutouts, threads=threads,
+        add_composites, image_set, extractor=extractor, cutouts=files, share=data.cutouts, threads=threads,
         advance=bar.advance,
     )  # fmt: skip
-    made_of_train, kept = (
-        made(count=count, photos=train, seed=seed),
-        made(count=held, photos=held_out, seed=seed + 1),
+    for_training = made(count=count, photos=train, seed=seed)
+    for_validation = made(count=held, photos=held_out, seed=seed + 1)
+    validation = make_validation(
+        image_set, held_out, for_validation, data, count=args.validation_targets, seed=seed
     )
-    validation = make_validation(image_set, held_out, kept, args.data, count=args.validation_targets, seed=seed)
     failed = [*photos.failed, *(reason for _, reason in report.bad), *bad]
-    return TrainingData(image_set, [*train, *made_of_train], validation, failed)
+    return TrainingData(image_set, [*train, *for_training], validation, failed)
+
+
+def load_image_set(
+    folder: Path,
+    store: ProposalStore,
+    *,
+    side: int,
+    keys: Sequence[str] | None = None,
+    advance: Callable[[], None] = lambda: None,
+    report: ReadReport | None = None,
+    look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
+) -> ImageSet:
+    """Decode the photos of a folder whose trees are in a store.
+
+    Args:
+        folder: that `propose` walked.
+        store: trees by relative path.
+        side: long side that images are shrunk to.
+        keys: only these photos.
+        advance: called once per photo.
+        report: notes the photos that cannot be read, or whose tree is damaged; they are left out.
+        look: shown each photo before it is shrunk: its index in the image set, its key, H x W x 3 uint8.
+
+    Raises:
+        TrainingError: if no photo is left.
+    """
+    wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
+    image_set, report = ImageSet(side, store), report or ReadReport()
+    for path, image in read_images(list(wanted), report=report):
+        advance()
+        try:
+            store.tree(wanted[path])  # 1 ms; a damaged one would stop the training in the middle
+        except StoreError as error:
+            report.bad.append((path, str(error)))
+            continue
+        look(len(image_set), wanted[path], image)
+        image_set.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
+    if not len(image_set):
+        why = f" ({report.bad[0][1]})" if report.bad else ""
+        raise TrainingError(
+            f"no photo of the store {store.path} can be read in {folder}{why}; run `clickgrain propose` again"
+        )
+    return image_set
+
+
+@dataclass
+class Tiles:
+    """Cuts zoom crops out of large photos as they are read.
+
+    Photos are kept at 256 pixels. A cell of 40 pixels in a micrograph of 2,000 would be a single leaf there,
+    nothing to learn from; and zoom (`clickgrain.models.zoom`) shows a model exactly such parts of an image.
+
+    Attributes:
+        side: long side that images are kept at; photos of less than twice as much get no zoom crops.
+        most: zoom crops of a photo; larger photos get more.
+        photos: how many photos there are.
+        seed: of where the crops lie.
+        cut: (index of the photo, h x w x 3 uint8 with `side` pixels on the long side) so far.
+    """
+
+    side: int
+    most: int
+    photos: int
+    seed: int
+    cut: list[tuple[int, UInt8]] = field(default_factory=list)
+
+    def look(self, number: int, name: str, image: UInt8) -> None:
+        """Cut crops out of the next photo, H x W x 3 uint8; they depend on the seed, its name and its size."""
+        longest = max(image.shape[:2])
+        if self.most == 0 or longest < 2 * self.side:
+            return
+        rng = np.random.default_rng([self.seed, 7, zlib.crc32(name.encode("utf-8", "surrogateescape"))])
+        wanted = min(self.most, round(longest / self.side) - 1)
+        chosen = rng.random(wanted) < IN_ALL / (self.photos * self.most)
+        low, high = np.log([max(self.side, longest / CLOSEST), longest / WIDEST])
+        for _ in range(int(chosen.sum())):
+            extent = float(np.exp(rng.uniform(low, max(low, high))))
+            height, width = (min(round(extent), length) for length in image.shape[:2])
+            top = int(rng.integers(image.shape[0] - height + 1))
+            left = int(rng.integers(image.shape[1] - width + 1))
+            crop = resize_long_side(image[top : top + height, left : left + width], self.side)
+            self.cut.append((number, np.ascontiguousarray(crop)))
+
+
+def add_tiles(
+    image_set: ImageSet,
+    tiles: Tiles,
+    extractor: FeatureExtractor,
+    *,
+    threads: int = 1,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[int, int]:
+    """Add zoom crops as photos with trees of their own, after the others, and mark their photos as large.
+
+    Args:
+        image_set: of photos alone.
+        tiles: gives its crops away, so that they are not held twice.
+        extractor: gives the features of their trees.
+        threads: that build trees.
+        advance: called once per crop.
+
+    Returns:
+        Index of a crop -> index of its photo.
+    """
+
+    def plant(cut: tuple[int, UInt8]) -> tuple[int, UInt8, MergeTree]:
+        number, crop = cut
+        return number, crop, build_tree(extractor(crop), crop.shape[:2])
+
+    photo_of: dict[int, int] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        planted = pool.map(plant, tiles.cut)
+        tiles.cut = []
+        for i, (number, crop, tree) in enumerate(planted):
+            photo_of[image_set.add(crop, f"{image_set.names[number]}#tile{i}", tree)] = number
+            advance()
+    image_set.large.update(photo_of.values())
+    return photo_of
+
+
+def find_objects(
+    image_set: ImageSet, *, cache: Path | None = None, threads: int = 1, advance: Callable[[], None] = lambda: None
+) -> None:
+    """Enter the salient objects of an image set's photos into it.
+
+    Args:
+        image_set: of photos with trees.
+        cache: file of an earlier call, continued; a missing or damaged one is made.
+        threads: that search.
+        advance: called once per photo.
+    """
+    found = {} if cache is None else load_objects(cache)
+    keys = [object_key(image_set, i) for i in range(image_set.photos)]
+    todo = [i for i in range(image_set.photos) if not _fits(found.get(keys[i]), image_set.image(i))]
+    for _ in range(image_set.photos - len(todo)):
+        advance()
+
+    def search(i: int) -> UInt8:
+        mask = salient_object(image_set.image(i), image_set.tree(i))
+        return (
+            np.zeros(0, np.uint8)
+            if mask is None
+            else cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
+        )
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(todo), SAVE_EVERY):
+            part = todo[start : start + SAVE_EVERY]
+            for i, mask in zip(part, pool.map(search, part)):
+                found[keys[i]] = mask
+                advance()
+            if cache is not None:
+                save_objects(cache, {key: found[key] for key in keys if key in found})
+    image_set.objects.update((i, found[key]) for i, key in enumerate(keys) if found[key].size)
+
+
+def object_key(image_set: ImageSet, i: int) -> str:
+    """Name and content of a photo: another image of the same name is searched again."""
+    return f"{image_set.names[i]}:{zlib.crc32(image_set.image(i).tobytes()):08x}"
+
+
+def _fits(png: UInt8 | None, image: UInt8) -> bool:
+    """Whether a cached mask can be decoded and has the photo's size, or says that there is no object."""
+    if png is None or png.dtype != np.uint8 or png.ndim != 1:
+        return False
+    mask = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE) if png.size else None
+    return png.size == 0 or (mask is not None and mask.shape == image.shape[:2])
+
+
+def load_objects(path: Path) -> Found:
+    """The cached objects; empty for a missing or damaged file, or one of another version."""
+    try:
+        with safe_open(path, "numpy") as file:
+            if (file.metadata() or {}).get("version") != VERSION:
+                return {}
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return {}
+
+
+def save_objects(path: Path, found: Found) -> None:
+    """Write the cache whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, save(found, {"version": VERSION}))
 
 
 def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:
@@ -137,8 +350,7 @@ def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:
         DataError: no such folder, or no image in it.
         TrainingError: if none of its images is a cutout.
     """
-    usable: list[Path] = []
-    bad: list[str] = []
+    usable, bad = list[Path](), list[str]()
     for path in find_images(folder):
         try:
             read_cutout(path, 64)

@@ -1,26 +1,46 @@
-"""Where training takes its targets from: the regions of a picture, by default the nodes of its merge tree."""
+"""Where training targets come from: regions of an image, by default the nodes of its merge tree.
+
+The click maps show the nodes of two trees around a click. If all targets were nodes of these trees, some node would
+always be exactly right, and a model would trust the trees more than real objects allow: the best node covers an
+object with an IoU of about 0.7. `hidden_regions` are nodes of a third tree, which relate to the two trees as
+objects do (docs/experiments.md).
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.proposals import draw_proposals
-from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.tree import MergeTree
-from clickgrain.types import Bool, Float, Size
+from clickgrain.proposals.config import AREA, Sampler
+from clickgrain.proposals.sampling import draw_proposals
+from clickgrain.tree import MergeTree, edge_strength, edge_tree
+from clickgrain.types import Bool, Float, Size, UInt8
+
+BLUR = (1.5, 4.0)
+"""Range of the blur before the third tree is built, in pixels of an image of 256 on the long side."""
+FINENESS = 2
+"""Leaves of the third tree per leaf of the merge tree, in each direction."""
+CANDIDATES = 5
+"""Regions examined for each one that is drawn."""
+WEAKEST = 0.25
+"""A region is as well outlined as this quantile of its outline."""
+FAINT, MANY = 1.3, 240
+"""If even the best outlined candidate is no better than FAINT, MANY are examined: images of many small things
+(cells on textured ground) have no meaningful large regions."""
+AROUND = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class Region:
+class Target:
     """A target on the grid of its `Regions`.
 
     Attributes:
         mask: h x w float32 in 0..1.
-        cells: indices of the region's cells (raster numbering, any order); at least one.
-        sibling: h x w float32, a neighbour that is easily taken for it, or None.
+        cells: indices of the target's cells (raster numbering, any order); at least one.
+        sibling: h x w float32, a neighbor that is easily confused with it, or None.
         level: granularity 0..1, or None.
     """
 
@@ -30,13 +50,13 @@ class Region:
     level: float | None = None
 
     @classmethod
-    def of(cls, mask: Float) -> "Region":
-        """A region that is only a mask."""
+    def of(cls, mask: Float) -> "Target":
+        """A target that is only a mask."""
         return cls(mask, np.flatnonzero(mask > 0.5))
 
 
 class Regions(Protocol):
-    """The possible targets of one picture."""
+    """The possible targets of one image."""
 
     @property
     def grid(self) -> Size:
@@ -50,7 +70,7 @@ class Regions(Protocol):
 
     @property
     def exact(self) -> bool:
-        """Whether masks follow the image's edges already; others are drawn to them."""
+        """Whether masks already follow the image's edges; others are snapped to them."""
         ...
 
     @property
@@ -58,13 +78,13 @@ class Regions(Protocol):
         """h x w bool, cells that count nowhere, or None."""
         ...
 
-    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
-        """Up to n regions, the first ones preferred; none where the picture has none."""
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
+        """Up to n targets, the first ones preferred; empty if the image has none."""
         ...
 
 
 RegionsOf = Callable[[int], Regions]
-"""Picture -> its regions."""
+"""Index of an image -> its regions."""
 
 
 def level_of(share: float, tree: MergeTree) -> float:
@@ -106,14 +126,77 @@ class TreeRegions:
         """(H, W) pixels of the tree's image."""
         return self.tree.image_size
 
-    def draw(self, rng: np.random.Generator, n: int, law: SamplingLaw) -> list[Region]:
-        """n nodes by the law, with their siblings and levels."""
-        return [self.region(int(node)) for node in draw_proposals(self.tree, rng, n, law).nodes]
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
+        """n nodes drawn by the sampler, with their siblings and levels."""
+        return [self.target(int(node)) for node in draw_proposals(self.tree, rng, n, sampler).nodes]
 
-    def region(self, node: int) -> Region:
+    def target(self, node: int) -> Target:
         """A node with its sibling and level."""
         tree = self.tree
         sibling = tree.mask(tree.siblings(node)).astype(np.float32) if node != tree.root else None
         share = float(tree.area[node]) / tree.n_leaves
         level = float(tree.level[node]) if self.scale is None else level_of(share, self.scale)
-        return Region(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, level)
+        return Target(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, level)
+
+
+@dataclass(frozen=True)
+class HiddenRegions(TreeRegions):
+    """Nodes of a merge tree, the better outlined ones preferred.
+
+    Attributes:
+        strength: h x w float32, the image's edges on the tree's leaves.
+        known: node -> how well it is outlined, as far as computed.
+    """
+
+    strength: Float = field(kw_only=True)
+    known: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+
+    def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
+        """The n best outlined of several times as many nodes, best first, without repetition.
+
+        If none of these stands out, of very many nodes of all sizes.
+        """
+        best = self._best(rng, CANDIDATES * n, sampler)
+        if not best or self._outlined(best[0]) < FAINT:
+            best = self._best(rng, MANY, sampler if sampler.name == "area" else AREA)
+        return [self.target(node) for node in best[:n]]
+
+    def _best(self, rng: np.random.Generator, count: int, sampler: Sampler) -> list[int]:
+        drawn = np.unique(draw_proposals(self.tree, rng, count, sampler).nodes)
+        return sorted((int(node) for node in drawn), key=lambda node: -self._outlined(node))
+
+    def _outlined(self, node: int) -> float:
+        if node not in self.known:
+            self.known[node] = outlined(self.tree.mask(node), self.strength)
+        return self.known[node]
+
+
+def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> HiddenRegions:
+    """Regions between the edges of a blurred image, on leaves finer than those of its merge tree.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        tree: its merge tree, of this size or another.
+        rng: draws the strength of the blur.
+    """
+    height, width = image.shape[:2]
+    low, high = BLUR
+    sigma = low * (high / low) ** rng.random() * max(height, width) / 256
+    grid = min(FINENESS * tree.grid[0], height), min(FINENESS * tree.grid[1], width)
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+    third = edge_tree(blurred, grid, tree.image_size)
+    return HiddenRegions(third, scale=tree, strength=edge_strength(image, grid))
+
+
+def outlined(mask: Float | Bool, strength: Float) -> float:
+    """Edge strength along the weakest part of a region's outline, over the mean edge strength of the image.
+
+    Args:
+        mask: h x w, 1 inside; the image's border is no outline.
+        strength: h x w float32.
+    """
+    inside = mask.astype(np.uint8)
+    outline = cv2.dilate(inside, AROUND) != cv2.erode(inside, AROUND)
+    if not outline.any():
+        return 0.0
+    return float(np.quantile(strength[outline], WEAKEST)) / max(float(strength.mean()), 1e-6)

@@ -1,4 +1,4 @@
-"""A run's folder: its lock, what it was asked for (run.json), its state (state.pt), its metrics (metrics.jsonl)."""
+"""A run's folder: its lock, its settings (run.json), its state (state.pt), its metrics (metrics.jsonl)."""
 
 import io
 import json
@@ -20,9 +20,8 @@ from filelock import FileLock, Timeout
 from clickgrain.devices import computes_bf16, resolve_precision
 from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write, hash_bytes
-from clickgrain.training.finetune_args import FinetuneArgs
-from clickgrain.training.learn_args import LearnArgs, Precision
-from clickgrain.training.progress import Progress
+from clickgrain.progress import Progress
+from clickgrain.training.config import FinetuneArgs, LearnArgs, Precision
 
 RUN, STATE, BEFORE, METRICS, LOCK = "run.json", "state.pt", "state-before.pt", "metrics.jsonl", ".run.lock"
 FORMAT = 1
@@ -60,7 +59,7 @@ def locked(out: Path) -> Iterator[None]:
 
 @contextmanager
 def postponed_interrupts() -> Iterator[None]:
-    """Make a Ctrl-C or SIGTERM that arrives inside wait for the end of the block: nothing is left half done.
+    """Make a Ctrl-C or SIGTERM that arrives inside wait for the end of the block: nothing is left half written.
 
     Outside the main thread, and for a signal that something other than Python handles, it does nothing.
     """
@@ -82,7 +81,7 @@ def postponed_interrupts() -> Iterator[None]:
 
 
 def read_run(args: Asked) -> dict[str, Any] | None:
-    """What was written about the run in `args.out`, or None where there is none.
+    """What was written about the run in `args.out`, or None for a new run.
 
     Raises:
         TrainingError: if the run had other settings, or the file is damaged.
@@ -111,7 +110,7 @@ def read_run(args: Asked) -> dict[str, Any] | None:
 
 
 def write_run(args: Asked, steps: int, **more: Any) -> None:
-    """Write down what the run was asked for and its number of steps.
+    """Write down the settings of a run and its number of steps.
 
     Raises:
         TrainingError: if it cannot be written.

@@ -1,4 +1,4 @@
-"""From an image set to batches: which picture, which crop, which target, which first clicks.
+"""From an image set to batches: which image, which crop, which target, which first clicks.
 
 Sample i of step s is a function of (seed, s, i) alone, so a resumed run sees what an uninterrupted one would.
 """
@@ -16,25 +16,34 @@ from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
 from clickgrain.clicks.robot import Click
 from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble
 from clickgrain.errors import TrainingError
-from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.args import DataArgs
+from clickgrain.proposals.config import Sampler
+from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind
-from clickgrain.training.regions import Region, Regions
-from clickgrain.training.whole_looks import CLOSE, whole_look
+from clickgrain.training.regions import Regions, Target
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
 TRIES = 30
 FINER = 0.25
-"""Smallest proposals of a photo that is kept much smaller than it is, over those of others."""
+"""Smallest proposals of a photo that is stored much smaller than it is, over those of others."""
+CLOSE = 0.45
+"""Crops of a smaller part of the image's long side are zoom crops."""
+CELLS = 128
+"""Cells of a whole look on the image's long side: those of the logits of `grain` at 256 pixels."""
+SHIFT = 0.7
+"""Of the outline, in cells; standard deviation."""
+WOBBLE = 0.25
+"""Of the threshold along the outline, in parts of the probability; standard deviation."""
+STEEPNESS = 8.0
+"""Logits per unit of coverage."""
 
 
 @dataclass(frozen=True)
-class Target:
+class CropTarget:
     """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None).
 
-    `exact` masks are not drawn to the image's edges.
+    `exact` masks are not snapped to the image's edges.
     """
 
     mask: Float
@@ -48,19 +57,19 @@ class Sample:
     """One crop with its targets and first prompts.
 
     Attributes:
-        picture: index into the image set.
-        to_picture: from crop to picture pixels.
+        image: index into the image set.
+        to_image: from crop to image pixels.
         to_tree: from crop pixels to pixels of the tree's image.
-        valid: S x S bool, False beside the picture.
+        valid: S x S bool, False outside the image.
         rounds: corrective clicks after each first prompt.
         before: S x S float32 previous mask of each first prompt, or None.
     """
 
-    picture: int
-    to_picture: Affine
+    image: int
+    to_image: Affine
     to_tree: Affine
     valid: Bool
-    targets: tuple[Target, ...]
+    targets: tuple[CropTarget, ...]
     prompts: tuple[Prompt, ...] = ()
     rounds: tuple[int, ...] = ()
     before: tuple[Float | None, ...] = ()
@@ -72,18 +81,18 @@ class Batch:
 
     Attributes:
         first: number of the first crop among those of the step (other processes have the others).
-        matrices: B x 2 x 3 from crop to picture pixels.
+        matrices: B x 2 x 3 from crop to image pixels.
         masks: M x 1 x S x S float32 targets.
         valid: B x 1 x S x S float32.
         index: crop of each prompt.
         rounds: corrective clicks after each of the M first prompts.
-        before: M x 1 x S x S float32 previous masks of the first prompts, zeros for none; None where all have none.
-        exact: M flags: masks that are not drawn to the image's edges.
+        before: M x 1 x S x S float32 previous masks of the first prompts, zeros for none; None if all have none.
+        exact: M flags: masks that are not snapped to the image's edges.
     """
 
     step: int
     first: int
-    pictures: list[int]
+    images: list[int]
     matrices: Tensor
     to_tree: list[Affine]
     trees: list[MergeTree]
@@ -100,7 +109,7 @@ class Batch:
 
 def make_batch(
     image_set: ImageSet,
-    pictures: Sequence[int],
+    images: Sequence[int],
     data: DataArgs,
     clicks: ClickSimulation,
     *,
@@ -109,15 +118,15 @@ def make_batch(
     first: int = 0,
     count: int = 16,
 ) -> Batch:
-    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `pictures` (indices into the image set).
+    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `images` (indices into the image set).
 
     Raises:
-        TrainingError: for no pictures, or if they hold no target of a useful size.
+        TrainingError: for no images, or if they hold no target of a useful size.
     """
-    if not pictures:
-        raise TrainingError("there are no pictures to train on; give the indices of some")
-    photos = [i for i in pictures if i < image_set.photos]
-    composites = [i for i in pictures if i >= image_set.photos]
+    if not images:
+        raise TrainingError("there are no images to train on; give the indices of some")
+    photos = [i for i in images if i < image_set.photos]
+    composites = [i for i in images if i >= image_set.photos]
     objects = [i for i in photos if i in image_set.objects] if data.objects > 0 else []
     samples = [
         draw_sample(image_set, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
@@ -138,24 +147,29 @@ def draw_sample(
     """One crop with targets of a useful size; `objects` are the photos with a salient object.
 
     Raises:
-        TrainingError: if none is found in many tries (photos of one colour, say).
+        TrainingError: if none is found in many tries (photos of one color, say).
     """
     for _ in range(TRIES):
         exact = bool(composites) and (rng.random() < data.composites or not photos)
         pool = composites if exact else photos
         if objects and not exact and rng.random() < data.objects:
             exact, pool = True, objects
-        picture = pool[int(rng.integers(len(pool)))]
-        source = image_set.source(picture, _kind(data, exact, rng))
-        law = SamplingLaw() if data.large > 0 and rng.random() < data.large else data.law
-        if picture in image_set.large and law.name != "paper":
-            law = replace(law, min_area=FINER * law.min_area)
-        drawn = source.draw(rng, 2 * data.masks_per_image, law)
+        image = pool[int(rng.integers(len(pool)))]
+        kind: RegionKind = "features"
+        if data.hidden > 0 and rng.random() < data.hidden:
+            kind = "hidden"
+        elif not exact and data.edges > 0 and rng.random() < data.edges:
+            kind = "edges"
+        source = image_set.source(image, kind)
+        sampler = Sampler() if data.large > 0 and rng.random() < data.large else data.sampler
+        if image in image_set.large and sampler.name != "paper":
+            sampler = replace(sampler, min_area=FINER * sampler.min_area)
+        drawn = source.draw(rng, 2 * data.masks_per_image, sampler)
         if not (exact or drawn):
             continue
-        anchor = _anchor(image_set, picture, source.grid, None if exact else drawn[0], rng)
-        to_picture = _window(image_set.sizes[picture], anchor, data, rng)
-        sample = _framed(image_set, picture, source, drawn, exact, to_picture, data)
+        anchor = _anchor(image_set, image, source.grid, None if exact else drawn[0], rng)
+        to_image = _window(image_set.sizes[image], anchor, data, rng)
+        sample = _framed(image_set, image, source, drawn, exact, to_image, data)
         if sample is not None:
             begun = [
                 _begun(image_set, sample, target, source, drawn, clicks, data, rng) for target in sample.targets
@@ -163,27 +177,18 @@ def draw_sample(
             prompts, rounds, before = zip(*begun)
             return replace(sample, prompts=prompts, rounds=rounds, before=before)
     raise TrainingError(
-        f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.law and --data.window"
+        f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.sampler and --data.window"
         " may not fit them"
     )
 
 
-def _kind(data: DataArgs, exact: bool, rng: np.random.Generator) -> RegionKind:
-    """Where the proposals of a picture come from."""
-    if data.hidden > 0 and rng.random() < data.hidden:
-        return "hidden"
-    if not exact and data.edges > 0 and rng.random() < data.edges:
-        return "edges"
-    return "features"
-
-
 def _anchor(
-    image_set: ImageSet, picture: int, grid: Size, region: Region | None, rng: np.random.Generator
+    image_set: ImageSet, image: int, grid: Size, region: Target | None, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """A point (x, y) of the target in picture pixels: the crop will hold it."""
-    height, width = image_set.sizes[picture]
+    """A point (x, y) of the target in image pixels: the crop will hold it."""
+    height, width = image_set.sizes[image]
     if region is None:
-        inside = np.flatnonzero(image_set.mask(picture) > 0.5)
+        inside = np.flatnonzero(image_set.mask(image) > 0.5)
         if len(inside):
             row, column = divmod(int(inside[rng.integers(len(inside))]), width)
             return float(column), float(row)
@@ -193,13 +198,13 @@ def _anchor(
 
 
 def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, rng: np.random.Generator) -> Affine:
-    """From crop to picture pixels: a random square around the anchor, kept inside the picture where it fits."""
+    """From crop to image pixels: a random square around the anchor, kept inside the image where it fits."""
     low, high = np.log(data.window)
     extent = float(np.exp(rng.uniform(low, high))) * max(size)
-    centre = np.array(anchor) + rng.uniform(-0.4, 0.4, 2) * extent
+    center = np.array(anchor) + rng.uniform(-0.4, 0.4, 2) * extent
     for axis, length in enumerate((size[1], size[0])):
         half = extent / 2
-        centre[axis] = length / 2 if extent >= length else np.clip(centre[axis], half, length - half)
+        center[axis] = length / 2 if extent >= length else np.clip(center[axis], half, length - half)
     angle = np.deg2rad(rng.uniform(-15, 15)) if rng.random() < data.rotate else 0.0
     flip = -1.0 if rng.random() < 0.5 else 1.0
     if data.any_orientation:  # with the flip, all eight
@@ -208,30 +213,30 @@ def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, 
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
     linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
     middle = (data.crop - 1) / 2
-    return np.column_stack([linear, centre - 0.5 - linear @ [middle, middle]])
+    return np.column_stack([linear, center - 0.5 - linear @ [middle, middle]])
 
 
 def _framed(
     image_set: ImageSet,
-    picture: int,
+    image: int,
     source: Regions,
-    drawn: list[Region],
+    drawn: list[Target],
     exact: bool,
-    to_picture: Affine,
+    to_image: Affine,
     data: DataArgs,
 ) -> Sample | None:
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
-    size = image_set.sizes[picture]
-    to_tree = _scaled(to_picture, image_set.tree(picture).image_size, size)
-    matrix = _to_grid(image_set, picture, source, to_picture)
-    valid = _inside(to_picture, size, data.crop)
+    size = image_set.sizes[image]
+    to_tree = scaled_affine(to_image, image_set.tree(image).image_size, size)
+    matrix = _to_grid(image_set, image, source, to_image)
+    valid = _inside(to_image, size, data.crop)
     if source.ignored is not None:
-        valid &= warp(source.ignored.astype(np.float32), matrix, _shape(valid)) < 0.5
-    targets: list[Target] = []
+        valid &= warp(source.ignored.astype(np.float32), matrix, (len(valid), len(valid))) < 0.5
+    targets: list[CropTarget] = []
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        mask = cv2.warpAffine(image_set.mask(picture), to_picture, (data.crop, data.crop), flags=flags) * valid
-        targets += [Target(mask, None, image_set.levels.get(picture), exact=True)] if _useful(mask, valid) else []
+        mask = cv2.warpAffine(image_set.mask(image), to_image, (data.crop, data.crop), flags=flags) * valid
+        targets += [CropTarget(mask, None, image_set.levels.get(image), exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
     for region in drawn:
@@ -242,24 +247,20 @@ def _framed(
     if not targets:
         return None
     repeated = tuple(targets[i % len(targets)] for i in range(data.masks_per_image))
-    return Sample(picture, to_picture, to_tree, valid, repeated)
+    return Sample(image, to_image, to_tree, valid, repeated)
 
 
-def _to_grid(image_set: ImageSet, picture: int, source: Regions, to_picture: Affine) -> Affine:
-    """From crop pixels to the grid of the picture's regions."""
-    to_image = _scaled(to_picture, source.image_size, image_set.sizes[picture])
-    return map_to_leaf(source.grid, source.image_size, to_image, 1)
+def _to_grid(image_set: ImageSet, image: int, source: Regions, to_image: Affine) -> Affine:
+    """From crop pixels to the grid of the image's regions."""
+    to_shown = scaled_affine(to_image, source.image_size, image_set.sizes[image])
+    return map_to_leaf(source.grid, source.image_size, to_shown, 1)
 
 
-def _target(region: Region, exact: bool, matrix: Affine, valid: Bool) -> Target:
+def _target(region: Target, exact: bool, matrix: Affine, valid: Bool) -> CropTarget:
     """The region in the crop; `matrix` goes from crop pixels to the region's grid."""
-    mask = warp(region.mask, matrix, _shape(valid)) * valid
-    sibling = None if region.sibling is None else warp(region.sibling, matrix, _shape(valid)) * valid
-    return Target(mask, sibling, region.level, exact)
-
-
-def _shape(valid: Bool) -> Size:
-    return valid.shape[0], valid.shape[1]
+    mask = warp(region.mask, matrix, (len(valid), len(valid))) * valid
+    sibling = None if region.sibling is None else warp(region.sibling, matrix, (len(valid), len(valid))) * valid
+    return CropTarget(mask, sibling, region.level, exact)
 
 
 def _useful(mask: Float, valid: Bool) -> bool:
@@ -270,29 +271,29 @@ def _useful(mask: Float, valid: Bool) -> bool:
 def _begun(
     image_set: ImageSet,
     sample: Sample,
-    target: Target,
+    target: CropTarget,
     source: Regions,
-    drawn: list[Region],
+    drawn: list[Target],
     clicks: ClickSimulation,
     data: DataArgs,
     rng: np.random.Generator,
 ) -> tuple[Prompt, int, Float | None]:
-    """The first prompt of a target, how many clicks follow, and a previous mask in a share of the close views."""
-    plan, size = clicks.plan(rng), image_set.sizes[sample.picture]
-    part = float(np.hypot(sample.to_picture[0, 0], sample.to_picture[1, 0])) * data.crop / max(size)
+    """The first prompt of a target, how many clicks follow, and a previous mask in a share of the zoom crops."""
+    plan, size = clicks.plan(rng), image_set.sizes[sample.image]
+    part = float(np.hypot(sample.to_image[0, 0], sample.to_image[1, 0])) * data.crop / max(size)
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
         return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
     other = (
-        _target(drawn[-1], False, _to_grid(image_set, sample.picture, source, sample.to_picture), sample.valid).mask
+        _target(drawn[-1], False, _to_grid(image_set, sample.image, source, sample.to_image), sample.valid).mask
         if drawn
         else None
     )
     before = whole_look(target.mask, part, other, rng) * sample.valid
-    # a close look answers clicks alone, and the last of them corrects what the whole look left
+    # a zoom crop answers clicks alone, and the last of them corrects the answer to the whole image
     plan = replace(plan, bare=False, box=False, scribble=False, level=False)
     prompt = _prompt(target, sample.valid, clicks, plan, rng)
-    centre = clicks.share_centre_corrective
-    click = corrective_click(target.mask, before, rng, share_centre=centre, valid=sample.valid)
+    center = clicks.share_centre_corrective
+    click = corrective_click(target.mask, before, rng, share_centre=center, valid=sample.valid)
     return (prompt if click is None else with_click(prompt, click)), plan.rounds, before
 
 
@@ -304,7 +305,7 @@ def with_click(prompt: Prompt, click: Click, scale: float = 1.0) -> Prompt:
 
 
 def _prompt(
-    target: Target, valid: Bool, clicks: ClickSimulation, plan: ClickPlan, rng: np.random.Generator
+    target: CropTarget, valid: Bool, clicks: ClickSimulation, plan: ClickPlan, rng: np.random.Generator
 ) -> Prompt:
     """The first clicks, strokes, box and level of a target."""
     points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.uint8)
@@ -324,44 +325,71 @@ def _prompt(
 def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
+    planes = [plane for s in samples for plane in s.before]
+    before = None
+    if any(plane is not None for plane in planes):
+        none = np.zeros_like(masks[0, 0])
+        stacked = np.stack([none if plane is None else plane for plane in planes])[:, None]
+        before = torch.from_numpy(stacked.astype(np.float32))
     return Batch(
         step=step,
         first=first,
-        pictures=[s.picture for s in samples],
-        matrices=torch.from_numpy(np.stack([s.to_picture for s in samples])),
+        images=[s.image for s in samples],
+        matrices=torch.from_numpy(np.stack([s.to_image for s in samples])),
         to_tree=[s.to_tree for s in samples],
-        trees=[image_set.tree(s.picture) for s in samples],
-        edge_trees=[image_set.edge_tree(s.picture) for s in samples],
-        leaf_lab=[image_set.leaf_lab(s.picture) for s in samples],
+        trees=[image_set.tree(s.image) for s in samples],
+        edge_trees=[image_set.edge_tree(s.image) for s in samples],
+        leaf_lab=[image_set.leaf_lab(s.image) for s in samples],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),
         index=[i for i, s in enumerate(samples) for _ in s.targets],
         prompts=[p for s in samples for p in s.prompts],
         rounds=[r for s in samples for r in s.rounds],
         exact=[t.exact for s in samples for t in s.targets],
-        before=_stacked([before for s in samples for before in s.before], masks),
+        before=before,
     )
 
 
-def _stacked(planes: list[Float | None], like: Float) -> Tensor | None:
-    if all(plane is None for plane in planes):
-        return None
-    stacked = np.zeros(like.shape, np.float32)
-    for i, plane in enumerate(planes):
-        stacked[i, 0] = 0 if plane is None else plane
-    return torch.from_numpy(stacked)
-
-
-def _scaled(matrix: Affine, to: Size, of: Size) -> Affine:
-    """The matrix followed by a resize of (H, W) `of` to `to`, pixel centres kept."""
+def scaled_affine(matrix: Affine, to: Size, of: Size) -> Affine:
+    """The matrix followed by a resize of (H, W) `of` to `to`, pixel centers kept."""
     sx, sy = to[1] / of[1], to[0] / of[0]
     resize = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
     return resize @ np.vstack([matrix, [0, 0, 1]])
 
 
 def _inside(matrix: Affine, size: tuple[int, int], side: int) -> Bool:
-    """S x S bool: crop pixels that lie on the picture."""
+    """S x S bool: crop pixels that lie on the image."""
     y, x = np.mgrid[:side, :side]
     column = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
     row = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
     return (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)
+
+
+def whole_look(target: Float, part: float, other: Float | None, rng: np.random.Generator) -> Float:
+    """S x S float32 probability of a previous mask for a target in a zoom crop.
+
+    Args:
+        target: S x S float32 in 0..1.
+        part: of the image's long side that the crop shows.
+        other: S x S float32, another region; in half of the cases what it shares with the target is missing, or
+            else what it does not share is added, where that is less than half of the target.
+        rng: source of randomness.
+    """
+    inside, spoiled = target > 0.5, target
+    if other is not None and rng.random() < 0.5:
+        shared, beyond = inside & (other > 0.5), (other > 0.5) & ~inside
+        if 0 < 2 * np.count_nonzero(shared) < np.count_nonzero(inside):
+            spoiled = np.where(shared, 0, target)
+        elif 0 < 2 * np.count_nonzero(beyond) < np.count_nonzero(inside):
+            spoiled = np.where(beyond, other, target)
+    side = target.shape[0]
+    cells = min(max(round(CELLS * part), 4), side)
+    small = cv2.resize(spoiled.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA)
+    moved = np.array([[1, 0, rng.normal(0, SHIFT)], [0, 1, rng.normal(0, SHIFT)]])
+    small = cv2.warpAffine(small, moved, (cells, cells), borderMode=cv2.BORDER_REPLICATE)
+    small = cv2.GaussianBlur(small, (0, 0), 0.7)
+    wobble = cv2.resize(
+        rng.normal(0, WOBBLE, (5, 5)).astype(np.float32), (cells, cells), interpolation=cv2.INTER_CUBIC
+    )
+    coarse = 1 / (1 + np.exp(-STEEPNESS * (small + wobble - 0.5)))
+    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)

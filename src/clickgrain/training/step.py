@@ -1,6 +1,6 @@
 """One training step: crops, targets, click maps, rounds of corrective clicks, loss."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.engine import obey
 from clickgrain.models.losses import total_loss
-from clickgrain.training.args import TrainArgs
+from clickgrain.training.config import TrainArgs
 from clickgrain.training.samples import Batch, with_click
 from clickgrain.types import Float, Prompt
 
@@ -50,7 +50,8 @@ class ClickStep(nn.Module):
             generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
             crops = jitter(crops, self.args.data.color, generator)
             scene = self._scene(crops, batch)
-        encoded, shares, learned = self.model.encode(crops), self._shares(batch), _Learned()
+        encoded, shares = self.model.encode(crops), self._shares(batch)
+        supervised, answers, weights, before = list[int](), list[Decoded](), list[Float](), list[Tensor]()
         for turn in range(shares.shape[1]):
             rows = np.flatnonzero(shares[:, turn:].any(1)).tolist()
             with torch.autocast(crops.device.type, enabled=False):
@@ -63,25 +64,28 @@ class ClickStep(nn.Module):
                     decoded = self._decode(encoded, index, scene.maps.of(part), learns)
                     scene.shown[part] = decoded.logits.detach().float().sigmoid()
                 if part and learns:
-                    learned.add(part, decoded, shares[part, turn], right[part])
+                    supervised += part
+                    answers.append(decoded)
+                    weights.append(shares[part, turn])
+                    before.append(right[part])
             scene.answered[rows] = True
             self._correct(batch, scene, np.flatnonzero(shares[:, turn + 1 :].any(1)).tolist(), turn)
         with torch.autocast(crops.device.type, enabled=False):
-            rows = learned.rows
+            logits, scores = (torch.cat(parts).float() for parts in zip(*answers))
             return total_loss(
-                learned.decoded(),
-                scene.targets[rows],
-                scene.images[[batch.index[row] for row in rows]],
+                Decoded(logits, scores),
+                scene.targets[supervised],
+                scene.images[[batch.index[row] for row in supervised]],
                 self.args.losses,
-                scene.valid[rows],
-                shares=torch.from_numpy(np.concatenate(learned.shares)).to(crops.device) / len(scene.prompts),
-                right=torch.cat(learned.right),
+                scene.valid[supervised],
+                shares=torch.from_numpy(np.concatenate(weights)).to(crops.device) / len(scene.prompts),
+                right=torch.cat(before),
             )
 
     def _scene(self, crops: Tensor, batch: Batch) -> "_Scene":
-        """What a step works on; at the maps' resolution, for area means keep the targets' soft edges right."""
-        targets = _targets(batch, crops)
-        valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.rim)
+        """What a step works on, at the maps' resolution: area means preserve the targets' soft edges."""
+        targets = snapped_targets(batch, crops)
+        valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
         canvas = Canvas.of(crops, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
@@ -93,7 +97,7 @@ class ClickStep(nn.Module):
         return _Scene(images, targets, valid, maps, list(batch.prompts), shown, before.amax((1, 2, 3), True) > 0)
 
     def _shares(self, batch: Batch) -> Float:
-        """M x turns: what the loss after each click counts among those of its prompt; they add up to 1."""
+        """M x turns: weight of the loss after each click of a prompt; the weights of a prompt add up to 1."""
         shares = np.zeros((len(batch.prompts), max(batch.rounds) + 1), np.float32)
         for i, rounds in enumerate(batch.rounds):
             turns = np.arange(rounds + 1)
@@ -109,7 +113,7 @@ class ClickStep(nn.Module):
         """Answers to maps on the images `index`, with gradients and dropout only where something is learned."""
         if index != list(range(len(encoded[0]))):
             chosen = torch.tensor(index, device=maps.device)
-            # channels last, as a decoder on a CPU wants them: no copy more
+            # channels last, which saves the decoder a copy on a CPU
             encoded = tuple(e.movedim(1, -1).index_select(0, chosen).movedim(-1, 1) for e in encoded)
         for dropout in self.dropouts:
             dropout.train(self.training and learns)
@@ -117,17 +121,17 @@ class ClickStep(nn.Module):
             return self.model.decode(encoded, maps)
 
     def _correct(self, batch: Batch, scene: "_Scene", rows: list[int], turn: int) -> None:
-        """Add one more click to some prompts, made on what their users see."""
+        """Add one more click to some prompts, made on the mask that their users see."""
         planes = (scene.targets, scene.valid, scene.shown)
         wanted, usable, shown = (p[rows, 0].cpu().numpy() for p in planes)
-        scale, centre = batch.masks.shape[2] / wanted.shape[1], self.args.clicks.share_centre_corrective
+        scale, center = batch.masks.shape[2] / wanted.shape[1], self.args.clicks.share_centre_corrective
         for row, target, valid, seen in zip(rows, wanted, usable, shown):
             prompt = scene.prompts[row]
             if self.model.obeys:
                 seen = obey(seen, prompt.scaled(1 / scale, 1 / scale), radius=1.0)
             rng = np.random.default_rng([self.args.seed, 5, batch.step, turn, _number(batch, row)])
             if (target > 0.5).any():
-                click = corrective_click(target, seen, rng, share_centre=centre, valid=valid)
+                click = corrective_click(target, seen, rng, share_centre=center, valid=valid)
                 scene.prompts[row] = prompt if click is None else with_click(prompt, click, scale)
 
 
@@ -139,9 +143,9 @@ class _Scene:
         images: B x 3 x h x w in 0..255.
         targets, valid: M x 1 x h x w.
         maps: of the M prompts.
-        prompts: with all their clicks until now.
+        prompts: with all their clicks so far.
         shown: M x 1 x h x w, the last answer; zeros before the first.
-        answered: M x 1 x 1 x 1 bool, whether there is one.
+        answered: M x 1 x 1 x 1 bool, whether `shown` is an answer.
     """
 
     images: Tensor
@@ -153,34 +157,13 @@ class _Scene:
     answered: Tensor
 
 
-@dataclass
-class _Learned:
-    """Supervised answers: their prompts, logits and scores, shares in the loss, and what was right before them."""
-
-    rows: list[int] = field(default_factory=list)
-    answers: list[Decoded] = field(default_factory=list)
-    shares: list[Float] = field(default_factory=list)
-    right: list[Tensor] = field(default_factory=list)
-
-    def add(self, rows: list[int], decoded: Decoded, shares: Float, right: Tensor) -> None:
-        self.rows += rows
-        self.answers.append(decoded)
-        self.shares.append(shares)
-        self.right.append(right)
-
-    def decoded(self) -> Decoded:
-        """All of them, one after the other, in float32."""
-        logits, scores = (torch.cat(parts).float() for parts in zip(*self.answers))
-        return Decoded(logits, scores)
-
-
 def _number(batch: Batch, row: int) -> int:
     """Number of a prompt among those of the step: other processes have the others."""
-    return batch.first * len(batch.prompts) // len(batch.pictures) + row
+    return batch.first * len(batch.prompts) // len(batch.images) + row
 
 
-def _targets(batch: Batch, images: Tensor) -> Tensor:
-    """M x 1 x S x S targets, drawn to the edges of their crops except where they are exact."""
+def snapped_targets(batch: Batch, images: Tensor) -> Tensor:
+    """M x 1 x S x S targets, snapped to the edges of their crops, except exact ones."""
     masks = batch.masks.to(images.device)
     if all(batch.exact):
         return masks
@@ -189,33 +172,33 @@ def _targets(batch: Batch, images: Tensor) -> Tensor:
     return torch.where(exact, masks, snapped) if any(batch.exact) else snapped
 
 
-def _sure(batch: Batch, targets: Tensor, rim: int) -> Tensor:
-    """M x 1 x S x S: 0 within `rim` pixels of the outline of a mask that is not exact, else 1.
+def _sure(batch: Batch, targets: Tensor, band: int) -> Tensor:
+    """M x 1 x S x S: 0 within `band` pixels of the outline of a mask that is not exact, else 1.
 
-    A leaf of a merge tree lies on one side as a whole: what its outline says of the image's edge is an accident.
+    A whole leaf of a merge tree lies on one side of an outline, so the outline is wrong by up to a leaf.
     """
     exact = torch.tensor(batch.exact, device=targets.device).view(-1, 1, 1, 1)
-    if rim == 0 or bool(exact.all()):
+    if band == 0 or bool(exact.all()):
         return torch.ones_like(targets)
     inside = (targets > 0.5).float()
-    grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * rim + 1, 1, rim) for s in (1.0, -1.0))
+    grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * band + 1, 1, band) for s in (1.0, -1.0))
     return ((grown == shrunk) | exact).float()
 
 
 def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn grey."""
+    """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn gray."""
     if strength == 0:
         return images
     draw = images.new_tensor(rng.uniform(-strength, strength, (3, len(images))))[:, :, None, None, None]
-    grey = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    gray = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     colorless = images.new_tensor(rng.random(len(images)) < 0.05)[:, None, None, None]
-    saturated = grey + (images - grey) * (1 + 1.5 * draw[0]) * (1 - colorless)
-    mean = grey.mean((2, 3), keepdim=True)
+    saturated = gray + (images - gray) * (1 + 1.5 * draw[0]) * (1 - colorless)
+    mean = gray.mean((2, 3), keepdim=True)
     return ((saturated - mean) * (1 + draw[1]) + mean + 255 * 0.5 * draw[2]).clamp(0, 255)
 
 
 def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60.0) -> Tensor:
-    """Soft masks drawn to the edges of their crops by a guided filter with a grey guide (He et al., 2013).
+    """Soft masks snapped to the edges of their crops by a guided filter with a gray guide (He et al., 2013).
 
     Pseudo masks are staircases of leaves; their outline is what the image's edges say, not what the grid says.
 
@@ -223,7 +206,7 @@ def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60
         masks: M x 1 x S x S in 0..1.
         images: M x 3 x S x S in 0..255.
         radius: of the window in pixels.
-        eps: variance in grey levels² below which the guide counts as flat.
+        eps: variance in gray levels² below which the guide counts as flat.
     """
     guide = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 

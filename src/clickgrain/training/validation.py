@@ -1,16 +1,29 @@
-"""Validation by clicks: NoC on proposals, hidden regions and composites of photos that are not trained on."""
+"""Validation by clicks on held-out photos: NoC by kind of target, and a preview image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import numpy as np
 
+from clickgrain.clicks.robot import next_click
+from clickgrain.errors import TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate
+from clickgrain.files import atomic_write
+from clickgrain.models.base import ClickModel
+from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
-from clickgrain.training.args import DataArgs
+from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.tree import snap
 from clickgrain.types import Bool, UInt8
+
+PREVIEWS = "previews"
+"""Sub-folder of a run's folder."""
+TILE = 192
+CLICKS = (1, 3, 5)
+GREEN, RED, WHITE = (40, 200, 80), (230, 60, 50), (255, 255, 255)
 
 Pair = tuple[UInt8, Bool]
 """An image and the mask that the robot user wants."""
@@ -18,15 +31,15 @@ Pair = tuple[UInt8, Bool]
 
 @dataclass(frozen=True)
 class Validation:
-    """Targets on held-out pictures.
+    """Targets on held-out images.
 
     Attributes:
         proposals: nodes of the trees that the click maps show.
-        hidden: regions that no click map is made of, as objects are (none where training draws none either).
-        composites: exact masks (none where the image set has no held-out composites).
-        objects: salient objects (none where nobody looked for any).
+        hidden: regions that the click maps cannot show, as objects are; empty if training draws none either.
+        composites: exact masks; empty without held-out composites.
+        objects: salient objects; empty where training does not search for them.
         max_clicks: of the robot user.
-        labelled: targets with masks of their own, where there are any.
+        labelled: targets with masks of their own, or None.
     """
 
     proposals: list[Pair]
@@ -38,17 +51,12 @@ class Validation:
 
     def run(self, segmenter: Segmenter, advance: Callable[[], None] = lambda: None) -> dict[str, Result]:
         """Results by kind of target."""
-        pairs = {
-            "proposals": self.proposals,
-            "hidden": self.hidden,
-            "composites": self.composites,
-            "objects": self.objects,
-        }
-        kinds = {kind: Benchmark.of(found, kind) for kind, found in pairs.items() if found}
+        kinds = ("proposals", "hidden", "composites", "objects")
+        benchmarks = {kind: Benchmark.of(getattr(self, kind), kind) for kind in kinds if getattr(self, kind)}
         if self.labelled is not None:
-            kinds["labelled"] = self.labelled
+            benchmarks["labelled"] = self.labelled
         results = {}
-        for kind, benchmark in kinds.items():
+        for kind, benchmark in benchmarks.items():
             results[kind] = evaluate(segmenter, benchmark, max_clicks=self.max_clicks)
             advance()
         return results
@@ -77,8 +85,8 @@ def make_validation(
     Args:
         image_set: with the held-out photos.
         held_out: their indices.
-        composites: numbers of composites that are made of held-out photos only.
-        data: the law that proposals are drawn by.
+        composites: indices of composites that are made of held-out photos only.
+        data: has the sampler of the proposals.
         count: most targets of each kind.
         seed: of the drawing.
     """
@@ -87,9 +95,84 @@ def make_validation(
         image = image_set.image(held_out[i % len(held_out)])
         for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
             source = image_set.source(held_out[i % len(held_out)], kind)
-            for region in source.draw(np.random.default_rng([seed, 6, i]), 1, data.law):
-                mask = region.mask > 0.5 if source.exact else snap(region.mask, image) > 0.5
+            for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
+                mask = target.mask > 0.5 if source.exact else snap(target.mask, image) > 0.5
                 found[kind] += [(image, mask)] if mask.any() else []
     pairs = [(image_set.image(i), image_set.mask(i) > 0.5) for i in composites[:count]]
     objects = [(image_set.image(i), image_set.mask(i) > 0.5) for i in held_out if i in image_set.objects][:count]
     return Validation(found["features"], [pair for pair in pairs if pair[1].any()], objects, found["hidden"])
+
+
+class ClickValidator:
+    """Clicks held-out targets with the current model, and writes a preview image.
+
+    Args:
+        validation: the targets.
+        out: the run's folder; preview images go to `previews/`.
+        device: torch device.
+    """
+
+    def __init__(self, validation: Validation, out: Path, device: str) -> None:
+        self.validation, self.out, self.device = validation, out, device
+
+    def __call__(self, model: ClickModel, step: int) -> dict[str, float]:
+        """NoC@85 and mIoU@1 per kind of target."""
+        segmenter = Segmenter(engine_for(model, device=self.device), "validation")
+        metrics: dict[str, float] = {}
+        for kind, result in self.validation.run(segmenter).items():
+            metrics |= {f"{kind} NoC85": result.noc(0.85), f"{kind} mIoU@1": result.iou_at(1)}
+        pairs = [*self.validation.composites[:3], *self.validation.proposals[:3]]
+        if pairs:
+            write_preview(self.out / PREVIEWS / f"step-{step:06d}.png", segmenter, pairs)
+        return metrics
+
+
+def write_preview(path: Path, segmenter: Segmenter, pairs: Sequence[Pair]) -> None:
+    """A PNG with one row per target: the wanted mask, then the answers after 1, 3 and 5 robot clicks.
+
+    Raises:
+        TrainingError: if it cannot be written.
+    """
+    rows = [np.concatenate(_row(segmenter, image, target), axis=1) for image, target in pairs]
+    _, encoded = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
+    try:
+        atomic_write(path, encoded.tobytes())
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: the preview cannot be written ({error.strerror or error}); free some space or choose another"
+            " --out (the last training state is still there)"
+        ) from error
+
+
+def _row(segmenter: Segmenter, image: UInt8, target: Bool) -> list[UInt8]:
+    tiles = [_tile(image, target, [])]
+    encoded = segmenter.encode(image)
+    clicks: list[tuple[int, int, int]] = []
+    mask, shown = None, np.zeros_like(target)
+    for count in range(1, max(CLICKS) + 1):
+        click = next_click(target, shown, np.array([c[:2] for c in clicks]).reshape(-1, 2))
+        if click is not None:
+            clicks.append(click)
+            points, labels = [c[:2] for c in clicks], [c[2] for c in clicks]
+            mask = segmenter.predict(points, labels, previous=mask, encoded=encoded)
+            shown = mask.binary
+        if count in CLICKS:
+            tiles.append(_tile(image, shown, clicks))
+    return tiles
+
+
+def _tile(image: UInt8, mask: Bool, clicks: Sequence[tuple[int, int, int]]) -> UInt8:
+    """TILE x TILE x 3: the image, darkened outside the mask, with its outline and the clicks."""
+    dimmed = np.where(mask[..., None], image, image // 3)
+    scale = TILE / max(image.shape[:2])
+    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+    small = np.ascontiguousarray(cv2.resize(dimmed, size, interpolation=cv2.INTER_AREA))
+    outline = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(outline, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(small, contours, -1, WHITE, 1)
+    for x, y, label in clicks:
+        center = (round(x * scale), round(y * scale))
+        cv2.circle(small, center, 4, WHITE, -1, cv2.LINE_AA)
+        cv2.circle(small, center, 3, GREEN if label else RED, -1, cv2.LINE_AA)
+    pad = ((0, TILE - small.shape[0]), (0, TILE - small.shape[1]), (0, 0))
+    return np.pad(small, pad)

@@ -32,7 +32,7 @@ def build_tree(
     Args:
         features: h x w x d, finite; float32, other types are converted. Not changed.
         image_size: (H, W) pixels of the image that the grid covers.
-        connectivity: 4 or 8 neighbours on the grid, or 0: any two regions may merge (the paper's comparison).
+        connectivity: 4 or 8 neighbors on the grid, or 0: any two regions may merge (the paper's comparison).
         linkage: "ward" = growth of the within-region sum of squares, |A||B| / (|A|+|B|) ||mean A - mean B||²;
             "average" = mean squared distance between the patches of A and of B;
             "cosine" = mean cosine distance between them, 0..2 (between a zero vector and any other: 1/2).

@@ -108,16 +108,6 @@ class MergeTree:
             path.append(int(up))
         return np.array(path, np.int32)
 
-    def lca(self, a: int, b: int) -> int:
-        """Lowest common ancestor of two nodes."""
-        a, b = self._node(a), self._node(b)
-        while a != b:  # a parent's number is larger than its child's
-            if a < b:
-                a = int(self.parent[a])
-            else:
-                b = int(self.parent[b])
-        return a
-
     def siblings(self, node: int) -> int:
         """The node that `node` is merged with.
 

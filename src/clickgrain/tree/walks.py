@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from clickgrain.tree.heap import compiled
+from clickgrain.tree.kernel import compiled
 
 
 @compiled

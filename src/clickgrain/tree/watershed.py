@@ -1,6 +1,6 @@
 """`edge_tree`: regions between an image's edges, from its gradient instead of features.
 
-Where features are alike on both sides of an edge (cells on ground of their own colour), such regions keep to it.
+Where features are alike on both sides of an edge (cells on ground of their own color), such regions follow it.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from clickgrain.errors import TreeError
 from clickgrain.images import check_image, resize_long_side
-from clickgrain.tree.heap import compiled
+from clickgrain.tree.kernel import compiled
 from clickgrain.tree.merge_tree import Int32, MergeTree
 from clickgrain.tree.walks import describe
 from clickgrain.types import Float, Size, UInt8
@@ -25,7 +25,7 @@ SIGMA = 2.0
 def edge_tree(image: UInt8, grid: Size, image_size: Size | None = None) -> MergeTree:
     """Hierarchical watershed by area of an image's gradient (Cousty & Najman, ISMM 2011), as a merge tree.
 
-    The minimum spanning tree of the leaves' 4-neighbour graph is merged by weight. An edge of it joins two basins;
+    The minimum spanning tree of the leaves' 4-neighbor graph is merged by weight. An edge of it joins two basins;
     the smaller one's area becomes its new weight, and the tree is merged again: small basins go first, whatever
     their contrast (by Kruskal's algorithm: Najman, Cousty & Perret, ISMM 2013). A leaf alone is no basin and costs
     0; equal areas merge in the order of the gradient.
@@ -52,9 +52,9 @@ def edge_tree(image: UInt8, grid: Size, image_size: Size | None = None) -> Merge
 def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
     """Children (n-1) x 2 and costs (n-1) of the watershed hierarchy by area of an h x w grid of edge strengths.
 
-    An edge between 4-neighbours weighs the mean of both; equal weights keep the raster order of the edges.
+    An edge between 4-neighbors weighs the mean of both; equal weights keep the raster order of the edges.
     """
-    one, two = _neighbours(strength.shape)
+    one, two = _neighbors(strength.shape)
     flat = strength.astype(np.float64).ravel()
     weight = (flat[one] + flat[two]) / 2
     children, used = _kruskal(one, two, np.argsort(weight, kind="stable"), len(flat))
@@ -75,7 +75,7 @@ def edge_strength(image: UInt8, grid: Size) -> Float:
     return np.asarray(cv2.resize(length, (grid[1], grid[0]), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _neighbours(grid: tuple[int, ...]) -> tuple[Int32, Int32]:
+def _neighbors(grid: tuple[int, ...]) -> tuple[Int32, Int32]:
     """Both leaves of all edges: in raster order of the first one, that to the right before that below."""
     h, w = grid
     leaf = np.arange(h * w, dtype=np.int32).reshape(h, w)

@@ -9,7 +9,7 @@ from benchmarks import bench_foreign
 from benchmarks.bench_foreign import Args, draw_domain, is_target, parts_table, table
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import EvaluationSettings, Result, TargetResult, load_benchmark
-from clickgrain.training import recipes
+from clickgrain.training import config as recipes
 
 TINY = {"photos": 2, "images": 2, "side": 64, "seed": 1}
 

@@ -5,8 +5,7 @@ import sys
 from benchmarks import bench_train
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.models.grain_config import GrainConfig
-from clickgrain.training.args import DataArgs, TrainArgs
-from clickgrain.training.recipes import Recipe
+from clickgrain.training.config import DataArgs, Recipe, TrainArgs
 
 
 def test_it_prints_the_share_of_every_part(monkeypatch, capsys):

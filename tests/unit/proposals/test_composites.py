@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickgrain.errors import ConfigError, ImageError
-from clickgrain.proposals import CompositeLaw, Cutout, composite
+from clickgrain.proposals.composites import composite
+from clickgrain.proposals.config import CompositeSettings
+from clickgrain.proposals.cutouts import Cutout
 
 
 def noise(height, width, seed=0, low=0, high=256):
@@ -30,7 +32,7 @@ def test_image_and_mask_have_the_background_s_size():
 def test_the_mask_is_exact(seed, feather, side):
     """Black pasted on white: every pixel's darkness is the mask, edge and all."""
     white, black = np.full((64, 80, 3), 255, np.uint8), np.zeros((side, side, 3), np.uint8)
-    law = CompositeLaw(jitter=0, match=0, finish=0, feather=feather)
+    law = CompositeSettings(jitter=0, match=0, finish=0, feather=feather)
     result = composite(white, black, disk_piece(side)[1], np.random.default_rng(seed), law)
     np.testing.assert_allclose(result.mask, 1 - result.image.mean(2) / 255, atol=0.003)
 
@@ -39,7 +41,7 @@ def test_the_mask_is_exact(seed, feather, side):
 @given(seed=st.integers(0, 10**6))
 def test_outside_the_mask_the_photo_is_untouched(seed):
     background = noise(64, 80)
-    law = CompositeLaw(finish=0)
+    law = CompositeSettings(finish=0)
     image, mask = composite(background, *disk_piece(), np.random.default_rng(seed), law)
     np.testing.assert_array_equal(image[mask == 0], background[mask == 0])
 
@@ -47,13 +49,13 @@ def test_outside_the_mask_the_photo_is_untouched(seed):
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), low=st.floats(0.005, 0.1), ratio=st.floats(1.0, 6.0))
 def test_areas_stay_within_the_law(seed, low, ratio):
-    law = CompositeLaw(min_area=low, max_area=min(0.6, low * ratio), max_upscale=100)
+    law = CompositeSettings(min_area=low, max_area=min(0.6, low * ratio), max_upscale=100)
     mask = composite(noise(96, 96), *disk_piece(), np.random.default_rng(seed), law).mask
     assert 0.85 * law.min_area <= mask.mean() <= 1.15 * law.max_area
 
 
 def test_areas_reach_from_half_a_percent_to_sixty():
-    law = CompositeLaw(max_upscale=100)
+    law = CompositeSettings(max_upscale=100)
     areas = [composite(noise(64, 64), *disk_piece(), np.random.default_rng(s), law).mask.mean() for s in range(300)]
     assert min(areas) < 0.007
     assert max(areas) > 0.5
@@ -62,14 +64,14 @@ def test_areas_reach_from_half_a_percent_to_sixty():
 
 
 def test_enlarging_is_held_back():
-    law = CompositeLaw(min_area=0.005, max_area=0.6, max_upscale=1.0, feather=0)
+    law = CompositeSettings(min_area=0.005, max_area=0.6, max_upscale=1.0, feather=0)
     piece, alpha = disk_piece(12)
     masks = [composite(noise(96, 96), piece, alpha, np.random.default_rng(s), law).mask for s in range(40)]
     assert max(mask.sum() for mask in masks) <= 1.1 * alpha.sum()
 
 
 def test_a_piece_may_be_cut_by_the_border_but_not_lost():
-    law = CompositeLaw(min_area=0.01, max_area=0.3, feather=0, rotation=0)
+    law = CompositeSettings(min_area=0.01, max_area=0.3, feather=0, rotation=0)
     masks = [composite(noise(80, 80), *disk_piece(), np.random.default_rng(s), law).mask for s in range(80)]
     at_border = [m[0].any() or m[-1].any() or m[:, 0].any() or m[:, -1].any() for m in masks]
     assert 3 < sum(at_border) < 40
@@ -92,7 +94,7 @@ def test_flip_and_rotation_change_the_shape():
 
     def shape(**changes):
         mask = composite(
-            noise(96, 96), piece, alpha, np.random.default_rng(1), CompositeLaw(**{**law, **changes})
+            noise(96, 96), piece, alpha, np.random.default_rng(1), CompositeSettings(**{**law, **changes})
         ).mask
         box = mask[mask.any(1)][:, mask.any(0)] > 0.5
         return box
@@ -106,7 +108,7 @@ def test_flip_and_rotation_change_the_shape():
 
 def test_feathering_softens_the_edge_only():
     def soft(feather):
-        law = CompositeLaw(min_area=0.2, max_area=0.2, feather=feather, rotation=0)
+        law = CompositeSettings(min_area=0.2, max_area=0.2, feather=feather, rotation=0)
         mask = composite(noise(96, 96), *disk_piece(), np.random.default_rng(5), law).mask
         return ((mask > 0.05) & (mask < 0.95)).sum()
 
@@ -119,7 +121,7 @@ def test_colours_change_when_asked():
     piece = np.full_like(piece, 60)
 
     def inside(**changes):
-        law = CompositeLaw(**{"jitter": 0, "match": 0, "blur": 0, "finish": 0, "feather": 0, **changes})
+        law = CompositeSettings(**{"jitter": 0, "match": 0, "blur": 0, "finish": 0, "feather": 0, **changes})
         image, mask = composite(background, piece, alpha, np.random.default_rng(2), law)
         return image[mask == 1].mean()
 
@@ -131,7 +133,7 @@ def test_colours_change_when_asked():
 def test_the_finish_leaves_the_mask_alone():
     args = (noise(64, 64), *disk_piece())
     with_finish, without = (
-        composite(*args, np.random.default_rng(3), CompositeLaw(finish=finish)) for finish in (1.0, 0.0)
+        composite(*args, np.random.default_rng(3), CompositeSettings(finish=finish)) for finish in (1.0, 0.0)
     )
     np.testing.assert_array_equal(with_finish.mask, without.mask)
     assert (with_finish.image != without.image).any()
@@ -143,7 +145,7 @@ def test_the_occluder_is_taken_out_of_the_mask():
     red = np.zeros((40, 40, 3), np.uint8)
     red[..., 0] = 255
     alpha = disk_piece()[1]
-    law = CompositeLaw(min_area=0.08, max_area=0.2, jitter=0, match=0, finish=0, blur=0)
+    law = CompositeSettings(min_area=0.08, max_area=0.2, jitter=0, match=0, finish=0, blur=0)
     occluded = 0
     for seed in range(20):
         alone = composite(white, black, alpha, np.random.default_rng(seed), law).mask
@@ -203,4 +205,4 @@ def test_a_bad_image_is_refused():
 )
 def test_law_names_the_wrong_flag(settings_, flag):
     with pytest.raises(ConfigError, match=flag):
-        CompositeLaw(**settings_)
+        CompositeSettings(**settings_)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from clickgrain.errors import ConfigError, DataError, FeatureError, StoreError
-from clickgrain.proposals import ProposalStore, merging, propose
+from clickgrain.proposals import pipeline as merging
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.tree import build_tree
 
 
@@ -310,7 +312,7 @@ def test_a_file_that_changes_while_it_is_read(run, photos, monkeypatch):
             paint(path, seed=50, size=(56, 64))
         return "0" * 20
 
-    monkeypatch.setattr("clickgrain.proposals.merging.hash_file", hash_and_change)
+    monkeypatch.setattr("clickgrain.proposals.pipeline.hash_file", hash_and_change)
     report = run()
     assert [failure.key for failure in report.failed] == ["album 1/3.png"]
     assert "changed while it was read" in report.failed[0].reason

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickgrain.errors import StoreError
-from clickgrain.proposals.packing import pack_tree, unpack_tree
-from clickgrain.proposals.store import ProposalStore, Row, Source
+from clickgrain.proposals.store import ProposalStore, Row, Source, pack_tree, unpack_tree
 
 SOURCE = Source("ab" * 32, 1234, 5678)
 
@@ -295,7 +294,7 @@ def test_trees_in_the_log_of_a_stopped_run_are_not_passed_over(store, row, monke
     """Where the folder cannot be written to, SQLite would read the file without its log."""
     store.write([row("a.jpg")])
     held = store._connections.get()  # keeps the log
-    monkeypatch.setattr("clickgrain.proposals.connection.os.access", lambda path, mode: False)
+    monkeypatch.setattr("clickgrain.sqlite.os.access", lambda path, mode: False)
     with pytest.raises(StoreError, match=r"has trees in trees\.db-wal, .*copy both files"):
         ProposalStore(store.path)
     held.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -337,7 +336,7 @@ def test_full_disk_keeps_finished_rows(store, row):
 def test_a_folder_that_cannot_be_written_can_be_read(store, row, monkeypatch):
     store.write([row("a.jpg")])
     store.close()
-    monkeypatch.setattr("clickgrain.proposals.connection.os.access", lambda path, mode: False)
+    monkeypatch.setattr("clickgrain.sqlite.os.access", lambda path, mode: False)
     with ProposalStore(store.path) as reader:
         assert reader["a.jpg"].n_leaves == 30
         with pytest.raises(StoreError, match="cannot be written to"):

@@ -6,7 +6,10 @@ import pytest
 from PIL import Image
 
 from clickgrain.errors import ConfigError, ImageError
-from clickgrain.proposals import THINGS, CompositeLaw, Cutout, composite, read_cutout, retextured
+from clickgrain.proposals.composites import composite
+from clickgrain.proposals.config import CompositeSettings
+from clickgrain.proposals.cutouts import Cutout
+from clickgrain.proposals.things import THINGS, read_cutout, retextured
 
 
 def thing(side=64):
@@ -104,7 +107,7 @@ class TestPlacing:
     def test_sides_are_log_uniform_from_5_to_80_percent(self):
         rgba = thing()
         piece, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].astype(np.float32) / 255
-        law = CompositeLaw(min_area=0.0002, sides=(0.05, 0.8), max_upscale=100, rotation=0)
+        law = CompositeSettings(min_area=0.0002, sides=(0.05, 0.8), max_upscale=100, rotation=0)
         sides = []
         for seed in range(150):
             mask = composite(photo(), piece, alpha, np.random.default_rng(seed), law).mask > 0.5
@@ -117,7 +120,7 @@ class TestPlacing:
         white = np.full((96, 96, 3), 200, np.uint8)
         rgba = thing()
         piece, alpha = np.full((64, 64, 3), 200, np.uint8), rgba[..., 3].astype(np.float32) / 255
-        law = CompositeLaw(sides=(0.4, 0.4), jitter=0, match=0, finish=0, shadow=1, rotation=0, blur=0)
+        law = CompositeSettings(sides=(0.4, 0.4), jitter=0, match=0, finish=0, shadow=1, rotation=0, blur=0)
         for seed in range(10):
             image, mask = composite(white, piece, alpha, np.random.default_rng(seed), law)
             dark = image.max(2) < 185
@@ -128,8 +131,8 @@ class TestPlacing:
     def test_light_and_noise_leave_the_mask_alone(self):
         rgba = thing()
         args = photo(), np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].astype(np.float32) / 255
-        plain = CompositeLaw(sides=(0.5, 0.5), finish=0)
-        lit = CompositeLaw(sides=(0.5, 0.5), finish=0, light=1, noise=1)
+        plain = CompositeSettings(sides=(0.5, 0.5), finish=0)
+        lit = CompositeSettings(sides=(0.5, 0.5), finish=0, light=1, noise=1)
         first, second = (composite(*args, np.random.default_rng(3), law) for law in (plain, lit))
         np.testing.assert_array_equal(first.mask, second.mask)
         assert (first.image != second.image).mean() > 0.5
@@ -146,4 +149,4 @@ class TestPlacing:
 
     def test_the_law_names_the_wrong_flag(self):
         with pytest.raises(ConfigError, match=r"--composite\.sides"):
-            CompositeLaw(sides=(0.8, 0.05))
+            CompositeSettings(sides=(0.8, 0.05))

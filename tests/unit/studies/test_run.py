@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from clickgrain.errors import DataError
-from clickgrain.proposals import ProposalStore
-from clickgrain.training import recipes
-from clickgrain.training.progress import Quiet
-from clickgrain.training.recipes import Recipe
+from clickgrain.progress import Quiet
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.training import config as recipes
+from clickgrain.training.config import Recipe
 from studies.__main__ import main
 from studies.config import StudyArgs
 from studies.plans import STUDIES

@@ -1,4 +1,4 @@
-"""Other sources of pseudo masks: real regions, of the areas that the law allows, and training runs on them."""
+"""Other sources of pseudo masks: real regions, of the areas that the sampler allows, and training runs on them."""
 
 from copy import copy
 
@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from clickgrain.proposals import ProposalStore, propose
-from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.image_set import load_image_set
+from clickgrain.proposals.config import Sampler
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.training.prepare import load_image_set
 from clickgrain.training.regions import TreeRegions
 from clickgrain.training.samples import make_batch
 from clickgrain.tree import build_tree
 from studies.sources import CUT, BoxRegions, FlatRegions, regions_from, regions_in
 
-LAW = SamplingLaw("area", min_area=0.02, max_area=0.6)
+SAMPLER = Sampler("area", min_area=0.02, max_area=0.6)
 SOURCES = ("felzenszwalb", "slic", "boxes", "cut")
 
 
@@ -24,7 +25,7 @@ def draws(mixed):
     found = {}
     for name in SOURCES:
         source = regions_from(name)(mixed)(0)
-        found[name] = (source, source.draw(np.random.default_rng(0), 40, LAW))
+        found[name] = (source, source.draw(np.random.default_rng(0), 40, SAMPLER))
     return found
 
 
@@ -45,7 +46,7 @@ def test_regions_have_the_areas_that_the_law_allows(draws, name, mixed):
 
 @pytest.mark.parametrize("name", ["felzenszwalb", "slic"])
 def test_they_follow_the_picture(draws, name, mixed):
-    """Colours vary less within the regions than within boxes of the same law."""
+    """Colours vary less within the regions than within boxes of the same sampler."""
 
     def spread(regions):
         image = mixed.image(0).astype(float)
@@ -61,8 +62,8 @@ def test_boxes_are_boxes(draws):
 
 
 def test_boxes_are_spread_evenly_over_log_area():
-    drawn = BoxRegions((120, 160)).draw(np.random.default_rng(0), 600, LAW)
-    middle = np.sqrt(LAW.min_area * LAW.max_area)
+    drawn = BoxRegions((120, 160)).draw(np.random.default_rng(0), 600, SAMPLER)
+    middle = np.sqrt(SAMPLER.min_area * SAMPLER.max_area)
     assert 0.4 < np.mean([region.mask.mean() < middle for region in drawn]) < 0.6
 
 
@@ -74,13 +75,13 @@ def test_a_cut_is_one_partition_of_the_tree(draws, mixed):
 
 def test_without_a_region_of_a_useful_area_nothing_is_drawn():
     flat = FlatRegions((np.zeros((8, 8), np.int32),), (8, 8))
-    assert flat.draw(np.random.default_rng(0), 3, LAW) == []
+    assert flat.draw(np.random.default_rng(0), 3, SAMPLER) == []
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "composites"])
 def test_composites_give_their_exact_mask_alone(mixed, name):
     source = regions_from(name)(mixed)(mixed.photos)
-    assert source.draw(np.random.default_rng(0), 4, LAW) == []
+    assert source.draw(np.random.default_rng(0), 4, SAMPLER) == []
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "composites"])
@@ -91,7 +92,7 @@ def test_batches_are_made_of_them(mixed, settings, name):
     pictures = range(7) if name == "composites" else range(4)
     batch = make_batch(image_set, list(pictures), args.data, args.clicks, seed=0, step=0, count=6)
     assert batch.masks.shape == (12, 1, 64, 64)
-    assert [tree.grid for tree in batch.trees] == [mixed.tree(i).grid for i in batch.pictures]
+    assert [tree.grid for tree in batch.trees] == [mixed.tree(i).grid for i in batch.images]
     assert all(mask.max() > 0.9 for mask in batch.masks)
     assert all(batch.exact) == (name in ("boxes", "composites"))
 

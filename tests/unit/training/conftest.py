@@ -13,8 +13,8 @@ from clickgrain.features import load_extractor
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
-from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.args import DataArgs, TrainArgs
+from clickgrain.proposals.config import Sampler
+from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import ImageSet, add_composites
 from clickgrain.tree import build_tree
 
@@ -23,7 +23,7 @@ DATA = {
     "crop": 64,
     "photo_side": SIDE,
     "held_out": 0.25,
-    "law": SamplingLaw("area", min_area=0.02, max_area=0.6),
+    "sampler": Sampler("area", min_area=0.02, max_area=0.6),
 }
 CLICKS = replace(ClickSimulation.grain(), corrective=(0, 1), recursive=(1, 2))
 """Few rounds: every click of a sample costs as much as the first."""

@@ -6,7 +6,7 @@ import pytest
 
 from clickgrain.clicks.args import ClickSimulation
 from clickgrain.errors import ConfigError
-from clickgrain.training.args import DataArgs, TrainArgs
+from clickgrain.training.config import DataArgs, TrainArgs
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ import pytest
 
 from clickgrain.clicks.args import ClickSimulation
 from clickgrain.errors import ConfigError, DataError, TrainingError
-from clickgrain.training import recipes
+from clickgrain.training import config as recipes
+from clickgrain.training.config import LearnArgs, Recipe
 from clickgrain.training.learn import learn
-from clickgrain.training.learn_args import LearnArgs
-from clickgrain.training.recipes import Recipe
 from clickgrain.training.samples import make_batch
 
 
@@ -65,4 +64,4 @@ def test_a_target_that_is_a_whole_thing_is_told_as_one(composed, cutouts, settin
         batch = make_batch(full, [4, 5, 6], data, told, seed=0, step=step, count=4)
         for crop, prompt, exact in zip(batch.index, batch.prompts, batch.exact):
             if exact:
-                assert prompt.level == full.levels[batch.pictures[crop]]
+                assert prompt.level == full.levels[batch.images[crop]]

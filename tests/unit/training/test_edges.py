@@ -8,10 +8,9 @@ import pytest
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import ConfigError
 from clickgrain.training import image_set as module
-from clickgrain.training.args import DataArgs
-from clickgrain.training.recipes import load_recipe
+from clickgrain.training.config import DataArgs, load_recipe
 from clickgrain.training.regions import TreeRegions
-from clickgrain.training.samples import _scaled, draw_sample, make_batch
+from clickgrain.training.samples import draw_sample, make_batch, scaled_affine
 
 PHOTOS = [0, 1, 2, 3]
 
@@ -48,8 +47,8 @@ def made(monkeypatch):
 
 def distance(sample, image_set, tree):
     """Mean difference of the target from the nearest of the tree's nodes, seen through the crop."""
-    size = image_set.sizes[sample.picture]
-    matrix = map_to_leaf(tree.grid, tree.image_size, _scaled(sample.to_picture, tree.image_size, size), 1)
+    size = image_set.sizes[sample.image]
+    matrix = map_to_leaf(tree.grid, tree.image_size, scaled_affine(sample.to_image, tree.image_size, size), 1)
     (target,) = sample.targets
     return min(
         np.abs(
@@ -79,8 +78,8 @@ class TestSamples:
         args = edge_settings(edges)
         for seed in range(4):
             sample = draw_sample(image_set, PHOTOS, [], args.data, args.clicks, np.random.default_rng(seed))
-            by_edges = distance(sample, image_set, image_set.edge_tree(sample.picture))
-            by_features = distance(sample, image_set, image_set.tree(sample.picture))
+            by_edges = distance(sample, image_set, image_set.edge_tree(sample.image))
+            by_features = distance(sample, image_set, image_set.tree(sample.image))
             assert (by_edges if edges else by_features) == 0
             assert sample.targets[0].level is not None
 
@@ -104,7 +103,7 @@ class TestSamples:
 
     def test_click_maps_see_both_trees(self, image_set, batch_of):
         batch = batch_of(image_set, 0.0, count=4)
-        for i, tree, edges in zip(batch.pictures, batch.trees, batch.edge_trees, strict=True):
+        for i, tree, edges in zip(batch.images, batch.trees, batch.edge_trees, strict=True):
             assert tree is image_set.tree(i)
             assert edges is image_set.edge_tree(i)
 

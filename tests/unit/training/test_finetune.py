@@ -16,16 +16,14 @@ from clickgrain.errors import ConfigError, DataError, TrainingError, WeightsErro
 from clickgrain.evaluation import Benchmark, evaluate, load_benchmark
 from clickgrain.models.paper import PaperModel
 from clickgrain.models.paper_config import PaperConfig
+from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
-from clickgrain.training import recipes
-from clickgrain.training.finetune import finetune
-from clickgrain.training.finetune_args import FinetuneArgs, named_set
-from clickgrain.training.finetune_data import choose_labelled, load_labelled
-from clickgrain.training.progress import Quiet
-from clickgrain.training.recipes import Recipe
+from clickgrain.training import config as recipes
+from clickgrain.training.config import FinetuneArgs, Recipe, named_set
+from clickgrain.training.finetune import choose_labelled, finetune, load_labelled
 from clickgrain.training.run_dir import locked
 from clickgrain.training.samples import make_batch
-from clickgrain.training.step import _targets
+from clickgrain.training.step import snapped_targets
 from clickgrain.weights import save_model
 
 
@@ -187,8 +185,8 @@ class TestTargets:
     def test_masks_are_not_drawn_to_edges_and_agree_with_the_crops(self, image_set, settings):
         args = settings({"color": 0.0})
         batch = make_batch(image_set, range(6), args.data, args.clicks, seed=0, step=0, count=6)
-        crops = image_set.crops(batch.pictures, batch.matrices, args.data.crop)
-        targets = _targets(batch, crops)
+        crops = image_set.crops(batch.images, batch.matrices, args.data.crop)
+        targets = snapped_targets(batch, crops)
         assert all(batch.exact)
         assert torch.equal(targets, batch.masks)
         object_ = crops[batch.index].permute(0, 2, 3, 1)[targets[:, 0] > 0.99]
@@ -197,9 +195,9 @@ class TestTargets:
     def test_ignored_pixels_count_nowhere(self, image_set, settings):
         args = settings({"color": 0.0, "window": (1.0, 1.05), "rotate": 0.0})
         batch = make_batch(image_set, [0], args.data, args.clicks, seed=0, step=0, count=2)
-        for crop, to_picture in enumerate(batch.matrices.numpy()):
+        for crop, to_image in enumerate(batch.matrices.numpy()):
             y, x = np.mgrid[:64, :64]
-            row = to_picture[1, 0] * x + to_picture[1, 1] * y + to_picture[1, 2]
+            row = to_image[1, 0] * x + to_image[1, 1] * y + to_image[1, 2]
             strip = (row > 0) & (row < 3)
             assert strip.any()
             assert not batch.valid[crop, 0].numpy()[strip].any()

@@ -4,15 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.proposals import draw_proposals
-from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training import hidden
+from clickgrain.proposals.config import Sampler
+from clickgrain.proposals.sampling import draw_proposals
 from clickgrain.training import image_set as module
-from clickgrain.training.hidden import CANDIDATES, FINENESS, HiddenRegions, hidden_regions, outlined
-from clickgrain.training.regions import TreeRegions
+from clickgrain.training import regions as hidden
+from clickgrain.training.regions import CANDIDATES, FINENESS, HiddenRegions, TreeRegions, hidden_regions, outlined
 from clickgrain.training.samples import draw_sample, make_batch
 
-LAW = SamplingLaw("area", min_area=0.02, max_area=0.6)
+SAMPLER = Sampler("area", min_area=0.02, max_area=0.6)
 
 
 def iou(one, two):
@@ -86,7 +85,7 @@ class TestRegions:
                 for node in range(tree.n_leaves, tree.n_nodes)
                 if tree.area[node] > 4
             ]
-            for region in fine.draw(np.random.default_rng(i), 4, LAW):
+            for region in fine.draw(np.random.default_rng(i), 4, SAMPLER):
                 best.append(max(iou(region.mask > 0.5, node) for node in seen))
         assert 0.4 < np.median(best) < 0.97
 
@@ -96,7 +95,9 @@ class TestRegions:
             found = image_set.hidden(i)
             plain = TreeRegions(found.tree)
             mean = [
-                np.mean([outlined(r.mask, found.strength) for r in source.draw(np.random.default_rng(7), 12, LAW)])
+                np.mean(
+                    [outlined(r.mask, found.strength) for r in source.draw(np.random.default_rng(7), 12, SAMPLER)]
+                )
                 for source in (found, plain)
             ]
             gains.append(mean[0] / mean[1])
@@ -105,13 +106,13 @@ class TestRegions:
     def test_best_first_out_of_several(self, image_set, rng, monkeypatch):
         monkeypatch.setattr(hidden, "FAINT", 0.0)
         found = image_set.hidden(1)
-        nodes = set(draw_proposals(found.tree, np.random.default_rng(0), 3 * CANDIDATES, LAW).nodes.tolist())
-        scores = [outlined(region.mask, found.strength) for region in found.draw(rng, 3, LAW)]
+        nodes = set(draw_proposals(found.tree, np.random.default_rng(0), 3 * CANDIDATES, SAMPLER).nodes.tolist())
+        scores = [outlined(region.mask, found.strength) for region in found.draw(rng, 3, SAMPLER)]
         known = [outlined(found.tree.mask(node).astype(np.float32), found.strength) for node in nodes]
         assert scores == sorted(known, reverse=True)[:3]
 
     def test_none_is_drawn_twice(self, image_set, rng):
-        drawn = [region.mask.tobytes() for region in image_set.hidden(0).draw(rng, 30, LAW)]
+        drawn = [region.mask.tobytes() for region in image_set.hidden(0).draw(rng, 30, SAMPLER)]
         assert len(drawn) == len(set(drawn)) > 3
 
     def test_they_find_the_ellipse(self, make_image_set):
@@ -122,7 +123,7 @@ class TestRegions:
         cv2.ellipse(thing, (50, 44), (26, 18), 20, 0, 360, 1, -1)
         image[thing > 0] = (200, 120, 60)
         found = make_image_set([image]).hidden(0)
-        first = found.draw(np.random.default_rng(1), 40, LAW)[0].mask > 0.5
+        first = found.draw(np.random.default_rng(1), 40, SAMPLER)[0].mask > 0.5
         wanted = cv2.resize(thing.astype(np.float32), found.grid[::-1], interpolation=cv2.INTER_AREA) > 0.5
         assert iou(first, wanted) > 0.8
 
@@ -149,7 +150,7 @@ class TestManySmallThings:
     def test_they_are_found_although_the_law_asks_for_large_regions(self, disks, make_image_set, monkeypatch):
         image, labels = disks
         found = make_image_set([image], side=128).hidden(0)
-        large = SamplingLaw()
+        large = Sampler()
         patient = [found.draw(np.random.default_rng(i), 2, large) for i in range(10)]
         monkeypatch.setattr(hidden, "FAINT", 0.0)
         hasty = [found.draw(np.random.default_rng(i), 2, large) for i in range(10)]
@@ -161,11 +162,11 @@ class TestManySmallThings:
         image[20:70, 30:80] = (200, 120, 60)
         found = make_image_set([image]).hidden(0)
         monkeypatch.setattr(hidden, "MANY", 0)  # would find nothing
-        assert found.draw(np.random.default_rng(0), 40, LAW)
+        assert found.draw(np.random.default_rng(0), 40, SAMPLER)
 
     def test_the_law_stays_where_it_asks_for_small_regions(self, disks, make_image_set):
         found = make_image_set([disks[0]], side=128).hidden(0)
-        narrow = SamplingLaw("area", min_area=0.004, max_area=0.02)
+        narrow = Sampler("area", min_area=0.004, max_area=0.02)
         areas = [r.mask.mean() for i in range(5) for r in found.draw(np.random.default_rng(i), 3, narrow)]
         assert 0.004 < min(areas) <= max(areas) <= 0.02
 

@@ -11,12 +11,12 @@ from scipy import ndimage
 
 from clickgrain.errors import TrainingError
 from clickgrain.images import ReadReport, resize_long_side
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Quiet
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.training import image_set as memory
 from clickgrain.training import image_set as module
-from clickgrain.training import memory
-from clickgrain.training.image_set import load_image_set
-from clickgrain.training.prepare import choose_photos, prepare
-from clickgrain.training.progress import Quiet
+from clickgrain.training.prepare import choose_photos, load_image_set, prepare
 from clickgrain.tree import build_tree
 
 TURN = np.deg2rad(12)

@@ -17,16 +17,16 @@ from clickgrain import devices
 from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, TrainingError, WeightsError
 from clickgrain.models.grain import GrainModel
-from clickgrain.proposals import ProposalStore, propose
+from clickgrain.progress import Quiet
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
+from clickgrain.training import config as recipes
 from clickgrain.training import learn as module
-from clickgrain.training import loop, recipes, run_dir
-from clickgrain.training.args import TrainArgs
+from clickgrain.training import loop, run_dir
+from clickgrain.training.config import LearnArgs, Recipe, TrainArgs
 from clickgrain.training.learn import learn, train
-from clickgrain.training.learn_args import LearnArgs
 from clickgrain.training.loop import fabric_for
-from clickgrain.training.progress import Quiet
-from clickgrain.training.recipes import Recipe
 from clickgrain.weights import load_model
 
 
@@ -461,7 +461,7 @@ class TestMinutes:
 
     @pytest.mark.parametrize(("steps", "warmup"), [(50, 10), (5000, 100)])
     def test_a_short_run_does_not_only_warm_up(self, steps, warmup):
-        assert module.with_steps(TrainArgs(warmup=100), steps) == TrainArgs(steps=steps, warmup=warmup)
+        assert TrainArgs(warmup=100).with_steps(steps) == TrainArgs(steps=steps, warmup=warmup)
 
 
 class TestArguments:
@@ -490,13 +490,13 @@ class TestArguments:
         shipped = make_model(seed=42)
         monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
         recipe = Recipe(shipped.config, TrainArgs(lr=0.8))
-        model, gentle = module._first_model(args(recipe="auto"), recipe, Bars())
+        model, gentle = module.first_model(args(recipe="auto"), recipe, Bars())
         assert model is shipped
         assert gentle.args == TrainArgs(lr=0.2)
         asked = recipe.with_settings(lr=0.6)
-        assert module._first_model(args(lr=0.6), asked, Bars())[1].args.lr == 0.6
+        assert module.first_model(args(lr=0.6), asked, Bars())[1].args.lr == 0.6
         for changes in ({"from_scratch": True}, {"recipe": "grain-small"}):
-            model, same = module._first_model(args(**changes), recipe, Bars())
+            model, same = module.first_model(args(**changes), recipe, Bars())
             assert model is not shipped
             assert same == recipe
 
@@ -505,7 +505,7 @@ class TestArguments:
         mine = make_model(seed=42)
         monkeypatch.setattr(module, "load_click_model", {"mine": mine}.__getitem__)
         settings = Recipe(mine.config, TrainArgs(lr=0.8))
-        model, gentle = module._first_model(args(recipe=recipe, start="mine"), settings, Bars())
+        model, gentle = module.first_model(args(recipe=recipe, start="mine"), settings, Bars())
         assert model is mine
         assert gentle.args.lr == 0.2
 
@@ -524,7 +524,7 @@ class TestArguments:
         known = tuple(name for name in tiny_config.maps if name not in ("edge+", "level"))
         shipped = GrainModel(replace(tiny_config, maps=known))
         monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
-        model, _ = module._first_model(args(), Recipe(tiny_config, TrainArgs()), Bars())
+        model, _ = module.first_model(args(), Recipe(tiny_config, TrainArgs()), Bars())
         assert model.config.maps == (*known, "level", "edge+")
         weight, before = model.decoder.shortcut.weight, shipped.decoder.shortcut.weight
         assert torch.equal(weight[:, : len(known)], before)
@@ -548,5 +548,5 @@ class TestArguments:
 
         monkeypatch.setattr(module, "load_click_model", none)
         bars = Bars()
-        module._first_model(args(), Recipe(tiny_config, TrainArgs()), bars)
+        module.first_model(args(), Recipe(tiny_config, TrainArgs()), bars)
         assert bars.notes == ["no trained model ships with this version; training starts from scratch"]

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write
 from clickgrain.models.grain import GrainModel
+from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import loop, run_dir
 from clickgrain.training.loop import fit, learning_rate
-from clickgrain.training.progress import Quiet
 from clickgrain.training.run_dir import BEFORE, METRICS, STATE
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "train_losses.json"
@@ -250,8 +250,8 @@ class TestRefusals:
         with pytest.raises(TrainingError, match="another version of clickgrain"):
             run(tmp_path, steps=1)
 
-    def test_no_pictures(self, run, tmp_path):
-        with pytest.raises(TrainingError, match="no pictures"):
+    def test_no_images(self, run, tmp_path):
+        with pytest.raises(TrainingError, match="no images"):
             run(tmp_path, pictures=[])
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from clickgrain.errors import ConfigError
-from clickgrain.training import objects as module
-from clickgrain.training.args import DataArgs
+from clickgrain.training import prepare as module
+from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import add_composites
-from clickgrain.training.objects import find_objects
+from clickgrain.training.prepare import find_objects
 from clickgrain.training.samples import draw_sample, make_batch
 from clickgrain.training.validation import make_validation
 
@@ -75,7 +75,7 @@ def test_a_damaged_or_old_memory_is_begun_anew(photos, tmp_path, monkeypatch, sp
     photos.objects.clear()
     find_objects(photos, cache=cache)
     assert sorted(photos.objects) == [0, 2]
-    assert module._load(cache).keys() == {module._key(photos, i) for i in range(3)}
+    assert module.load_objects(cache).keys() == {module.object_key(photos, i) for i in range(3)}
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,16 @@ def test_a_damaged_mask_in_the_memory_is_found_again(photos, tmp_path, spoilt):
     cache = tmp_path / "objects.safetensors"
     find_objects(photos, cache=cache)
     expected = {i: photos.mask(i) for i in photos.objects}
-    found = module._load(cache)
+    found = module.load_objects(cache)
     mask = cv2.imencode(".png", np.zeros((5, 4), np.uint8))[1].ravel() if isinstance(spoilt, str) else spoilt
-    module._save(cache, {**found, module._key(photos, 0): mask})
+    module.save_objects(cache, {**found, module.object_key(photos, 0): mask})
     photos.objects.clear()
     find_objects(photos, cache=cache)
     assert photos.objects.keys() == expected.keys()
     np.testing.assert_array_equal(photos.mask(0), expected[0])
-    np.testing.assert_array_equal(module._load(cache)[module._key(photos, 0)], found[module._key(photos, 0)])
+    np.testing.assert_array_equal(
+        module.load_objects(cache)[module.object_key(photos, 0)], found[module.object_key(photos, 0)]
+    )
 
 
 def test_what_was_found_before_a_stop_is_kept(photos, tmp_path, monkeypatch):
@@ -122,11 +124,11 @@ def test_samples_have_the_object_as_an_exact_target(photos, settings, disk):
         sample = draw_sample(
             image_set, [0, 1, 2], [], args.data, args.clicks, np.random.default_rng(seed), sorted(image_set.objects)
         )
-        assert sample.picture in image_set.objects
+        assert sample.image in image_set.objects
         (target,) = sample.targets
         assert target.exact
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        wanted = cv2.warpAffine(disk.astype(np.float32), sample.to_picture, (64, 64), flags=flags) * sample.valid
+        wanted = cv2.warpAffine(disk.astype(np.float32), sample.to_image, (64, 64), flags=flags) * sample.valid
         assert iou(target.mask > 0.5, wanted > 0.5) > 0.8
 
 

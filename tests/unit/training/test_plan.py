@@ -2,9 +2,9 @@
 
 import pytest
 
+from clickgrain.progress import Quiet
 from clickgrain.training import loop as module
 from clickgrain.training.loop import LEAST, Plan
-from clickgrain.training.progress import Quiet
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from clickgrain.errors import ConfigError
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.registry import build_model
-from clickgrain.training.recipes import RECIPES, load_recipe
+from clickgrain.training.config import RECIPES, load_recipe
 from clickgrain.training.samples import make_batch
 from clickgrain.training.step import ClickStep
 
@@ -40,7 +40,7 @@ def test_a_step_of_every_recipe(name, mixed):
     config = PaperConfig("ti", image_size=64, dim=24, depth=2, heads=2, head_channels=8)
     model = build_model((config if name == "paper" else GrainConfig.small(64)).to_json())
     batch = make_batch(mixed, range(4), recipe.args.data, recipe.args.clicks, seed=0, step=1, count=1)
-    crops = mixed.crops(batch.pictures, batch.matrices, 64)
+    crops = mixed.crops(batch.images, batch.matrices, 64)
     loss, parts = ClickStep(model, recipe.args)(crops, batch)
     loss.backward()
     assert torch.isfinite(loss)
@@ -53,7 +53,7 @@ def test_the_published_recipe():
     assert recipe.model == PaperConfig()
     assert (args.steps, args.batch, args.lr, args.schedule, args.weight_decay) == (14_600, 32, 5e-5, "steps", 0.0)
     assert (data.crop, data.composites, data.masks_per_image) == (448, 0.0, 1)
-    assert (data.law.name, data.law.decay, data.law.min_area) == ("paper", 0.9, 0.05)
+    assert (data.sampler.name, data.sampler.decay, data.sampler.min_area) == ("paper", 0.9, 0.05)
     assert args.clicks == ClickSimulation()
     assert (args.supervise, args.ema) == ("last", 0.0)
     assert args.losses.terms() == {
@@ -82,7 +82,7 @@ class TestSettings:
         changed = recipe.with_settings(steps=7, crop=96, tree="facebook/dino-vits8", lr=None)
         assert (changed.args.steps, changed.args.data.crop, changed.args.lr) == (7, 96, recipe.args.lr)
         assert changed.model.tree == "facebook/dino-vits8"
-        assert changed.args.data.law == recipe.args.data.law
+        assert changed.args.data.sampler == recipe.args.data.sampler
 
     def test_none_changes_nothing(self):
         recipe = load_recipe("paper", "cpu")
@@ -103,6 +103,6 @@ class TestSettings:
 
 
 def test_recipes_and_settings_load_nothing_heavy():
-    code = "import sys, clickgrain.training.recipes, clickgrain.training.learn_args; print(*sys.modules)"
+    code = "import sys, clickgrain.training.config; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torch", "cv2", "numba", "transformers"} & set(done.stdout.split())

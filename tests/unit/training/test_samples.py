@@ -12,13 +12,12 @@ from clickgrain.clicks.args import ClickSimulation
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import TrainingError
 from clickgrain.models.grain import GrainModel
-from clickgrain.proposals.laws import SamplingLaw
-from clickgrain.training.args import DataArgs
+from clickgrain.proposals.config import Sampler
+from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet
 from clickgrain.training.regions import level_of
-from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch
+from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch, whole_look
 from clickgrain.training.step import ClickStep
-from clickgrain.training.whole_looks import whole_look
 from clickgrain.tree import MergeTree
 
 EVERYTHING = replace(ClickSimulation.grain(), share_box=0.5, share_scribble=0.5, share_level=0.5)
@@ -27,7 +26,7 @@ EVERYTHING = replace(ClickSimulation.grain(), share_box=0.5, share_scribble=0.5,
 def same(one, two):
     """Whether two batches hold the same numbers."""
     return (
-        one.pictures == two.pictures
+        one.images == two.images
         and all(map(np.array_equal, one.to_tree, two.to_tree))
         and torch.equal(one.matrices, two.matrices)
         and torch.equal(one.masks, two.masks)
@@ -73,7 +72,7 @@ class TestFunctionsOfSeedStepAndNumber:
         whole = batch_of(step=3)
         for i in range(6):
             alone = batch_of(step=3, first=i, count=1)
-            assert alone.pictures == whole.pictures[i : i + 1]
+            assert alone.images == whole.images[i : i + 1]
             assert torch.equal(alone.masks, whole.masks[2 * i : 2 * i + 2])
             assert all(map(same_prompt, alone.prompts, whole.prompts[2 * i : 2 * i + 2]))
             assert alone.rounds == whole.rounds[2 * i : 2 * i + 2]
@@ -119,7 +118,7 @@ class TestTargets:
 
     def test_valid_is_where_the_matrix_meets_the_picture(self, batch_of, mixed):
         batch = batch_of(0, window=(1.5, 2.0), rotate=1.0, count=4)
-        for crop, picture in enumerate(batch.pictures):
+        for crop, picture in enumerate(batch.images):
             height, width = mixed.sizes[picture]
             y, x = np.mgrid[:64, :64]
             seen = batch.matrices[crop].numpy() @ np.stack([x.ravel(), y.ravel(), np.ones(64 * 64)])
@@ -134,17 +133,17 @@ class TestTargets:
 
     @pytest.mark.parametrize(("share", "kind"), [(0.0, [False]), (1.0, [True]), (0.5, [False, True])])
     def test_share_of_composites(self, batch_of, share, kind):
-        pictures = [p for step in range(4) for p in batch_of(step, composites=share).pictures]
+        pictures = [p for step in range(4) for p in batch_of(step, composites=share).images]
         assert sorted({p >= 4 for p in pictures}) == kind
 
     @pytest.mark.parametrize(("pictures", "share"), [([1, 3], 0.9), ([5, 6], 0.1), ([2, 4], 0.5)])
     def test_only_the_given_pictures_are_seen(self, batch_of, pictures, share):
-        seen = {p for step in range(4) for p in batch_of(step, pictures=pictures, composites=share).pictures}
+        seen = {p for step in range(4) for p in batch_of(step, pictures=pictures, composites=share).images}
         assert seen == set(pictures)
 
     def test_the_first_target_of_a_composite_is_its_exact_mask(self, batch_of, mixed):
         batch = batch_of(0, composites=1.0, rotate=0.0, window=(0.9, 1.05))
-        for crop, picture in enumerate(batch.pictures):
+        for crop, picture in enumerate(batch.images):
             whole = np.repeat(mixed.mask(picture)[..., None] * 255, 3, axis=2).round().astype(np.uint8)
             shown = ImageSet(96)
             shown.add(whole, "mask", mixed.tree(picture))
@@ -221,7 +220,7 @@ class TestCloseViews:
                 return super().decode(encoded, maps)
 
         step = ClickStep(Watched(tiny_config), replace(args, supervise="last"))
-        step(mixed.crops(batch.pictures, batch.matrices, 64), replace(batch, rounds=[0] * len(batch.prompts)))
+        step(mixed.crops(batch.images, batch.matrices, 64), replace(batch, rounds=[0] * len(batch.prompts)))
         shown = torch.nn.functional.interpolate(batch.before, (32, 32), mode="area")
         assert torch.equal(seen[0][:, tiny_config.maps.index("previous")], shown[:, 0])
 
@@ -313,10 +312,10 @@ class TestPrompts:
         """Regions of a size have the levels of merge tree nodes of that size, whichever tree they come from."""
         image = cv2.resize(np.concatenate([drawn(seed) for seed in range(4)], 1), (384, 256))
         image_set = make_image_set([np.random.default_rng(0).normal(image, 12).clip(0, 255).astype(np.uint8)], 384)
-        law, low, high = SamplingLaw("area", min_area=0.004, max_area=0.01), 0.004, 0.01
+        sampler, low, high = Sampler("area", min_area=0.004, max_area=0.01), 0.004, 0.01
         levels = {}
         for kind in ("features", "edges", "hidden"):
-            found = image_set.source(0, kind).draw(np.random.default_rng(0), 300, law)
+            found = image_set.source(0, kind).draw(np.random.default_rng(0), 300, sampler)
             sized = [region for region in found if low <= region.mask.mean() <= high]
             assert len(sized) > 10
             levels[kind] = np.median([region.level for region in sized])
@@ -364,9 +363,9 @@ class TestTreeAndPixelsAgree:
     def test_the_tree_lies_on_the_picture(self, batches, mixed):
         """Mean colours of the leaves, seen through `to_tree`, are the crop's own colours, blurred."""
         for batch in batches[:2]:
-            crops = mixed.crops(batch.pictures, batch.matrices, 64).numpy()
+            crops = mixed.crops(batch.images, batch.matrices, 64).numpy()
             for crop in range(6):
-                tree, picture = batch.trees[crop], mixed.image(batch.pictures[crop])
+                tree, picture = batch.trees[crop], mixed.image(batch.images[crop])
                 matrix = map_to_leaf(tree.grid, tree.image_size, batch.to_tree[crop], 1)
                 h, w = tree.grid
                 means = picture[: h * 4, : w * 4].reshape(h, 4, w, 4, 3).mean((1, 3)).astype(np.float32)
@@ -385,25 +384,25 @@ class TestTreeAndPixelsAgree:
         small.tree = full.tree
         batch = make_batch(small, [0], settings().data, EVERYTHING, seed=0, step=0, count=3)
         for crop in range(3):
-            to_picture, to_tree = batch.matrices[crop].numpy(), batch.to_tree[crop]
+            to_image, to_tree = batch.matrices[crop].numpy(), batch.to_tree[crop]
             for corner in ([0, 0, 1], [63, 0, 1], [10, 50, 1]):
-                np.testing.assert_allclose(to_tree @ corner, 2 * (to_picture @ corner) + 0.5)
+                np.testing.assert_allclose(to_tree @ corner, 2 * (to_image @ corner) + 0.5)
 
 
 class TestNothingToLearnFrom:
     def test_photos_without_parts(self, make_image_set, settings):
         """A photo of a single patch has no region but itself."""
         speck = make_image_set([np.zeros((4, 4, 3), np.uint8)], 64)
-        with pytest.raises(TrainingError, match=r"no target of a useful size in 30 crops; .*--data\.law"):
+        with pytest.raises(TrainingError, match=r"no target of a useful size in 30 crops; .*--data\.sampler"):
             draw_sample(speck, [0], [], settings().data, EVERYTHING, np.random.default_rng(0))
 
     def test_specks_among_photos_are_passed_over(self, make_image_set, drawn, settings):
         image_set = make_image_set([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)
         batch = make_batch(image_set, [0, 1, 2], settings().data, EVERYTHING, seed=0, step=0, count=6)
-        assert set(batch.pictures) == {1}
+        assert set(batch.images) == {1}
 
-    def test_no_pictures(self, image_set, settings):
-        with pytest.raises(TrainingError, match="no pictures"):
+    def test_no_images(self, image_set, settings):
+        with pytest.raises(TrainingError, match="no images"):
             make_batch(image_set, [], settings().data, EVERYTHING, seed=0, step=0, count=1)
 
     def test_blank_photos_still_have_regions(self, make_image_set, settings):

@@ -25,7 +25,7 @@ def batch_of(mixed):
         batch = make_batch(mixed, range(7), args.data, args.clicks, seed=args.seed, step=step, count=args.batch)
         if rounds is not None:
             batch = replace(batch, rounds=[rounds] * len(batch.prompts) if isinstance(rounds, int) else rounds)
-        return mixed.crops(batch.pictures, batch.matrices, args.data.crop), batch
+        return mixed.crops(batch.images, batch.matrices, args.data.crop), batch
 
     return make
 
@@ -173,7 +173,7 @@ class TestLoss:
     def test_the_outline_of_a_proposal_does_not_count_that_of_an_exact_mask_does(
         self, tiny_config, settings, batch_of
     ):
-        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), rim=4)
+        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), ignore_band=4)
         crops, batch = batch_of(args, rounds=0)
         assert not any(batch.exact)
         square = torch.zeros_like(batch.masks)
@@ -185,14 +185,14 @@ class TestLoss:
 
         def loss(answer, exact, rim=4):
             one = replace(batch, masks=square, valid=torch.ones_like(batch.valid), exact=[exact] * 4)
-            return ClickStep(Watched(tiny_config, answer), replace(args, rim=rim))(flat, one)[0].item()
+            return ClickStep(Watched(tiny_config, answer), replace(args, ignore_band=rim))(flat, one)[0].item()
 
         assert loss(worse, exact=False) == pytest.approx(loss(logits, exact=False))
         assert loss(worse, exact=True) > 1.1 * loss(logits, exact=True)
         assert loss(worse, exact=False, rim=0) > 1.1 * loss(logits, exact=False, rim=0)
 
     def test_far_from_the_outline_everything_counts(self, tiny_config, settings, batch_of):
-        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), rim=2)
+        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), ignore_band=2)
         crops, batch = batch_of(args, rounds=0)
         square = torch.zeros_like(batch.masks)
         square[..., 16:48, 16:48] = 1

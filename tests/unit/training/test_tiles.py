@@ -9,13 +9,13 @@ import pytest
 
 from clickgrain.errors import TrainingError
 from clickgrain.features import ColorTexture
-from clickgrain.proposals import ProposalStore, propose
-from clickgrain.training import tiles as module
-from clickgrain.training.args import TrainArgs
-from clickgrain.training.prepare import choose_photos, prepare
-from clickgrain.training.progress import Quiet
+from clickgrain.progress import Quiet
+from clickgrain.proposals.pipeline import propose
+from clickgrain.proposals.store import ProposalStore
+from clickgrain.training import prepare as module
+from clickgrain.training.config import TrainArgs
+from clickgrain.training.prepare import Tiles, add_tiles, choose_photos, prepare
 from clickgrain.training.samples import FINER, draw_sample
-from clickgrain.training.tiles import Tiles, add_tiles
 from clickgrain.tree import build_tree
 
 
@@ -126,17 +126,17 @@ def test_views_are_photos_of_the_bank_with_trees_of_their_own(data):
         own = build_tree(data.extractor(image), image.shape[:2])
         np.testing.assert_array_equal(tree.children, own.children)
     assert len(image_set) > image_set.photos
-    assert data.found.pictures[-1] >= image_set.photos
+    assert data.found.images[-1] >= image_set.photos
 
 
 def test_views_of_held_out_photos_are_held_out(data):
     image_set = data.found.image_set
-    trained = {image_set.names[i].split("#")[0] for i in data.found.pictures if i < image_set.photos}
+    trained = {image_set.names[i].split("#")[0] for i in data.found.images if i < image_set.photos}
     views = [i for i in range(image_set.photos) if "#tile" in image_set.names[i]]
     assert 0 < len(trained) < 7
     for i in views:
-        assert (i in data.found.pictures) == (image_set.names[i].split("#")[0] in trained)
-    assert any(i in data.found.pictures for i in views)
+        assert (i in data.found.images) == (image_set.names[i].split("#")[0] in trained)
+    assert any(i in data.found.images for i in views)
 
 
 def test_a_bank_without_views_stays_as_it_is(mixed):
@@ -150,12 +150,12 @@ def test_photos_that_have_views_give_smaller_targets_too(data, monkeypatch):
 
     def draw(picture):
         source = image_set.source(picture)
-        monkeypatch.setattr(type(source), "draw", lambda self, rng, n, law: asked.append(law) or [])
+        monkeypatch.setattr(type(source), "draw", lambda self, rng, n, sampler: asked.append(sampler) or [])
         with pytest.raises(TrainingError):
             draw_sample(image_set, [picture], [], replace(data.args.data, objects=0.0), data.args.clicks,
                         np.random.default_rng(0))  # fmt: skip
         monkeypatch.undo()
-        return {law.min_area for law in asked[-10:]}
+        return {sampler.min_area for sampler in asked[-10:]}
 
-    own = data.args.data.law.min_area
+    own = data.args.data.sampler.min_area
     assert [draw(i) for i in (0, 3, 7)] == [{own * FINER}, {own}, {own}]

@@ -9,10 +9,8 @@ import pytest
 from clickgrain.errors import TrainingError
 from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
-from clickgrain.training import preview
-from clickgrain.training.learn import ClickValidator
-from clickgrain.training.preview import TILE, write_preview
-from clickgrain.training.validation import Validation, make_validation, split
+from clickgrain.training import validation as preview
+from clickgrain.training.validation import TILE, ClickValidator, Validation, make_validation, split, write_preview
 from clickgrain.tree import snap
 
 

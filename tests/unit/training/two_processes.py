@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from clickgrain.features.encoder_config import EncoderConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
-from clickgrain.training.args import DataArgs, TrainArgs
+from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.loop import fit
 
 

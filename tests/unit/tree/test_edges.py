@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.tree.edges import EDGE, grown, sort
+from clickgrain.tree.kernel import EDGE, grown, sort
 
 
 @settings(max_examples=60, deadline=None)

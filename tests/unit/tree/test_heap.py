@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.tree.heap import new_heap, order, pop, replace
+from clickgrain.tree.kernel import new_heap, order, pop, replace
 
 COSTS = st.sampled_from([0.0, 0.5, 1.0, 2.0])
 ENTRIES = st.lists(st.tuples(COSTS, st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=60)

@@ -97,21 +97,12 @@ class TestNodes:
         with pytest.raises(TreeError, match="node 10 is the root"):
             tree.siblings(10)
 
-    @settings(max_examples=40, deadline=None)
-    @given(GRIDS, SEEDS, st.data())
-    def test_lowest_common_ancestor(self, make, grid, seed, data):
-        tree, naive = make(grid, seed)
-        a, b = (data.draw(st.integers(0, tree.root)) for _ in range(2))
-        assert tree.lca(a, b) == tree.lca(b, a) == naive.lca(a, b)
-
     @pytest.mark.parametrize("node", [-1, 11, 10**9])
     @pytest.mark.parametrize("ask", ["mask", "leaves", "siblings", "ancestors"])
     def test_nodes_that_do_not_exist(self, make, ask, node):
         tree, _ = make((2, 3), 0)
         with pytest.raises(TreeError, match=rf"node {node} does not exist.*0\.\.10"):
             getattr(tree, ask)(node)
-        with pytest.raises(TreeError, match="does not exist"):
-            tree.lca(0, node)
 
     def test_half_a_node_does_not_exist(self, make):
         with pytest.raises(TreeError, match=r"node 1\.5 does not exist"):

@@ -2,7 +2,7 @@ import numba
 import numpy as np
 import pytest
 
-from clickgrain.tree.prefetch import prefetch
+from clickgrain.tree.kernel import prefetch
 
 
 @numba.njit

@@ -15,13 +15,13 @@ class Progress(Protocol):
     def __exit__(self, *error: object) -> None: ...
 
     def start(self, what: str, total: int, done: int = 0) -> None:
-        """Begin a stage of `total` steps, `done` of them behind us."""
+        """Begin a stage of `total` steps, `done` of which are done."""
 
     def advance(self, text: str = "") -> None:
-        """One step more; `text` says how it went."""
+        """One more step; `text` says how it went."""
 
     def expect(self, total: int) -> None:
-        """The stage turns out to have so many steps."""
+        """Change the number of steps of the stage."""
 
     def note(self, text: str) -> None:
         """A line that stays above the bar."""
@@ -78,18 +78,18 @@ class Bar:
             self._bar.stop()
 
     def start(self, what: str, total: int, done: int = 0) -> None:
-        """Begin a stage; the one before is over, also where it did less than was expected (a damaged photo)."""
+        """Begin a stage and end the one before, even if it had fewer steps than expected (a damaged photo)."""
         for task in self._bar.tasks:
             if not task.finished:
                 self._bar.update(task.id, total=task.completed)
         self._task = self._bar.add_task(what, total=total, completed=done, text="")
 
     def advance(self, text: str = "") -> None:
-        """One step more."""
+        """One more step."""
         self._bar.update(self._task, advance=1, text=text)
 
     def expect(self, total: int) -> None:
-        """Another end of the stage."""
+        """Change the number of steps of the stage."""
         self._bar.update(self._task, total=total)
 
     def note(self, text: str) -> None:

@@ -4,23 +4,22 @@ import sys
 import pytest
 
 from clickgrain.errors import ConfigError
-from clickgrain.proposals.args import ProposeArgs, Shard
-from clickgrain.proposals.laws import SamplingLaw
+from clickgrain.proposals.config import ProposeArgs, Sampler, Shard
 
 
 @pytest.mark.parametrize(
     ("settings", "flag"),
     [
-        ({"name": "depth"}, "--law.name"),
-        ({"decay": 0.0}, "--law.decay"),
-        ({"decay": 1.1}, "--law.decay"),
-        ({"min_area": -0.1}, "--law.min-area"),
-        ({"min_area": 0.5, "max_area": 0.4}, "--law.max-area"),
+        ({"name": "depth"}, "--sampler.name"),
+        ({"decay": 0.0}, "--sampler.decay"),
+        ({"decay": 1.1}, "--sampler.decay"),
+        ({"min_area": -0.1}, "--sampler.min-area"),
+        ({"min_area": 0.5, "max_area": 0.4}, "--sampler.max-area"),
     ],
 )
-def test_law_names_the_wrong_flag(settings, flag):
+def test_sampler_names_the_wrong_flag(settings, flag):
     with pytest.raises(ConfigError, match=flag):
-        SamplingLaw(**settings)
+        Sampler(**settings)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,7 @@ def test_shards_part_the_keys_without_gap_or_overlap():
 
 def test_arguments_load_nothing_heavy():
     code = (
-        "import sys, clickgrain.proposals.args, clickgrain.proposals.laws;"
+        "import sys, clickgrain.proposals.config;"
         "print(sorted({'torch', 'cv2', 'numba', 'transformers', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

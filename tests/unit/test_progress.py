@@ -2,7 +2,7 @@
 
 import pytest
 
-from clickgrain.training.progress import Bar, Quiet
+from clickgrain.progress import Bar, Quiet
 
 
 @pytest.fixture

@@ -1,0 +1,180 @@
+"""Settings of proposals: the `propose` command, samplers of regions, and composites. Imports nothing heavy."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from clickgrain.errors import ConfigError
+
+Linkage = Literal["ward", "average", "cosine"]
+SamplerName = Literal["paper", "area", "level"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (1-based) of `count` of a folder.
+
+    A file belongs to a shard by the hash of its relative path, so adding files moves no other file.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read "i/n", e.g. "2/4" for the second of four parts.
+
+        Raises:
+            ConfigError: for any other text.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise ConfigError(f"--shard {text!r} is not i/n with 1 <= i <= n; write e.g. 2/4 for part 2 of 4")
+        return cls(int(index), int(count))
+
+    def holds(self, key: str) -> bool:
+        """Whether the file of that relative path (with / between folders) is in this part."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+
+
+@dataclass(frozen=True)
+class ProposeArgs:
+    """Build the merge tree of every photo in a folder and keep the trees in a store.
+
+    Attributes:
+        photos: folder of photos, walked recursively.
+        store: SQLite file that keeps the trees; an existing one is continued.
+        extractor: "default", "color-texture", a Hugging Face id or a local folder.
+        device: torch device of the extractor, e.g. cpu or cuda.
+        shard: "i/n": only part i of n of the photos (1-based), for several machines.
+        ignore: patterns of files and folders to leave out, e.g. "*_mask.png".
+        batch: images per forward pass.
+        workers: threads that read, and as many that merge; 0 chooses by the number of cores.
+        long_side: larger photos are shrunk to this many pixels before features are computed; 0 never shrinks.
+        connectivity: 4 or 8 neighbors on the patch grid, or 0 for no spatial constraint.
+        linkage: merging cost; ward is the paper's.
+    """
+
+    photos: Path
+    store: Path
+    extractor: str = "default"
+    device: str = "cpu"
+    shard: str = "1/1"
+    ignore: tuple[str, ...] = ()
+    batch: int = 16
+    workers: int = 0
+    long_side: int = 512
+    connectivity: Literal[0, 4, 8] = 4
+    linkage: Linkage = "ward"
+
+    def __post_init__(self) -> None:
+        Shard.parse(self.shard)
+        if self.batch < 1:
+            raise ConfigError(f"--batch {self.batch} is not positive; use 1 or more images per forward pass")
+        if self.workers < 0:
+            raise ConfigError(f"--workers {self.workers} is negative; use 0 to choose by the number of cores")
+        if self.long_side < 0:
+            raise ConfigError(f"--long-side {self.long_side} is negative; use e.g. 512, or 0 to keep the size")
+        if self.connectivity not in (0, 4, 8):
+            raise ConfigError(f"--connectivity {self.connectivity} is unknown; use 4, 8, or 0 for none")
+        if self.linkage not in ("ward", "average", "cosine"):
+            raise ConfigError(f"--linkage {self.linkage!r} is unknown; use ward, average or cosine")
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How proposals are drawn from a merge tree.
+
+    - `paper`: from the root, while u ~ U(0, 1) <= p (p starts at 1), to a random child, then p *= decay
+      (MIS, section 3). Regions of at most `min_area` are rejected; after 100 tries the largest of them is taken.
+    - `area`: log-area balanced: every octave share of area is as likely, whatever number of nodes it holds.
+    - `level`: level balanced: every stretch of granularity is as likely.
+
+    `area` and `level` never draw the whole image.
+
+    Attributes:
+        name: which one.
+        decay: `paper` only, 0 < decay <= 1; smaller stops higher up.
+        min_area: fraction of the leaves that a region must exceed.
+        max_area: fraction of the leaves that a region may have at most.
+
+    Raises:
+        ConfigError: a value out of range; names the flag.
+    """
+
+    name: SamplerName = "paper"
+    decay: float = 0.9
+    min_area: float = 0.05
+    max_area: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("paper", "area", "level"):
+            raise ConfigError(f"--sampler.name {self.name!r} is no sampler; use paper, area or level")
+        if not 0.0 < self.decay <= 1.0:
+            raise ConfigError(f"--sampler.decay {self.decay!r} is outside 0..1; the paper uses 0.9")
+        if not 0.0 <= self.min_area < self.max_area <= 1.0:
+            raise ConfigError(
+                f"--sampler.min-area {self.min_area!r} and --sampler.max-area {self.max_area!r} are no range inside"
+                " 0..1; they are fractions of the image, e.g. 0.002 and 0.8"
+            )
+
+
+PAPER = Sampler()
+AREA = Sampler("area", min_area=0.002, max_area=0.8)
+LEVEL = Sampler("level", min_area=0.002, max_area=0.8)
+
+
+@dataclass(frozen=True)
+class CompositeSettings:
+    """How a cut-out piece is changed and put into another photo; every value is drawn per composite.
+
+    Attributes:
+        min_area: smallest part of the image that the piece is scaled to cover.
+        max_area: largest part; the logarithm is uniform between the two.
+        max_upscale: pieces are enlarged at most so many times, except to reach `min_area`.
+        rotation: degrees to either side.
+        flip: probability of mirroring.
+        jitter: strength of the change of brightness, contrast, saturation and hue; 0 leaves colors alone.
+        match: 0..1, how far the mean color may be drawn towards the new surroundings.
+        feather: widest standard deviation, in pixels, of the edge's softening.
+        blur: probability of blurring the piece a little.
+        finish: probability of blurring or JPEG-compressing the whole image a little, which hides seams.
+        sides: smallest and largest long side of the piece, as parts of the image's long side, log-uniform; instead
+            of the areas.
+        light: strength of a gradient of light over the piece, and of the surroundings' contrast and saturation.
+        shadow: probability of a soft shadow that the piece casts.
+        noise: strength of a camera's noise over the whole image.
+    """
+
+    min_area: float = 0.005
+    max_area: float = 0.6
+    max_upscale: float = 2.0
+    rotation: float = 30.0
+    flip: float = 0.5
+    jitter: float = 0.5
+    match: float = 0.5
+    feather: float = 1.0
+    blur: float = 0.3
+    finish: float = 0.5
+    sides: tuple[float, float] | None = None
+    light: float = 0.0
+    shadow: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.sides is not None and not 0.0 < self.sides[0] <= self.sides[1]:
+            raise ConfigError(f"--composite.sides {self.sides!r} is no range above 0; e.g. 0.05 and 0.8")
+        if not 0.0 < self.min_area <= self.max_area <= 1.0:
+            raise ConfigError(
+                f"--composite.min-area {self.min_area!r} and --composite.max-area {self.max_area!r} are no range"
+                " inside 0..1; they are fractions of the image, e.g. 0.005 and 0.6"
+            )
+        for name in ("flip", "jitter", "match", "blur", "finish", "light", "shadow", "noise"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"--composite.{name} {getattr(self, name)!r} is outside 0..1")
+        for name in ("max_upscale", "rotation", "feather"):
+            if getattr(self, name) < 0:
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--composite.{flag} {getattr(self, name)!r} is negative; use 0 or more")

@@ -1,0 +1,391 @@
+"""Settings of training without torch: data, run, the `learn` and `finetune` commands, and the recipes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from clickgrain.clicks.args import ClickSimulation
+from clickgrain.errors import ConfigError
+from clickgrain.files import hash_bytes
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.loss_weights import LossWeights
+from clickgrain.models.paper_config import PaperConfig
+from clickgrain.proposals.config import AREA, Sampler
+
+RecipeName = Literal["auto", "grain", "grain-small", "paper"]
+Precision = Literal["auto", "float32", "bf16"]
+FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}
+"""Names of precisions in the files of earlier versions."""
+NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every")
+"""Fields of `TrainArgs` that do not decide the final weights."""
+
+
+@dataclass(frozen=True)
+class DataArgs:
+    """What a training sample is made of.
+
+    Attributes:
+        crop: side in pixels of the square crops that the network sees; a multiple of 32.
+        photo_side: photos are kept decoded, shrunk to this long side.
+        tiles: most zoom crops of a photo that are added as images; photos under twice `photo_side` get none.
+        window: smallest and largest part of a photo's long side that a crop shows, log-uniform.
+        whole_looks: share of the zoom crops (under 0.45 of the long side) that start from a simulated answer to the
+            whole image (`clickgrain.training.samples.whole_look`), as zoom crops do in use.
+        rotate: share of crops that are turned, by up to 15 degrees.
+        any_orientation: also turn crops by quarters and flip them upside down, for images that have no up:
+            micrographs, aerial images.
+        composites: share of the samples made from composites, whose masks are exact.
+        composites_per_photo: composites made per photo.
+        cutouts: share of the composites that show a whole object from the `--cutouts` folder, if there is one.
+        objects: share of the other samples made from photos with a salient object, whose mask is a target; 0 skips
+            the search for objects.
+        edges: share of the samples without an exact mask whose targets come from the photo's edge tree
+            (`clickgrain.tree.edge_tree`) instead of the tree of its features.
+        hidden: share of all samples whose targets are regions that the click maps cannot show
+            (`clickgrain.training.regions.hidden_regions`); nodes of the maps' own trees teach blind trust in them.
+        large: share of the samples whose proposals are drawn by the published sampler, which prefers large regions.
+        masks_per_image: prompts per crop; the encoder runs once for all of them.
+        sampler: how proposals are drawn.
+        color: strength of brightness, contrast and saturation jitter; 0 for none.
+        held_out: share of the photos kept for validation (at least 1, at most 64).
+    """
+
+    crop: int = 192
+    photo_side: int = 256
+    tiles: int = 0
+    window: tuple[float, float] = (0.45, 1.05)
+    whole_looks: float = 0.0
+    rotate: float = 0.2
+    any_orientation: bool = False
+    composites: float = 0.5
+    composites_per_photo: float = 1.0
+    cutouts: float = 0.2
+    objects: float = 0.0
+    edges: float = 0.0
+    hidden: float = 0.0
+    large: float = 0.0
+    masks_per_image: int = 2
+    sampler: Sampler = AREA
+    color: float = 0.2
+    held_out: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.crop < 32 or self.crop % 32:
+            raise ConfigError(f"--data.crop {self.crop} must be a multiple of 32, 32 or more")
+        if self.photo_side < 32:
+            raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
+        if not 0 < self.window[0] <= self.window[1] <= 4:
+            raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
+        shares = "whole_looks rotate composites cutouts objects edges hidden large held_out"
+        for name in shares.split():
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
+        if self.masks_per_image < 1 or min(self.composites_per_photo, self.color, self.tiles) < 0:
+            raise ConfigError(
+                "--data.masks-per-image must be 1 or more; --data.composites-per-photo, --data.color and"
+                " --data.tiles 0 or more"
+            )
+
+
+@dataclass(frozen=True)
+class TrainArgs:
+    """A training run. Order and augmentation are functions of `seed` and step alone.
+
+    Attributes:
+        steps: optimizer steps in all.
+        batch: crops per step and process.
+        lr: peak learning rate.
+        warmup: steps of linear warm-up.
+        schedule: "cosine" to zero, or "steps": x0.1 at 50/55 of the run (the paper's).
+        weight_decay: of AdamW, on weights of two or more dimensions; 0 makes it Adam.
+        clip: largest norm of the gradient.
+        ema: decay of the weights' moving average, which is what is validated and saved.
+        supervise: "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or
+            only the "last" (the paper's).
+        ignore_band: half width in crop pixels of the band around a proposal's outline that neither loss nor
+            corrective clicks use; composites and objects have exact masks and no band.
+        seed: of everything random.
+        precision: of the forward passes; auto is bf16 where the device gains by it, float32 elsewhere.
+        compile: run encoder and decoder through torch.compile.
+        threads: workers that prepare batches; 0: all cores but one.
+        validate_every: steps between validations; 0: only at the end.
+        validation_targets: proposals, and as many composites, of held-out photos.
+        checkpoint_every: seconds between checkpoints.
+        data: see `DataArgs`.
+        clicks: see `ClickSimulation`.
+        losses: see `LossWeights`.
+    """
+
+    steps: int = 2000
+    batch: int = 16
+    lr: float = 1e-3
+    warmup: int = 100
+    schedule: Literal["cosine", "steps"] = "cosine"
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    ema: float = 0.998
+    supervise: Literal["two", "all", "last"] = "two"
+    ignore_band: int = 0
+    seed: int = 0
+    precision: Precision = "auto"
+    compile: bool = False
+    threads: int = 0
+    validate_every: int = 500
+    validation_targets: int = 16
+    checkpoint_every: float = 120.0
+    data: DataArgs = field(default_factory=DataArgs)
+    clicks: ClickSimulation = field(default_factory=ClickSimulation.grain)
+    losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2, kept=1.0))
+
+    def __post_init__(self) -> None:
+        for name, former in FORMER.items():
+            if self.precision == former:
+                object.__setattr__(self, "precision", name)
+        for name in ("steps", "batch", "validation_targets"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 1 or more")
+        for name in ("lr", "clip"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"--{name} {getattr(self, name)} must be a number above 0")
+        for name in (
+            "warmup",
+            "weight_decay",
+            "ignore_band",
+            "seed",
+            "threads",
+            "validate_every",
+            "checkpoint_every",
+        ):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 0 or more")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"--ema {self.ema} must lie in 0..1, below 1")
+
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the final weights; a checkpoint continues only under the same one."""
+        return hash_bytes(json.dumps(self.hashed(), sort_keys=True).encode())
+
+    def hashed(self) -> dict[str, Any]:
+        """What the fingerprint covers, under the names of the first version: its checkpoints must continue."""
+        values = asdict(self) | {"precision": FORMER.get(self.precision, self.precision)}
+        for name in NEUTRAL:
+            del values[name]
+        values["rim"], values["data"]["law"] = values.pop("ignore_band"), values["data"].pop("sampler")
+        return values
+
+    def with_steps(self, steps: int) -> "TrainArgs":
+        """The same run with another number of steps, at most a fifth of them warm-up."""
+        return replace(self, steps=steps, warmup=min(self.warmup, round(steps * 0.2)))
+
+
+@dataclass(frozen=True)
+class RunArgs:
+    """What `learn`, `train` and `finetune` have in common.
+
+    Attributes:
+        photos: folder of photos, walked recursively.
+        out: folder for the model and the state of the run; give it to --model afterwards.
+        recipe: settings of training, and the network of a model from scratch; auto is grain on a GPU, grain-small
+            elsewhere.
+        extractor: whose features make the merge trees: "default" (the model in the package), "color-texture", a
+            Hugging Face id or a folder.
+        device: auto, cpu, cuda or another torch device.
+        precision: of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
+        steps: the recipe's steps when None.
+        batch: crops per step.
+        crop: side of the crops in pixels.
+        lr: peak learning rate; a quarter of the recipe's when training starts from a trained model.
+        seed: of everything random.
+        start: the trained model to start from, a folder or a Hugging Face id.
+        from_scratch: start from fresh weights instead.
+    """
+
+    photos: Path | str
+    out: Path
+    recipe: RecipeName = "auto"
+    extractor: str = "default"
+    device: str = "auto"
+    precision: Precision = "auto"
+    steps: int | None = None
+    batch: int | None = None
+    crop: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    start: str | None = None
+    from_scratch: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject numbers that no training can have, before photos and models are read; None is the recipe's."""
+        if self.from_scratch and self.start is not None:
+            raise ConfigError("--from and --from-scratch contradict each other; give one of them")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} must be 0 or more")
+        for name, count in (("steps", self.steps), ("batch", self.batch)):
+            if count is not None and count < 1:
+                raise ConfigError(f"--{name} {count} must be 1 or more")
+        if self.crop is not None and (self.crop < 32 or self.crop % 32):
+            raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise ConfigError(f"--lr {self.lr:g} must be a number above 0")
+
+
+@dataclass(frozen=True)
+class LearnArgs(RunArgs):
+    """Make a click model of your own from a folder of unlabelled photos. Run again to continue after a stop.
+
+    Attributes:
+        steps: the recipe's steps if neither this nor minutes is given.
+        minutes: minutes of training, over all sessions; building trees comes before and does not count.
+        any_orientation: the photos have no up (micrographs, aerial images): crops are also turned by quarters and
+            flipped upside down.
+        start: the trained model to start from, a folder or a Hugging Face id; the one in the package when None and
+            the recipe is auto.
+        store: proposal store to use (and continue); DIR/proposals.db when not given.
+        ignore: patterns of files and folders to leave out.
+        cutouts: folder of RGBA images, each the exact cutout of one whole object; a fifth of the composites show
+            them.
+    """
+
+    photos: Path
+    minutes: float | None = None
+    any_orientation: bool = False
+    store: Path | None = None
+    ignore: tuple[str, ...] = ()
+    cutouts: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and self.steps is not None:
+            raise ConfigError("--minutes and --steps both say how long to train; give one of them")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class FinetuneArgs(RunArgs):
+    """Fine-tune a click model on photos with masks. Run again to continue after a stop.
+
+    Attributes:
+        photos: folder with images/<id>.* and masks/<id>#<k>.png, or NAME=DIR for a set that is known by name.
+        labels: share of the labelled images to train on, above 0, up to 1; smaller shares are parts of larger ones.
+        extractor: whose features make the merge trees of a model from scratch; others keep their own.
+        steps: a quarter of the recipe's when None.
+        lr: peak learning rate; the recipe's from scratch, a quarter of it from trained weights when None.
+        seed: of everything random, the choice of images included.
+        start: the trained model to start from: "default", a model folder or a Hugging Face id.
+    """
+
+    photos: str
+    labels: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.labels <= 1:
+            raise ConfigError(f"--labels {self.labels:g} is no share; give e.g. 0.05 for 5 %, or 1 for all")
+        super().__post_init__()
+
+
+def named_set(text: str) -> tuple[str, Path]:
+    """ "NAME=DIR" as its two parts; a folder alone is called "labelled" and has the generic layout."""
+    name, sign, folder = text.partition("=")
+    if sign and name.strip() and folder and not Path(text).is_dir():
+        return name.strip(), Path(folder).expanduser()
+    return "labelled", Path(text).expanduser()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and how it is trained.
+
+    Attributes:
+        model: config of the network.
+        args: of the run.
+        backbone: Hugging Face id or folder whose weights start the network, or None.
+    """
+
+    model: GrainConfig | PaperConfig
+    args: TrainArgs
+    backbone: str | None = None
+
+    def with_settings(self, **changes: Any) -> "Recipe":
+        """The recipe with other values; None leaves a value as it is.
+
+        Keys are fields of `TrainArgs`, or of `DataArgs`, or "tree" (the extractor behind a grain model's maps).
+        """
+        given = {key: value for key, value in changes.items() if value is not None}
+        tree = given.pop("tree", None)
+        model = replace(self.model, tree=tree) if tree and isinstance(self.model, GrainConfig) else self.model
+        data = {key: given.pop(key) for key in list(given) if key in DataArgs.__dataclass_fields__}
+        args = replace(self.args, **given, data=replace(self.args.data, **data))
+        return replace(self, model=model, args=args)
+
+
+def grain_small() -> Recipe:
+    """The click model for two cores.
+
+    command:  clickgrain learn PHOTOS --out DIR --recipe grain-small
+    hardware: 2 CPU cores, 3 GiB of memory for some hundred photos
+    time:     the table in docs/experiments.md has the measured time and score of 500 photos
+    """
+    args = TrainArgs(
+        steps=3000, batch=24, lr=2e-3, validate_every=500,
+        data=DataArgs(
+            crop=160, tiles=4, window=(0.2, 1.05), whole_looks=0.5, masks_per_image=1,
+            objects=0.4, hidden=0.7, edges=0.3, large=0.4,
+        ),
+    )  # fmt: skip
+    return Recipe(GrainConfig.small(), args)
+
+
+def grain() -> Recipe:
+    """The click model for a GPU and thousands of photos.
+
+    command:  clickgrain learn PHOTOS --out DIR --recipe grain --device cuda
+    hardware: one GPU with 16 GiB or more; photos are kept decoded in memory (200 KB each)
+    time:     not measured yet; see docs/experiments.md
+    """
+    data = DataArgs(
+        crop=224, tiles=4, window=(0.2, 1.05), whole_looks=0.5, masks_per_image=4,
+        objects=0.4, hidden=0.7, edges=0.3, large=0.4,
+    )  # fmt: skip
+    args = TrainArgs(
+        steps=40_000, batch=64, lr=1.5e-3, warmup=500, ema=0.9995, compile=True, validate_every=4000,
+        validation_targets=64, data=data,
+    )  # fmt: skip
+    return Recipe(GrainConfig(), args)
+
+
+def paper() -> Recipe:
+    """The published recipe (MIS, ICCV 2023): SimpleClick ViT-B/16 at 448, from MAE weights, on DINO ViT-S/8 trees.
+
+    command:  clickgrain propose PHOTOS --extractor facebook/dino-vits8 --out trees.db
+              clickgrain train PHOTOS --store trees.db --recipe paper --device cuda --out DIR
+    hardware: one GPU with 40 GiB or more
+    time:     14,600 steps of 32 crops, as published; not run by us
+    """
+    data = DataArgs(
+        crop=448, photo_side=512, window=(0.66, 1.12), rotate=1.0, composites=0.0, composites_per_photo=0.0,
+        masks_per_image=1, sampler=Sampler("paper", decay=0.9, min_area=0.05), color=0.3,
+    )  # fmt: skip
+    args = TrainArgs(
+        steps=14_600, batch=32, lr=5e-5, warmup=0, schedule="steps", weight_decay=0.0, clip=1e9, ema=0.0,
+        supervise="last", validate_every=2000, data=data, clicks=ClickSimulation.paper(), losses=LossWeights(),
+    )  # fmt: skip
+    return Recipe(PaperConfig(), args, backbone="facebook/vit-mae-base")
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"grain": grain, "grain-small": grain_small, "paper": paper}
+
+
+def load_recipe(name: str, device: str) -> Recipe:
+    """A recipe by name; "auto" is grain on a GPU and grain-small elsewhere.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    if name == "auto":
+        name = "grain-small" if device == "cpu" else "grain"
+    if name not in RECIPES:
+        raise ConfigError(f"--recipe {name!r} is unknown; use auto, {', '.join(RECIPES)}")
+    return RECIPES[name]()
