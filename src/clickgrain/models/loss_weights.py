@@ -15,7 +15,6 @@ class LossWeights:
 
     Attributes:
         bce: binary cross-entropy.
-        focal: normalised focal loss.
         dice: dice loss.
         smoothness: bilateral smoothness.
         smoothness_variant: "bilateral" (on probabilities, as the formula reads) or "published" (as in the
@@ -29,7 +28,6 @@ class LossWeights:
     """
 
     bce: float = 1.0
-    focal: float = 0.0
     dice: float = 0.0
     smoothness: float = 10.0
     smoothness_variant: Literal["bilateral", "published"] = "bilateral"

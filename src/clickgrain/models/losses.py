@@ -1,5 +1,4 @@
-"""What a click model learns from: cross-entropy, normalised focal, dice, smoothness, the score's error and what a
-click destroyed.
+"""What a click model learns from: cross-entropy, dice, smoothness, the score's error and what a click destroyed.
 
 Shapes: `logits`, `target` and `weight` are B x 1 x h x w; targets are soft, in 0..1. `weight` (or `valid`)
 weighs pixels, 0 leaves a pixel out. Every loss is a vector of B values, one per sample; a sample without a counting
@@ -36,32 +35,6 @@ def bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy, mean over weighted pixels."""
     weight = _weight(logits, weight)
     return _sum(weight * _cross_entropy(logits, target)) / _sum(weight).clamp_min(TINY)
-
-
-def normalized_focal(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    *,
-    gamma: float = 2.0,
-    constant_normalizer: bool = True,
-) -> Tensor:
-    """Normalised focal loss (Sofiiuk et al., ICCV 2019, AdaptIS, eq. 4): focal weights that sum to 1.
-
-    With hard targets the weight is (1 - p_t)^gamma; a soft target t takes |t - p|^gamma, which is the same
-    where t is 0 or 1.
-
-    Args:
-        logits: B x 1 x h x w.
-        target: B x 1 x h x w.
-        weight: B x 1 x h x w or None.
-        gamma: 0 (then it is `bce`) or at least 1.
-        constant_normalizer: take the sum of the focal weights as a constant in the gradient, as is usual.
-    """
-    error = (_float(target) - torch.sigmoid(_float(logits))).abs()
-    focal = _weight(logits, weight) * error.pow(gamma)
-    total = _sum(focal.detach() if constant_normalizer else focal)
-    return _sum(focal * _cross_entropy(logits, target)) / total.clamp_min(TINY)
 
 
 def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -180,7 +153,6 @@ def total_loss(
     logits = _resized(decoded.logits, target.shape[-2:], "bilinear")
     terms: dict[str, Callable[[], Tensor]] = {
         "bce": lambda: bce(logits, target, valid),
-        "focal": lambda: normalized_focal(logits, target, valid),
         "dice": lambda: dice(logits, target, valid),
         "smoothness": lambda: _smoothness(decoded.logits, images, valid, weights.smoothness_variant),
         "iou": lambda: iou_error(decoded.score, logits, target, valid),

@@ -16,7 +16,6 @@ from clickgrain.models.losses import (
     dice,
     iou_error,
     kept,
-    normalized_focal,
     rgb_to_yuv,
     smoothness,
     smoothness_published,
@@ -24,7 +23,7 @@ from clickgrain.models.losses import (
 )
 
 B, H, W = 2, 5, 6
-MASKED = [bce, normalized_focal, dice]
+MASKED = [bce, dice]
 NEIGHBOURS = [(dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if (dy, dx) != (0, 0)]
 
 
@@ -50,37 +49,6 @@ def test_bce_is_the_weighted_mean_of_each_sample(seed):
     _, entropy = numpy_terms(logits, target)
     wanted = np.mean([(w * e).sum() / w.sum() for w, e in zip(weight, entropy)])
     assert bce(*map(torch.tensor, (logits, target, weight))).mean().item() == pytest.approx(wanted)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), gamma=st.sampled_from([0.0, 1.0, 2.0, 3.0]))
-def test_normalized_focal_follows_the_formula(seed, gamma):
-    logits, target, weight, _ = (x.numpy() for x in sample(seed))
-    p, entropy = numpy_terms(logits, target)
-    focal = weight * np.abs(target - p) ** gamma
-    wanted = np.mean([(f * e).sum() / f.sum() for f, e in zip(focal, entropy)])
-    got = normalized_focal(*map(torch.tensor, (logits, target, weight)), gamma=gamma).mean()
-    assert got.item() == pytest.approx(wanted)
-
-
-def test_normalized_focal_on_hard_targets_is_the_published_loss():
-    logits, target, _, _ = sample()
-    hard = (target > 0.5).double()
-    p = torch.sigmoid(logits)
-    p_t = torch.where(hard > 0, p, 1 - p)
-    per_sample = [-((1 - q) ** 2 * q.log()).sum() / ((1 - q) ** 2).sum() for q in p_t]
-    assert normalized_focal(logits, hard).mean().item() == pytest.approx(torch.stack(per_sample).mean().item())
-
-
-def test_normalized_focal_keeps_its_normalizer_out_of_the_gradient():
-    logits, target, _, _ = sample()
-    logits.requires_grad_()
-    normalized_focal(logits, target).mean().backward()
-    p = torch.sigmoid(logits.detach())
-    total = ((target - p) ** 2).sum((1, 2, 3), keepdim=True)
-    entropy = -(target * p.log() + (1 - target) * (1 - p).log())
-    slope = (p - target) ** 3 + 2 * (p - target) * p * (1 - p) * entropy
-    assert torch.allclose(logits.grad, slope / total / B)
 
 
 @settings(max_examples=25, deadline=None)
@@ -213,18 +181,18 @@ def test_losses_and_gradients_are_finite(dtype, scale):
     score = torch.sigmoid(logits.float().mean((1, 2, 3)))
     for truth in (target, hard, (logits > 0).to(dtype)):
         for variant in ("bilateral", "published"):
-            weights = LossWeights(bce=1, focal=1, dice=1, smoothness=1, smoothness_variant=variant, iou=1)
+            weights = LossWeights(bce=1, dice=1, smoothness=1, smoothness_variant=variant, iou=1)
             loss, parts = total_loss(Decoded(logits, score), truth, images, weights, weight)
             (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
             assert loss.dtype == torch.float32
-            assert set(parts) == {"bce", "focal", "dice", "smoothness", "iou"}
+            assert set(parts) == {"bce", "dice", "smoothness", "iou"}
             assert torch.isfinite(loss)
             assert torch.isfinite(gradient).all()
 
 
 def test_autocast_does_not_change_the_losses():
     logits, target, weight, images = sample(dtype=torch.float32)
-    decoded, weights = Decoded(logits, torch.full((B,), 0.5)), LossWeights(1, 1, 1, 1, "bilateral", 1)
+    decoded, weights = Decoded(logits, torch.full((B,), 0.5)), LossWeights(1, 1, 1, "bilateral", 1)
     plain, _ = total_loss(decoded, target, images, weights, weight)
     with torch.autocast("cpu", torch.bfloat16):
         cast, _ = total_loss(decoded, target, images, weights, weight)
@@ -234,7 +202,6 @@ def test_autocast_does_not_change_the_losses():
 @pytest.mark.parametrize("loss", [
     bce,
     dice,
-    lambda x, t, w: normalized_focal(x, t, w, constant_normalizer=False),
     lambda x, t, w: smoothness(torch.sigmoid(x), IMAGES, w),
     lambda x, t, w: smoothness_published(x, IMAGES),
 ])  # fmt: skip
@@ -269,7 +236,7 @@ def test_total_loss_is_the_weighted_sum_of_its_parts():
     logits, target, valid, images = sample(dtype=torch.float32)
     logits.requires_grad_()
     score = torch.full((B,), 0.3, requires_grad=True)
-    weights = LossWeights(bce=0.5, focal=0.0, dice=2.0, smoothness=3.0, iou=4.0)
+    weights = LossWeights(bce=0.5, dice=2.0, smoothness=3.0, iou=4.0)
     loss, parts = total_loss(Decoded(logits, score), target, images, weights, valid)
     assert set(parts) == {"bce", "dice", "smoothness", "iou"}
     assert not any(part.requires_grad for part in parts.values())
@@ -309,7 +276,6 @@ def test_total_loss_takes_logits_of_a_lower_resolution():
 def test_loss_weights_default_to_the_paper():
     assert LossWeights().terms() == {
         "bce": 1.0,
-        "focal": 0.0,
         "dice": 0.0,
         "smoothness": 10.0,
         "iou": 0.0,

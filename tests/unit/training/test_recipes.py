@@ -58,7 +58,6 @@ def test_the_published_recipe():
     assert (args.supervise, args.ema) == ("last", 0.0)
     assert args.losses.terms() == {
         "bce": 1.0,
-        "focal": 0.0,
         "dice": 0.0,
         "smoothness": 10.0,
         "iou": 0.0,

@@ -154,10 +154,10 @@ class TestLoss:
         assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
     def test_losses_follow_their_weights(self, make_model, settings, batch_of):
-        args = settings(losses=LossWeights(bce=1, smoothness=0, focal=2.0))
+        args = settings(losses=LossWeights(bce=1, smoothness=0, dice=2.0))
         loss, parts = ClickStep(make_model(), args)(*batch_of(args, rounds=0))
-        assert set(parts) == {"bce", "focal"}
-        assert loss.item() == pytest.approx((parts["bce"] + 2 * parts["focal"]).item(), rel=1e-5)
+        assert set(parts) == {"bce", "dice"}
+        assert loss.item() == pytest.approx((parts["bce"] + 2 * parts["dice"]).item(), rel=1e-5)
 
     def test_pixels_beside_the_picture_do_not_count(self, tiny_config, settings, batch_of):
         args = settings({"window": (1.6, 1.6)}, losses=LossWeights(smoothness=0.0))
