@@ -200,7 +200,8 @@ class Plan:
         if self._started is None:
             self._started = time.monotonic()
         spent, timed, planned = self.spent, done - 1, self.steps
-        if spent < self.seconds and (min(timed, spent) <= 0 or (timed < TIMED and spent < TRUSTED * self.seconds)):
+        known = done >= planned or timed >= TIMED or spent >= TRUSTED * self.seconds  # a used-up guess ends no run
+        if spent < self.seconds and (min(timed, spent) <= 0 or not known):
             return
         pace = spent / max(timed, 1)
         left = max(self.seconds - spent, 0.0)

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ def plain(variant):
     """All that a variant decides, but its name."""
     recipe = variant.recipe
     own = {f.name: getattr(variant, f.name) for f in fields(variant) if f.name not in ("name", "recipe")}
-    return json.dumps([recipe.args.to_json(), recipe.model.to_json(), own], sort_keys=True)
+    return json.dumps([asdict(recipe.args), recipe.model.to_json(), own], sort_keys=True)
 
 
 @pytest.mark.parametrize("study", STUDIES)

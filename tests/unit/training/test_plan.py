@@ -64,6 +64,10 @@ def test_the_clock_starts_with_the_first_optimizer_step(clock, bar):
     assert (plan.spent, plan.steps) == (0, 300)
 
 
+def test_a_guess_of_few_fast_steps_does_not_end_the_run(clock, bar):
+    assert 250 <= finish(Plan(3, seconds=3.0), clock, lambda done: 0.01, bar) <= 302
+
+
 def test_the_first_guess_stands_until_the_pace_is_known(clock, bar):
     plan = Plan(300, seconds=600)
     plan.update(1, bar)
