@@ -262,7 +262,7 @@ def _box(box: npt.ArrayLike, size: Size) -> Box:
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Anything that answers clicks: our models, tree mode, baselines, or somebody else's network."""
+    """Anything that answers clicks: our models, tree mode, baselines, or another network."""
 
     def set_image(self, image: UInt8) -> None:
         """Take an H x W x 3 uint8 RGB image; later `predict` calls refer to it."""

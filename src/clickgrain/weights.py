@@ -1,4 +1,4 @@
-"""Models on disk: `model.safetensors` beside `config.json`, in a folder, in the package or on Hugging Face.
+"""Models on disk: `model.safetensors` and `config.json`, in a folder, in the package or on Hugging Face.
 
 `config.json` holds `format` (the version of this layout), `kind` ("grain", "paper", "extractor" ...), the
 clickgrain version that wrote it, and whatever the kind needs to build its network.
@@ -135,7 +135,7 @@ def check_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) ->
         found = "; ".join(f"{len(keys)} {what}: {_few(keys)}" for what, keys in problems.items() if keys)
         raise WeightsError(
             f"these weights do not fit {type(module).__name__} ({found});"
-            " build the network with the config saved beside them"
+            " build the network with the config saved with them"
         )
 
 
@@ -171,7 +171,7 @@ def _described(folder: Path, config: Mapping[str, Any]) -> bytes:
 
 
 def _replace_all(files: Mapping[Path, bytes]) -> None:
-    """Write every file beside its target first, so that a full disk is met before any target changes."""
+    """Write every file next to its target first, so that a full disk is noticed before any target changes."""
     pending: dict[Path, Path] = {}
     try:
         for target, content in files.items():
@@ -189,7 +189,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise WeightsError(
-            f"{path}: no such file; name a folder written by clickgrain, or its files anew"
+            f"{path}: no such file; name a folder written by clickgrain, or write its files again"
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error

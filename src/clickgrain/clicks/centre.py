@@ -229,7 +229,7 @@ class View:
         return min(max(row, 0), self.size[0] - 1), min(max(column, 0), self.size[1] - 1)
 
     def ranks(self, on_leaves: Ranks) -> Ranks:
-        """Ranks of the cells; beside the picture one more than the largest."""
+        """Ranks of the cells; outside of the image one more than the largest."""
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         seen = cv2.warpAffine(
             on_leaves, self.to_leaf, self.size[::-1], flags=flags, borderValue=int(on_leaves.max()) + 1

@@ -125,7 +125,7 @@ def corrective_click(
 def simulated_box(
     mask: SoftMask, rng: np.random.Generator, jitter: float = 0.1, *, valid: Bool | None = None
 ) -> Box:
-    """The object's bounding box as somebody draws it: each edge off by up to `jitter` of the box's side, uniform.
+    """The object's bounding box as a user draws it: each edge off by up to `jitter` of the box's side, uniform.
 
     Returns:
         XYXY pixels inside the image, never empty; without jitter the box holds the object exactly (x2 and y2 are
@@ -148,10 +148,10 @@ def simulated_box(
 def simulated_scribble(
     mask: SoftMask, rng: np.random.Generator, label: int = 1, *, valid: Bool | None = None
 ) -> Scribble:
-    """A smooth random stroke inside the object (label 1) or beside it (label 0).
+    """A smooth random stroke inside the object (label 1) or outside of it (label 0).
 
     The stroke stays inside the region eroded by 3 px, or the region itself where that leaves too little, and is
-    up to 0.5..1.5 sqrt(object area) px long; background strokes begin beside the object. Its points are an
+    up to 0.5..1.5 sqrt(object area) px long; background strokes begin outside of the object. Its points are an
     8-connected chain of pixels, so that it stays inside however it is drawn. On lines one pixel wide it may be
     a single point.
 

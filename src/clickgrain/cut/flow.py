@@ -56,7 +56,7 @@ def _grow(neighbor: Any, capacity: Any, terminal: Any) -> Any:
         last = i
     time, current = 0, -1
     while True:
-        if current >= 0:  # it was active when its tree met the other one: it goes on
+        if current >= 0:  # it was active when its tree met the other one: continue with it
             i = current
             following[i] = -1
             if parent[i] == NONE:

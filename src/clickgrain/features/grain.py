@@ -131,7 +131,7 @@ class GrainExtractor:
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
-        """Features of several images, each in a pass of its own unless their working sizes agree."""
+        """Features of several images, in one pass where their working sizes agree, else in a pass each."""
         sized = [self._working(image) for image in images]
         results: list[Float | None] = [None] * len(sized)
         for size in sorted({s.shape for s in sized}):

@@ -27,7 +27,7 @@ def build_tree(
     """Merge patches bottom-up into a tree of regions (MIS, ICCV 2023, section 3.1).
 
     At every step the cheapest pair of adjacent regions is merged; ties go to the smaller, then the larger id.
-    (Without connectivity, SciPy breaks ties in an order of its own.)
+    (Without connectivity, SciPy breaks ties, in another order.)
 
     Args:
         features: h x w x d, finite; float32, other types are converted. Not changed.
