@@ -19,7 +19,7 @@ CORNER = 1.5
 SPOT = 2
 """Pixels around every click where the new answer stands."""
 INERTIA, NEAR = 0.3, 2.0
-"""Weight of the previous mask over the new answer, and the distance at which it is full, over the size of the error."""
+"""Weight of the previous mask over the new answer; distance at which it is full, over the size of the error."""
 
 
 def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
