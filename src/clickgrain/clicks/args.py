@@ -4,10 +4,12 @@ Imports neither torch nor OpenCV, so that the command line can show them fast.
 """
 
 from dataclasses import dataclass, fields
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from clickgrain.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class ClickSimulation:
             share_level=0.3,
         )
 
-    def plan(self, rng: np.random.Generator) -> ClickPlan:
+    def plan(self, rng: "np.random.Generator") -> ClickPlan:
         """Draw what one sample is given. Always takes six numbers from `rng`, whatever the settings."""
         start, turn, box, scribble, bare, level = rng.random(6)
         recursive = self.share_single <= start < self.share_single + self.share_recursive

@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from clickgrain.features.base import FeatureExtractor as FeatureExtractor
 from clickgrain.features.registry import load_extractor as load_extractor
 
-# Resolved on first use (PEP 562): torch and OpenCV take longer to load than the command line may take.
+# Resolved on first use (PEP 562): torch, OpenCV and even numpy take longer to load than the command line may take.
 _LAZY = {
     "ColorTexture": "color_texture",
+    "FeatureExtractor": "base",
     "HuggingFaceExtractor": "huggingface",
     "position_directions": "position",
     "project_out": "position",
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from clickgrain.features.base import FeatureExtractor as FeatureExtractor
     from clickgrain.features.color_texture import ColorTexture as ColorTexture
     from clickgrain.features.huggingface import HuggingFaceExtractor as HuggingFaceExtractor
     from clickgrain.features.position import position_directions as position_directions

@@ -3,13 +3,15 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clickgrain.errors import FeatureError
-from clickgrain.features.base import FeatureExtractor
+
+if TYPE_CHECKING:
+    from clickgrain.features.base import FeatureExtractor
 
 
-def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> FeatureExtractor:
+def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> "FeatureExtractor":
     """A feature extractor by name.
 
     Args:
@@ -60,7 +62,7 @@ def _is_grain(name: str | Path) -> bool:
     return read_config(name).get("kind") == "grain"
 
 
-def _build(make: Callable[..., Any], settings: dict[str, Any], *arguments: Any, **fixed: Any) -> FeatureExtractor:
+def _build(make: Callable[..., Any], settings: dict[str, Any], *arguments: Any, **fixed: Any) -> "FeatureExtractor":
     allowed = [key for key in inspect.signature(make).parameters if key not in ("source", "device")]
     unknown = [key for key in settings if key not in allowed]
     if unknown:

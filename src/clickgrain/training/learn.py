@@ -108,8 +108,8 @@ def train(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
     bar: Progress = progress or Bar()
-    ProposalStore(args.store)  # reject a missing or foreign file before the run's folder is made
     setup = settle(args, bar, recipe)
+    ProposalStore(args.store)  # reject a missing or foreign file before the run's folder is made
     with locked(args.out), bar:
         return _train(setup, bar, regions)
 
