@@ -94,7 +94,7 @@ class Mask:
             alternatives=(lambda: [mask.refined(refine) for mask in others()])
             if others and alternatives
             else others,
-            state=self.state,
+            state=None if isinstance(self.state, Mask) else self.state,  # a smaller copy is not refined with it
         )
 
     def offer(self, alternatives: "Callable[[], list[Mask]]") -> None:

@@ -458,6 +458,14 @@ class TestLargeImages:
         with pytest.raises(PromptError, match="50 x 70"):
             seg.predict([[41, 31]], [1], previous=Mask(np.zeros((50, 70), np.float32)), encoded=encoded)
 
+    def test_a_mask_that_the_caller_changed_is_what_the_next_click_starts_from(self, segmenters, monkeypatch):
+        seg, seen = segmenters["grain"], []
+        encoded, real = seg.encode(photo(size=self.SIZE)), seg.engine.answer
+        monkeypatch.setattr(seg.engine, "answer", lambda e, p, m: seen.append(m) or real(e, p, m))
+        first = seg.predict([[41, 31]], [1], encoded=encoded).refined(np.zeros_like)
+        seg.predict([[41, 31], [121, 91]], [1, 0], previous=first, encoded=encoded)
+        assert not seen[1].probability.any()
+
     def test_what_comes_with_a_mask_has_the_images_size(self, segmenters):
         encoded = segmenters["grain"].encode(photo(size=self.SIZE))
         mask = segmenters["grain"].predict([[41, 31]], [1], encoded=encoded)
