@@ -321,6 +321,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
                 "seq": done.seq,
                 "document": project.logs.document_json(image),
                 "object": done.touched,
+                "removed": done.removed,
                 "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
                 "alternatives": done.ambiguous,
                 "milliseconds": round(1000 * (time.perf_counter() - start), 1),
