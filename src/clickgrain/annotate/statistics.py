@@ -15,8 +15,9 @@ MOST = 20
 
 
 def collect(project: Project) -> dict[str, Any]:
-    """The statistics page as JSON: counts of all objects; clicks and seconds only of those made with prompts, so that
-    imports do not flatter the figures.
+    """The statistics page as JSON: counts of all objects; clicks and seconds of those made with prompts only.
+
+    Imports would flatter these.
     """
     everything: list[Item] = []
     objects: list[Item] = []
