@@ -108,7 +108,7 @@ def expect(browser):
     """Playwright's assertions, which wait; patiently, as this machine may have other work."""
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=90_000)
     return expect
 
 
@@ -143,7 +143,7 @@ class Tab:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda line: line.type == "error" and self.complaints.append(line.text))
 
-    def until(self, expression, seconds=30.0):
+    def until(self, expression, seconds=90.0):
         """Wait until JavaScript is true; returns its value. (Playwright's own wait is barred by our CSP.)"""
         end = time.monotonic() + seconds
         while not (value := self.page.evaluate(expression)):
@@ -257,14 +257,18 @@ def tab(browser):
     """Open a tab: tab(), or tab(touch=True, size=(390, 844)); at the end none may have complained."""
     contexts, tabs = [], []
 
-    def make(beside=None, touch=False, size=(1280, 800), forgive=False):
+    def make(beside=None, touch=False, size=(1280, 800), forgive=False, auto=False):
         context = beside.page.context if beside else None
         if context is None:
             width, height = size
             context = browser.new_context(
                 viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch, accept_downloads=True
             )
-            context.set_default_timeout(30_000)
+            context.set_default_timeout(120_000)
+            if not auto:  # most stories are about regions of the tree
+                context.add_init_script("""try {
+                    localStorage["clickgrain.tools"] ??= '{"auto": false}';
+                } catch {}""")
             contexts.append(context)
         tabs.append((Tab(context.new_page()), forgive))
         return tabs[-1][0]

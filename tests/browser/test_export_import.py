@@ -37,3 +37,10 @@ def test_out_and_in_again(own_server, tab, tmp_path, expect):
     page.until("clickgrain.store.state.image.document.objects.length === 2")
     after = [(each["bbox"], each["area"], each["label"]) for each in page.objects()]
     assert sorted(map(str, after)) == sorted(map(str, before))
+
+    page.page.get_by_label("File to import").set_input_files([])
+    page.page.get_by_label("File to import").set_input_files(tmp_path / "coco.json")
+    expect(page.page.get_by_role("dialog")).to_contain_text("2 are there already")
+    assert len(page.objects()) == 2  # importing twice asks
+    page.page.get_by_role("button", name="Add a second time").click()
+    page.until("clickgrain.store.state.image.document.objects.length === 4")

@@ -79,6 +79,7 @@ class Context:
         masks: new coded masks by hash.
         touched: the object that the action was about.
         ambiguous: whether the page should ask for alternatives.
+        removed: the object that was left without a pixel, and so was removed.
     """
 
     project: "Project"
@@ -90,6 +91,7 @@ class Context:
     masks: dict[str, Coded] = field(default_factory=dict)
     touched: int | None = None
     ambiguous: bool = False
+    removed: int | None = None
 
     def new(self, **values: Any) -> Item:
         """An object with the next free number."""
@@ -147,11 +149,11 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
             item = context.new(label=request.label) if fresh else document.editable(request.object or 0)
             if request.label is not None:
                 item = item.model_copy(update={"label": request.label})
-            document = document.put(context.with_steps(item, (*item.steps, *request.steps)))
+            document = _put_or_remove(context.with_steps(item, (*item.steps, *request.steps)), document, context)
         case SetSteps():
             item = document.editable(request.object)
             _refuse_new_masks(request.steps, item.steps)
-            document = document.put(context.with_steps(item, request.steps))
+            document = _put_or_remove(context.with_steps(item, request.steps), document, context)
         case EditObjects():
             document = _edit(request, document, context)
         case MoveObject():
@@ -178,6 +180,16 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
     if len(document.objects) > max(before, MAX_OBJECTS):
         raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
     return document
+
+
+def _put_or_remove(item: Item, document: Document, context: Context) -> Document:
+    """An object that has pixels; one without would count and be exported nowhere, and no click could reach it."""
+    if item.area:
+        return document.put(item)
+    if document.find(item.id) is None:
+        raise RequestError("invalid", "nothing was found there, so no object was made; click or drag elsewhere")
+    context.removed, context.ambiguous = item.id, False
+    return document.with_objects(other for other in document.objects if other.id != item.id)
 
 
 def _refuse_new_masks(steps: Steps, known: Steps) -> None:

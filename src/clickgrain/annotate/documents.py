@@ -44,10 +44,11 @@ class Click(Strict):
 
 
 class BoxStep(Strict):
-    """A box around the object."""
+    """A box around the object, or around something that belongs to it as well (1); what to take away (0)."""
 
     type: Literal["box"] = "box"
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+    label: Side = 1
 
 
 class ScribbleStep(Strict):

@@ -48,7 +48,7 @@ class Fold:
         model: hash of the model in use; content: hash of the image's file.
         points: (x, y, label) of clicks so far.
         answer: the last prediction or given mask; predicted: whether a model made it.
-        strokes: painted on top, in order.
+        strokes: painted or taken away on top, in order.
     """
 
     size: Size
@@ -60,7 +60,7 @@ class Fold:
     level: float | None = None
     region: RegionStep | None = None
     answer: Mask | None = None
-    strokes: tuple[BrushStep, ...] = ()
+    strokes: tuple[BrushStep | BoxStep, ...] = ()
     predicted: bool = False
     _cache: dict[str, Bool] = field(default_factory=dict, compare=False, repr=False)
 
@@ -151,13 +151,22 @@ class MaskReplayer:
             case Click():
                 _inside(((step.x, step.y),), scene.size)
                 points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
-                return self._predicted(scene, _new(state, points=points, strokes=strokes), state.answer)
+                changed = _new(state, points=points, strokes=strokes)
+                return self._predicted(scene, changed, state.answer, grows=bool(step.label))
             case ScribbleStep():
                 _inside(step.points, scene.size)
                 scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
-                return self._predicted(scene, _new(state, scribbles=scribbles), state.answer)
+                changed = _new(state, scribbles=scribbles)
+                return self._predicted(scene, changed, state.answer, grows=bool(step.label))
+            case BoxStep(label=0):
+                return _new(state, strokes=(*state.strokes, step))
             case BoxStep():
-                return self._predicted(scene, _new(state, box=step.box), state.answer)
+                if state.answer is None:
+                    return self._predicted(scene, _new(state, box=step.box), None)
+                boxed = self._predicted(scene, Fold(scene.size, box=step.box, level=state.level), None).answer
+                assert boxed is not None
+                both = np.maximum(state.answer.probability, boxed.probability)
+                return _new(state, answer=Mask(both, score=boxed.score, level=state.answer.level), predicted=True)
             case LevelStep():
                 region = state.region
                 if region is not None and len(state.points) == 1 and step.level is not None:
@@ -183,7 +192,8 @@ class MaskReplayer:
                 answer = Mask(given.astype(np.float32), score=1.0)
                 return _new(state, answer=answer, predicted=False, points=(), box=None, scribbles=())
 
-    def _predicted(self, scene: Scene, state: Fold, previous: Mask | None) -> Fold:
+    def _predicted(self, scene: Scene, state: Fold, previous: Mask | None, *, grows: bool = True) -> Fold:
+        """Ask the model; unless it `grows`, only pixels of the previous mask stay."""
         points = np.array([point[:2] for point in state.points], np.float32).reshape(-1, 2)
         answer = scene.segmenter.predict(
             points,
@@ -194,12 +204,19 @@ class MaskReplayer:
             previous=previous,
             encoded=scene.encoded,
         )
+        if previous is not None and not grows:
+            outside = ~previous.binary
+            answer = answer.refined(lambda found: np.where(outside, np.minimum(found, 0.5), found))
         _ = answer.binary
         return _new(state, answer=answer, predicted=True)
 
 
-def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushStep) -> None:
-    """Draw a stroke of a round brush into an H x W uint8 mask of 0 and 1: pixel centers within `radius` of it."""
+def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushStep | BoxStep) -> None:
+    """Draw into an H x W uint8 mask of 0 and 1: pixel centers within `radius` of a stroke, or in an XYXY box."""
+    if isinstance(stroke, BoxStep):
+        left, top, right, bottom = (round(side) for side in stroke.box)
+        mask[top:bottom, left:right] = stroke.label
+        return
     fraction = 4
     unit = 1 << fraction
     points = np.rint(np.array(stroke.points) * unit).astype(np.int32)
@@ -230,10 +247,10 @@ def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int
     mask[top:bottom, left:right][near] = label
 
 
-def _strokes_without(state: Fold, click: Click) -> tuple[BrushStep, ...]:
+def _strokes_without(state: Fold, click: Click) -> tuple[BrushStep | BoxStep, ...]:
     """The strokes, except those that a click of the other label falls on: it removes them."""
 
-    def covers(stroke: BrushStep) -> bool:
+    def covers(stroke: BrushStep | BoxStep) -> bool:
         canvas = np.zeros(state.size, np.uint8)
         paint(canvas, stroke.model_copy(update={"label": 1}))
         return bool(canvas[int(click.y), int(click.x)])

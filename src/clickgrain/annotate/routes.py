@@ -52,6 +52,7 @@ BYTES = "application/octet-stream"
 
 Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
 Side = Annotated[int, Query(ge=16, le=4096)]
+Sign = Annotated[int, Query(ge=0, le=1)]
 Pixel = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -301,9 +302,16 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
     @router.get("/images/{image}/preview")
     @reads
-    def preview(image: int, x: Pixel, y: Pixel) -> Response:
-        """The mask of a first click there; nothing is written, and the click itself is answered from the cache."""
-        return as_json({"data": encode(project.fold(image, (Click(x=x, y=y),)).binary).text})
+    def preview(image: int, x: Pixel, y: Pixel, object: int | None = None, label: Sign = 1) -> Response:
+        """The mask after a click there, the first one or one more on an object.
+
+        Nothing is written, and the click itself is answered from the cache.
+        """
+        item = None if object is None else project.logs.history(image).document.find(object)
+        if object is not None and item is None:
+            raise RequestError("not_found", f"there is no object {object} in this image")
+        steps = (*(item.steps if item else ()), Click(x=x, y=y, label=label))
+        return as_json({"data": encode(project.fold(image, steps).binary).text})
 
     @router.get("/images/{image}/log")
     def log(image: int, since: Count = 0) -> Response:
@@ -321,6 +329,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
                 "seq": done.seq,
                 "document": project.logs.document_json(image),
                 "object": done.touched,
+                "removed": done.removed,
                 "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
                 "alternatives": done.ambiguous,
                 "milliseconds": round(1000 * (time.perf_counter() - start), 1),

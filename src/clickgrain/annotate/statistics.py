@@ -1,4 +1,4 @@
-"""What the objects of a project cost their annotator: clicks and seconds, by label, model and day."""
+"""The objects of a project by source and label, and what those made by hand cost: clicks and seconds."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -15,7 +15,11 @@ MOST = 20
 
 
 def collect(project: Project) -> dict[str, Any]:
-    """The statistics page as JSON; only objects made with prompts, so that imports do not flatter the figures."""
+    """The statistics page as JSON: counts of all objects; clicks and seconds of those made with prompts only.
+
+    Imports would flatter these.
+    """
+    everything: list[Item] = []
     objects: list[Item] = []
     images = 0
     days: dict[str, list[Item]] = defaultdict(list)
@@ -23,6 +27,8 @@ def collect(project: Project) -> dict[str, Any]:
         try:
             found = project.logs.history(image).document.objects
             made = {item.id: item for item in found if item.source == "prompt"}
+            everything += found
+            images += bool(found)
             begun: dict[int, float] = {}
             for action in project.database.actions(image) if made else ():
                 for values in action.patch.get("put", ()):
@@ -30,17 +36,18 @@ def collect(project: Project) -> dict[str, Any]:
         except ClickgrainError:
             continue  # a damaged log; opening the image says what is wrong
         objects += made.values()
-        images += bool(made)
         for id_, item in made.items():
             days[datetime.fromtimestamp(begun.get(id_, 0.0)).astimezone().date().isoformat()].append(item)
     labels = {label.id: label.name for label in project.logs.labels().document.labels}
     names = {row["hash"]: row["name"] for row in project.database.models()}
     counts = Counter(min(count_clicks(item.steps), MOST) for item in objects)
-    by_label = _groups((item.label if item.label in labels else None, item) for item in objects)
+    by_label = _groups((item.label if item.label in labels else None, item) for item in everything)
     by_model = _groups((item.model, item) for item in objects)
     return {
-        "objects": len(objects),
+        "objects": len(everything),
         "images": images,
+        "prompted": len(objects),
+        "sources": dict(Counter(item.source for item in everything).most_common()),
         "clicks": _summary([count_clicks(item.steps) for item in objects]),
         "seconds": _summary([item.seconds for item in objects]),
         "labels": [{"label": key, "name": labels.get(key or 0, "unlabelled"), **group} for key, group in by_label],
@@ -62,13 +69,14 @@ def _summary(values: list[Any]) -> dict[str, float | None]:
 
 
 def _groups(pairs: Iterable[tuple[Any, Item]]) -> list[tuple[Any, dict[str, Any]]]:
-    """(key, means) of the objects with that key, the most frequent first."""
+    """(key, count, and means of those made by hand) of the objects with that key, the most frequent first."""
     groups: dict[Any, list[Item]] = defaultdict(list)
     for key, item in pairs:
         groups[key].append(item)
     found = []
     for key, items in sorted(groups.items(), key=lambda pair: -len(pair[1])):
-        clicks = round(sum(count_clicks(item.steps) for item in items) / len(items), 2)
-        seconds = round(sum(item.seconds for item in items) / len(items), 2)
+        made = [item for item in items if item.source == "prompt"]
+        clicks = _summary([count_clicks(item.steps) for item in made])["mean"]
+        seconds = _summary([item.seconds for item in made])["mean"]
         found.append((key, {"objects": len(items), "clicks": clicks, "seconds": seconds}))
     return found

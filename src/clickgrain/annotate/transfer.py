@@ -190,7 +190,7 @@ def take_in(
     Returns:
         Counts of images that now have the annotations of the file, of new objects and of new labels.
     """
-    counts = {"images": 0, "objects": 0, "labels": 0}
+    counts = {"images": 0, "objects": 0, "labels": 0, "there": 0}
     renamed: list[str] = []
     for record in images:
         try:
@@ -208,6 +208,7 @@ def take_in(
             masks, there = _new_masks(project, image, record, size, existing == "skip")
             empty = not masks and not there  # no negative image where only bad records were
             finished = done and not (empty and (len(skipped) > before or before > MOST_NAMED))
+            counts["there"] += there
             if there:
                 objects = "1 object is" if there == 1 else f"{there} objects are"
                 leave_out(

@@ -66,6 +66,18 @@ def test_a_preview_is_what_the_click_then_takes(client, post, click):
     assert client.get("/api/images/9/preview", params={"x": 6, "y": 20}).status_code == 404
 
 
+def test_a_preview_of_one_more_click_is_what_it_makes_of_the_object(client, post, click):
+    post(kind="object.add_steps", steps=[click(20, 20)])
+    where = {"x": 48, "y": 36, "object": 1}
+    for label in (1, 0):
+        shown = client.get("/api/images/1/preview", params={**where, "label": label}).json()["data"]
+        answer = post(kind="object.add_steps", object=1, steps=[click(48, 36, label)]).json()
+        assert list(answer["masks"].values()) in ([shown], [])  # an old mask is not sent again
+        assert answer["document"]["objects"][0]["mask"] == mask_rle.describe(base64.b64decode(shown)).hash
+    assert len(client.get("/api/images/1/log").json()["actions"]) == 3
+    assert client.get("/api/images/1/preview", params={**where, "object": 9}).status_code == 404
+
+
 def test_alternatives_can_be_taken(client, post, click):
     post(kind="object.add_steps", steps=[click(20, 20)])
     offered = client.get("/api/images/1/objects/1/alternatives").json()["alternatives"]

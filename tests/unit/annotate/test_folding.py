@@ -13,6 +13,7 @@ from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import node_mask, node_over
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.errors import PromptError
+from clickgrain.types import Mask
 
 
 @pytest.fixture
@@ -28,6 +29,10 @@ def fold(scene, masks):
 
 def click(x, y, label=1):
     return {"type": "click", "x": x, "y": y, "label": label}
+
+
+def box(x1, y1, x2, y2, label=1):
+    return {"type": "box", "box": [x1, y1, x2, y2], "label": label}
 
 
 def test_a_click_takes_what_it_falls_on(fold, red, iou):
@@ -232,3 +237,32 @@ def test_photos_and_models_are_not_mixed_up(scene):
     assert folder.fold(replace(scene, stamp="another file"), steps) is not first
     assert folder.fold(replace(scene, model="another"), steps) is not first
     assert folder.fold(scene, steps) is first
+
+
+def test_a_negative_click_or_scribble_never_adds_a_pixel(scene, fold, monkeypatch):
+    everything = np.ones(scene.size, np.float32)
+    before = fold(click(20, 20)).binary
+    monkeypatch.setattr(scene.segmenter, "predict", lambda *_, **__: Mask(everything))  # a model that grows anyway
+    scribble = {"type": "scribble", "points": [[50, 36], [52, 38]], "label": 0}
+    for step in (click(50, 36, 0), scribble):
+        after = fold(click(20, 20), step).binary
+        assert (after == before).all()
+    assert fold(click(20, 20), click(50, 36)).binary.all()
+
+
+def test_a_box_adds_to_the_object_in_hand(fold):
+    disk, both = fold(click(20, 20)).binary, fold(click(20, 20), box(38, 28, 60, 46)).binary
+    assert (both & disk == disk).all()
+    assert both[36, 48]
+    again = fold(click(20, 20), box(38, 28, 60, 46), click(48, 36)).binary
+    assert again[20, 20]
+    assert again[36, 48]
+
+
+def test_a_negative_box_takes_away_what_is_in_it_and_it_stays_away(fold):
+    disk = fold(click(20, 20)).binary
+    less = fold(click(20, 20), box(20, 0, 40, 48, 0)).binary
+    assert (less[:, :20] == disk[:, :20]).all()
+    assert not less[:, 20:40].any()
+    assert not fold(click(20, 20), box(20, 0, 40, 48, 0), click(14, 20)).binary[:, 20:40].any()
+    assert fold(click(20, 20), box(20, 0, 40, 48, 0), click(25, 20)).binary[20, 25]

@@ -283,3 +283,21 @@ def test_a_photo_that_was_read_waits_for_no_other_that_is_being_read(project, mo
         assert project.gallery.read(1) is first
         gate.set()
         assert second[0].result(20) is second[1].result(20)
+
+
+def test_an_object_left_without_a_pixel_is_removed_and_comes_back_by_undo(act, click, project):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    made = project.logs.history(1).document
+    erased = {"type": "brush", "points": [[20, 20]], "radius": 60, "label": 0}
+    done = act(kind="object.add_steps", object=1, steps=[erased])
+    assert done.removed == 1
+    assert project.logs.history(1).document.objects == ()
+    act(kind="undo")
+    assert project.logs.history(1).document == made
+    assert act(kind="object.set_steps", object=1, steps=[{"type": "level", "level": 0.5}]).removed == 1
+
+
+def test_a_first_step_that_finds_nothing_makes_no_object(act, click, project):
+    with pytest.raises(RequestError, match="nothing was found there"):
+        act(kind="object.add_steps", steps=[click(20, 20, 0)])
+    assert project.logs.history(1).seq == 0

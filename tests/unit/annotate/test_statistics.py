@@ -12,9 +12,15 @@ def worked(act, click, label):
     act(2, kind="partition", level=0.8)
 
 
+def test_all_objects_are_counted_by_source_and_label(worked, project):
+    found, regions = collect(project), len(project.logs.history(2).document.objects)
+    assert (found["objects"], found["images"], found["prompted"]) == (2 + regions, 2, 2)
+    assert found["sources"] == {"partition": regions, "prompt": 2}
+    assert {one["name"]: one["objects"] for one in found["labels"]} == {"cat": 1, "unlabelled": 1 + regions}
+
+
 def test_clicks_and_seconds_of_what_was_made_by_hand(worked, project):
     found = collect(project)
-    assert (found["objects"], found["images"]) == (2, 1)
     assert found["clicks"] == {"mean": 1.5, "median": 1.5, "total": 3.0}
     assert found["seconds"] == {"mean": 4.0, "median": 4.0, "total": 8.0}
     assert {(one["name"], one["clicks"], one["seconds"]) for one in found["labels"]} == {
@@ -29,7 +35,7 @@ def test_clicks_and_seconds_of_what_was_made_by_hand(worked, project):
 
 def test_what_was_taken_back_does_not_count(worked, act, project):
     act(kind="undo")
-    assert collect(project)["objects"] == 1
+    assert collect(project)["prompted"] == 1
 
 
 def test_nothing_yet(project, client):

@@ -6,9 +6,20 @@ import { Queue } from "./core/queue.js";
 
 /** @typedef {import("./image.js").OpenImage} OpenImage */
 /** @typedef {Record<string, any>} Step */
+/** @typedef {{image?: number, project?: true, found?: {image: number, seq: number}[]}} Place */
 
 /** Longer pauses than this do not count as work on an object. */
 const IDLE = 15;
+const HISTORY = ["undo", "redo"];
+
+/**
+ * Where a step is now: others may have gone since it was seen.
+ * @param {import("./image.js").Thing | undefined} object @param {Step} step @returns {number} -1 where it is gone
+ */
+function placeOf(object, step) {
+  const same = JSON.stringify(step);
+  return object?.steps.findLastIndex((each) => JSON.stringify(each) === same) ?? -1;
+}
 
 export class Annotator {
   /**
@@ -19,14 +30,52 @@ export class Annotator {
     this.store = store;
     this.gallery = gallery;
     this.last = performance.now();
+    /** What the user did and has not taken effect yet, in order. @type {(() => any)[]} */
+    this.turns = [];
+    this.busy = false;
+    /** Takes a level that is being tried; the stage sets it. @type {() => Promise<any> | undefined} */
+    this.settle = () => undefined;
+    /** Where this tab's last actions went, for undo: an image, the project, or images of a search. @type {Place[]} */
+    this.did = [];
+    /** @type {Place[]} */
+    this.undone = [];
     /** What was just said, for screen readers and the status line. */
     this.say = (/** @type {string} */ _text) => {};
+    /** What the outlines on offer are for. */
+    this.offering = "";
+    store.on(["active", "revision"], () => this.offer());
     this.project = new Queue({
       tab: gallery.tab,
       send: (body) => post("/api/project/actions", body),
       took: (answer) => this.takeProject(answer.document),
       tell: (waiting, problem) => gallery.report("project", waiting, problem),
     });
+  }
+
+  /**
+   * Do something after all that the user did before it, at once where nothing is waited for: a click counts for the
+   * object that is in hand when its turn comes, however long the server takes.
+   * @param {() => any} work @param {boolean} [settles] whether a level that is being tried is taken first
+   */
+  turn(work, settles = true) {
+    this.turns.push(settles ? () => this.settle()?.then(work) ?? work() : work);
+    if (!this.busy) this.#runTurns();
+    else this.gallery.report("turns", this.turns.length - 1, null);
+  }
+
+  async #runTurns() {
+    this.busy = true;
+    while (this.turns.length) {
+      try {
+        const answer = this.turns[0]();
+        if (answer instanceof Promise) await answer;
+      } catch (error) {
+        reportError(error); // it must not stop what comes after it
+      }
+      this.turns.shift();
+      if (this.gallery.lines.get("turns")?.waiting) this.gallery.report("turns", Math.max(this.turns.length - 1, 0), null);
+    }
+    this.busy = false;
   }
 
   /** @param {any} document of the project */
@@ -58,7 +107,10 @@ export class Annotator {
     const { image } = this.store.state;
     if (!image) return null;
     try {
-      return await image.act(action, this.#active());
+      const answer = await image.act(action, this.#active());
+      if (!HISTORY.includes(action.kind)) this.remember({ image: image.id });
+      if (answer.removed) this.say(`Object ${answer.removed} has no pixels left and was removed. Undo brings it back.`);
+      return answer;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.say(error.kind === "conflict" ? "Another tab has changed this image. Look, then try again." : error.message);
@@ -74,20 +126,28 @@ export class Annotator {
     const { store } = this;
     const { active, label, image } = store.state;
     const object = fresh ? null : active;
-    store.set({ offers: null });
     const action = { kind: "object.add_steps", object, steps, ...(object === null ? { label } : {}) };
     const answer = await this.act(action);
     if (!answer || store.state.image !== image) return;
     const id = answer.object ?? object;
     if (image?.object(id)) store.set({ active: id, selection: [id] });
-    if (answer.alternatives) this.#offer(id);
   }
 
-  /** Ask for the alternatives of an object and show them. */
-  async #offer(/** @type {number} */ id) {
-    const { image } = this.store.state;
-    const { seq, alternatives } = await get(`/api/images/${image?.id}/objects/${id}/alternatives`).catch(() => ({}));
-    if (!alternatives?.length || seq !== image?.queue.seq || this.store.state.active !== id) return;
+  /**
+   * Ask for the other readings of the one click that made the object in hand, however it came into hand: by the click,
+   * by undo, or from the list.
+   */
+  async offer() {
+    const { image, active } = this.store.state,
+      object = image?.object(active),
+      key = object && !object.locked ? `${image?.id} ${active} ${JSON.stringify(object.steps)}` : "";
+    if (key === this.offering) return;
+    this.offering = key;
+    this.store.set({ offers: null, offered: null });
+    const [first, ...more] = object?.steps ?? [];
+    if (!key || more.length || first.type !== "click") return;
+    const { alternatives } = await get(`/api/images/${image?.id}/objects/${active}/alternatives`).catch(() => ({}));
+    if (!alternatives?.length || this.offering !== key) return;
     const offers = alternatives
       .slice(0, 3)
       .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
@@ -98,26 +158,26 @@ export class Annotator {
 
   /** @param {number} number of the outline on offer, from 0 */
   choose(number) {
-    if (this.store.state.offers?.[number]) this.addSteps([{ type: "choose", alternative: number }]);
+    const there = this.store.state.offers?.[number];
+    return there ? this.addSteps([{ type: "choose", alternative: number }]) : undefined;
   }
 
-  /** @param {number} place of the step to take away from the object in hand */
-  async dropStep(place) {
-    const object = this.#inHand();
-    if (!object) return;
+  /** @param {Step} step to take away from the object in hand */
+  async dropStep(step) {
+    const object = this.#inHand(),
+      place = placeOf(object, step);
+    if (!object || place < 0) return;
     const steps = object.steps.filter((_, i) => i !== place);
-    this.store.set({ offers: null });
     if (steps.length) await this.act({ kind: "object.set_steps", object: object.id, steps });
     else await this.remove([object.id]);
   }
 
-  /** @param {number} place @param {Step} step that replaces the one at `place` */
-  changeStep(place, step) {
-    const object = this.#inHand();
-    if (!object) return undefined;
-    const steps = object.steps.map((each, i) => (i === place ? step : each));
-    this.store.set({ offers: null });
-    return this.act({ kind: "object.set_steps", object: object.id, steps });
+  /** @param {Step} old @param {Step} step that replaces it */
+  async changeStep(old, step) {
+    const object = this.#inHand(),
+      place = placeOf(object, old);
+    if (!object || place < 0) return;
+    await this.act({ kind: "object.set_steps", object: object.id, steps: object.steps.with(place, step) });
   }
 
   #inHand() {
@@ -158,25 +218,77 @@ export class Annotator {
 
   /** @param {number | null} id take an object in hand, or let go of it */
   take(id) {
-    this.store.set({ active: id, selection: id === null ? [] : [id], offers: null });
+    this.store.set({ active: id, selection: id === null ? [] : [id] });
   }
 
   /** @param {number} id add to or take from the selection */
   toggle(id) {
     const { selection } = this.store.state;
     const next = selection.includes(id) ? selection.filter((each) => each !== id) : [...selection, id];
-    this.store.set({ selection: next, active: next.length === 1 ? next[0] : null, offers: null });
+    this.store.set({ selection: next, active: next.length === 1 ? next[0] : null });
   }
 
-  /** @param {"undo" | "redo"} kind */
+  /** @param {Place} place of an action of this tab */
+  remember(place) {
+    this.did.push(place);
+    this.undone = [];
+    this.store.set({ moves: { undo: true, redo: false } });
+  }
+
+  /**
+   * Take back, or repeat, what this tab did last, wherever that was; what was done before the page was opened is taken
+   * back in the open image.
+   * @param {"undo" | "redo"} kind
+   */
   async history(kind) {
-    const { document } = this.store.state.image ?? {};
-    if (!document?.[kind === "undo" ? "can_undo" : "can_redo"]) return this.say(`Nothing to ${kind}.`);
-    this.store.set({ offers: null });
-    const answer = await this.act({ kind });
-    const { image } = this.store.state;
-    if (answer?.object && image?.object(answer.object)) this.take(answer.object);
+    const [from, to] = kind === "undo" ? [this.did, this.undone] : [this.undone, this.did];
+    const place = from.pop() ?? { image: this.store.state.image?.id };
+    if (place.found) place.found = await this.#historyOfFound(kind, place.found);
+    else if (place.project) await this.#historyOfLabels(kind);
+    else {
+      if (place.image !== this.store.state.image?.id) await this.gallery.show(/** @type {number} */ (place.image));
+      const { image } = this.store.state;
+      if (!image?.document?.[`can_${kind}`]) return this.say(`Nothing to ${kind}.`);
+      const answer = await this.act({ kind });
+      if (!answer) return undefined;
+      if (answer.object && image.object(answer.object)) this.take(answer.object);
+    }
+    to.push(place);
+    this.store.set({ moves: { undo: this.did.length > 0, redo: this.undone.length > 0 } });
     return undefined;
+  }
+
+  async #historyOfLabels(/** @type {string} */ kind) {
+    const before = this.store.state.labels.length;
+    if (!(await this.changeProject({ kind }))) return;
+    const by = this.store.state.labels.length - before;
+    this.say(by ? `A label was ${by > 0 ? "brought back" : "taken away"}.` : "Labels are as they were.");
+  }
+
+  /**
+   * Objects found in other images, newest first; an image that was changed since keeps its object.
+   * @param {string} kind @param {{image: number, seq: number}[]} found @returns {Promise<{image: number, seq: number}[]>} what to move next time
+   */
+  async #historyOfFound(kind, found) {
+    /** @type {Map<number, number>} */
+    const last = new Map();
+    const moved = [];
+    for (const { image, seq } of [...found].reverse()) {
+      const body = { seq: last.get(image) ?? seq, client: this.gallery.tab, active: 0, action: { kind } };
+      try {
+        const answer = await post(`/api/images/${image}/actions`, body);
+        last.set(image, answer.seq);
+        moved.push({ image, seq: answer.seq });
+        this.gallery.heard({ image, seq: answer.seq });
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+      }
+    }
+    const kept = found.length - moved.length;
+    const words = kind === "undo" ? "taken back" : "brought back";
+    this.say(`${moved.length} found objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
+    // the number of an image's last action is what the next undo or redo there must have seen
+    return moved.map(({ image }) => ({ image, seq: /** @type {number} */ (last.get(image)) }));
   }
 
   /** @param {string} status */
@@ -187,7 +299,9 @@ export class Annotator {
   /** @param {any} action on labels and rules @returns {Promise<any>} */
   async changeProject(action) {
     try {
-      return await this.project.add(action);
+      const answer = await this.project.add(action);
+      if (!HISTORY.includes(action.kind)) this.remember({ project: true });
+      return answer;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.say(error.message);

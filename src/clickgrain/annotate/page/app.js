@@ -9,18 +9,20 @@ import { Gallery } from "./gallery.js";
 import { startKeys } from "./keyboard.js";
 import { Live } from "./live.js";
 import { startPanels } from "./panels/all.js";
-import { loadPreferences } from "./preferences.js";
+import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
 
 /**
  * @typedef {object} State
  * @property {any} project @property {any} model @property {string | null} notice
  * @property {{id: number, name: string, colour: string}[]} labels @property {any} projectDocument
+ * @property {{id: number, name: string, reason: string} | null} broken image that cannot be opened, in place of `image`
+ * @property {{words: string, status: string}} filter of the list of images
  * @property {any[]} images @property {import("./image.js").OpenImage | null} image @property {number} revision counts changes of the open image
  * @property {"click" | "box" | "scribble" | "brush" | "eraser" | "hand"} tool @property {0 | 1} polarity
  * @property {number} level @property {boolean} auto @property {number} radius
  * @property {number | null} active object in hand @property {number[]} selection
- * @property {any[] | null} offers @property {boolean} whole @property {number | null} label for new objects
- * @property {{waiting: number, problem: any}} saving @property {any} banner @property {boolean} noticeRead @property {any[]} jobs
+ * @property {any[] | null} offers @property {number | null} offered the one that is pointed at @property {boolean} whole @property {number | null} label for new objects
+ * @property {{waiting: number, problem: any}} saving @property {{undo: boolean, redo: boolean}} moves of this tab, wherever they went @property {any} banner @property {boolean} noticeRead @property {any[]} jobs
  * @property {any} preferences @property {boolean} opening @property {boolean} compiling on the server, for its first image ever
  */
 
@@ -33,18 +35,22 @@ const INITIAL = {
   projectDocument: null,
   images: [],
   image: null,
+  broken: null,
+  filter: { words: "", status: "all" },
   revision: 0,
   tool: "click",
   polarity: 1,
   level: 0.6,
-  auto: false,
+  auto: true,
   radius: 8,
   active: null,
   selection: [],
   offers: null,
+  offered: null,
   whole: false,
   label: null,
   saving: { waiting: 0, problem: null },
+  moves: { undo: false, redo: false },
   banner: null,
   noticeRead: false,
   jobs: [],
@@ -53,8 +59,17 @@ const INITIAL = {
   compiling: false,
 };
 
+/** Auto, level, and the label for new objects are as they were left. @param {Store<State>} store */
+function remembered(store) {
+  const { label } = recall(projectKey(store.state));
+  if (store.state.labels.some((each) => each.id === label)) store.set({ label });
+  store.on(["auto", "level"], ({ auto, level }) => keep("clickgrain.tools", { auto, level }));
+  store.on(["label"], (state) => keep(projectKey(state), { label: state.label }));
+}
+
 async function start() {
-  const store = /** @type {Store<State>} */ (new Store(INITIAL));
+  const { auto = INITIAL.auto, level = INITIAL.level } = recall("clickgrain.tools");
+  const store = /** @type {Store<State>} */ (new Store({ ...INITIAL, auto, level }));
   const gallery = new Gallery(store);
   const annotator = new Annotator(store, gallery);
   const stage = new Stage(store, annotator);
@@ -63,6 +78,7 @@ async function start() {
   startPanels(app);
   startKeys(app);
   await live.begin();
+  remembered(store);
   await gallery.openFirst();
   if (matchMedia("(pointer: coarse)").matches) annotator.say("Tap to take a region. A long press takes away.");
   // for tests and the benchmark; the page itself never reads it

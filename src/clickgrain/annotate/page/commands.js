@@ -1,5 +1,7 @@
 // What every command of core/keys.js does; buttons and keys both come here.
 
+import { resized } from "./canvas/stage.js";
+import { counts } from "./core/filter.js";
 import { remember } from "./preferences.js";
 
 /** @typedef {{store: any, gallery: any, annotator: any, stage: any, live: any, open: Record<string, (options?: any) => void>}} App */
@@ -22,8 +24,8 @@ export function commands(app) {
     zoomOut: () => stage.zoom(1 / 1.35),
     fainter: () => remember(store, { opacity: Math.max(store.state.preferences.opacity - 0.1, 0) }),
     stronger: () => remember(store, { opacity: Math.min(store.state.preferences.opacity + 0.1, 1) }),
-    previousImage: () => gallery.step(-1),
-    nextImage: () => gallery.step(1),
+    previousImage: () => void gallery.step(-1),
+    nextImage: () => void gallery.step(1),
     done: () => markDone(app),
     search: () => app.open.search(),
     same: () => app.open.same(),
@@ -39,14 +41,17 @@ export function commands(app) {
 async function markDone({ store, annotator, gallery }) {
   const done = store.state.image?.document.status === "done";
   const answer = await annotator.setStatus(done ? "doing" : "done");
-  if (answer && !done) gallery.step(1);
+  if (!answer || done || gallery.step(1)) return;
+  const { todo, doing } = counts(store.state.images);
+  const left = [todo && `${todo} to do`, doing && `${doing} begun`].filter(Boolean).join(", ");
+  annotator.say(left ? `That was the last image of the list. Left: ${left}.` : "All images are done. Shift+E exports them.");
 }
 
 /** @param {App} app */
 function tools({ store, stage }) {
   const tool = (/** @type {string} */ name) => () => store.set({ tool: name });
   const grow = (/** @type {number} */ factor) => () =>
-    store.set({ radius: Math.min(Math.max(store.state.radius * factor, 0.5), 200) });
+    store.set({ radius: resized(store.state.radius, factor) });
   return {
     click: tool("click"),
     box: tool("box"),
@@ -100,9 +105,9 @@ function objects(app) {
   return {
     finish: () => annotator.take(null),
     cancel: () => letGo(app),
-    dropClick: () => annotator.dropStep((stage.image?.object(store.state.active)?.steps.length ?? 0) - 1),
+    dropClick: () => annotator.dropStep(stage.image?.object(store.state.active)?.steps.at(-1)),
     selectAll: () =>
-      store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null, offers: null }),
+      store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null }),
     remove: () => annotator.remove(chosen()),
     label: () => app.open.label(),
     merge: () => annotator.merge(),
@@ -118,9 +123,11 @@ function objects(app) {
 
 /** One thing at a time: a gesture, the outlines on offer, the object, the whole-image view. */
 function letGo(/** @type {App} */ { store, annotator, stage }) {
-  const { offers, active, selection, whole } = store.state;
-  if (stage.tools.gesture || stage.tools.held) stage.tools.cancel();
-  else if (offers) store.set({ offers: null });
-  else if (active !== null || selection.length) annotator.take(null);
-  else if (whole) store.set({ whole: false });
+  if (stage.tools.gesture || stage.tools.held || stage.tools.walked >= 0) return stage.tools.cancel();
+  return annotator.turn(() => {
+    const { offers, active, selection, whole } = store.state;
+    if (offers) store.set({ offers: null });
+    else if (active !== null || selection.length) annotator.take(null);
+    else if (whole) store.set({ whole: false });
+  });
 }

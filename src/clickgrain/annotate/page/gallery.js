@@ -1,6 +1,7 @@
 // Which image is open; the last ones and the next stay at hand, so that switching is quick.
 
-import { ApiError, get } from "./api.js";
+import { ApiError, get, post } from "./api.js";
+import { filtered } from "./core/filter.js";
 import { OpenImage } from "./image.js";
 
 const KEPT = 5;
@@ -77,6 +78,7 @@ export class Gallery {
       history.replaceState(null, "", `#${id}`);
       this.store.set({
         image,
+        broken: null,
         opening: false,
         active: null,
         selection: [],
@@ -86,10 +88,10 @@ export class Gallery {
       this.#ahead(image);
     } catch (error) {
       if (turn !== this.wanted) return;
-      this.store.set({
-        opening: false,
-        banner: { text: /** @type {Error} */ (error).message, retry: () => this.show(id) },
-      });
+      history.replaceState(null, "", `#${id}`);
+      const { name } = this.store.state.images.find((each) => each.id === id) ?? { name: `image ${id}` };
+      const reason = /** @type {Error} */ (error).message;
+      this.store.set({ image: null, broken: { id, name, reason }, opening: false, active: null, selection: [], offers: null });
       if (!(error instanceof ApiError)) throw error;
     }
   }
@@ -105,17 +107,36 @@ export class Gallery {
 
   /** The next image is fetched while the annotator works on this one. */
   #ahead(/** @type {OpenImage} */ image) {
-    const next = image.info.next;
-    if (next !== null && !this.open.has(next))
+    const next = this.#beside(1)?.id;
+    if (next !== undefined && !this.open.has(next))
       setTimeout(() => this.store.state.image === image && this.#get(next).catch(() => {}), 400);
   }
 
-  /** @param {number} direction 1 or -1 */
+  /** The next image of those that search and filter show, which this one need not be. */
+  #beside(/** @type {number} */ direction) {
+    const { images, filter } = this.store.state,
+      shown = new Set(filtered(images, filter.words, filter.status)),
+      here = images.findIndex((each) => each.id === this.goal),
+      way = direction > 0 ? images.slice(here + 1) : images.slice(0, Math.max(here, 0)).reverse();
+    return way.find((each) => shown.has(each));
+  }
+
+  /** @param {number} direction 1 or -1 @returns {boolean} whether there is another image that way */
   step(direction) {
-    const { images } = this.store.state;
-    const here = images.findIndex((each) => each.id === this.goal);
-    const next = images[here + direction];
+    const next = this.#beside(direction);
     if (next) this.show(next.id);
+    return next !== undefined;
+  }
+
+  /** Mark an image that cannot be opened, and go on. */
+  async skipBroken() {
+    const { broken, images } = this.store.state,
+      entry = images.find((each) => each.id === broken?.id);
+    if (!broken || !entry) return;
+    const action = { kind: "status", status: "skipped" };
+    const { seq } = await post(`/api/images/${broken.id}/actions`, { seq: entry.seq, client: this.tab, active: 0, action });
+    this.takeEntries([{ ...entry, status: "skipped", seq }]);
+    this.step(1);
   }
 
   /** @param {OpenImage} image */

@@ -5,6 +5,16 @@ import { bindings, combination } from "./core/keys.js";
 /** Keys that a focused button, list or slider uses itself. */
 const OWN = ["Space", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Shift+Space"];
 
+/** What lasts as long as its key is held: command to flag of the stage. @type {Record<string, string>} */
+const HELD = { peek: "bare", negate: "negates" };
+
+/** @param {any} stage @param {string} flag @param {boolean} down */
+function hold(stage, flag, down) {
+  if (stage[flag] === down) return;
+  stage[flag] = down;
+  stage.draw("look", "base", "top");
+}
+
 /** @param {any} app */
 export function startKeys({ store, stage, run }) {
   let map = bindings({});
@@ -19,13 +29,49 @@ export function startKeys({ store, stage, run }) {
     event.preventDefault();
     // Space held while the mouse is over the image moves it; a tap of the key clicks where the keyboard points
     if (id === "positive" && stage.pointer && !stage.byKeyboard) return;
-    run(id, event);
+    if (id in HELD) hold(stage, HELD[id], true);
+    else run(id, event);
   });
-  addEventListener("keyup", (event) => modifiers(stage, event, false));
+  addEventListener("keyup", (event) => {
+    modifiers(stage, event, false);
+    const id = map.get(combination(event)) ?? "";
+    if (id in HELD) hold(stage, HELD[id], false);
+  });
   // the ring around the image is for those who came by Tab, not for everyone who once pressed a key
   addEventListener("keydown", ({ key }) => key === "Tab" && (document.body.dataset.tabbing = ""), true);
   addEventListener("pointerdown", () => delete document.body.dataset.tabbing, true);
-  addEventListener("blur", () => modifiers(stage, null, false));
+  addEventListener("blur", () => {
+    modifiers(stage, null, false);
+    for (const flag of Object.values(HELD)) hold(stage, flag, false);
+  });
+  keepFocus(stage.element);
+}
+
+/**
+ * What is pressed with a mouse or a finger gives the focus to the image, so that the next key is meant for that: Enter
+ * would press the button again. Fields to write in keep it, and so does everything for those who use Tab.
+ * @param {HTMLElement} stage
+ */
+function keepFocus(stage) {
+  let mouse = false;
+  const back = (/** @type {Event} */ event) => {
+    const target = /** @type {any} */ (event.target);
+    if (!mouse || document.querySelector("dialog[open]") || !target.matches) return;
+    const types = target.matches("input:not([type=range], [type=checkbox], [type=radio]), textarea");
+    if (types || (event.type !== "change" && target.matches("select"))) return;
+    stage.focus(/** @type {any} */ ({ preventScroll: true, focusVisible: false }));
+  };
+  addEventListener("pointerdown", () => (mouse = true), true);
+  addEventListener("keydown", () => (mouse = false), true);
+  // before the click: a dialog that it opens gives the focus back to where it was
+  addEventListener("mousedown", (event) => {
+    const target = /** @type {any} */ (event.target);
+    if (!target.closest("button, a, [role='option'], [role='listbox']") || target.closest("dialog")) return;
+    event.preventDefault();
+    back(event);
+  });
+  addEventListener("click", back);
+  addEventListener("change", back);
 }
 
 /** @param {any} stage @param {KeyboardEvent | null} event @param {boolean} down */

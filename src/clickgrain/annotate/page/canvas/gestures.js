@@ -8,12 +8,15 @@
  * @property {(point: Point, event: PointerEvent, moved: boolean) => void} release @property {() => void} cancel
  * @property {(dx: number, dy: number) => void} pan @property {(factor: number, at: Point) => void} zoom
  * @property {(direction: number, at: Point) => void} walk through levels @property {(point: Point) => void} hold long press
- * @property {(event: PointerEvent) => boolean} moves whether this press moves the image @property {() => string} wheel "level" or "zoom"
+ * @property {(direction: number) => void} size of the brush
+ * @property {(event: PointerEvent) => boolean} moves whether this press moves the image
+ * @property {(other: boolean) => string} wheel "walk", "size" or "zoom"
  */
 
 const CLICK_SLACK = { mouse: 4, pen: 8, touch: 10 };
 const HOLD_MS = 550;
 const NOTCH = 40;
+const REST_MS = 250;
 
 export class Gestures {
   /** @param {HTMLElement} element @param {Handlers} handlers */
@@ -27,6 +30,7 @@ export class Gestures {
     this.from = { x: 0, y: 0 };
     this.moved = false;
     this.rest = 0;
+    this.scrolled = { time: -Infinity, fingers: false };
     this.timer = 0;
     const listen = (/** @type {string} */ name, /** @type {(event: any) => void} */ call) =>
       element.addEventListener(name, call.bind(this));
@@ -134,16 +138,38 @@ export class Gestures {
   #wheel(event) {
     event.preventDefault();
     const at = this.#at(event),
-      lines = event.deltaMode === 1 ? 16 : 1;
-    const delta = (event.deltaY || event.deltaX) * lines;
+      unit = event.deltaMode === 1 ? 16 : 1,
+      dx = event.deltaX * unit,
+      dy = event.deltaY * unit,
+      delta = dy || dx;
+    const zoom = (/** @type {number} */ rate) => this.handlers.zoom(Math.exp(-delta * rate), at);
     // a trackpad's pinch arrives as a wheel with Ctrl
-    const zooms = event.ctrlKey || event.metaKey || event.altKey !== (this.handlers.wheel() === "zoom");
-    if (zooms)
-      return this.handlers.zoom(Math.exp(-delta * (event.ctrlKey && Math.abs(delta) < 40 ? 0.01 : 0.0022)), at);
+    if (event.ctrlKey || event.metaKey) return zoom(Math.abs(delta) < 40 ? 0.01 : 0.0022);
+    if (this.#byFingers(event, dx, dy)) return this.handlers.pan(-dx, -dy);
+    const does = this.handlers.wheel(event.altKey);
+    if (does === "zoom") return zoom(0.0022);
     if (this.rest * delta < 0) this.rest = 0;
     this.rest += delta;
     if (Math.abs(this.rest) < NOTCH) return undefined;
     this.rest = 0;
-    return this.handlers.walk(delta < 0 ? 1 : -1, at);
+    return does === "size" ? this.handlers.size(delta < 0 ? 1 : -1) : this.handlers.walk(delta < 0 ? 1 : -1, at);
   }
+
+  /**
+   * Whether two fingers scroll on a trackpad, which no browser tells: a wheel moves by notches along one axis. A
+   * scroll that was seen to be one stays one until it rests.
+   * @param {WheelEvent} event @param {number} dx @param {number} dy CSS pixels
+   */
+  #byFingers(event, dx, dy) {
+    const going = event.timeStamp - this.scrolled.time < REST_MS;
+    const notched =
+      event.deltaMode === 1 || (!(dx && dy) && (Math.abs(dx || dy) >= NOTCH || isNotch(/** @type {any} */ (event))));
+    this.scrolled = { time: event.timeStamp, fingers: (going && this.scrolled.fingers) || !notched };
+    return this.scrolled.fingers;
+  }
+}
+
+/** @param {{wheelDelta?: number}} event @returns {boolean} whole notches, as mice report them */
+function isNotch({ wheelDelta }) {
+  return Boolean(wheelDelta) && Number(wheelDelta) % 120 === 0;
 }

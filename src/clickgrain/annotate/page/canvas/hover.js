@@ -31,6 +31,24 @@ export function outlineOf(mask) {
   return there;
 }
 
+/**
+ * A mask as pixels of one colour, at the left top of a canvas.
+ * @param {import("../core/mask.js").Bits} mask @param {number} paint see `word` @param {HTMLCanvasElement} [canvas] to use again
+ * @returns {HTMLCanvasElement}
+ */
+export function filled({ box, bits }, paint, canvas = document.createElement("canvas")) {
+  if (!box.width || !box.height) return canvas;
+  if (canvas.width < box.width || canvas.height < box.height) {
+    canvas.width = Math.max(canvas.width, box.width);
+    canvas.height = Math.max(canvas.height, box.height);
+  }
+  const pixels = new ImageData(box.width, box.height),
+    words = new Uint32Array(pixels.data.buffer);
+  for (let i = 0; i < bits.length; i++) if (bits[i]) words[i] = paint;
+  canvas.getContext("2d")?.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
 export class Hover {
   constructor() {
     /** @type {Tree | null} */
@@ -64,24 +82,8 @@ export class Hover {
     const { box, bits } = tree.mask(node);
     this.box = box;
     this.path = pathOf(borderRuns(bits, box));
-    this.#fill(bits);
+    this.canvas = filled({ box, bits }, word("#ffffff", 82), this.canvas);
     return true;
-  }
-
-  /** @param {Uint8Array} bits */
-  #fill(bits) {
-    const { canvas, box } = this;
-    if (!box.width || !box.height) return;
-    if (canvas.width < box.width || canvas.height < box.height) {
-      canvas.width = Math.max(canvas.width, box.width);
-      canvas.height = Math.max(canvas.height, box.height);
-    }
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    const pixels = new ImageData(box.width, box.height),
-      words = new Uint32Array(pixels.data.buffer);
-    const paint = word("#ffffff", 82);
-    for (let i = 0; i < bits.length; i++) if (bits[i]) words[i] = paint;
-    context.putImageData(pixels, 0, 0);
   }
 
   /** Pixels of the region, as a part of the image, 0..1. */

@@ -72,7 +72,7 @@ export class Levels {
     const region = this.#region();
     this.tried = { object: active, level, x: region?.step.x, y: region?.step.y, place: region ? region.place : -1 };
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#take(), REST_MS);
+    this.timer = setTimeout(() => this.stage.annotator.turn(() => this.settle(), false), REST_MS);
     this.stage.draw("look", "top");
   }
 
@@ -87,15 +87,21 @@ export class Levels {
     });
   }
 
+  /** Take the level that was tried, now: before anything else that the user does. */
+  settle() {
+    clearTimeout(this.timer);
+    return this.tried ? this.#take() : undefined;
+  }
+
   async #take() {
     const { annotator, image, store } = this.stage,
       { tried } = this;
     const object = image?.object(store.state.active);
     if (!tried || !object || object.id !== tried.object) return this.drop();
     const last = object.steps.at(-1);
-    if (tried.place >= 0) await annotator.changeStep(tried.place, { ...object.steps[tried.place], level: tried.level });
-    else if (last?.type === "level")
-      await annotator.changeStep(object.steps.length - 1, { type: "level", level: tried.level });
+    const region = object.steps[tried.place];
+    if (region) await annotator.changeStep(region, { ...region, level: tried.level });
+    else if (last?.type === "level") await annotator.changeStep(last, { type: "level", level: tried.level });
     else await annotator.addSteps([{ type: "level", level: tried.level }]);
     if (this.tried === tried) this.tried = null;
     this.stage.draw("look", "top");

@@ -21,6 +21,22 @@ export function strokeBoth(context, path, colour, width, pixel) {
   context.stroke(path);
 }
 
+/**
+ * The outline of the object in hand: white between dark lines, so that it shows on any image, on black and on white.
+ * @param {Context} context in image coordinates @param {Path2D} path @param {number} pixel size of a screen pixel
+ */
+export function strokeActive(context, path, pixel) {
+  context.lineCap = "square";
+  for (const [width, colour] of /** @type {[number, string][]} */ ([
+    [5, "#0a0c10"],
+    [2.5, "#fff"],
+  ])) {
+    context.lineWidth = width * pixel;
+    context.strokeStyle = colour;
+    context.stroke(path);
+  }
+}
+
 /** @param {Context} context in screen coordinates @param {number} x @param {number} y @param {number} label @param {boolean} near the pointer is on it */
 export function drawClick(context, x, y, label, near) {
   const radius = near ? 8 : 6;

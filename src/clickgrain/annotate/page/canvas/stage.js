@@ -8,7 +8,13 @@ import { Hover } from "./hover.js";
 import { Tools } from "./tools.js";
 import { drawTop } from "./top.js";
 import { byId } from "../dom.js";
+import { keepView, projectKey, recall } from "../preferences.js";
 import { centred, fit, inside, pan, toImage, toScreen, zoomAt } from "../core/geometry.js";
+
+/** @param {number} radius @param {number} factor @returns {number} of the brush, in pixels of the image */
+export function resized(radius, factor) {
+  return Math.min(Math.max(radius * factor, 0.5), 200);
+}
 
 export class Stage {
   /**
@@ -26,12 +32,19 @@ export class Stage {
     /** @type {import("../core/geometry.js").View} */
     this.view = { scale: 1, x: 0, y: 0 };
     this.fitted = true;
+    this.keeping = 0;
+    /** @type {import("../image.js").OpenImage | null} the image before this one */
+    this.shown = null;
     /** @type {import("../core/geometry.js").Point | null} pointer, screen */
     this.pointer = null;
     this.byKeyboard = false;
     this.space = false;
     this.shift = false;
     this.alt = false;
+    /** Whether the image is seen without anything on it, while a key is held. */
+    this.bare = false;
+    /** Whether the preview is of a negative click, while a key is held. */
+    this.negates = false;
     /** Time stamp of the pointer event that the next frame answers. */
     this.since = 0;
     /** @type {((since: number) => void) | null} the benchmark listens here */
@@ -42,6 +55,7 @@ export class Stage {
     this.partition = new Partition();
     this.detail = new Detail(() => this.draw("base"));
     this.tools = new Tools(this);
+    annotator.settle = () => this.tools.levels.settle();
     this.dirty = new Set();
     this.gestures = new Gestures(this.element, this.#handlers());
     new ResizeObserver(() => this.#resize()).observe(this.element);
@@ -49,7 +63,7 @@ export class Stage {
     store.on(["image"], () => this.#newImage());
     store.on(["revision", "labels", "preferences", "whole"], () => this.draw("base", "top"));
     store.on(["level"], ({ whole }) => (this.look(), this.draw("top", ...(whole ? ["base"] : []))));
-    store.on(["active", "selection", "offers", "tool", "radius", "polarity", "auto"], () => (this.look(), this.draw("top")));
+    store.on(["active", "selection", "offers", "offered", "tool", "radius", "polarity", "auto"], () => (this.look(), this.draw("top")));
   }
 
   #handlers() {
@@ -65,9 +79,13 @@ export class Stage {
       hold: (/** @type {any} */ at) => tools.hold(at),
       pan: (/** @type {number} */ dx, /** @type {number} */ dy) => this.pan(dx, dy),
       zoom: (/** @type {number} */ factor, /** @type {any} */ at) => this.zoom(factor, at),
-      walk: (/** @type {number} */ direction, /** @type {any} */ at) => (this.point(at), tools.walk(direction)),
+      walk: (/** @type {number} */ direction, /** @type {any} */ at) => {
+        this.point(at);
+        this.annotator.turn(() => tools.walk(direction), false);
+      },
+      size: (/** @type {number} */ direction) => store.set({ radius: resized(store.state.radius, 1.25 ** direction) }),
       moves: (/** @type {any} */ event) => event.button === 0 && (this.space || store.state.tool === "hand"),
-      wheel: () => store.state.preferences.wheel,
+      wheel: (/** @type {boolean} */ other) => tools.wheel(other),
     };
   }
 
@@ -76,12 +94,36 @@ export class Stage {
   }
 
   #newImage() {
+    clearTimeout(this.keeping);
     this.hover.clear();
     this.tools.cancel();
+    this.tools.pending = [];
     this.detail.clear();
     this.byKeyboard = false;
-    if (this.image) this.fit();
+    this.#startView();
     this.look();
+  }
+
+  /** As the image was left, or as near as the last one of its size, if that is wanted; else all of it. */
+  #startView() {
+    const { image, shown, view } = this;
+    this.shown = image;
+    if (!image) return this.draw("base", "top");
+    const { preferences } = this.store.state,
+      { width, height } = image.size,
+      same = shown && shown.size.width === width && shown.size.height === height;
+    if (preferences.keepZoom && same && !this.fitted) return this.#setView(view);
+    const left = recall(projectKey(this.store.state)).views?.[image.id];
+    if (!left || preferences.keepZoom) return this.fit();
+    const middle = centred(image.size, this.screen, left.scale);
+    const by = { x: (width / 2 - left.x) * left.scale, y: (height / 2 - left.y) * left.scale };
+    return this.#setView(pan(middle, by.x, by.y, image.size, this.screen));
+  }
+
+  #keepView() {
+    const { image, view, screen, fitted } = this,
+      middle = toImage(view, { x: screen.width / 2, y: screen.height / 2 });
+    if (image) keepView(projectKey(this.store.state), image.id, fitted ? null : { scale: view.scale, ...middle });
   }
 
   #resize() {
@@ -104,6 +146,8 @@ export class Stage {
   #setView(view, fitted = false) {
     this.view = view;
     this.fitted = fitted;
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.#keepView(), 300);
     if (this.image) this.detail.want(this.image, view, this.screen);
     this.look();
     this.draw("base", "top");
@@ -190,9 +234,9 @@ export class Stage {
     const { image } = this,
       { labels, preferences, whole, level, revision } = this.store.state;
     if (!image) return this.base.clearRect(0, 0, this.base.canvas.width, this.base.canvas.height);
-    this.overlay.update(image, labels, preferences.opacity, null);
-    const layers = [this.overlay.canvas];
-    if (whole && this.partition.update(image, level, revision)) layers.unshift(this.partition.canvas);
+    this.overlay.update(image, labels, preferences.outline ? 0 : preferences.opacity, null);
+    const layers = this.bare ? [] : [this.overlay.canvas];
+    if (whole && !this.bare && this.partition.update(image, level, revision)) layers.unshift(this.partition.canvas);
     drawBase(this.base, this.view, this.ratio, image, layers, this.detail.shown);
     this.element.dispatchEvent(new CustomEvent("painted"));
     return undefined;

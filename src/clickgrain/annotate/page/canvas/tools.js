@@ -7,6 +7,11 @@ import { markOf } from "./marks.js";
 /** @typedef {import("../core/geometry.js").Point} Point */
 
 const NEAR = 9;
+/** A second click so soon (ms) and so near (screen pixels) is the second half of a double click. */
+const DOUBLE_MS = 400,
+  DOUBLE_PX = 6;
+/** A box has sides of at least so many screen pixels, or one is twice as long as this: less is a click that slipped. */
+const LEAST_BOX = 8;
 
 export class Tools {
   /** @param {import("./stage.js").Stage} stage */
@@ -23,8 +28,12 @@ export class Tools {
     this.held = null;
     /** @type {{x: number, y: number, label: number}[]} clicks that the server has not answered yet */
     this.pending = [];
+    /** Node that the wheel has walked to in Auto, which a click takes; -1 for what the model would choose. */
+    this.walked = -1;
     /** @type {Point | null} where the last click was made: its mark is no target until the pointer has left it */
     this.last = null;
+    /** When and where the last click was made, screen, and with which label. */
+    this.before = { time: -Infinity, x: 0, y: 0, label: 1 };
   }
 
   get state() {
@@ -58,11 +67,19 @@ export class Tools {
       if (active === null && !free) this.over = owned;
       const preview = this.over === null && (active === null || free);
       if (this.levels.preview(image, hover)) this.over = null;
-      else if (preview && image.tree && !auto) hover.look(image.tree, x, y, level);
-      else hover.clear();
-      if (preview && auto && (active === null || stage.shift)) rest = { x, y };
+      else if (preview && image.tree && (!auto || this.walked >= 0 || stage.alt)) {
+        hover.look(image.tree, x, y, level);
+        if (auto && !stage.alt && hover.node !== this.walked) {
+          this.walked = -1; // the pointer has left the region
+          hover.clear();
+        }
+      } else hover.clear();
+      if (preview && auto && this.walked < 0 && (active === null || stage.shift)) rest = { x, y };
     }
-    stage.guess.look(image, rest);
+    const corrects = seeks && active !== null && this.near < 0 && !stage.shift && !stage.alt && !this.levels.tried;
+    if (corrects && at && image && !this.gesture && !this.pending.length && !image.object(active)?.locked)
+      stage.guess.look(image, pixel(at, image.size), active, stage.negates ? 0 : this.state.polarity);
+    else stage.guess.look(image, rest);
     stage.element.dataset.cursor = this.#cursor(at);
   }
 
@@ -131,29 +148,57 @@ export class Tools {
     const step = image?.object(this.state.active)?.steps[held.place];
     if (!image || !step) return;
     this.last = held.at;
-    if (!moved) annotator.dropStep(held.place);
-    else if (step.type !== "box")
-      annotator.changeStep(held.place, { ...step, ...pixel(this.#point(held.at), image.size) });
+    const at = pixel(this.#point(held.at), image.size);
+    if (!moved) annotator.turn(() => annotator.dropStep(step));
+    else if (step.type !== "box") annotator.turn(() => annotator.changeStep(step, { ...step, ...at }));
   }
 
   /** @param {NonNullable<Tools["gesture"]>} gesture @param {Point} at @param {PointerEvent} event @param {boolean} moved */
-  #finish({ tool, label, points, touch }, at, event, moved) {
-    if (tool === "click" && (!moved || touch)) return this.click(this.#point(at), label, event);
-    if (!moved && tool === "box") return this.click(this.#point(at), label, event);
-    if (tool === "click" || tool === "box") return this.#box(points[0], this.#point(at));
-    return this.#stroke(tool, label, points);
+  #finish({ tool, label, from, points, touch }, at, event, moved) {
+    if (tool !== "click" && tool !== "box") return this.#stroke(tool, label, points);
+    const sides = [Math.abs(at.x - from.x), Math.abs(at.y - from.y)];
+    const slipped = Math.min(...sides) < LEAST_BOX && Math.max(...sides) < 2 * LEAST_BOX;
+    if (!moved || slipped || (touch && tool === "click")) return this.#clickOnce(points[0], from, label, event);
+    return this.#box(points[0], this.#point(at), label);
   }
 
-  /** @param {Point} a @param {Point} b */
-  #box(a, b) {
+  /** A click, unless it is the second half of a double click. */
+  #clickOnce(
+    /** @type {Point} */ point,
+    /** @type {Point} */ { x, y },
+    /** @type {number} */ label,
+    /** @type {PointerEvent} */ event,
+  ) {
+    const { before } = this,
+      time = event.timeStamp;
+    this.before = { time, x, y, label };
+    const near = Math.hypot(x - before.x, y - before.y) < DOUBLE_PX;
+    if (near && label === before.label && time - before.time < DOUBLE_MS) return;
+    this.click(point, label, event);
+  }
+
+  /** @param {Point} a @param {Point} b @param {number} label */
+  #box(a, b, label) {
+    const { image } = this.stage;
+    if (!image) return;
+    const box = boxOf(a, b, image.size);
+    this.#inTurn(() =>
+      label || this.state.active !== null
+        ? this.stage.annotator.addSteps([{ type: "box", box, label }])
+        : this.stage.annotator.say("Choose an object first; then a right drag takes away what is in the box."),
+    );
+  }
+
+  /** When its turn comes, unless another image is open by then. */
+  #inTurn(/** @type {() => any} */ work) {
     const { image, annotator } = this.stage;
-    if (image) annotator.addSteps([{ type: "box", box: boxOf(a, b, image.size) }]);
+    annotator.turn(() => this.stage.image === image && work());
   }
 
   /** @param {string} tool @param {number} label @param {Point[]} points */
   #stroke(tool, label, points) {
     const { image, annotator, view } = this.stage,
-      { radius, active } = this.state;
+      { radius } = this.state;
     if (!image) return;
     const limit = (/** @type {number} */ value, /** @type {number} */ most) =>
       Math.round(10 * Math.min(Math.max(value - 0.5, 0), most - 1)) / 10;
@@ -161,13 +206,15 @@ export class Tools {
       limit(x, image.size.width),
       limit(y, image.size.height),
     ]);
-    if (tool === "scribble") annotator.addSteps([{ type: "scribble", points: line, label }]);
-    else if (tool === "brush" || tool === "eraser") {
-      const erases = tool === "eraser" || label === 0;
-      if (active === null && erases)
-        return annotator.say("Choose the object to erase from: click it with the click tool.");
-      annotator.addSteps([{ type: "brush", points: line, radius: this.brush(), label: erases ? 0 : 1 }]);
-    }
+    if (tool === "scribble") this.#inTurn(() => annotator.addSteps([{ type: "scribble", points: line, label }]));
+    if (tool !== "brush" && tool !== "eraser") return;
+    const erases = tool === "eraser" || label === 0,
+      step = { type: "brush", points: line, radius: this.brush(), label: erases ? 0 : 1 };
+    this.#inTurn(() =>
+      erases && this.state.active === null
+        ? annotator.say("Choose the object to erase from: click it with the click tool.")
+        : annotator.addSteps([step]),
+    );
   }
 
   /** Radius of the brush in pixels of the image. */
@@ -182,47 +229,27 @@ export class Tools {
    *   Alt: add the region; Ctrl: choose several
    */
   click(point, label, { shiftKey, ctrlKey, metaKey, altKey }) {
-    const { image, annotator } = this.stage,
-      { active } = this.state;
+    const { image, annotator } = this.stage;
     if (!image || !inside(point, image.size)) return;
     const { x, y } = pixel(point, image.size),
-      owned = image.owners?.at(x, y) ?? null;
+      mark = { x, y, label };
     this.last = toScreen(this.stage.view, point);
-    if (ctrlKey || metaKey) return void (owned !== null && annotator.toggle(owned));
-    if (active !== null && altKey && label) return this.#take(x, y, false);
-    if (active !== null && !shiftKey) return this.#correct(x, y, label);
-    if (owned !== null && !shiftKey) return annotator.take(owned);
-    if (label) return this.#take(x, y, true);
-    return annotator.say("Click an object first; then a right click removes what does not belong to it.");
-  }
-
-  /** @param {number} x @param {number} y @param {boolean} fresh a new object */
-  #take(x, y, fresh) {
+    // exactly what is shown now, whatever the level is when the click's turn comes
     const { level, auto } = this.state,
-      { annotator } = this.stage;
-    this.#until(
-      x,
-      y,
-      1,
-      annotator.addSteps([auto ? { type: "click", x, y, label: 1 } : { type: "region", x, y, level }], fresh),
-    );
-  }
-
-  /** @param {number} x @param {number} y @param {number} label */
-  #correct(x, y, label) {
-    this.#until(x, y, label, this.stage.annotator.addSteps([{ type: "click", x, y, label }]));
-  }
-
-  /** Show a click at once, until it is answered. */
-  #until(
-    /** @type {number} */ x,
-    /** @type {number} */ y,
-    /** @type {number} */ label,
-    /** @type {Promise<void>} */ answer,
-  ) {
-    const mark = { x, y, label };
-    this.pending.push(mark);
-    answer.finally(() => {
+      click = { type: "click", x, y, label },
+      region = { type: "region", x, y, level },
+      shown = auto && this.walked < 0 && !altKey ? click : region;
+    this.walked = -1;
+    this.pending.push(mark); // shown at once, until it is answered
+    this.#inTurn(async () => {
+      const { active } = this.state,
+        owned = image.owners?.at(x, y) ?? null;
+      if (ctrlKey || metaKey) owned !== null && annotator.toggle(owned);
+      else if (active !== null && altKey && label) await annotator.addSteps([region]);
+      else if (active !== null && !shiftKey) await annotator.addSteps([click]);
+      else if (owned !== null && !shiftKey) annotator.take(owned);
+      else if (label) await annotator.addSteps([shown], true);
+      else annotator.say("Click an object first; then a right click removes what does not belong to it.");
       this.pending = this.pending.filter((each) => each !== mark);
       this.stage.draw("look", "top");
     });
@@ -238,12 +265,33 @@ export class Tools {
 
   cancel() {
     this.gesture = this.held = null;
+    this.walked = -1;
     this.levels.drop();
     this.stage.draw("look", "top");
   }
 
+  /**
+   * What turning the wheel does. The object in hand changes only where it is a region of the tree.
+   * @param {boolean} other with Alt: the other way than set in the preferences @returns {"walk" | "size" | "zoom"}
+   */
+  wheel(other) {
+    const { tool, auto, active, preferences } = this.state;
+    if (tool === "brush" || tool === "eraser") return "size";
+    const walks = (preferences.wheel === "level") !== other && tool === "click" && !(auto && active !== null);
+    return walks ? "walk" : "zoom";
+  }
+
   /** @param {number} direction */
   walk(direction) {
+    const { image, hover } = this.stage,
+      at = this.here(),
+      { auto, active } = this.state;
+    if (!auto || active !== null || !image?.tree || !at) return this.levels.walk(direction);
+    const { x, y } = pixel(at, image.size);
+    if (this.walked < 0) hover.look(image.tree, x, y, this.state.level); // in Auto no region was shown yet
     this.levels.walk(direction);
+    hover.look(image.tree, x, y, this.state.level);
+    this.walked = hover.node;
+    return undefined;
   }
 }

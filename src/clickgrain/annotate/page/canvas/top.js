@@ -1,8 +1,9 @@
 // The upper canvas: what changes with every move of the pointer.
 
-import { outlineOf } from "./hover.js";
+import { filled, outlineOf } from "./hover.js";
 import {
   NEGATIVE,
+  strokeActive,
   POSITIVE,
   drawBadge,
   drawBox,
@@ -13,7 +14,7 @@ import {
   markOf,
   strokeBoth,
 } from "./marks.js";
-import { colourOf, objectColour } from "../core/color.js";
+import { colourOf, objectColour, word } from "../core/color.js";
 import { toScreen } from "../core/geometry.js";
 
 export const OFFER_COLOURS = ["#2f8fe0", "#e8703a", "#b45fd0"];
@@ -24,7 +25,7 @@ export function drawTop(stage) {
     { ratio } = stage;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  if (!stage.image) return;
+  if (!stage.image || stage.bare) return;
   inImage(stage);
   drawHover(stage);
   drawGuess(stage);
@@ -58,13 +59,14 @@ function drawHover(stage) {
 
 /** @param {import("./stage.js").Stage} stage */
 function drawGuess({ guess, top, view }) {
+  if (guess.change) top.drawImage(guess.change.canvas, guess.change.x, guess.change.y);
   if (guess.shown) strokeBoth(top, outlineOf(guess.shown).path, "#fff", 1.5, 1 / view.scale);
 }
 
 /** @param {import("./stage.js").Stage} stage */
 function drawObjects(stage) {
   const { image, top, view, store, tools } = stage,
-    { active, selection, labels, projectDocument } = store.state;
+    { active, selection, labels, projectDocument, preferences } = store.state;
   if (!image?.document) return;
   const shown = new Set([
     ...selection,
@@ -73,16 +75,17 @@ function drawObjects(stage) {
   ]);
   for (const object of image.document.objects) {
     const bits = image.bits(object.id);
-    const lapping = projectDocument?.overlap && !object.hidden;
-    if (!bits || (!shown.has(object.id) && !lapping)) continue;
+    const outlined = (projectDocument?.overlap || preferences.outline) && !object.hidden;
+    if (!bits || (!shown.has(object.id) && !outlined)) continue;
     const colour = objectColour(object, labels);
     if (!shown.has(object.id)) strokeBoth(top, outlineOf(bits).path, colour, 1, 1 / view.scale);
+    else if (object.id === active) strokeActive(top, outlineOf(bits).path, 1 / view.scale);
     else
       strokeBoth(
         top,
         outlineOf(bits).path,
         object.id === tools.over ? "#fff" : colour,
-        object.id === active ? 2 : 1.5,
+        1.5,
         1 / view.scale,
       );
   }
@@ -90,8 +93,12 @@ function drawObjects(stage) {
 
 /** @param {import("./stage.js").Stage} stage */
 function drawOffers({ store, top, view }) {
-  store.state.offers?.forEach((offer, i) => {
-    strokeBoth(top, outlineOf(offer.bits).path, OFFER_COLOURS[i], 2, 1 / view.scale);
+  const { offers, offered } = store.state;
+  offers?.forEach((offer, i) => {
+    const { x, y } = offer.bits.box;
+    if (i === offered) top.drawImage(filled(offer.bits, word(OFFER_COLOURS[i], 140)), x, y);
+    if (i === offered || offered === null)
+      strokeBoth(top, outlineOf(offer.bits).path, OFFER_COLOURS[i], 2, 1 / view.scale);
   });
 }
 
@@ -99,7 +106,9 @@ function drawOffers({ store, top, view }) {
 function drawBadges({ store, top, view }) {
   /** @type {{x: number, y: number}[]} */
   const placed = [];
-  store.state.offers?.forEach((offer, i) => {
+  const { offers, offered } = store.state;
+  offers?.forEach((offer, i) => {
+    if (offered !== null && offered !== i) return;
     const { x, y, width } = offer.bits.box;
     const at = toScreen(view, { x: x + width / 2, y });
     while (placed.some((other) => Math.hypot(other.x - at.x, other.y - at.y) < 26)) at.x += 28;

@@ -43,6 +43,8 @@ export const COMMANDS = [
   { id: "zoomOut", group: "View", title: "Zoom out", keys: ["-"] },
   { id: "fainter", group: "View", title: "Fainter masks", keys: [","] },
   { id: "stronger", group: "View", title: "Stronger masks", keys: ["."] },
+  { id: "peek", group: "View", title: "Hide all objects while held", keys: ["V"] },
+  { id: "negate", group: "View", title: "Show what a negative click would take away, while held", keys: ["N"] },
   { id: "previousImage", group: "Images", title: "Previous image", keys: ["A"] },
   { id: "nextImage", group: "Images", title: "Next image", keys: ["D"] },
   { id: "done", group: "Images", title: "Mark the image as done, open the next", keys: ["Ctrl+Enter"] },

@@ -4,7 +4,7 @@
 /** @typedef {import("./mask.js").Bits} Bits */
 /** @typedef {{id: number, bits: Bits | null, colour: string, hidden: boolean, locked: boolean}} Layer bottom first */
 
-import { around, common } from "./mask.js";
+import { around, common, holds } from "./mask.js";
 import { word } from "./color.js";
 
 export class Owners {
@@ -60,9 +60,9 @@ export class Owners {
     });
   }
 
-  /** @param {number} x @param {number} y @returns {number | null} id of the object that the pixel belongs to */
+  /** @param {number} x @param {number} y @returns {number | null} id of the topmost object there that is not hidden */
   at(x, y) {
-    return this.layers[this.owner[y * this.width + x] - 1]?.id ?? null;
+    return this.layers.findLast((layer) => !layer.hidden && holds(layer.bits, x, y))?.id ?? null;
   }
 
   /** Part of all pixels that belong to something, 0..1. */

@@ -1,7 +1,7 @@
 // Take the work out, or bring work in.
 
 import { post } from "../api.js";
-import { openDialog } from "./frame.js";
+import { button, openDialog } from "./frame.js";
 import { fill, h } from "../dom.js";
 
 const FORMATS = [
@@ -54,11 +54,11 @@ function importer({ annotator, gallery, store }) {
     h("option", { value: "add" }, "are added again"),
     h("option", { value: "replace" }, "replace all that is not locked"),
   );
-  const read = async (/** @type {File | undefined} */ file) => {
+  const read = async (/** @type {File | undefined} */ file, /** @type {string} */ how = existing.value) => {
     if (!file) return;
     fill(result, h("p", null, `Reading ${file.name} …`));
     try {
-      const query = new URLSearchParams({ name: file.name, existing: existing.value });
+      const query = new URLSearchParams({ name: file.name, existing: how });
       const answer = await post(`/api/import?${query}`, new Blob([file]));
       fill(
         result,
@@ -67,6 +67,7 @@ function importer({ annotator, gallery, store }) {
           null,
           `${answer.objects} objects in ${answer.images} images. Undo takes them away again, image by image.`,
         ),
+        answer.there ? again(answer.there, (how) => read(file, how)) : null,
         answer.skipped.length ? skipped(answer.skipped) : null,
       );
       await Promise.all([annotator.refreshProject(), gallery.loadList(), store.state.image?.refresh()]);
@@ -98,6 +99,20 @@ function importer({ annotator, gallery, store }) {
   });
   const choice = h("label", { class: "check" }, "Objects that are there already ", existing);
   return h("section", null, zone, choice, result);
+}
+
+/**
+ * The file, or part of it, was imported before.
+ * @param {number} count @param {(how: string) => any} read
+ */
+function again(count, read) {
+  return h(
+    "div",
+    { class: "row" },
+    h("span", { class: "grow" }, `${count} ${count === 1 ? "is" : "are"} there already, and were skipped. Import them again?`),
+    button("Add a second time", () => read("add")),
+    button("Replace what is there", () => read("replace")),
+  );
 }
 
 /** @param {string[]} lines */

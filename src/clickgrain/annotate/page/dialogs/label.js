@@ -1,8 +1,10 @@
 // Choose a label by typing; what does not exist yet is made.
 
+import { get } from "../api.js";
 import { button, buttonRow, openDialog } from "./frame.js";
 import { fill, h } from "../dom.js";
 import { colourOf } from "../core/color.js";
+import { current } from "../panels/labels.js";
 
 /** @param {any} app @param {{add?: boolean, rename?: number}} [options] */
 export function openLabel(app, { add = false, rename } = {}) {
@@ -19,20 +21,25 @@ export function openLabel(app, { add = false, rename } = {}) {
     autocomplete: "off",
   });
   const options = h("div", { class: "options", id: "label-options", role: "listbox", "aria-label": "Labels" });
-  let at = 0;
+  let at = -1; // the label that there is, until something is typed
   /** @type {{id: number | null, name: string, colour: string | null}[]} */
   let found = [];
-  const take = async (/** @type {any} */ choice) => {
+  const take = (/** @type {any} */ choice) => {
     dialog.close();
+    annotator.turn(() => give(choice));
+  };
+  const give = async (/** @type {any} */ choice) => {
     const id = choice.id === -1 ? await made(annotator, choice.name, store.state.labels.length) : choice.id;
     if (id === undefined) return;
     const { selection } = store.state;
     store.set({ label: id });
     if (!add && selection.length) await annotator.edit(selection, { label: id });
   };
+  const chosen = current(store.state);
   const show = () => {
     found = matches(store.state.labels, input.value.trim(), add);
-    at = Math.min(at, Math.max(found.length - 1, 0));
+    if (at < 0) at = found.findIndex((each) => each.id === chosen);
+    at = Math.min(Math.max(at, 0), Math.max(found.length - 1, 0));
     fill(
       options,
       found.map((each, i) =>
@@ -105,9 +112,20 @@ function openRename({ store, annotator }, id) {
     if (name.value.trim())
       annotator.changeProject({ kind: "label.edit", label: id, name: name.value.trim(), colour: colour.value });
   };
-  const remove = () => {
+  const remove = async () => {
+    const { labels } = await get("/api/statistics").catch(() => ({ labels: [] }));
+    const count = labels.find((/** @type {any} */ each) => each.label === id)?.objects ?? 0;
+    const lose = count === 1 ? "1 object loses it" : `${count} objects lose it`;
+    fill(
+      form,
+      h("p", null, `Delete the label “${label.name}”? ${lose}. Undo brings it back.`),
+      buttonRow(button("Keep it", () => dialog.close()), h("span", { class: "grow" }), button("Delete", gone, "danger")),
+    );
+    form.querySelector("button")?.focus();
+  };
+  const gone = () => {
     dialog.close();
-    annotator.changeProject({ kind: "label.delete", label: id });
+    annotator.turn(() => annotator.changeProject({ kind: "label.delete", label: id }));
   };
   const form = h(
     "form",

@@ -182,6 +182,7 @@ class Candidates {
         label: this.object.label,
       });
       this.accepted += accepted.length;
+      if (accepted.length) this.app.annotator.remember({ found: accepted });
       this.app.annotator.say(
         `${accepted.length} taken${skipped.length ? `, ${skipped.length} left out: ${skipped[0].message}` : ""}`,
       );

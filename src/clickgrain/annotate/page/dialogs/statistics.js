@@ -2,6 +2,7 @@
 
 import { get } from "../api.js";
 import { tile } from "./learn.js";
+import { SOURCES } from "../panels/objects.js";
 import { openDialog } from "./frame.js";
 import { fill, h } from "../dom.js";
 
@@ -27,13 +28,19 @@ function show(body, all) {
       "div",
       { class: "tiles" },
       tile(String(all.objects), `objects in ${all.images} ${all.images === 1 ? "image" : "images"}`),
+      tile(String(all.prompted), "of them made by hand"),
       tile(number(all.clicks.mean), "clicks an object, mean"),
       tile(number(all.clicks.median, 0), "clicks, median"),
       tile(number(all.seconds.mean), "seconds an object, mean"),
       tile(duration(all.seconds.total), "of work in all"),
     ),
-    h("h3", null, "Clicks an object took"),
+    h("h3", null, "Clicks that objects made by hand took"),
     bars(all.histogram),
+    table(
+      "By source",
+      ["Source", "Objects"],
+      Object.entries(all.sources).map(([source, objects]) => [SOURCES[source] || "by hand", objects]),
+    ),
     table(
       "By label",
       ["Label", "Objects", "Clicks, mean", "Seconds, mean"],

@@ -8,12 +8,19 @@ import { startImages } from "./images.js";
 import { startObjects } from "./objects.js";
 import { startToolbar } from "./toolbar.js";
 import { commands } from "../commands.js";
+import { COMMANDS } from "../core/keys.js";
 import { openExport } from "../dialogs/export.js";
 import { openHelp } from "../dialogs/help.js";
 import { openLabel } from "../dialogs/label.js";
 import { openLearn } from "../dialogs/learn.js";
 import { openSame } from "../dialogs/same.js";
 import { openStatistics } from "../dialogs/statistics.js";
+
+const AT_ONCE = new Set(
+  COMMANDS.filter(({ group }) => ["Tools", "Pointer", "View", "More"].includes(group)).map(({ id }) => id),
+);
+for (const id of ["label", "search", "cancel"]) AT_ONCE.add(id);
+AT_ONCE.delete("whole");
 
 /** @param {any} app */
 export function startPanels(app) {
@@ -27,7 +34,9 @@ export function startPanels(app) {
     search: () => {},
   };
   const table = commands(app);
-  app.run = (/** @type {string} */ id, /** @type {any} */ event) => table[id]?.(event);
+  // what looks, points or opens a dialog is answered at once; what changes something waits for its turn
+  app.run = (/** @type {string} */ id, /** @type {any} */ event) =>
+    AT_ONCE.has(id) ? table[id]?.(event) : app.annotator.turn(() => table[id]?.(event));
   startHint(app);
   startBanner(app);
   startBar(app);

@@ -19,7 +19,6 @@ export function startBanner(app) {
           element,
           icon("warn"),
           h("span", { class: "grow" }, text, " ", unsaved),
-          ...(banner?.retry ? [again(banner.retry)] : []),
         );
       else if (notice) fill(element, icon("warn"), h("span", { class: "grow" }, notice), dismiss(app.store));
     },
@@ -27,11 +26,6 @@ export function startBanner(app) {
   addEventListener("beforeunload", (event) => {
     if (app.store.state.saving.waiting) event.preventDefault();
   });
-}
-
-/** @param {() => void} retry */
-function again(retry) {
-  return h("button", { class: "button", type: "button", onclick: retry }, "Try again");
 }
 
 /** @param {any} store */

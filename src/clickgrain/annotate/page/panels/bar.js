@@ -43,11 +43,11 @@ export function startBar(app) {
     name.textContent = project?.name ?? "clickgrain";
     name.title = project ? `${project.folder}\nannotations in ${project.database}` : "";
   });
-  store.on(["image", "images"], (/** @type {any} */ { image, images }) => {
-    const place = images.findIndex((/** @type {any} */ each) => each.id === image?.id);
-    title.textContent = image?.info.name ?? "";
-    title.title = image ? [image.info.name, ...image.info.notes].join("\n") : "";
-    count.textContent = image ? `${place + 1} / ${images.length}` : "";
+  store.on(["image", "images", "broken"], (/** @type {any} */ { image, images, broken }) => {
+    const place = images.findIndex((/** @type {any} */ each) => each.id === (image ?? broken)?.id);
+    title.textContent = image?.info.name ?? broken?.name ?? "";
+    title.title = image ? [image.info.name, ...image.info.notes].join("\n") : title.textContent;
+    count.textContent = place >= 0 ? `${place + 1} / ${images.length}` : "";
   });
   store.on(["saving"], (/** @type {any} */ { saving }) => showSaved(saved, saving));
   store.on(["jobs"], (/** @type {any} */ { jobs }) => showJob(job, jobs));

@@ -63,7 +63,8 @@ function colour({ store, annotator }, thing) {
     "aria-label": "Colour of this object",
     title: "Colour of this object",
     disabled: thing.locked,
-    onchange: (/** @type {any} */ event) => annotator.edit([thing.id], { colour: event.target.value }),
+    onchange: (/** @type {any} */ event) =>
+      annotator.turn(() => annotator.edit([thing.id], { colour: event.target.value })),
   });
 }
 
@@ -88,7 +89,7 @@ function chip(annotator, step, place, locked) {
         title: `Take away: ${words}`,
         "aria-label": `Take away step ${place + 1}: ${words}`,
         disabled: locked,
-        onclick: () => annotator.dropStep(place),
+        onclick: () => annotator.turn(() => annotator.dropStep(step)),
       },
       words,
       icon("close"),

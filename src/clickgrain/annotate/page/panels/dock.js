@@ -1,12 +1,78 @@
 // Under the image: the level, what the whole-image view offers, and the zoom.
 
-import { byId, h } from "../dom.js";
-import { toolButton } from "./buttons.js";
+import { filled, outlineOf } from "../canvas/hover.js";
+import { strokeBoth } from "../canvas/marks.js";
+import { OFFER_COLOURS } from "../canvas/top.js";
+import { word } from "../core/color.js";
+import { EMPTY, around } from "../core/mask.js";
+import { byId, fill, h } from "../dom.js";
+import { iconButton, toolButton } from "./buttons.js";
+import { remember } from "../preferences.js";
 
 /** @param {any} app */
 export function startDock(app) {
   const dock = byId("dock");
-  dock.append(levels(app), whole(app), brush(app), zoom(app));
+  dock.append(alternatives(app), levels(app), whole(app), brush(app), zoom(app));
+}
+
+const THUMB = { width: 64, height: 44 };
+
+/** The other readings of a click, each filled over the same part of the image. @param {any} app */
+function alternatives({ store, stage, run }) {
+  const group = h("div", { class: "group offers", role: "group", "aria-label": "Other outlines", hidden: true });
+  store.on(["offers"], (/** @type {any} */ { offers, image, active }) => {
+    group.hidden = !offers;
+    if (!offers) return fill(group);
+    const part = [image.bits(active), ...offers.map((/** @type {any} */ each) => each.bits)].reduce(
+      (box, bits) => around(box, bits?.box ?? EMPTY.box),
+      EMPTY.box,
+    );
+    const point = (/** @type {number | null} */ i) => () => store.set({ offered: i });
+    return fill(
+      group,
+      offers.map((/** @type {any} */ offer, /** @type {number} */ i) => {
+        const canvas = h("canvas", null),
+          title = `Outline ${i + 1}, ${offer.area} pixels (${i + 1})`;
+        drawThumb(canvas, image, offer.bits, part, OFFER_COLOURS[i], stage.ratio);
+        return h(
+          "button",
+          {
+            type: "button",
+            title,
+            "aria-label": title,
+            style: { "--colour": OFFER_COLOURS[i] },
+            onclick: () => run(`choose${i + 1}`),
+            onpointerenter: point(i),
+            onpointerleave: point(null),
+            onfocus: point(i),
+            onblur: point(null),
+          },
+          canvas,
+          h("span", null, String(i + 1)),
+        );
+      }),
+    );
+  });
+  return group;
+}
+
+/**
+ * A part of the image, a little wider than the masks in it, with one of them filled.
+ * @param {HTMLCanvasElement} canvas @param {import("../image.js").OpenImage} image
+ * @param {import("../core/mask.js").Bits} bits @param {import("../core/tree.js").Rect} part
+ * @param {string} colour @param {number} ratio device pixels per CSS pixel
+ */
+function drawThumb(canvas, image, bits, part, colour, ratio) {
+  canvas.width = THUMB.width * ratio;
+  canvas.height = THUMB.height * ratio;
+  const scale = Math.min(canvas.width / part.width, canvas.height / part.height) * 0.86,
+    context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.translate(canvas.width / 2, canvas.height / 2);
+  context.scale(scale, scale);
+  context.translate(-part.x - part.width / 2, -part.y - part.height / 2);
+  if (image.picture) context.drawImage(image.picture, 0, 0, image.size.width, image.size.height);
+  context.drawImage(filled(bits, word(colour, 150)), bits.box.x, bits.box.y);
+  strokeBoth(context, outlineOf(bits).path, colour, 1.5 * ratio, 1 / scale);
 }
 
 /** @param {any} app */
@@ -63,7 +129,7 @@ function whole({ store, stage, annotator, run }) {
     {
       class: "button main",
       type: "button",
-      onclick: () => annotator.act({ kind: "partition", level: store.state.level, label: null }),
+      onclick: () => annotator.turn(() => annotator.act({ kind: "partition", level: store.state.level, label: null })),
     },
     "Accept all regions",
   );
@@ -128,6 +194,12 @@ function brush({ store }) {
 function zoom(app) {
   const { stage } = app,
     out = h("output", { "aria-label": "Zoom" });
+  const kept = iconButton("Keep the zoom for images of the same size", "lock", () =>
+    remember(app.store, { keepZoom: !app.store.state.preferences.keepZoom }),
+  );
+  app.store.on(["preferences"], (/** @type {any} */ { preferences }) =>
+    kept.setAttribute("aria-pressed", String(preferences.keepZoom)),
+  );
   stage.element.addEventListener("view", () => (out.textContent = `${Math.round(100 * stage.view.scale)} %`));
   return h(
     "div",
@@ -136,5 +208,6 @@ function zoom(app) {
     out,
     toolButton(app, "zoomIn", "plus", "small"),
     toolButton(app, "fit", "fit", "small"),
+    kept,
   );
 }

@@ -27,7 +27,6 @@ class ImageList {
   constructor(app) {
     this.app = app;
     this.store = app.store;
-    this.status = "all";
     /** @type {import("../core/filter.js").Entry[]} */
     this.shown = [];
     /** @type {Map<number, {key: string, element: HTMLElement}>} */
@@ -36,11 +35,11 @@ class ImageList {
       type: "search",
       placeholder: "Search",
       "aria-label": "Search images by name",
-      oninput: () => this.refresh(),
+      oninput: () => this.store.set({ filter: { ...this.store.state.filter, words: this.search.value } }),
     });
     this.filter = h("select", {
       "aria-label": "Show images by status",
-      onchange: () => ((this.status = this.filter.value), this.refresh()),
+      onchange: () => this.store.set({ filter: { ...this.store.state.filter, status: this.filter.value } }),
     });
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Images done" });
     this.words = h("p", { class: "quiet" });
@@ -63,8 +62,8 @@ class ImageList {
       ),
       this.scroller,
     );
-    this.store.on(["images"], () => this.refresh());
-    this.store.on(["image"], () => (this.#draw(), this.#reveal()));
+    this.store.on(["images", "filter"], () => this.refresh());
+    this.store.on(["image", "broken"], () => (this.#draw(), this.#reveal()));
   }
 
   async #rescan() {
@@ -73,14 +72,19 @@ class ImageList {
     this.app.annotator.say(`${added} new${missing ? `, ${missing} missing` : ""}`);
   }
 
+  /** @returns {number | undefined} number of the image that is open, or cannot be */
+  get #current() {
+    return this.store.state.image?.id ?? this.store.state.broken?.id;
+  }
+
   refresh() {
-    const { images } = this.store.state;
+    const { images, filter } = this.store.state;
     const sums = counts(images);
-    this.shown = filtered(images, this.search.value, this.status);
+    this.shown = filtered(images, filter.words, filter.status);
     fill(
       this.filter,
       Object.entries(STATUS).map(([id, name]) =>
-        h("option", { value: id, selected: id === this.status }, `${name} ${sums[id] ?? 0}`),
+        h("option", { value: id, selected: id === filter.status }, `${name} ${sums[id] ?? 0}`),
       ),
     );
     this.bar.max = Math.max(sums.all, 1);
@@ -92,7 +96,7 @@ class ImageList {
 
   #draw() {
     const { first, last } = visibleRows(this.shown.length, ROW, this.scroller.scrollTop, this.scroller.clientHeight);
-    const current = this.store.state.image?.id,
+    const current = this.#current,
       seen = new Set();
     for (let i = first; i < last; i++) {
       const entry = this.shown[i],
@@ -149,14 +153,14 @@ class ImageList {
 
   /** @param {number} id */
   #open(id) {
-    this.app.gallery.show(id);
+    this.app.annotator.turn(() => void this.app.gallery.show(id));
     // what is typed next is meant for the image
     byId("stage").focus({ preventScroll: true, focusVisible: false });
     if (byId("images").classList.contains("open")) drawer("");
   }
 
   #reveal() {
-    const place = this.shown.findIndex((entry) => entry.id === this.store.state.image?.id);
+    const place = this.shown.findIndex((entry) => entry.id === this.#current);
     if (place >= 0) this.scroller.scrollTop = scrollTo(place, ROW, this.scroller.scrollTop, this.scroller.clientHeight);
   }
 
@@ -165,8 +169,8 @@ class ImageList {
     const by = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -1e9, End: 1e9 }[event.key];
     if (by === undefined) return;
     event.preventDefault();
-    const here = this.shown.findIndex((entry) => entry.id === this.store.state.image?.id);
+    const here = this.shown.findIndex((entry) => entry.id === this.#current);
     const next = this.shown[Math.min(Math.max(here + by, 0), this.shown.length - 1)];
-    if (next) this.app.gallery.show(next.id);
+    if (next) this.app.annotator.turn(() => void this.app.gallery.show(next.id));
   }
 }

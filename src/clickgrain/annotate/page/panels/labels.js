@@ -3,26 +3,48 @@
 import { fill, h } from "../dom.js";
 import { iconButton } from "./buttons.js";
 
+const DOUBLE_MS = 350;
+
+/** @param {any} state @returns {number | null} label of the object in hand, or for the next one */
+export function current({ label, active, image }) {
+  return image?.object(active)?.label ?? (active === null ? label : null);
+}
+
 /** @param {any} app @returns {HTMLElement} */
 export function startLabels(app) {
   const { store, annotator } = app;
   const chips = h("div", { class: "labels", role: "group", "aria-label": "Label for new objects" });
   const choose = (/** @type {number | null} */ id) => {
     store.set({ label: id });
-    const { selection } = store.state;
-    if (selection.length) annotator.edit(selection, { label: id });
+    const { selection, image } = store.state;
+    const others = selection.filter((/** @type {number} */ each) => image?.object(each)?.label !== id);
+    return annotator.edit(others, { label: id });
   };
-  store.on(["labels", "label", "active", "revision"], (/** @type {any} */ { labels, label, active, image }) => {
-    const current = image?.object(active)?.label ?? (active === null ? label : null);
+  let second = () => {};
+  /** A label is chosen once it is sure that no second click, which renames it, follows; what comes after waits for that. */
+  const press = (/** @type {MouseEvent} */ event, /** @type {number | null} */ id) => {
+    if (event.detail > 1) {
+      second();
+      return id !== null && app.open.label({ rename: id });
+    }
+    if (!event.detail || id === null || id === current(store.state)) return annotator.turn(() => choose(id));
+    const sure = new Promise((done) => {
+      second = () => done(false);
+      setTimeout(() => done(true), DOUBLE_MS);
+    });
+    return annotator.turn(async () => (await sure) && choose(id));
+  };
+  store.on(["labels", "label", "active", "revision"], (/** @type {any} */ state) => {
+    const { labels } = state,
+      chosen = current(state);
     const chip = (/** @type {any} */ id, /** @type {string} */ name, /** @type {string | null} */ colour) =>
       h(
         "button",
         {
           class: "label",
           type: "button",
-          "aria-pressed": String(current === id),
-          onclick: () => choose(id),
-          ondblclick: () => id !== null && app.open.label({ rename: id }),
+          "aria-pressed": String(chosen === id),
+          onclick: (/** @type {MouseEvent} */ event) => press(event, id),
           title: id === null ? "No label" : `${name} (press twice to rename)`,
         },
         h("span", { class: "swatch", style: colour ? { "--colour": colour } : {} }),

@@ -12,6 +12,15 @@ import { remember } from "../preferences.js";
 const REPLACED =
   "Drawn on an older version of this photo, whose file was replaced since. Check it; its next click or stroke is answered on the new one.";
 
+/** How an object was made, where it was not by hand. @type {Record<string, string>} */
+export const SOURCES = {
+  import: "imported",
+  same: "found",
+  partition: "region",
+  merge: "merged",
+  split: "split",
+};
+
 /** @param {any} app */
 export function startObjects(app) {
   const { store, annotator } = app;
@@ -30,7 +39,7 @@ export function startObjects(app) {
       class: "button",
       type: "button",
       title: "Finish this object and begin another (Enter)",
-      onclick: () => annotator.take(null),
+      onclick: () => annotator.turn(() => annotator.take(null)),
     },
     "New object",
   );
@@ -94,10 +103,12 @@ function row(app, thing) {
     chosen = selection.includes(thing.id);
   const flip = (/** @type {"hidden" | "locked"} */ key) => (/** @type {Event} */ event) => {
     event.stopPropagation();
-    annotator.edit([thing.id], { [key]: !thing[key] });
+    annotator.turn(() => annotator.edit([thing.id], { [key]: !thing[key] }));
   };
   const choose = (/** @type {MouseEvent} */ event) =>
-    event.ctrlKey || event.metaKey || event.shiftKey ? annotator.toggle(thing.id) : annotator.take(thing.id);
+    annotator.turn(() =>
+      event.ctrlKey || event.metaKey || event.shiftKey ? annotator.toggle(thing.id) : annotator.take(thing.id),
+    );
   const head = h(
     "div",
     { class: "line", onclick: choose },
@@ -139,16 +150,7 @@ export function nameOf(thing, labels) {
 
 /** @param {import("../image.js").Thing} thing */
 function sourceOf(thing) {
-  return (
-    /** @type {Record<string, string>} */ ({
-      prompt: "",
-      import: "imported",
-      same: "found",
-      partition: "region",
-      merge: "merged",
-      split: "split",
-    })[thing.source] ?? ""
-  );
+  return SOURCES[thing.source] ?? "";
 }
 
 /** @param {any} app @param {KeyboardEvent} event */
@@ -168,7 +170,7 @@ function startFoot(app) {
   });
   const status = h(
     "select",
-    { "aria-label": "Status of the image", onchange: () => annotator.setStatus(status.value) },
+    { "aria-label": "Status of the image", onchange: () => annotator.turn(() => annotator.setStatus(status.value)) },
     Object.entries(STATUS)
       .slice(1)
       .map(([id, name]) => h("option", { value: id }, name)),
@@ -196,9 +198,14 @@ function startFoot(app) {
     class: "grow",
     oninput: () => remember(store, { opacity: Number(opacity.value) }),
   });
-  store.on(["preferences"], (/** @type {any} */ { preferences }) => (opacity.value = String(preferences.opacity)));
+  const outline = h("input", { type: "checkbox", onchange: () => remember(store, { outline: outline.checked }) });
+  store.on(["preferences"], (/** @type {any} */ { preferences }) => {
+    opacity.value = String(preferences.opacity);
+    opacity.disabled = outline.checked = preferences.outline;
+  });
   return [
     h("label", { class: "row" }, "Opacity", opacity),
+    h("label", { class: "check", title: titleOf(app, "peek") }, outline, "Outlines only"),
     h(
       "label",
       { class: "check", title: "Where objects overlap and this is off, a pixel belongs to the topmost object" },

@@ -36,10 +36,10 @@ export function startToolbar(app) {
     sign.setAttribute("data-sign", polarity ? "plus" : "minus");
     sign.querySelector("path")?.setAttribute("d", polarity ? "M10 4v12M4 10h12" : "M4 10h12");
   });
-  store.on(["image", "revision"], (/** @type {any} */ { image }) => {
+  store.on(["image", "revision", "moves"], (/** @type {any} */ { image, moves }) => {
     for (const way of ["undo", "redo"]) {
       const button = /** @type {any} */ (nav.querySelector(`[data-command="${way}"]`));
-      button.disabled = !image?.document?.[`can_${way}`];
+      button.disabled = !image?.document?.[`can_${way}`] && !moves[way];
     }
   });
 }

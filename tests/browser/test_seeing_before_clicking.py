@@ -1,0 +1,134 @@
+"""What a click would do is seen before it is made, on any photo, and the page is as it was left."""
+
+import pytest
+
+from tests.browser.conftest import Server
+
+
+@pytest.fixture(scope="module")
+def server(browser, photos):
+    """A server for these stories, each on an image that no other one opens."""
+    server = Server(photos(12))
+    yield server
+    server.kill()
+
+
+def test_auto_is_on_at_first_and_everything_is_as_it_was_left(server, tab, expect):
+    page = tab(auto=True).open(server.address, "photo00")
+    auto = page.page.get_by_label("Auto")
+    expect(auto).to_be_checked()
+    auto.uncheck()
+    page.page.evaluate("clickgrain.annotator.changeProject({ kind: 'label.add', name: 'nut' })")
+    page.page.locator(".label", has_text="nut").click()
+    page.until("clickgrain.store.state.label !== null")
+    page.page.evaluate("clickgrain.stage.tools.levels.set(0.33)")
+    page.page.keyboard.press("+")
+    page.page.keyboard.press("+")
+    view = page.page.evaluate("clickgrain.stage.view")
+    page.page.wait_for_timeout(500)
+    page.page.reload()
+    page.ready("photo00")
+    expect(auto).not_to_be_checked()
+    expect(page.page.locator(".label", has_text="nut")).to_have_attribute("aria-pressed", "true")
+    assert page.page.evaluate("clickgrain.store.state.level") == 0.33
+    page.until(
+        f"Math.abs(clickgrain.stage.view.x - {view['x']}) + Math.abs(clickgrain.stage.view.y - {view['y']}) < 1"
+    )
+    assert page.page.evaluate("clickgrain.stage.view.scale") == view["scale"]
+    page.page.keyboard.press("d")
+    page.ready("photo01")
+    assert page.page.evaluate("clickgrain.stage.fitted")
+    page.page.get_by_label("Keep the zoom").click()
+    page.page.keyboard.press("+")
+    view = page.page.evaluate("clickgrain.stage.view")
+    page.page.keyboard.press("d")
+    page.ready("photo02")
+    assert page.page.evaluate("clickgrain.stage.view") == view
+
+
+def test_other_outlines_are_pictures_under_the_image_and_come_back_by_undo(server, tab, expect):
+    page = tab(auto=True).open(server.address, "photo03")
+    view = page.page.evaluate("clickgrain.stage.view")
+    (first,) = page.click(54, 56)
+    offers = page.page.get_by_role("group", name="Other outlines").get_by_role("button")
+    expect(offers.first).to_be_visible()
+    assert page.page.evaluate("clickgrain.stage.view") == view  # the image stays under the pointer
+    count = offers.count()
+    assert 1 <= count <= 3
+    filled = (
+        "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    )
+    assert offers.first.locator("canvas").evaluate(filled)
+    offers.first.hover()
+    page.until("clickgrain.store.state.offered === 0")
+    seq = page.seq()
+    offers.first.click()
+    (chosen,) = page.written(seq)
+    assert chosen["area"] != first["area"]
+    expect(offers).to_have_count(0)
+    page.press("Control+z")
+    expect(offers).to_have_count(count)
+    (again,) = page.press("1")
+    assert again["area"] == chosen["area"]
+
+
+def test_the_pointer_at_rest_shows_what_a_click_would_add_or_take_away(server, tab):
+    page = tab(auto=True).open(server.address, "photo04")
+    (made,) = page.click(44, 56)
+    page.move(116, 56)
+    page.until("clickgrain.stage.guess.shown")
+    seen = page.page.evaluate("clickgrain.stage.guess.shown.bits.reduce((sum, bit) => sum + bit, 0)")
+    assert page.objects() == [made]  # nothing is written
+    (grown,) = page.click(116, 56)
+    assert grown["area"] == seen > made["area"]
+    page.move(100, 40)
+    page.page.keyboard.down("n")
+    page.until("clickgrain.stage.guess.shown && clickgrain.stage.guess.label === 0")
+    less = page.page.evaluate("clickgrain.stage.guess.shown.bits.reduce((sum, bit) => sum + bit, 0)")
+    page.page.keyboard.up("n")
+    (taken,) = page.click(100, 40, button="right")
+    assert taken["area"] == less < grown["area"]
+
+
+def test_the_outline_of_the_object_in_hand_shows_on_black_and_on_white(server, tab):
+    page = tab(auto=True).open(server.address, "photo05")
+    page.click(44, 56)
+    page.move(150, 110)
+    page.frame()
+    seen = page.page.evaluate("""(() => {
+        const { canvas } = clickgrain.stage.top, { data } = clickgrain.stage.top.getImageData(0, 0, canvas.width, canvas.height);
+        let white = 0, dark = 0;
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) {
+            const [r, g, b] = data.subarray(i, i + 3);
+            if (Math.min(r, g, b) > 235) white++;
+            if (Math.max(r, g, b) < 40) dark++;
+        }
+        return [white, dark];
+    })()""")
+    assert min(seen) > 100
+
+
+def test_outlines_only_and_nothing_while_a_key_is_held(server, tab, expect):
+    page = tab(auto=True).open(server.address, "photo06")
+    page.click(44, 56)
+    page.press("Enter", wait=False)
+    at = "(() => { const { canvas } = clickgrain.stage.overlay, [x, y] = %s;"
+    at += " return canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]; })()"
+    assert page.page.evaluate(at % "[44, 56]") > 0
+    page.page.get_by_label("Outlines only").check()
+    page.frame()
+    assert page.page.evaluate(at % "[44, 56]") == 0
+    assert page.page.evaluate("""(() => { const { canvas } = clickgrain.stage.top;
+        return clickgrain.stage.top.getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean); })()""")
+    page.page.get_by_label("Outlines only").uncheck()
+    pixels = "clickgrain.stage.base.getImageData(0, 0, clickgrain.stage.base.canvas.width, 400).data.join()"
+    page.frame()
+    shown = page.page.evaluate(pixels)
+    page.page.keyboard.down("v")
+    page.until("clickgrain.stage.bare")
+    page.frame()
+    assert page.page.evaluate(pixels) != shown
+    page.page.keyboard.up("v")
+    page.until("!clickgrain.stage.bare")
+    page.frame()
+    assert page.page.evaluate(pixels) == shown
