@@ -134,7 +134,8 @@ def _decide(probability: Float, image: UInt8, clicks: list[Float], s: CutSetting
                 cv2.circle(state, center, int(min(s.disk, room) * scale), side, -1)
         if level == len(sizes) - 1:
             models, table = _color_models(state, likely, pixels), np.full(CODES, np.nan, np.float32)
-        rows, columns = np.nonzero(state == FREE)
+        # contiguous: numpy's own layout depends on their number, and numba compiles once for each layout
+        rows, columns = map(np.ascontiguousarray, np.nonzero(state == FREE))
         p = likely[rows, columns].clip(1e-3, 1 - 1e-3)
         unary = s.logit * np.log(p / (1 - p))
         if models is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clickgrain.cut import CutSettings, cut_mask
+from clickgrain.cut import CutSettings, cut, cut_mask, warm_up
 from clickgrain.types import Prompt, Scribble
 
 SIZE = (120, 160)
@@ -150,6 +150,21 @@ def test_colors_count_less_at_the_first_click():
     disks[50:72, 70:92] = True  # both clicks lie here, deep inside
     np.testing.assert_array_equal(cut_mask(before, image, one)[~disks], halved[~disks])
     assert (cut_mask(before, image, two) != halved).any()
+
+
+def test_any_number_of_free_pixels_takes_the_compiled_code():
+    def compiled():
+        functions = [value for value in vars(cut).values() if hasattr(value, "nopython_signatures")]
+        return [len(function.nopython_signatures) for function in functions]
+
+    warm_up()
+    known = compiled()
+    truth = disk(40)
+    for doubtful_pixels in (0, 1, 2, 50):
+        before = np.where(truth, 0.99, 0.01).astype(np.float32)
+        before[5, 5 : 5 + doubtful_pixels] = 0.4
+        cut_mask(before, scene(truth), clicks(), CutSettings(band=0))
+    assert compiled() == known != []
 
 
 def test_the_same_every_time():
