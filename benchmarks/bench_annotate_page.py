@@ -175,7 +175,7 @@ def started(browser: Any, folder: Path, model: str) -> tuple[float, float, float
 def run(page: Any) -> dict[str, list[float]]:
     """Hover, click and switch once, from an image without objects."""
     page.evaluate("clickgrain.annotator.act({ kind: 'clear' })")
-    page.evaluate("clickgrain.store.set({ level: 0.6 })")
+    page.evaluate("clickgrain.store.set({ level: 0.6, auto: false })")
     page.evaluate(WATCH)
     box = page.evaluate(PICTURE)
     hover(page, box)

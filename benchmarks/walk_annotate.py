@@ -56,6 +56,7 @@ def show(page: Any, name: str) -> None:
     """Open a photo and wait for its regions."""
     page.get_by_role("option", name=name).click()
     wait(page, f"clickgrain.store.state.image.info.name === '{name}' && clickgrain.store.state.image.tree")
+    page.evaluate("clickgrain.store.set({ auto: false })")
     page.wait_for_timeout(300)
 
 

@@ -126,7 +126,7 @@ def test_a_pixel_belongs_to_the_topmost_or_to_a_locked_object(run):
     top, locked, hidden, none = run("owners", owners)
     assert top == [2, None, 4, 128, 0.25]
     assert locked == [1, None, 4, 128, 0.25]
-    assert hidden == [2, None, 4, 0, 0.25]
+    assert hidden == [None, None, 4, 0, 0.25]  # it catches no pointer, but its pixels are not free
     assert none == [None, None, 4, 0, 0]
 
 

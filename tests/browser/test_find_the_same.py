@@ -29,3 +29,27 @@ def test_find_and_accept(own_server, tab, expect):
     page.ready(name)
     assert page.objects()[0]["source"] == "same"
     assert page.page.get_by_role("option", name="disk").first.is_visible()
+
+
+def test_undo_takes_back_all_that_was_found(own_server, tab, expect):
+    server = own_server(3)
+    page = tab().open(server.address, "photo00")
+    page.take(44, 56)
+    page.press("m", wait=False)
+    expect(page.page.get_by_role("listbox", name="Likely matches")).to_be_visible()
+    page.page.get_by_label("Least similarity").evaluate(
+        "(slider) => (slider.value = 0, slider.dispatchEvent(new Event('input')))"
+    )
+    page.page.get_by_role("button", name="Take all").click()
+    sum_of = "clickgrain.store.state.images.reduce((sum, image) => sum + image.objects, 0)"
+    page.until(f"{sum_of} >= 3")
+    found = page.page.evaluate(sum_of)
+    page.page.keyboard.press("Escape")
+    page.page.keyboard.press("Control+z")
+    page.until(f"{sum_of} === 1")
+    page.page.keyboard.press("Control+Shift+z")
+    page.until(f"{sum_of} === {found}")
+    page.page.keyboard.press("Control+z")
+    page.until(f"{sum_of} === 1")
+    page.press("Control+z")  # and what was done before it
+    assert page.objects() == []

@@ -96,8 +96,8 @@ def test_the_outline_of_the_object_in_hand_shows_on_black_and_on_white(server, t
     page.move(150, 110)
     page.frame()
     seen = page.page.evaluate("""(() => {
-        const { canvas } = clickgrain.stage.top;
-        const { data } = clickgrain.stage.top.getImageData(0, 0, canvas.width, canvas.height);
+        const { top } = clickgrain.stage, { width, height } = top.canvas;
+        const { data } = top.getImageData(0, 0, width, height);
         let white = 0, dark = 0;
         for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) {
             const [r, g, b] = data.subarray(i, i + 3);
