@@ -70,10 +70,13 @@ export class Annotator {
         const answer = this.turns[0]();
         if (answer instanceof Promise) await answer;
       } catch (error) {
-        reportError(error); // it must not stop what comes after it
+        // it must not stop what comes after it
+        if (error instanceof ApiError) this.say(error.message);
+        else reportError(error);
       }
       this.turns.shift();
-      if (this.gallery.lines.get("turns")?.waiting) this.gallery.report("turns", Math.max(this.turns.length - 1, 0), null);
+      const told = this.gallery.lines.get("turns")?.waiting;
+      if (told) this.gallery.report("turns", Math.max(this.turns.length - 1, 0), null);
     }
     this.busy = false;
   }

@@ -44,7 +44,9 @@ async function markDone({ store, annotator, gallery }) {
   if (!answer || done || gallery.step(1)) return;
   const { todo, doing } = counts(store.state.images);
   const left = [todo && `${todo} to do`, doing && `${doing} begun`].filter(Boolean).join(", ");
-  annotator.say(left ? `That was the last image of the list. Left: ${left}.` : "All images are done. Shift+E exports them.");
+  annotator.say(
+    left ? `That was the last image of the list. Left: ${left}.` : "All images are done. Shift+E exports them.",
+  );
 }
 
 /** @param {App} app */

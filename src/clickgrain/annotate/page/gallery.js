@@ -91,7 +91,14 @@ export class Gallery {
       history.replaceState(null, "", `#${id}`);
       const { name } = this.store.state.images.find((each) => each.id === id) ?? { name: `image ${id}` };
       const reason = /** @type {Error} */ (error).message;
-      this.store.set({ image: null, broken: { id, name, reason }, opening: false, active: null, selection: [], offers: null });
+      this.store.set({
+        image: null,
+        broken: { id, name, reason },
+        opening: false,
+        active: null,
+        selection: [],
+        offers: null,
+      });
       if (!(error instanceof ApiError)) throw error;
     }
   }
@@ -133,8 +140,9 @@ export class Gallery {
     const { broken, images } = this.store.state,
       entry = images.find((each) => each.id === broken?.id);
     if (!broken || !entry) return;
-    const action = { kind: "status", status: "skipped" };
-    const { seq } = await post(`/api/images/${broken.id}/actions`, { seq: entry.seq, client: this.tab, active: 0, action });
+    const action = { kind: "status", status: "skipped" },
+      body = { seq: entry.seq, client: this.tab, active: 0, action };
+    const { seq } = await post(`/api/images/${broken.id}/actions`, body);
     this.takeEntries([{ ...entry, status: "skipped", seq }]);
     this.step(1);
   }

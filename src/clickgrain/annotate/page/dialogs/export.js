@@ -109,7 +109,7 @@ function again(count, read) {
   return h(
     "div",
     { class: "row" },
-    h("span", { class: "grow" }, `${count} ${count === 1 ? "is" : "are"} there already, and were skipped. Import them again?`),
+    h("span", { class: "grow" }, `${count} ${count === 1 ? "is" : "are"} there already: skipped. Import again?`),
     button("Add a second time", () => read("add")),
     button("Replace what is there", () => read("replace")),
   );

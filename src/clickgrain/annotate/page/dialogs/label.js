@@ -119,7 +119,11 @@ function openRename({ store, annotator }, id) {
     fill(
       form,
       h("p", null, `Delete the label “${label.name}”? ${lose}. Undo brings it back.`),
-      buttonRow(button("Keep it", () => dialog.close()), h("span", { class: "grow" }), button("Delete", gone, "danger")),
+      buttonRow(
+        button("Keep it", () => dialog.close()),
+        h("span", { class: "grow" }),
+        button("Delete", gone, "danger"),
+      ),
     );
     form.querySelector("button")?.focus();
   };
