@@ -137,7 +137,7 @@ class TrainArgs:
     checkpoint_every: float = 120.0
     data: DataArgs = field(default_factory=DataArgs)
     clicks: ClickSimulation = field(default_factory=ClickSimulation.grain)
-    losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2, kept=1.0))
+    losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2))
 
     def __post_init__(self) -> None:
         for name, former in FORMER.items():

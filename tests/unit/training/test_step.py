@@ -64,7 +64,7 @@ class TestLoss:
             loss, parts = ClickStep(model, args)(*batch_of(args, step))
             assert torch.isfinite(loss)
             assert loss.shape == ()
-            assert set(parts) == {"bce", "dice", "iou", "kept"}
+            assert set(parts) == {"bce", "dice", "iou"}
             loss.backward()
             for name, p in model.named_parameters():
                 assert p.grad is not None, name
