@@ -33,7 +33,7 @@ export class Tools {
     /** @type {Point | null} where the last click was made: its mark is no target until the pointer has left it */
     this.last = null;
     /** When and where the last click was made, screen, and with which label. */
-    this.before = { time: -Infinity, x: 0, y: 0, label: 1 };
+    this.before = { time: -Infinity, x: 0, y: 0, label: 1, shift: false };
   }
 
   get state() {
@@ -170,10 +170,11 @@ export class Tools {
     /** @type {PointerEvent} */ event,
   ) {
     const { before } = this,
-      time = event.timeStamp;
-    this.before = { time, x, y, label };
+      time = event.timeStamp,
+      shift = event.shiftKey;
+    this.before = { time, x, y, label, shift };
     const near = Math.hypot(x - before.x, y - before.y) < DOUBLE_PX;
-    if (near && label === before.label && time - before.time < DOUBLE_MS) return;
+    if (near && label === before.label && shift === before.shift && time - before.time < DOUBLE_MS) return;
     this.click(point, label, event);
   }
 
