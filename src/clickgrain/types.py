@@ -33,7 +33,7 @@ class Mask:
         level: granularity in 0..1 (leaf 0, whole image 1), or None where the predictor has no such notion.
         roi: XYXY region that the network looked at, or None for the whole image; handed back with
             `previous=mask` so that zoom-in can go on from it.
-        alternatives: function that returns other readings of the same prompt, best first.
+        alternatives: function that returns other masks for the same prompt, best first.
         state: whatever the predictor wants to find again in `previous` (low-resolution logits); opaque.
 
     Raises:
@@ -75,7 +75,7 @@ class Mask:
 
     @cached_property
     def alternatives(self) -> "list[Mask]":
-        """Other readings of the same prompt, ranked best first; may be empty. Computed on first use."""
+        """Other masks for the same prompt, ranked best first; may be empty. Computed on first use."""
         return [] if self._alternatives is None else self._alternatives()
 
     def refined(self, refine: Callable[[Float], Float], *, alternatives: bool = True) -> "Mask":

@@ -103,6 +103,14 @@ def test_a_double_click_makes_one_object_of_one_click(server, tab):
     assert len(made["steps"]) == 1
 
 
+def test_a_key_between_two_fast_clicks_makes_them_two(server, tab):
+    page = tab().open(server.address, "photo18")
+    made = page.click(44, 56)[-1]
+    page.page.keyboard.press("Enter")
+    page.page.mouse.click(*page.screen(44, 56))  # takes what is there
+    page.until(f"clickgrain.store.state.active === {made['id']}", seconds=20)
+
+
 def test_a_second_click_before_the_first_is_answered_corrects(server, tab):
     page = tab().open(server.address, "photo05")
     page.move(44, 56)

@@ -42,7 +42,7 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
     """
     import tyro
 
-    # tyro only asks whether stdout is a terminal; this switch of its own is provisional.
+    # tyro checks only whether stdout is a terminal, and may drop this switch (it is marked experimental).
     getattr(tyro, "_experimental_options", {})["ansi_codes"] = not os.environ.get("NO_COLOR")
     complaint = io.StringIO()
     try:

@@ -4,7 +4,6 @@ Templates show the plain values below; `templates/macros.html` draws them.
 """
 
 import io
-import os
 import platform
 import re
 import warnings
@@ -24,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from clickgrain import __version__
 from clickgrain.errors import DataError
 from clickgrain.evaluation.drawing import data_uri
-from clickgrain.files import atomic_write
+from clickgrain.files import atomic_write, core_count
 from clickgrain.types import UInt8
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -235,7 +234,7 @@ def machine() -> dict[str, str]:
     import numpy
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = core_count()
     listed, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if listed.exists():
         found = re.search(

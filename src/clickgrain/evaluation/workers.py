@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
+from clickgrain.files import core_count
 
 if TYPE_CHECKING:
     from clickgrain.clicks.robot import User
@@ -56,7 +57,7 @@ def click_images(
     waiting: dict[Future[list[Found]], str] = {}
     children: set[BaseProcess] = set()
     try:
-        with quiet_start(max(1, cores() // processes)):
+        with quiet_start(max(1, core_count() // processes)):
             for group in groups:  # submitting starts the processes
                 waiting[pool.submit(_click, group)] = group[0].image_id
         children = set(active_children()) - before
@@ -138,8 +139,3 @@ def quiet_start(threads: int) -> Iterator[None]:
                 os.environ[name] = value
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -84,7 +84,7 @@ class GrainEngine:
 
     @torch.inference_mode()
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
-        """The mask of a prompt; without a level, readings at three levels are its alternatives.
+        """The mask of a prompt; without a level, the masks at three levels are its alternatives.
 
         From the fifth click on an object that fills a part of the image is looked at closely, a small one from the
         second (clicks alone: no box, scribbles or level).

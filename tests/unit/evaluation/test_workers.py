@@ -10,7 +10,8 @@ import pytest
 from clickgrain.clicks.robot import NoisyUser
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import Benchmark, Method, evaluate
-from clickgrain.evaluation.workers import THREADS, cores, quiet_start
+from clickgrain.evaluation.workers import THREADS, quiet_start
+from clickgrain.files import core_count
 
 SIZE = (20, 20)
 
@@ -116,7 +117,7 @@ def test_a_process_that_dies_ends_the_evaluation_and_costs_no_finished_row(modul
 def test_a_predictor_by_name_and_its_share_of_threads(module, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     result = evaluate(Method("python:small_predictors:Threads"), benchmark(2, 1), processes=2)
-    share = max(1, cores() // 2)
+    share = max(1, core_count() // 2)
     assert {row.error for row in result.rows} == {f"RuntimeError: {share} {share}"}
     assert "OMP_NUM_THREADS" not in os.environ
 

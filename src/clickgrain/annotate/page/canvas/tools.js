@@ -33,7 +33,14 @@ export class Tools {
     /** @type {Point | null} where the last click was made: its mark is no target until the pointer has left it */
     this.last = null;
     /** When and where the last click was made, screen, and with which label. */
-    this.before = { time: -Infinity, x: 0, y: 0, label: 1, shift: false };
+    this.before = { time: -Infinity, x: 0, y: 0, label: 1 };
+    // what is done between two clicks makes them two, however fast they are
+    for (const name of ["keydown", "keyup", "wheel"])
+      addEventListener(
+        name,
+        (/** @type {any} */ { repeat }) => repeat || (this.before.time = -Infinity), // a key held down is one key
+        { capture: true, passive: true },
+      );
   }
 
   get state() {
@@ -170,11 +177,10 @@ export class Tools {
     /** @type {PointerEvent} */ event,
   ) {
     const { before } = this,
-      time = event.timeStamp,
-      shift = event.shiftKey;
-    this.before = { time, x, y, label, shift };
+      time = event.timeStamp;
+    this.before = { time, x, y, label };
     const near = Math.hypot(x - before.x, y - before.y) < DOUBLE_PX;
-    if (near && label === before.label && shift === before.shift && time - before.time < DOUBLE_MS) return;
+    if (near && label === before.label && time - before.time < DOUBLE_MS) return;
     this.click(point, label, event);
   }
 
