@@ -207,7 +207,7 @@ def _quantized(graphs: dict[str, Any], seen: dict[str, list[Feeds]]) -> dict[str
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self, feeds: list[Feeds]) -> None:
             self.feeds = iter(feeds)
 
