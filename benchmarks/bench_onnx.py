@@ -6,6 +6,7 @@ a separate process. The cold start is `clickgrain segment` from the shell to the
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,21 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import cv2
+import numpy as np
 
-from benchmarks.bench_segmenter import POINTS, photo, resident_mb
+from clickgrain.images import fit_size, resize
 from clickgrain.segmenter import Segmenter
+from clickgrain.types import UInt8
 
+POINTS = [(320.0, 240.0), (200.0, 180.0)]
 PRECISIONS = ("fp32", "fp16", "int8")
+
+
+def photo() -> UInt8:
+    """That of `bench_segmenter`, which loads torch."""
+    rng = np.random.default_rng(0)
+    coarse = cv2.resize(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8), (640, 480)).astype(np.int16)
+    return np.clip(coarse + rng.normal(0, 8, coarse.shape), 0, 255).astype(np.uint8)
 
 
 def best(call: Callable[[], object]) -> str:
@@ -41,11 +52,12 @@ def bench(name: str, source: str) -> None:
     encode = best(lambda: seg.encode(image))
     click = best(lambda: seg.predict(POINTS[:1], [1], encoded=encoded).binary)
     second = best(lambda: seg.predict(POINTS[:2], [1, 1], previous=first, encoded=encoded).binary)
-    network, maps = seg.engine.network, encoded.state.canvas  # type: ignore[attr-defined]
-    pixels = cv2.resize(image, maps.size[::-1])  # any: only its size counts
-    grown = cv2.resize(pixels, None, fx=2, fy=2).transpose(2, 0, 1)[None].astype("float32")
-    alone = best(lambda: network.encode(grown))
-    print(f"{name:11} encode {encode} (network {alone}), click {click}, second {second}, {resident_mb():.0f} MB")
+    network = seg.engine.network  # type: ignore[attr-defined]
+    work = fit_size((480, 640), network.config.long_side, 32)
+    pixels = resize(image, work).transpose(2, 0, 1)[None].astype(np.float32)
+    alone = best(lambda: network.encode(pixels))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    print(f"{name:11} encode {encode} (network {alone}), click {click}, second {second}, {peak:.0f} MB")
 
 
 def start(words: list[str]) -> float:

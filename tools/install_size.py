@@ -28,7 +28,7 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
         start = perf_counter()
         subprocess.run(
-            [*pip, "install", "--quiet", "--no-compile", "-c", str(ROOT / "constraints.txt"), f"{ROOT}{extras}"],
+            [*pip, "install", "-qq", "--no-compile", "-c", str(ROOT / "constraints.txt"), f"{ROOT}{extras}"],
             check=True,
         )
         seconds = perf_counter() - start
