@@ -60,15 +60,15 @@ def posterior(bins: Array, near: Array, far: Array, previous: Array, box: Array)
     """
     xp = library(bins)
     m, h, w = bins.shape
-    given = (xp.amax(previous.reshape(m, -1), 1) > 0.5)[:, None, None]
-    clicked = (xp.amax(near.reshape(m, -1), 1) > 0)[:, None, None]
+    given = (xp.amax(previous.reshape(m, h * w), 1) > 0.5)[:, None, None]
+    clicked = (xp.amax(near.reshape(m, h * w), 1) > 0)[:, None, None]
     outside = xp.asarray(box < 0, dtype=xp.float32)
     near = xp.where(clicked, near, xp.asarray(box > 0, dtype=xp.float32))
     trusted = previous * given
     object_ = (near**SEED_POWER + trusted * xp.where(clicked, near, 1.0)) * (1 - far) * (1 - outside)
     background = (1 - near) ** SEED_POWER * (1 - PREVIOUS_DOUBT * trusted) + far**SEED_POWER + outside
-    flat = bins.reshape(m, -1)
-    histogram = _smoothed(_histograms(flat, xp.stack([object_, background], 1).reshape(m, 2, -1)))
+    flat = bins.reshape(m, h * w)
+    histogram = _smoothed(_histograms(flat, xp.stack([object_, background], 1).reshape(m, 2, h * w)))
     share = histogram / xp.clip(histogram.sum(2), 1e-6, None)[..., None] + 1e-6
     probability = share[:, 0] / share.sum(1)
     return probability[xp.arange(m, device=bins.device)[:, None], flat].reshape(m, h, w)
@@ -79,7 +79,7 @@ def _histograms(bins: Array, weights: Array) -> Array:
     count = BINS[0] * BINS[1] * BINS[2]
     if isinstance(bins, np.ndarray):
         sums = [[np.bincount(row, weight, count) for weight in pair] for row, pair in zip(bins, weights)]
-        return np.array(sums, np.float32)
+        return np.array(sums, np.float32).reshape(*weights.shape[:2], count)
     sums = weights.new_zeros(*weights.shape[:2], count)
     return sums.scatter_add_(2, bins[:, None].expand_as(weights), weights)
 

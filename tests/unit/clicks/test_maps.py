@@ -126,6 +126,13 @@ class TestNumpy:
             wanted = click_maps(spec, canvas, PROMPTS, previous, index).numpy()
             assert np.abs(found - wanted).max() < (1e-4 if previous is not smooth else 0.05)
 
+    def test_no_prompts_at_all(self):
+        """As in a training step where no prompt of a turn has clicks left."""
+        spec, seen = MapSpec(MAP_NAMES, 2), canvas_of(MapSpec(MAP_NAMES, 2), photo(0))
+        plain = replace(seen, lab=seen.lab.numpy(), bins=seen.bins.numpy())
+        for canvas in (seen, plain):
+            assert tuple(click_maps(spec, canvas, []).shape) == (0, len(MAP_NAMES), HEIGHT // 2, WIDTH // 2)
+
 
 class TestDisks:
     @settings(max_examples=40, deadline=None)
