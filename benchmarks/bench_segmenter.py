@@ -25,6 +25,7 @@ from clickgrain.features import load_extractor
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.grain_engine import GrainEngine
+from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.models.registry import load_click_model
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tree import build_tree
@@ -66,7 +67,7 @@ def bench(name: str) -> None:
     model = load_click_model(name) if name == SHIPPED else GrainModel(CONFIGS[name]())
     assert isinstance(model, GrainModel)
     extractor = load_extractor(model.config.tree)
-    seg, image = Segmenter(GrainEngine(model, extractor), name), photo()
+    seg, image = Segmenter(GrainEngine(TorchGrain(model), extractor), name), photo()
     encoded = seg.encode(image)
     before = seg.predict(POINTS[:2], [1, 1], encoded=encoded)
     tree = best_ms(lambda: build_tree(extractor(image), (HEIGHT, WIDTH)))

@@ -54,6 +54,11 @@ COMMANDS = (
     Command("replay", "make masks again from the annotator's clicks", "clickgrain.commands.annotate:replay"),
     Command("export", "write annotations for other tools", "clickgrain.commands.export:export"),
     Command("import", "take in annotations of other tools", "clickgrain.commands.export:import_"),
+    Command(
+        "export-model",
+        "write a model as ONNX files that need no torch",
+        "clickgrain.commands.export_model:export_model",
+    ),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from clickgrain.cut import CutSettings, cut_mask, guard_mask
-from clickgrain.errors import PromptError
+from clickgrain.errors import ConfigError, PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
 from clickgrain.models.engine import Engine, check_previous_size
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
+from clickgrain.weights import find_model
 
 DEFAULT_CUT = CutSettings()
 MOST_IN_TURN = 16
@@ -91,17 +92,22 @@ class Segmenter:
         device: str = "cpu",
         extractor: str | None = None,
         cut: bool = True,
+        runtime: Literal["torch", "onnx"] | None = None,
     ) -> "Segmenter":
         """A segmenter by name.
 
         Args:
-            source: "default" (the model in the package), "tree" (no network), a model folder, or a Hugging Face id.
+            source: "default" (the model in the package), "tree" (no network), a model folder, what `export-model`
+                wrote, or a Hugging Face id.
             device: torch device, such as "cpu" or "cuda".
             extractor: whose features make the merge trees; by default what the model was trained with,
                 "color-texture" for "tree".
             cut: whether guard and cut follow the network (`clickgrain.cut`).
+            runtime: "onnx" computes the network by ONNX Runtime on the CPU, without torch (`clickgrain.onnx`);
+                None takes it for what `export-model` wrote, torch for all else.
 
         Raises:
+            ConfigError: for "onnx" on another device, or without onnxruntime.
             WeightsError: if the model cannot be found, read or matched; the message says what to do.
         """
         if str(source) == "tree":
@@ -109,6 +115,12 @@ class Segmenter:
 
             engine: Engine = TreeEngine(load_extractor(extractor or "color-texture", device=device))
             return cls(engine, "tree", cut=DEFAULT_CUT if cut else None)
+        from clickgrain.models.grain_onnx import is_onnx, onnx_engine
+
+        if runtime == "onnx" or (runtime is None and is_onnx(find_model(source))):
+            if device != "cpu":
+                raise ConfigError(f"--runtime onnx works on --device cpu only, not {device}; leave one of them out")
+            return cls(onnx_engine(source, extractor), str(source), cut=DEFAULT_CUT if cut else None)
         from clickgrain.models.registry import engine_for, load_click_model
 
         engine = engine_for(load_click_model(source), device=device, extractor=extractor)

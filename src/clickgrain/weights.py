@@ -9,10 +9,8 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-import torch
 from safetensors import SafetensorError
 
 from clickgrain import __version__
@@ -23,18 +21,21 @@ from clickgrain.files import hash_bytes as hash_bytes
 from clickgrain.files import hash_file as hash_file
 from clickgrain.files import write_beside
 
+if TYPE_CHECKING:  # loaded where tensors are handled: a model for ONNX Runtime has none
+    import torch
+
 FORMAT = 1
 """Version of the layout; raised when older readers would misread newer files."""
 CONFIG, TENSORS = "config.json", "model.safetensors"
 
-Tensors = dict[str, torch.Tensor]
+Tensors = dict[str, "torch.Tensor"]
 
 
 def save_model(
     folder: str | Path,
     *,
     config: Mapping[str, Any],
-    tensors: Mapping[str, torch.Tensor],
+    tensors: "Mapping[str, torch.Tensor]",
     extra: Mapping[str, bytes] | None = None,
     half: bool = False,
 ) -> None:
@@ -73,7 +74,7 @@ def load_model(source: str | Path, *, revision: str | None = None) -> tuple[dict
         WeightsError: it cannot be found or fetched, is damaged, or has another format version.
     """
     folder = find_model(source, revision=revision)
-    return _read_config(folder), _read_tensors(folder / TENSORS)
+    return read_config(folder), _read_tensors(folder / TENSORS)
 
 
 def find_model(source: str | Path, *, revision: str | None = None) -> Path:
@@ -100,7 +101,7 @@ def find_model(source: str | Path, *, revision: str | None = None) -> Path:
     return _fetched(str(source), revision)
 
 
-def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def load_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
     """Fill `module` with `tensors`; keys and shapes must match exactly.
 
     Raises:
@@ -110,7 +111,7 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> 
     module.load_state_dict(dict(tensors))
 
 
-def check_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
     """Refuse `tensors` that are not exactly those of `module`, which may be on the meta device.
 
     Raises:
@@ -139,18 +140,23 @@ def check_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) ->
         )
 
 
-def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+def hash_tensors(tensors: "Mapping[str, torch.Tensor]") -> str:
     """First 20 hex digits of a SHA-256 over names, types, shapes and values; the order of keys is set aside."""
     plain = {key: tensors[key].detach().cpu().contiguous() for key in sorted(tensors)}
     parts = [f"{key} {value.dtype} {tuple(value.shape)} {hash_bytes(_raw(value))}" for key, value in plain.items()]
     return hash_bytes("\n".join(parts).encode())
 
 
-def _raw(tensor: torch.Tensor) -> bytes:
+def _raw(tensor: "torch.Tensor") -> bytes:
+    import torch
+
     return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _packed(tensors: Mapping[str, torch.Tensor], half: bool) -> bytes:
+def _packed(tensors: "Mapping[str, torch.Tensor]", half: bool) -> bytes:
+    import safetensors.torch
+    import torch
+
     def prepared(tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.detach().cpu()
         if half and tensor.is_floating_point():
@@ -183,7 +189,12 @@ def _replace_all(files: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """What stands in the config.json of a model folder.
+
+    Raises:
+        WeightsError: it is missing, damaged, or of another format version.
+    """
     path = folder / CONFIG
     try:
         config = json.loads(path.read_bytes())
@@ -209,10 +220,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _read_tensors(path: Path) -> Tensors:
+    import safetensors.torch
+    import torch
+
     try:
         tensors = safetensors.torch.load(path.read_bytes())
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; copy or download the model again") from None
+        onnx = path.with_name("encoder.onnx").is_file()  # what export-model wrote
+        advice = (
+            "this model has ONNX files alone: use --runtime onnx" if onnx else "copy or download the model again"
+        )
+        raise WeightsError(f"{path}: no such file; {advice}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
     except (SafetensorError, ValueError, KeyError) as error:

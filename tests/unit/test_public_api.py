@@ -54,5 +54,5 @@ def test_importing_the_package_loads_nothing():
 
 
 def test_default_is_a_trained_model_and_what_its_trees_grow_on():
-    assert cg.Segmenter.load("default").engine.model.config.kind == "grain"
+    assert cg.Segmenter.load("default").engine.network.config.kind == "grain"
     assert cg.load_extractor("default").name == cg.load_extractor("color-texture").name

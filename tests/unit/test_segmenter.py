@@ -82,7 +82,7 @@ def test_it_is_what_the_package_offers():
 
 def test_loaded_weights_are_the_saved_ones(tmp_path, segmenters):
     model = save(tmp_path / "again", "grain")
-    for key, value in segmenters["grain"].engine.model.state_dict().items():
+    for key, value in segmenters["grain"].engine.network.model.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[key], rtol=0, atol=0)
 
 

@@ -1,8 +1,8 @@
 """Colour models of the clicks: Lab, histogram bins, and the posterior of object given colour."""
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+
+from clickgrain.clicks.arrays import Array, library
 
 BINS = (20, 20, 20)
 """Bins of L, a, b: 5 units each. Doubling the width costs 0.03 of the posterior's AUC on real objects."""
@@ -12,37 +12,37 @@ PREVIOUS_DOUBT = 0.5
 """Part of a pixel's weight as background that the previous mask cannot take away: masks of few clicks leak."""
 SEED_POWER = 3.0
 """Closeness in the tree is raised to this power: leaves near the click speak, distant ones whisper."""
+XYZ = (
+    (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754),
+)
+"""From linear sRGB, rows divided by the D65 white point."""
 
 
-def lab_of(images: Tensor) -> Tensor:
+def lab_of(images: Array) -> Array:
     """CIE Lab (D65) of B x 3 x h x w sRGB images in 0..255: L in 0..100, a and b about -100..100."""
-    rgb = images.float().clamp(0, 255) / 255
-    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    # sRGB to XYZ, rows divided by the D65 white point
-    matrix = linear.new_tensor(
-        [
-            [0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456],
-            [0.212671, 0.715160, 0.072169],
-            [0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754],
-        ]
-    )
-    with torch.autocast(images.device.type, enabled=False):  # in bfloat16 Lab would be off by whole units
-        xyz = torch.einsum("ij,bjhw->bihw", matrix, linear)
-    f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-8) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    x, y, z = f.unbind(1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+    xp = library(images)
+    rgb = xp.clip(xp.asarray(images, dtype=xp.float32), 0, 255) / 255
+    linear = xp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    channels = []
+    for red, green, blue in XYZ:  # no matmul, which autocast would run in 16 bits
+        t = red * linear[:, 0] + green * linear[:, 1] + blue * linear[:, 2]
+        channels.append(xp.where(t > 0.008856, xp.clip(t, 1e-8, None) ** (1 / 3), 7.787 * t + 16 / 116))
+    x, y, z = channels
+    return xp.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
-def lab_bins(lab: Tensor) -> Tensor:
+def lab_bins(lab: Array) -> Array:
     """B x h x w int64: number of the histogram bin of each pixel of B x 3 x h x w Lab."""
-    shape = (1, 3, 1, 1)
-    low, high = lab.new_tensor(LOW).view(shape), lab.new_tensor(HIGH).view(shape)
-    bins = lab.new_tensor(BINS).view(shape)
-    index = ((lab - low) / (high - low) * bins).floor().clamp_min(0).minimum(bins - 1).long()
-    return (index[:, 0] * BINS[1] + index[:, 1]) * BINS[2] + index[:, 2]
+    xp = library(lab)
+    light, green_red, blue_yellow = (
+        xp.clip(xp.floor((lab[:, c] - LOW[c]) / (HIGH[c] - LOW[c]) * BINS[c]), 0, BINS[c] - 1) for c in range(3)
+    )
+    return xp.asarray((light * BINS[1] + green_red) * BINS[2] + blue_yellow, dtype=xp.int64)
 
 
-def posterior(bins: Tensor, near: Tensor, far: Tensor, previous: Tensor, box: Tensor) -> Tensor:
+def posterior(bins: Array, near: Array, far: Array, previous: Array, box: Array) -> Array:
     """Probability of object given colour, from two histograms with equal priors.
 
     A pixel counts for the object by its closeness to the positive clicks in the tree, and by the previous mask
@@ -58,28 +58,40 @@ def posterior(bins: Tensor, near: Tensor, far: Tensor, previous: Tensor, box: Te
     Returns:
         M x h x w float32 in 0..1; nearer to 0.5 the rarer the colour.
     """
+    xp = library(bins)
     m, h, w = bins.shape
-    given = (previous.flatten(1).amax(1) > 0.5)[:, None, None]
-    clicked = (near.flatten(1).amax(1) > 0)[:, None, None]
-    outside = (box < 0).float()
-    near = torch.where(clicked, near, (box > 0).float())
+    given = (xp.amax(previous.reshape(m, h * w), 1) > 0.5)[:, None, None]
+    clicked = (xp.amax(near.reshape(m, h * w), 1) > 0)[:, None, None]
+    outside = xp.asarray(box < 0, dtype=xp.float32)
+    near = xp.where(clicked, near, xp.asarray(box > 0, dtype=xp.float32))
     trusted = previous * given
-    object_ = (near**SEED_POWER + trusted * torch.where(clicked, near, 1.0)) * (1 - far) * (1 - outside)
+    object_ = (near**SEED_POWER + trusted * xp.where(clicked, near, 1.0)) * (1 - far) * (1 - outside)
     background = (1 - near) ** SEED_POWER * (1 - PREVIOUS_DOUBT * trusted) + far**SEED_POWER + outside
-    seen = torch.stack([object_, background], dim=1).flatten(2)
-    histogram = seen.new_zeros(m, 2, BINS[0] * BINS[1] * BINS[2])
-    histogram.scatter_add_(2, bins.flatten(1)[:, None].expand_as(seen), seen)
-    histogram = _smoothed(histogram)
-    share = histogram / histogram.sum(2, keepdim=True).clamp_min(1e-6) + 1e-6
+    flat = bins.reshape(m, h * w)
+    histogram = _smoothed(_histograms(flat, xp.stack([object_, background], 1).reshape(m, 2, h * w)))
+    share = histogram / xp.clip(histogram.sum(2), 1e-6, None)[..., None] + 1e-6
     probability = share[:, 0] / share.sum(1)
-    return probability.gather(1, bins.flatten(1)).view(m, h, w)
+    return probability[xp.arange(m, device=bins.device)[:, None], flat].reshape(m, h, w)
 
 
-def _smoothed(histogram: Tensor) -> Tensor:
+def _histograms(bins: Array, weights: Array) -> Array:
+    """M x 2 x bins: sums of M x 2 x n weights over the pixels of each of the M x n bins."""
+    count = BINS[0] * BINS[1] * BINS[2]
+    if isinstance(bins, np.ndarray):
+        sums = [[np.bincount(row, weight, count) for weight in pair] for row, pair in zip(bins, weights)]
+        return np.array(sums, np.float32).reshape(*weights.shape[:2], count)
+    sums = weights.new_zeros(*weights.shape[:2], count)
+    return sums.scatter_add_(2, bins[:, None].expand_as(weights), weights)
+
+
+def _smoothed(histogram: Array) -> Array:
     """1-2-1 smoothing along L, a and b."""
-    volume = histogram.view(-1, *BINS)
+    volume = histogram.reshape(-1, *BINS)
     for axis in (1, 2, 3):  # slices: a convolution of one channel takes 30 times as long on a CPU
-        size = volume.shape[axis]
-        padded = functional.pad(volume, [int(a == axis) for a in (3, 3, 2, 2, 1, 1)])
-        volume = 0.5 * volume + 0.25 * (padded.narrow(axis, 0, size) + padded.narrow(axis, 2, size))
+        around = (slice(None),) * axis
+        first, last = (*around, slice(None, -1)), (*around, slice(1, None))
+        smooth = 0.5 * volume
+        smooth[last] += 0.25 * volume[first]
+        smooth[first] += 0.25 * volume[last]
+        volume = smooth
     return volume.reshape(histogram.shape)

@@ -1,7 +1,8 @@
 """Click maps: what the clicks say about every pixel, as input channels of a click model.
 
 The merge tree, colour and the image's own geometry each give a notion of "near the clicks"; a network that sees
-them need not learn to propagate clicks by itself. All maps run on the device of the canvas.
+them need not learn to propagate clicks by itself. Of numpy images the maps are
+numpy arrays, of torch tensors they are tensors on the same device.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,10 +11,8 @@ from functools import reduce
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from clickgrain.clicks.arrays import Array, library, plain, to_numpy
 from clickgrain.clicks.centre import CELL, Nested, View, centre_maps
 from clickgrain.clicks.color import lab_bins, lab_of, posterior
 from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
@@ -40,18 +39,23 @@ class Canvas:
         edges: B trees more, on the leaves of the first ones, or none: `centre` maps ask both, `edge` maps these.
     """
 
-    lab: Tensor
-    bins: Tensor
+    lab: Array
+    bins: Array
     trees: list[MergeTree]
     leaf_lab: list[Float]
     to_image: list[Affine]
     stride: int
     edges: list[MergeTree] = field(default_factory=list)
 
+    @property
+    def size(self) -> Size:
+        """(h, w) in map pixels."""
+        return self.lab.shape[2], self.lab.shape[3]
+
     @classmethod
     def of(
         cls,
-        images: Tensor,
+        images: Array,
         spec: MapSpec,
         trees: Sequence[MergeTree] = (),
         leaf_lab: Sequence[Float] = (),
@@ -62,13 +66,15 @@ class Canvas:
 
         `leaf_lab` comes from `leaf_colors`; without `to_image` the working images are the trees' images, scaled.
         """
-        if spec.stride > 1:
-            images = functional.avg_pool2d(images, spec.stride)
+        images, stride = plain(images), spec.stride
+        if stride > 1:
+            parts = [images[:, :, y::stride, x::stride] for y in range(stride) for x in range(stride)]
+            images = sum(parts[1:], parts[0]) / stride**2
         lab = lab_of(images)
-        height, width = images.shape[2] * spec.stride, images.shape[3] * spec.stride
+        height, width = images.shape[2] * stride, images.shape[3] * stride
         if to_image is None:
             to_image = [_scaling((height, width), tree.image_size) for tree in trees]
-        return cls(lab, lab_bins(lab), list(trees), list(leaf_lab), list(to_image), spec.stride, list(edges))
+        return cls(lab, lab_bins(lab), list(trees), list(leaf_lab), list(to_image), stride, list(edges))
 
 
 def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
@@ -83,9 +89,9 @@ def click_maps(
     spec: MapSpec,
     canvas: Canvas,
     prompts: Sequence[Prompt],
-    previous: Tensor | None = None,
+    previous: Array | None = None,
     index: Sequence[int] | None = None,
-) -> Tensor:
+) -> Array:
     """Maps of several prompts, drawn once; see `ClickMaps`.
 
     Args:
@@ -124,14 +130,13 @@ class ClickMaps:
         self.kinds = [kind for kind in LEAF_KINDS if f"{kind}+" in wanted or f"{kind}-" in wanted]
         if "edge" in self.kinds and len(canvas.edges) < len(canvas.trees):
             raise ConfigError("the click maps edge+ and edge- need the images' edge trees; give them to Canvas.of")
-        self.size: Size = (canvas.lab.shape[2], canvas.lab.shape[3])
-        self.planes = canvas.lab.new_zeros(len(self.index), len(wanted), *self.size)
+        self.size = canvas.size
+        self.planes = self._zeros(len(self.index), len(wanted))
         self.clicks: list[int | None] = [None] * len(self.index)  # drawn so far
         self.leaves: dict[tuple[int, int], Float] = {}  # prompt, label -> h x w x kinds
         self.first: list[dict[str, list[Nested]]] = [{} for _ in self.index]
 
-    @torch.no_grad()
-    def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Tensor | None = None) -> None:
+    def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Array | None = None) -> None:
         """Draw prompts for the first time, or with clicks more at their ends.
 
         Args:
@@ -139,10 +144,7 @@ class ClickMaps:
             prompts: as many, in pixels of the working images.
             previous: K x 1 x h' x w' probabilities of any resolution; zeros when None.
         """
-        if previous is None:
-            previous = self.planes.new_zeros(len(rows), 1, *self.size)
-        elif previous.shape[2:] != self.size:
-            previous = functional.interpolate(previous.float(), self.size, mode="bilinear", antialias=True)
+        previous = self._zeros(len(rows), 1) if previous is None else resized(plain(previous), self.size)
         self._put("previous", rows, previous[:, 0])
         fresh = [i for i, row in enumerate(rows) if self.clicks[row] is None]
         self._put_given([rows[i] for i in fresh], [prompts[i] for i in fresh])
@@ -157,19 +159,23 @@ class ClickMaps:
             bins = self.canvas.bins[[self.index[row] for row in rows]]
             self._put("posterior", rows, posterior(bins, *seed))
 
-    def of(self, rows: list[int]) -> Tensor:
+    def of(self, rows: list[int]) -> Array:
         """K x C x h x w float32: what was drawn of some prompts, a copy."""
         return self.planes[rows, : len(self.spec.names)]
 
-    def _plane(self, name: str, rows: list[int]) -> Tensor:
+    def _zeros(self, count: int, channels: int) -> Array:
+        xp = library(self.canvas.lab)
+        return xp.zeros((count, channels, *self.size), dtype=xp.float32, device=self.canvas.lab.device)
+
+    def _plane(self, name: str, rows: list[int]) -> Array:
         return self.planes[rows, self.channels[name]]
 
-    def _put(self, name: str, rows: list[int], values: Tensor | float) -> None:
+    def _put(self, name: str, rows: list[int], values: Array | float) -> None:
         if name in self.channels and rows:
             self.planes[rows, self.channels[name]] = values
 
-    def _raise(self, name: str, rows: list[int], values: Tensor) -> None:
-        self._put(name, rows, torch.maximum(self._plane(name, rows), values))
+    def _raise(self, name: str, rows: list[int], values: Array) -> None:
+        self._put(name, rows, library(values).maximum(self._plane(name, rows), values))
 
     def _put_given(self, rows: list[int], prompts: Sequence[Prompt]) -> None:
         """Box and level, which do not change."""
@@ -179,7 +185,7 @@ class ClickMaps:
             if "box" in self.channels and prompt.box is not None:
                 x1, y1, x2, y2 = (v / self.canvas.stride for v in prompt.box)
                 plane = self.planes[row, self.channels["box"]]
-                plane.fill_(-1)
+                plane[:] = -1
                 plane[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 1
 
     def _added(self, row: int, prompt: Prompt) -> tuple[Float, Float]:
@@ -193,7 +199,7 @@ class ClickMaps:
     def _add_clicks(self, sign: str, rows: list[int], added: list[Float]) -> None:
         """What clicks of one label add to the maps of some prompts."""
         if f"disk{sign}" in self.channels or f"color{sign}" in self.channels:
-            points, valid = _padded(added, self.canvas.stride, self.planes.device)
+            points, valid = _padded(added, self.canvas.stride, self.planes)
             if f"disk{sign}" in self.channels:
                 disks = _disks(points, valid, self.size, self.spec.radius / self.canvas.stride)
                 self._raise(f"disk{sign}", rows, disks)
@@ -214,19 +220,19 @@ class ClickMaps:
             self.leaves[row, sign == "+"] = close if known is None else np.maximum(close, known)
             matrix = map_to_leaf(tree.grid, tree.image_size, to_image, self.canvas.stride)
             stacked[i] = warp(self.leaves[row, sign == "+"], matrix, self.size).reshape(stacked.shape[1:])
-        tensor = torch.from_numpy(stacked).to(self.planes.device)
+        there = library(self.planes).asarray(stacked, device=self.planes.device)
         for k, kind in enumerate(self.kinds):
-            self._put(f"{kind}{sign}", rows, tensor[..., k])
+            self._put(f"{kind}{sign}", rows, there[..., k])
 
-    def _put_centres(self, rows: list[int], prompts: Sequence[Prompt], previous: Tensor) -> None:
+    def _put_centres(self, rows: list[int], prompts: Sequence[Prompt], previous: Array) -> None:
         """Maps of nested regions around clicks, on cells of `CELL` pixels, enlarged to map resolution."""
         names, canvas = [name for name in CENTRE_MAPS if name in self.channels], self.canvas
         if not names or not rows:
             return
         stride = max(CELL, canvas.stride)
         cells = (self.size[0] * canvas.stride // stride, self.size[1] * canvas.stride // stride)
-        before = functional.interpolate(previous.float(), cells, mode="area")[:, 0].cpu().numpy() > 0.5
-        stacked = np.empty((len(rows), len(names), *cells), np.float32)
+        before = to_numpy(previous[:, 0])
+        stacked = np.empty((len(rows), len(names), *self.size), np.float32)
         for i, (row, prompt) in enumerate(zip(rows, prompts)):
             image = self.index[row]
             tree, to_image = canvas.trees[image], canvas.to_image[image]
@@ -237,11 +243,24 @@ class ClickMaps:
 
             trees = [tree, *canvas.edges[image : image + 1]]
             lab, known = canvas.leaf_lab[image], self.first[row]
-            stacked[i] = centre_maps(names, view, prompt, before[i], trees, leaf_of, lab, known)
-        coarse = torch.from_numpy(stacked).to(self.planes.device)
-        fine = functional.interpolate(coarse, self.size, mode="bilinear")
+            shown = cv2.resize(before[i], cells[::-1], interpolation=cv2.INTER_AREA) > 0.5
+            coarse = centre_maps(names, view, prompt, shown, trees, leaf_of, lab, known)
+            stacked[i] = [cv2.resize(plane, self.size[::-1]) for plane in coarse]
+        there = library(self.planes).asarray(stacked, device=self.planes.device)
         for k, name in enumerate(names):
-            self._put(name, rows, fine[:, k])
+            self._put(name, rows, there[:, k])
+
+
+def resized(planes: Array, size: Size) -> Array:
+    """M x 1 x h x w float32: M x 1 x h' x w' probabilities at another size, averaged where it is smaller."""
+    if tuple(planes.shape[2:]) == size:
+        return planes
+    if isinstance(planes, np.ndarray):  # torch's antialiasing takes 10 times as long
+        kind = cv2.INTER_AREA if size[0] * size[1] < planes[0, 0].size else cv2.INTER_LINEAR
+        return np.stack([cv2.resize(plane, size[::-1], interpolation=kind)[None] for (plane,) in planes])
+    from torch.nn import functional
+
+    return functional.interpolate(planes.float(), size, mode="bilinear", antialias=True)
 
 
 def _moved(points: Float, to_image: Affine, tree: MergeTree) -> Float:
@@ -251,46 +270,50 @@ def _moved(points: Float, to_image: Affine, tree: MergeTree) -> Float:
     return np.clip(moved, 0, [width - 1, height - 1]).astype(np.float32)
 
 
-def _padded(points: Sequence[Float], stride: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _padded(points: Sequence[Float], stride: int, like: Array) -> tuple[Array, Array]:
     """M x N x 2 (x, y) in map pixels, and M x N bool: which of them are real."""
     longest = max((len(p) for p in points), default=0)
     array, valid = np.zeros((len(points), longest, 2), np.float32), np.zeros((len(points), longest), bool)
     for i, p in enumerate(points):
         array[i, : len(p)], valid[i, : len(p)] = (p + 0.5) / stride - 0.5, True
-    return torch.from_numpy(array).to(device), torch.from_numpy(valid).to(device)
+    xp = library(like)
+    return xp.asarray(array, device=like.device), xp.asarray(valid, device=like.device)
 
 
-def _disks(points: Tensor, valid: Tensor, size: Size, radius: float) -> Tensor:
+def _disks(points: Array, valid: Array, size: Size, radius: float) -> Array:
     """M x h x w: anti-aliased disks."""
-    y = torch.arange(size[0], device=points.device)[:, None]
-    x = torch.arange(size[1], device=points.device)
-    clicks = points.masked_fill(~valid[..., None], torch.inf)[..., None, None].unbind(1)
-    square = _least((y - click[:, 1]).square() + (x - click[:, 0]).square() for click in clicks)
-    return (radius + 0.5 - square.sqrt_()).clamp_(0, 1)
+    xp = library(points)
+    y = xp.arange(size[0], dtype=xp.float32, device=points.device)[:, None]
+    x = xp.arange(size[1], dtype=xp.float32, device=points.device)
+    clicks = xp.where(valid[..., None], points, xp.inf)[..., None, None]
+    square = _least((y - clicks[:, i, 1]) ** 2 + (x - clicks[:, i, 0]) ** 2 for i in range(clicks.shape[1]))
+    return xp.clip(radius + 0.5 - xp.sqrt(square), 0, 1)
 
 
-def _color_closeness(lab: Tensor, points: Tensor, valid: Tensor) -> Tensor:
+def _color_closeness(lab: Array, points: Array, valid: Array) -> Array:
     """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), clicks' colours averaged over 3 x 3 map pixels."""
-    clicks = _click_colors(lab, points).masked_fill(~valid[..., None], torch.inf)[..., None, None].unbind(1)
-    square = _least((lab - click).square_().sum(1) for click in clicks)
-    return (square.sqrt_() / -COLOR_RANGE).exp_()
+    xp = library(lab)
+    clicks = xp.where(valid[..., None], _click_colors(lab, points), xp.inf)[..., None, None]
+    square = _least(((lab - clicks[:, i]) ** 2).sum(1) for i in range(clicks.shape[1]))
+    return xp.exp(xp.sqrt(square) / -COLOR_RANGE)
 
 
-def _click_colors(lab: Tensor, points: Tensor) -> Tensor:
+def _click_colors(lab: Array, points: Array) -> Array:
     """M x N x 3: mean Lab of the 3 x 3 map pixels around each click, fewer at the border."""
-    height, width = lab.shape[2:]
-    reach = torch.arange(-1, 2, device=lab.device)
-    x = points[..., 0].round().long().clamp(0, width - 1)[..., None, None] + reach
-    y = points[..., 1].round().long().clamp(0, height - 1)[..., None, None] + reach[:, None]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)  # M x N x 3 x 3
-    rows = torch.arange(len(lab), device=lab.device)[:, None, None, None]
-    colors = lab[rows, :, y.clamp(0, height - 1), x.clamp(0, width - 1)] * inside[..., None]
+    xp, (height, width) = library(lab), lab.shape[2:]
+    reach = xp.arange(-1, 2, device=lab.device)
+    places = xp.asarray(xp.round(points), dtype=xp.int64)[..., None, None]
+    x = xp.clip(places[:, :, 0], 0, width - 1) + reach
+    y = xp.clip(places[:, :, 1], 0, height - 1) + reach[:, None]
+    inside = xp.asarray((x >= 0) & (x < width) & (y >= 0) & (y < height), dtype=xp.float32)  # M x N x 3 x 3
+    rows = xp.arange(len(lab), device=lab.device)[:, None, None, None]
+    colors = lab[rows, :, xp.clip(y, 0, height - 1), xp.clip(x, 0, width - 1)] * inside[..., None]
     return colors.sum((2, 3)) / inside.sum((2, 3))[..., None]
 
 
-def _least(distances: Iterable[Tensor]) -> Tensor:
+def _least(distances: Iterable[Array]) -> Array:
     """Elementwise minimum, one at a time: hundreds of clicks need no more memory than one."""
-    return reduce(lambda a, b: torch.minimum(a, b, out=a), distances)
+    return reduce(lambda a, b: library(a).minimum(a, b, out=a), distances)
 
 
 def _scaling(work: tuple[int, int], image: tuple[int, int]) -> Affine:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -27,6 +27,8 @@ class SegmentArgs:
         model: "default", "tree" (no network), a model folder or a Hugging Face id.
         extractor: whose features make the merge tree, as in `clickgrain propose`.
         device: torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
+        runtime: what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch;
+            the first use of a model exports it.
         cut: decide the outline by the image's pixels; --no-cut shows the network's own.
         overlay: also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
     """
@@ -47,6 +49,10 @@ class SegmentArgs:
         str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
     ] = None
     device: str = "cpu"
+    runtime: Annotated[
+        Literal["torch", "onnx"] | None,
+        tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),
+    ] = None
     cut: bool = True
     overlay: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
 
@@ -60,6 +66,10 @@ class SegmentArgs:
             parse_box(self.box)
         if self.level is not None and not 0.0 <= self.level <= 1.0:
             raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the smallest part, 1 the whole image")
+        if self.runtime == "onnx" and not self.device.startswith("cpu"):
+            raise ConfigError(
+                f"--runtime onnx works on --device cpu only, not {self.device}; leave one of them out"
+            )
         if self.out.suffix.lower() != ".png":
             raise ConfigError(f"--out {self.out} is no .png; a mask needs a lossless format")
         if self.overlay is not None and self.overlay.suffix.lower() not in OVERLAYS:
@@ -97,7 +107,7 @@ def segment(args: SegmentArgs) -> None:
     except PromptError as error:
         raise ConfigError(str(error)) from error
     model = args.model or _default_model()
-    segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut)
+    segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut, runtime=args.runtime)
     segmenter.set_image(image)
     mask = segmenter.predict(**given)
     save_mask(args.out, mask.binary)

@@ -45,6 +45,7 @@ class Method:
         from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
         from clickgrain.evaluation.baselines.external import find_object
         from clickgrain.files import hash_file
+        from clickgrain.models.grain_onnx import DECODER, is_onnx
         from clickgrain.weights import TENSORS, find_model
 
         if self.name.startswith(ONNX):
@@ -54,7 +55,8 @@ class Method:
         elif self.name == "tree" or is_baseline(self.name):
             return ""
         else:
-            file = find_model(self.name) / TENSORS
+            folder = find_model(self.name)
+            file = folder / (DECODER if is_onnx(folder) else TENSORS)
         return f"@{hash_file(file)[:8]}" if file.is_file() else ""  # the loader reports a missing file
 
     @property

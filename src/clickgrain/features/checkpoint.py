@@ -110,6 +110,13 @@ def load_backbone(source: str | Path) -> tuple[Any, Family]:
     """
     config = read_config(source)
     family = family_of(source, config)
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise FeatureError(
+            f"transformers is not installed, and {source} is read by it: pip install 'clickgrain[hf]';"
+            " color-texture and grain models do without"
+        ) from error
     folder = _weights_folder(source)
     _check_sizes(source, config, sum(path.stat().st_size for path in folder.iterdir() if path.is_file()))
     with _quiet():

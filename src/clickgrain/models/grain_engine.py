@@ -1,17 +1,15 @@
-"""Answering clicks with a trained `grain` model."""
+"""Answering clicks with a trained `grain` model, whichever runtime computes its network."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
-from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors
+from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors, resized
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
-from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.zoom import Region, Zoom, bounds
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
@@ -43,7 +41,7 @@ class GrainImage:
     tree: MergeTree
     leaf_features: Float
     canvas: Canvas
-    features: tuple[Tensor, ...]
+    features: tuple[Any, ...]
     close: "dict[Region, GrainImage]" = field(default_factory=dict)
 
     @property
@@ -52,37 +50,49 @@ class GrainImage:
         return self.image.shape[0], self.image.shape[1]
 
 
+class GrainNetwork(Protocol):
+    """The network of a `grain` model on one image: torch's (`TorchGrain`) or ONNX Runtime's (`OnnxGrain`)."""
+
+    @property
+    def config(self) -> GrainConfig:
+        """Its sizes and click maps."""
+        ...
+
+    def encode(self, pixels: Float) -> tuple[Any, ...]:
+        """What `decode` wants of 1 x 3 x H x W RGB in 0..255, H and W multiples of 32."""
+        ...
+
+    def decode(self, features: tuple[Any, ...], maps: Float) -> tuple[Float, Float]:
+        """M x H/2 x W/2 logits and M expected IoUs for M x C x H/2 x W/2 click maps."""
+        ...
+
+
 class GrainEngine:
     """Encodes an image once, then runs maps and decoder per click.
 
     Each answer corrects the previous mask: of clicks given at once, `Segmenter` hands it one after the other.
 
     Args:
-        model: the network; moved to the device, in eval mode.
-        extractor: gives the features of the merge tree (`model.config.tree`).
-        device: torch device.
+        network: of the model.
+        extractor: gives the features of the merge tree (`network.config.tree`).
     """
 
     one_by_one = True
 
-    def __init__(self, model: GrainModel, extractor: FeatureExtractor, device: str = "cpu") -> None:
-        self.model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.extractor, self.device = extractor, device
+    def __init__(self, network: GrainNetwork, extractor: FeatureExtractor) -> None:
+        self.network, self.extractor = network, extractor
 
-    @torch.inference_mode()
     def encode(self, image: UInt8) -> GrainImage:
         """Tree, canvas and features of an H x W x 3 uint8 RGB image."""
-        work = fit_size((image.shape[0], image.shape[1]), self.model.config.long_side, 32)
+        config = self.network.config
+        work = fit_size((image.shape[0], image.shape[1]), config.long_side, 32)
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
-        resized = np.require(resize(image, work), np.uint8, ["C", "W"])
-        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None].float()
-        canvas = Canvas.of(
-            pixels, self.model.map_spec, [tree], [leaf_colors(image, tree)], edges=[edge_tree(image, tree.grid)]
-        )
-        return GrainImage(image, work, tree, leaf_features, canvas, self.model.encode(pixels))
+        pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
+        edges = edge_tree(image, tree.grid)
+        canvas = Canvas.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], edges=[edges])
+        return GrainImage(image, work, tree, leaf_features, canvas, self.network.encode(pixels))
 
-    @torch.inference_mode()
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; without a level, the masks at three levels are its alternatives.
 
@@ -94,7 +104,7 @@ class GrainEngine:
         """
         region = _close_region(encoded.size, prompt, previous)
         before = None if previous is None else previous_probability(previous, encoded.size)
-        whole = None if before is None else self._shrunk(before, encoded)
+        whole = None if before is None else resized(before[None, None], encoded.canvas.size)
         if region is None or before is None:
             mask = self._decoded(encoded, [prompt], whole)[0]
         else:
@@ -102,7 +112,7 @@ class GrainEngine:
             inside = ((moved >= 0) & (moved < region.size[::-1])).all(1)
             clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
             part = self._closer(encoded, region)
-            close = self._shrunk(np.ascontiguousarray(before[region.slices]), part)
+            close = resized(before[None, None, *region.slices], part.canvas.size)
             mask = _pasted(self._decoded(part, [clicks], close)[0], region, encoded.size)
         if prompt.level is None:
             mask.offer(lambda: self._at_other_levels(encoded, prompt, whole))
@@ -117,30 +127,17 @@ class GrainEngine:
             encoded.close[region] = known
         return known
 
-    def _shrunk(self, probability: Float, encoded: GrainImage) -> Tensor:
-        """1 x 1 x h x w previous probability at map resolution."""
-        height, width = encoded.canvas.lab.shape[2:]
-        smaller = height * width < probability.size
-        kind = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # torch's antialiasing takes 10 times as long
-        return torch.from_numpy(cv2.resize(probability, (width, height), interpolation=kind))[None, None].to(
-            self.device
-        )
-
-    @torch.inference_mode()
-    def _at_other_levels(self, encoded: GrainImage, prompt: Prompt, before: Tensor | None) -> list[Mask]:
+    def _at_other_levels(self, encoded: GrainImage, prompt: Prompt, before: Float | None) -> list[Mask]:
         prompts = [replace(prompt, level=level) for level in OTHER_LEVELS]
-        repeated = None if before is None else before.expand(len(prompts), -1, -1, -1)
+        repeated = None if before is None else np.repeat(before, len(prompts), 0)
         return sorted(self._decoded(encoded, prompts, repeated), key=lambda mask: -mask.score)
 
-    def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Tensor | None) -> list[Mask]:
+    def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> list[Mask]:
         scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
         scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
-        index = [0] * len(prompts)
-        maps = click_maps(self.model.map_spec, encoded.canvas, scaled, before, index)
-        features = tuple(f.expand(len(prompts), -1, -1, -1) for f in encoded.features)
-        decoded = self.model.decode(features, maps)
-        logits = decoded.logits.float().cpu()
-        return [_mask(encoded, prompt, logits[i, 0], float(decoded.score[i])) for i, prompt in enumerate(prompts)]
+        maps = click_maps(self.network.config.map_spec, encoded.canvas, scaled, before, [0] * len(prompts))
+        logits, scores = self.network.decode(encoded.features, maps)
+        return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
 
 def _close_region(size: Size, prompt: Prompt, previous: Mask | None) -> Region | None:
@@ -169,9 +166,9 @@ def _pasted(mask: Mask, region: Region, size: Size) -> Mask:
     return Mask(render, score=mask.score, roi=region.box)
 
 
-def _mask(encoded: GrainImage, prompt: Prompt, logits: Tensor, score: float) -> Mask:
+def _mask(encoded: GrainImage, prompt: Prompt, logits: Float, score: float) -> Mask:
     def render() -> Float:
-        low = logits.sigmoid().numpy()
+        low = 0.5 + 0.5 * np.tanh(0.5 * logits)  # the sigmoid, which cannot overflow
         fine = guided_upsample(low, encoded.image, radius=2, eps=1e-4)
         return obey(fine, prompt, radius=max(2.0, encoded.image.shape[1] / low.shape[1]))
 

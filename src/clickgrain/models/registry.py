@@ -57,8 +57,10 @@ def engine_for(model: ClickModel, *, device: str = "cpu", extractor: str | None 
 
     if isinstance(model, GrainModel):
         from clickgrain.models.grain_engine import GrainEngine
+        from clickgrain.models.grain_torch import TorchGrain
 
-        return GrainEngine(model, load_extractor(extractor or model.config.tree, device=device), device)
+        features = load_extractor(extractor or model.config.tree, device=device)
+        return GrainEngine(TorchGrain(model, device), features)
     from clickgrain.models.paper import PaperModel
     from clickgrain.models.paper_engine import PaperEngine
 

@@ -105,6 +105,35 @@ class TestGrowingPrompts:
         assert not torch.equal(first, maps.of([0]))
 
 
+class TestNumpy:
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_numpy_draws_what_torch_draws(self, stride):
+        """One image, as clicks are answered; `cv2.resize` may round the previous mask another way."""
+        spec, index = MapSpec(MAP_NAMES, stride), [0] * len(PROMPTS)
+        canvas = canvas_of(spec, photo(0))
+        trees = {"trees": canvas.trees, "leaf_lab": canvas.leaf_lab, "edges": canvas.edges}
+        plain = Canvas.of(pixels(photo(0)).numpy(), spec, **trees)
+        generator = torch.Generator().manual_seed(0)
+        same = torch.rand(len(PROMPTS), 1, HEIGHT // stride, WIDTH // stride, generator=generator)
+        smooth = torch.nn.functional.interpolate(same[..., :3, :4], (24, 32), mode="bilinear")
+        assert np.abs(plain.lab - canvas.lab.numpy()).max() < 1e-3
+        bins = torch.from_numpy(plain.bins)
+        assert (bins != canvas.bins).float().mean() < 0.01  # colors on the border of two bins
+        canvas = replace(canvas, lab=torch.from_numpy(plain.lab), bins=bins)
+        for previous in (None, same, smooth):
+            found = click_maps(spec, plain, PROMPTS, None if previous is None else previous.numpy(), index)
+            assert found.dtype == np.float32
+            wanted = click_maps(spec, canvas, PROMPTS, previous, index).numpy()
+            assert np.abs(found - wanted).max() < (1e-4 if previous is not smooth else 0.05)
+
+    def test_no_prompts_at_all(self):
+        """As in a training step where no prompt of a turn has clicks left."""
+        spec, seen = MapSpec(MAP_NAMES, 2), canvas_of(MapSpec(MAP_NAMES, 2), photo(0))
+        plain = replace(seen, lab=seen.lab.numpy(), bins=seen.bins.numpy())
+        for canvas in (seen, plain):
+            assert tuple(click_maps(spec, canvas, []).shape) == (0, len(MAP_NAMES), HEIGHT // 2, WIDTH // 2)
+
+
 class TestDisks:
     @settings(max_examples=40, deadline=None)
     @given(

@@ -8,6 +8,7 @@ import pytest
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
 from clickgrain.models.grain_engine import SMALL, SMALL_FROM, ZOOM_FROM, GrainEngine
+from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.types import Mask, Prompt, Scribble
 from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
 
@@ -31,7 +32,7 @@ def iou(one, two):
 
 @pytest.fixture
 def engine():
-    return GrainEngine(random_model(), ColorTexture())
+    return GrainEngine(TorchGrain(random_model()), ColorTexture())
 
 
 @pytest.fixture
@@ -102,14 +103,14 @@ class TestWhen:
 
 class TestWhatIsSeen:
     def test_the_previous_mask_stays_where_it_is(self):
-        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        engine = GrainEngine(TorchGrain(echo_model("previous")), ColorTexture())
         encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
         found = ask(engine, encoded, FIVE, Mask(blob()))
         assert found.roi is not None
         assert iou(found.binary, blob() > 0.5) > 0.88
 
     def test_it_is_finer_than_a_look_at_the_whole(self):
-        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        engine = GrainEngine(TorchGrain(echo_model("previous")), ColorTexture())
         encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
         cross = np.zeros(SIZE, np.float32)
         cross[24:80, 59:68] = cross[48:57, 35:92] = 1
@@ -119,7 +120,7 @@ class TestWhatIsSeen:
         assert iou(close.binary, cross > 0.5) > iou(whole.binary, cross > 0.5) + 0.03
 
     def test_clicks_lie_where_they_were_made(self):
-        engine = GrainEngine(echo_model("disk+", replace(TINY, radius=6.0)), ColorTexture())
+        engine = GrainEngine(TorchGrain(echo_model("disk+", replace(TINY, radius=6.0))), ColorTexture())
         encoded = engine.encode(np.full((*SIZE, 3), 120, np.uint8))
         points = [[64, 52]] * 5
         found = ask(engine, encoded, points, Mask(blob()))
@@ -144,7 +145,7 @@ class TestWhatIsSeen:
 
 class TestGoingOn:
     def test_the_same_part_is_encoded_once(self, looks):
-        engine = GrainEngine(echo_model("previous"), ColorTexture())
+        engine = GrainEngine(TorchGrain(echo_model("previous")), ColorTexture())
         encoded, mask = engine.encode(photo(size=SIZE)), Mask(blob())
         for k in range(1, 5):
             mask = ask(engine, encoded, [*FIVE, *[[63, 55]] * k], mask)

@@ -13,6 +13,7 @@ from clickgrain.images import fit_size
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.grain_engine import OTHER_LEVELS, GrainEngine
+from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.types import Mask, Prompt, Scribble
 
 TINY = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)
@@ -41,7 +42,7 @@ def echo_model(name, config=TINY):
 
 @pytest.fixture(scope="module")
 def engine():
-    return GrainEngine(random_model(), ColorTexture())
+    return GrainEngine(TorchGrain(random_model()), ColorTexture())
 
 
 def photo(seed=0, size=SIZE):
@@ -71,7 +72,7 @@ def test_an_answer_has_the_images_size_and_is_the_same_every_time(engine):
 
 @pytest.mark.parametrize("size", [(90, 120), (200, 64), (33, 61)])
 def test_a_disk_comes_back_centred_on_its_click(size):
-    engine = GrainEngine(echo_model("disk+", replace(TINY, radius=14.0)), ColorTexture())
+    engine = GrainEngine(TorchGrain(echo_model("disk+", replace(TINY, radius=14.0))), ColorTexture())
     encoded = engine.encode(np.full((*size, 3), 90, np.uint8))
     # 14 pixels of the working image, whose sides are rounded to multiples of 32
     work = fit_size(size, 64, 32)
@@ -103,7 +104,7 @@ def test_a_previous_mask_is_seen_as_mask_and_as_array(engine):
 
 
 def test_the_previous_mask_stays_where_it_is():
-    engine = GrainEngine(echo_model("previous"), ColorTexture())
+    engine = GrainEngine(TorchGrain(echo_model("previous")), ColorTexture())
     image = np.full((96, 128, 3), 90, np.uint8)
     before = np.zeros((96, 128), np.float32)
     before[20:60, 30:90] = 1
@@ -211,5 +212,5 @@ def test_frozen_and_mirrored_arrays_are_taken(engine):
 
 def test_maps_without_a_tree_work_too():
     config = GrainConfig(TINY.encoder, TINY.decoder_widths, ("previous", "disk+", "disk-"), long_side=64)
-    engine = GrainEngine(random_model(config), ColorTexture())
+    engine = GrainEngine(TorchGrain(random_model(config)), ColorTexture())
     assert ask(engine, engine.encode(photo()), [[20, 30]]).probability.shape == SIZE

@@ -235,7 +235,7 @@ class TestRuns:
         first = finetune(args(out=tmp_path / "first"), Bars()).folder
         tuned = args(from_scratch=False, start=str(first), lr=1e-9)
         result = finetune(tuned, Bars())
-        one, other = (Segmenter.load(folder).engine.model.state_dict() for folder in (first, result.folder))
+        one, other = (Segmenter.load(folder).engine.network.model.state_dict() for folder in (first, result.folder))
         assert all(torch.allclose(one[name], other[name], atol=1e-3) for name in one)
         finetune(args(out=tmp_path / "second", seed=5), Bars())
         with pytest.raises(TrainingError, match=r"other settings \(start\)"):

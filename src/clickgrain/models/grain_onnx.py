@@ -1,0 +1,124 @@
+"""The network of a `grain` model, computed by ONNX Runtime: numpy, OpenCV, numba and onnxruntime are enough."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from clickgrain import __version__
+from clickgrain.errors import ConfigError, WeightsError
+from clickgrain.features import load_extractor
+from clickgrain.files import cache_dir, hash_bytes, hash_file
+from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.grain_engine import GrainEngine
+from clickgrain.types import Float
+from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
+
+Precision = Literal["fp32", "fp16", "int8"]
+ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+FEATURES = ("high_res_feats_0", "high_res_feats_1", "high_res_feats_2", "image_embeddings")
+"""Outputs of the encoder at strides 2, 4, 8 and 16."""
+MAPS, LOGITS, SCORE = "click_maps", "low_res_masks", "iou_predictions"
+
+
+def need(package: str, what: str) -> None:
+    """Import a package of the extra.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        __import__(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"{package} is not installed, and {what} needs it: pip install 'clickgrain[onnx]'"
+        ) from error
+
+
+def is_onnx(folder: Path) -> bool:
+    """Whether a model folder is what `export-model` writes, without weights for torch."""
+    return (folder / ENCODER).is_file() and not (folder / TENSORS).is_file()
+
+
+def onnx_folder(source: str | Path) -> Path:
+    """The folder that holds the ONNX files of a model.
+
+    Weights for torch are exported once, in fp32, into the cache; that alone needs torch.
+
+    Raises:
+        WeightsError, ConfigError: there is no such model, or it cannot be exported.
+    """
+    folder = find_model(source)
+    if is_onnx(folder):
+        return folder
+    try:
+        parts = [__version__, hash_file(folder / CONFIG), hash_file(folder / TENSORS)]
+    except OSError as error:
+        raise WeightsError(f"{folder}: holds neither {TENSORS} nor {ENCODER} ({error}); name a model") from error
+    cached = cache_dir() / "onnx" / hash_bytes(" ".join(parts).encode())
+    if not (cached / CONFIG).is_file():  # written last
+        from clickgrain.models.onnx_export import export_onnx
+        from clickgrain.models.registry import load_click_model
+
+        export_onnx(load_click_model(folder), cached)
+    return cached
+
+
+def onnx_engine(source: str | Path, extractor: str | None = None) -> GrainEngine:
+    """What answers clicks with a model by ONNX Runtime; see `onnx_folder`."""
+    network = OnnxGrain(onnx_folder(source))
+    return GrainEngine(network, load_extractor(extractor or network.config.tree))
+
+
+class OnnxGrain:
+    """A `GrainNetwork` (`clickgrain.models.grain_engine`) on the CPU.
+
+    Args:
+        folder: what `export-model` wrote.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        WeightsError: a file is missing, damaged, or of another model.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        need("onnxruntime", "--runtime onnx")
+        folder = Path(folder)
+        config = read_config(folder)
+        config.pop("precision", None)
+        try:
+            self.config = GrainConfig.from_json(config)
+        except ConfigError as error:
+            raise WeightsError(f"{folder}: {error}") from error
+        self.encoder, self.decoder = (_session(folder / name) for name in (ENCODER, DECODER))
+        channels = {value.name: value.shape[1] for value in self.decoder.get_inputs()}.get(MAPS)
+        if channels != len(self.config.maps):
+            raise WeightsError(
+                f"{folder / DECODER}: takes {channels} click maps, {CONFIG} names {len(self.config.maps)};"
+                " they are of two models: export one again with `clickgrain export-model`"
+            )
+
+    def encode(self, pixels: Float) -> tuple[Float, ...]:
+        """Features of 1 x 3 x H x W RGB in 0..255."""
+        return tuple(self.encoder.run(FEATURES, {"image": np.ascontiguousarray(pixels)}))
+
+    def decode(self, features: tuple[Float, ...], maps: Float) -> tuple[Float, Float]:
+        """M x h x w logits and M expected IoUs for M x C x h x w click maps."""
+        logits, score = self.decoder.run((LOGITS, SCORE), {**dict(zip(FEATURES, features)), MAPS: maps})
+        return logits[:, 0], score[:, 0]
+
+
+def _session(file: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # docs/adr/0005-threads.md
+    options.log_severity_level = 4  # what goes wrong is raised, too
+    try:
+        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # a type of its own for every way in which a file is damaged
+        reason = re.sub(r"\s+", " ", str(error))
+        raise WeightsError(
+            f"{file}: cannot be loaded ({reason}); write it again with `clickgrain export-model`"
+        ) from error

@@ -1,0 +1,235 @@
+"""From a trained model to ONNX files that need no torch: `encoder.onnx`, `decoder.onnx` and `config.json`.
+
+Names are those of SAM's and SAM 2's exports where they mean the same: `image_embeddings` (the coarsest features),
+`high_res_feats_0` to `_2` (finer ones), `low_res_masks` (logits at half the working size), `iou_predictions`.
+`click_maps` stands where SAM has points: they need the image's merge tree, which is no network.
+"""
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clickgrain import __version__
+from clickgrain.errors import ConfigError
+from clickgrain.features import load_extractor
+from clickgrain.files import atomic_write
+from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
+from clickgrain.models.base import ClickModel
+from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain_engine import GrainEngine
+from clickgrain.models.grain_onnx import DECODER, ENCODER, FEATURES, LOGITS, MAPS, SCORE, Precision, need
+from clickgrain.models.grain_torch import TorchGrain
+from clickgrain.types import Float, Prompt, UInt8
+from clickgrain.weights import CONFIG, FORMAT
+
+BUNDLED = ("astronaut.png", "chelsea.png", "coffee.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
+"""Photos of scikit-image that int8 is calibrated on unless others are given."""
+MOST_PHOTOS, CLICKS = 32, 6
+Feeds = dict[str, Float]
+
+
+class _Encoder(nn.Module):
+    def __init__(self, model: GrainModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return self.model.encode(image)
+
+
+class _Decoder(_Encoder):
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        decoded = self.model.decode(given[:-1], given[-1])
+        return decoded.logits, decoded.score[:, None]
+
+
+def export_onnx(
+    model: ClickModel,
+    folder: str | Path,
+    *,
+    precision: Precision = "fp32",
+    photos: str | Path | None = None,
+    notes: list[str] | None = None,
+) -> None:
+    """Write the ONNX files of a model; `config.json` comes last.
+
+    Args:
+        model: a `grain` model whose trees need no network.
+        folder: made if missing.
+        precision: "fp16" and "int8" (of convolutions alone) are for size and for devices that compute them; inputs
+            and outputs stay float32.
+        photos: for int8, a folder of photos like those that it will see (at most 32 are used); None: bundled ones.
+        notes: takes a line about photos that could not be read.
+
+    Raises:
+        ConfigError: for another kind of model, or where a package of the extra is missing.
+    """
+    if not isinstance(model, GrainModel):
+        raise ConfigError(f"a model of kind {model.config.kind!r} cannot be exported yet; export a grain model")
+    if model.config.tree != "color-texture":
+        raise ConfigError(
+            f"the trees of {model.config.tree!r} need torch at every image, so ONNX files alone would not do;"
+            " export a model that was trained with --extractor color-texture"
+        )
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        need(package, "`clickgrain export-model`")
+    model = model.cpu().eval()
+    graphs = _graphs(model)
+    if precision == "fp16":
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        graphs = {name: convert_float_to_float16(graph, keep_io_types=True) for name, graph in graphs.items()}
+    elif precision == "int8":
+        graphs = _quantized(graphs, _recorded(model, _photos(photos, [] if notes is None else notes)))
+    for name, graph in graphs.items():
+        atomic_write(Path(folder) / name, graph.SerializeToString())
+    described = {**model.config.to_json(), "precision": precision, "format": FORMAT, "clickgrain": __version__}
+    atomic_write(Path(folder) / CONFIG, (json.dumps(described, indent=2) + "\n").encode())
+
+
+def _graphs(model: GrainModel) -> dict[str, Any]:
+    """ONNX graphs by file name, for images of any size that is a multiple of 32 and any number of prompts."""
+    from torch.export import Dim
+
+    height, width, prompts = Dim("height", min=1, max=256), Dim("width", min=1, max=256), Dim("prompts", max=4096)
+    pixels = torch.zeros(1, 3, 128, 192)
+    with torch.no_grad():
+        features = model.encode(pixels)
+    maps = torch.zeros(3, len(model.config.maps), 64, 96)
+    free = [{2: stride * height, 3: stride * width} for stride in (16, 8, 4, 2)]
+    parts = {
+        ENCODER: (_Encoder(model), (pixels,), ({2: 32 * height, 3: 32 * width},), ["image"], FEATURES),
+        DECODER: (
+            _Decoder(model),
+            (*features, maps),
+            ((*free, {0: prompts, 2: 16 * height, 3: 16 * width}),),
+            [*FEATURES, MAPS],
+            (LOGITS, SCORE),
+        ),
+    }
+    graphs = {}
+    with _quiet():
+        for name, (module, inputs, shapes, names, outputs) in parts.items():
+            program = torch.onnx.export(
+                module.eval(),
+                inputs,
+                dynamo=True,
+                input_names=names,
+                output_names=list(outputs),
+                dynamic_shapes=shapes,
+                opset_version=18,
+                verbose=False,
+            )
+            assert program is not None
+            graphs[name] = program.model_proto
+    return graphs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter warns of its own internals and of packages that it does not need."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _photos(folder: str | Path | None, notes: list[str]) -> list[UInt8]:
+    """Photos to calibrate on, up to 32, evenly spread over the folder."""
+    if folder is None:
+        paths = [files("skimage.data") / name for name in BUNDLED]
+        found = []
+        for path in paths:
+            if path.is_file():
+                with as_file(path) as file:
+                    found += [image for _, image in read_images([file])]
+        return found
+    report, every = ReadReport(), find_images(folder)
+    chosen = every[:: max(1, len(every) // MOST_PHOTOS)][:MOST_PHOTOS]
+    found = [resize_long_side(image, 640) for _, image in read_images(chosen, report=report)]
+    notes += [message for _, message in report.bad]
+    if not found:
+        raise ConfigError(
+            f"{folder}: no photo to calibrate int8 on; {' '.join(notes) or 'name a folder of photos'}"
+        )
+    return found
+
+
+class _Recorder(TorchGrain):
+    """Keeps what encoder and decoder are given."""
+
+    def __init__(self, model: GrainModel) -> None:
+        super().__init__(model)
+        self.seen: dict[str, list[Feeds]] = {ENCODER: [], DECODER: []}
+
+    def encode(self, pixels: Float) -> tuple[Tensor, ...]:
+        self.seen[ENCODER].append({"image": np.ascontiguousarray(pixels)})
+        return super().encode(pixels)
+
+    def decode(self, features: tuple[Tensor, ...], maps: Float) -> tuple[Float, Float]:
+        self.seen[DECODER].append({**{n: f.numpy() for n, f in zip(FEATURES, features)}, MAPS: maps})
+        return super().decode(features, maps)
+
+
+def _recorded(model: GrainModel, photos: Sequence[UInt8]) -> dict[str, list[Feeds]]:
+    """What the networks see while somebody clicks anywhere in some photos."""
+    recorder, rng = _Recorder(model), np.random.default_rng(0)
+    engine = GrainEngine(recorder, load_extractor(model.config.tree))
+    for photo in photos:
+        encoded, mask = engine.encode(photo), None
+        size = photo.shape[0], photo.shape[1]
+        points = rng.uniform((0, 0), (size[1] - 1, size[0] - 1), (CLICKS, 2))
+        for k in range(1, CLICKS + 1):
+            mask = engine.answer(encoded, Prompt.of(points[:k], [1, 1, 0, 1, 0, 1][:k], size=size), mask)
+    return recorder.seen
+
+
+def _quantized(graphs: dict[str, Any], seen: dict[str, list[Feeds]]) -> dict[str, Any]:
+    """Graphs whose convolutions take 8-bit weights and activations, by the ranges that were seen.
+
+    Weights have 7 bits: the products of 8-bit ones overflow on processors without VNNI. The logits' own two
+    convolutions stay in float32.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self, feeds: list[Feeds]) -> None:
+            self.feeds = iter(feeds)
+
+        def get_next(self) -> Feeds | None:
+            return next(self.feeds, None)
+
+    quantized = {}
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        for name, graph in graphs.items():
+            last = [n.name for n in graph.graph.node if any("head" in i or "shortcut" in i for i in n.input)]
+            target = Path(folder) / name
+            quantize_static(
+                graph,
+                target,
+                Reader(seen[name]),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                nodes_to_exclude=last,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+            quantized[name] = onnx.load(target)
+    return quantized

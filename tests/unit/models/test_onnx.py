@@ -1,0 +1,215 @@
+"""A model without torch: export, ONNX Runtime's network, `clickgrain.onnx.Predictor`, `segment --runtime onnx`."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from clickgrain import cli
+from clickgrain.errors import ConfigError, WeightsError
+from clickgrain.models.grain_onnx import OnnxGrain, onnx_folder
+from clickgrain.models.grain_torch import TorchGrain
+from clickgrain.models.onnx_export import export_onnx
+from clickgrain.models.paper import PaperModel
+from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.registry import load_click_model
+from clickgrain.onnx import Predictor
+from clickgrain.segmenter import Segmenter
+from clickgrain.weights import save_model
+from tests.unit.models.test_grain_engine import TINY, photo, random_model
+
+NAMES = ("image_embeddings", "high_res_feats_0", "high_res_feats_1", "high_res_feats_2")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """(folder with the weights, folder with the ONNX files)."""
+    folder = tmp_path_factory.mktemp("tiny")
+    model = random_model()
+    save_model(folder / "model", config=model.config.to_json(), tensors=model.state_dict())
+    export_onnx(model, folder / "onnx")
+    return folder / "model", folder / "onnx"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shipped")
+    export_onnx(load_click_model("default"), folder)
+    return folder
+
+
+def logits_of(network, size, prompts=1):
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0, 255, (1, 3, *size)).astype(np.float32)
+    maps = rng.random((prompts, len(network.config.maps), size[0] // 2, size[1] // 2), np.float32)
+    return network.decode(network.encode(pixels), maps)
+
+
+@pytest.mark.parametrize(("size", "prompts"), [((32, 32), 1), ((64, 96), 3), ((224, 320), 1), ((512, 64), 2)])
+@pytest.mark.parametrize("which", ["tiny", "shipped"])
+def test_logits_equal_torchs_at_every_size(tiny, shipped, which, size, prompts):
+    folder = tiny[1] if which == "tiny" else shipped
+    model = load_click_model(tiny[0] if which == "tiny" else "default")
+    found, wanted = (logits_of(network, size, prompts) for network in (OnnxGrain(folder), TorchGrain(model)))
+    assert found[0].std() > 0.1
+    for one, other in zip(found, wanted):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_names_are_sams_and_sizes_are_free(shipped):
+    encoder, decoder = (onnx.load(shipped / f"{name}.onnx").graph for name in ("encoder", "decoder"))
+    assert [value.name for value in encoder.input] == ["image"]
+    assert {value.name for value in encoder.output} == set(NAMES)
+    assert {value.name for value in decoder.input} == {*NAMES, "click_maps"}
+    assert [value.name for value in decoder.output] == ["low_res_masks", "iou_predictions"]
+    shape = encoder.input[0].type.tensor_type.shape.dim
+    assert [bool(side.dim_param) for side in shape] == [False, False, True, True]
+
+
+def test_a_session_is_the_same_with_both_runtimes(shipped):
+    one, other = Predictor(shipped), Segmenter.load("default")
+    image, before = photo(size=(240, 320)), [None, None]
+    points, labels = np.array([[60, 60], [200, 100], [70, 90], [50, 50], [65, 80], [60, 70]]), [1, 0, 1, 1, 1, 1]
+    for seg in (one, other):
+        seg.set_image(image)
+    for k in range(1, 7):  # with a close look from the fifth click on
+        before = [seg.predict(points[:k], labels[:k], previous=p) for seg, p in zip((one, other), before)]
+        assert (before[0].binary != before[1].binary).mean() < 1e-3
+        assert before[0].score == pytest.approx(before[1].score, abs=1e-3)
+        assert before[0].roi == before[1].roi
+    assert [m.level for m in before[0].alternatives] == [m.level for m in before[1].alternatives]
+
+
+def test_no_torch_is_imported(shipped, tmp_path):
+    """From reading a photo to the mask, its alternatives and a close look."""
+    Image.fromarray(photo(size=(120, 160))).save(tmp_path / "photo.png")
+    code = f"""
+import sys
+import clickgrain as cg
+from clickgrain.onnx import Predictor
+seg = Predictor({str(shipped)!r})
+seg.set_image(cg.read_image({str(tmp_path / "photo.png")!r}))
+mask = seg.predict([[30, 30], [80, 20]], [1, 0], box=[5, 5, 90, 90])
+for k in range(1, 7):
+    mask = seg.predict([[30 + i, 30] for i in range(k)], [1] * k, previous=mask)
+assert mask.binary.shape == (120, 160) and len(mask.alternatives) == 3
+print([name for name in ("torch", "transformers", "onnx", "lightning_fabric") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_segment_answers_without_torch(tiny, tmp_path):
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    words = ["segment", str(tmp_path / "photo.png"), "--click", "20,30", "--model", str(tiny[1])]
+    code = (
+        f"import sys; from clickgrain.cli import main; print(main({[*words, '--out', str(tmp_path / 'a.png')]!r}))"
+    )
+    code += "; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-2:] == ["0", "False"], done.stderr
+    torchs = [*words[:-1], str(tiny[0]), "--out", str(tmp_path / "b.png")]
+    assert cli.main(torchs) == 0
+    one, other = (np.asarray(Image.open(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert (one != other).mean() < 1e-3
+
+
+def test_weights_are_exported_once_into_the_cache(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICKGRAIN_CACHE", str(tmp_path))
+    folder = onnx_folder(tiny[0])
+    assert folder.is_relative_to(tmp_path)
+    written = (folder / "decoder.onnx").stat().st_mtime_ns
+    assert onnx_folder(tiny[0]) == folder
+    assert (folder / "decoder.onnx").stat().st_mtime_ns == written
+    assert Segmenter.load(tiny[0], runtime="onnx").name == str(tiny[0])
+    assert onnx_folder(tiny[1]) == tiny[1]  # exported already
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_other_precisions_are_smaller_and_nearly_the_same(shipped, tmp_path, precision):
+    export_onnx(load_click_model("default"), tmp_path, precision=precision)
+    size = {folder: sum(file.stat().st_size for file in folder.glob("*.onnx")) for folder in (shipped, tmp_path)}
+    assert size[tmp_path] < 0.65 * size[shipped]
+    assert json.loads((tmp_path / "config.json").read_text())["precision"] == precision
+    seg, wanted = Predictor(tmp_path), Predictor(shipped)
+    image = np.asarray(Image.open(grain_onnx_photo()).convert("RGB"))[:256, :384]
+    found = []
+    for each in (seg, wanted):
+        each.set_image(image)
+        found.append(each.predict([[190, 128]], [1]).binary)
+    assert (found[0] & found[1]).sum() / (found[0] | found[1]).sum() > 0.8
+
+
+def grain_onnx_photo():
+    from importlib.resources import files
+
+    return files("skimage.data") / "chelsea.png"
+
+
+class TestErrors:
+    def test_a_missing_runtime_names_the_extra(self, tiny, monkeypatch):
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(ConfigError, match=r"onnxruntime is not installed.*pip install 'clickgrain\[onnx\]'"):
+            Segmenter.load(tiny[1])
+
+    def test_a_missing_exporter_names_the_extra(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "onnxscript", None)
+        with pytest.raises(ConfigError, match=r"onnxscript is not installed.*pip install 'clickgrain\[onnx\]'"):
+            export_onnx(random_model(), tmp_path)
+
+    def test_a_damaged_file_is_named(self, tiny, tmp_path):
+        for name in ("config.json", "encoder.onnx"):
+            (tmp_path / name).write_bytes((tiny[1] / name).read_bytes())
+        with pytest.raises(WeightsError, match=r"decoder\.onnx.*export-model"):
+            OnnxGrain(tmp_path)
+        (tmp_path / "decoder.onnx").write_bytes((tiny[1] / "decoder.onnx").read_bytes()[:999])
+        with pytest.raises(WeightsError, match=r"decoder\.onnx.*export-model"):
+            OnnxGrain(tmp_path)
+
+    def test_files_of_another_model_are_refused(self, tiny, tmp_path):
+        for name in ("encoder.onnx", "decoder.onnx"):
+            (tmp_path / name).write_bytes((tiny[1] / name).read_bytes())
+        config = json.loads((tiny[1] / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "maps": ["previous", "disk+", "disk-"]}))
+        with pytest.raises(WeightsError, match=r"19 click maps, config\.json names 3"):
+            OnnxGrain(tmp_path)
+
+    def test_models_that_cannot_be_exported(self, tmp_path):
+        with torch.device("meta"):
+            paper = PaperModel(PaperConfig())
+        with pytest.raises(ConfigError, match="'paper'"):
+            export_onnx(paper, tmp_path)
+        with pytest.raises(ConfigError, match="trees of 'facebook/dino-vits8'"):
+            export_onnx(random_model(replace(TINY, tree="facebook/dino-vits8")), tmp_path)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_photo_that_cannot_be_read_is_left_out_of_the_calibration(self, tmp_path):
+        photos = tmp_path / "photos"
+        photos.mkdir()
+        (photos / "bad.jpg").write_bytes(b"no image")
+        with pytest.raises(ConfigError, match=r"bad\.jpg"):
+            export_onnx(random_model(), tmp_path / "out", precision="int8", photos=photos)
+        Image.fromarray(photo()).save(photos / "good.png")
+        notes = []
+        export_onnx(random_model(), tmp_path / "out", precision="int8", photos=photos, notes=notes)
+        assert len(notes) == 1
+        assert "bad.jpg" in notes[0]
+
+    def test_the_command_line(self, tiny, tmp_path, capsys):
+        assert cli.main(["export-model", str(tiny[0]), "--out", str(tmp_path / "out")]) == 0
+        assert str(tmp_path / "out") in capsys.readouterr().out
+        assert {p.name for p in (tmp_path / "out").iterdir()} == {"encoder.onnx", "decoder.onnx", "config.json"}
+        assert cli.main(["export-model", str(tmp_path / "none"), "--out", str(tmp_path / "x")]) == 1
+        Image.fromarray(photo()).save(tmp_path / "photo.png")
+        words = ["segment", str(tmp_path / "photo.png"), "--click", "1,1", "--out", str(tmp_path / "m.png")]
+        assert cli.main([*words, "--runtime", "onnx", "--device", "cuda"]) == 2
+        assert "--runtime onnx" in capsys.readouterr().err
+        assert cli.main([*words, "--runtime", "torch", "--model", str(tiny[1])]) == 1
+        assert "--runtime onnx" in capsys.readouterr().err
