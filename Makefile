@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check wheel format bench clean default-model
+.PHONY: demo test check docs wheel format bench clean default-model
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +24,10 @@ check: $(READY)
 	$(BIN)/ruff check src tests benchmarks studies tools
 	$(BIN)/mypy
 	$(BIN)/python tools/draw_architecture.py --check
+
+# The documentation site in site/; a broken link or a docstring that does not fit its function ends it.
+docs: $(READY)
+	$(BIN)/python tools/build_docs.py
 
 # Wheel and sdist in dist/, tried away from the checkout.
 wheel: $(READY)
