@@ -21,6 +21,7 @@ from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.export.config import Existing, Format
 from clickgrain.export.formats import export_files
+from clickgrain.export.geojson import Georeference, georeference
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
@@ -80,6 +81,18 @@ def _object_records(
         yield ObjectRecord(mask, None if label is None else label.name, extra)
 
 
+def locate_image(project: Project, name: str) -> Georeference | None:
+    """Where an image of the project lies on the map; None where its file does not say."""
+    image = project.gallery.find(name)
+    if image is None:
+        return None
+    try:
+        with project.gallery.open(image) as photo:
+            return georeference(photo.path)
+    except (ClickgrainError, OSError):
+        return None
+
+
 def export_zip(project: Project, format_: Format, *, polygons: bool, only_done: bool) -> IO[bytes]:
     """A ZIP of an export, in an unnamed temporary file; the caller closes it.
 
@@ -92,7 +105,9 @@ def export_zip(project: Project, format_: Format, *, polygons: bool, only_done: 
     try:
         with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             labels = label_records(project)
-            for name, content in export_files(format_, images, labels, left_out=left_out, polygons=polygons):
+            locate = partial(locate_image, project)
+            files = export_files(format_, images, labels, left_out=left_out, polygons=polygons, locate=locate)
+            for name, content in files:
                 archive.writestr(name, content)
             if left_out:
                 archive.writestr("left-out.txt", "\n".join(left_out))

@@ -24,8 +24,10 @@ class ExportArgs:
     Attributes:
         project: folder of photos that was annotated, or its project file.
         out: folder for the files.
-        format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme.
+        format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme, geojson
+            (map coordinates of GeoTIFFs), voc (boxes).
         polygons: for coco: polygons for masks without holes; otherwise run lengths for all.
+        tolerance: for coco, yolo and geojson: how far in pixels polygons may leave the mask's edges; 0 is exact.
         only_done: only images that are marked done.
         images: for yolo: copy or link the photos to where data.yaml expects them.
     """
@@ -34,6 +36,7 @@ class ExportArgs:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     format: Format = "coco"
     polygons: bool = True
+    tolerance: Annotated[float, tyro.conf.arg(metavar="PIXELS")] = 0.0
     only_done: bool = False
     images: Photos = "none"
 
@@ -42,11 +45,13 @@ class ExportArgs:
             raise ConfigError(
                 f"--images {self.images} goes with --format yolo; {self.format} does not need the photos"
             )
+        if not 0 <= self.tolerance <= 100:
+            raise ConfigError(f"--tolerance {self.tolerance} is outside 0..100 pixels")
 
 
 @dataclass(frozen=True)
 class ImportArgs:
-    """Import annotations of other tools into a project: COCO JSON, labelme JSON, YOLO data sets, or ZIPs of these.
+    """Import annotations of other tools into a project: COCO (panoptic, too), labelme, YOLO data sets, or ZIPs.
 
     Attributes:
         photos: folder of the photos that were annotated.
@@ -71,7 +76,7 @@ class ImportArgs:
 def export(args: ExportArgs) -> None:
     """Write the files; what was written on stdout, what was left out on stderr."""
     from clickgrain.annotate.project import open_project
-    from clickgrain.annotate.transfer import image_records, label_records
+    from clickgrain.annotate.transfer import image_records, label_records, locate_image
     from clickgrain.commands.console import say
     from clickgrain.export.formats import export_files
     from clickgrain.files import atomic_write
@@ -83,8 +88,9 @@ def export(args: ExportArgs) -> None:
         images = image_records(project, only_done=args.only_done, left_out=left_out)
         place = None if args.images == "none" else places.__setitem__
         files = export_files(
-            args.format, images, label_records(project), left_out=left_out, polygons=args.polygons, place=place
-        )
+            args.format, images, label_records(project), left_out=left_out, polygons=args.polygons,
+            tolerance=args.tolerance, place=place, locate=partial(locate_image, project),
+        )  # fmt: skip
         for name, content in files:
             try:
                 atomic_write(args.out / name, content)
@@ -152,12 +158,13 @@ def import_(args: ImportArgs) -> None:
 
 def _read(path: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageRecord]]]":
     """What a file or folder holds; a YOLO data set by its folder, its .yaml or one of its label files."""
-    from clickgrain.export.formats import READ, read_any, read_many
+    from clickgrain.export.formats import READ, file_beside, read_any, read_many
 
     files = [path]
     if path.is_file() and path.suffix.lower() not in READ[1:]:
         try:
-            yield read_any(_content(path), _whole(path), skipped)
+            name = _whole(path)
+            yield read_any(_content(path), name, skipped, partial(file_beside, _named, name))
         except (DataError, OSError) as error:
             skipped.append(str(error))
         return
@@ -171,13 +178,17 @@ def _read(path: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageR
         files += [list_ for list_ in lists if list_.is_file()]
     if files == [path] and "labels" not in path.absolute().parts:
         skipped.append(f"{path}: a text file, but there is no data.yaml or classes.txt next to it or above it")
-    yield from read_many({_whole(file): partial(_content, file) for file in files}, skipped)
+    yield from read_many({_whole(file): partial(_content, file) for file in files}, skipped, _named)
 
 
 def _content(file: Path) -> bytes:
     if (size := file.stat().st_size) > LARGEST_FILE:
         raise DataError(f"{file}: {size:,} bytes are too many for annotations; split it")
     return file.read_bytes()
+
+
+def _named(name: str) -> bytes:
+    return _content(Path(name))
 
 
 def _whole(file: Path) -> str:

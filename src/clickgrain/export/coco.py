@@ -11,7 +11,7 @@ import numpy as np
 
 from clickgrain.errors import DataError
 from clickgrain.export import rle
-from clickgrain.export.polygons import area, fill, loops
+from clickgrain.export.polygons import area, fill, loops, simplified
 from clickgrain.export.records import (
     OURS,
     UNLABELLED,
@@ -32,7 +32,9 @@ LARGEST_ID = 2**53
 """Integers up to here are exact in every JSON reader."""
 
 
-def write_coco(images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, polygons: bool = True) -> bytes:
+def write_coco(
+    images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, polygons: bool = True, tolerance: float = 0.0
+) -> bytes:
     """COCO JSON.
 
     Args:
@@ -40,6 +42,7 @@ def write_coco(images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, 
         labels: become categories in this order; objects without a label get "unlabelled".
         polygons: polygons for masks without holes, run lengths for the others; False: run lengths for all.
             `iscrowd` is always 0; evaluators ignore objects with 1.
+        tolerance: how far in pixels polygons may leave the edges of the mask's pixels.
     """
     numbers = {label.name: label.id for label in labels}
     nowhere = max(numbers.values(), default=0) + 1
@@ -52,16 +55,16 @@ def write_coco(images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, 
             category = numbers.get(one.label or "", nowhere)
             entry = {"id": len(content["annotations"]) + 1, "image_id": image_id, "category_id": category}
             ours = {OURS: one.extra} if one.extra else {}
-            content["annotations"].append({**entry, **_geometry(one.mask, polygons), **ours})
+            content["annotations"].append({**entry, **_geometry(one.mask, polygons, tolerance), **ours})
     content["categories"] = [{"id": label.id, "name": label.name} for label in labels]
     if any(entry["category_id"] == nowhere for entry in content["annotations"]):
         content["categories"].append({"id": nowhere, "name": UNLABELLED})
     return json.dumps(content).encode()
 
 
-def _geometry(mask: Bool, polygons: bool) -> dict[str, Any]:
+def _geometry(mask: Bool, polygons: bool, tolerance: float) -> dict[str, Any]:
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    outlines = loops(mask) if polygons else []
+    outlines = [simplified(loop, tolerance) for loop in loops(mask)] if polygons else []
     shape: Any = [loop.ravel().tolist() for loop in outlines]
     if not outlines or any(area(loop) < 0 for loop in outlines):
         shape = {"size": list(mask.shape), "counts": rle.encode(mask)}
@@ -87,7 +90,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
             raise DataError(f"{name}: its {key} are {brief(content.get(key))}, not a list; export it again")
-    categories = _categories(content.get("categories"), name, skipped)
+    categories = read_categories(content.get("categories"), name, skipped)
     images: dict[Any, tuple[str, Size]] = {}
     why = ""
     for entry in content["images"]:
@@ -119,7 +122,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
     return [record(*images[id_], entries) for id_, entries in found.items()]
 
 
-def _categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str | None]:
+def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str | None]:
     """Names by id; None for the category of objects without a label."""
     categories: dict[Any, str | None] = {}
     names = set[str]()

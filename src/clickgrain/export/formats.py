@@ -6,19 +6,24 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 from clickgrain.errors import DataError
 from clickgrain.export.coco import FILE, read_coco, write_coco
 from clickgrain.export.config import Format as Format
-from clickgrain.export.labelmaps import instance_files, panoptic_files, semantic_files
+from clickgrain.export.geojson import Locate, geojson_files
+from clickgrain.export.labelmaps import Beside, instance_files, panoptic_files, read_panoptic, semantic_files
 from clickgrain.export.labelme import labelme_files, read_labelme
 from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord, leave_out
+from clickgrain.export.voc import voc_files
 from clickgrain.export.yolo import read_yolo, yolo_files
 
 File = tuple[str, bytes]
 MOST_UNPACKED = 1_073_741_824
 """Total bytes of the annotation files in a ZIP."""
+LARGEST_PICTURE = 268_435_456
+"""Bytes of a PNG of a panoptic data set."""
 MOST_ENTRIES = 1_000_000
 MOST_MEMORY = 3_000_000_000
 """Bytes in memory that the JSON of one import may take; COCO's largest file, of 448 MB, takes less."""
@@ -34,7 +39,9 @@ def export_files(
     *,
     left_out: list[str] | None = None,
     polygons: bool = True,
+    tolerance: float = 0.0,
     place: Callable[[str, str], None] | None = None,
+    locate: Locate | None = None,
 ) -> Iterator[File]:
     """(name, content) of every file of an export, one image at a time.
 
@@ -44,16 +51,22 @@ def export_files(
         labels: all classes.
         left_out: takes a line for each object without pixels; no format can hold one.
         polygons: COCO only: polygons for masks without holes; otherwise run lengths for all.
+        tolerance: COCO, YOLO and GeoJSON: how far in pixels polygons may leave the edges of the mask's pixels.
         place: YOLO only: called with (name of an image, where readers look for it below the export folder).
+        locate: GeoJSON only: where an image of this name lies on the map.
     """
     left_out = [] if left_out is None else left_out
     seen = (replace(image, objects=partial(_seen, image, left_out)) for image in images)
     if format_ == "coco":
-        yield FILE, write_coco(seen, labels, polygons=polygons)
+        yield FILE, write_coco(seen, labels, polygons=polygons, tolerance=tolerance)
     elif format_ == "yolo":
-        yield from yolo_files(seen, labels, left_out, place)
+        yield from yolo_files(seen, labels, left_out, place, tolerance)
     elif format_ == "labelme":
         yield from labelme_files(seen)
+    elif format_ == "geojson":
+        yield from geojson_files(seen, locate, tolerance)
+    elif format_ == "voc":
+        yield from voc_files(seen)
     else:
         maps = {"semantic": semantic_files, "instance": instance_files, "panoptic": panoptic_files}
         yield from maps[format_](seen, labels, left_out)
@@ -68,13 +81,18 @@ def _seen(image: ImageRecord, left_out: list[str]) -> Iterator[ObjectRecord]:
         leave_out(left_out, f"{image.name}: {named} is left out: it was erased, or others cover it")
 
 
-def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list[ImageRecord]]:
-    """(format, images) of COCO JSON, labelme JSON, or a ZIP of these or of a YOLO data set, recognized by content.
+def read_any(
+    content: bytes, name: str, skipped: list[str], beside: Beside | None = None
+) -> tuple[Format, list[ImageRecord]]:
+    """(format, images) of COCO JSON (panoptic, too), labelme JSON, or a ZIP of these or of a YOLO data set.
+
+    What a file is, its content says.
 
     Args:
         content: bytes of the file.
         name: of the file, for messages and for labelme's relative paths.
         skipped: takes a line for each part that is left out.
+        beside: reads files next to this one, which panoptic JSON needs.
 
     Raises:
         DataError: for other files, or one that takes too much time or memory.
@@ -83,6 +101,9 @@ def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, lis
         return _of_zip(content, name, skipped)
     value = _parsed(content, name)
     if "annotations" in value and "images" in value:
+        first = value["annotations"][:1] if isinstance(value["annotations"], list) else []
+        if first and isinstance(first[0], dict) and "segments_info" in first[0]:
+            return "panoptic", read_panoptic(value, name, skipped, beside)
         return "coco", read_coco(value, name, skipped)
     if "shapes" in value:
         return "labelme", [read_labelme(value, name, skipped)]
@@ -90,13 +111,14 @@ def read_any(content: bytes, name: str, skipped: list[str]) -> tuple[Format, lis
 
 
 def read_many(
-    files: Mapping[str, Callable[[], bytes]], skipped: list[str]
+    files: Mapping[str, Callable[[], bytes]], skipped: list[str], open_file: Callable[[str], bytes] | None = None
 ) -> Iterator[tuple[Format, list[ImageRecord]]]:
     """(format, images) of several files: each JSON by itself, text and YAML files together as a YOLO data set.
 
     Args:
         files: reads a file by its name.
         skipped: takes a line for each file, and each part of one, that is left out.
+        open_file: reads any other file by its name, such as the PNGs of panoptic JSON.
     """
     for name, read in files.items():
         if not name.lower().endswith(".json"):
@@ -105,7 +127,8 @@ def read_many(
             content = read()
             if content[:4] == ZIP:
                 raise DataError(f"{name}: a ZIP inside another, or with another suffix; unpack it first")
-            found = read_any(content, name, skipped)
+            beside = open_file and partial(file_beside, open_file, name)
+            found = read_any(content, name, skipped, beside)
         except (DataError, OSError) as error:
             leave_out(skipped, str(error))
             continue
@@ -113,6 +136,18 @@ def read_many(
     texts = {name: read for name, read in files.items() if not name.lower().endswith(".json")}
     if any(name.lower().endswith(".txt") for name in texts):
         yield "yolo", read_yolo(texts, skipped)
+
+
+def file_beside(open_file: Callable[[str], bytes], name: str, relative: str) -> bytes:
+    """A file below the folder of an annotation file.
+
+    Raises:
+        DataError: the path leads out of the folder.
+    """
+    path = PurePosixPath(relative)
+    if path.is_absolute() or ".." in path.parts or "\\" in relative:
+        raise DataError(f"{relative} lies outside the folder of {name}")
+    return open_file(str(PurePosixPath(name).parent / path))
 
 
 def _parsed(content: bytes, name: str) -> dict[str, Any]:
@@ -149,6 +184,19 @@ def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list
         raise DataError(f"{name}: its files are larger than {MOST_UNPACKED:,} bytes; import it in parts")
     memory = 0
 
+    def picture(path: str) -> bytes:
+        try:
+            entry = archive.getinfo(path)
+        except KeyError:
+            raise FileNotFoundError(f"{path}: not in {name}") from None
+        if entry.file_size > LARGEST_PICTURE:
+            raise DataError(f"{path}: {entry.file_size:,} bytes are too many for a map")
+        try:
+            with archive.open(entry) as file:
+                return file.read(entry.file_size + 1)
+        except Exception as error:
+            raise DataError(f"{path}: damaged or encrypted in {name} ({error}); make it again") from error
+
     def unpacked(entry: zipfile.ZipInfo) -> bytes:
         nonlocal memory
         try:
@@ -161,7 +209,8 @@ def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list
             raise DataError(f"{entry.filename}: too much with what was read of {name} before; import it in parts")
         return part
 
-    found = list(read_many({entry.filename: partial(unpacked, entry) for entry in entries}, skipped))
+    files = {entry.filename: partial(unpacked, entry) for entry in entries}
+    found = list(read_many(files, skipped, picture))
     images = [image for _, some in found for image in some]
     if not images:
         raise DataError(f"{name}: no COCO, labelme or YOLO file in this ZIP{': ' + skipped[0] if skipped else ''}")

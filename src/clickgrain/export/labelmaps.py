@@ -1,17 +1,36 @@
 """Label maps: one PNG per image. Semantic (classes), instance (objects), panoptic (COCO's: both, with a JSON)."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import PurePosixPath
+from reprlib import repr as brief
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, leave_out, name_for
+from clickgrain.errors import DataError
+from clickgrain.export.coco import read_categories
+from clickgrain.export.records import (
+    UNLABELLED,
+    ImageRecord,
+    LabelRecord,
+    ObjectRecord,
+    leave_out,
+    name_for,
+    read_size,
+    read_text,
+    reason,
+    solid,
+)
+from clickgrain.types import Size
 
 Map = npt.NDArray[np.uint16]
 File = tuple[str, bytes]
+Beside = Callable[[str], bytes]
+"""Path relative to an annotation file -> content of that file; raises OSError or DataError if there is none."""
 
 
 def semantic_files(
@@ -101,3 +120,88 @@ def _segment(mask: npt.NDArray[np.bool_], number: int, category: int) -> dict[st
         "bbox": [x, y, width, height],
         "iscrowd": 0,
     }
+
+
+def read_panoptic(
+    content: dict[str, Any], name: str, skipped: list[str], beside: Beside | None
+) -> list[ImageRecord]:
+    """Images and objects of COCO panoptic JSON; a PNG is read when the objects of its image are asked for.
+
+    Args:
+        content: the JSON.
+        name: of the file; the PNGs lie in a folder of its name, in `panoptic`, or next to it.
+        skipped: takes a line for each image and segment that is left out.
+        beside: reads the PNGs; None where the JSON came alone.
+
+    Raises:
+        DataError: the JSON came alone, or none of its images can be used.
+    """
+    if beside is None:
+        raise DataError(
+            f"{name}: panoptic JSON needs its PNGs; import both as one ZIP, or the folder that holds them"
+        )
+    if not isinstance(content["images"], list):
+        raise DataError(f"{name}: its images are {brief(content['images'])}, not a list; export it again")
+    categories = read_categories(content.get("categories"), name, skipped)
+    images = {brief(image.get("id")): image for image in content["images"] if isinstance(image, dict)}
+    found = []
+    for entry in content["annotations"]:
+        try:
+            image = images[brief(entry["image_id"])]
+            size = read_size(image.get("height"), image.get("width"))
+            map_ = read_text(entry, "file_name")
+            objects = partial(_segments, entry, map_, size, categories, name, skipped, beside)
+            found.append(ImageRecord(read_text(image, "file_name"), size, objects, name))
+        except Exception as error:  # a bad record may raise anything, and must not stop the others
+            leave_out(skipped, f"{name}: annotation {brief(entry)} is left out: {reason(error)}")
+    if content["annotations"] and not found:
+        raise DataError(f"{name}: not one of its images can be used: {skipped[-1]}; export it again")
+    return found
+
+
+def _segments(
+    entry: dict[str, Any],
+    map_: str,
+    size: Size,
+    categories: dict[Any, str | None],
+    name: str,
+    skipped: list[str],
+    beside: Beside,
+) -> Iterator[ObjectRecord]:
+    try:
+        ids = _ids(map_, PurePosixPath(name).stem, size, beside)
+    except (DataError, OSError) as error:
+        leave_out(skipped, f"{name}: the segments of {map_} are left out: {error}")
+        return
+    for segment in entry.get("segments_info") or ():
+        try:
+            mask = solid(ids == int(segment["id"]))
+            category = segment.get("category_id")
+        except Exception as error:  # as above
+            leave_out(skipped, f"{name}: segment {brief(segment)} of {map_} is left out: {reason(error)}")
+            continue
+        if category not in categories:
+            leave_out(
+                skipped, f"{name}: segment {brief(segment)} comes in without a label: there is no such category"
+            )
+        yield ObjectRecord(mask, categories.get(category))
+
+
+def _ids(map_: str, stem: str, size: Size, beside: Beside) -> npt.NDArray[np.int32]:
+    """H x W ids of a panoptic PNG: R + 256 G + 65536 B."""
+    for folder in (stem, "panoptic", "."):
+        try:
+            coded = beside(f"{folder}/{map_}")
+            break
+        except FileNotFoundError:
+            continue
+    else:
+        raise DataError(f"there is no {stem}/{map_}, no panoptic/{map_} and no {map_} next to the JSON")
+    given = int.from_bytes(coded[20:24], "big"), int.from_bytes(coded[16:20], "big")  # before anything is decoded
+    if coded[:8] != b"\x89PNG\r\n\x1a\n" or given != size:
+        raise DataError(f"it is no PNG of {size[1]} x {size[0]} pixels; export it again")
+    planes = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    if planes is None or planes.shape[:2] != size:
+        raise DataError("it is a damaged PNG; export it again")
+    blue, green, red = (planes[..., i].astype(np.int32) for i in range(3))
+    return red + 256 * green + 65536 * blue

@@ -41,6 +41,17 @@ def area(loop: Loop) -> float:
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
+def simplified(loop: Loop, tolerance: float) -> Loop:
+    """The loop with fewer corners, none farther than `tolerance` pixels from it (Douglas & Peucker, 1973).
+
+    One that would lose its area (under three corners left) stays as it is.
+    """
+    if tolerance <= 0:
+        return loop
+    fewer = cv2.approxPolyDP(loop.astype(np.int32)[:, None], tolerance, True)[:, 0].astype(np.int64)
+    return fewer if len(fewer) >= 3 and area(fewer) * area(loop) > 0 else loop
+
+
 def joined(parts: Sequence[Loop]) -> Loop:
     """One loop through all: every further loop is connected by a bridge of zero width.
 

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from clickgrain.errors import DataError
-from clickgrain.export.polygons import fill, joined, loops
+from clickgrain.export.polygons import fill, joined, loops, simplified
 from clickgrain.export.records import (
     UNLABELLED,
     ImageRecord,
@@ -36,6 +36,7 @@ def yolo_files(
     labels: Sequence[LabelRecord],
     left_out: list[str],
     place: Callable[[str, str], None] | None = None,
+    tolerance: float = 0.0,
 ) -> Iterator[tuple[str, bytes]]:
     """`labels/<name>.txt` and `data.yaml`; pieces and holes are joined to one polygon by bridges of zero width.
 
@@ -44,6 +45,7 @@ def yolo_files(
         labels: become classes in this order.
         left_out: takes a line for each image whose name differs from another only in the suffix.
         place: called with (name of an image, where readers look for it).
+        tolerance: how far in pixels polygons may leave the edges of the mask's pixels.
     """
     names = [label.name for label in labels]
     unlabelled, taken = False, set[str]()
@@ -51,7 +53,7 @@ def yolo_files(
         path, lines = PurePosixPath(image.name), []
         for one in image.objects():
             unlabelled |= one.label not in names
-            lines.append(_line(one, names, image.size))
+            lines.append(_line(one, names, image.size, tolerance))
         name = name_for(image.name, ".txt", taken)
         if place is not None:
             place(image.name, f"images/{name.removesuffix('.txt')}{path.suffix}")
@@ -67,11 +69,12 @@ def yolo_files(
     yield "data.yaml", f"train: images\nval: images\nnames:\n{text}".encode()
 
 
-def _line(one: ObjectRecord, names: list[str], size: Size | None) -> str:
+def _line(one: ObjectRecord, names: list[str], size: Size | None, tolerance: float) -> str:
     assert size is not None
     number = names.index(one.label) if one.label in names else len(names)
     height, width = size
-    points = " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in joined(loops(one.mask)).tolist())
+    outline = joined([simplified(loop, tolerance) for loop in loops(one.mask)])
+    points = " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in outline.tolist())
     return f"{number} {points}\n"
 
 

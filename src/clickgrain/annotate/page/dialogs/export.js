@@ -9,6 +9,8 @@ const FORMATS = [
   ["coco-rle", "COCO, run lengths", "one JSON file; exact to the pixel", "polygons=0"],
   ["yolo", "YOLO segmentation", "a text file an image"],
   ["labelme", "labelme", "a JSON file an image"],
+  ["geojson", "GeoJSON", "a file an image; map coordinates of GeoTIFFs"],
+  ["voc", "Pascal VOC", "boxes, an XML file an image"],
   ["semantic", "PNG, semantic", "a label number in every pixel"],
   ["instance", "PNG, instance", "an object number in every pixel"],
   ["panoptic", "PNG, panoptic", "labels and objects, COCO panoptic"],
