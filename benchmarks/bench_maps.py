@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import torch
 
+from clickgrain.clicks.config import MAP_NAMES, MapSpec
 from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors
-from clickgrain.clicks.spec import MAP_NAMES, MapSpec
 from clickgrain.features import load_extractor
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Prompt, UInt8

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.clicks.config import CENTRE_MAPS
 from clickgrain.clicks.leaf_maps import Affine, geodesic
-from clickgrain.clicks.spec import CENTRE_MAPS
 from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size

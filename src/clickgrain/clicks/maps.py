@@ -15,8 +15,8 @@ import numpy as np
 from clickgrain.clicks.arrays import Array, library, plain, to_numpy
 from clickgrain.clicks.centre import CELL, Nested, View, centre_maps
 from clickgrain.clicks.color import lab_bins, lab_of, posterior
+from clickgrain.clicks.config import CENTRE_MAPS, MapSpec
 from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
-from clickgrain.clicks.spec import CENTRE_MAPS, MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Prompt, Size, UInt8

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.regions import (
     SoftMask,
     as_bool,

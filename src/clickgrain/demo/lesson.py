@@ -11,10 +11,10 @@ import torch
 from clickgrain import __version__
 from clickgrain.demo.config import DemoArgs, DemoScale
 from clickgrain.errors import TrainingError
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
 from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.progress import Progress
 from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import ImageSet

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clickgrain.errors import ConfigError, WeightsError
-from clickgrain.features.config_check import differences
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig, differences
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Float, UInt8
 from clickgrain.weights import check_state, hash_tensors, load_model, load_state

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 
 
 class Decoded(NamedTuple):

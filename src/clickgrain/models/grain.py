@@ -11,7 +11,7 @@ from torch.nn import functional
 from clickgrain.errors import ConfigError
 from clickgrain.features.grain import GrainEncoder, stage
 from clickgrain.models.base import ClickModel, Decoded
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 
 # Logistic regression of pseudo masks on the maps alone, rounded (100 unlabelled photos): training starts from a
 # rule that already segments, instead of spending its first thousand steps on finding it.

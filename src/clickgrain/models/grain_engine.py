@@ -8,8 +8,8 @@ import numpy as np
 from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors, resized
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.zoom import Region, Zoom, bounds
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8

@@ -10,7 +10,7 @@ from clickgrain import __version__
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import cache_dir, hash_bytes, hash_file
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.types import Float
 from clickgrain.weights import CONFIG, TENSORS, find_model, read_config

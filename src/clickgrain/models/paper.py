@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.models.base import ClickModel, Decoded
-from clickgrain.models.paper_config import PaperConfig as PaperConfig
+from clickgrain.models.config import PaperConfig as PaperConfig
 from clickgrain.models.pretrained import load_backbone
 from clickgrain.models.vit import EarlyFusionViT
 

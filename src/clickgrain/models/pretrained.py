@@ -10,7 +10,7 @@ from torch import Tensor
 from clickgrain.errors import WeightsError
 from clickgrain.features.checkpoint import load_backbone as read_encoder
 from clickgrain.features.checkpoint import read_config
-from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.config import PaperConfig
 from clickgrain.models.vit import EarlyFusionViT, resize_positions
 
 KINDS = ("vit", "vit_mae")

@@ -22,13 +22,13 @@ def build_model(config: Mapping[str, Any]) -> ClickModel:
     """
     kind = config.get("kind")
     if kind == "grain":
+        from clickgrain.models.config import GrainConfig
         from clickgrain.models.grain import GrainModel
-        from clickgrain.models.grain_config import GrainConfig
 
         return GrainModel(GrainConfig.from_json(dict(config)))
     if kind == "paper":
+        from clickgrain.models.config import PaperConfig
         from clickgrain.models.paper import PaperModel
-        from clickgrain.models.paper_config import PaperConfig
 
         return PaperModel(PaperConfig.from_json(dict(config)))
     raise WeightsError(f"the config names a model of kind {kind!r}; this version knows 'grain' and 'paper'")

@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError
 from clickgrain.files import hash_bytes
-from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.loss_weights import LossWeights
-from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.config import GrainConfig, LossWeights, PaperConfig
 from clickgrain.proposals.config import AREA, Sampler
 
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]

@@ -16,7 +16,7 @@ from clickgrain.evaluation import Target as LabelledTarget
 from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.images import resize_long_side
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.config import Sampler

@@ -12,8 +12,8 @@ from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.registry import default_extractor
 from clickgrain.images import find_images
 from clickgrain.models.base import ClickModel
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.pipeline import propose
@@ -202,8 +202,8 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
     """
     torch.manual_seed(args.seed)
     if recipe.backbone is not None and args.start is None:
+        from clickgrain.models.config import PaperConfig
         from clickgrain.models.paper import PaperModel
-        from clickgrain.models.paper_config import PaperConfig
 
         assert isinstance(recipe.model, PaperConfig)
         return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe

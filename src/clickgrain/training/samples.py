@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clickgrain.clicks.args import ClickPlan, ClickSimulation
+from clickgrain.clicks.config import ClickPlan, ClickSimulation
 from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
 from clickgrain.clicks.robot import Click
 from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import rgb2lab
 
+from clickgrain.clicks.config import MAP_NAMES, MapSpec
 from clickgrain.clicks.leaf_maps import Leaves, leaf_closeness
 from clickgrain.clicks.maps import COLOR_RANGE, Canvas, ClickMaps, click_maps, leaf_colors
-from clickgrain.clicks.spec import MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.tree import build_tree, edge_tree
 from clickgrain.types import Prompt, Scribble

@@ -108,7 +108,7 @@ def grain(tmp_path):
 
     import torch
 
-    from clickgrain.features.encoder_config import EncoderConfig
+    from clickgrain.features.config import EncoderConfig
     from clickgrain.features.grain import GrainEncoder
     from clickgrain.weights import save_model
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.models.base import ClickModel, Decoded
+from clickgrain.models.config import PaperConfig
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.models.zoom import Region, Zoom
 from clickgrain.types import Mask, Prompt, Scribble

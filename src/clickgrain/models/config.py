@@ -1,11 +1,77 @@
-"""Settings of the published click model; imports no torch, so that the command line can show them at once."""
+"""Settings of the click models and their losses; no torch, so that the command line can show them at once."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
-from clickgrain.features.config_check import differences
+from clickgrain.features.config import WIDEST, EncoderConfig, differences
+
+LARGEST_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class GrainConfig:
+    """Encode once, then milliseconds per click.
+
+    Args:
+        encoder: sizes of the image encoder.
+        decoder_widths: channels of the click decoder at strides 2, 4, 8, 16.
+        maps: click maps that the decoder sees, in order.
+        radius: of click disks, in pixels of the working image.
+        long_side: images are scaled to this long side (sides rounded to multiples of 32).
+        tree: extractor whose features give the merge tree behind the maps.
+    """
+
+    kind: ClassVar[str] = "grain"
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder_widths: tuple[int, ...] = (16, 32, 48, 96)
+    maps: tuple[str, ...] = MAP_NAMES
+    radius: float = 5.0
+    long_side: int = 384
+    tree: str = "color-texture"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "maps", tuple(self.maps))
+        object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
+        if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
+            raise ConfigError(
+                f"--decoder-widths {self.decoder_widths} must be four positive numbers up to {WIDEST}"
+            )
+        if not self.maps:
+            raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
+        if self.long_side < 64:
+            raise ConfigError(f"--long-side {self.long_side} is under 64 pixels, too small to see an object")
+        if self.long_side > LARGEST_SIDE:
+            raise ConfigError(f"--long-side {self.long_side} is over {LARGEST_SIDE} pixels, too large to work at")
+        self.map_spec  # noqa: B018  (checks the names)
+
+    @property
+    def map_spec(self) -> MapSpec:
+        """The click maps, at stride 2."""
+        return MapSpec(self.maps, stride=2, radius=self.radius)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "GrainConfig":
+        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
+
+        Raises:
+            ConfigError: for missing or unknown keys, and values of another type or out of range.
+        """
+        own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
+        if problems := differences(cls, own):
+            raise ConfigError(f"config of a grain model does not fit this version: {', '.join(problems)}")
+        return cls(**{**own, "encoder": EncoderConfig(**own["encoder"])})
+
+    @classmethod
+    def small(cls, long_side: int = 256) -> "GrainConfig":
+        """Half the channels: trains in minutes on two cores."""
+        return cls(EncoderConfig((12, 24, 40, 64, 80), (1, 1, 1, 1, 1)), (12, 24, 32, 48), long_side=long_side)
 
 
 class VitShape(NamedTuple):
@@ -18,7 +84,7 @@ class VitShape(NamedTuple):
 
 SIZES = {"b": VitShape(768, 12, 12), "s": VitShape(384, 12, 6), "ti": VitShape(192, 12, 3)}
 """ViT-B, ViT-S and ViT-Ti."""
-WIDEST, DEEPEST, LARGEST_SIDE = 8192, 200, 8192
+WIDEST_VIT, DEEPEST_VIT = 8192, 200
 """More than any of them needs; what has more is no config but damage."""
 
 
@@ -117,10 +183,10 @@ class PaperConfig:
 
     def _check_vit(self) -> None:
         dim, depth, heads = self.vit
-        if min(dim, depth, heads) < 1 or dim > WIDEST or depth > DEEPEST:
+        if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
             raise ConfigError(
                 f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's; dim up to"
-                f" {WIDEST}, depth up to {DEEPEST}"
+                f" {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
             )
         if dim % 12 or dim % heads:
             raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
@@ -141,3 +207,51 @@ class PaperConfig:
             raise ConfigError(f"--dropout {self.dropout} is outside 0..1")
         if not self.radius > 0.0:
             raise ConfigError(f"--radius {self.radius} is not positive; the published value is 5 pixels")
+
+
+VARIANTS = ("bilateral", "published")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of `total_loss`; a term of weight 0 is not computed. The defaults are the paper's.
+
+    Attributes:
+        bce: binary cross-entropy.
+        dice: dice loss.
+        smoothness: bilateral smoothness.
+        smoothness_variant: "bilateral" (on probabilities, as the formula reads) or "published" (as in the
+            paper's implementation, on logits; for faithful reproduction).
+        iou: squared error of the score against the true IoU.
+        kept: cross-entropy of pixels that were right in the answer before a click and are wrong after it. At 1
+            such a pixel costs twice what another wrong one costs: itself, and the click that brings it back.
+
+    Raises:
+        ConfigError: for negative or unbounded weights, an unknown variant, or all weights 0.
+    """
+
+    bce: float = 1.0
+    dice: float = 0.0
+    smoothness: float = 10.0
+    smoothness_variant: Literal["bilateral", "published"] = "bilateral"
+    iou: float = 0.0
+    kept: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in self.terms().items():
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ConfigError(f"--{name} {value} is not a finite weight of 0 or more")
+        if not any(self.terms().values()):
+            raise ConfigError("all loss weights are 0, so nothing would be learned; set --bce or another above 0")
+        if self.smoothness_variant not in VARIANTS:
+            raise ConfigError(
+                f"--smoothness-variant {self.smoothness_variant!r} is unknown; choose one of {', '.join(VARIANTS)}"
+            )
+
+    def terms(self) -> dict[str, float]:
+        """Weight of every term by name."""
+        return {
+            field.name: float(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "smoothness_variant"
+        }
