@@ -43,7 +43,6 @@ LIGHT = (
     "export.config",
     "commands.annotate",
     "commands.export",
-    "commands.export_model",
     "demo.config",
     "commands.learn",
     "commands.evaluate",

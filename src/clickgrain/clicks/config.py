@@ -12,9 +12,9 @@ MAP_NAMES = (
     "previous",  # probability of the previous mask
     "disk+", "disk-",  # disks around the clicks
     "level+", "level-",  # closeness in the merge tree
-    "color+", "color-",  # closeness in colour
+    "color+", "color-",  # closeness in color
     "geodesic+", "geodesic-",  # closeness along the image
-    "posterior",  # probability of object given the pixel's colour
+    "posterior",  # probability of object given the pixel's color
     "centre", "ball",  # what the first click means, if it lies in the middle of it
     "correction+", "correction-",  # what the last click adds or takes away, likewise
     "box",  # 1 inside, -1 outside, 0 without a box
@@ -110,7 +110,7 @@ class ClickSimulation:
     share_centre_corrective: float = 0.0
     """Share of corrective clicks at the very centre of the error; the others lie anywhere well inside."""
     share_sibling: float = 0.0
-    """Share of the negatives drawn from the sibling region in the merge tree, where there is one."""
+    """Share of the negatives drawn from the sibling region in the merge tree, if it has one."""
     share_box: float = 0.0
     """Share of samples given a box."""
     share_scribble: float = 0.0

@@ -33,8 +33,7 @@ class EncoderConfig:
                 )
 
 
-LARGEST = 65_536
-"""Of the numbers in a config: channels, pixels, layers."""
+LARGEST = 65_536  # of the numbers in a config: channels, pixels, layers
 _NAMED = {
     int: f"a whole number up to {LARGEST}",
     float: f"a number up to {LARGEST}",

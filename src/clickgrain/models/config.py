@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from clickgrain.clicks.config import MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
@@ -11,8 +11,30 @@ from clickgrain.features.config import WIDEST, EncoderConfig, differences
 LARGEST_SIDE = 8192
 
 
+class _Saved:
+    """A settings dataclass that config.json holds."""
+
+    kind: ClassVar[str]
+
+    def to_json(self: Any) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
+
+        Raises:
+            ConfigError: for missing or unknown keys, values of another type or out of range, or settings at odds.
+        """
+        own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
+        if problems := differences(cls, own):
+            raise ConfigError(f"config of a {cls.kind} model does not fit this version: {', '.join(problems)}")
+        return cls(**own)
+
+
 @dataclass(frozen=True)
-class GrainConfig:
+class GrainConfig(_Saved):
     """Encode once, then milliseconds per click.
 
     Args:
@@ -33,6 +55,8 @@ class GrainConfig:
     tree: str = "color-texture"
 
     def __post_init__(self) -> None:
+        if isinstance(self.encoder, dict):  # from config.json
+            object.__setattr__(self, "encoder", EncoderConfig(**self.encoder))
         object.__setattr__(self, "maps", tuple(self.maps))
         object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
         if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
@@ -52,22 +76,6 @@ class GrainConfig:
         """The click maps, at stride 2."""
         return MapSpec(self.maps, stride=2, radius=self.radius)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return {"kind": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "GrainConfig":
-        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
-
-        Raises:
-            ConfigError: for missing or unknown keys, and values of another type or out of range.
-        """
-        own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
-        if problems := differences(cls, own):
-            raise ConfigError(f"config of a grain model does not fit this version: {', '.join(problems)}")
-        return cls(**{**own, "encoder": EncoderConfig(**own["encoder"])})
-
     @classmethod
     def small(cls, long_side: int = 256) -> "GrainConfig":
         """Half the channels: trains in minutes on two cores."""
@@ -84,12 +92,11 @@ class VitShape(NamedTuple):
 
 SIZES = {"b": VitShape(768, 12, 12), "s": VitShape(384, 12, 6), "ti": VitShape(192, 12, 3)}
 """ViT-B, ViT-S and ViT-Ti."""
-WIDEST_VIT, DEEPEST_VIT = 8192, 200
-"""More than any of them needs; what has more is no config but damage."""
+WIDEST_VIT, DEEPEST_VIT = 8192, 200  # more than any of them needs; what has more is no config but damage
 
 
 @dataclass(frozen=True)
-class PaperConfig:
+class PaperConfig(_Saved):
     """Early-fusion ViT click model; the defaults are the published ViT-B/16 at 448 x 448.
 
     Attributes:
@@ -126,8 +133,7 @@ class PaperConfig:
             object.__setattr__(self, "window_blocks", tuple(self.window_blocks))  # config.json gives a list
         if self.size not in SIZES:
             raise ConfigError(f"--size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
-        self._check_vit()
-        self._check_rest()
+        self._check()
 
     @property
     def vit(self) -> VitShape:
@@ -165,23 +171,7 @@ class PaperConfig:
         """The click maps, at full resolution."""
         return MapSpec(("previous", "disk+", "disk-"), stride=1, radius=self.radius)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return {"kind": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "PaperConfig":
-        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
-
-        Raises:
-            ConfigError: for missing or unknown keys, values of another type, or settings at odds with each other.
-        """
-        own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
-        if problems := differences(cls, own):
-            raise ConfigError(f"config of a paper model does not fit this version: {', '.join(problems)}")
-        return cls(**own)
-
-    def _check_vit(self) -> None:
+    def _check(self) -> None:
         dim, depth, heads = self.vit
         if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
             raise ConfigError(
@@ -193,8 +183,6 @@ class PaperConfig:
         outside = [block for block in self.window_blocks or () if not 1 <= block <= depth]
         if outside:
             raise ConfigError(f"--window-blocks names block {outside[0]}; blocks are numbered 1 to {depth}")
-
-    def _check_rest(self) -> None:
         if self.patch_size < 4 or self.patch_size % 4:
             raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
         if not 1 <= self.image_size <= LARGEST_SIDE or self.image_size % self.step:
@@ -250,8 +238,4 @@ class LossWeights:
 
     def terms(self) -> dict[str, float]:
         """Weight of every term by name."""
-        return {
-            field.name: float(getattr(self, field.name))
-            for field in fields(self)
-            if field.name != "smoothness_variant"
-        }
+        return {f.name: float(getattr(self, f.name)) for f in fields(self) if f.name != "smoothness_variant"}

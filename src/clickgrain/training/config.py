@@ -14,8 +14,7 @@ from clickgrain.proposals.config import AREA, Sampler
 
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
-FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}
-"""Names of precisions in the files of earlier versions."""
+FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
 NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every")
 """Fields of `TrainArgs` that do not decide the final weights."""
 
