@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from clickgrain.clicks.robot import Click, next_click
 from clickgrain.evaluation import Benchmark, Target, evaluate
-from clickgrain.evaluation.scores import Scorer, disobeyed
+from clickgrain.evaluation.protocol import Scorer, disobeyed
 from clickgrain.images import read_image
 from clickgrain.types import Bool, Float, Mask, Scribble, UInt8
 

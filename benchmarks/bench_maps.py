@@ -1,7 +1,7 @@
 """Time of all click maps of a 384 px image at stride 1 and 2: best of 5 means, milliseconds. Wanted: under 10 ms.
 
 `python benchmarks/bench_maps.py [THREADS ...]` (1 and 2 by default). A map alone also pays for what it rests on:
-the posterior for the level maps. The canvas is made once per image and not part of a click.
+the posterior for the level maps. The context is made once per image and not part of a click.
 """
 
 import sys
@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import torch
 
-from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors
-from clickgrain.clicks.spec import MAP_NAMES, MapSpec
+from clickgrain.clicks.config import MAP_NAMES, MapSpec
+from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors
 from clickgrain.features import load_extractor
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Prompt, UInt8
@@ -42,21 +42,21 @@ def best_ms(call: Callable[[], object]) -> float:
 
 
 def bench(image: UInt8, tree: MergeTree, stride: int) -> None:
-    """Print the time of the canvas, of all maps with 3 and 20 clicks, and of each map."""
+    """Print the time of the context, of all maps with 3 and 20 clicks, and of each map."""
     spec, leaf_lab = MapSpec(MAP_NAMES, stride), leaf_colors(image, tree)
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-    canvas = Canvas.of(pixels, spec, [tree], [leaf_lab])
+    context = MapContext.of(pixels, spec, [tree], [leaf_lab])
     previous = torch.rand(1, 1, HEIGHT // 2, WIDTH // 2, generator=torch.Generator().manual_seed(0))
     points = np.random.default_rng(1).uniform(0, HEIGHT - 1, (20, 2)).astype(np.float32)
 
     def maps(names: tuple[str, ...], clicks: int) -> float:
         labels = (np.arange(clicks) % 3 < 2).astype(np.uint8)
         prompt, wanted = Prompt(points[:clicks], labels), MapSpec(names, stride)
-        return best_ms(lambda: click_maps(wanted, canvas, [prompt], previous))
+        return best_ms(lambda: click_maps(wanted, context, [prompt], previous))
 
-    made = best_ms(lambda: Canvas.of(pixels, spec, [tree], [leaf_lab]))
+    made = best_ms(lambda: MapContext.of(pixels, spec, [tree], [leaf_lab]))
     title = f"stride {stride}, {torch.get_num_threads()} threads"
-    print(f"{title}: all {maps(MAP_NAMES, 3):.2f}, 20 clicks {maps(MAP_NAMES, 20):.2f}, canvas {made:.2f}")
+    print(f"{title}: all {maps(MAP_NAMES, 3):.2f}, 20 clicks {maps(MAP_NAMES, 20):.2f}, context {made:.2f}")
     pairs = [(name,) for name in MAP_NAMES if not name.endswith("-")]
     print("  " + ", ".join(f"{name} {maps(name_, 3):.2f}" for name_ in pairs for name in name_))
 

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 import tyro
 
+from clickgrain.models.config import PaperConfig
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 
 REPEATS = 5
 

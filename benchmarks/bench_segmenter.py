@@ -22,10 +22,9 @@ import numpy as np
 import torch
 
 from clickgrain.features import load_extractor
-from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
+from clickgrain.models.grain import GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
-from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.models.registry import load_click_model
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tree import build_tree

@@ -25,7 +25,7 @@ import torch
 import tyro
 from lightning_fabric import Fabric
 
-from clickgrain.clicks.maps import Canvas, ClickMaps
+from clickgrain.clicks.maps import ClickMaps, MapContext
 from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
 from clickgrain.devices import choose_device
 from clickgrain.features import load_extractor
@@ -43,7 +43,7 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("step", loop._Run, "train"),
     ("crops", ImageSet, "crops"),
     ("targets", step, "snap_targets"),
-    ("click maps", Canvas, "of"),
+    ("click maps", MapContext, "of"),
     ("click maps", ClickMaps, "draw"),
     ("click maps", ClickMaps, "of"),
     ("loss", step, "total_loss"),

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ConfigError
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.proposals.config import AREA, LEVEL, Sampler
 from clickgrain.training.config import Recipe, load_recipe
 from studies.config import StudyArgs

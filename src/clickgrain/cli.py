@@ -57,7 +57,7 @@ COMMANDS = (
     Command(
         "export-model",
         "write a model as ONNX files that need no torch",
-        "clickgrain.commands.export_model:export_model",
+        "clickgrain.commands.export:export_model",
     ),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
@@ -85,8 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # With torch loaded, the last garbage collections take a second in which a stopped run seems to hang.
     atexit.register(gc.freeze)
-    _never_fail_on_names(sys.stdout)
-    _end_like_an_interrupt(signal.SIGTERM)
+    if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that are not text: escape them
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)  # a machine shuts down: save finished work, as on Ctrl-C
     try:
         status = _dispatch([argument for argument in arguments if argument != "--debug"])
         sys.stdout.flush()
@@ -98,18 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _refuse("interrupted; finished work is kept", INTERRUPTED)
     except BrokenPipeError:
-        _forget_stdout()
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # so that Python's flush at exit meets no closed pipe
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         return PIPE_CLOSED
 
 
-def _end_like_an_interrupt(number: signal.Signals) -> None:
-    """A machine that shuts down sends SIGTERM: save finished work, as on Ctrl-C."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(number, interrupt)
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -125,7 +123,11 @@ def _dispatch(arguments: list[str]) -> int:
             from clickgrain.commands.parsing import run
 
             return run(command.function(), arguments[1:], prog=f"clickgrain {command.name}")
-    return _refuse(_unknown(first), MISUSED)
+    kind = "option" if first.startswith("-") else "command"
+    names = ["--help", "--version", "--debug"] if kind == "option" else [command.name for command in COMMANDS]
+    close = difflib.get_close_matches(first, names, n=1)
+    guess = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
+    return _refuse(f"there is no {kind} {first!r}; {guess}", MISUSED)
 
 
 def top_help() -> str:
@@ -142,29 +144,8 @@ def top_help() -> str:
     )
 
 
-def _unknown(word: str) -> str:
-    kind = "option" if word.startswith("-") else "command"
-    names = ["--help", "--version", "--debug"] if kind == "option" else [command.name for command in COMMANDS]
-    close = difflib.get_close_matches(word, names, n=1)
-    guess = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
-    return f"there is no {kind} {word!r}; {guess}"
-
-
 def _refuse(message: str, status: int) -> int:
     from clickgrain.commands.console import say
 
     say(message, style="red")
     return status
-
-
-def _never_fail_on_names(stream: object) -> None:
-    """File names may hold bytes that are not text; print them escaped instead of failing."""
-    if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
-
-
-def _forget_stdout() -> None:
-    """Point stdout nowhere, so that Python's flush at exit meets no closed pipe."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

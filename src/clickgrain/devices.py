@@ -7,8 +7,7 @@ from typing import Literal
 
 from clickgrain.errors import ConfigError
 
-WIDE = 1_000_000
-"""Parameters of a network from which on a CPU with AMX is faster in bf16."""
+WIDE = 1_000_000  # parameters of a network from which on a CPU with AMX is faster in bf16
 
 
 def choose_device(name: str) -> str:

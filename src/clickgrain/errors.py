@@ -42,4 +42,4 @@ class ConfigError(ClickgrainError, ValueError):
 
 
 class TrainingError(ClickgrainError):
-    """A training run that cannot start, resume or go on (diverged, other settings, nothing to learn from)."""
+    """A training run that cannot start or continue (diverged, other settings, nothing to learn from)."""

@@ -27,6 +27,14 @@ def atomic_write(path: str | Path, content: bytes) -> None:
         raise
 
 
+def write_or_raise(path: str | Path, content: bytes, error: type[Exception], advice: str) -> None:
+    """`atomic_write`; a full disk or a read-only folder becomes an `error` that says why and ends with `advice`."""
+    try:
+        atomic_write(path, content)
+    except OSError as problem:
+        raise error(f"{path}: cannot be written ({problem.strerror or problem}); {advice}") from problem
+
+
 def write_beside(target: Path, content: bytes) -> Path:
     """Write `content` to a hidden temporary file in the folder of `target`; rename it with `.replace(target)`.
 
@@ -42,7 +50,13 @@ def write_beside(target: Path, content: bytes) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(_mode_of(target))  # mkstemp's files are private; ours are as any other
+        if target.exists():  # mkstemp's files are private; ours are as the last version, or as any other
+            mode = target.stat().st_mode & 0o777
+        else:
+            mask = os.umask(0)
+            os.umask(mask)
+            mode = 0o666 & ~mask
+        temporary.chmod(mode)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -80,15 +94,6 @@ def hash_file(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
-
-
-def _mode_of(target: Path) -> int:
-    """Permissions for a new version of `target`: its own, or what the umask leaves of rw-rw-rw-."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def core_count() -> int:

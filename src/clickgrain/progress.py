@@ -1,18 +1,20 @@
 """Progress of long work: a rich bar, or nothing."""
 
-from typing import Any, Protocol
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 
-class Progress(Protocol):
-    """A bar that several stages may share. `advance` may be called by several threads."""
+class Progress:
+    """A bar that several stages may share; shows nothing by itself. `advance` may be called by several threads."""
 
-    def __enter__(self) -> "Progress": ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        return None
 
     def start(self, what: str, total: int, done: int = 0) -> None:
         """Begin a stage of `total` steps, `done` of which are done."""
@@ -27,46 +29,34 @@ class Progress(Protocol):
         """A line that stays above the bar."""
 
 
-class Quiet:
+class Quiet(Progress):
     """No progress at all."""
 
-    def __enter__(self) -> "Quiet":
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        return None
+class Bar(Progress):
+    """A rich progress bar on stderr; may be entered again inside itself.
 
-    def start(self, what: str, total: int, done: int = 0) -> None:
-        """Say nothing."""
+    Args:
+        transient: shown on terminals only, and gone at the end.
+    """
 
-    def advance(self, text: str = "") -> None:
-        """Say nothing."""
-
-    def expect(self, total: int) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-
-class Bar:
-    """A rich progress bar on stderr; may be entered again inside itself."""
-
-    def __init__(self) -> None:
+    def __init__(self, *, transient: bool = False) -> None:
         self.console = Console(stderr=True)
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=self.console,
+            transient=transient,
+            disable=transient and not self.console.is_terminal,
         )
         self._task: Any = None
         self._depth = 0
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Self:
         if self._depth == 0:
             self._bar.start()
         self._depth += 1
@@ -91,6 +81,10 @@ class Bar:
     def expect(self, total: int) -> None:
         """Change the number of steps of the stage."""
         self._bar.update(self._task, total=total)
+
+    def reach(self, done: int, total: int) -> None:
+        """So many steps of the stage are done, of so many."""
+        self._bar.update(self._task, completed=done, total=total)
 
     def note(self, text: str) -> None:
         """A line above the bar."""

@@ -27,8 +27,7 @@ MOST_IN_TURN = 16
 MOST_PIXELS = 2_000_000
 """Of an image that clicks are answered at; masks of larger images are enlarged. At 12 megapixels every step of a
 click at full size would take 30 to 100 ms, and the network sees less than this anyway."""
-CACHED_PIXELS = 16_000_000
-"""Of an image's cached answers together (4 bytes each), the latest one always included."""
+CACHED_PIXELS = 16_000_000  # of an image's cached answers together (4 bytes each), the latest one always included
 
 
 @dataclass(frozen=True)

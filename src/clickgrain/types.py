@@ -20,8 +20,7 @@ UInt8 = npt.NDArray[np.uint8]
 Int = npt.NDArray[np.int64]
 
 Box = tuple[float, float, float, float]
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+Size = tuple[int, int]  # (height, width) in pixels
 
 
 class Mask:
@@ -32,7 +31,7 @@ class Mask:
         score: the predictor's own estimate of the mask's quality (IoU), 0..1.
         level: granularity in 0..1 (leaf 0, whole image 1), or None where the predictor has no such notion.
         roi: XYXY region that the network looked at, or None for the whole image; handed back with
-            `previous=mask` so that zoom-in can go on from it.
+            `previous=mask` so that zoom-in continues from it.
         alternatives: function that returns other masks for the same prompt, best first.
         state: whatever the predictor wants to find again in `previous` (low-resolution logits); opaque.
 
@@ -194,7 +193,7 @@ class Prompt:
         chosen: Float = self.points[self.labels == 0]
         return chosen
 
-    def sides(self, spacing: float) -> tuple[Float, Float]:
+    def by_label(self, spacing: float) -> tuple[Float, Float]:
         """(negative, positive) points, so that a label indexes its side: clicks, then scribbles as points.
 
         Args:

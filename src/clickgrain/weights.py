@@ -24,8 +24,7 @@ from clickgrain.files import write_beside
 if TYPE_CHECKING:  # loaded where tensors are handled: a model for ONNX Runtime has none
     import torch
 
-FORMAT = 1
-"""Version of the layout; raised when older readers would misread newer files."""
+FORMAT = 1  # version of the layout; raised when older readers would misread newer files
 CONFIG, TENSORS = "config.json", "model.safetensors"
 
 Tensors = dict[str, "torch.Tensor"]
@@ -133,24 +132,27 @@ def check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]"
         ),
     }
     if any(problems.values()):
-        found = "; ".join(f"{len(keys)} {what}: {_few(keys)}" for what, keys in problems.items() if keys)
+        found = [
+            f"{len(keys)} {what}: {', '.join(keys[:4])}{', ...' * (len(keys) > 4)}"
+            for what, keys in problems.items()
+            if keys
+        ]
         raise WeightsError(
-            f"these weights do not fit {type(module).__name__} ({found});"
+            f"these weights do not fit {type(module).__name__} ({'; '.join(found)});"
             " build the network with the config saved with them"
         )
 
 
 def hash_tensors(tensors: "Mapping[str, torch.Tensor]") -> str:
     """First 20 hex digits of a SHA-256 over names, types, shapes and values; the order of keys is set aside."""
-    plain = {key: tensors[key].detach().cpu().contiguous() for key in sorted(tensors)}
-    parts = [f"{key} {value.dtype} {tuple(value.shape)} {hash_bytes(_raw(value))}" for key, value in plain.items()]
-    return hash_bytes("\n".join(parts).encode())
-
-
-def _raw(tensor: "torch.Tensor") -> bytes:
     import torch
 
-    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+    parts = []
+    for key in sorted(tensors):
+        value = tensors[key].detach().cpu().contiguous()
+        raw = value.reshape(-1).view(torch.uint8).numpy().tobytes()
+        parts.append(f"{key} {value.dtype} {tuple(value.shape)} {hash_bytes(raw)}")
+    return hash_bytes("\n".join(parts).encode())
 
 
 def _packed(tensors: "Mapping[str, torch.Tensor]", half: bool) -> bytes:
@@ -269,7 +271,3 @@ def _fix(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free some space, or choose a folder on another disk"
     return "check its permissions, or choose another folder"
-
-
-def _few(keys: list[str], limit: int = 4) -> str:
-    return ", ".join(keys[:limit]) + (", ..." if len(keys) > limit else "")

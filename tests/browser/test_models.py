@@ -6,8 +6,8 @@ import pytest
 @pytest.fixture
 def tiny(tmp_path):
     """A network of a few thousand parameters, untrained; its folder."""
-    from clickgrain.features.encoder_config import EncoderConfig
-    from clickgrain.models.grain_config import GrainConfig
+    from clickgrain.features.config import EncoderConfig
+    from clickgrain.models.config import GrainConfig
     from clickgrain.models.registry import build_model
     from clickgrain.weights import save_model
 

@@ -24,8 +24,8 @@ def photos(tmp_path, disk, save):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """`grain-small` on crops of 64 pixels."""
-    from clickgrain.features.encoder_config import EncoderConfig
-    from clickgrain.models.grain_config import GrainConfig
+    from clickgrain.features.config import EncoderConfig
+    from clickgrain.models.config import GrainConfig
 
     config = GrainConfig(EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1)), (4, 4, 6, 8), long_side=64)
     args = TrainArgs(

@@ -5,7 +5,7 @@ import torch
 from skimage import data
 
 import clickgrain as cg
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model, engine_for
 
 

@@ -10,12 +10,11 @@ import torch
 import clickgrain as cg
 from clickgrain.cut import cut_mask
 from clickgrain.errors import ImageError, PromptError, WeightsError
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.models.tree_mode import TreeEngine
 from clickgrain.segmenter import MOST_IN_TURN, Segmenter

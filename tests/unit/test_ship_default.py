@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from clickgrain.errors import ConfigError, WeightsError
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.segmenter import Segmenter
 from clickgrain.weights import load_model, save_model
 

@@ -42,7 +42,7 @@ def test_a_scribble_outside_the_image_is_refused():
 
 def test_sides_hold_clicks_and_strokes_by_label():
     prompt = Prompt.of([[1, 2], [3, 4]], [1, 0], size=SIZE, scribbles=[Scribble([[10, 10], [20, 10]], 0)])
-    negatives, positives = prompt.sides(spacing=5)
+    negatives, positives = prompt.by_label(spacing=5)
     np.testing.assert_array_equal(positives, [[1, 2]])
     np.testing.assert_allclose(negatives, [[3, 4], [10, 10], [15, 10], [20, 10]])
 

@@ -2,7 +2,7 @@
 
 Around a click lie nested regions: the nodes on its path to the root of a tree, or of two trees that err in
 different ways, or balls of growing geodesic radius. A region in whose middle the click lies is a likelier
-object than one that it touches at the rim. The weighted vote of all of them says for each pixel how likely it
+object than one that it touches at its border. The weighted vote of all of them says for each pixel how likely it
 belongs to the object, from one click and no training at all. The same holds for corrections: a click lies in
 the middle of what the last mask missed, or added.
 """
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.clicks.config import CENTRE_MAPS
 from clickgrain.clicks.leaf_maps import Affine, geodesic
-from clickgrain.clicks.spec import CENTRE_MAPS
 from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
@@ -24,14 +24,10 @@ from clickgrain.types import Bool, Float, Prompt, Size
 Ranks = npt.NDArray[np.int16]
 """h x w: for every cell the number of the smallest nested region that holds it, 0 the innermost."""
 
-MIN_AREA, MAX_AREA = 0.004, 0.8
-"""Shares of the view that a region may cover."""
-AREA_POWER = 0.25
-"""How much likelier larger regions are, beyond equal odds for every octave of area."""
-CENTRE_POWER = 4.0
-"""Of depth at the click over the region's largest depth."""
-COMPACT_POWER = 0.5
-"""Of squared largest depth over area: stringy regions are seldom meant."""
+MIN_AREA, MAX_AREA = 0.004, 0.8  # shares of the crop that a region may cover
+AREA_POWER = 0.25  # how much likelier larger regions are, beyond equal odds for every octave of area
+CENTRE_POWER = 4.0  # of depth at the click over the region's largest depth
+COMPACT_POWER = 0.5  # of squared largest depth over area: stringy regions are seldom meant
 NEGATIVE_WEIGHT, MISSED_WEIGHT = 0.05, 0.2
 """Factors for each negative click inside a region, and for each positive one outside."""
 BALLS = 24
@@ -39,7 +35,7 @@ BALLS = 24
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known when nested regions are weighed; all on the same h x w grid of cells.
+    """The clicks around which nested regions are weighed, all on the same h x w grid of cells.
 
     Attributes:
         click: (row, column) of the click that they surround.
@@ -86,7 +82,7 @@ def ball_ranks(length: Float) -> Ranks:
 
 @dataclass(frozen=True)
 class Nested:
-    """Regions around a click, and what each weighs by its shape alone.
+    """Regions around a click, and their weights by shape alone.
 
     Attributes:
         ranks: h x w, see `Ranks`.
@@ -100,10 +96,9 @@ class Nested:
 def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
     """Probability that a cell belongs to what a click means; 0 where `evidence.free` is False.
 
-    All regions vote together, whichever hierarchy they come from: one that has none that fits says little.
-
-    A region weighs its stretch of log-area, times area^0.25, times (depth of the click / largest depth)^4, times
-    the square root of its compactness; depth is the distance to the nearest cell outside the region or the view.
+    All regions vote together, whichever hierarchy they come from. A region weighs its stretch of log-area, times
+    area^0.25, times (depth of the click / largest depth)^4, times the square root of its compactness; depth is the
+    distance to the nearest cell outside the region or the crop.
 
     Args:
         nested: of one or more hierarchies the h x w ranks of nested regions around the click.
@@ -116,7 +111,7 @@ def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
 
 
 def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> list[Nested]:
-    """What regions weigh around a click, whatever other clicks there are; see `centre_map`."""
+    """Weights of the regions around a click, without regard to other clicks; see `centre_map`."""
     counted = free.copy()
     counted[click] = True
     shape = (MIN_AREA, MAX_AREA, AREA_POWER, CENTRE_POWER, COMPACT_POWER)
@@ -125,7 +120,7 @@ def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> list
 
 
 def votes(nested: Sequence[Nested], evidence: Evidence) -> Float:
-    """The vote of regions that are `weighed` already, given all clicks; see `centre_map`."""
+    """The vote of `weighed` regions, given all clicks; see `centre_map`."""
     odds = [regions.weights * _clicked(regions, evidence) for regions in nested]
     total = sum(float(each.sum()) for each in odds)
     free = evidence.free.copy()
@@ -205,12 +200,11 @@ def _depths(depth: Any, ranks: Any, free: Any, rank: Any) -> Any:
     return largest
 
 
-CELL = 4
-"""Working pixels per cell of the grid that regions are weighed on, where click maps are finer."""
+CELL = 4  # working pixels per cell of the grid that regions are weighed on, where click maps are finer
 
 
 @dataclass(frozen=True)
-class View:
+class Crop:
     """A crop's or image's grid of cells, and how it sees a tree.
 
     Attributes:
@@ -224,7 +218,7 @@ class View:
     stride: int
 
     def cell(self, point: Float) -> tuple[int, int]:
-        """(row, column) of an (x, y) point in working pixels, clamped into the view."""
+        """(row, column) of an (x, y) point in working pixels, clamped into the crop."""
         column, row = np.floor((point + 0.5) / self.stride).astype(int).tolist()
         return min(max(row, 0), self.size[0] - 1), min(max(column, 0), self.size[1] - 1)
 
@@ -239,7 +233,7 @@ class View:
 
 def centre_maps(
     names: Sequence[str],
-    view: View,
+    crop: Crop,
     prompt: Prompt,
     previous: Bool,
     trees: Sequence[MergeTree],
@@ -255,37 +249,37 @@ def centre_maps(
 
     Args:
         names: which maps.
-        view: the grid.
+        crop: the grid.
         prompt: in working pixels.
         previous: h x w bool, the previous mask; all False for none.
-        trees: of the picture, on the same leaves.
+        trees: of the image, on the same leaves.
         leaf_of: leaf under an (x, y) point in working pixels.
         leaf_lab: mean Lab on the leaves.
-        known: keeps what regions around the first click weigh, for the same prompt with clicks more at its end.
+        known: caches the weights of regions around the first click, for the same prompt with further clicks.
     """
     known = {} if known is None else known
 
     def around(leaf: int) -> list[Ranks]:
-        return [view.ranks(path_ranks(tree, leaf)) for tree in trees]
+        return [crop.ranks(path_ranks(tree, leaf)) for tree in trees]
 
-    positives, negatives = ([view.cell(p) for p in side] for side in (prompt.positives, prompt.negatives))
+    positives, negatives = ([crop.cell(p) for p in side] for side in (prompt.positives, prompt.negatives))
     lone = len(positives) == 1 and not any(stroke.label for stroke in prompt.scribbles)
     first = prompt.positives[:1] if previous.any() or lone else prompt.positives[:0]
     last = prompt.points[-1:] if previous.any() else prompt.points[:0]
-    everywhere = np.ones(view.size, np.bool_)
-    maps = {name: np.zeros(view.size, np.float32) for name in CENTRE_MAPS}
+    everywhere = np.ones(crop.size, np.bool_)
+    maps = {name: np.zeros(crop.size, np.float32) for name in CENTRE_MAPS}
     for point in first:
-        cell, leaf = view.cell(point), leaf_of(point)
+        cell, leaf = crop.cell(point), leaf_of(point)
         if "centre" in names and "centre" not in known:
             known["centre"] = weighed(around(leaf), cell, everywhere)
         if "ball" in names and "ball" not in known:
             lengths = geodesic(leaf_lab, np.array([leaf]))
-            known["ball"] = weighed([view.ranks(ball_ranks(lengths))], cell, everywhere)
+            known["ball"] = weighed([crop.ranks(ball_ranks(lengths))], cell, everywhere)
         for name in known:
             maps[name] = votes(known[name], Evidence(cell, everywhere, tuple(positives), tuple(negatives)))
     for point in last:
         name = "correction+" if prompt.labels[-1] else "correction-"
         if name in names:
-            evidence = Evidence(view.cell(point), ~previous if prompt.labels[-1] else previous)
+            evidence = Evidence(crop.cell(point), ~previous if prompt.labels[-1] else previous)
             maps[name] = centre_map(around(leaf_of(point)), evidence)
     return [maps[name] for name in names]

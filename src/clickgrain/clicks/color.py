@@ -1,23 +1,45 @@
-"""Colour models of the clicks: Lab, histogram bins, and the posterior of object given colour."""
+"""Color models of the clicks: Lab, histogram bins, and the posterior of object given color.
+
+Everything works on numpy arrays and torch tensors alike, by the calls of the array API standard that both know:
+training draws click maps of many images on a GPU; a click on one image draws them with numpy and needs no torch.
+"""
+
+import sys
+from typing import Any
 
 import numpy as np
 
-from clickgrain.clicks.arrays import Array, library
+from clickgrain.types import Float
+
+Array = Any  # a numpy array or a torch tensor
 
 BINS = (20, 20, 20)
 """Bins of L, a, b: 5 units each. Doubling the width costs 0.03 of the posterior's AUC on real objects."""
-LOW, HIGH = (0.0, -50.0, -50.0), (100.0, 50.0, 50.0)
-"""Stronger colours share the outer bins."""
+LOW, HIGH = (0.0, -50.0, -50.0), (100.0, 50.0, 50.0)  # stronger colors share the outer bins
 PREVIOUS_DOUBT = 0.5
 """Part of a pixel's weight as background that the previous mask cannot take away: masks of few clicks leak."""
-SEED_POWER = 3.0
-"""Closeness in the tree is raised to this power: leaves near the click speak, distant ones whisper."""
+SEED_POWER = 3.0  # closeness in the tree is raised to this power: it down-weights distant leaves
 XYZ = (
     (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
     (0.212671, 0.715160, 0.072169),
     (0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754),
 )
 """From linear sRGB, rows divided by the D65 white point."""
+
+
+def library(array: Array) -> Any:
+    """The module whose functions take an array: numpy, or torch, which is loaded already if there is a tensor."""
+    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
+
+
+def plain(array: Array) -> Array:
+    """The same values, without gradients."""
+    return array if isinstance(array, np.ndarray) else array.detach()
+
+
+def to_numpy(array: Array) -> Float:
+    """A float32 array in main memory."""
+    return array if isinstance(array, np.ndarray) else array.detach().float().cpu().numpy()
 
 
 def lab_of(images: Array) -> Array:
@@ -43,11 +65,11 @@ def lab_bins(lab: Array) -> Array:
 
 
 def posterior(bins: Array, near: Array, far: Array, previous: Array, box: Array) -> Array:
-    """Probability of object given colour, from two histograms with equal priors.
+    """Probability of object given color, from two histograms with equal priors.
 
     A pixel counts for the object by its closeness to the positive clicks in the tree, and by the previous mask
     as far as it is close to them; for the background by what is left of both, by its closeness to negative
-    clicks, and outside the box. Without positive clicks the whole box, or else the previous mask, speaks for them.
+    clicks, and outside the box. Without positive clicks the whole box counts as close, or else the previous mask.
 
     Args:
         bins: M x h x w int64.
@@ -56,7 +78,7 @@ def posterior(bins: Array, near: Array, far: Array, previous: Array, box: Array)
         box: M x h x w, 1 inside, -1 outside, 0 without a box.
 
     Returns:
-        M x h x w float32 in 0..1; nearer to 0.5 the rarer the colour.
+        M x h x w float32 in 0..1; nearer to 0.5 the rarer the color.
     """
     xp = library(bins)
     m, h, w = bins.shape

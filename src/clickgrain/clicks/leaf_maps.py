@@ -11,8 +11,7 @@ from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Size
 
-Affine = npt.NDArray[np.float64]
-"""2 x 3 matrix that takes (x, y, 1) to (x, y)."""
+Affine = npt.NDArray[np.float64]  # 2 x 3 matrix that takes (x, y, 1) to (x, y)
 
 LeafMap = Literal["level", "geodesic", "edge"]
 LEAF_KINDS: tuple[LeafMap, ...] = ("level", "geodesic", "edge")

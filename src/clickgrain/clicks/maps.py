@@ -1,8 +1,8 @@
 """Click maps: what the clicks say about every pixel, as input channels of a click model.
 
-The merge tree, colour and the image's own geometry each give a notion of "near the clicks"; a network that sees
-them need not learn to propagate clicks by itself. Of numpy images the maps are
-numpy arrays, of torch tensors they are tensors on the same device.
+The merge tree, color and the image's geometry each give a notion of "near the clicks"; a network that sees them
+need not learn to propagate clicks. Maps of numpy images are numpy arrays, those of torch tensors are tensors on the
+same device.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,31 +12,29 @@ from functools import reduce
 import cv2
 import numpy as np
 
-from clickgrain.clicks.arrays import Array, library, plain, to_numpy
-from clickgrain.clicks.centre import CELL, Nested, View, centre_maps
-from clickgrain.clicks.color import lab_bins, lab_of, posterior
+from clickgrain.clicks.centre import CELL, Crop, Nested, centre_maps
+from clickgrain.clicks.color import Array, lab_bins, lab_of, library, plain, posterior, to_numpy
+from clickgrain.clicks.config import CENTRE_MAPS, MapSpec
 from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
-from clickgrain.clicks.spec import CENTRE_MAPS, MapSpec
 from clickgrain.errors import ConfigError
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Prompt, Size, UInt8
 
-COLOR_RANGE = 20.0
-"""Lab units at which colour closeness falls to 1/e."""
+COLOR_RANGE = 20.0  # Lab units at which color closeness falls to 1/e
 
 
 @dataclass
-class Canvas:
-    """What click maps need of B images of one working size, made once per image (or augmented crop).
+class MapContext:
+    """What click maps need of B images of one working size, computed once per image (or augmented crop).
 
     Attributes:
         lab: B x 3 x h x w Lab at map resolution.
-        bins: B x h x w int64, colour bin of each map pixel.
+        bins: B x h x w int64, color bin of each map pixel.
         trees: B merge trees (empty where the spec uses none).
         leaf_lab: mean Lab on each tree's leaves, h x w x 3.
         to_image: B matrices from pixels of the working image to pixels of each tree's image.
         stride: working pixels per map pixel.
-        edges: B trees more, on the leaves of the first ones, or none: `centre` maps ask both, `edge` maps these.
+        edges: B edge trees on the same leaves, or none: `centre` maps use both kinds, `edge` maps these.
     """
 
     lab: Array
@@ -61,8 +59,8 @@ class Canvas:
         leaf_lab: Sequence[Float] = (),
         to_image: Sequence[Affine] | None = None,
         edges: Sequence[MergeTree] = (),
-    ) -> "Canvas":
-        """Canvas of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
+    ) -> "MapContext":
+        """Of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
 
         `leaf_lab` comes from `leaf_colors`; without `to_image` the working images are the trees' images, scaled.
         """
@@ -87,7 +85,7 @@ def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
 
 def click_maps(
     spec: MapSpec,
-    canvas: Canvas,
+    context: MapContext,
     prompts: Sequence[Prompt],
     previous: Array | None = None,
     index: Sequence[int] | None = None,
@@ -96,7 +94,7 @@ def click_maps(
 
     Args:
         spec: which maps.
-        canvas: of B images.
+        context: of B images.
         prompts: M prompts in pixels of the working images; scribbles count as rows of clicks.
         previous: M x 1 x h' x w' probabilities of any resolution; zeros when None.
         index: the image of each prompt; prompt i belongs to image i when None.
@@ -104,7 +102,7 @@ def click_maps(
     Returns:
         M x C x h x w float32; every map lies in 0..1, only "box" in -1..1. They carry no gradients.
     """
-    maps = ClickMaps(spec, canvas, range(len(prompts)) if index is None else index)
+    maps = ClickMaps(spec, context, range(len(prompts)) if index is None else index)
     maps.draw(list(range(len(prompts))), prompts, previous)
     return maps.of(list(range(len(prompts))))
 
@@ -114,30 +112,32 @@ class ClickMaps:
 
     Args:
         spec: which maps.
-        canvas: of B images.
+        context: of B images.
         index: the image of each of the M prompts.
 
     Raises:
-        ConfigError: for maps of an edge tree that the canvas lacks.
+        ConfigError: for maps of an edge tree that the context lacks.
     """
 
-    def __init__(self, spec: MapSpec, canvas: Canvas, index: Sequence[int]) -> None:
-        self.spec, self.canvas, self.index = spec, canvas, list(index)
+    def __init__(self, spec: MapSpec, context: MapContext, index: Sequence[int]) -> None:
+        self.spec, self.context, self.index = spec, context, list(index)
         wanted = spec.names
         if "posterior" in wanted:
             wanted += tuple(n for n in ("level+", "level-", "previous", "box") if n not in wanted)
         self.channels = {name: channel for channel, name in enumerate(wanted)}
         self.kinds = [kind for kind in LEAF_KINDS if f"{kind}+" in wanted or f"{kind}-" in wanted]
-        if "edge" in self.kinds and len(canvas.edges) < len(canvas.trees):
-            raise ConfigError("the click maps edge+ and edge- need the images' edge trees; give them to Canvas.of")
-        self.size = canvas.size
+        if "edge" in self.kinds and len(context.edges) < len(context.trees):
+            raise ConfigError(
+                "the click maps edge+ and edge- need the images' edge trees; give them to MapContext.of"
+            )
+        self.size = context.size
         self.planes = self._zeros(len(self.index), len(wanted))
         self.clicks: list[int | None] = [None] * len(self.index)  # drawn so far
         self.leaves: dict[tuple[int, int], Float] = {}  # prompt, label -> h x w x kinds
         self.first: list[dict[str, list[Nested]]] = [{} for _ in self.index]
 
     def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Array | None = None) -> None:
-        """Draw prompts for the first time, or with clicks more at their ends.
+        """Draw prompts for the first time, or with further clicks.
 
         Args:
             rows: the number of each prompt among the M.
@@ -156,7 +156,7 @@ class ClickMaps:
         self._put_centres(rows, prompts, previous)
         if "posterior" in self.channels:
             seed = (self._plane(name, rows) for name in ("level+", "level-", "previous", "box"))
-            bins = self.canvas.bins[[self.index[row] for row in rows]]
+            bins = self.context.bins[[self.index[row] for row in rows]]
             self._put("posterior", rows, posterior(bins, *seed))
 
     def of(self, rows: list[int]) -> Array:
@@ -164,8 +164,8 @@ class ClickMaps:
         return self.planes[rows, : len(self.spec.names)]
 
     def _zeros(self, count: int, channels: int) -> Array:
-        xp = library(self.canvas.lab)
-        return xp.zeros((count, channels, *self.size), dtype=xp.float32, device=self.canvas.lab.device)
+        xp = library(self.context.lab)
+        return xp.zeros((count, channels, *self.size), dtype=xp.float32, device=self.context.lab.device)
 
     def _plane(self, name: str, rows: list[int]) -> Array:
         return self.planes[rows, self.channels[name]]
@@ -183,42 +183,42 @@ class ClickMaps:
             self._put("level", [row], prompt.level or 0.0)
             self._put("level?", [row], float(prompt.level is not None))
             if "box" in self.channels and prompt.box is not None:
-                x1, y1, x2, y2 = (v / self.canvas.stride for v in prompt.box)
+                x1, y1, x2, y2 = (v / self.context.stride for v in prompt.box)
                 plane = self.planes[row, self.channels["box"]]
                 plane[:] = -1
                 plane[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 1
 
     def _added(self, row: int, prompt: Prompt) -> tuple[Float, Float]:
-        """(negative, positive) points that are not drawn yet; strokes are there from the first on."""
+        """(negative, positive) points that are not drawn yet; strokes are all given with the first prompt."""
         known, self.clicks[row] = self.clicks[row], len(prompt.points)
         if known is None:
-            return prompt.sides(self.spec.radius)
+            return prompt.by_label(self.spec.radius)
         points, labels = prompt.points[known:], prompt.labels[known:]
         return points[labels == 0], points[labels == 1]
 
     def _add_clicks(self, sign: str, rows: list[int], added: list[Float]) -> None:
         """What clicks of one label add to the maps of some prompts."""
         if f"disk{sign}" in self.channels or f"color{sign}" in self.channels:
-            points, valid = _padded(added, self.canvas.stride, self.planes)
+            points, valid = _padded(added, self.context.stride, self.planes)
             if f"disk{sign}" in self.channels:
-                disks = _disks(points, valid, self.size, self.spec.radius / self.canvas.stride)
+                disks = _disks(points, valid, self.size, self.spec.radius / self.context.stride)
                 self._raise(f"disk{sign}", rows, disks)
             if f"color{sign}" in self.channels:
-                lab = self.canvas.lab[[self.index[row] for row in rows]]
+                lab = self.context.lab[[self.index[row] for row in rows]]
                 self._raise(f"color{sign}", rows, _color_closeness(lab, points, valid))
         if not self.kinds:
             return
         stacked = np.empty((len(rows), *self.size, len(self.kinds)), np.float32)
         for i, (row, points_of) in enumerate(zip(rows, added)):
             image = self.index[row]
-            tree, to_image = self.canvas.trees[image], self.canvas.to_image[image]
-            edges = self.canvas.edges[image] if self.canvas.edges else None
-            leaves = Leaves(tree, self.canvas.leaf_lab[image], edges)
+            tree, to_image = self.context.trees[image], self.context.to_image[image]
+            edges = self.context.edges[image] if self.context.edges else None
+            leaves = Leaves(tree, self.context.leaf_lab[image], edges)
             moved = _moved(points_of, to_image, tree)
             close = np.stack([leaf_closeness(leaves, moved, kind) for kind in self.kinds], -1)
             known = self.leaves.get((row, sign == "+"))
             self.leaves[row, sign == "+"] = close if known is None else np.maximum(close, known)
-            matrix = map_to_leaf(tree.grid, tree.image_size, to_image, self.canvas.stride)
+            matrix = map_to_leaf(tree.grid, tree.image_size, to_image, self.context.stride)
             stacked[i] = warp(self.leaves[row, sign == "+"], matrix, self.size).reshape(stacked.shape[1:])
         there = library(self.planes).asarray(stacked, device=self.planes.device)
         for k, kind in enumerate(self.kinds):
@@ -226,25 +226,25 @@ class ClickMaps:
 
     def _put_centres(self, rows: list[int], prompts: Sequence[Prompt], previous: Array) -> None:
         """Maps of nested regions around clicks, on cells of `CELL` pixels, enlarged to map resolution."""
-        names, canvas = [name for name in CENTRE_MAPS if name in self.channels], self.canvas
+        names, context = [name for name in CENTRE_MAPS if name in self.channels], self.context
         if not names or not rows:
             return
-        stride = max(CELL, canvas.stride)
-        cells = (self.size[0] * canvas.stride // stride, self.size[1] * canvas.stride // stride)
+        stride = max(CELL, context.stride)
+        cells = (self.size[0] * context.stride // stride, self.size[1] * context.stride // stride)
         before = to_numpy(previous[:, 0])
         stacked = np.empty((len(rows), len(names), *self.size), np.float32)
         for i, (row, prompt) in enumerate(zip(rows, prompts)):
             image = self.index[row]
-            tree, to_image = canvas.trees[image], canvas.to_image[image]
-            view = View(map_to_leaf(tree.grid, tree.image_size, to_image, stride), cells, stride)
+            tree, to_image = context.trees[image], context.to_image[image]
+            crop = Crop(map_to_leaf(tree.grid, tree.image_size, to_image, stride), cells, stride)
 
             def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
                 return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
 
-            trees = [tree, *canvas.edges[image : image + 1]]
-            lab, known = canvas.leaf_lab[image], self.first[row]
+            trees = [tree, *context.edges[image : image + 1]]
+            lab, known = context.leaf_lab[image], self.first[row]
             shown = cv2.resize(before[i], cells[::-1], interpolation=cv2.INTER_AREA) > 0.5
-            coarse = centre_maps(names, view, prompt, shown, trees, leaf_of, lab, known)
+            coarse = centre_maps(names, crop, prompt, shown, trees, leaf_of, lab, known)
             stacked[i] = [cv2.resize(plane, self.size[::-1]) for plane in coarse]
         there = library(self.planes).asarray(stacked, device=self.planes.device)
         for k, name in enumerate(names):
@@ -291,7 +291,7 @@ def _disks(points: Array, valid: Array, size: Size, radius: float) -> Array:
 
 
 def _color_closeness(lab: Array, points: Array, valid: Array) -> Array:
-    """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), clicks' colours averaged over 3 x 3 map pixels."""
+    """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), clicks' colors averaged over 3 x 3 map pixels."""
     xp = library(lab)
     clicks = xp.where(valid[..., None], _click_colors(lab, points), xp.inf)[..., None, None]
     square = _least(((lab - clicks[:, i]) ** 2).sum(1) for i in range(clicks.shape[1]))

@@ -6,7 +6,6 @@ that lies farthest from the error's border. Points are (x, y) image pixels, mask
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
-from zlib import crc32
 
 import cv2
 import numpy as np
@@ -15,11 +14,9 @@ import numpy.typing as npt
 from clickgrain.errors import DataError
 from clickgrain.types import Bool, Float, UInt8
 
-IGNORE = 128
-"""Grey value of pixels that count neither as object nor as background; brighter is object, darker not."""
+IGNORE = 128  # grey value of pixels that count neither as object nor as background; brighter is object, darker not
 
-Click = tuple[int, int, int]
-"""(x, y, label): image pixels, label 1 = object, 0 = background."""
+Click = tuple[int, int, int]  # (x, y, label): image pixels, label 1 = object, 0 = background
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,7 @@ class Drawn:
     label: int = 1
 
 
-Given = Click | Drawn
-"""One interaction: a click, a box or a stroke."""
+Given = Click | Drawn  # one interaction: a click, a box or a stroke
 
 
 def split_target(target: UInt8 | Bool) -> tuple[Bool, Bool]:
@@ -91,14 +87,11 @@ class ErrorDepth:
         self.depth: Float = np.zeros((height, width), np.float32)
         if width == 0:
             return
-        # Whatever zero lies beyond the box, the frame of zeros around it holds one at least as near: exact.
+        # Exact: a zero beyond the box is never nearer than the frame of zeros around it.
         box = region[self.top : self.top + height, self.left : self.left + width]
         padded = cv2.copyMakeBorder(box, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         self.depth = np.square(cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1])
         np.sqrt(np.rint(self.depth, out=self.depth), out=self.depth)
-        self._forget(clicked)
-
-    def _forget(self, clicked: npt.ArrayLike) -> None:
         points = np.asarray(clicked, dtype=np.float64).reshape(-1, 2)
         x, y = np.floor(points).astype(np.int64).T - np.array([[self.left], [self.top]])
         inside = (x >= 0) & (y >= 0) & (x < self.depth.shape[1]) & (y < self.depth.shape[0])
@@ -184,27 +177,3 @@ class RobotUser:
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
         """See `next_click`."""
         return next_click(target, prediction, clicked)
-
-
-class NoisyUser:
-    """A less exact hand: a random pixel of the larger error, deeper than half its maximal depth.
-
-    Clicks depend on the seed and the target's id only, not on the targets seen before.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self.name = f"noisy-{seed}"
-        self._seed = seed
-        self._rng = np.random.default_rng(seed)
-
-    def start(self, target_id: str) -> None:
-        """Reseed for this target."""
-        self._rng = np.random.default_rng([self._seed, crc32(target_id.encode())])
-
-    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
-        """A random (x, y, label); None when no error pixel is left unclicked."""
-        error, depth, label = larger_error(target, prediction, clicked)
-        if depth == 0:
-            return None
-        x, y = error.point(int(self._rng.choice(np.flatnonzero(error.depth > depth / 2))))
-        return x, y, label

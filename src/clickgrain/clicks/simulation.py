@@ -11,22 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.clicks.args import ClickSimulation
-from clickgrain.clicks.regions import (
-    SoftMask,
-    as_bool,
-    as_bool_like,
-    border_band,
-    eroded,
-    holds,
-    split_sides,
-    uniform_points,
-)
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.robot import Click, ErrorDepth
 from clickgrain.errors import ConfigError, PromptError
-from clickgrain.types import Bool, Box, Float, Scribble, UInt8
+from clickgrain.types import Bool, Box, Float, Int, Scribble, UInt8
 
-_STROKES = 8  # candidate strokes, of which the longest is kept
+SoftMask = Bool | Float  # H x W bool, or a soft float mask whose object is > 0.5
+_SQUARE = np.ones((3, 3), np.uint8)
+_STROKES = 8  # strokes drawn, of which the longest is taken
 
 
 def initial_clicks(
@@ -47,10 +39,10 @@ def initial_clicks(
     Args:
         mask: H x W object.
         rng: source of randomness.
-        settings: the laws.
+        settings: how clicks are drawn.
         sibling: H x W region of the sibling node in the merge tree.
         valid: H x W, where clicks may fall.
-        single: True for exactly one positive click (`first_click`), False for the law; None draws it with
+        single: True for exactly one positive click (`first_click`), False for 1 + k; None draws it with
             probability share_single + share_recursive.
 
     Returns:
@@ -59,16 +51,17 @@ def initial_clicks(
     Raises:
         PromptError: for an empty mask or unequal shapes.
     """
-    inside, outside = split_sides(mask, valid)
     if single is None:
         single = rng.random() < settings.share_single + settings.share_recursive
     if single:
-        point = _first_click(inside, rng, settings.share_centre)
+        point = first_click(mask, rng, share_centre=settings.share_centre, valid=valid)
         return np.array([point], np.float32), np.ones(1, np.uint8)
+    inside, outside = object_and_background(mask, valid)
     erode = rng.random() < settings.share_erosion
     region = eroded(inside, settings.erosion, settings.min_eroded) if erode else inside
     positives = uniform_points(region, 1 + _count(settings.max_points - 1, settings.decay, rng), rng)
-    negatives = _negatives(inside, outside, _sibling(sibling, outside), rng, settings)
+    near_by = None if sibling is None else as_bool_like(sibling, outside, "sibling") & outside
+    negatives = _negatives(inside, outside, near_by, rng, settings)
     labels = np.repeat(np.array([1, 0], np.uint8), [len(positives), len(negatives)])
     return np.concatenate([positives, negatives]), labels
 
@@ -84,7 +77,8 @@ def first_click(
     Raises:
         PromptError: for an empty mask.
     """
-    return _first_click(split_sides(mask, valid)[0], rng, share_centre)
+    depth = ErrorDepth(object_and_background(mask, valid)[0], ())
+    return depth.point(int(depth.depth.argmax())) if rng.random() < share_centre else _random_deep(depth, rng)
 
 
 def corrective_click(
@@ -137,7 +131,7 @@ def simulated_box(
     """
     if not 0.0 <= jitter < 0.5:
         raise ConfigError(f"jitter {jitter:g} is out of range; give a share of the box's side in 0..0.5")
-    inside = split_sides(mask, valid)[0]
+    inside = object_and_background(mask, valid)[0]
     x, y, w, h = cv2.boundingRect(inside.view(np.uint8))
     off = rng.uniform(-jitter, jitter, 4) * (w, h, w, h)
     height, width = inside.shape
@@ -164,7 +158,7 @@ def simulated_scribble(
     Raises:
         PromptError: for an empty mask, a background stroke without background, or another label.
     """
-    inside, outside = split_sides(mask, valid)
+    inside, outside = object_and_background(mask, valid)
     if label == 0 and not outside.any():
         raise PromptError("a background scribble needs background, but the mask fills the image; use label 1")
     settings = ClickSimulation.paper()
@@ -173,13 +167,6 @@ def simulated_scribble(
     starts = uniform_points(near if near.any() else region, _STROKES, rng)
     length = int(np.ceil(rng.uniform(0.5, 1.5) * np.sqrt(np.count_nonzero(inside))))
     return Scribble(_longest_stroke(region, starts, length, rng), label)
-
-
-def _sibling(sibling: SoftMask | None, outside: Bool) -> Bool | None:
-    if sibling is None:
-        return None
-    region = as_bool_like(sibling, outside, "sibling") & outside
-    return region if region.any() else None
 
 
 @lru_cache(maxsize=16)
@@ -196,6 +183,7 @@ def _count(most: int, decay: float, rng: np.random.Generator) -> int:
 def _negatives(
     inside: Bool, outside: Bool, sibling: Bool | None, rng: np.random.Generator, settings: ClickSimulation
 ) -> Float:
+    sibling = sibling if sibling is not None and sibling.any() else None
     total = _count(settings.max_points, settings.decay, rng)
     hard = 0 if sibling is None else int(rng.binomial(total, settings.share_sibling))
     near = int(rng.binomial(total - hard, settings.share_border))
@@ -213,11 +201,6 @@ def _random_deep(error: ErrorDepth, rng: np.random.Generator) -> tuple[int, int]
     return error.point(int(rng.choice(np.flatnonzero(error.depth > 0.5 * error.maximum))))
 
 
-def _first_click(inside: Bool, rng: np.random.Generator, share_centre: float) -> tuple[int, int]:
-    depth = ErrorDepth(inside, ())
-    return depth.point(int(depth.depth.argmax())) if rng.random() < share_centre else _random_deep(depth, rng)
-
-
 def _longest_stroke(region: Bool, starts: Float, length: int, rng: np.random.Generator) -> Float:
     """The longest of several smooth walks in steps of about 1 px, each cut where it leaves the region."""
     n = len(starts)
@@ -232,3 +215,67 @@ def _longest_stroke(region: Bool, starts: Float, length: int, rng: np.random.Gen
     stroke = pixels[best, : lengths[best]]
     moved = np.concatenate([[True], (np.diff(stroke, axis=0) != 0).any(axis=1)])
     return np.asarray(stroke[moved], np.float32)
+
+
+def object_and_background(mask: SoftMask, valid: Bool | None) -> tuple[Bool, Bool]:
+    """Valid pixels of the object, and valid pixels of the background.
+
+    Raises:
+        PromptError: for an object without a valid pixel, or unequal shapes.
+    """
+    inside = as_bool(mask, "mask")
+    outside = ~inside
+    if valid is not None:
+        allowed = as_bool_like(valid, inside, "valid")
+        inside, outside = inside & allowed, outside & allowed
+    if not inside.any():
+        where = "" if valid is None else " where `valid` is true"
+        raise PromptError(
+            f"the mask of shape {inside.shape} is empty{where}; draw clicks from masks with an object"
+        )
+    return inside, outside
+
+
+def as_bool(mask: SoftMask, name: str) -> Bool:
+    """The mask as contiguous bool; a PromptError names it if it is not H x W."""
+    array = np.asarray(mask)
+    if array.ndim != 2:
+        raise PromptError(f"{name} has shape {array.shape}; give an H x W array")
+    return np.ascontiguousarray(array if array.dtype == np.bool_ else np.greater(array, 0.5))
+
+
+def as_bool_like(mask: SoftMask, other: Bool, name: str) -> Bool:
+    """As `as_bool`; a PromptError also if its shape is not that of `other`."""
+    array = as_bool(mask, name)
+    if array.shape != other.shape:
+        raise PromptError(f"{name} has shape {array.shape}, the mask {other.shape}; give arrays of the same H x W")
+    return array
+
+
+def eroded(region: Bool, iterations: int, min_area: int) -> Bool:
+    """The region after 3x3 erosions (image borders do not erode it) if more than `min_area` pixels remain."""
+    smaller = cv2.erode(region.view(np.uint8), _SQUARE, iterations=iterations)
+    return smaller.view(np.bool_) if cv2.countNonZero(smaller) > min_area else region
+
+
+def border_band(inside: Bool, outside: Bool, ratio: float, margin: int = 0) -> Bool:
+    """Background within ceil(ratio * sqrt(area)) + margin pixels (Chebyshev distance) of the object."""
+    width = int(np.ceil(ratio * np.sqrt(np.count_nonzero(inside)))) + margin
+    return cv2.dilate(inside.view(np.uint8), _SQUARE, iterations=width).view(np.bool_) & outside
+
+
+def uniform_points(region: Bool, n: int, rng: np.random.Generator) -> Float:
+    """n x 2 (x, y) uniform pixels of the region, with replacement; none from an empty region."""
+    pixels = np.flatnonzero(region) if n else np.zeros(0, np.int64)
+    if pixels.size == 0:
+        return np.zeros((0, 2), np.float32)
+    y, x = np.divmod(pixels[rng.integers(pixels.size, size=n)], region.shape[1])
+    return np.stack([x, y], axis=1).astype(np.float32)
+
+
+def holds(region: Bool, pixels: Int) -> Bool:
+    """Whether each of ... x 2 (x, y) pixels is in the image and in the region."""
+    padded: Bool = np.pad(region, 1)
+    height, width = region.shape
+    x, y = pixels[..., 0].clip(-1, width), pixels[..., 1].clip(-1, height)
+    return np.asarray(padded[y + 1, x + 1], np.bool_)

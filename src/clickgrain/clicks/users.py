@@ -1,4 +1,4 @@
-"""Users who draw: a box first, or scribbles; and every user by name.
+"""Users who click at random or draw: a box first, or scribbles; and every user by name.
 
 Each depends on its seed and on the target alone, so that an evaluation can be resumed and spread over processes.
 """
@@ -14,9 +14,9 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.morphology import skeletonize
 
 from clickgrain.clicks.robot import (
+    Click,
     Drawn,
     Given,
-    NoisyUser,
     RobotUser,
     User,
     error_masks,
@@ -31,27 +31,56 @@ JITTER, MOST_JITTER = 0.1, 20.0
 """Standard deviation of a box's sides as a share of its length, and their largest shift in pixels (SAM's training,
 Kirillov et al., ICCV 2023, appendix A)."""
 STROKE_POINTS = 32
-SHORTENED = 0.25
-"""A stroke lacks at most this share of the error's middle line at either end."""
+SHORTENED = 0.25  # a stroke lacks at most this share of the error's middle line at either end
 
 Pixels = npt.NDArray[np.int64]
 
 
-class BoxFirstUser:
+class _Seeded:
+    """A user whose randomness depends on its seed and on the target's id."""
+
+    kind: str
+
+    def __init__(self, seed: int = 0) -> None:
+        self.name = f"{self.kind}-{seed}" if seed else self.kind
+        self._seed = seed
+        self.start("")
+
+    def start(self, target_id: str) -> None:
+        """Reseed for this target."""
+        self._rng = np.random.default_rng([self._seed, crc32(target_id.encode())])
+
+
+class NoisyUser(_Seeded):
+    """A less exact hand: a random pixel of the larger error, deeper than half its maximal depth."""
+
+    kind = "noisy"
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.name = f"noisy-{seed}"
+
+    def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
+        """A random (x, y, label); None when no error pixel is left unclicked."""
+        error, depth, label = larger_error(target, prediction, clicked)
+        if depth == 0:
+            return None
+        x, y = error.point(int(self._rng.choice(np.flatnonzero(error.depth > depth / 2))))
+        return x, y, label
+
+
+class BoxFirstUser(_Seeded):
     """Draws the target's bounding box, then clicks as the robot does.
 
     The box counts as one interaction. With seed 0 it is exact; otherwise every side is shifted by a normal
     distribution of 10 % of the box's width (height), at most 20 pixels.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.name = _named("box-first", seed)
-        self._seed = seed
-        self.start("")
+    kind = "box-first"
 
     def start(self, target_id: str) -> None:
         """Begin a target: a box is due."""
-        self._rng = _generator(self._seed, target_id)
+        super().start(target_id)
         self._due = True
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
@@ -75,21 +104,14 @@ class BoxFirstUser:
         return Drawn("box", ((float(x1), float(y1)), (float(x2), float(y2))))
 
 
-class ScribbleUser:
+class ScribbleUser(_Seeded):
     """Draws strokes: along the middle of the larger error, where the robot would click.
 
     The stroke follows the longest path of the skeleton of the connected error region that holds the robot's
     click, shortened at both ends by up to a quarter, at random. Every stroke counts as one interaction.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.name = _named("scribble", seed)
-        self._seed = seed
-        self.start("")
-
-    def start(self, target_id: str) -> None:
-        """Reseed for this target."""
-        self._rng = _generator(self._seed, target_id)
+    kind = "scribble"
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
         """A stroke; None when no error pixel is left unmarked."""
@@ -164,11 +186,7 @@ def make_user(name: str, seed: int = 0) -> User:
     Raises:
         ConfigError: for another name, or a seed that says nothing.
     """
-    kinds: dict[str, Callable[[int], User]] = {
-        "noisy": NoisyUser,
-        "box-first": BoxFirstUser,
-        "scribble": ScribbleUser,
-    }
+    kinds: dict[str, Callable[[int], User]] = {one.kind: one for one in (NoisyUser, BoxFirstUser, ScribbleUser)}
     if name == "robot":
         if seed:
             raise ConfigError(f"--user-seed {seed}: the robot user always clicks the same; take --user noisy")
@@ -178,11 +196,3 @@ def make_user(name: str, seed: int = 0) -> User:
     if seed < 0:
         raise ConfigError(f"--user-seed {seed} is negative; give 0, 1, 2, ...")
     return kinds[name](seed)
-
-
-def _named(name: str, seed: int) -> str:
-    return f"{name}-{seed}" if seed else name
-
-
-def _generator(seed: int, target_id: str) -> np.random.Generator:
-    return np.random.default_rng([seed, crc32(target_id.encode())])

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-SHOWN = 20
-"""Lines of a list before "and N more"."""
+from clickgrain.progress import Bar
+
+SHOWN = 20  # lines of a list before "and N more"
 
 
 def stderr() -> Console:
@@ -32,13 +32,6 @@ def say_all(lines: Sequence[str], *, style: str = "yellow") -> None:
 @contextmanager
 def bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar that takes (done, total) and disappears at the end; shown on terminals only."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = stderr()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with Bar(transient=True) as shown:
+        shown.start(label, 0)
+        yield shown.reach

@@ -1,10 +1,10 @@
-"""`clickgrain export` and `clickgrain import`: annotations to and from other tools."""
+"""`clickgrain export` and `import`: annotations to and from other tools; `export-model`: a model as ONNX files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -100,7 +100,13 @@ def export(args: ExportArgs) -> None:
         for image, name in places.items():
             try:
                 with project.gallery.open(project.gallery.find(image) or 0) as photo:
-                    _bring(photo.path, project.gallery.folder / image, args.out / name, args.images)
+                    target = args.out / name
+                    if args.images == "copy":
+                        atomic_write(target, photo.path.read_bytes())
+                    else:
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        target.unlink(missing_ok=True)
+                        target.symlink_to((project.gallery.folder / image).resolve())
             except (ClickgrainError, OSError) as error:
                 failed.append(f"{args.out / name}: the photo cannot be brought along ({error})")
     finally:
@@ -110,18 +116,6 @@ def export(args: ExportArgs) -> None:
     print(f"{count} files in {args.out}")
     if failed:
         raise DataError(f"{failed[0]}; {len(failed)} files are missing from the export")
-
-
-def _bring(opened: Path, photo: Path, target: Path, images: Photos) -> None:
-    """Copy the photo that is open, or link to it."""
-    from clickgrain.files import atomic_write
-
-    if images == "copy":
-        atomic_write(target, opened.read_bytes())
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    target.symlink_to(photo.resolve())
 
 
 def import_(args: ImportArgs) -> None:
@@ -135,9 +129,7 @@ def import_(args: ImportArgs) -> None:
     from clickgrain.commands.console import say
 
     totals = {"images": 0, "objects": 0, "labels": 0}
-    missing = [
-        path for path in args.files if not path.is_dir() and not path.is_file()
-    ]  # a pipe could block for ever
+    missing = [path for path in args.files if not path.is_dir() and not path.is_file()]  # a pipe could block
     project = Project(args.photos, args.project, model="tree")
     try:
         for path in args.files:
@@ -194,3 +186,44 @@ def _named(name: str) -> bytes:
 def _whole(file: Path) -> str:
     """Its absolute path: labelme's image paths are relative to its files."""
     return (file.parent.resolve() / file.name).as_posix()
+
+
+@dataclass(frozen=True)
+class ExportModelArgs:
+    """Write a model as ONNX files (encoder and decoder) that answer clicks without torch.
+
+    Attributes:
+        model: "default", a model folder or a Hugging Face id.
+        out: folder for encoder.onnx, decoder.onnx and config.json.
+        precision: fp32; fp16, half the size; int8, a third of it, for processors that compute it.
+        photos: for int8: photos like those that it will see, whose values set the ranges.
+    """
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    photos: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="PHOTOS", help_behavior_hint="(default: six that come with scikit-image)"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.photos is not None and self.precision != "int8":
+            raise ConfigError(f"--photos is for --precision int8, not {self.precision}; leave one of them out")
+        if (self.out / "model.safetensors").exists():
+            raise ConfigError(
+                f"--out {self.out} holds weights for torch; its config.json is theirs: name another folder"
+            )
+
+
+def export_model(args: ExportModelArgs) -> None:
+    """Load, export; one line about the files on stdout."""
+    from clickgrain.commands.console import say_all
+    from clickgrain.models.onnx_export import export_onnx
+    from clickgrain.models.registry import load_click_model
+
+    notes: list[str] = []
+    export_onnx(load_click_model(args.model), args.out, precision=args.precision, photos=args.photos, notes=notes)
+    say_all(notes)
+    size = sum(file.stat().st_size for file in args.out.glob("*.onnx"))
+    print(f"{args.out} {args.precision} {size / 1e6:.1f} MB")

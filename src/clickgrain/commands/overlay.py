@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from clickgrain.errors import ImageError
-from clickgrain.files import atomic_write
+from clickgrain.files import write_or_raise
 from clickgrain.types import Bool, Prompt, UInt8
 
 TINT, OBJECT, BACKGROUND, WHITE = (30, 144, 255), (40, 200, 80), (230, 50, 50), (255, 255, 255)
@@ -42,7 +42,7 @@ def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
     return canvas
 
 
-def save_picture(path: Path, image: UInt8) -> None:
+def save_overlay(path: Path, image: UInt8) -> None:
     """Write an H x W x 3 uint8 RGB image in the format of the path's suffix, atomically.
 
     Raises:
@@ -53,10 +53,7 @@ def save_picture(path: Path, image: UInt8) -> None:
         raise ImageError(
             f"{path}: {image.shape[1]} x {image.shape[0]} pixels are too many for this format; use .png"
         )
-    try:
-        atomic_write(path, content.tobytes())
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    write_or_raise(path, content.tobytes(), ImageError, "choose another folder")
 
 
 def _color(label: int) -> Sequence[int]:

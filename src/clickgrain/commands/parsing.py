@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
-from clickgrain.files import atomic_write
+from clickgrain.files import write_or_raise
 
 Point = tuple[float, float]
 
@@ -157,7 +157,4 @@ def save_json(path: Path, text: str) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    try:
-        atomic_write(path, text.encode())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place with --out") from error
+    write_or_raise(path, text.encode(), DataError, "choose another place with --out")

@@ -112,9 +112,9 @@ def segment(args: SegmentArgs) -> None:
     mask = segmenter.predict(**given)
     save_mask(args.out, mask.binary)
     if args.overlay is not None:
-        from clickgrain.commands.overlay import draw_overlay, save_picture
+        from clickgrain.commands.overlay import draw_overlay, save_overlay
 
-        save_picture(args.overlay, draw_overlay(image, mask.binary, prompt))
+        save_overlay(args.overlay, draw_overlay(image, mask.binary, prompt))
     if not mask.binary.any():
         say("the mask is empty; click on the object", style="yellow")
     level = "" if mask.level is None else f" level={mask.level:.3f}"

@@ -1,4 +1,4 @@
-"""From a network's answer to a mask that users trust: what was right stays, and the image decides the outline."""
+"""Guard and cut: what was right stays, and the image's pixels decide the outline."""
 
 from clickgrain.cut.cut import CutSettings, cut_mask, warm_up
 from clickgrain.cut.guard import guard_mask

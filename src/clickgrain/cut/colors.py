@@ -11,14 +11,11 @@ from clickgrain.cut.flow import compiled
 from clickgrain.types import Float, UInt8
 
 COMPONENTS = 5
-SAMPLE = 1500
-"""Pixels a class that a mixture is fitted to."""
-ROUNDS = 6
-"""Of k-means."""
+SAMPLE = 1500  # pixels a class that a mixture is fitted to
+ROUNDS = 6  # of k-means
 NOISE = 12.0
 """Variance in grey levels² that every component has at least: JPEG blocks and flat skies are no exact colors."""
-CODES = 32**3
-"""Colors of five bits a channel; the odds are computed once for each that occurs."""
+CODES = 32**3  # colors of five bits a channel; the odds are computed once for each that occurs
 
 
 def fit_mixture(pixels: UInt8) -> Float:

@@ -16,8 +16,7 @@ from clickgrain.cut.flow import COLUMN, ROW, compiled, min_cut
 from clickgrain.types import Bool, Float, Prompt, UInt8
 
 BACKGROUND, OBJECT, FREE = 0, 1, 2
-SCALE = 256
-"""Integer capacities per unit of energy."""
+SCALE = 256  # integer capacities per unit of energy
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if len(rows) == 0 or np.count_nonzero(inside) < s.least * scale**2:
         return probability
-    clicks = prompt.sides(spacing=2.0 * s.disk)
+    clicks = prompt.by_label(spacing=2.0 * s.disk)
     xs = np.concatenate([columns[[0, -1]], clicks[1][:, 0]])
     ys = np.concatenate([rows[[0, -1]], clicks[1][:, 1]])
     left, right = max(int(xs.min()) - s.margin, 0), min(int(xs.max()) + s.margin + 1, width)
@@ -113,7 +112,7 @@ def _mix(probability: Any, decided: Any) -> None:
 
 
 def _decide(probability: Float, image: UInt8, clicks: list[Float], s: CutSettings) -> Bool:
-    """h x w bool: the object in a part of the image; a coarse level first, then the rim of each finer one."""
+    """h x w bool: the object in a part of the image; a coarse level first, then the outline at each finer one."""
     sizes, probabilities = [image.shape[:2]], [probability]
     state = _states(probability, s)
     while np.count_nonzero(state == FREE) > s.free and min(sizes[-1]) >= 64:

@@ -10,14 +10,12 @@ import numpy as np
 
 from clickgrain.types import Bool, Float, Mask, Prompt
 
-LONG_SIDE = 320
-"""Thickness is measured at this size."""
+LONG_SIDE = 320  # thickness is measured at this size
 SLACK = 1.25
 """Largest thickness of a change over that of the error at the click; in the middle of a half disk it is 1.18."""
 CORNER = 1.5
 """How far around its thick core a change is undone, over the largest thickness: right angles end at 1.42."""
-SPOT = 2
-"""Pixels around every click where the new answer stands."""
+SPOT = 2  # pixels around every click where the new answer stands
 INERTIA, NEAR = 0.3, 2.0
 """Weight of the previous mask over the new answer; distance at which it is full, over the size of the error."""
 

@@ -8,8 +8,7 @@ import tyro
 
 from clickgrain.errors import ConfigError
 
-EXTRACTOR = "color-texture"
-"""The extractor whose features make the trees."""
+EXTRACTOR = "color-texture"  # the extractor whose features make the trees
 
 
 @dataclass(frozen=True)

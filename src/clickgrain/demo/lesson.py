@@ -11,10 +11,10 @@ import torch
 from clickgrain import __version__
 from clickgrain.demo.config import DemoArgs, DemoScale
 from clickgrain.errors import TrainingError
-from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.features.config import EncoderConfig
+from clickgrain.files import hash_bytes, write_or_raise
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.progress import Progress
 from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import ImageSet
@@ -105,8 +105,7 @@ def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet
         return
     try:
         (args.out / "model" / STATE).unlink(missing_ok=True)
-        atomic_write(path, json.dumps({"asked": asked}, indent=1).encode())
     except OSError as error:
-        raise TrainingError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
-        ) from error
+        raise TrainingError(f"{args.out}: cannot be changed ({error}); choose another --out") from error
+    text = json.dumps({"asked": asked}, indent=1)
+    write_or_raise(path, text.encode(), TrainingError, "make room or choose another --out")

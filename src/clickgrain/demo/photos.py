@@ -11,7 +11,7 @@ import numpy as np
 from clickgrain import __version__
 from clickgrain.errors import DataError
 from clickgrain.evaluation import Benchmark, load_benchmark
-from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.files import hash_bytes, write_or_raise
 from clickgrain.proposals.composites import composite
 from clickgrain.proposals.config import CompositeSettings
 from clickgrain.proposals.cutouts import region_cutout
@@ -19,9 +19,10 @@ from clickgrain.training.image_set import ImageSet
 from clickgrain.tree import MergeTree
 from clickgrain.types import UInt8
 
-LAW = CompositeSettings(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
+SETTINGS = CompositeSettings(min_area=0.03, max_area=0.25, match=0.3, max_upscale=3.0)
 """Targets that are easy to see in a report: none tiny, none that fills the image."""
 TRIES = 40
+ADVICE = "make room or choose another --out"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def copy_photos(photos: tuple[DemoPhoto, ...], folder: Path) -> list[DemoPhoto]:
         target = folder / photo.file
         with as_file(source) as path:
             if not target.exists() or target.stat().st_size != path.stat().st_size:
-                _write(target, path.read_bytes())
+                write_or_raise(target, path.read_bytes(), DataError, ADVICE)
     if len(found) < 2:
         raise DataError(
             f"the installed scikit-image lacks {photos[0].file} and others of its photos; reinstall it:"
@@ -99,7 +100,7 @@ def write_targets(
         image, mask = make_target(image_set, np.random.default_rng([seed, 2, n]))
         for name, pixels in ((f"images/{n:02d}.png", image[..., ::-1]), (f"masks/{n:02d}#0.png", mask)):
             content = bytes(cv2.imencode(".png", pixels)[1])
-            _write(folder / name, content)
+            write_or_raise(folder / name, content, DataError, ADVICE)
             written.append(content)
         advance()
     benchmark = load_benchmark("composites", folder).select([f"{n:02d}#0" for n in range(count)])
@@ -113,7 +114,7 @@ def make_target(image_set: ImageSet, rng: np.random.Generator) -> tuple[UInt8, U
         image, tree = image_and_tree(image_set, donor)
         cutout = region_cutout(image, tree, rng, min_area=0.03)
         if cutout is not None:
-            made = composite(image_set.image(ground), cutout.image, cutout.alpha, rng, LAW)
+            made = composite(image_set.image(ground), cutout.image, cutout.alpha, rng, SETTINGS)
             return made.image, np.where(made.mask > 0.5, 255, 0).astype(np.uint8)
     raise DataError(f"no region that could be a target was found in {', '.join(image_set.names)}; use other photos")
 
@@ -122,12 +123,3 @@ def image_and_tree(image_set: ImageSet, i: int) -> tuple[UInt8, MergeTree]:
     """A photo of the image set with its tree at the photo's size in the image set."""
     image, tree = image_set.image(i), image_set.tree(i)
     return image, MergeTree(tree.children, tree.cost, tree.grid, image.shape[:2])
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        atomic_write(path, content)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
-        ) from error

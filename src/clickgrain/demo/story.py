@@ -29,12 +29,9 @@ from clickgrain.training.image_set import ImageSet, add_composites
 from clickgrain.training.prepare import load_image_set
 from clickgrain.types import Predictor
 
-TARGET_SEED = 1_000_003
-"""Added to the seed, so that targets are drawn apart from everything that is trained on."""
-SAMPLES = 4
-"""Training composites shown."""
-SHOWN = 3
-"""Methods in the headline and the images; the untrained model is in the table and the curves only."""
+TARGET_SEED = 1_000_003  # added to the seed, so that targets are drawn apart from everything that is trained on
+SAMPLES = 4  # training composites shown
+SHOWN = 3  # methods in the headline and the images; the untrained model is in the table and the curves only
 
 
 def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress | None = None) -> Path:

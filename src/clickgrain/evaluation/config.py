@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 from clickgrain.errors import ConfigError
 
-UserName = Literal["robot", "noisy", "box-first", "scribble"]
-"""Who clicks; see `clickgrain.clicks.users.make_user`."""
+UserName = Literal["robot", "noisy", "box-first", "scribble"]  # who clicks; see `clickgrain.clicks.users.make_user`
 
 ENOUGH_IOU, ENOUGH_CLICKS = 0.95, 5
 """A target is finished at this IoU, but not before so many clicks: NoC80..95 and mIoU@1, 3, 5 stay exact."""

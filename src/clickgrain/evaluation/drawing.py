@@ -27,8 +27,7 @@ ORANGE: Color = (255, 140, 0)
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 
-TINT, DASH = 0.35, 7
-"""Share of the color inside a mask; visible, and the image below it too; pixels of a dash."""
+TINT, DASH = 0.35, 7  # share of the color inside a mask; visible, and the image below it too; pixels of a dash
 
 
 def target_loader(benchmark: Benchmark) -> TargetLoader:

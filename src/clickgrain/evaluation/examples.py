@@ -9,16 +9,13 @@ from clickgrain.errors import DataError, ImageError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
 from clickgrain.evaluation.drawing import ORANGE, TargetLoader, overlay, region_map
 from clickgrain.evaluation.page import Figure
-from clickgrain.evaluation.protocol import prompt_of
+from clickgrain.evaluation.protocol import iou, prompt_of
 from clickgrain.evaluation.result import Result, TargetResult
-from clickgrain.evaluation.scores import iou
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Mask, Predictor, UInt8
 
-SAME = 0.02
-"""IoU may differ by this much between two machines."""
-WORST = 4
-"""Targets shown of each group."""
+SAME = 0.02  # IoU may differ by this much between two machines
+WORST = 4  # targets shown of each group
 
 
 def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:

@@ -25,8 +25,7 @@ from clickgrain.files import hash_bytes, hash_file
 from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
-VOID = 255
-"""VOC's label of object borders and of ambiguous pixels."""
+VOID = 255  # VOC's label of object borders and of ambiguous pixels
 MaskReader = Callable[[Path, Size], UInt8]
 """(mask file, (height, width) of its image) -> H x W uint8 of 0, 128 and 255; raises ImageError or DataError."""
 
@@ -51,8 +50,7 @@ class Target:
     digest: Callable[[], str] | None = field(default=None, repr=False)
 
 
-Found = tuple[list[Target], list[str]]
-"""Targets in a stable order, and notes about files left out."""
+Found = tuple[list[Target], list[str]]  # targets in a stable order, and notes about files left out
 
 
 @dataclass(frozen=True)
@@ -124,15 +122,11 @@ def _files(folder: Path) -> list[Path]:
 # Sets of one mask file per target; only names are read when they are listed.
 
 
-def _same_stem(mask: str, images: Iterable[str]) -> str:
-    return mask
-
-
 def _pair(
     images: list[Path],
     masks: list[Path],
     read: MaskReader,
-    image_of: Callable[[str, Iterable[str]], str] = _same_stem,
+    image_of: Callable[[str, Iterable[str]], str] = lambda mask, images: mask,
 ) -> Found:
     """Match every mask to the one image called `image_of(stem of the mask, all stems)`; the rest becomes notes."""
     by_stem: dict[str, list[Path]] = defaultdict(list)

@@ -23,12 +23,11 @@ from matplotlib.ticker import MaxNLocator
 from clickgrain import __version__
 from clickgrain.errors import DataError
 from clickgrain.evaluation.drawing import data_uri
-from clickgrain.files import atomic_write, core_count
+from clickgrain.files import core_count, write_or_raise
 from clickgrain.types import UInt8
 
 TEMPLATES = Path(__file__).parent / "templates"
-COLORS = 6
-"""Number of different colors of series; further series repeat them."""
+COLORS = 6  # number of different colors of series; further series repeat them
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ class Chart:
     lines: Sequence[Line] = ()
 
 
-WIDTH, NAMES = 720.0, 160.0
-"""Width of a chart, and of the space on its right for the names of lines, in pixels."""
+WIDTH, NAMES = 720.0, 160.0  # width of a chart, and of the space on its right for the names of lines, in pixels
 _SERIES, _GRID = "#00010", "#000200"
 """Placeholders for the colors of the page, which has two themes."""
 _DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (
@@ -219,12 +217,7 @@ def write_page(path: str | Path, template: Path, **context: object) -> Path:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     text = pages.get_template(template.name).render(**context, version=__version__)
-    try:
-        atomic_write(path, _printable(text).encode())
-    except OSError as error:
-        raise DataError(
-            f"{path}: the report cannot be written ({error.strerror or error}); make room or choose another folder"
-        ) from error
+    write_or_raise(path, _printable(text).encode(), DataError, "make room or choose another folder")
     return path.absolute()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
+import cv2
 import numpy as np
 
 from clickgrain.clicks.robot import Drawn, Given, RobotUser, User, split_target
@@ -16,14 +17,13 @@ from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSe
 from clickgrain.evaluation.datasets import Benchmark, Target, data_hash, load_group, size_class
 from clickgrain.evaluation.journal import Journal, header
 from clickgrain.evaluation.result import Result, TargetResult
-from clickgrain.evaluation.scores import Scorer, disobeyed
 from clickgrain.evaluation.workers import click_images
-from clickgrain.types import Mask, Predictor, Scribble, UInt8
+from clickgrain.types import Bool, Mask, Predictor, Scribble, UInt8
 
-Progress = Callable[[int, int], None]
-"""Called with (targets done, targets in all)."""
-Found = TargetResult | str
-"""A row, or why a target cannot be used."""
+Progress = Callable[[int, int], None]  # called with (targets done, targets in all)
+Found = TargetResult | str  # a row, or why a target cannot be used
+BOUNDARY_SHARE = 0.02
+"""Width of the boundary band as a share of the image's diagonal (Cheng et al., Boundary IoU, CVPR 2021)."""
 
 
 def evaluate(
@@ -244,3 +244,71 @@ def _pixels(given: Sequence[Given]) -> list[tuple[float, float]]:
 def one_line(error: Exception) -> str:
     """The class and message of an error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def iou(object_: Bool, valid: Bool, prediction: Bool) -> float:
+    """Intersection over union of H x W bool masks `object_` and `prediction`, over `valid` pixels only.
+
+    Two empty masks agree: 1.
+    """
+    predicted = prediction & valid
+    intersection = np.count_nonzero(object_ & predicted)
+    union = np.count_nonzero(object_) + np.count_nonzero(predicted) - intersection
+    return float(intersection / union) if union else 1.0
+
+
+def boundary(mask: Bool) -> Bool:
+    """The inner boundary of an H x W bool mask: its pixels within the band's width of its border.
+
+    The image's frame counts as border. The width is 2 % of the image's diagonal, in pixels, at least 1; distances
+    are those of a square (chessboard), as in the paper's code.
+    """
+    width = max(1, round(BOUNDARY_SHARE * float(np.hypot(*mask.shape))))
+    result = np.zeros_like(mask)
+    left, top, w, h = cv2.boundingRect(mask.view(np.uint8))
+    box = slice(top, top + h), slice(left, left + w)
+    if w and h:
+        # Erosion by a square is a minimum along rows and columns; zeros beyond the box are the background there.
+        kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+        padded = cv2.copyMakeBorder(mask[box].view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        eroded = cv2.erode(padded, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)[1:-1, 1:-1]
+        result[box] = mask[box] & ~eroded.view(np.bool_)
+    return result
+
+
+class Scorer:
+    """Scores predictions of one target.
+
+    Args:
+        target: H x W uint8 (0 background, 128 ignore, 255 object) or bool.
+    """
+
+    def __init__(self, target: UInt8 | Bool) -> None:
+        self._object, self._valid = split_target(target)
+        self._boundary = boundary(self._object)
+
+    def iou(self, prediction: Bool) -> float:
+        """Intersection over union of an H x W bool prediction, ignored pixels left out."""
+        return iou(self._object, self._valid, prediction)
+
+    def boundary_iou(self, prediction: Bool) -> float:
+        """IoU of the two masks' inner boundaries (`boundary`), ignored pixels left out."""
+        # Ignored pixels take the target's side, so that no boundary arises along them.
+        agreed = np.where(self._valid, prediction, self._object)
+        return iou(self._boundary, self._valid, boundary(agreed))
+
+
+def disobeyed(prediction: Bool, given: Sequence[Given]) -> int:
+    """How many clicks and strokes lie on the wrong side of an H x W bool prediction.
+
+    A stroke lies where most of its points do; a box has no side.
+    """
+    count = 0
+    for one in given:
+        if not isinstance(one, Drawn):
+            x, y, label = one
+            count += bool(prediction[y, x]) != bool(label)
+        elif one.kind == "scribble":
+            wrong = sum(bool(prediction[int(y), int(x)]) != bool(one.label) for x, y in one.points)
+            count += 2 * wrong > len(one.points)
+    return count

@@ -14,14 +14,12 @@ from clickgrain.evaluation.published import KINDS, PublishedResult, is_developme
 from clickgrain.evaluation.result import COMPARED, DROPS, Result, differences
 from clickgrain.types import Predictor
 
-Loaders = Mapping[str, Callable[[], Predictor]]
-"""`Result.model` -> function that loads its predictor."""
+Loaders = Mapping[str, Callable[[], Predictor]]  # `Result.model` -> function that loads its predictor
 
 CLICKS, PATIENCE = 5, 30.0
 """Clicks shown on every example; longest time in seconds to make the masks of one result again."""
 BOUNDS = {"small": "below 3 % of the image", "medium": "3 to 15 %", "large": "above 15 %"}
-WANTED = 0.9
-"""IoU that a target must reach; otherwise it counts as a failure."""
+WANTED = 0.9  # IoU that a target must reach; otherwise it counts as a failure
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,7 @@ TABLES = (
 )
 """Columns of the three tables: clicks; masks; drops and seconds."""
 NOTHING = Cell("–")  # noqa: RUF001
-INEXACT = ("mIoU@10", "mIoU@20")
-"""Lower bounds unless clicking continues after IoU 0.95."""
+INEXACT = ("mIoU@10", "mIoU@20")  # lower bounds unless clicking continues after IoU 0.95
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,9 @@ from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSe
 from clickgrain.evaluation.datasets import SIZE_CLASSES, SizeClass
 
 VERSION = 2
-SAMPLES, SEED = 2000, 0
-"""Of the bootstrap."""
-DROPS = {"drops05": 0.05, "drops20": 0.2}
-"""Figure -> by how much the IoU falls."""
-COMPARED = ("NoC85", "NoC90", *DROPS)
-"""Figures of `differences`; lower is better for all of them."""
+SAMPLES, SEED = 2000, 0  # of the bootstrap
+DROPS = {"drops05": 0.05, "drops20": 0.2}  # figure -> by how much the IoU falls
+COMPARED = ("NoC85", "NoC90", *DROPS)  # figures of `differences`; lower is better for all of them
 Values = npt.NDArray[np.float64]
 
 

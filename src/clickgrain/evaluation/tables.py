@@ -25,7 +25,8 @@ def result_table(results: Iterable[Result]) -> Table:
     for result in results:
         clicks = [
             f"{result.noc(0.85):.2f}",
-            _with_interval(result, 90),
+            f"{result.noc(0.90):.2f}"
+            + ("\n{:.1f}-{:.1f}".format(*result.intervals["NoC90"]) if "NoC90" in result.intervals else ""),
             *(f"{result.nof(t).never}" for t in (0.85, 0.90)),
         ]
         clicks.append(f"{result.drops():.1f}")
@@ -51,12 +52,6 @@ def size_table(results: Iterable[Result]) -> Table:
             cells += [f"{figures['targets']}", f"{figures['NoC90']:.2f}"] if figures else ["0", "-"]
         table.add_row(result.model, result.benchmark, *cells)
     return table
-
-
-def _with_interval(result: Result, threshold: int) -> str:
-    mean = f"{result.noc(threshold / 100):.2f}"
-    ends = result.intervals.get(f"NoC{threshold}")
-    return mean if ends is None else f"{mean}\n{ends[0]:.1f}-{ends[1]:.1f}"
 
 
 def tree_table(quality: TreeQuality) -> Table:

@@ -13,7 +13,7 @@ from clickgrain.clicks.robot import split_target
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation.datasets import Benchmark, SizeClass, Target, load_group, size_class
 from clickgrain.evaluation.protocol import one_line
-from clickgrain.features.base import FeatureExtractor
+from clickgrain.features.registry import FeatureExtractor
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
@@ -178,7 +178,10 @@ def evaluate_trees(
         image, masks = load_group(group, skipped)
         start = perf_counter()
         try:
-            tree = _tree(build, image) if image is not None and masks else None
+            tree = None
+            if image is not None and masks:
+                made = build(image)
+                tree = made if isinstance(made, MergeTree) else build_tree(made, image.shape[:2])
         except Exception as error:  # an extractor may raise anything
             skipped += [f"target {target.id}: no tree, {one_line(error)}" for target, _ in masks]
             tree = None
@@ -190,12 +193,6 @@ def evaluate_trees(
             progress(len(rows) + len(skipped), len(chosen))
     name = name or str(getattr(build, "name", getattr(build, "__name__", type(build).__name__)))
     return TreeQuality(name, benchmark.name, ks, tuple(rows), tuple(benchmark.notes), tuple(skipped))
-
-
-def _tree(build: FeatureExtractor | Callable[[UInt8], MergeTree], image: UInt8) -> MergeTree:
-    if isinstance(build, FeatureExtractor):
-        return build_tree(build(image), image_size=(image.shape[0], image.shape[1]))
-    return build(image)
 
 
 def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree]:

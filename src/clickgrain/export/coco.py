@@ -28,8 +28,7 @@ from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
 FILE = "annotations.json"
-LARGEST_ID = 2**53
-"""Integers up to here are exact in every JSON reader."""
+LARGEST_ID = 2**53  # integers up to here are exact in every JSON reader
 
 
 def write_coco(
@@ -113,7 +112,8 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
             leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
     if why and not images:
         raise DataError(f"{name}: not one of its images can be used, such as {why}; export it again")
-    classes = tuple((label, _kept(id_)) for id_, label in categories.items() if label is not None)
+    exact = {id_: id_ if isinstance(id_, int) and 0 <= id_ <= LARGEST_ID else None for id_ in categories}
+    classes = tuple((label, exact[id_]) for id_, label in categories.items() if label is not None)
 
     def record(image: str, size: Size, entries: list[dict[str, Any]]) -> ImageRecord:
         objects = partial(_objects, image, size, entries, categories, name, skipped)
@@ -197,7 +197,3 @@ def _twin(id_: Any, found: dict[Any, Any]) -> str:
 
 def _number(entry: Any) -> str:
     return brief(entry.get("id")) if isinstance(entry, dict) and "id" in entry else brief(entry)
-
-
-def _kept(id_: Any) -> int | None:
-    return id_ if isinstance(id_, int) and 0 <= id_ <= LARGEST_ID else None

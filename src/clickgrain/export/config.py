@@ -6,5 +6,4 @@ Format = Literal["coco", "semantic", "instance", "panoptic", "yolo", "labelme", 
 Existing = Literal["skip", "replace", "add"]
 """For an image that has objects: skip objects with the same pixels as one of them, replace all but locked ones, or
 add everything."""
-Photos = Literal["none", "copy", "link"]
-"""What a YOLO export does with the photos."""
+Photos = Literal["none", "copy", "link"]  # what a YOLO export does with the photos

@@ -20,16 +20,13 @@ from clickgrain.export.voc import voc_files
 from clickgrain.export.yolo import read_yolo, yolo_files
 
 File = tuple[str, bytes]
-MOST_UNPACKED = 1_073_741_824
-"""Total bytes of the annotation files in a ZIP."""
-LARGEST_PICTURE = 268_435_456
-"""Bytes of a PNG of a panoptic data set."""
+MOST_UNPACKED = 1_073_741_824  # total bytes of the annotation files in a ZIP
+LARGEST_PICTURE = 268_435_456  # bytes of a PNG of a panoptic data set
 MOST_ENTRIES = 1_000_000
 MOST_MEMORY = 3_000_000_000
 """Bytes in memory that the JSON of one import may take; COCO's largest file, of 448 MB, takes less."""
 ZIP = b"PK\x03\x04"
-READ = (".json", ".txt", ".yaml", ".yml")
-"""Suffixes of files that may hold annotations."""
+READ = (".json", ".txt", ".yaml", ".yml")  # suffixes of files that may hold annotations
 
 
 def export_files(

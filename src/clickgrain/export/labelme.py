@@ -29,8 +29,7 @@ from clickgrain.export.records import (
 )
 from clickgrain.types import Bool, Size
 
-VERSION = "5.5.0"
-"""Of the file format; 5.2 introduced masks."""
+VERSION = "5.5.0"  # of the file format; 5.2 introduced masks
 CORNERED = ("polygon", "rectangle", "rotation", "quadrilateral", "oriented_rectangle")
 """Shapes given by their corners, as X-AnyLabeling writes rectangles; rotated ones are "rotation"."""
 

@@ -12,12 +12,9 @@ import numpy.typing as npt
 from clickgrain.errors import DataError
 from clickgrain.types import Bool, Size
 
-Loop = npt.NDArray[np.int64]
-"""N x 2 (x, y) corners of a closed loop, the first not repeated."""
-NEAREST_FOR = 32
-"""More loops than this are joined at their first corners, without searching for near ones."""
-FARTHEST = 1e7
-"""Largest distance of a corner from the image's corner, in pixels; more is a mistake."""
+Loop = npt.NDArray[np.int64]  # N x 2 (x, y) corners of a closed loop, the first not repeated
+NEAREST_FOR = 32  # more loops than this are joined at their first corners, without searching for near ones
+FARTHEST = 1e7  # largest distance of a corner from the image's corner, in pixels; more is a mistake
 AT_ONCE = 2_000_000
 
 
@@ -31,7 +28,9 @@ def loops(mask: Bool) -> list[Loop]:
     found = []
     while following:
         start = next(iter(following))
-        found.append(_straightened(_walk(following, start)) + np.array([x, y]))
+        loop = np.array(_walk(following, start), np.int64)
+        before, after = loop - np.roll(loop, 1, axis=0), np.roll(loop, -1, axis=0) - loop
+        found.append(loop[(before != after).any(1)] + np.array([x, y]))  # without corners on straight lines
     return found
 
 
@@ -64,18 +63,13 @@ def joined(parts: Sequence[Loop]) -> Loop:
     order = sorted(parts, key=lambda loop: -abs(area(loop)))
     whole = order[0]
     for loop in order[1:]:
-        i, j = _nearest(whole, loop)
+        # two corners that are close; of long loops, only every few corners are compared
+        steps = max(1, len(whole) // 1000), max(1, len(loop) // 1000)
+        distances = ((whole[:: steps[0], None] - loop[None, :: steps[1]]) ** 2).sum(-1)
+        i, j = (int(n) * step for n, step in zip(np.unravel_index(int(distances.argmin()), distances.shape), steps))
         bridge = [whole[: i + 1], np.roll(loop, -j, axis=0), loop[j : j + 1], whole[i:]]
         whole = np.concatenate(bridge)
     return whole
-
-
-def _nearest(a: Loop, b: Loop) -> tuple[int, int]:
-    """Indices of two corners that are close; of long loops, only every few corners are compared."""
-    steps = max(1, len(a) // 1000), max(1, len(b) // 1000)
-    distances = ((a[:: steps[0], None] - b[None, :: steps[1]]) ** 2).sum(-1)
-    i, j = np.unravel_index(int(distances.argmin()), distances.shape)
-    return int(i) * steps[0], int(j) * steps[1]
 
 
 def fill(polygons: Sequence[npt.ArrayLike], size: Size) -> Bool:
@@ -98,9 +92,8 @@ def _fill(mask: Bool, polygon: npt.NDArray[np.float64]) -> None:
     if not (np.abs(polygon) <= FARTHEST).all():  # NaN is not
         raise DataError(f"a corner of its polygon is no number, or over {FARTHEST:,.0f} pixels away")
     start, end = polygon, np.roll(polygon, -1, axis=0)
-    down = (start[:, 1] < end[:, 1])[
-        :, None
-    ]  # always from the top: both directions of a bridge must cross at the same place
+    # always from the top: both directions of a bridge must cross at the same place
+    down = (start[:, 1] < end[:, 1])[:, None]
     x1, y1 = np.where(down, start, end).T
     x2, y2 = np.where(down, end, start).T
     first, last = (np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64) for y in (y1, y2))
@@ -149,22 +142,13 @@ def _walk(following: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[
             nxt = ways[0]
             del following[here]
         else:
-            nxt = next((way for way in ways if _turn(came, here, way) > 0), ways[0])
+            right = (
+                way for way in ways if came[0] * (way[1] - here[1]) > came[1] * (way[0] - here[0])
+            )  # y is down
+            nxt = next(right, ways[0])
             ways.remove(nxt)
         came = (nxt[0] - here[0], nxt[1] - here[1])
         here = nxt
         if here == start:
             return path
         path.append(here)
-
-
-def _turn(came: tuple[int, int], here: tuple[int, int], way: tuple[int, int]) -> int:
-    """Positive for a right turn; y points down."""
-    return came[0] * (way[1] - here[1]) - came[1] * (way[0] - here[0])
-
-
-def _straightened(path: list[tuple[int, int]]) -> Loop:
-    """The loop without corners on straight lines."""
-    loop = np.array(path, np.int64)
-    before, after = loop - np.roll(loop, 1, axis=0), np.roll(loop, -1, axis=0) - loop
-    return loop[(before != after).any(1)]

@@ -11,15 +11,11 @@ from clickgrain.errors import DataError
 from clickgrain.files import hash_bytes
 from clickgrain.types import Bool, Size
 
-UNLABELLED = "unlabelled"
-"""Name of objects without a label in files."""
-OURS = "clickgrain"
-"""Key in JSON files for data that only clickgrain reads."""
-LONGEST_NAME = 255
-"""Bytes of a file name on all common file systems."""
+UNLABELLED = "unlabelled"  # name of objects without a label in files
+OURS = "clickgrain"  # key in JSON files for data that only clickgrain reads
+LONGEST_NAME = 255  # bytes of a file name on all common file systems
 LONGEST_LABEL = 200
-MOST_NAMED = 1_000
-"""Bad records named one by one; a file may hold millions."""
+MOST_NAMED = 1_000  # bad records named one by one; a file may hold millions
 
 
 @dataclass(frozen=True)

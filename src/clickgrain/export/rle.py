@@ -15,8 +15,7 @@ from clickgrain.errors import DataError
 from clickgrain.types import Bool, Size
 
 Counts = npt.NDArray[np.int64]
-MOST_GROUPS = 7
-"""Of 5 bits, for one number: 35 bits count more pixels than any image has."""
+MOST_GROUPS = 7  # of 5 bits, for one number: 35 bits count more pixels than any image has
 
 
 def encode(mask: Bool) -> str:
@@ -43,21 +42,20 @@ def decode(counts: Sequence[Any] | str, size: Size) -> Bool:
         DataError: the counts do not fill the image.
     """
     height, width = size
-    runs = _of_string(counts, height * width) if isinstance(counts, str) else _of_list(counts)
+    if isinstance(counts, str):
+        runs = _of_string(counts, height * width)
+    else:
+        numbers = np.asarray(counts)
+        are_numbers = numbers.ndim == 1 and numbers.dtype.kind in "iuf" and (np.abs(numbers) < 2**53).all()
+        if not are_numbers or (numbers % 1 != 0).any():
+            raise DataError("the counts of its RLE are not whole numbers; export it again")
+        runs = numbers.astype(np.int64)
     if (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
         raise DataError(
             f"its RLE does not fill an image of {width} x {height} = {height * width} pixels; export it again"
         )
     values = (np.arange(len(runs)) % 2).astype(bool)
     return np.repeat(values, runs).reshape((height, width), order="F")
-
-
-def _of_list(counts: Sequence[Any]) -> Counts:
-    numbers = np.asarray(counts)
-    are_numbers = numbers.ndim == 1 and numbers.dtype.kind in "iuf" and (np.abs(numbers) < 2**53).all()
-    if not are_numbers or (numbers % 1 != 0).any():
-        raise DataError("the counts of its RLE are not whole numbers; export it again")
-    return numbers.astype(np.int64)
 
 
 def _of_string(text: str, pixels: int) -> Counts:

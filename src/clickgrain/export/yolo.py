@@ -25,10 +25,8 @@ from clickgrain.export.records import (
 )
 from clickgrain.types import Bool, Size
 
-LARGEST_TEXT = 33_554_432
-"""Bytes of one label file."""
-SLACK = 0.01
-"""How far outside the image readers of YOLO allow a corner, as a share of its side."""
+LARGEST_TEXT = 33_554_432  # bytes of one label file
+SLACK = 0.01  # how far outside the image readers of YOLO allow a corner, as a share of its side
 
 
 def yolo_files(
@@ -165,9 +163,8 @@ def _mask(shares: list[float], size: Size) -> Bool:
         raise DataError("it holds a number that is not a share of the image's sides, 0 to 1")
     if len(shares) == 4:
         x, y, width, height = shares
-        points = np.array([x, y, x, y, x, y, x, y]) + np.array([-1, -1, 1, -1, 1, 1, -1, 1]) / 2 * (
-            [width, height] * 4
-        )
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
+        points = ([x, y] + corners * [width, height]).ravel()
     if len(points) < 6 or len(points) % 2:
         raise DataError(
             f"{len(shares)} numbers after the class are neither a polygon nor a box (x, y, width, height)"

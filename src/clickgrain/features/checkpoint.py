@@ -10,7 +10,7 @@ from reprlib import repr as shortened
 from typing import Any
 
 from clickgrain.errors import FeatureError, WeightsError
-from clickgrain.features.config_check import LARGEST
+from clickgrain.features.config import LARGEST
 from clickgrain.files import hash_bytes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

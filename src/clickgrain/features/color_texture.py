@@ -1,4 +1,4 @@
-"""Colour and texture per patch: features without weights."""
+"""Color and texture per patch: features without weights."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ ORIENTATIONS = 4
 class ColorTexture:
     """Lab means, oriented gradients at two scales, and local standard deviations of Lab, per patch.
 
-    Colour tells regions apart, texture keeps a striped or leafy region together. Texture is measured over a
-    window of patches, colour on the patch alone, so that edges between colours stay where they are.
+    Color tells regions apart, texture keeps a striped or leafy region together. Texture is measured over a
+    window of patches, color on the patch alone, so that edges between colors stay where they are.
 
     Args:
         patch_size: side of a patch in pixels of the resized image.
         long_side: larger images are scaled down to this long side; smaller ones keep their size.
-        gradient_weight: of the gradient channels against colour.
-        deviation_weight: of the standard deviations against colour.
+        gradient_weight: of the gradient channels against color.
+        deviation_weight: of the standard deviations against color.
         power: vectors are shortened to their length to this power, so that contrast counts relative to brightness
-            and colourfulness; 1 leaves them alone. Best nodes and clicks on bsds favour 0.35 to 0.5.
+            and colorfulness; 1 leaves them alone. Best nodes and clicks on bsds favour 0.35 to 0.5.
     """
 
     def __init__(
@@ -59,12 +59,11 @@ class ColorTexture:
         return _shortened(np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1), self.power)
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
-        """Features of several images; there is nothing to gain from doing them together."""
+        """Features of several images; one after the other."""
         return [self(image) for image in images]
 
 
-LAB_UNIT = 20.0
-"""A step of this many Lab units counts as 1."""
+LAB_UNIT = 20.0  # a step of this many Lab units counts as 1
 
 
 def _shortened(features: Float, power: float) -> Float:

@@ -1,6 +1,6 @@
 """The grain encoder: a small convolutional network whose features serve the click model and trees alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clickgrain.errors import ConfigError, WeightsError
-from clickgrain.features.config_check import differences
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig, differences
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Float, UInt8
 from clickgrain.weights import check_state, hash_tensors, load_model, load_state
@@ -108,7 +107,7 @@ class GrainExtractor:
             WeightsError: if there is none, or it does not fit this version.
         """
         config, tensors = load_model(source)
-        own = _below(tensors, "encoder.")
+        own = {key[8:]: value for key, value in tensors.items() if key.startswith("encoder.")}
         try:
             problems = differences(_Config, {key: config.get(key) for key in ("encoder", "long_side")})
             if problems or not 64 <= config["long_side"] <= 8192:
@@ -132,17 +131,12 @@ class GrainExtractor:
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
         """Features of several images, in one pass where their working sizes agree, else in a pass each."""
-        sized = [self._working(image) for image in images]
-        results: list[Float | None] = [None] * len(sized)
-        for size in sorted({s.shape for s in sized}):
-            chosen = [i for i, s in enumerate(sized) if s.shape == size]
-            for i, features in zip(chosen, self._forward(np.stack([sized[i] for i in chosen]))):
-                results[i] = features
-        return [r for r in results if r is not None]
-
-    def _working(self, image: UInt8) -> UInt8:
-        check_image(image)
-        return resize(image, fit_size((image.shape[0], image.shape[1]), self.long_side, 32))
+        sizes = [fit_size(check_image(image).shape[:2], self.long_side, 32) for image in images]
+        results: dict[int, Float] = {}
+        for size in sorted(set(sizes)):
+            chosen = [i for i, own in enumerate(sizes) if own == size]
+            results.update(zip(chosen, self._forward(np.stack([resize(images[i], size) for i in chosen]))))
+        return [results[i] for i in range(len(images))]
 
     @torch.inference_mode()
     def _forward(self, images: UInt8) -> Float:
@@ -150,7 +144,3 @@ class GrainExtractor:
         features = self.encoder(pixels)[2]
         features = functional.layer_norm(features.permute(0, 2, 3, 1), features.shape[1:2])
         return np.ascontiguousarray(features.float().cpu().numpy())
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

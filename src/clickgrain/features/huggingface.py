@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from clickgrain.devices import computes_bf16
+from clickgrain.devices import choose_device, computes_bf16
 from clickgrain.errors import FeatureError
 from clickgrain.features.checkpoint import load_backbone, read_normalization, weights_digest
 from clickgrain.features.position import position_directions, project_out
@@ -19,8 +19,7 @@ from clickgrain.types import Float, Size, UInt8
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
-PIXELS_PER_PATCH = 8
-"""Pixels of the given image per patch at scale 1, whatever the model's own patch size."""
+PIXELS_PER_PATCH = 8  # pixels of the given image per patch at scale 1, whatever the model's own patch size
 
 
 class HuggingFaceExtractor:
@@ -46,7 +45,8 @@ class HuggingFaceExtractor:
         batch_size: most images in one forward pass.
 
     Raises:
-        FeatureError: an unsupported model, a device that is not there, or settings out of range.
+        FeatureError: an unsupported model, or settings out of range.
+        ConfigError: a device that is not there.
         WeightsError: a folder, id or weights that cannot be found, read or matched.
     """
 
@@ -63,7 +63,7 @@ class HuggingFaceExtractor:
         batch_size: int = 8,
     ) -> None:
         _check_settings(scale, max_patches, batch_size, remove_position)
-        self._device = _device(device)
+        self._device = torch.device(choose_device(device))
         self._dtype = _dtype(dtype, self._device)
         model, family = load_backbone(source)
         mean, std = read_normalization(source)
@@ -124,7 +124,8 @@ class HuggingFaceExtractor:
         h, w = grid
         try:
             pixels = torch.stack([self._pixels(image, grid) for image in images])
-            with self._precision():
+            reduced = self._dtype != torch.float32
+            with torch.autocast(self._device.type, dtype=self._dtype) if reduced else nullcontext():
                 tokens = self._tokens(pixels)
         except torch.OutOfMemoryError as error:
             raise FeatureError(
@@ -156,11 +157,6 @@ class HuggingFaceExtractor:
         chosen = [norm(states[layer + 1]) for layer in self._layers]  # states[0] is the embedding
         return torch.stack(chosen).mean(0)
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self._dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._dtype)
-
     def _name(self, label: str, digest: str, normalization: tuple[tuple[float, ...], ...]) -> str:
         settings = [
             f"layers={'+'.join(map(str, self._layers))}",
@@ -182,16 +178,6 @@ def _check_settings(scale: float, max_patches: int, batch_size: int, remove_posi
     ):
         if value < least:
             raise FeatureError(f"{name} {value!r} is below {least}; give {least} or more")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise FeatureError(f"device {name!r} cannot be used: {reason}; use 'cpu'") from error
-    return device
 
 
 def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:

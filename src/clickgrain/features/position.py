@@ -1,4 +1,4 @@
-"""Positional bias: what a vision transformer says about *where* a patch is, measured on noise and projected out.
+"""Positional bias: what a vision transformer's features say about *where* a patch is, and how to remove it.
 
 Averaged over noise images, features keep only what depends on the position. The leading right singular vectors
 of that average (positions x d, centred) span the bias; features are projected onto their complement.
@@ -11,21 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from clickgrain.errors import FeatureError
-from clickgrain.features.base import FeatureExtractor
+from clickgrain.features.registry import FeatureExtractor
 from clickgrain.files import atomic_write, cache_dir, hash_bytes
 from clickgrain.types import Float, Size
 
 NOISE_IMAGES = 16
 NOISE_SIZE: Size = (256, 256)
-MAX_DIRECTIONS = 64
-"""Kept in the cache; projecting out more would take away content."""
+MAX_DIRECTIONS = 64  # kept in the cache; projecting out more would take away content
 
 
 def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path | None = None) -> Float:
     """The `count` leading directions of positional bias of an extractor: count x d float32, orthonormal rows.
 
-    Measured once per `extractor.name` and kept in `folder` (default: the user's cache folder); a folder that
-    cannot be written costs a new measurement next time, nothing else.
+    Measured once per `extractor.name` and cached in `folder` (default: the user's cache folder); if that cannot be
+    written, it is measured again next time.
 
     Raises:
         FeatureError: more directions than the extractor has (at most 64, and fewer than d).

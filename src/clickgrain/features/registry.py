@@ -1,17 +1,40 @@
-"""Extractors by name."""
+"""What a feature extractor is, and extractors by name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 from clickgrain.errors import FeatureError
+from clickgrain.features.checkpoint import read_config
+from clickgrain.types import Float, UInt8
+from clickgrain.weights import load_model
 
-if TYPE_CHECKING:
-    from clickgrain.features.base import FeatureExtractor
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Turns an image into one vector per patch.
+
+    Attributes:
+        name: identifies extractor and settings; part of every cache key.
+        patch_size: side of a patch in pixels *of the resized image* that the extractor looks at.
+        dim: length d of a vector.
+    """
+
+    name: str
+    patch_size: int
+    dim: int
+
+    def __call__(self, image: UInt8) -> Float:
+        """Features of one H x W x 3 uint8 RGB image: h x w x d float32."""
+        ...
+
+    def batch(self, images: Sequence[UInt8]) -> list[Float]:
+        """Features of several images, of any sizes, in their order."""
+        ...
 
 
-def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> "FeatureExtractor":
+def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> FeatureExtractor:
     """A feature extractor by name.
 
     Args:
@@ -31,7 +54,7 @@ def load_extractor(name: str | Path = "default", *, device: str = "cpu", **setti
         return _build(ColorTexture, settings)
     if str(name) == "default" and (named := default_extractor()) != "default":
         return load_extractor(named, device=device, **settings)
-    if _is_grain(name):
+    if str(name) == "default" or read_config(name).get("kind") == "grain":
         from clickgrain.features.grain import GrainExtractor
 
         return _build(GrainExtractor.load, settings, name, device=device)
@@ -48,21 +71,10 @@ def default_extractor() -> str:
     Raises:
         WeightsError: when no model ships, or its config cannot be read; the message names what works.
     """
-    from clickgrain.weights import load_model
-
     return str(load_model("default")[0].get("tree", "default"))
 
 
-def _is_grain(name: str | Path) -> bool:
-    """Whether `name` is a model of our own, told from the `kind` in its config.json."""
-    if str(name) == "default":
-        return True
-    from clickgrain.features.checkpoint import read_config
-
-    return read_config(name).get("kind") == "grain"
-
-
-def _build(make: Callable[..., Any], settings: dict[str, Any], *arguments: Any, **fixed: Any) -> "FeatureExtractor":
+def _build(make: Callable[..., Any], settings: dict[str, Any], *arguments: Any, **fixed: Any) -> FeatureExtractor:
     allowed = [key for key in inspect.signature(make).parameters if key not in ("source", "device")]
     unknown = [key for key in settings if key not in allowed]
     if unknown:

@@ -14,20 +14,3 @@ from clickgrain.images.walk import SUFFIXES as SUFFIXES
 from clickgrain.images.walk import ReadReport as ReadReport
 from clickgrain.images.walk import find_images as find_images
 from clickgrain.images.walk import read_images as read_images
-
-__all__ = [
-    "MAX_PIXELS",
-    "SUFFIXES",
-    "ReadReport",
-    "check_image",
-    "find_images",
-    "fit_size",
-    "guided_upsample",
-    "read_image",
-    "read_images",
-    "read_pages",
-    "resize",
-    "resize_long_side",
-    "rotation_hint",
-    "save_mask",
-]

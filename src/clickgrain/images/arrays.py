@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import ImageError
-from clickgrain.files import atomic_write
+from clickgrain.files import write_or_raise
 from clickgrain.types import Size, UInt8
 
 
@@ -49,10 +49,10 @@ def resize(image: UInt8, size: Size) -> UInt8:
     if height < 1 or width < 1:
         raise ImageError(f"cannot resize to {height} x {width}; both sides must be at least 1 pixel")
     # Area averaging needs both sides to shrink: with one growing, OpenCV would fall back to nearest steps.
-    shrunk_size = min(width, image.shape[1]), min(height, image.shape[0])
-    if shrunk_size != (image.shape[1], image.shape[0]):
-        image = _resized(image, shrunk_size, cv2.INTER_AREA)
-    return _resized(image, (width, height), cv2.INTER_LINEAR)
+    shrunk = min(width, image.shape[1]), min(height, image.shape[0])
+    if shrunk != (image.shape[1], image.shape[0]):
+        image = np.asarray(cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def resize_long_side(image: UInt8, side: int) -> UInt8:
@@ -83,12 +83,7 @@ def save_mask(path: str | Path, mask: npt.NDArray[np.bool_] | UInt8) -> None:
     done, png = cv2.imencode(".png", (mask != 0).astype(np.uint8) * np.uint8(255))
     if not done:
         raise ImageError(f"{path}: a mask of {mask.shape[1]} x {mask.shape[0]} pixels is too large for a PNG")
-    try:
-        atomic_write(path, png.tobytes())
-    except OSError as error:
-        raise ImageError(
-            f"{path}: cannot be written ({error.strerror}); free space or choose another folder"
-        ) from error
+    write_or_raise(path, png.tobytes(), ImageError, "free space or choose another folder")
 
 
 def _advice(image: npt.NDArray[Any]) -> str:
@@ -105,7 +100,3 @@ def _advice(image: npt.NDArray[Any]) -> str:
     if image.ndim == 3 and image.shape[0] == 3:
         return "bring channels last with image.transpose(1, 2, 0)"
     return "give one image with its three channels last"
-
-
-def _resized(image: UInt8, width_height: tuple[int, int], interpolation: int) -> UInt8:
-    return np.asarray(cv2.resize(image, width_height, interpolation=interpolation), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""What stands between a bad file and the user: one open file, format by content, pixel limit, errors that help."""
+"""Guards against bad files: one open file, format by content, pixel limit, errors that say what to do."""
 
 import os
 import stat
@@ -31,7 +31,7 @@ _filters = Lock()
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, opened for reading; everything about an image is read from here, whatever its name becomes.
+    """A regular file, opened for reading; everything is read from this file object, even if the name changes hands.
 
     Raises:
         ImageError: the file is missing, a folder, a pipe, a socket or a device, or cannot be opened.
@@ -39,7 +39,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     try:
         # Before opening, since that alone can set a device going; and after it, since names can change hands.
         check_regular(path, path.stat().st_mode)
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  (closed below)
+        wait = getattr(os, "O_NONBLOCK", 0)
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait))  # noqa: SIM115  (closed below)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file; check the path") from None
     except PermissionError:
@@ -113,7 +114,7 @@ def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into an ImageError: damaged files make them fail in any way they like."""
+    """Turn whatever a decoder raises into an ImageError: on damaged files that may be anything."""
     try:
         yield
     except ImageError:
@@ -135,7 +136,3 @@ def quiet_pillow() -> Iterator[None]:
     with _filters, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

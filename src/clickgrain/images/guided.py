@@ -1,4 +1,4 @@
-"""Edge-snapped upsampling by the fast guided filter with a colour guide.
+"""Edge-snapped upsampling by the fast guided filter with a color guide.
 
 Source: He, Sun, Tang, "Guided Image Filtering" (TPAMI 2013), equations 14, 19 and 20, and He, Sun, "Fast Guided
 Filter" (2015), algorithm 2: the linear coefficients are computed at the low resolution and applied at the
@@ -18,7 +18,7 @@ _STRIP = 131_072  # pixels worked on at a time at native resolution: the buffers
 
 
 def guided_upsample(low: Float, guide: UInt8, *, radius: int = 2, eps: float = 1e-3) -> Float:
-    """Upsample a low-resolution probability so that its borders follow the colour edges of `guide`.
+    """Upsample a low-resolution probability so that its borders follow the color edges of `guide`.
 
     Args:
         low: h x w float in 0..1; covers the same field of view as the guide.
@@ -37,13 +37,8 @@ def guided_upsample(low: Float, guide: UInt8, *, radius: int = 2, eps: float = 1
         raise ImageError(f"a low-resolution probability is h x w, not of shape {low.shape}; drop its other axes")
     if radius < 0 or not eps > 0:
         raise ImageError(f"radius {radius} and eps {eps} do not work; give radius >= 0 and eps > 0")
-    slopes = _coefficients(low.astype(np.float64), _shrunk(guide, low.shape), radius, eps)
-    return _applied(slopes.astype(np.float32), guide)
-
-
-def _shrunk(guide: UInt8, shape: tuple[int, ...]) -> _Double:
-    small = cv2.resize(guide, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float64) / 255.0
+    small = cv2.resize(guide, low.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float64) / 255.0
+    return _applied(_coefficients(low.astype(np.float64), small, radius, eps).astype(np.float32), guide)
 
 
 def _coefficients(p: _Double, image: _Double, radius: int, eps: float) -> _Double:
@@ -81,9 +76,12 @@ def _solve(sigma: dict[tuple[int, int], _Double], right: list[_Double]) -> list[
 
 def _applied(slopes: Float, guide: UInt8) -> Float:
     """Equation 20 at native resolution, strip by strip: bilinear slopes times guide, plus offset."""
-    height, width = guide.shape[:2]
+    h, (height, width) = slopes.shape[1], guide.shape[:2]
     slopes[:3] /= 255.0
-    above, below, share = _rows_between(slopes.shape[1], height)
+    # for each native row the low-resolution rows above and below its center, and the share of the lower one
+    center = np.clip((np.arange(height) + 0.5) * (h / height) - 0.5, 0, h - 1)
+    above = np.floor(center).astype(np.intp)
+    below, share = np.minimum(above + 1, h - 1), (center - above).astype(np.float32)
     result = np.empty((height, width), np.float32)
     strip = max(1, _STRIP // width)
     for top in range(0, height, strip):
@@ -101,10 +99,3 @@ def _applied(slopes: Float, guide: UInt8) -> Float:
                 out += wide
         np.clip(out, 0.0, 1.0, out=out)
     return result
-
-
-def _rows_between(h: int, height: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Float]:
-    """For each native row the low-resolution rows above and below its centre, and the share of the lower one."""
-    centre = np.clip((np.arange(height) + 0.5) * (h / height) - 0.5, 0, h - 1)
-    above = np.floor(centre).astype(np.intp)
-    return above, np.minimum(above + 1, h - 1), (centre - above).astype(np.float32)

@@ -29,12 +29,12 @@ def to_rgb(
         no_data: deeper values equal to this stand for no value; as not-a-number they are black and count nowhere.
         inverted: small values are bright.
     """
-    colour, opacity = (values[..., :-1], values[..., -1:]) if alpha else (values, None)
-    if colour.shape[2] not in (1, 3):
-        kept = 1 if colour.shape[2] == 2 else 3
-        notes.append(f"{colour.shape[2]} channels; the first {kept} shown as {'grey' if kept == 1 else 'RGB'}")
-        colour = colour[..., :kept]
-    rgb = _scaled(colour, notes, no_data, inverted)
+    color, opacity = (values[..., :-1], values[..., -1:]) if alpha else (values, None)
+    if color.shape[2] not in (1, 3):
+        kept = 1 if color.shape[2] == 2 else 3
+        notes.append(f"{color.shape[2]} channels; the first {kept} shown as {'grey' if kept == 1 else 'RGB'}")
+        color = color[..., :kept]
+    rgb = _scaled(color, notes, no_data, inverted)
     rgb = np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb
     return rgb if opacity is None else _over_white(rgb, opacity)
 

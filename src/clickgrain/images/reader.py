@@ -26,8 +26,7 @@ from clickgrain.types import UInt8
 MAX_PIXELS = 200_000_000
 HEIF_PACKAGES = ("pillow_heif", "pi_heif")
 """Either reads HEIC; the second has no encoder, and libraries under the LGPL only."""
-LACKING = 0.1
-"""Largest part of a JPEG that may be missing at its end."""
+LACKING = 0.1  # largest part of a JPEG that may be missing at its end
 
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,  # not Pillow's factory: of a phone's multi-picture file the first picture is wanted
@@ -43,8 +42,8 @@ def read_image(
 ) -> UInt8:
     """Read a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF file; the content decides, not the suffix.
 
-    EXIF orientation is applied, transparency is composited over white, embedded colour profiles are ignored.
-    Values of more than 8 bits (and floats) are scaled so that the 0.5 and 99.5 percentiles over all colour
+    EXIF orientation is applied, transparency is composited over white, embedded color profiles are ignored.
+    Values of more than 8 bits (and floats) are scaled so that the 0.5 and 99.5 percentiles over all color
     channels become 0 and 255. Safe to call from several threads.
 
     Args:
@@ -111,8 +110,13 @@ def _by_pillow(file: BinaryIO, path: Path, format_: str, max_pixels: int, notes:
         if format_ != "JPEG":
             raise
         picture = _almost_whole_jpeg(file, notes)
-    is_deep = format_ == "PNG" and _is_deep_png(file)
-    rgb = _deep_png(file, notes) if is_deep else _rgb_of(picture)
+    file.seek(0)
+    if format_ == "PNG" and file.read(25)[24] == 16:  # bit depth in IHDR
+        rgb = _deep_png(file, notes)
+    elif picture.has_transparency_data:
+        rgb = to_rgb(np.asarray(picture.convert("RGBA")), [], alpha=True)
+    else:
+        rgb = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     return orient(rgb, orientation_of(picture.info.get("exif") or b""))
 
 
@@ -169,19 +173,8 @@ def _has_all_scans(content: bytes, components: int) -> bool:
     return len(finest) == components and all(len(known) == 64 for known in finest.values())
 
 
-def _rgb_of(picture: Image.Image) -> UInt8:
-    if picture.has_transparency_data:
-        return to_rgb(np.asarray(picture.convert("RGBA")), [], alpha=True)
-    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _is_deep_png(file: BinaryIO) -> bool:
-    file.seek(0)
-    return file.read(25)[24] == 16  # bit depth in IHDR
-
-
 def _deep_png(file: BinaryIO, notes: list[str]) -> UInt8:
-    # Pillow keeps only the high byte of 16-bit colour; it has checked the file's integrity by now.
+    # Pillow keeps only the high byte of 16-bit color; it has checked the file's integrity by now.
     file.seek(0)
     values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:

@@ -147,8 +147,8 @@ def _by_tifffile(path: Path, page: Any, notes: list[str]) -> UInt8:
             " `pip install imagecodecs`"
         ) from error
     if page.photometric == _Photometric.PALETTE and page.colormap is not None:
-        colours: npt.NDArray[Any] = (page.colormap >> 8).astype(np.uint8).T
-        values = colours[values[..., 0]]
+        colors: npt.NDArray[Any] = (page.colormap >> 8).astype(np.uint8).T
+        values = colors[values[..., 0]]
     elif values.dtype == np.uint8 and isinstance(bits, int) and bits < 8:
         values = np.rint(np.arange(1 << bits) * 255 / ((1 << bits) - 1)).astype(np.uint8)[values]
     if page.photometric == _Photometric.SEPARATED and values.dtype.kind == "u" and values.shape[2] == 4:

@@ -29,13 +29,13 @@ OTHERS = (
     *(".pcx", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".xcf", ".czi", ".lif", ".lsm", ".ndpi", ".svs"),
     *_HEIC,
 )
-"""Files with these suffixes are images, too, but not read here: `find_images` names those that it leaves out."""
+"""Images of formats that are not read here: `find_images` names those that it leaves out."""
 NAMED = 20
 _OWN = re.compile(r"(^|/)previews/step-\d{6,}\.png$")  # how `learn` shows its progress, in the folder of a run
 
 
 def find_images(folder: str | Path, *, ignore: Sequence[str] = (), left_out: list[str] | None = None) -> list[Path]:
-    """List the image files under `folder` in natural order: `b2.jpg` before `b10.jpg`, case set aside.
+    """List the image files under `folder` in natural order: `b2.jpg` before `b10.jpg`, ignoring case.
 
     Links are followed, each folder is entered once, and files and folders whose names begin with a dot are
     skipped, as are sub-folders that may not be read, and the previews in folders of runs (`learn`).
@@ -113,17 +113,24 @@ def read_images(
     queue = iter(paths)
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="read_images")
     try:
-        ahead: deque[tuple[Path, Future[tuple[UInt8, list[str]]]]] = deque()
+        ahead: deque[tuple[Path, list[str], Future[UInt8]]] = deque()
         while True:
             for path in islice(queue, 2 * max(1, workers) - len(ahead)):
-                ahead.append((Path(path), pool.submit(_read_one, Path(path), max_pixels)))
+                notes: list[str] = []
+                ahead.append((Path(path), notes, pool.submit(read_image, path, max_pixels=max_pixels, notes=notes)))
             if not ahead:
                 return
-            path, pending = ahead.popleft()
-            image = _taken(path, pending, report)
-            del pending  # so that no image outlives its turn
-            if image is not None:
-                yield path, image
+            path, notes, pending = ahead.popleft()
+            try:
+                image = pending.result()
+            except ImageError as error:
+                report.bad.append((path, str(error)))
+                continue
+            finally:
+                del pending  # so that no image outlives its turn
+            report.read += 1
+            report.notes.extend(notes)
+            yield path, image
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -185,22 +192,6 @@ def _natural(path: PurePosixPath) -> tuple[list[list[tuple[int, int, str]]], str
         for part in path.as_posix().casefold().split("/")
     ]
     return levels, str(path)
-
-
-def _read_one(path: Path, max_pixels: int) -> tuple[UInt8, list[str]]:
-    notes: list[str] = []
-    return read_image(path, max_pixels=max_pixels, notes=notes), notes
-
-
-def _taken(path: Path, pending: "Future[tuple[UInt8, list[str]]]", report: ReadReport) -> UInt8 | None:
-    try:
-        image, notes = pending.result()
-    except ImageError as error:
-        report.bad.append((path, str(error)))
-        return None
-    report.read += 1
-    report.notes.extend(notes)
-    return image
 
 
 def _listed(title: str, lines: list[str], limit: int) -> list[str]:

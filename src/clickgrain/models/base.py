@@ -5,11 +5,11 @@ what `encode` gave and the click maps. Training, the segmenter and the exporter 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 
 
 class Decoded(NamedTuple):
@@ -25,34 +25,16 @@ class Decoded(NamedTuple):
     score: Tensor
 
 
-class ModelConfig(Protocol):
-    """A frozen dataclass of plain values, enough to build the model again; saved as config.json."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the model family: "grain" or "paper"."""
-        ...
-
-    @property
-    def map_spec(self) -> MapSpec:
-        """The click maps that the model wants."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for config.json, `kind` among them."""
-        ...
-
-
 class ClickModel(nn.Module, ABC):
     """A network that answers clicks.
 
     Attributes:
-        config: frozen dataclass the model was built from; `config.kind` names the family.
+        config: what the model was built from, a dataclass of `models.config`; `config.kind` names the family.
         map_spec: the click maps that `decode` wants, in channel order.
         obeys: whether its engine pushes masks over clicks that they disobey (`clickgrain.models.engine.obey`).
     """
 
-    config: Any  # a ModelConfig; each model narrows it to its own dataclass
+    config: Any  # each model narrows it to its own dataclass
     map_spec: MapSpec
     obeys: ClassVar[bool] = False
 

@@ -12,13 +12,13 @@ class Engine(Protocol):
     """Answers prompts on encoded images; keeps no state between calls.
 
     Attributes:
-        one_by_one: clicks given at once are to be answered one after the other, each from the mask before it.
+        one_by_one: clicks given at once must be answered one after the other, each from the mask before it.
     """
 
     one_by_one: bool
 
     def encode(self, image: UInt8) -> Any:
-        """What the engine wants to keep of an H x W x 3 uint8 RGB image."""
+        """All that the engine computes once for an H x W x 3 uint8 RGB image."""
         ...
 
     def answer(self, encoded: Any, prompt: Prompt, previous: Mask | None) -> Mask:
@@ -76,12 +76,12 @@ def obey(probability: Float, prompt: Prompt, radius: float) -> Float:
     return changed
 
 
-def _push(probability: Float, centre: Size, radius: float, inside: bool) -> None:
+def _push(probability: Float, center: Size, radius: float, inside: bool) -> None:
     reach = int(np.ceil(radius))
-    top, left = max(centre[0] - reach, 0), max(centre[1] - reach, 0)
-    patch = probability[top : centre[0] + reach + 1, left : centre[1] + reach + 1]
+    top, left = max(center[0] - reach, 0), max(center[1] - reach, 0)
+    patch = probability[top : center[0] + reach + 1, left : center[1] + reach + 1]
     y, x = np.ogrid[: patch.shape[0], : patch.shape[1]]
-    distance = np.hypot(y - (centre[0] - top), x - (centre[1] - left))
+    distance = np.hypot(y - (center[0] - top), x - (center[1] - left))
     bump = np.float32(0.5) + np.float32(0.5) * np.clip(1 - distance / (radius + 1), 0, 1).astype(np.float32)
     disk = distance <= radius
     patch[disk] = np.maximum(patch, bump)[disk] if inside else np.minimum(patch, 1 - bump)[disk]

@@ -11,7 +11,8 @@ from torch.nn import functional
 from clickgrain.errors import ConfigError
 from clickgrain.features.grain import GrainEncoder, stage
 from clickgrain.models.base import ClickModel, Decoded
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
+from clickgrain.types import Float
 
 # Logistic regression of pseudo masks on the maps alone, rounded (100 unlabelled photos): training starts from a
 # rule that already segments, instead of spending its first thousand steps on finding it.
@@ -20,8 +21,7 @@ PRIOR = {
     "ball": 1.0, "correction+": 1.4, "box": 1.4, "level": 4.4, "level?": -2.1,
 }  # fmt: skip
 PRIOR_BIAS = -4.6
-MAP_WEIGHTS = ("decoder.downs.0.weight", "decoder.shortcut.weight")
-"""Those that have a column per click map."""
+MAP_WEIGHTS = ("decoder.downs.0.weight", "decoder.shortcut.weight")  # those that have a column per click map
 
 
 class GrainDecoder(nn.Module):
@@ -117,3 +117,28 @@ class GrainModel(ClickModel):
         """Logits at stride 2 and expected IoU for M prompts; `encoded` holds one row per prompt."""
         decoded: Decoded = self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
         return decoded
+
+
+class TorchGrain:
+    """The network computed by torch: a `GrainNetwork` (`clickgrain.models.grain_engine`).
+
+    Args:
+        model: moved to the device, in eval mode.
+        device: torch device.
+    """
+
+    def __init__(self, model: GrainModel, device: str = "cpu") -> None:
+        self.model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.device, self.config = device, model.config
+
+    @torch.inference_mode()
+    def encode(self, pixels: Float) -> tuple[Tensor, ...]:
+        """Features of 1 x 3 x H x W RGB in 0..255."""
+        return self.model.encode(torch.from_numpy(pixels).to(self.device))
+
+    @torch.inference_mode()
+    def decode(self, features: tuple[Tensor, ...], maps: Float) -> tuple[Float, Float]:
+        """M x h x w logits and M expected IoUs for M x C x h x w click maps."""
+        repeated = tuple(feature.expand(len(maps), -1, -1, -1) for feature in features)
+        decoded = self.model.decode(repeated, torch.from_numpy(maps).to(self.device))
+        return decoded.logits[:, 0].float().cpu().numpy(), decoded.score.float().cpu().numpy()

@@ -1,48 +1,42 @@
-"""Answering clicks with a trained `grain` model, whichever runtime computes its network."""
+"""Answers clicks with a trained `grain` model; torch or ONNX Runtime computes its network."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from clickgrain.clicks.maps import Canvas, click_maps, leaf_colors, resized
+from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors, resized
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
-from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.zoom import Region, Zoom, bounds
+from clickgrain.models.zoom import Window, Zoom, bounds
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
-OTHER_LEVELS = (0.45, 0.65, 0.85)
-"""Levels offered as alternatives when none is asked for."""
-ZOOM_FROM = 5
-"""Clicks from which on objects are looked at closely; a box around a wrong early mask would cut off the rest."""
+OTHER_LEVELS = (0.45, 0.65, 0.85)  # levels of the alternatives when none is asked for
+ZOOM_FROM = 5  # clicks from which on a zoom crop is used; a box around a wrong early mask would cut off the rest
 SMALL_FROM, SMALL = 2, 0.2
-"""Clicks from which on small objects are looked at closely: the box of the mask takes so much of the long side."""
-ZOOM_EXPANSION = 2.0
-"""How much wider than the last mask's box the part is that is looked at."""
-ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8
-"""Its least part of the image's long side, and the greatest that is worth it."""
-SMALLEST_PART = 32
-"""Pixels."""
+"""The same for small objects: the mask's box takes at most this part of the image's long side."""
+ZOOM_EXPANSION = 2.0  # size of a zoom crop over that of the last mask's box
+ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8  # its least part of the image's long side, and the greatest that is worth a crop
+SMALLEST_PART = 32  # its least size in pixels
 
 
 @dataclass(frozen=True)
 class GrainImage:
-    """All that a click needs of an image: features, tree and canvas; work is the (H, W) they were made at.
+    """All that a click needs of an image: features, tree and context; work is the (H, W) they were made at.
 
-    `leaf_features` (h x w x d) are those that the tree was built on. `close` holds the part of the image that was
-    looked at closely last.
+    `leaf_features` (h x w x d) are those that the tree was built on; `close` caches the last zoom crop.
     """
 
     image: UInt8
     work: tuple[int, int]
     tree: MergeTree
     leaf_features: Float
-    canvas: Canvas
+    context: MapContext
     features: tuple[Any, ...]
-    close: "dict[Region, GrainImage]" = field(default_factory=dict)
+    close: "dict[Window, GrainImage]" = field(default_factory=dict)
 
     @property
     def size(self) -> Size:
@@ -83,49 +77,44 @@ class GrainEngine:
         self.network, self.extractor = network, extractor
 
     def encode(self, image: UInt8) -> GrainImage:
-        """Tree, canvas and features of an H x W x 3 uint8 RGB image."""
+        """Tree, context and features of an H x W x 3 uint8 RGB image."""
         config = self.network.config
         work = fit_size((image.shape[0], image.shape[1]), config.long_side, 32)
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
         edges = edge_tree(image, tree.grid)
-        canvas = Canvas.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], edges=[edges])
-        return GrainImage(image, work, tree, leaf_features, canvas, self.network.encode(pixels))
+        context = MapContext.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], edges=[edges])
+        return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels))
 
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; without a level, the masks at three levels are its alternatives.
 
-        From the fifth click on an object that fills a part of the image is looked at closely, a small one from the
-        second (clicks alone: no box, scribbles or level).
+        From the fifth click on (the second for small objects) a zoom crop around the last mask is answered instead
+        of the whole image, if the prompt has clicks alone: no box, scribbles or level.
 
         Raises:
             PromptError: for a previous mask of another image's size.
         """
-        region = _close_region(encoded.size, prompt, previous)
+        window = _close_window(encoded.size, prompt, previous)
         before = None if previous is None else previous_probability(previous, encoded.size)
-        whole = None if before is None else resized(before[None, None], encoded.canvas.size)
-        if region is None or before is None:
+        whole = None if before is None else resized(before[None, None], encoded.context.size)
+        if window is None or before is None:
             mask = self._decoded(encoded, [prompt], whole)[0]
         else:
-            moved = prompt.points - np.array([region.left, region.top], np.float32)
-            inside = ((moved >= 0) & (moved < region.size[::-1])).all(1)
+            moved = prompt.points - np.array([window.left, window.top], np.float32)
+            inside = ((moved >= 0) & (moved < window.size[::-1])).all(1)
             clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
-            part = self._closer(encoded, region)
-            close = resized(before[None, None, *region.slices], part.canvas.size)
-            mask = _pasted(self._decoded(part, [clicks], close)[0], region, encoded.size)
+            part = encoded.close.get(window)
+            if part is None:
+                part = self.encode(np.ascontiguousarray(encoded.image[window.slices]))
+                encoded.close.clear()
+                encoded.close[window] = part
+            close = resized(before[None, None, *window.slices], part.context.size)
+            mask = _pasted(self._decoded(part, [clicks], close)[0], window, encoded.size)
         if prompt.level is None:
             mask.offer(lambda: self._at_other_levels(encoded, prompt, whole))
         return mask
-
-    def _closer(self, encoded: GrainImage, region: Region) -> GrainImage:
-        """A part of the image, encoded like an image of its own; the last one is kept."""
-        known = encoded.close.get(region)
-        if known is None:
-            known = self.encode(np.ascontiguousarray(encoded.image[region.slices]))
-            encoded.close.clear()
-            encoded.close[region] = known
-        return known
 
     def _at_other_levels(self, encoded: GrainImage, prompt: Prompt, before: Float | None) -> list[Mask]:
         prompts = [replace(prompt, level=level) for level in OTHER_LEVELS]
@@ -135,13 +124,13 @@ class GrainEngine:
     def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> list[Mask]:
         scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
         scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
-        maps = click_maps(self.network.config.map_spec, encoded.canvas, scaled, before, [0] * len(prompts))
+        maps = click_maps(self.network.config.map_spec, encoded.context, scaled, before, [0] * len(prompts))
         logits, scores = self.network.decode(encoded.features, maps)
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
 
-def _close_region(size: Size, prompt: Prompt, previous: Mask | None) -> Region | None:
-    """What to look at closely, or None for the whole image."""
+def _close_window(size: Size, prompt: Prompt, previous: Mask | None) -> Window | None:
+    """The window of the zoom crop, or None for the whole image."""
     clicks_alone = prompt.box is None and not prompt.scribbles and prompt.level is None
     if previous is None or len(prompt.points) < SMALL_FROM or not clicks_alone:
         return None
@@ -150,20 +139,20 @@ def _close_region(size: Size, prompt: Prompt, previous: Mask | None) -> Region |
     if found is None or (len(prompt.points) < ZOOM_FROM and max(found.size) > SMALL * max(size)):
         return None
     zoom = Zoom(ZOOM_EXPANSION, max(round(ZOOM_LEAST * max(size)), SMALLEST_PART))
-    last = None if previous.roi is None else Region.of_box(previous.roi)
-    region = zoom.region(None, prompt.positives, found.box, last, size)
-    return region if max(region.size) <= ZOOM_MOST * max(size) else None
+    last = None if previous.roi is None else Window.of_box(previous.roi)
+    window = zoom.window(None, prompt.positives, found.box, last, size)
+    return window if max(window.size) <= ZOOM_MOST * max(size) else None
 
 
-def _pasted(mask: Mask, region: Region, size: Size) -> Mask:
-    """A region's mask as one of its image, nothing outside the region."""
+def _pasted(mask: Mask, window: Window, size: Size) -> Mask:
+    """The mask of a zoom crop as one of its image, 0 outside the window."""
 
     def render() -> Float:
         probability = np.zeros(size, np.float32)
-        probability[region.slices] = mask.probability
+        probability[window.slices] = mask.probability
         return probability
 
-    return Mask(render, score=mask.score, roi=region.box)
+    return Mask(render, score=mask.score, roi=window.box)
 
 
 def _mask(encoded: GrainImage, prompt: Prompt, logits: Float, score: float) -> Mask:

@@ -10,7 +10,7 @@ from clickgrain import __version__
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import cache_dir, hash_bytes, hash_file
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.types import Float
 from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
@@ -117,7 +117,7 @@ def _session(file: Path) -> Any:
     options.log_severity_level = 4  # what goes wrong is raised, too
     try:
         return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # a type of its own for every way in which a file is damaged
+    except Exception as error:  # onnxruntime has an exception for each kind of damage
         reason = re.sub(r"\s+", " ", str(error))
         raise WeightsError(
             f"{file}: cannot be loaded ({reason}); write it again with `clickgrain export-model`"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clickgrain.models.base import Decoded
-from clickgrain.models.loss_weights import LossWeights as LossWeights
+from clickgrain.models.config import LossWeights
 
 # BT.601; rows Y, U, V over columns R, G, B
 RGB_TO_YUV = (

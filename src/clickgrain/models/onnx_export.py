@@ -25,10 +25,9 @@ from clickgrain.features import load_extractor
 from clickgrain.files import atomic_write
 from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
 from clickgrain.models.base import ClickModel
-from clickgrain.models.grain import GrainModel
+from clickgrain.models.grain import GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.grain_onnx import DECODER, ENCODER, FEATURES, LOGITS, MAPS, SCORE, Precision, need
-from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.types import Float, Prompt, UInt8
 from clickgrain.weights import CONFIG, FORMAT
 
@@ -186,7 +185,7 @@ class _Recorder(TorchGrain):
 
 
 def _recorded(model: GrainModel, photos: Sequence[UInt8]) -> dict[str, list[Feeds]]:
-    """What the networks see while somebody clicks anywhere in some photos."""
+    """What the networks are given for random clicks in some photos."""
     recorder, rng = _Recorder(model), np.random.default_rng(0)
     engine = GrainEngine(recorder, load_extractor(model.config.tree))
     for photo in photos:

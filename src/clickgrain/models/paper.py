@@ -4,6 +4,8 @@ MIS (arXiv 2303.13399) trains SimpleClick (Liu et al., ICCV 2023), whose pyramid
 2022) and whose head is SegFormer's (Xie et al., NeurIPS 2021). Every click costs one full pass of the ViT.
 """
 
+import math
+import re
 from pathlib import Path
 from typing import cast
 
@@ -11,15 +13,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clickgrain.errors import ConfigError, PromptError
+from clickgrain.errors import ConfigError, PromptError, WeightsError
+from clickgrain.features.checkpoint import load_backbone, read_config
 from clickgrain.models.base import ClickModel, Decoded
-from clickgrain.models.paper_config import PaperConfig as PaperConfig
-from clickgrain.models.pretrained import load_backbone
-from clickgrain.models.vit import EarlyFusionViT
+from clickgrain.models.config import PaperConfig
+from clickgrain.models.vit import EarlyFusionViT, resize_positions
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-"""RGB, on images in 0..255."""
+IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, on images in 0..255
+
+# transformers renamed the inner modules of its ViTs between releases; these lead to the newer names
+RENAMED = (
+    (r"^encoder\.layer\.", "layers."),
+    (r"attention\.attention\.(q|k|v)(uery|ey|alue)\.", r"attention.\1_proj."),
+    (r"attention\.output\.dense\.", "attention.o_proj."),
+    (r"intermediate\.dense\.", "mlp.fc1."),
+    (r"^(layers\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+)
+
+PARTS = {
+    "norm1": ("layernorm_before",),
+    "attention.qkv": ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
+    "attention.proj": ("attention.o_proj",),
+    "norm2": ("layernorm_after",),
+    "mlp.0": ("mlp.fc1",),
+    "mlp.2": ("mlp.fc2",),
+}
+"""Our part of a block -> theirs, stacked."""
 
 
 class PaperModel(ClickModel):
@@ -61,7 +81,8 @@ class PaperModel(ClickModel):
             WeightsError: when it cannot be loaded, is another kind of network, or does not fit `config`.
         """
         paper = cls(config)
-        load_backbone(paper.backbone, config, str(model))
+        kept = {key: value for key, value in paper.backbone.state_dict().items() if key.startswith("embed_clicks.")}
+        paper.backbone.load_state_dict(_pretrained(config, str(model)) | kept)
         return paper
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -151,3 +172,53 @@ def _norm(channels: int) -> nn.Module:
 
 def _project(channels: int, out: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(channels, out, 1), _norm(out), nn.GELU()
+
+
+def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
+    """Our ViT's weights, but those of the click embedding, from a Hugging Face ViT or ViT-MAE.
+
+    The class token and the final norm are dropped, the position embedding is resized to `config.grid`.
+    """
+    kind = read_config(model).get("model_type")
+    if kind not in ("vit", "vit_mae"):
+        raise WeightsError(f"{model} is a {kind!r}; the paper model takes DINO (vit) or MAE (vit_mae) weights")
+    encoder, _ = load_backbone(model)
+    wanted = {
+        "hidden_size": config.vit.dim,
+        "num_hidden_layers": config.vit.depth,
+        "num_attention_heads": config.vit.heads,
+        "patch_size": config.patch_size,
+        "intermediate_size": 4 * config.vit.dim,
+        "hidden_act": "gelu",
+    }
+    for name, value in wanted.items():
+        found = getattr(encoder.config, name)
+        if found != value:
+            raise WeightsError(
+                f"{model} has {name} {found}, this model needs {value}; choose --size (b, s, ti) and"
+                " --patch-size to match the checkpoint"
+            )
+    theirs = {_newer_name(key): value for key, value in encoder.state_dict().items()}
+    sources: dict[str, tuple[str, ...]] = {"embed_image": ("embeddings.patch_embeddings.projection",)}
+    for i in range(config.vit.depth):
+        sources |= {
+            f"blocks.{i}.{ours}": tuple(f"layers.{i}.{part}" for part in parts) for ours, parts in PARTS.items()
+        }
+    try:
+        ours = {
+            f"{key}.{end}": torch.cat([theirs[f"{part}.{end}"] for part in parts])
+            for key, parts in sources.items()
+            for end in ("weight", "bias")
+        }
+        patches = theirs["embeddings.position_embeddings"][:, 1:]  # the class token comes first
+    except KeyError as error:
+        raise WeightsError(f"{model} lacks the encoder weight {error}; choose another checkpoint") from error
+    side = math.isqrt(patches.shape[1])
+    positions = resize_positions(patches.reshape(1, side, side, -1), config.grid, config.grid)
+    return {**ours, "positions": positions}
+
+
+def _newer_name(key: str) -> str:
+    for pattern, name in RENAMED:
+        key = re.sub(pattern, name, key)
+    return key

@@ -1,4 +1,4 @@
-"""Answering clicks with the published `paper` model, zooming in as its authors do.
+"""Answers clicks with the published `paper` model, zooming in as its authors do.
 
 Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
 """
@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clickgrain.clicks.maps import Canvas, click_maps
+from clickgrain.clicks.maps import MapContext, click_maps
 from clickgrain.models.base import ClickModel
 from clickgrain.models.engine import previous_probability
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.zoom import Region, Zoom
+from clickgrain.models.zoom import Window, Zoom
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
-THRESHOLD = 0.5
-"""Of the previous probability, for its bounding box."""
+THRESHOLD = 0.5  # of the previous probability, for its bounding box
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,16 @@ class PaperImage:
 class PaperEngine:
     """Zooms in on the object, runs the whole network at every click, and pastes the answer back.
 
-    Click 1 sees the whole image. Scribbles count as rows of clicks. Without positive clicks the centre of a box
+    Click 1 sees the whole image. Scribbles count as rows of clicks. Without positive clicks the center of a box
     stands for one, and a box is zoomed in on from the start. The level is ignored. Clicks are not enforced: the
-    mask is what the network says. `previous` may be a Mask, whose `roi` is gone on from, or one without a `roi`
-    (a plain probability), which has it computed afresh.
+    mask is what the network says. The `roi` of `previous` is where the last answer zoomed in; without one (a plain
+    probability) it is computed again.
 
     Args:
         model: the network (any `ClickModel` whose maps need no tree); moved to the device, in eval mode.
         device: torch device.
         flip: average the logits with those of the mirrored image: twice the time, published figures use it.
-        image_size: side in pixels that the region is resized to, aspect not kept; the model's own when None
+        image_size: side in pixels that the window is resized to, aspect not kept; the model's own when None
             (published: 448, and 672 on DAVIS).
         zoom: where to look.
     """
@@ -79,46 +78,47 @@ class PaperEngine:
             PromptError: for a previous mask of another image's size.
         """
         before = None if previous is None else previous_probability(previous, encoded.size)
-        # close enough for the disks to touch even where a region of the smallest side is enlarged
+        # close enough for the disks to touch even where a window of the smallest side is enlarged
         spacing = self.model.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
         clicks = _clicks(prompt, spacing)
-        last = Region.of_box(previous.roi) if previous is not None and previous.roi is not None else None
+        last = Window.of_box(previous.roi) if previous is not None and previous.roi is not None else None
         binary = None if before is None else before > THRESHOLD
-        region = self.zoom.region(binary, clicks.positives, prompt.box, last, encoded.size)
-        logits, score = self._decoded(encoded, clicks, before, region)
-        return Mask(_pasting(logits, region, encoded.size), score=score, roi=region.box)
+        window = self.zoom.window(binary, clicks.positives, prompt.box, last, encoded.size)
+        logits, score = self._decoded(encoded, clicks, before, window)
+        return Mask(_pasting(logits, window, encoded.size), score=score, roi=window.box)
 
     def _decoded(
-        self, encoded: PaperImage, clicks: Prompt, before: Float | None, region: Region
+        self, encoded: PaperImage, clicks: Prompt, before: Float | None, window: Window
     ) -> tuple[Tensor, float]:
         """1 x 1 x S x S logits on the CPU, and the score."""
-        pixels = self._seen(encoded.pixels, region)
+
+        def cropped(maps: Tensor) -> Tensor:
+            """The window of 1 x C x H x W maps at the network's resolution, float32."""
+            rows, columns = window.slices
+            return _resized(maps[:, :, rows, columns].float(), full)
+
+        full = (self.image_size, self.image_size)
+        pixels = cropped(encoded.pixels)
         seen = torch.zeros_like(pixels[:, :1])
         if before is not None:
-            seen = self._seen(torch.from_numpy(before)[None, None].to(self.device), region)
-        prompts = [_moved(clicks, region, self.image_size)]
+            seen = cropped(torch.from_numpy(before)[None, None].to(self.device))
+        prompts = [_moved(clicks, window, self.image_size)]
         if self.flip:
             pixels, seen = torch.cat([pixels, pixels.flip(3)]), torch.cat([seen, seen.flip(3)])
-            prompts.append(_mirrored(prompts[0], self.image_size))
+            points = prompts[0].points.copy()
+            points[:, 0] = self.image_size - 1 - points[:, 0]
+            prompts.append(Prompt(points, prompts[0].labels))
         spec = self.model.map_spec
-        decoded = self.model(pixels, click_maps(spec, Canvas.of(pixels, spec), prompts, seen))
-        logits = self._full(decoded.logits.float())
+        decoded = self.model(pixels, click_maps(spec, MapContext.of(pixels, spec), prompts, seen))
+        logits = _resized(decoded.logits.float(), full)
         if self.flip:
             logits = (logits[:1] + logits[1:].flip(3)) / 2
         return logits.cpu(), float(decoded.score.mean())
 
-    def _seen(self, maps: Tensor, region: Region) -> Tensor:
-        """The region of 1 x C x H x W maps at the network's resolution, float32."""
-        rows, columns = region.slices
-        return self._full(maps[:, :, rows, columns].float())
-
-    def _full(self, maps: Tensor) -> Tensor:
-        return _resized(maps, (self.image_size, self.image_size))
-
 
 def _clicks(prompt: Prompt, spacing: float) -> Prompt:
     """The prompt as clicks alone: strokes as points, a box without positive clicks as its centre."""
-    negatives, positives = prompt.sides(spacing)
+    negatives, positives = prompt.by_label(spacing)
     if prompt.box is not None and len(positives) == 0:
         x1, y1, x2, y2 = prompt.box
         positives = np.array([[(x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2]], np.float32).clip(0)
@@ -126,27 +126,21 @@ def _clicks(prompt: Prompt, spacing: float) -> Prompt:
     return Prompt(np.concatenate([negatives, positives]), labels)
 
 
-def _moved(clicks: Prompt, region: Region, side: int) -> Prompt:
-    """Clicks in pixels of the enlarged region; negative ones may lie outside it, as published."""
-    corner = np.array([region.left, region.top], np.float32)
-    scale = side / np.array(region.size[::-1], np.float32)
+def _moved(clicks: Prompt, window: Window, side: int) -> Prompt:
+    """Clicks in pixels of the enlarged window; negative ones may lie outside it, as published."""
+    corner = np.array([window.left, window.top], np.float32)
+    scale = side / np.array(window.size[::-1], np.float32)
     return Prompt(((clicks.points - corner) * scale).astype(np.float32), clicks.labels)
 
 
-def _mirrored(clicks: Prompt, side: int) -> Prompt:
-    points = clicks.points.copy()
-    points[:, 0] = side - 1 - points[:, 0]
-    return Prompt(points, clicks.labels)
-
-
-def _pasting(logits: Tensor, region: Region, size: Size) -> Callable[[], Float]:
-    """A function that gives the H x W probability: that of the logits within the region, 0 outside."""
+def _pasting(logits: Tensor, window: Window, size: Size) -> Callable[[], Float]:
+    """A function that gives the H x W probability: that of the logits within the window, 0 outside."""
 
     def render() -> Float:
         with torch.inference_mode():
-            inside = _resized(logits.sigmoid(), region.size)[0, 0].numpy()
+            inside = _resized(logits.sigmoid(), window.size)[0, 0].numpy()
         probability = np.zeros(size, np.float32)
-        probability[region.slices] = inside.clip(0, 1)
+        probability[window.slices] = inside.clip(0, 1)
         return probability
 
     return render

@@ -9,7 +9,12 @@ import torch
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.models.base import ClickModel
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.engine import Engine
+from clickgrain.models.grain import GrainModel, TorchGrain
+from clickgrain.models.grain_engine import GrainEngine
+from clickgrain.models.paper import PaperModel
+from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.weights import check_state, load_model, load_state
 
 
@@ -22,14 +27,8 @@ def build_model(config: Mapping[str, Any]) -> ClickModel:
     """
     kind = config.get("kind")
     if kind == "grain":
-        from clickgrain.models.grain import GrainModel
-        from clickgrain.models.grain_config import GrainConfig
-
         return GrainModel(GrainConfig.from_json(dict(config)))
     if kind == "paper":
-        from clickgrain.models.paper import PaperModel
-        from clickgrain.models.paper_config import PaperConfig
-
         return PaperModel(PaperConfig.from_json(dict(config)))
     raise WeightsError(f"the config names a model of kind {kind!r}; this version knows 'grain' and 'paper'")
 
@@ -53,17 +52,9 @@ def load_click_model(source: str | Path) -> ClickModel:
 
 def engine_for(model: ClickModel, *, device: str = "cpu", extractor: str | None = None) -> Engine:
     """What answers clicks with a model; `extractor` overrides whose features make its merge trees."""
-    from clickgrain.models.grain import GrainModel
-
     if isinstance(model, GrainModel):
-        from clickgrain.models.grain_engine import GrainEngine
-        from clickgrain.models.grain_torch import TorchGrain
-
         features = load_extractor(extractor or model.config.tree, device=device)
         return GrainEngine(TorchGrain(model, device), features)
-    from clickgrain.models.paper import PaperModel
-    from clickgrain.models.paper_engine import PaperEngine
-
     if isinstance(model, PaperModel):
         return PaperEngine(model, device)
     raise WeightsError(f"no engine answers clicks with a {type(model).__name__}; train a grain or a paper model")

@@ -12,16 +12,14 @@ from clickgrain.models.engine import obey
 from clickgrain.tree import MergeTree, build_tree, edge_tree, snap
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
 
-DEFAULT_LEVEL = 0.6
-"""Of a stroke within one leaf."""
+DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
 Others = Callable[[], list[Mask]] | None
-OTHER_LEVELS = (0.45, 0.75, 0.88)
-"""Levels offered as alternatives to a single click."""
+OTHER_LEVELS = (0.45, 0.75, 0.88)  # levels offered as alternatives to a single click
 
 
 @dataclass(frozen=True)
 class TreeImage:
-    """An image, its merge tree, and the tree of its edges on the same leaves, where that is asked too.
+    """An image, its merge tree, and its edge tree (if used) on the same leaves.
 
     `leaf_features` (h x w x d) are those that the tree was built on.
     """
@@ -60,57 +58,55 @@ class TreeEngine:
         return TreeImage(image, tree, edge_tree(image, tree.grid), features)
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
-        """Mask of a prompt; the previous mask says nothing to a tree."""
+        """Mask of a prompt; the previous mask is not used."""
         tree = encoded.tree
-        negatives, positives = prompt.sides(spacing=tree.image_size[1] / tree.grid[1])
+        negatives, positives = marks = prompt.by_label(spacing=tree.image_size[1] / tree.grid[1])
         # two clicks in one leaf say no more than one, and must not shrink the answer to that leaf
         inside, outside = np.unique(tree.leaves_at(positives)), np.unique(tree.leaves_at(negatives))
         if prompt.level is None and len(prompt.positives):
-            return self._folded(encoded, prompt, (negatives, positives))
+            return self._one_by_one(encoded, prompt, marks)
         nodes = _choose(tree, inside, outside, prompt)
         single = len(inside) == 1 and len(outside) == 0 and prompt.box is None
         if not single:
             return _mask(encoded, nodes, prompt)
         levels = [level for level in OTHER_LEVELS if prompt.level is None or abs(level - prompt.level) > 0.05]
-        others = {int(_climb(tree, inside[0], level)) for level in levels} - set(nodes)
-        ranked = sorted(others, key=lambda node: -_persistence(tree, node))
-        return _mask(encoded, nodes, prompt, lambda: [_mask(encoded, [node], prompt) for node in ranked])
+        others = {_climb(tree, int(inside[0]), level) for level in levels} - set(nodes)
+        return _mask(encoded, nodes, prompt, _alternatives(encoded, others, prompt))
 
-    def _folded(self, encoded: TreeImage, prompt: Prompt, sides: tuple[Float, Float]) -> Mask:
+    def _one_by_one(self, encoded: TreeImage, prompt: Prompt, by_label: tuple[Float, Float]) -> Mask:
         """The answer to clicks, one after the other, and then to scribbles."""
         tree, leaves = encoded.tree, np.zeros(encoded.tree.grid, bool)
         trees = [tree] if encoded.edges is None else [tree, encoded.edges]
         if prompt.box is not None:
-            leaves = tree.mask(_choose(tree, *_no_clicks(), prompt)[0])
-        marks = [(point, int(label)) for point, label in zip(prompt.points, prompt.labels)]
-        strokes = [(point, label) for label in (1, 0) for point in sides[label][_count(prompt, label) :]]
+            none = np.zeros(0, np.int64)
+            leaves = tree.mask(_choose(tree, none, none, prompt)[0])
+        clicks = [(point, int(label)) for point, label in zip(prompt.points, prompt.labels)]
+        clicked = len(prompt.negatives), len(prompt.positives)
+        strokes = [(point, label) for label in (1, 0) for point in by_label[label][clicked[label] :]]
         taken: list[tuple[Cell, int]] = []
-        for i, (point, label) in enumerate([*marks, *strokes]):
+        for i, (point, label) in enumerate([*clicks, *strokes]):
             leaf = int(tree.leaves_at(point)[0])
             cell = divmod(leaf, tree.grid[1])
-            if i < len(marks) or bool(leaves[cell]) != bool(label):
-                leaves = _corrected(trees, leaves, leaf, label, [c for c, side in taken if side != label])
+            if i < len(clicks) or bool(leaves[cell]) != bool(label):
+                leaves = _corrected(trees, leaves, leaf, label, [c for c, other in taken if other != label])
             taken.append((cell, label))
         others = None
         if len(taken) == 1 and prompt.box is None:
             leaf = int(tree.leaves_at(prompt.points)[0])
-            nodes = {int(_climb(tree, leaf, level)) for level in OTHER_LEVELS}
-            nodes = {node for node in nodes if tree.area[node] != int(leaves.sum())}
-            ranked = sorted(nodes, key=lambda node: -_persistence(tree, node))
-            others = lambda: [_mask(encoded, [node], prompt) for node in ranked]  # noqa: E731
-        return _rendered(encoded, leaves, prompt, _smallest_around(tree, leaves), others)
+            nodes = {_climb(tree, leaf, level) for level in OTHER_LEVELS}
+            others = _alternatives(encoded, {n for n in nodes if tree.area[n] != int(leaves.sum())}, prompt)
+        held = np.flatnonzero(leaves)
+        smallest = int(np.flatnonzero(_holds(tree, held) == len(held))[0]) if len(held) else tree.root
+        return _rendered(encoded, leaves, prompt, smallest, others)
 
 
-Cell = tuple[int, int]
-"""(row, column) of a leaf."""
+Cell = tuple[int, int]  # (row, column) of a leaf
 
 
-def _no_clicks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64)
-
-
-def _count(prompt: Prompt, label: int) -> int:
-    return int((prompt.labels == label).sum())
+def _alternatives(encoded: TreeImage, nodes: set[int], prompt: Prompt) -> Others:
+    """Makes the masks of nodes, the longest-lived first."""
+    ranked = sorted(nodes, key=lambda node: -_persistence(encoded.tree, node))
+    return lambda: [_mask(encoded, [node], prompt) for node in ranked]
 
 
 def _corrected(trees: Sequence[MergeTree], leaves: Bool, leaf: int, label: int, others: Sequence[Cell]) -> Bool:
@@ -126,20 +122,13 @@ def _corrected(trees: Sequence[MergeTree], leaves: Bool, leaf: int, label: int, 
     return leaves | region if label else leaves & ~region
 
 
-def _smallest_around(tree: MergeTree, leaves: Bool) -> int:
-    """The smallest node that holds all of some leaves; the root for none."""
-    held = np.flatnonzero(leaves)
-    return int(np.flatnonzero(_holds(tree, held) == len(held))[0]) if len(held) else tree.root
-
-
 def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives: Others = None) -> Mask:
     tree = encoded.tree
     leaves = np.zeros(tree.grid, bool)
     for node in nodes:
         leaves |= tree.mask(node)
-    return _rendered(
-        encoded, leaves, prompt, max(nodes, key=lambda node: tree.level[node], default=None), alternatives
-    )
+    coarsest = max(nodes, key=lambda node: tree.level[node], default=None)
+    return _rendered(encoded, leaves, prompt, coarsest, alternatives)
 
 
 def _rendered(
@@ -198,13 +187,15 @@ def _sums(tree: MergeTree, values: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 def _box_iou(tree: MergeTree, box: Box) -> npt.NDArray[np.float64]:
     """For every node the IoU of its leaves and an XYXY box in image pixels."""
     (h, w), (height, width) = tree.grid, tree.image_size
-    rows = np.clip(
-        np.minimum(np.arange(1, h + 1), box[3] * h / height) - np.maximum(np.arange(h), box[1] * h / height), 0, 1
-    )
-    columns = np.clip(
-        np.minimum(np.arange(1, w + 1), box[2] * w / width) - np.maximum(np.arange(w), box[0] * w / width), 0, 1
-    )
-    covered = np.outer(rows, columns).ravel()
+
+    def covered_by(first: float, last: float, cells: int, length: int) -> npt.NDArray[np.float64]:
+        """Share of each cell of an axis that lies between two pixels."""
+        start = np.arange(cells)
+        return np.clip(
+            np.minimum(start + 1, last * cells / length) - np.maximum(start, first * cells / length), 0, 1
+        )
+
+    covered = np.outer(covered_by(box[1], box[3], h, height), covered_by(box[0], box[2], w, width)).ravel()
     common = _sums(tree, covered)
     union = tree.area + covered.sum() - common
     return np.asarray(common / union, np.float64)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.config import PaperConfig
 
 WINDOWS = 4
 NORM_EPS = 1e-6

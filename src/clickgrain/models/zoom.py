@@ -1,4 +1,4 @@
-"""Which part of an image a model looks at.
+"""Which window of an image a model sees.
 
 Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from clickgrain.types import Bool, Box, Float, Size
 
 
-class Region(NamedTuple):
+class Window(NamedTuple):
     """Rows top..bottom and columns left..right of an image, both ends included."""
 
     top: int
@@ -20,7 +20,7 @@ class Region(NamedTuple):
     right: int
 
     @classmethod
-    def of_box(cls, box: Box) -> "Region":
+    def of_box(cls, box: Box) -> "Window":
         """The pixels that an XYXY box touches."""
         return cls(int(box[1]), int(np.ceil(box[3])) - 1, int(box[0]), int(np.ceil(box[2])) - 1)
 
@@ -45,40 +45,40 @@ class Region(NamedTuple):
         inside = (self.top <= row) & (row <= self.bottom) & (self.left <= column) & (column <= self.right)
         return bool(inside.all())
 
-    def overlap(self, other: "Region") -> float:
+    def overlap(self, other: "Window") -> float:
         """IoU of the rows times IoU of the columns, 0..1; not the IoU of the areas."""
-        rows = _segment_iou(self.top, self.bottom, other.top, other.bottom)
-        return rows * _segment_iou(self.left, self.right, other.left, other.right)
 
+        def iou(a: int, b: int, c: int, d: int) -> float:
+            return max(0, min(b, d) - max(a, c) + 1) / (max(b, d) - min(a, c) + 1)
 
-def _segment_iou(a: int, b: int, c: int, d: int) -> float:
-    return max(0, min(b, d) - max(a, c) + 1) / (max(b, d) - min(a, c) + 1)
+        rows = iou(self.top, self.bottom, other.top, other.bottom)
+        return rows * iou(self.left, self.right, other.left, other.right)
 
 
 @dataclass(frozen=True)
 class Zoom:
-    """The rule that says where the network looks; the defaults are the published ones.
+    """The rule for the window; the defaults are the published ones.
 
     Args:
         expansion: of the bounding box, about its centre.
         min_side: pixels that the expanded box has at least, before it is clamped to the image.
-        keep: the last region stays while its overlap with the new one is at least this much.
+        keep: the last window stays while its overlap with the new one is at least this much.
     """
 
     expansion: float = 1.4
     min_side: int = 200
     keep: float = 0.5
 
-    def region(
-        self, before: Bool | None, positives: Float, box: Box | None, last: Region | None, size: Size
-    ) -> Region:
-        """The region to look at.
+    def window(
+        self, before: Bool | None, positives: Float, box: Box | None, last: Window | None, size: Size
+    ) -> Window:
+        """The window of the next answer.
 
         Args:
             before: H x W, the previous mask; None or empty shows the whole image (click 1), unless there is a box.
             positives: P x 2 (x, y) pixels.
             box: the prompt's XYXY box; counts as part of the mask (ours: the paper knows none).
-            last: the region of the previous answer.
+            last: the window of the previous answer.
             size: (H, W) of the image.
         """
         new = self._fresh(before, positives, box, size)
@@ -86,24 +86,24 @@ class Zoom:
             return new
         return last
 
-    def _fresh(self, before: Bool | None, positives: Float, box: Box | None, size: Size) -> Region:
+    def _fresh(self, before: Bool | None, positives: Float, box: Box | None, size: Size) -> Window:
         found = None if before is None else bounds(before)
-        regions = [r for r in (found, box and Region.of_box(box)) if r is not None]
-        if not regions:
-            return Region(0, size[0] - 1, 0, size[1] - 1)
-        regions += [Region(row, row, column, column) for column, row in np.floor(positives).astype(int).tolist()]
-        tops, bottoms, lefts, rights = zip(*regions)
+        windows = [r for r in (found, box and Window.of_box(box)) if r is not None]
+        if not windows:
+            return Window(0, size[0] - 1, 0, size[1] - 1)
+        windows += [Window(row, row, column, column) for column, row in np.floor(positives).astype(int).tolist()]
+        tops, bottoms, lefts, rights = zip(*windows)
         top, bottom = self._widened(min(tops), max(bottoms), size[0])
-        return Region(top, bottom, *self._widened(min(lefts), max(rights), size[1]))
+        return Window(top, bottom, *self._widened(min(lefts), max(rights), size[1]))
 
     def _widened(self, first: int, last: int, length: int) -> tuple[int, int]:
         centre, side = (first + last) / 2, max(self.expansion * (last - first + 1), self.min_side)
         return max(0, round(centre - side / 2)), min(length - 1, round(centre + side / 2))
 
 
-def bounds(mask: Bool) -> Region | None:
-    """The smallest region that holds all of an H x W mask; None for an empty one."""
+def bounds(mask: Bool) -> Window | None:
+    """The smallest window that holds all of an H x W mask; None for an empty one."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) == 0:
         return None
-    return Region(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
+    return Window(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))

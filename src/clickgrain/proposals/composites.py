@@ -11,13 +11,10 @@ from clickgrain.proposals.config import CompositeSettings
 from clickgrain.proposals.cutouts import Cutout, cropped
 from clickgrain.types import Float, Size, UInt8
 
-VISIBLE = 0.5
-"""Part of a piece that stays inside the image at least."""
-HIDDEN = (0.05, 0.6)
-"""Part of the object that an occluder must hide at least, and may hide at most."""
+VISIBLE = 0.5  # part of a piece that stays inside the image at least
+HIDDEN = (0.05, 0.6)  # part of the object that an occluder must hide at least, and may hide at most
 TRIES = 12
-MARGIN = 4
-"""Pixels around a piece for turning and feathering."""
+MARGIN = 4  # pixels around a piece for turning and feathering
 
 
 class Composite(NamedTuple):

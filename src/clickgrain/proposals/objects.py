@@ -19,25 +19,20 @@ from clickgrain.proposals.cutouts import largest_piece
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Size, UInt8
 
-REGIONS = 250
-"""Of the cut that saliency is computed on."""
-NOISE = 3.0
-"""Lab difference between neighbors that counts as zero."""
+REGIONS = 250  # of the cut that saliency is computed on
+NOISE = 3.0  # Lab difference between neighbors that counts as zero
 SIGMA_COLOR, SIGMA_SPACE, SIGMA_BORDER = 10.0, 0.4, 1.0
 """Width of likeness in Lab, in parts of the long side, and in boundary connectivity (the paper's)."""
 BACKGROUND_WEIGHT, LEAST_SMOOTHNESS = 5.0, 0.1
 CERTAIN, CERTAINLY_NOT = 0.9, 0.2
 """Parts of the way from the threshold to 1, and from 0 to it, beyond which GrabCut may change nothing."""
 ITERATIONS = 3
-LEAST_AGREEMENT = 0.8
-"""IoU of thresholded saliency and GrabCut's answer."""
+LEAST_AGREEMENT = 0.8  # IoU of thresholded saliency and GrabCut's answer
 LEAST_CONTRAST = 0.7
 """Mean saliency inside less that outside, of GrabCut's answer; before it is asked, less will do."""
 PROMISING = 0.6
-LEAST_WHOLE = 0.85
-"""Part of the object that its largest piece must be."""
-MOST_BORDER = 0.15
-"""Part of the image's border that the object may touch."""
+LEAST_WHOLE = 0.85  # part of the object that its largest piece must be
+MOST_BORDER = 0.15  # part of the image's border that the object may touch
 AREA_RANGE = (0.02, 0.7)
 
 Labels = npt.NDArray[np.int32]
@@ -46,7 +41,7 @@ Numbers = npt.NDArray[np.float64]
 
 class _Graph(NamedTuple):
     """n regions: H x W labels; Lab colors n x 3; centers n x 2 in long sides; share of the image; pixels on its
-    border; E x 2 neighbors."""
+    border; E x 2 pairs that touch, each once, the smaller number first."""
 
     labels: Labels
     color: Numbers
@@ -67,7 +62,8 @@ def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
         H x W float32, 1 inside and 0 outside.
     """
     salient = saliency(image, tree)
-    threshold = _otsu(salient)
+    otsu, _ = cv2.threshold(np.round(salient * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
+    threshold = float(otsu) / 255
     first = salient > threshold
     if not _stands_out(first, salient, PROMISING):
         return None
@@ -92,7 +88,11 @@ def saliency(image: UInt8, tree: MergeTree) -> Float:
         return np.zeros(image.shape[:2], np.float32)
     distance = np.linalg.norm(graph.color[:, None] - graph.color[None], axis=2)
     background = _background(graph, distance)
-    return _optimised(graph, distance, background, _contrast(graph, distance, background))[graph.labels]
+    # difference from the background close by (equation 6)
+    apart = ((graph.center[:, None] - graph.center[None]) ** 2).sum(2)
+    weight = np.exp(-apart / (2 * SIGMA_SPACE**2)) * background * graph.share
+    contrast = _unit((distance * weight).sum(1))
+    return _optimized(graph, distance, background, contrast)[graph.labels]
 
 
 def _graph(image: UInt8, cut: Labels) -> _Graph:
@@ -108,14 +108,10 @@ def _graph(image: UInt8, cut: Labels) -> _Graph:
     edge = np.ones(size, bool)
     edge[1:-1, 1:-1] = False
     border = np.bincount(labels[edge], minlength=len(count)).astype(np.float64)
-    return _Graph(labels, means[:, :3], means[:, 3:], count / count.sum(), border, _neighbors(labels))
-
-
-def _neighbors(labels: Labels) -> npt.NDArray[np.int64]:
-    """E x 2 pairs of regions that touch, each once, the smaller number first."""
-    sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
-    pairs = np.concatenate([np.stack([a[a != b], b[a != b]], 1) for a, b in sides])
-    return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int64)
+    next_to = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
+    pairs = np.concatenate([np.stack([a[a != b], b[a != b]], 1) for a, b in next_to])
+    edges = np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int64)
+    return _Graph(labels, means[:, :3], means[:, 3:], count / count.sum(), border, edges)
 
 
 def _background(graph: _Graph, distance: Numbers) -> Numbers:
@@ -137,14 +133,7 @@ def _background(graph: _Graph, distance: Numbers) -> Numbers:
     return np.asarray(1 - np.exp(-(connectivity**2) / (2 * SIGMA_BORDER**2)))
 
 
-def _contrast(graph: _Graph, distance: Numbers, background: Numbers) -> Numbers:
-    """n: difference from the background close by (equation 6), 0..1."""
-    apart = ((graph.center[:, None] - graph.center[None]) ** 2).sum(2)
-    weight = np.exp(-apart / (2 * SIGMA_SPACE**2)) * background * graph.share
-    return _unit((distance * weight).sum(1))
-
-
-def _optimised(graph: _Graph, distance: Numbers, background: Numbers, contrast: Numbers) -> Float:
+def _optimized(graph: _Graph, distance: Numbers, background: Numbers, contrast: Numbers) -> Float:
     """n: the least-squares saliency between background, contrast and smoothness (equation 9), 0..1."""
     likeness = np.exp(-(distance[tuple(graph.edges.T)] ** 2) / (2 * SIGMA_COLOR**2)) + LEAST_SMOOTHNESS
     links = _sparse(graph.edges, likeness, len(contrast))
@@ -163,14 +152,10 @@ def _unit(values: Numbers) -> Numbers:
     return (values - values.min()) / max(float(np.ptp(values)), 1e-9)
 
 
-def _otsu(salient: Float) -> float:
-    threshold, _ = cv2.threshold(np.round(salient * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
-    return float(threshold) / 255
-
-
 def _stands_out(mask: Bool, salient: Float, contrast: float) -> bool:
     """Whether a mask has a useful size, keeps off the border and is clearly more salient than the rest."""
-    if not AREA_RANGE[0] < float(mask.mean()) < AREA_RANGE[1] or _at_border(mask) > MOST_BORDER:
+    border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    if not AREA_RANGE[0] < float(mask.mean()) < AREA_RANGE[1] or float(border.mean()) > MOST_BORDER:
         return False
     return float(salient[mask].mean() - salient[~mask].mean()) >= contrast
 
@@ -185,9 +170,3 @@ def _cut_out(image: UInt8, salient: Float, threshold: float) -> Bool:
     cv2.setRNGSeed(0)  # of this thread: its clustering draws from it
     answer, _, _ = cv2.grabCut(bgr, start, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return (answer & 1).astype(bool)
-
-
-def _at_border(mask: Bool) -> float:
-    """Part of the image's border that is mask."""
-    edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-    return float(edge.mean())

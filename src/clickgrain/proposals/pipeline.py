@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Literal
 
 from clickgrain.errors import ClickgrainError, StoreError
-from clickgrain.features.base import FeatureExtractor
+from clickgrain.features.registry import FeatureExtractor
 from clickgrain.files import core_count, hash_bytes, hash_file
 from clickgrain.images import ReadReport, find_images, fit_size, read_images, resize
 from clickgrain.progress import Bar, Progress, Quiet
@@ -26,13 +26,10 @@ from clickgrain.proposals.store import ProposalMeta, ProposalStore, Row, Source,
 from clickgrain.tree import build_tree
 from clickgrain.types import Float, Size, UInt8
 
-TREE_VERSION = 1
-"""Raised when the same features would give another tree, so that stores are rebuilt."""
-IN_A_ROW = 100
-"""Photos that an extractor may fail on in a row; then the extractor is at fault, not the photos."""
+TREE_VERSION = 1  # raised when the same features would give another tree, so that stores are rebuilt
+IN_A_ROW = 100  # photos that an extractor may fail on in a row; then the extractor is at fault, not the photos
 COMMIT_ROWS = 64
-COMMIT_SECONDS = 5.0
-"""A transaction is written after so many rows or seconds; a killed run loses no more than that."""
+COMMIT_SECONDS = 5.0  # a transaction is written after so many rows or seconds; a killed run loses no more than that
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from clickgrain.tree import MergeTree
 
 Nodes = npt.NDArray[np.int64]
 
-TRIES = 100
-"""Rejections after which the paper's sampler takes the largest rejected region."""
-BINS = 16
-"""Stretches of log-area or level that the balanced samplers draw from with equal probability."""
+TRIES = 100  # rejections after which the paper's sampler takes the largest rejected region
+BINS = 16  # stretches of log-area or level that the balanced samplers draw from with equal probability
 
 
 class Draw(NamedTuple):
@@ -65,10 +63,7 @@ def draw_proposals(tree: MergeTree, rng: np.random.Generator, n: int, sampler: S
     """Like `sample_proposals`, and counts the fallbacks for the log."""
     if n < 0:
         raise ConfigError(f"{n} proposals are impossible; give 0 or more")
-    if sampler.name == "paper":
-        return _walk_until_accepted(tree, rng, n, sampler)
-    candidates = np.arange(max(1, tree.n_nodes - 1))  # the root only for a tree of one node
-    return _balanced(tree, rng, n, sampler, candidates)
+    return (_walk_until_accepted if sampler.name == "paper" else _balanced)(tree, rng, n, sampler)
 
 
 def _walk_until_accepted(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Draw:
@@ -108,11 +103,15 @@ def _accepted(tree: MergeTree, nodes: Nodes, sampler: Sampler) -> npt.NDArray[np
     return (area > sampler.min_area * tree.n_leaves) & (area <= sampler.max_area * tree.n_leaves)
 
 
-def _balanced(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler, candidates: Nodes) -> Draw:
-    """Draw a bin that holds candidates, then one of them: every bin is as likely, whatever it holds."""
+def _balanced(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Draw:
+    """Draw a bin that holds nodes, then one of them: every bin is as likely, whatever it holds."""
+    candidates = np.arange(max(1, tree.n_nodes - 1))  # the root only for a tree of one node
     eligible = candidates[_accepted(tree, candidates, sampler)]
     if len(eligible) == 0:
-        return Draw(np.full(n, _nearest_in_area(tree, candidates, sampler), np.int64), n)
+        area = tree.area[candidates] / tree.n_leaves  # none is allowed: take the nearest by ratio
+        low, high = max(sampler.min_area, 1e-9), sampler.max_area
+        nearest = candidates[np.argmin(np.maximum(np.log(low / area), np.log(area / high)))]
+        return Draw(np.full(n, nearest, np.int64), n)
     key = np.log(tree.area[eligible]) if sampler.name == "area" else tree.level[eligible].astype(np.float64)
     span = max(float(key.max() - key.min()), 1e-12)
     bins = np.minimum(((key - key.min()) / span * BINS).astype(np.int64), BINS - 1)
@@ -120,10 +119,3 @@ def _balanced(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sample
     _, first, count = np.unique(bins, return_index=True, return_counts=True)
     chosen = rng.integers(0, len(first), n)
     return Draw(eligible[first[chosen] + rng.integers(0, count[chosen])], 0)
-
-
-def _nearest_in_area(tree: MergeTree, candidates: Nodes, sampler: Sampler) -> int:
-    """No candidate has an allowed area: the one whose area is nearest by ratio."""
-    area = tree.area[candidates] / tree.n_leaves
-    low, high = max(sampler.min_area, 1e-9), sampler.max_area
-    return int(candidates[np.argmin(np.maximum(np.log(low / area), np.log(area / high)))])

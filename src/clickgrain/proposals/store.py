@@ -1,6 +1,6 @@
 """`ProposalStore`: the merge trees of a folder of photos in one SQLite file.
 
-Trees are kept, not drawn masks: a tree costs about 6 bytes a patch and holds every proposal of its photo.
+It holds trees, not masks: a tree takes about 6 bytes a patch and has every proposal of its photo.
 """
 
 import sqlite3
@@ -37,8 +37,7 @@ CREATE TABLE IF NOT EXISTS trees (
 );
 """,
 )
-LEVEL = 6
-"""zlib level: 9 gains 1 % for twice the time."""
+LEVEL = 6  # zlib level: 9 gains 1 % for twice the time
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError
 from clickgrain.files import hash_bytes
-from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.loss_weights import LossWeights
-from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.config import GrainConfig, LossWeights, PaperConfig
 from clickgrain.proposals.config import AREA, Sampler
 
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
-FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}
-"""Names of precisions in the files of earlier versions."""
+FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
 NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every")
 """Fields of `TrainArgs` that do not decide the final weights."""
 

@@ -16,7 +16,7 @@ from clickgrain.evaluation import Target as LabelledTarget
 from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.images import resize_long_side
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.config import Sampler
@@ -31,14 +31,11 @@ from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Bool, Float, Size, UInt8
 from clickgrain.weights import hash_tensors
 
-STEPS = 0.25
-"""Part of the recipe's steps."""
+STEPS = 0.25  # part of the recipe's steps
 HELD_OUT_MOST = 64
-IN_MEMORY = 1000
-"""Images whose decoded masks stay in memory."""
+IN_MEMORY = 1000  # images whose decoded masks stay in memory
 
-Group = list[LabelledTarget]
-"""The targets of one image."""
+Group = list[LabelledTarget]  # the targets of one image
 
 
 def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResult:
@@ -63,7 +60,7 @@ def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResul
 def finetune_on(
     benchmark: Benchmark, args: FinetuneArgs, progress: Progress | None = None, *, recipe: Recipe | None = None
 ) -> LearnResult:
-    """Fine-tune on a benchmark's targets; see `finetune`. A `recipe` replaces the one that `args` name, whole."""
+    """Fine-tune on a benchmark's targets; see `finetune`. A `recipe` replaces the one that `args` name."""
     bar: Progress = progress or Bar()
     device = choose_device(args.device)
     read_run(args)  # reject another run's folder before the model is loaded
@@ -101,7 +98,7 @@ def finetune_on(
             for key, words in (("start", "from another model"), ("labels", "on other labels")):
                 if saved.get(key) != made_of[key]:
                     raise TrainingError(
-                        f"{args.out} holds a run {words}; use the same to go on, or choose another --out"
+                        f"{args.out} holds a run {words}; use the same to continue, or choose another --out"
                     )
             over = finished_run(args.out, saved["steps"]) if saved.get("finished") else None
             if over is not None:
@@ -191,14 +188,16 @@ class LabelRegions:
 class _Labelled:
     """The masks of one image of (height, width) as PNG, which compresses them a hundredfold."""
 
-    masks: list[bytes]
-    ignored: bytes | None
+    masks: list[UInt8]
+    ignored: UInt8 | None
     size: Size
 
     def regions(self) -> LabelRegions:
-        masks = tuple(_decoded(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
-        ignored = None if self.ignored is None else _decoded(self.ignored) > 127
-        return LabelRegions(masks, self.size, ignored)
+        def decoded(png: UInt8) -> UInt8:
+            return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+        masks = tuple(decoded(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
+        return LabelRegions(masks, self.size, None if self.ignored is None else decoded(self.ignored) > 127)
 
 
 def load_labelled(
@@ -217,16 +216,11 @@ def load_labelled(
         DataError: if no image with a mask is left.
     """
     failed: list[str] = []
-
-    def load(group: Group) -> tuple[UInt8, MergeTree, _Labelled] | None:
-        found = _load(group, side, extractor, failed)
-        bar.advance()
-        return found
-
     bar.start("labelled images", len(groups))
     image_set, labels = ImageSet(side), list[_Labelled]()
     with ThreadPoolExecutor(threads) as pool:
-        for group, found in zip(groups, pool.map(load, groups)):
+        for group, found in zip(groups, pool.map(lambda group: _load(group, side, extractor, failed), groups)):
+            bar.advance()
             if found is not None:
                 image, tree, labelled = found
                 image_set.add(image, group[0].image_id, tree)
@@ -241,10 +235,8 @@ def usable(benchmark: Benchmark, groups: Sequence[Group], most: int) -> Benchmar
     """Up to `most` targets of the groups whose image and mask can be read, or None."""
     ids: list[str] = []
     for group in groups:
-        if len(ids) >= most:
-            break
-        _, masks = load_group(group, [])
-        ids += [target.id for target, _ in masks]
+        if len(ids) < most:
+            ids += [target.id for target, _ in load_group(group, [])[1]]
     return benchmark.select(ids[:most]) if ids else None
 
 
@@ -255,19 +247,19 @@ def _load(
     if image is None:
         return None
     small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
-    encoded: list[bytes] = []
+    encoded: list[UInt8] = []
     ignored = np.zeros(small.shape[:2], np.uint8)
     for target, mask in masks:
         object_ = _shrunk(mask == 255, small)
         if (object_ > 127).any():
-            encoded.append(_encoded(object_))
+            encoded.append(cv2.imencode(".png", object_)[1])
             ignored = np.maximum(ignored, _shrunk((mask != 255) & (mask != 0), small))
         else:
             failed.append(f"target {target.id}: nothing is left of it at a long side of {side} pixels")
     if not encoded:
         return None
     size = (small.shape[0], small.shape[1])
-    labelled = _Labelled(encoded, _encoded(ignored) if (ignored > 127).any() else None, size)
+    labelled = _Labelled(encoded, cv2.imencode(".png", ignored)[1] if (ignored > 127).any() else None, size)
     return small, build_tree(extractor(small), size), labelled
 
 
@@ -276,11 +268,3 @@ def _shrunk(mask: Bool, image: UInt8) -> UInt8:
     if mask.shape == image.shape[:2]:
         return values
     return np.asarray(cv2.resize(values, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _encoded(mask: UInt8) -> bytes:
-    return cv2.imencode(".png", mask)[1].tobytes()
-
-
-def _decoded(png: bytes) -> UInt8:
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)

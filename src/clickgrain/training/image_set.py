@@ -20,36 +20,38 @@ from clickgrain.clicks.maps import leaf_colors
 from clickgrain.errors import TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.proposals.composites import composite
-from clickgrain.proposals.cutouts import Cutout, object_cutout, plain_background_object, region_cutout, solid_cutout
+from clickgrain.proposals.cutouts import (
+    WHOLE_OBJECTS,
+    Cutout,
+    object_cutout,
+    plain_background_object,
+    read_cutout,
+    region_cutout,
+    retextured,
+    solid_cutout,
+)
 from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
-from clickgrain.proposals.things import THINGS, read_cutout, retextured
 from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
 from clickgrain.tree import MergeTree, build_tree, edge_tree
 from clickgrain.types import Float, Size, UInt8
 
 T = TypeVar("T")
 RegionKind = Literal["features", "edges", "hidden"]
-PIXEL_SHARE = 0.5
-"""Of the available memory, that pixels may take; more lie in an unnamed file on disk."""
-CHUNK = 1 << 26
-"""Bytes of pixels that are allocated at once; untouched memory costs nothing."""
-MEMORY_SHARE = 0.2
-"""Of the available memory, that each kind of tree may take."""
+PIXEL_SHARE = 0.5  # of the available memory, that pixels may take; more lie in an unnamed file on disk
+CHUNK = 1 << 26  # bytes of pixels that are allocated at once; untouched memory costs nothing
+MEMORY_SHARE = 0.2  # of the available memory, that each kind of tree may take
 BYTES_PER_LEAF = 56
 FEWEST_TREES, MOST_TREES = 256, 20_000
-WHOLE = (0.85, 0.95)
-"""Levels of whole objects."""
-MOST_CUTOUTS = 256
-"""Kept decoded."""
-SECOND = 0.4
-"""Part of the composites of cutouts that show a second one, in front of the target or behind it."""
+WHOLE = (0.85, 0.95)  # levels of whole objects
+MOST_CUTOUTS = 256  # kept decoded
+SECOND = 0.4  # part of the composites of cutouts that show a second one, in front of the target or behind it
 
 
 class ImageSet:
     """Images, each with its merge tree and, some of them, an exact mask. It only grows: photos, then composites.
 
-    Pixels are held once. Trees of photos are read from their store on demand; trees that were built here stay in
-    memory packed (a tenth of their size), masks as PNG. Threads may read while one of them adds.
+    Trees of photos are read from their store on demand; trees that were built here stay in memory packed (a tenth
+    of their size), masks as PNG. Threads may read while one of them adds.
 
     Args:
         side: of the squares that `crops` looks at; the longest side of any image.
@@ -59,8 +61,8 @@ class ImageSet:
         sizes: (height, width) of each image.
         names: key of each photo; "composite/000000" ... for composites, those of cutouts name the set of files.
         photos: how many photos; composites follow.
-        objects: photo -> its salient object as the PNG of an H x W mask, 255 = object; not of every photo.
-        levels: composite -> level of the whole object in it; not of every composite.
+        objects: photo -> its salient object, if any, as the PNG of an H x W mask, 255 = object.
+        levels: composite -> level of the whole object in it, if known.
         large: photos that are kept much smaller than they are.
         regions: where the targets of image i come from; the nodes of its tree when None.
         tree: image -> its merge tree.
@@ -78,7 +80,10 @@ class ImageSet:
         self.regions: RegionsOf | None = None
         self.tree = _cached(self._read_tree, lambda i: self._read_tree(i).n_leaves)
         self.edge_tree = _cached(self._edge_tree, lambda i: self.tree(i).n_leaves)
-        self.hidden = _cached(self._hidden, lambda i: FINENESS**2 * self.tree(i).n_leaves)
+        self.hidden = _cached(
+            lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)),
+            lambda i: FINENESS**2 * self.tree(i).n_leaves,
+        )
         self._pixels: list[UInt8] = []
         self._masks: dict[int, UInt8] = {}
         self._packed: dict[int, tuple[bytes, bytes, Size, Size]] = {}
@@ -184,9 +189,6 @@ class ImageSet:
     def _edge_tree(self, i: int) -> MergeTree:
         tree = self.tree(i)
         return edge_tree(self.image(i), tree.grid, tree.image_size)
-
-    def _hidden(self, i: int) -> Regions:
-        return hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i))
 
     def _room(self, size: int) -> UInt8:
         """So many bytes in memory, or in an unnamed file on disk once pixels have had their share of it."""
@@ -306,7 +308,7 @@ def add_composites(
         rng = np.random.default_rng([seed, 8, i])  # the others stay the same, whatever the share
         name, level = f"composite/{i:06d}", None
         if cutouts and rng.random() < share:
-            image, alpha = _thing(image_set, sources, lambda: read(cutouts[int(rng.integers(len(cutouts)))]), rng)
+            image, alpha = _cutout_composite(image_set, sources, lambda: read(_one_of(cutouts, rng)), rng)
             name, level = f"cutouts-{files:08x}/{i:06d}", float(rng.uniform(*WHOLE))
         else:
             image, alpha = _composite(image_set, sources, objects, np.random.default_rng([seed, 1, i]))
@@ -338,18 +340,16 @@ def _composite(
             shown = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
             piece = region_cutout(image, shown, rng)
         if piece is not None:
-            image, mask = composite(background, piece.image, piece.alpha, rng)
-            return image, mask
+            return composite(background, *piece, rng)
     # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
     image = image_set.image(_one_of(sources, rng))
     alpha = np.zeros(image.shape[:2], np.uint8)
     center = (image.shape[1] // 2, image.shape[0] // 2)
     cv2.ellipse(alpha, center, (max(center[0] // 2, 2), max(center[1] // 2, 2)), 0, 0, 360, 255, -1)
-    image, mask = composite(background, image, alpha.astype(np.float32) / np.float32(255), rng)
-    return image, mask
+    return composite(background, image, alpha.astype(np.float32) / np.float32(255), rng)
 
 
-def _thing(
+def _cutout_composite(
     image_set: ImageSet, sources: Sequence[int], cutout: Callable[[], Cutout], rng: np.random.Generator
 ) -> tuple[UInt8, Float]:
     """A cutout in a photo, at times with a second one that hides part of it, or that it hides part of."""
@@ -363,10 +363,9 @@ def _thing(
         if rng.random() < 0.5:
             occluder = other
         else:
-            background = composite(background, *other, rng, THINGS).image
-    image, mask = composite(background, *piece, rng, THINGS, occluder=occluder)
-    return image, mask
+            background = composite(background, *other, rng, WHOLE_OBJECTS).image
+    return composite(background, *piece, rng, WHOLE_OBJECTS, occluder=occluder)
 
 
-def _one_of(items: Sequence[int], rng: np.random.Generator) -> int:
+def _one_of(items: Sequence[T], rng: np.random.Generator) -> T:
     return items[int(rng.integers(len(items)))]

@@ -12,8 +12,9 @@ from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.registry import default_extractor
 from clickgrain.images import find_images
 from clickgrain.models.base import ClickModel
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.paper import PaperModel
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.pipeline import propose
@@ -143,10 +144,8 @@ def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setu
 def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf] | None = None) -> LearnResult:
     args, recipe, extractor = setup.args, setup.recipe, setup.extractor
     assert args.store is not None, "settled"
-    store, saved = (
-        ProposalStore(args.store),
-        read_run(args),
-    )  # again: another process may have trained before the lock
+    store = ProposalStore(args.store)
+    saved = read_run(args)  # again: another process may have trained before the lock
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
     if saved is not None and saved.get("finished") == hash_keys(photos.keys):
@@ -202,9 +201,6 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
     """
     torch.manual_seed(args.seed)
     if recipe.backbone is not None and args.start is None:
-        from clickgrain.models.paper import PaperModel
-        from clickgrain.models.paper_config import PaperConfig
-
         assert isinstance(recipe.model, PaperConfig)
         return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe
     if args.start is not None or (args.recipe == "auto" and not args.from_scratch):

@@ -5,12 +5,12 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -35,24 +35,17 @@ from clickgrain.training.samples import Batch, make_batch
 from clickgrain.training.step import ClickStep
 from clickgrain.weights import CONFIG, TENSORS, hash_bytes, save_model
 
-AHEAD = 3
-"""Batches prepared ahead of the network."""
-MOST_SKIPPED = 10
-"""Steps in a row without a finite gradient after which a run stops."""
-LEAST = 20
-"""Steps of even the shortest run by the clock."""
+AHEAD = 3  # batches prepared ahead of the network
+MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
+LEAST = 20  # steps of even the shortest run by the clock
 FEW = 0.1
 """Part of a recipe's steps below which little is learned: 300 of 3,000 gained 0.3 clicks of 6.2, within chance."""
 TIMED, TRUSTED = 10, 0.05
 """Steps, or part of the time, after which the run's pace counts instead of the first guess."""
 
 
-class Validator(Protocol):
-    """Called with the averaged weights loaded into the model; returns numbers for the log."""
-
-    def __call__(self, model: ClickModel, step: int) -> dict[str, float]:
-        """Metrics after `step` steps."""
-        ...
+Validator = Callable[[ClickModel, int], dict[str, float]]
+"""(model with the averaged weights, steps done) -> numbers for the log."""
 
 
 @dataclass
@@ -274,12 +267,20 @@ class _Run:
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
         self.own: dict[str, Tensor] | None = None
         """The model's own weights while it has the averaged ones."""
-        optimizer = torch.optim.AdamW(_groups(self.model, args.weight_decay), lr=args.lr)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        groups = [  # weight decay on matrices and kernels, not on biases and norms
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=args.lr)
         self.network, self.optimizer = fabric.setup(ClickStep(self.model, args), optimizer)
         if args.compile:
             self.model.encode = torch.compile(self.model.encode)
             self.model.decode = torch.compile(self.model.decode)
-        self.fingerprint = _fingerprint(model, image_set, images, args, fabric.world_size)
+        processes = [fabric.world_size] if fabric.world_size > 1 else []
+        decisive = [args.fingerprint(), model.config.to_json(), [image_set.names[i] for i in images], *processes]
+        text = json.dumps(decisive, sort_keys=True)
+        self.fingerprint = hash_bytes(text.encode("utf-8", "surrogateescape"))
         self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
 
     def resume(self, bar: Progress) -> None:
@@ -396,12 +397,8 @@ class _Run:
         """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""
         last, every = self.step >= self.plan.steps, self.args.validate_every
         due = last or (every > 0 and self.step > 0 and self.step % every == 0)
-        if (
-            validate is None
-            or not due
-            or not self.fabric.is_global_zero
-            or self.metrics.validated_step == self.step
-        ):
+        done = not self.fabric.is_global_zero or self.metrics.validated_step == self.step
+        if validate is None or not due or done:
             return
         bar.note(f"validating after step {self.step}")
         self.own = {name: value.clone() for name, value in self.model.state_dict().items()}
@@ -435,19 +432,3 @@ class _Run:
         """Write the averaged weights as a model that `Segmenter.load` reads."""
         if self.fabric.is_global_zero:
             save_model(self.out, config=self.model.config.to_json(), tensors=self.average.state_dict(), half=True)
-
-
-def _groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices and kernels, not on biases and norms."""
-    matrices: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-
-
-def _fingerprint(
-    model: ClickModel, image_set: ImageSet, images: Sequence[int], args: TrainArgs, processes: int
-) -> str:
-    """Hash of all that decides what the weights become."""
-    names = [image_set.names[i] for i in images]
-    parts = [args.fingerprint(), model.config.to_json(), names, *([processes] if processes > 1 else [])]
-    return hash_bytes(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogateescape"))

@@ -18,27 +18,23 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.files import atomic_write
 from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
 from clickgrain.progress import Progress
+from clickgrain.proposals.cutouts import read_cutout
 from clickgrain.proposals.objects import salient_object
 from clickgrain.proposals.store import ProposalStore
-from clickgrain.proposals.things import read_cutout
 from clickgrain.training.config import TrainArgs
 from clickgrain.training.image_set import ImageSet, add_composites
 from clickgrain.training.validation import Validation, make_validation, split
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import UInt8
 
-CLOSEST, WIDEST = 6.0, 1.5
-"""A photo's long side over that of its smallest and its largest zoom crop."""
-IN_ALL = 2000
-"""About the largest number of zoom crops, however many photos there are."""
+CLOSEST, WIDEST = 6.0, 1.5  # a photo's long side over that of its smallest and its largest zoom crop
+IN_ALL = 2000  # about the largest number of zoom crops, however many photos there are
 OBJECTS = "objects.safetensors"
 """Cache of salient objects in a run's folder, so that a resumed run need not search again."""
-VERSION = "1"
-"""Raised when the same photo would give another object."""
+VERSION = "1"  # raised when the same photo would give another object
 SAVE_EVERY = 500
 
-Found = dict[str, UInt8]
-"""Photo -> its mask as the bytes of a PNG file; empty if the photo has no object."""
+Found = dict[str, UInt8]  # photo -> its mask as the bytes of a PNG file; empty if the photo has no object
 
 
 @dataclass(frozen=True)
@@ -127,18 +123,18 @@ def prepare(
     """
     data, threads, report = args.data, args.threads or torch.get_num_threads(), ReadReport()
     bar.start("photos", len(photos.keys))
-    tiles = Tiles(data.photo_side, data.tiles, len(photos.keys), seed)
+    crops = ZoomCrops(data.photo_side, data.tiles, len(photos.keys), seed)
     image_set = load_image_set(
         photos.folder, store, side=data.photo_side, keys=photos.keys, advance=bar.advance, report=report,
-        look=tiles.look,
+        look=crops.look,
     )  # fmt: skip
     train, held_out = split(image_set, data, seed)
-    if tiles.cut:
-        bar.start("zoom crops", len(tiles.cut))
-        photo_of = add_tiles(image_set, tiles, extractor, threads=threads, advance=bar.advance)
+    if crops.cut:
+        bar.start("zoom crops", len(crops.cut))
+        photo_of = add_zoom_crops(image_set, crops, extractor, threads=threads, advance=bar.advance)
         for part in (train, held_out):
             own = set(part)
-            part += [tile for tile, photo in photo_of.items() if photo in own]
+            part += [crop for crop, photo in photo_of.items() if photo in own]
     if data.objects > 0:
         bar.start("objects", image_set.photos)
         find_objects(image_set, cache=cache, threads=threads, advance=bar.advance)
@@ -203,7 +199,7 @@ def load_image_set(
 
 
 @dataclass
-class Tiles:
+class ZoomCrops:
     """Cuts zoom crops out of large photos as they are read.
 
     Photos are kept at 256 pixels. A cell of 40 pixels in a micrograph of 2,000 would be a single leaf there,
@@ -241,9 +237,9 @@ class Tiles:
             self.cut.append((number, np.ascontiguousarray(crop)))
 
 
-def add_tiles(
+def add_zoom_crops(
     image_set: ImageSet,
-    tiles: Tiles,
+    crops: ZoomCrops,
     extractor: FeatureExtractor,
     *,
     threads: int = 1,
@@ -253,7 +249,7 @@ def add_tiles(
 
     Args:
         image_set: of photos alone.
-        tiles: gives its crops away, so that they are not held twice.
+        crops: gives its crops away, so that they are not held twice.
         extractor: gives the features of their trees.
         threads: that build trees.
         advance: called once per crop.
@@ -268,8 +264,8 @@ def add_tiles(
 
     photo_of: dict[int, int] = {}
     with ThreadPoolExecutor(threads) as pool:
-        planted = pool.map(plant, tiles.cut)
-        tiles.cut = []
+        planted = pool.map(plant, crops.cut)
+        crops.cut = []
         for i, (number, crop, tree) in enumerate(planted):
             photo_of[image_set.add(crop, f"{image_set.names[number]}#tile{i}", tree)] = number
             advance()
@@ -296,11 +292,9 @@ def find_objects(
 
     def search(i: int) -> UInt8:
         mask = salient_object(image_set.image(i), image_set.tree(i))
-        return (
-            np.zeros(0, np.uint8)
-            if mask is None
-            else cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
-        )
+        if mask is None:
+            return np.zeros(0, np.uint8)
+        return cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
 
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(todo), SAVE_EVERY):

@@ -19,14 +19,10 @@ from clickgrain.proposals.sampling import draw_proposals
 from clickgrain.tree import MergeTree, edge_strength, edge_tree
 from clickgrain.types import Bool, Float, Size, UInt8
 
-BLUR = (1.5, 4.0)
-"""Range of the blur before the third tree is built, in pixels of an image of 256 on the long side."""
-FINENESS = 2
-"""Leaves of the third tree per leaf of the merge tree, in each direction."""
-CANDIDATES = 5
-"""Regions examined for each one that is drawn."""
-WEAKEST = 0.25
-"""A region is as well outlined as this quantile of its outline."""
+BLUR = (1.5, 4.0)  # range of the blur before the third tree is built, in pixels of an image of 256 on the long side
+FINENESS = 2  # leaves of the third tree per leaf of the merge tree, in each direction
+CANDIDATES = 5  # regions examined for each one that is drawn
+WEAKEST = 0.25  # a region is as well outlined as this quantile of its outline
 FAINT, MANY = 1.3, 240
 """If even the best outlined candidate is no better than FAINT, MANY are examined: images of many small things
 (cells on textured ground) have no meaningful large regions."""
@@ -83,8 +79,7 @@ class Regions(Protocol):
         ...
 
 
-RegionsOf = Callable[[int], Regions]
-"""Index of an image -> its regions."""
+RegionsOf = Callable[[int], Regions]  # index of an image -> its regions
 
 
 def level_of(share: float, tree: MergeTree) -> float:

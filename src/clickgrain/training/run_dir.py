@@ -19,14 +19,13 @@ from filelock import FileLock, Timeout
 
 from clickgrain.devices import computes_bf16, resolve_precision
 from clickgrain.errors import TrainingError
-from clickgrain.files import atomic_write, hash_bytes
+from clickgrain.files import atomic_write, hash_bytes, write_or_raise
 from clickgrain.progress import Progress
 from clickgrain.training.config import FinetuneArgs, LearnArgs, Precision
 
 RUN, STATE, BEFORE, METRICS, LOCK = "run.json", "state.pt", "state-before.pt", "metrics.jsonl", ".run.lock"
 FORMAT = 1
-WAITING = 20
-"""Lines of metrics that wait in memory for the next write."""
+WAITING = 20  # lines of metrics that wait in memory for the next write
 Asked = LearnArgs | FinetuneArgs
 
 
@@ -103,7 +102,7 @@ def read_run(args: Asked) -> dict[str, Any] | None:
     changed = sorted(key for key in now.keys() | before.keys() if before.get(key) != now.get(key))
     if changed:
         raise TrainingError(
-            f"{args.out} holds a run with other settings ({', '.join(changed)}); repeat its settings to go on,"
+            f"{args.out} holds a run with other settings ({', '.join(changed)}); repeat its settings to continue,"
             " or choose another --out"
         )
     return {**saved, "steps": steps}
@@ -115,13 +114,8 @@ def write_run(args: Asked, steps: int, **more: Any) -> None:
     Raises:
         TrainingError: if it cannot be written.
     """
-    path = args.out / RUN
-    try:
-        atomic_write(path, json.dumps({"asked": _asked(args), "steps": steps, **more}, indent=1).encode())
-    except OSError as error:
-        raise TrainingError(
-            f"{path} cannot be written: {error.strerror or error}; free some space or choose another --out"
-        ) from error
+    text = json.dumps({"asked": _asked(args), "steps": steps, **more}, indent=1)
+    write_or_raise(args.out / RUN, text.encode(), TrainingError, "free some space or choose another --out")
 
 
 def _asked(args: Asked) -> dict[str, Any]:
@@ -221,11 +215,11 @@ def load_state_of(out: Path, fingerprint: str, bar: Progress) -> RunState | None
                 f"{path} is no training state ({type(error).__name__}: {error}); delete it to start from the"
                 " beginning"
             ) from error
-        bar.note(f"{path} is damaged; the run goes on from the state before it, after step {state.step}")
+        bar.note(f"{path} is damaged; the run continues from the state before it, after step {state.step}")
     if version != FORMAT or state.fingerprint != fingerprint:
         raise TrainingError(
             f"{path} belongs to a run with other settings, other photos or another version of clickgrain; use the"
-            " same to go on, another --out, or delete it to start from the beginning"
+            " same to continue, another --out, or delete it to start from the beginning"
         )
     return state
 
@@ -263,8 +257,12 @@ class MetricsLog:
         if not self.writes or not self.path.exists():
             return
         try:
-            found = [_parsed(line) for line in self.path.read_bytes().splitlines()]
-            kept = [line for line in found if line is not None and line["step"] <= step]
+            kept: list[dict[str, Any]] = []
+            for text in self.path.read_bytes().splitlines():
+                with suppress(ValueError):
+                    values = json.loads(text)
+                    if isinstance(values, dict) and isinstance(values.get("step"), int) and values["step"] <= step:
+                        kept.append(values)
             atomic_write(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         except OSError as error:
             raise self._unwritable(error) from error
@@ -273,9 +271,11 @@ class MetricsLog:
 
     def add(self, step: int, numbers: dict[str, Any]) -> None:
         """Remember what a step or a validation after it gave; every 20 lines are written at once."""
-        known = {name: _json(value) for name, value in numbers.items()}
-        self._note({"step": step, **known})
-        self._waiting.append({"step": step, **known})
+        line: dict[str, Any] = {"step": step}
+        for name, value in numbers.items():  # JSON has no NaN and no infinity
+            line[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+        self._note(line)
+        self._waiting.append(line)
         if len(self._waiting) >= WAITING:
             self.flush()
 
@@ -307,16 +307,3 @@ class MetricsLog:
             f"the metrics cannot be written to {self.path}: {error.strerror or error}; free some space or choose"
             " another --out (the last training state is still there)"
         )
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return None
-    return values if isinstance(values, dict) and isinstance(values.get("step"), int) else None
-
-
-def _json(value: Any) -> Any:
-    """The value, or None for a number that JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clickgrain.clicks.args import ClickPlan, ClickSimulation
+from clickgrain.clicks.config import ClickPlan, ClickSimulation
 from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
 from clickgrain.clicks.robot import Click
 from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble
@@ -25,18 +25,12 @@ from clickgrain.types import Bool, Float, Prompt, Size
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
 TRIES = 30
-FINER = 0.25
-"""Smallest proposals of a photo that is stored much smaller than it is, over those of others."""
-CLOSE = 0.45
-"""Crops of a smaller part of the image's long side are zoom crops."""
-CELLS = 128
-"""Cells of a whole look on the image's long side: those of the logits of `grain` at 256 pixels."""
-SHIFT = 0.7
-"""Of the outline, in cells; standard deviation."""
-WOBBLE = 0.25
-"""Of the threshold along the outline, in parts of the probability; standard deviation."""
-STEEPNESS = 8.0
-"""Logits per unit of coverage."""
+FINER = 0.25  # smallest proposals of a photo that is stored much smaller than it is, over those of others
+CLOSE = 0.45  # crops of a smaller part of the image's long side are zoom crops
+CELLS = 128  # cells of a whole look on the image's long side, as many as `grain` has logits at 256 pixels
+SHIFT = 0.7  # of the outline, in cells; standard deviation
+WOBBLE = 0.25  # of the threshold along the outline, in parts of the probability; standard deviation
+STEEPNESS = 8.0  # logits per unit of coverage
 
 
 @dataclass(frozen=True)
@@ -229,7 +223,9 @@ def _framed(
     size = image_set.sizes[image]
     to_tree = scaled_affine(to_image, image_set.tree(image).image_size, size)
     matrix = _to_grid(image_set, image, source, to_image)
-    valid = _inside(to_image, size, data.crop)
+    y, x = np.mgrid[: data.crop, : data.crop]
+    column, row = (line[0] * x + line[1] * y + line[2] for line in to_image)
+    valid = (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)  # on the image
     if source.ignored is not None:
         valid &= warp(source.ignored.astype(np.float32), matrix, (len(valid), len(valid))) < 0.5
     targets: list[CropTarget] = []
@@ -283,11 +279,10 @@ def _begun(
     part = float(np.hypot(sample.to_image[0, 0], sample.to_image[1, 0])) * data.crop / max(size)
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
         return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
-    other = (
-        _target(drawn[-1], False, _to_grid(image_set, sample.image, source, sample.to_image), sample.valid).mask
-        if drawn
-        else None
-    )
+    other = None
+    if drawn:
+        matrix = _to_grid(image_set, sample.image, source, sample.to_image)
+        other = _target(drawn[-1], False, matrix, sample.valid).mask
     before = whole_look(target.mask, part, other, rng) * sample.valid
     # a zoom crop answers clicks alone, and the last of them corrects the answer to the whole image
     plan = replace(plan, bare=False, box=False, scribble=False, level=False)
@@ -355,14 +350,6 @@ def scaled_affine(matrix: Affine, to: Size, of: Size) -> Affine:
     sx, sy = to[1] / of[1], to[0] / of[0]
     resize = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
     return resize @ np.vstack([matrix, [0, 0, 1]])
-
-
-def _inside(matrix: Affine, size: tuple[int, int], side: int) -> Bool:
-    """S x S bool: crop pixels that lie on the image."""
-    y, x = np.mgrid[:side, :side]
-    column = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
-    row = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
-    return (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)
 
 
 def whole_look(target: Float, part: float, other: Float | None, rng: np.random.Generator) -> Float:

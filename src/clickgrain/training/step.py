@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 
-from clickgrain.clicks.maps import Canvas, ClickMaps
+from clickgrain.clicks.maps import ClickMaps, MapContext
 from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.engine import obey
@@ -87,13 +87,13 @@ class ClickStep(nn.Module):
         targets = snapped_targets(batch, crops)
         valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
-        canvas = Canvas.of(crops, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
+        context = MapContext.of(crops, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
-        size = canvas.lab.shape[2:]
+        size = context.lab.shape[2:]
         images, targets, valid, shown = (
             functional.interpolate(planes, size, mode="area") for planes in (crops, targets, valid, before)
         )
-        maps = ClickMaps(spec, canvas, batch.index)
+        maps = ClickMaps(spec, context, batch.index)
         return _Scene(images, targets, valid, maps, list(batch.prompts), shown, before.amax((1, 2, 3), True) > 0)
 
     def _shares(self, batch: Batch) -> Float:

@@ -10,7 +10,7 @@ import numpy as np
 from clickgrain.clicks.robot import next_click
 from clickgrain.errors import TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate
-from clickgrain.files import atomic_write
+from clickgrain.files import write_or_raise
 from clickgrain.models.base import ClickModel
 from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
@@ -19,14 +19,12 @@ from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.tree import snap
 from clickgrain.types import Bool, UInt8
 
-PREVIEWS = "previews"
-"""Sub-folder of a run's folder."""
+PREVIEWS = "previews"  # sub-folder of a run's folder
 TILE = 192
 CLICKS = (1, 3, 5)
 GREEN, RED, WHITE = (40, 200, 80), (230, 60, 50), (255, 255, 255)
 
-Pair = tuple[UInt8, Bool]
-"""An image and the mask that the robot user wants."""
+Pair = tuple[UInt8, Bool]  # an image and the target mask of the robot user
 
 
 @dataclass(frozen=True)
@@ -135,13 +133,8 @@ def write_preview(path: Path, segmenter: Segmenter, pairs: Sequence[Pair]) -> No
     """
     rows = [np.concatenate(_row(segmenter, image, target), axis=1) for image, target in pairs]
     _, encoded = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
-    try:
-        atomic_write(path, encoded.tobytes())
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: the preview cannot be written ({error.strerror or error}); free some space or choose another"
-            " --out (the last training state is still there)"
-        ) from error
+    advice = "free some space or choose another --out (the last training state is still there)"
+    write_or_raise(path, encoded.tobytes(), TrainingError, advice)
 
 
 def _row(segmenter: Segmenter, image: UInt8, target: Bool) -> list[UInt8]:

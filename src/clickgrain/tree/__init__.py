@@ -5,5 +5,3 @@ from clickgrain.tree.merge_tree import MergeTree as MergeTree
 from clickgrain.tree.merge_tree import snap as snap
 from clickgrain.tree.watershed import edge_strength as edge_strength
 from clickgrain.tree.watershed import edge_tree as edge_tree
-
-__all__ = ["MergeTree", "build_tree", "edge_strength", "edge_tree", "snap"]

@@ -13,8 +13,7 @@ from clickgrain.types import Size
 Linkage = Literal["ward", "average", "cosine"]
 Floats = npt.NDArray[np.floating]
 Float64 = npt.NDArray[np.float64]
-FREE_LEAVES = 20_000
-"""Without connectivity all pairs are held in memory: 1.6 GB at this many leaves."""
+FREE_LEAVES = 20_000  # without connectivity all pairs are held in memory: 1.6 GB at this many leaves
 
 
 def build_tree(

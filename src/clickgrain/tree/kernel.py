@@ -138,8 +138,7 @@ def order(costs: Any, entries: Any, size: int) -> None:
 
 
 EDGE = np.dtype([("cost", "f8"), ("node", "i4"), ("slot", "i4")])
-LONG = 64
-"""Edges of one region beyond which insertion is no longer the quickest sort."""
+LONG = 64  # edges of one region beyond which insertion is no longer the quickest sort
 
 
 @compiled
@@ -189,8 +188,7 @@ REGION = np.dtype(
     ],
     align=True,
 )
-FEW = 32
-"""Up to this many channels the means are kept in float64: few channels do not average rounding errors out."""
+FEW = 32  # up to this many channels the means are kept in float64: few channels do not average rounding errors out
 
 
 @compiled

@@ -12,14 +12,12 @@ import numpy.typing as npt
 from clickgrain.errors import TreeError
 from clickgrain.images import check_image, resize_long_side
 from clickgrain.tree.kernel import compiled
-from clickgrain.tree.merge_tree import Int32, MergeTree
-from clickgrain.tree.walks import describe
+from clickgrain.tree.merge_tree import Int32, MergeTree, describe
 from clickgrain.types import Float, Size, UInt8
 
 Float64 = npt.NDArray[np.float64]
 LONG_SIDE = 384
-SIGMA = 2.0
-"""Of the smoothing before the gradient, in pixels of an image of `LONG_SIDE`."""
+SIGMA = 2.0  # of the smoothing before the gradient, in pixels of an image of `LONG_SIDE`
 
 
 def edge_tree(image: UInt8, grid: Size, image_size: Size | None = None) -> MergeTree:

@@ -11,8 +11,8 @@ from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.encoder import SceneMaker
 from clickgrain.annotate.project import Project
-from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model
 from clickgrain.segmenter import Segmenter
 from clickgrain.weights import save_model

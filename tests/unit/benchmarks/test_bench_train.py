@@ -3,8 +3,8 @@
 import sys
 
 from benchmarks import bench_train
-from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.training.config import DataArgs, Recipe, TrainArgs
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tyro
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError
 
 
@@ -81,7 +81,7 @@ def test_every_setting_is_a_documented_flag(capsys):
 
 def test_module_loads_neither_torch_nor_opencv():
     code = (
-        "import sys, clickgrain.clicks.args; print(*{'torch', 'cv2', 'numba', 'transformers'} & set(sys.modules))"
+        "import sys, clickgrain.clicks.config; print(*{'torch', 'cv2', 'numba', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

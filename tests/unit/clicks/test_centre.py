@@ -7,8 +7,8 @@ from clickgrain.clicks.centre import (
     CENTRE_MAPS,
     MAX_AREA,
     MIN_AREA,
+    Crop,
     Evidence,
-    View,
     ball_ranks,
     centre_map,
     centre_maps,
@@ -82,7 +82,7 @@ class TestCentreMap:
         by_ring = [found[ranks == rank] for rank in range(21)]
         assert all(np.ptp(ring) == 0 for ring in by_ring)
         assert (np.diff([ring[0] for ring in by_ring]) <= 0).all()
-        assert found[0, 0] == 0  # the whole view is never meant
+        assert found[0, 0] == 0  # the whole crop is never meant
 
     def test_hierarchies_vote_together(self):
         """The click lies in the middle of the one's regions and at the rim of the other's: the first decides."""
@@ -131,10 +131,10 @@ class TestCentreMaps:
 
     def maps(self, prompt, previous=None, names=CENTRE_MAPS):
         tree = tree_of(3, 16, 16)
-        view = View(IDENTITY, (16, 16), 1)
+        crop = Crop(IDENTITY, (16, 16), 1)
         before = np.zeros((16, 16), bool) if previous is None else previous
         lab = np.random.default_rng(1).random((16, 16, 3), dtype=np.float32) * 50
-        made = centre_maps(names, view, prompt, before, [tree], lambda p: int(p[1]) * 16 + int(p[0]), lab)
+        made = centre_maps(names, crop, prompt, before, [tree], lambda p: int(p[1]) * 16 + int(p[0]), lab)
         return dict(zip(names, made))
 
     def test_a_lone_click_has_no_correction(self):
@@ -172,13 +172,13 @@ class TestCentreMaps:
 
 class TestView:
     def test_points_fall_into_cells(self):
-        view = View(IDENTITY, (6, 8), 4)
-        assert view.cell(np.array([0.0, 0.0], np.float32)) == (0, 0)
-        assert view.cell(np.array([3.0, 4.0], np.float32)) == (1, 0)
-        assert view.cell(np.array([99.0, -5.0], np.float32)) == (0, 7)
+        crop = Crop(IDENTITY, (6, 8), 4)
+        assert crop.cell(np.array([0.0, 0.0], np.float32)) == (0, 0)
+        assert crop.cell(np.array([3.0, 4.0], np.float32)) == (1, 0)
+        assert crop.cell(np.array([99.0, -5.0], np.float32)) == (0, 7)
 
     def test_cells_beside_the_picture_lie_in_no_region(self):
         moved = np.array([[1.0, 0, -3], [0, 1.0, 0]])
-        seen = View(moved, (4, 6), 4).ranks(np.arange(12, dtype=np.int16).reshape(4, 3))
+        seen = Crop(moved, (4, 6), 4).ranks(np.arange(12, dtype=np.int16).reshape(4, 3))
         assert (seen[:, :3] == 12).all()
         assert seen[:, 3:].tolist() == np.arange(12).reshape(4, 3).tolist()

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import rgb2lab
 
+from clickgrain.clicks.config import MAP_NAMES, MapSpec
 from clickgrain.clicks.leaf_maps import Leaves, leaf_closeness
-from clickgrain.clicks.maps import COLOR_RANGE, Canvas, ClickMaps, click_maps, leaf_colors
-from clickgrain.clicks.spec import MAP_NAMES, MapSpec
+from clickgrain.clicks.maps import COLOR_RANGE, ClickMaps, MapContext, click_maps, leaf_colors
 from clickgrain.errors import ConfigError
 from clickgrain.tree import build_tree, edge_tree
 from clickgrain.types import Prompt, Scribble
@@ -38,11 +38,11 @@ def pixels(*images):
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
 
 
-def canvas_of(spec, *images, **settings):
+def context_of(spec, *images, **settings):
     trees = [tree_of(image) for image in images]
     lab = [leaf_colors(image, tree) for image, tree in zip(images, trees)]
     edges = [edge_tree(image, tree.grid) for image, tree in zip(images, trees)]
-    return Canvas.of(pixels(*images), spec, trees, lab, **{"edges": edges, **settings})
+    return MapContext.of(pixels(*images), spec, trees, lab, **{"edges": edges, **settings})
 
 
 def prompt(positives=(), negatives=(), **rest):
@@ -54,7 +54,7 @@ def prompt(positives=(), negatives=(), **rest):
 def one(name, asked, stride=1, seed=0, previous=None, radius=5.0):
     """h x w numpy: one map of one prompt on a photo."""
     spec = MapSpec((name,), stride, radius)
-    return click_maps(spec, canvas_of(spec, photo(seed)), [asked], previous)[0, 0].numpy()
+    return click_maps(spec, context_of(spec, photo(seed)), [asked], previous)[0, 0].numpy()
 
 
 def centres(stride):
@@ -77,16 +77,16 @@ class TestGrowingPrompts:
     def test_clicks_one_by_one_give_the_maps_of_all_at_once(self):
         """Prompts of different lengths, some of which stop growing; every map, bit by bit."""
         spec, rng = MapSpec(MAP_NAMES, 2), np.random.default_rng(0)
-        canvas = canvas_of(spec, photo(0), photo(1))
+        context = context_of(spec, photo(0), photo(1))
         index, asked = [0, 1, 1, 0, 1, 0], list(PROMPTS)
-        maps, rows = ClickMaps(spec, canvas, index), list(range(len(asked)))
+        maps, rows = ClickMaps(spec, context, index), list(range(len(asked)))
         for turn in range(4):
             previous = torch.rand(
                 len(rows), 1, HEIGHT // 2, WIDTH // 2, generator=torch.Generator().manual_seed(turn)
             )
             previous = None if turn == 0 else previous.round() if turn < 3 else previous
             maps.draw(rows, [asked[row] for row in rows], previous)
-            once = click_maps(spec, canvas, [asked[row] for row in rows], previous, [index[row] for row in rows])
+            once = click_maps(spec, context, [asked[row] for row in rows], previous, [index[row] for row in rows])
             assert torch.equal(maps.of(rows), once)
             rows = rows if turn == 0 else rows[1:]
             for row in rows:
@@ -96,7 +96,7 @@ class TestGrowingPrompts:
 
     def test_what_was_handed_out_stays_as_it_is(self):
         spec = MapSpec(MAP_NAMES, 2)
-        maps = ClickMaps(spec, canvas_of(spec, photo(0)), [0])
+        maps = ClickMaps(spec, context_of(spec, photo(0)), [0])
         maps.draw([0], [PROMPTS[0]])
         first = maps.of([0])
         kept = first.clone()
@@ -110,28 +110,28 @@ class TestNumpy:
     def test_numpy_draws_what_torch_draws(self, stride):
         """One image, as clicks are answered; `cv2.resize` may round the previous mask another way."""
         spec, index = MapSpec(MAP_NAMES, stride), [0] * len(PROMPTS)
-        canvas = canvas_of(spec, photo(0))
-        trees = {"trees": canvas.trees, "leaf_lab": canvas.leaf_lab, "edges": canvas.edges}
-        plain = Canvas.of(pixels(photo(0)).numpy(), spec, **trees)
+        context = context_of(spec, photo(0))
+        trees = {"trees": context.trees, "leaf_lab": context.leaf_lab, "edges": context.edges}
+        plain = MapContext.of(pixels(photo(0)).numpy(), spec, **trees)
         generator = torch.Generator().manual_seed(0)
         same = torch.rand(len(PROMPTS), 1, HEIGHT // stride, WIDTH // stride, generator=generator)
         smooth = torch.nn.functional.interpolate(same[..., :3, :4], (24, 32), mode="bilinear")
-        assert np.abs(plain.lab - canvas.lab.numpy()).max() < 1e-3
+        assert np.abs(plain.lab - context.lab.numpy()).max() < 1e-3
         bins = torch.from_numpy(plain.bins)
-        assert (bins != canvas.bins).float().mean() < 0.01  # colors on the border of two bins
-        canvas = replace(canvas, lab=torch.from_numpy(plain.lab), bins=bins)
+        assert (bins != context.bins).float().mean() < 0.01  # colors on the border of two bins
+        context = replace(context, lab=torch.from_numpy(plain.lab), bins=bins)
         for previous in (None, same, smooth):
             found = click_maps(spec, plain, PROMPTS, None if previous is None else previous.numpy(), index)
             assert found.dtype == np.float32
-            wanted = click_maps(spec, canvas, PROMPTS, previous, index).numpy()
+            wanted = click_maps(spec, context, PROMPTS, previous, index).numpy()
             assert np.abs(found - wanted).max() < (1e-4 if previous is not smooth else 0.05)
 
     def test_no_prompts_at_all(self):
         """As in a training step where no prompt of a turn has clicks left."""
-        spec, seen = MapSpec(MAP_NAMES, 2), canvas_of(MapSpec(MAP_NAMES, 2), photo(0))
+        spec, seen = MapSpec(MAP_NAMES, 2), context_of(MapSpec(MAP_NAMES, 2), photo(0))
         plain = replace(seen, lab=seen.lab.numpy(), bins=seen.bins.numpy())
-        for canvas in (seen, plain):
-            assert tuple(click_maps(spec, canvas, []).shape) == (0, len(MAP_NAMES), HEIGHT // 2, WIDTH // 2)
+        for context in (seen, plain):
+            assert tuple(click_maps(spec, context, []).shape) == (0, len(MAP_NAMES), HEIGHT // 2, WIDTH // 2)
 
 
 class TestDisks:
@@ -194,7 +194,7 @@ class TestTreeMaps:
     def test_of_the_edge_tree_need_it(self):
         spec = MapSpec(("edge+",))
         with pytest.raises(ConfigError, match="need the images' edge trees"):
-            click_maps(spec, canvas_of(spec, photo(0), edges=[]), [prompt([(6, 6)])])
+            click_maps(spec, context_of(spec, photo(0), edges=[]), [prompt([(6, 6)])])
 
     def test_are_higher_in_the_clicked_blob(self):
         found = one("level+", prompt([(6, 6)]), seed=7)
@@ -213,8 +213,8 @@ class TestTreeMaps:
         previous = torch.rand(len(PROMPTS), 1, 24, 32, generator=torch.Generator().manual_seed(0))
         index = [0] * len(PROMPTS)
         image = photo(2)
-        found = click_maps(alone, canvas_of(alone, image), PROMPTS, previous, index)[:, 0]
-        among = click_maps(every, canvas_of(every, image), PROMPTS, previous, index)
+        found = click_maps(alone, context_of(alone, image), PROMPTS, previous, index)[:, 0]
+        among = click_maps(every, context_of(every, image), PROMPTS, previous, index)
         assert found.numpy() == pytest.approx(among[:, MAP_NAMES.index("posterior")].numpy(), abs=1e-6)
 
 
@@ -252,17 +252,17 @@ class TestBatches:
         spec = MapSpec(MAP_NAMES, stride)
         images = [photo(seed) for seed in range(len(PROMPTS))]
         previous = torch.rand(len(PROMPTS), 1, 24, 32, generator=torch.Generator().manual_seed(0))
-        together = click_maps(spec, canvas_of(spec, *images), PROMPTS, previous)
+        together = click_maps(spec, context_of(spec, *images), PROMPTS, previous)
         assert together.shape == (len(PROMPTS), len(MAP_NAMES), HEIGHT // stride, WIDTH // stride)
         for i, asked in enumerate(PROMPTS):
-            alone = click_maps(spec, canvas_of(spec, images[i]), [asked], previous[i : i + 1])[0]
+            alone = click_maps(spec, context_of(spec, images[i]), [asked], previous[i : i + 1])[0]
             assert together[i].numpy() == pytest.approx(alone.numpy(), abs=1e-6)
 
     def test_index_equals_separate_canvases(self):
         spec, images = MapSpec(MAP_NAMES, 2), [photo(0), photo(1)]
         index = [1, 0, 1, 1, 0, 0]
-        found = click_maps(spec, canvas_of(spec, *images), PROMPTS, index=index)
-        wanted = click_maps(spec, canvas_of(spec, *(images[i] for i in index)), PROMPTS)
+        found = click_maps(spec, context_of(spec, *images), PROMPTS, index=index)
+        wanted = click_maps(spec, context_of(spec, *(images[i] for i in index)), PROMPTS)
         assert torch.equal(found, wanted)
 
     def test_scribbles_are_rows_of_clicks(self):
@@ -270,20 +270,20 @@ class TestBatches:
         stroke, beside = Scribble([[5, 5], [40, 9], [41, 30]], 1), Scribble([[50, 5], [60, 40]], 0)
         drawn = prompt([(30, 40)], [(10, 40)], scribbles=(stroke, beside))
         clicked = prompt([(30, 40), *stroke.resampled(spec.radius)], [(10, 40), *beside.resampled(spec.radius)])
-        canvas = canvas_of(spec, photo(0))
-        assert torch.equal(click_maps(spec, canvas, [drawn]), click_maps(spec, canvas, [clicked]))
+        context = context_of(spec, photo(0))
+        assert torch.equal(click_maps(spec, context, [drawn]), click_maps(spec, context, [clicked]))
 
     def test_channels_follow_the_names(self):
         backwards = MAP_NAMES[::-1]
-        canvas = canvas_of(MapSpec(MAP_NAMES, 2), photo(0))
-        forth = click_maps(MapSpec(MAP_NAMES, 2), canvas, [PROMPTS[1]])
-        assert torch.equal(click_maps(MapSpec(backwards, 2), canvas, [PROMPTS[1]]), forth.flip(1))
+        context = context_of(MapSpec(MAP_NAMES, 2), photo(0))
+        forth = click_maps(MapSpec(MAP_NAMES, 2), context, [PROMPTS[1]])
+        assert torch.equal(click_maps(MapSpec(backwards, 2), context, [PROMPTS[1]]), forth.flip(1))
 
     def test_spec_without_a_tree_needs_none(self):
         names = tuple(n for n in MAP_NAMES if not MapSpec((n,)).uses_tree)
         spec = MapSpec(names, 2)
-        found = click_maps(spec, Canvas.of(pixels(photo(0)), spec), [PROMPTS[1]])
-        among = click_maps(MapSpec(MAP_NAMES, 2), canvas_of(spec, photo(0)), [PROMPTS[1]])
+        found = click_maps(spec, MapContext.of(pixels(photo(0)), spec), [PROMPTS[1]])
+        among = click_maps(MapSpec(MAP_NAMES, 2), context_of(spec, photo(0)), [PROMPTS[1]])
         assert torch.equal(found, among[:, [MAP_NAMES.index(n) for n in names]])
 
 
@@ -292,7 +292,7 @@ class TestEdges:
     def test_maps_stay_in_their_ranges(self, stride):
         spec = MapSpec(MAP_NAMES, stride)
         previous = torch.rand(len(PROMPTS), 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)).round()
-        maps = click_maps(spec, canvas_of(spec, photo(0)), PROMPTS, previous, [0] * len(PROMPTS))
+        maps = click_maps(spec, context_of(spec, photo(0)), PROMPTS, previous, [0] * len(PROMPTS))
         assert maps.dtype == torch.float32
         assert maps.isfinite().all()
         box = maps[:, MAP_NAMES.index("box")]
@@ -305,8 +305,8 @@ class TestEdges:
     def test_points_on_the_border(self, stride):
         spec = MapSpec(MAP_NAMES, stride)
         corners = [(0, 0), (WIDTH - 1, 0), (0, HEIGHT - 1), (WIDTH - 1, HEIGHT - 1), (WIDTH - 0.01, HEIGHT - 0.01)]
-        canvas = canvas_of(spec, photo(0))
-        maps = click_maps(spec, canvas, [prompt([c]) for c in corners], index=[0] * 5)
+        context = context_of(spec, photo(0))
+        maps = click_maps(spec, context, [prompt([c]) for c in corners], index=[0] * 5)
         assert maps.isfinite().all()
         for map_, (x, y) in zip(maps, corners):
             for name in ("disk+", "level+", "geodesic+"):
@@ -316,9 +316,9 @@ class TestEdges:
     def test_two_hundred_clicks(self):
         spec = MapSpec(MAP_NAMES, 2)
         points = np.random.default_rng(0).uniform(0, (WIDTH - 1, HEIGHT - 1), (200, 2)).astype(np.float32)
-        canvas, half = canvas_of(spec, photo(0)), [prompt(points[:100]), prompt(points[100:])]
-        every = click_maps(spec, canvas, [prompt(points)])[0]
-        parts = click_maps(spec, canvas, half, index=[0, 0])
+        context, half = context_of(spec, photo(0)), [prompt(points[:100]), prompt(points[100:])]
+        every = click_maps(spec, context, [prompt(points)])[0]
+        parts = click_maps(spec, context, half, index=[0, 0])
         assert every.isfinite().all()
         for name in ("disk+", "color+"):  # the nearest click decides
             channel = MAP_NAMES.index(name)
@@ -327,18 +327,18 @@ class TestEdges:
 
     def test_a_prompt_without_clicks_has_empty_click_maps(self):
         spec = MapSpec(MAP_NAMES, 2)
-        maps = click_maps(spec, canvas_of(spec, photo(0)), [prompt(level=0.5)])[0]
+        maps = click_maps(spec, context_of(spec, photo(0)), [prompt(level=0.5)])[0]
         for name in MAP_NAMES:
             if name.endswith(("+", "-")):
                 assert not maps[MAP_NAMES.index(name)].any()
 
     def test_repeats_exactly_with_deterministic_algorithms(self):
         spec, index = MapSpec(MAP_NAMES, 2), [0] * len(PROMPTS)
-        canvas = canvas_of(spec, photo(0))
+        context = context_of(spec, photo(0))
         before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True)
         try:
-            first, *others = (click_maps(spec, canvas, PROMPTS, index=index) for _ in range(4))
+            first, *others = (click_maps(spec, context, PROMPTS, index=index) for _ in range(4))
         finally:
             torch.use_deterministic_algorithms(before)
         assert all(torch.equal(first, other) for other in others)
@@ -349,15 +349,15 @@ class TestEdges:
         images = pixels(photo(0)).requires_grad_()
         tree = tree_of(photo(0))
         edges = edge_tree(photo(0), tree.grid)
-        canvas = Canvas.of(images, spec, [tree], [leaf_colors(photo(0), tree)], edges=[edges])
-        assert not click_maps(spec, canvas, [PROMPTS[1]], previous).requires_grad
+        context = MapContext.of(images, spec, [tree], [leaf_colors(photo(0), tree)], edges=[edges])
+        assert not click_maps(spec, context, [PROMPTS[1]], previous).requires_grad
 
     def test_are_the_same_under_autocast(self):
         spec, index = MapSpec(MAP_NAMES, 2), [0] * len(PROMPTS)
         previous = torch.rand(len(PROMPTS), 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
-        plain = click_maps(spec, canvas_of(spec, photo(0)), PROMPTS, previous, index)
+        plain = click_maps(spec, context_of(spec, photo(0)), PROMPTS, previous, index)
         with torch.autocast("cpu", torch.bfloat16):
-            cast = click_maps(spec, canvas_of(spec, photo(0)), PROMPTS, previous, index)
+            cast = click_maps(spec, context_of(spec, photo(0)), PROMPTS, previous, index)
         assert cast.dtype == torch.float32
         assert torch.equal(plain, cast)
 
@@ -368,11 +368,11 @@ class TestCrops:
     def whole_and_crop(self, spec, to_image, crop, points, inverse):
         """Maps of the image, and of a working image that sees it through `to_image`."""
         image = photo(4)
-        canvas = canvas_of(spec, image)
-        whole = {"trees": canvas.trees, "edges": canvas.edges, "leaf_lab": canvas.leaf_lab}
-        seen = replace(canvas_of(spec, crop), **whole, to_image=[to_image[:2]])
+        context = context_of(spec, image)
+        whole = {"trees": context.trees, "edges": context.edges, "leaf_lab": context.leaf_lab}
+        seen = replace(context_of(spec, crop), **whole, to_image=[to_image[:2]])
         moved = [tuple((inverse @ [*p, 1])[:2]) for p in points]
-        return click_maps(spec, canvas, [prompt(points)])[0], click_maps(spec, seen, [prompt(moved)])[0]
+        return click_maps(spec, context, [prompt(points)])[0], click_maps(spec, seen, [prompt(moved)])[0]
 
     @pytest.mark.parametrize("stride", [1, 2])
     def test_a_plain_crop_shows_the_crop_of_the_maps(self, stride):
@@ -413,7 +413,8 @@ class TestCrops:
         double = np.repeat(np.repeat(image, 2, 0), 2, 1)
         tree = tree_of(image)
         small, large = (
-            Canvas.of(pixels(i), s, [tree], [leaf_colors(image, tree)]) for i, s in ((image, fine), (double, half))
+            MapContext.of(pixels(i), s, [tree], [leaf_colors(image, tree)])
+            for i, s in ((image, fine), (double, half))
         )
         found, wanted = (
             click_maps(half, large, [prompt([(40.5, 40.5)])]),

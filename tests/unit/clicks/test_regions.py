@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from clickgrain.clicks.regions import as_bool, border_band, eroded, holds, split_sides, uniform_points
+from clickgrain.clicks.simulation import as_bool, border_band, eroded, holds, object_and_background, uniform_points
 from clickgrain.errors import PromptError
 
 SQUARE = np.ones((3, 3), bool)
@@ -45,7 +45,7 @@ def test_sides_respect_valid():
     mask = np.eye(4, dtype=bool)
     valid = np.ones((4, 4), bool)
     valid[0] = False
-    inside, outside = split_sides(mask, valid)
+    inside, outside = object_and_background(mask, valid)
     assert inside.sum() == 3
     assert outside.sum() == 9
     assert not (inside | outside)[0].any()
@@ -58,13 +58,13 @@ def test_soft_masks_are_cut_above_half():
 
 def test_empty_and_misshapen_masks_are_refused():
     with pytest.raises(PromptError, match=r"shape \(3, 5\) is empty;"):
-        split_sides(np.zeros((3, 5), bool), None)
+        object_and_background(np.zeros((3, 5), bool), None)
     with pytest.raises(PromptError, match="empty where `valid`"):
-        split_sides(np.eye(3, dtype=bool), ~np.eye(3, dtype=bool))
+        object_and_background(np.eye(3, dtype=bool), ~np.eye(3, dtype=bool))
     with pytest.raises(PromptError, match=r"mask has shape \(3,\)"):
-        split_sides(np.ones(3, bool), None)
+        object_and_background(np.ones(3, bool), None)
     with pytest.raises(PromptError, match=r"valid has shape \(2, 2\)"):
-        split_sides(np.eye(3, dtype=bool), np.ones((2, 2), bool))
+        object_and_background(np.eye(3, dtype=bool), np.ones((2, 2), bool))
 
 
 def test_points_are_x_y_and_uniform():

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from clickgrain.clicks.robot import ErrorDepth, NoisyUser, RobotUser, error_masks, next_click
+from clickgrain.clicks.robot import ErrorDepth, RobotUser, error_masks, next_click
+from clickgrain.clicks.users import NoisyUser
 from clickgrain.errors import DataError
 
 

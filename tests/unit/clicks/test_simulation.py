@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.simulation import (
     corrective_click,
     first_click,

@@ -1,6 +1,6 @@
 import pytest
 
-from clickgrain.clicks.spec import CENTRE_MAPS, LEAF_MAPS, MAP_NAMES, MapSpec
+from clickgrain.clicks.config import CENTRE_MAPS, LEAF_MAPS, MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label as components
 
-from clickgrain.clicks.robot import Drawn, NoisyUser, RobotUser, next_click
-from clickgrain.clicks.users import BoxFirstUser, ScribbleUser, make_user, middle_line
+from clickgrain.clicks.robot import Drawn, RobotUser, next_click
+from clickgrain.clicks.users import BoxFirstUser, NoisyUser, ScribbleUser, make_user, middle_line
 from clickgrain.errors import ConfigError
 
 NOTHING = np.zeros((40, 60), bool)

@@ -7,7 +7,7 @@ def test_a_long_list_is_cut(capsys):
     assert lines == [f"line {i}" for i in range(SHOWN)] + ["... and 5 more"]
 
 
-def test_no_bar_where_nobody_looks(capsys):
+def test_no_bar_without_a_terminal(capsys):
     with bar("work [1]") as progress:
         progress(1, 2)
     assert capsys.readouterr() == ("", "")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clickgrain.commands.overlay import TINT, draw_overlay, save_picture
+from clickgrain.commands.overlay import TINT, draw_overlay, save_overlay
 from clickgrain.errors import ImageError
 from clickgrain.images import read_image
 from clickgrain.types import Prompt, Scribble
@@ -46,11 +46,11 @@ def test_boxes_and_strokes_are_seen(mask):
 def test_a_picture_is_read_back_with_its_colours(tmp_path, suffix):
     image = np.zeros((16, 16, 3), np.uint8)
     image[..., 0] = 200
-    save_picture(tmp_path / f"red{suffix}", image)
+    save_overlay(tmp_path / f"red{suffix}", image)
     assert np.abs(read_image(tmp_path / f"red{suffix}").astype(int) - image).max() < 12
 
 
 def test_a_picture_that_cannot_be_written_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ImageError, match=r"file/red.png"):
-        save_picture(tmp_path / "file" / "red.png", GREY)
+        save_overlay(tmp_path / "file" / "red.png", GREY)

@@ -6,8 +6,7 @@ import pytest
 from clickgrain.clicks.robot import Drawn
 from clickgrain.clicks.users import BoxFirstUser, ScribbleUser
 from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, TargetResult, evaluate
-from clickgrain.evaluation.protocol import prompt_of
-from clickgrain.evaluation.scores import disobeyed
+from clickgrain.evaluation.protocol import disobeyed, prompt_of
 from clickgrain.types import Mask
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from clickgrain.clicks.robot import NoisyUser
+from clickgrain.clicks.users import NoisyUser
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import Benchmark, evaluate, journal
-from clickgrain.evaluation.scores import iou
+from clickgrain.evaluation.protocol import iou
 from clickgrain.types import Mask, Predictor
 
 SIZE = (20, 20)

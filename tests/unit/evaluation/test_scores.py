@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from clickgrain.evaluation.scores import Scorer, boundary, disobeyed, iou
+from clickgrain.evaluation.protocol import Scorer, boundary, disobeyed, iou
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from clickgrain.clicks.robot import NoisyUser
+from clickgrain.clicks.users import NoisyUser
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation import Benchmark, Method, evaluate
 from clickgrain.evaluation.workers import THREADS, quiet_start

@@ -4,12 +4,11 @@ import torch
 
 from clickgrain.errors import ConfigError, ImageError, WeightsError
 from clickgrain.features import FeatureExtractor, load_extractor
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
 from clickgrain.features.grain import ChannelNorm, GrainEncoder, GrainExtractor, ResidualBlock
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.weights import save_model
 
 CONFIG = EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1))

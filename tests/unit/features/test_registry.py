@@ -108,7 +108,7 @@ def grain(tmp_path):
 
     import torch
 
-    from clickgrain.features.encoder_config import EncoderConfig
+    from clickgrain.features.config import EncoderConfig
     from clickgrain.features.grain import GrainEncoder
     from clickgrain.weights import save_model
 
@@ -148,7 +148,7 @@ def test_every_public_name_is_there():
     assert sorted(features.__all__) == features.__all__
     for name in features.__all__:
         assert getattr(features, name).__module__.startswith("clickgrain.features")
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match=r"attribute '?nothing"):
         _ = features.nothing
 
 

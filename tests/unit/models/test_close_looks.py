@@ -7,8 +7,8 @@ import pytest
 
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
+from clickgrain.models.grain import TorchGrain
 from clickgrain.models.grain_engine import SMALL, SMALL_FROM, ZOOM_FROM, GrainEngine
-from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.types import Mask, Prompt, Scribble
 from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
 

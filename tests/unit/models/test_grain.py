@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clickgrain.clicks.spec import MAP_NAMES
+from clickgrain.clicks.config import MAP_NAMES
 from clickgrain.errors import ConfigError
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import MAP_WEIGHTS, PRIOR, PRIOR_BIAS, GrainModel
-from clickgrain.models.grain_config import GrainConfig
 
 TINY = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)
 CHANNELS = len(MAP_NAMES)

@@ -8,12 +8,11 @@ import torch
 
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
 from clickgrain.images import fit_size
-from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
+from clickgrain.models.config import GrainConfig
+from clickgrain.models.grain import GrainModel, TorchGrain
 from clickgrain.models.grain_engine import OTHER_LEVELS, GrainEngine
-from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.types import Mask, Prompt, Scribble
 
 TINY = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)

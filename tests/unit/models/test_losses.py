@@ -9,7 +9,7 @@ from skimage.color import rgb2yuv
 
 from clickgrain.errors import ConfigError
 from clickgrain.models.base import Decoded
-from clickgrain.models.loss_weights import LossWeights
+from clickgrain.models.config import LossWeights
 from clickgrain.models.losses import (
     RGB_TO_YUV,
     bce,

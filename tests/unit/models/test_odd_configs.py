@@ -7,9 +7,8 @@ import torch
 
 from clickgrain.errors import WeightsError
 from clickgrain.features import load_extractor
-from clickgrain.features.encoder_config import EncoderConfig
-from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.paper_config import PaperConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.segmenter import Segmenter
 from clickgrain.weights import save_model

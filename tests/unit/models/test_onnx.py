@@ -13,11 +13,11 @@ from PIL import Image
 
 from clickgrain import cli
 from clickgrain.errors import ConfigError, WeightsError
+from clickgrain.models.config import PaperConfig
+from clickgrain.models.grain import TorchGrain
 from clickgrain.models.grain_onnx import OnnxGrain, onnx_folder
-from clickgrain.models.grain_torch import TorchGrain
 from clickgrain.models.onnx_export import export_onnx
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.registry import load_click_model
 from clickgrain.onnx import Predictor
 from clickgrain.segmenter import Segmenter

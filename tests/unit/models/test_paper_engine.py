@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.models.base import ClickModel, Decoded
+from clickgrain.models.config import PaperConfig
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.paper_engine import PaperEngine
-from clickgrain.models.zoom import Region, Zoom
+from clickgrain.models.zoom import Window, Zoom
 from clickgrain.types import Mask, Prompt, Scribble
 
 TINY = PaperConfig(image_size=32, patch_size=8, dim=24, depth=2, heads=2, head_channels=16)
@@ -58,7 +58,7 @@ def block(size, top, bottom, left, right):
     return mask
 
 
-def slow_region(before, positives, last, size, expansion=1.4, least=200, keep=0.5):
+def slow_window(before, positives, last, size, expansion=1.4, least=200, keep=0.5):
     """The published rule over explicit sets of pixels, rows and columns."""
     height, width = size
     marked = set() if before is None else {(int(r), int(c)) for r, c in np.argwhere(before)}
@@ -98,7 +98,7 @@ def scenes(draw):
         mask = block((height, width), *span(height), *span(width))
     last = draw(st.none() | st.just(0))
     if last is not None:
-        last = Region(*span(height), *span(width))
+        last = Window(*span(height), *span(width))
     n = draw(st.integers(0, 3))
     x = [draw(st.floats(0, width, exclude_max=True, width=32)) for _ in range(n)]
     y = [draw(st.floats(0, height, exclude_max=True, width=32)) for _ in range(n)]
@@ -110,39 +110,39 @@ def scenes(draw):
 @given(scenes())
 def test_the_region_follows_the_published_rule(scene):
     before, positives, last, size, least = scene
-    region = Zoom(min_side=least).region(before, positives, None, last, size)
-    assert region == slow_region(before, positives, last, size, least=least)
+    window = Zoom(min_side=least).window(before, positives, None, last, size)
+    assert window == slow_window(before, positives, last, size, least=least)
     height, width = size
-    assert 0 <= region.top <= region.bottom < height
-    assert 0 <= region.left <= region.right < width
-    assert region.holds(positives)
-    assert Region.of_box(region.box) == region
+    assert 0 <= window.top <= window.bottom < height
+    assert 0 <= window.left <= window.right < width
+    assert window.holds(positives)
+    assert Window.of_box(window.box) == window
 
 
 def test_regions_by_hand():
     zoom, size = Zoom(), (1000, 2000)
     mask = block(size, 400, 499, 800, 1199)
     # 100 rows -> 140, under 200; 400 columns -> 560
-    assert zoom.region(mask, NONE, None, None, size) == Region(350, 550, 720, 1280)
-    assert zoom.region(block(size, 0, 9, 1990, 1999), NONE, None, None, size) == Region(0, 104, 1894, 1999)
+    assert zoom.window(mask, NONE, None, None, size) == Window(350, 550, 720, 1280)
+    assert zoom.window(block(size, 0, 9, 1990, 1999), NONE, None, None, size) == Window(0, 104, 1894, 1999)
     far = np.array([[1500.0, 449.0]], np.float32)  # a positive click counts as part of the object
-    assert zoom.region(mask, far, None, None, size) == Region(350, 550, 659, 1641)
-    assert zoom.region(None, far, None, None, size) == Region(0, 999, 0, 1999)
+    assert zoom.window(mask, far, None, None, size) == Window(350, 550, 659, 1641)
+    assert zoom.window(None, far, None, None, size) == Window(0, 999, 0, 1999)
 
 
 def test_the_region_stays_while_it_fits():
     zoom, size = Zoom(), (1000, 1000)
     mask = block(size, 400, 599, 400, 599)
-    new = zoom.region(mask, NONE, None, None, size)
-    near = Region(new.top + 10, new.bottom + 10, new.left, new.right)
-    assert zoom.region(mask, NONE, None, near, size) == near
-    assert zoom.region(mask, np.array([[500, near.bottom]], np.float32), None, near, size) == near
+    new = zoom.window(mask, NONE, None, None, size)
+    near = Window(new.top + 10, new.bottom + 10, new.left, new.right)
+    assert zoom.window(mask, NONE, None, near, size) == near
+    assert zoom.window(mask, np.array([[500, near.bottom]], np.float32), None, near, size) == near
     below = np.array([[500, near.bottom + 1]], np.float32)
-    assert zoom.region(mask, below, None, near, size) != near
+    assert zoom.window(mask, below, None, near, size) != near
     # rows and columns overlap by about 0.7 each: either alone would do, the product does not
-    off = Region(new.top + 50, new.bottom + 50, new.left + 50, new.right + 50)
+    off = Window(new.top + 50, new.bottom + 50, new.left + 50, new.right + 50)
     assert 0.4 < new.overlap(off) < 0.5
-    assert zoom.region(mask, NONE, None, off, size) == new
+    assert zoom.window(mask, NONE, None, off, size) == new
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,17 +157,17 @@ def test_a_click_comes_back_where_it_was_made(data):
     if data.draw(st.booleans()):
         previous = Mask(block((height, width), top, top + 20, left, left + 20).astype(np.float32))
     mask = ask(engine, photo(height, width), [[x, y]], previous)
-    region = Region.of_box(mask.roi)
+    window = Window.of_box(mask.roi)
     weight = mask.probability.astype(np.float64)
     # away from the border the disk is whole; its centre of mass is the click, to a pixel of image or network
-    pixel = [max(1.0, n / side) for n in region.size]
-    reach = [4.5 * n / side + 2 for n in region.size]
-    whole_y = region.top + reach[0] <= y <= region.bottom - reach[0]
-    whole_x = region.left + reach[1] <= x <= region.right - reach[1]
+    pixel = [max(1.0, n / side) for n in window.size]
+    reach = [4.5 * n / side + 2 for n in window.size]
+    whole_y = window.top + reach[0] <= y <= window.bottom - reach[0]
+    whole_x = window.left + reach[1] <= x <= window.right - reach[1]
     if whole_y and whole_x:
         assert abs((weight.sum(1) * np.arange(height)).sum() / weight.sum() - y) <= pixel[0]
         assert abs((weight.sum(0) * np.arange(width)).sum() / weight.sum() - x) <= pixel[1]
-    assert mask.binary[y, x] or min(region.size) > 4 * side
+    assert mask.binary[y, x] or min(window.size) > 4 * side
 
 
 def test_clicks_are_mapped_by_the_published_formula():
@@ -175,13 +175,13 @@ def test_clicks_are_mapped_by_the_published_formula():
     engine, size = PaperEngine(model, zoom=Zoom(min_side=40)), (100, 120)
     previous = Mask(block(size, 30, 49, 50, 69).astype(np.float32))
     mask = ask(engine, photo(*size), [[64, 33]], previous)
-    region = Region.of_box(mask.roi)
-    assert region == Region(round(39.5 - 20), round(39.5 + 20), round(59.5 - 20), round(59.5 + 20))
+    window = Window.of_box(mask.roi)
+    assert window == Window(round(39.5 - 20), round(39.5 + 20), round(59.5 - 20), round(59.5 + 20))
     disk = model.seen[0][1][0, 1].numpy()
     rows, columns = np.indices(disk.shape)
-    height, width = region.size
-    assert np.isclose((disk * rows).sum() / disk.sum(), 64 * (33 - region.top) / height, atol=0.05)
-    assert np.isclose((disk * columns).sum() / disk.sum(), 64 * (64 - region.left) / width, atol=0.05)
+    height, width = window.size
+    assert np.isclose((disk * rows).sum() / disk.sum(), 64 * (33 - window.top) / height, atol=0.05)
+    assert np.isclose((disk * columns).sum() / disk.sum(), 64 * (64 - window.left) / width, atol=0.05)
 
 
 def test_the_network_sees_the_region_with_its_corners_aligned():
@@ -189,9 +189,9 @@ def test_the_network_sees_the_region_with_its_corners_aligned():
     image, before = photo(*size), np.random.default_rng(1).random(size, np.float32)
     before[:20] = before[60:] = 0
     mask = ask(PaperEngine(model, zoom=Zoom(min_side=1, expansion=1.1)), image, [[40, 40]], Mask(before))
-    region = Region.of_box(mask.roi)
+    window = Window.of_box(mask.roi)
     pixels, maps = model.seen[0]
-    rows, columns = slice(region.top, region.bottom + 1), slice(region.left, region.right + 1)
+    rows, columns = slice(window.top, window.bottom + 1), slice(window.left, window.right + 1)
     for seen, truth in ((pixels[0].permute(1, 2, 0), image), (maps[0, 0], before)):
         expected = _bilinear(truth[rows, columns].astype(np.float64), 65)
         np.testing.assert_allclose(seen.numpy(), expected, atol=2e-3)
@@ -231,7 +231,7 @@ def test_a_plain_probability_gives_the_region_and_is_seen():
     before[100:140, 300:340] = 0.8
     before[200:, :100] = 0.4  # seen by the network where in view, but not part of the object
     mask = ask(engine, image, [[320, 120]], Mask(before))
-    assert Region.of_box(mask.roi) == slow_region(before > 0.5, np.array([[320, 120]]), None, size)
+    assert Window.of_box(mask.roi) == slow_window(before > 0.5, np.array([[320, 120]]), None, size)
     assert model.seen[0][1][0, 0].max() == pytest.approx(0.8)
     assert mask.binary[105, 305]
     assert not mask.binary[80, 305]
@@ -286,7 +286,7 @@ def test_a_box_alone_stands_for_a_click_at_its_centre_and_is_zoomed_in_on():
     model, size = Echo(64), (500, 600)
     engine, image = PaperEngine(model), photo(*size)
     mask = ask(engine, image, [], box=[300, 100, 401, 141])
-    assert Region.of_box(mask.roi) == slow_region(block(size, 100, 140, 300, 400), NONE, None, size)
+    assert Window.of_box(mask.roi) == slow_window(block(size, 100, 140, 300, 400), NONE, None, size)
     assert mask.binary[120, 350]
     inside = ask(engine, image, [[310, 105]], box=[300, 100, 401, 141])
     assert inside.roi == mask.roi

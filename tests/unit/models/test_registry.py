@@ -5,15 +5,14 @@ import json
 import pytest
 import torch
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ClickgrainError, ConfigError, WeightsError
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
 from clickgrain.models.base import ClickModel
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.models.registry import build_model, engine_for, load_click_model
 from clickgrain.weights import save_model
@@ -91,7 +90,7 @@ def test_a_model_of_ones_own_has_no_engine():
 
 
 def test_a_paper_config_that_lacks_a_key_is_refused():
-    from clickgrain.models.paper_config import PaperConfig
+    from clickgrain.models.config import PaperConfig
 
     values = PaperConfig(size="ti").to_json()
     assert PaperConfig.from_json(values) == PaperConfig(size="ti")

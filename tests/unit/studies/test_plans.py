@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.clicks.spec import MapSpec
+from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ConfigError
 from studies.config import StudyArgs
 from studies.plans import STUDIES, base, plan

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.features import load_extractor
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import ImageSet, add_composites

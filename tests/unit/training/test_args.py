@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError
 from clickgrain.training.config import DataArgs, TrainArgs
 

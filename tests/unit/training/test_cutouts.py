@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError, DataError, TrainingError
 from clickgrain.training import config as recipes
 from clickgrain.training.config import LearnArgs, Recipe

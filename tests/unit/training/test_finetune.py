@@ -11,11 +11,11 @@ import torch
 
 from clickgrain import devices
 from clickgrain.cli import main
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError, DataError, TrainingError, WeightsError
 from clickgrain.evaluation import Benchmark, evaluate, load_benchmark
+from clickgrain.models.config import PaperConfig
 from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_config import PaperConfig
 from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import config as recipes

@@ -254,8 +254,8 @@ class TestRefusals:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("clickgrain.training.run_dir.atomic_write", full)
-        with pytest.raises(TrainingError, match=r"run\.json cannot be written: No space left on device; free"):
+        monkeypatch.setattr("clickgrain.files.atomic_write", full)
+        with pytest.raises(TrainingError, match=r"run\.json: cannot be written \(No space left on device\); free"):
             learn(args(), Bars())
 
 

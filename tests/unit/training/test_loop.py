@@ -272,7 +272,7 @@ class TestDamagedState:
         path.write_bytes(kept[damage])
         bar = Notes()
         assert run(stopped, progress=bar).steps == 4
-        assert bar.notes == [f"{path} is damaged; the run goes on from the state before it, after step 2"]
+        assert bar.notes == [f"{path} is damaged; the run continues from the state before it, after step 2"]
         assert_identical(whole, stopped)
 
     def test_the_good_one_survives_a_full_disk(self, run, whole, stopped, monkeypatch):

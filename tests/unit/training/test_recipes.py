@@ -6,10 +6,9 @@ import sys
 import pytest
 import torch
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError
-from clickgrain.models.grain_config import GrainConfig
-from clickgrain.models.paper_config import PaperConfig
+from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.registry import build_model
 from clickgrain.training.config import RECIPES, load_recipe
 from clickgrain.training.samples import make_batch

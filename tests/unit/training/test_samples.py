@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.leaf_maps import map_to_leaf, warp
 from clickgrain.errors import TrainingError
 from clickgrain.models.grain import GrainModel

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from clickgrain.clicks.args import ClickSimulation
+from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.maps import ClickMaps
 from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
-from clickgrain.models.loss_weights import LossWeights
+from clickgrain.models.config import LossWeights
 from clickgrain.training.samples import make_batch
 from clickgrain.training.step import ClickStep, jitter, snap_targets
 

@@ -9,7 +9,6 @@ import pytest
 from clickgrain.errors import TrainingError
 from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
-from clickgrain.training import validation as preview
 from clickgrain.training.validation import TILE, ClickValidator, Validation, make_validation, split, write_preview
 from clickgrain.tree import snap
 
@@ -165,6 +164,6 @@ class TestPreview:
         def full(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(preview, "atomic_write", full)
-        with pytest.raises(TrainingError, match=r"p\.png: the preview cannot be written \(No space left"):
+        monkeypatch.setattr("clickgrain.files.atomic_write", full)
+        with pytest.raises(TrainingError, match=r"p\.png: cannot be written \(No space left"):
             write_preview(tmp_path / "p.png", segmenter, pairs)

@@ -11,9 +11,9 @@ import torch
 from conftest import CLICKS, DATA, draw, image_set_of
 from lightning_fabric import Fabric
 
-from clickgrain.features.encoder_config import EncoderConfig
+from clickgrain.features.config import EncoderConfig
+from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
-from clickgrain.models.grain_config import GrainConfig
 from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.loop import fit
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clickgrain.tree import build_tree, kernel
-from clickgrain.tree.walks import describe, is_tree
+from clickgrain.tree.merge_tree import describe, is_tree
 
 
 def islands(side, d):

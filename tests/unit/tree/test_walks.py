@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.tree.walks import describe, is_tree, join_level
+from clickgrain.tree.merge_tree import describe, is_tree, join_level
 
 
 def leaf_sets(children):

@@ -13,8 +13,7 @@ from clickgrain.models.engine import obey
 from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
 
 UNKNOWN, OBJECT, BACKGROUND = 0, 1, 2
-RADIUS = 5
-"""Of the certain disk around a click and to either side of a scribble, in image pixels."""
+RADIUS = 5  # of the certain disk around a click and to either side of a scribble, in image pixels
 
 
 class Prompted(ABC):

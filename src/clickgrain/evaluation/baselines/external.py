@@ -16,8 +16,7 @@ from clickgrain.evaluation.baselines.base import Prompted
 from clickgrain.types import Float, Mask, Predictor, Prompt, Size, UInt8
 
 PREFIX, ONNX = "python:", "onnx:"
-SPACING = 20.0
-"""Pixels between the points that stand for a scribble."""
+SPACING = 20.0  # pixels between the points that stand for a scribble
 POINTS, PREVIOUS = ("points", "coords"), ("prev_mask", "previous_mask", "previous")
 PROBABILITIES = ("probability", "probabilities", "prob", "probs")
 CONTRACT = (
@@ -120,7 +119,7 @@ class SAMStyle(Prompted):
         return found[0]
 
     def _arguments(self, prompt: Prompt, previous: "Mask | Float | None") -> dict[str, Any]:
-        background, object_ = prompt.sides(SPACING)
+        background, object_ = prompt.by_label(SPACING)
         coords = np.concatenate([object_, background])
         labels = np.repeat(np.array([1, 0], np.int32), [len(object_), len(background)])
         state = previous.state if isinstance(previous, Mask) else None

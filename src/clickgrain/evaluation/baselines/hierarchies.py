@@ -1,6 +1,7 @@
 """Superpixel hierarchies in place of our merge tree; prompts are answered as by tree mode (`TreeEngine`)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,30 +17,21 @@ from clickgrain.tree import MergeTree
 from clickgrain.types import Float, UInt8
 
 Labels = npt.NDArray[np.int64]
-LONG_SIDE = 128
-"""Leaves along the image's longer side."""
+LONG_SIDE = 128  # leaves along the image's longer side
 
 
 class FelzenszwalbTree(Segmenter):
     """Felzenszwalb and Huttenlocher's regions (IJCV 2004), merged by Ward's rule on their mean Lab color."""
 
     def __init__(self) -> None:
-        super().__init__(RegionEngine(_felzenszwalb), "felzenszwalb")
+        super().__init__(RegionEngine(partial(felzenszwalb, scale=20, sigma=0.5, min_size=8)), "felzenszwalb")
 
 
 class SlicTree(Segmenter):
     """SLIC superpixels (Achanta et al., TPAMI 2012), merged by Ward's rule on their mean Lab color."""
 
     def __init__(self) -> None:
-        super().__init__(RegionEngine(_slic), "slic")
-
-
-def _felzenszwalb(image: UInt8) -> Labels:
-    return np.asarray(felzenszwalb(image, scale=20, sigma=0.5, min_size=8), np.int64)
-
-
-def _slic(image: UInt8) -> Labels:
-    return np.asarray(slic(image, n_segments=400, compactness=10, start_label=0), np.int64)
+        super().__init__(RegionEngine(partial(slic, n_segments=400, compactness=10, start_label=0)), "slic")
 
 
 class RegionEngine(TreeEngine):
@@ -56,7 +48,7 @@ class RegionEngine(TreeEngine):
         """The merge tree of an H x W x 3 uint8 RGB image: its leaves are pixels at a long side of 128."""
         size = (image.shape[0], image.shape[1])
         small = resize(image, fit_size(size, LONG_SIDE)) if max(size) > LONG_SIDE else image
-        return TreeImage(image, region_tree(self.segment(small), lab(small), size))
+        return TreeImage(image, region_tree(np.asarray(self.segment(small), np.int64), lab(small), size))
 
 
 def region_tree(labels: Labels, colors: Float, image_size: tuple[int, int]) -> MergeTree:

@@ -14,7 +14,7 @@ from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training import prepare as module
 from clickgrain.training.config import TrainArgs
-from clickgrain.training.prepare import Tiles, add_tiles, choose_photos, prepare
+from clickgrain.training.prepare import ZoomCrops, add_zoom_crops, choose_photos, prepare
 from clickgrain.training.samples import FINER, draw_sample
 from clickgrain.tree import build_tree
 
@@ -31,7 +31,7 @@ def extent(view):
 
 
 def cut(image, *, side=64, most=4, photos=1, seed=0, name="a.jpg"):
-    tiles = Tiles(side, most, photos, seed)
+    tiles = ZoomCrops(side, most, photos, seed)
     tiles.look(3, name, image)
     return tiles.cut
 
@@ -81,7 +81,7 @@ def test_they_depend_on_seed_and_name_alone():
 
 def test_many_photos_share_the_views():
     photos = 4 * module.IN_ALL
-    tiles = Tiles(16, 2, photos, 0)
+    tiles = ZoomCrops(16, 2, photos, 0)
     image = coordinates(48, 64)
     for i in range(400):
         tiles.look(i, f"{i}.jpg", image)
@@ -140,7 +140,7 @@ def test_views_of_held_out_photos_are_held_out(data):
 
 
 def test_a_bank_without_views_stays_as_it_is(mixed):
-    assert add_tiles(mixed, Tiles(96, 0, 4, 0), ColorTexture()) == {}
+    assert add_zoom_crops(mixed, ZoomCrops(96, 0, 4, 0), ColorTexture()) == {}
     assert len(mixed) == 7
 
 

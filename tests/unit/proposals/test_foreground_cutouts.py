@@ -8,8 +8,7 @@ from PIL import Image
 from clickgrain.errors import ConfigError, ImageError
 from clickgrain.proposals.composites import composite
 from clickgrain.proposals.config import CompositeSettings
-from clickgrain.proposals.cutouts import Cutout
-from clickgrain.proposals.things import THINGS, read_cutout, retextured
+from clickgrain.proposals.cutouts import WHOLE_OBJECTS, Cutout, read_cutout, retextured
 
 
 def thing(side=64):
@@ -142,7 +141,7 @@ class TestPlacing:
         piece, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].astype(np.float32) / 255
         for seed in range(40):
             flat = np.full((48, 64, 3), seed * 6, np.uint8)
-            image, mask = composite(flat, piece, alpha, np.random.default_rng(seed), THINGS)
+            image, mask = composite(flat, piece, alpha, np.random.default_rng(seed), WHOLE_OBJECTS)
             assert np.isfinite(mask).all()
             assert mask.max() > 0.5
             assert image.shape == (48, 64, 3)

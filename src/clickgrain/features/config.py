@@ -1,12 +1,39 @@
-"""Whether the values of a config.json are those of this version's settings; without torch."""
+"""Sizes of the grain encoder, and whether the values of a config.json are those of a settings class; no torch."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from reprlib import repr as shortened
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-LARGEST = 65_536
-"""Of the numbers in a config: channels, pixels, layers."""
+from clickgrain.errors import ConfigError
+
+STRIDES = (2, 4, 8, 16, 32)
+WIDEST, DEEPEST = 4096, 100
+"""More channels or blocks than any encoder of this kind needs; what has more is no config but damage."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the encoder.
+
+    Args:
+        widths: channels at strides 2, 4, 8, 16, 32.
+        depths: residual blocks at each of them.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 128, 160)
+    depths: tuple[int, ...] = (1, 1, 2, 2, 2)
+
+    def __post_init__(self) -> None:
+        for name, values, most in (("widths", self.widths, WIDEST), ("depths", self.depths, DEEPEST)):
+            object.__setattr__(self, name, tuple(values))
+            if len(values) != len(STRIDES) or not all(1 <= value <= most for value in values):
+                raise ConfigError(
+                    f"--encoder.{name} {values} must be {len(STRIDES)} positive numbers up to {most}, one a stride"
+                )
+
+
+LARGEST = 65_536  # of the numbers in a config: channels, pixels, layers
 _NAMED = {
     int: f"a whole number up to {LARGEST}",
     float: f"a number up to {LARGEST}",

@@ -1,0 +1,241 @@
+"""Settings of the click models and their losses; no torch, so that the command line can show them at once."""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from clickgrain.clicks.config import MAP_NAMES, MapSpec
+from clickgrain.errors import ConfigError
+from clickgrain.features.config import WIDEST, EncoderConfig, differences
+
+LARGEST_SIDE = 8192
+
+
+class _Saved:
+    """A settings dataclass that config.json holds."""
+
+    kind: ClassVar[str]
+
+    def to_json(self: Any) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return {"kind": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
+
+        Raises:
+            ConfigError: for missing or unknown keys, values of another type or out of range, or settings at odds.
+        """
+        own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
+        if problems := differences(cls, own):
+            raise ConfigError(f"config of a {cls.kind} model does not fit this version: {', '.join(problems)}")
+        return cls(**own)
+
+
+@dataclass(frozen=True)
+class GrainConfig(_Saved):
+    """Encode once, then milliseconds per click.
+
+    Args:
+        encoder: sizes of the image encoder.
+        decoder_widths: channels of the click decoder at strides 2, 4, 8, 16.
+        maps: click maps that the decoder sees, in order.
+        radius: of click disks, in pixels of the working image.
+        long_side: images are scaled to this long side (sides rounded to multiples of 32).
+        tree: extractor whose features give the merge tree behind the maps.
+    """
+
+    kind: ClassVar[str] = "grain"
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder_widths: tuple[int, ...] = (16, 32, 48, 96)
+    maps: tuple[str, ...] = MAP_NAMES
+    radius: float = 5.0
+    long_side: int = 384
+    tree: str = "color-texture"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.encoder, dict):  # from config.json
+            object.__setattr__(self, "encoder", EncoderConfig(**self.encoder))
+        object.__setattr__(self, "maps", tuple(self.maps))
+        object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
+        if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
+            raise ConfigError(
+                f"--decoder-widths {self.decoder_widths} must be four positive numbers up to {WIDEST}"
+            )
+        if not self.maps:
+            raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
+        if self.long_side < 64:
+            raise ConfigError(f"--long-side {self.long_side} is under 64 pixels, too small to see an object")
+        if self.long_side > LARGEST_SIDE:
+            raise ConfigError(f"--long-side {self.long_side} is over {LARGEST_SIDE} pixels, too large to work at")
+        self.map_spec  # noqa: B018  (checks the names)
+
+    @property
+    def map_spec(self) -> MapSpec:
+        """The click maps, at stride 2."""
+        return MapSpec(self.maps, stride=2, radius=self.radius)
+
+    @classmethod
+    def small(cls, long_side: int = 256) -> "GrainConfig":
+        """Half the channels: trains in minutes on two cores."""
+        return cls(EncoderConfig((12, 24, 40, 64, 80), (1, 1, 1, 1, 1)), (12, 24, 32, 48), long_side=long_side)
+
+
+class VitShape(NamedTuple):
+    """Token width, number of blocks, attention heads per block."""
+
+    dim: int
+    depth: int
+    heads: int
+
+
+SIZES = {"b": VitShape(768, 12, 12), "s": VitShape(384, 12, 6), "ti": VitShape(192, 12, 3)}
+"""ViT-B, ViT-S and ViT-Ti."""
+WIDEST_VIT, DEEPEST_VIT = 8192, 200  # more than any of them needs; what has more is no config but damage
+
+
+@dataclass(frozen=True)
+class PaperConfig(_Saved):
+    """Early-fusion ViT click model; the defaults are the published ViT-B/16 at 448 x 448.
+
+    Attributes:
+        size: "b", "s" or "ti".
+        image_size: side in pixels that the position embedding is made for; other sizes resize it.
+        patch_size: side of a patch in pixels, a multiple of 4.
+        dim: token width, a multiple of 12 and of `heads`; 0 is the size's own.
+        depth: number of transformer blocks; 0 is the size's own.
+        heads: attention heads per block; 0 is the size's own.
+        window_blocks: 1-based numbers of the blocks that attend within a 2 x 2 split of the token grid. None
+            is the published rule: all but every (depth / 2)-th, so 1-5 and 7-11 of 12.
+        head_channels: width of the MLP head.
+        dropout: probability in the head, while training.
+        radius: radius of a click's disk in pixels at the network's resolution.
+
+    Raises:
+        ConfigError: for settings that contradict each other; the message names the flag.
+    """
+
+    kind: ClassVar[str] = "paper"
+    size: Literal["b", "s", "ti"] = "b"
+    image_size: int = 448
+    patch_size: int = 16
+    dim: int = 0
+    depth: int = 0
+    heads: int = 0
+    window_blocks: tuple[int, ...] | None = None
+    head_channels: int = 256
+    dropout: float = 0.1
+    radius: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.window_blocks is not None:
+            object.__setattr__(self, "window_blocks", tuple(self.window_blocks))  # config.json gives a list
+        if self.size not in SIZES:
+            raise ConfigError(f"--size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
+        self._check()
+
+    @property
+    def vit(self) -> VitShape:
+        """The transformer's shape, with the size's own numbers where none are set."""
+        own = SIZES[self.size]
+        return VitShape(self.dim or own.dim, self.depth or own.depth, self.heads or own.heads)
+
+    @property
+    def windowed(self) -> tuple[bool, ...]:
+        """For every block, whether it attends within windows."""
+        depth = self.vit.depth
+        every = max(1, depth // 2)
+        if self.window_blocks is None:
+            return tuple(block % every != 0 for block in range(1, depth + 1))
+        return tuple(block in self.window_blocks for block in range(1, depth + 1))
+
+    @property
+    def grid(self) -> int:
+        """Tokens along each side at `image_size`."""
+        return self.image_size // self.patch_size
+
+    @property
+    def step(self) -> int:
+        """Image sides are multiples of this many pixels: two patches, so that the grid splits in four."""
+        return 2 * self.patch_size
+
+    @property
+    def pyramid(self) -> tuple[int, int, int, int]:
+        """Channels at strides 4, 8, 16, 32 (for patch 16): 128, 256, 512, 1024 for ViT-B, in proportion else."""
+        dim = self.vit.dim
+        return dim // 6, dim // 3, 2 * dim // 3, 4 * dim // 3
+
+    @property
+    def map_spec(self) -> MapSpec:
+        """The click maps, at full resolution."""
+        return MapSpec(("previous", "disk+", "disk-"), stride=1, radius=self.radius)
+
+    def _check(self) -> None:
+        dim, depth, heads = self.vit
+        if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
+            raise ConfigError(
+                f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's; dim up to"
+                f" {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
+            )
+        if dim % 12 or dim % heads:
+            raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
+        outside = [block for block in self.window_blocks or () if not 1 <= block <= depth]
+        if outside:
+            raise ConfigError(f"--window-blocks names block {outside[0]}; blocks are numbered 1 to {depth}")
+        if self.patch_size < 4 or self.patch_size % 4:
+            raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
+        if not 1 <= self.image_size <= LARGEST_SIDE or self.image_size % self.step:
+            raise ConfigError(
+                f"--image-size {self.image_size} is no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
+            )
+        if self.head_channels < 1:
+            raise ConfigError(f"--head-channels {self.head_channels} is not positive; the published width is 256")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"--dropout {self.dropout} is outside 0..1")
+        if not self.radius > 0.0:
+            raise ConfigError(f"--radius {self.radius} is not positive; the published value is 5 pixels")
+
+
+VARIANTS = ("bilateral", "published")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of `total_loss`; a term of weight 0 is not computed. The defaults are the paper's.
+
+    Attributes:
+        bce: binary cross-entropy.
+        dice: dice loss.
+        smoothness: bilateral smoothness.
+        smoothness_variant: "bilateral" (on probabilities, as the formula reads) or "published" (as in the
+            paper's implementation, on logits; for faithful reproduction).
+        iou: squared error of the score against the true IoU.
+        kept: cross-entropy of pixels that were right in the answer before a click and are wrong after it. At 1
+            such a pixel costs twice what another wrong one costs: itself, and the click that brings it back.
+
+    Raises:
+        ConfigError: for negative or unbounded weights, an unknown variant, or all weights 0.
+    """
+
+    bce: float = 1.0
+    dice: float = 0.0
+    smoothness: float = 10.0
+    smoothness_variant: Literal["bilateral", "published"] = "bilateral"
+    iou: float = 0.0
+    kept: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in self.terms().items():
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ConfigError(f"--{name} {value} is not a finite weight of 0 or more")
+        if not any(self.terms().values()):
+            raise ConfigError("all loss weights are 0, so nothing would be learned; set --bce or another above 0")
+        if self.smoothness_variant not in VARIANTS:
+            raise ConfigError(
+                f"--smoothness-variant {self.smoothness_variant!r} is unknown; choose one of {', '.join(VARIANTS)}"
+            )
+
+    def terms(self) -> dict[str, float]:
+        """Weight of every term by name."""
+        return {f.name: float(getattr(self, f.name)) for f in fields(self) if f.name != "smoothness_variant"}
