@@ -22,7 +22,7 @@ FLOORS = (
     ("evaluation",),
     ("training",),
     ("export",),
-    ("annotate", "integrations"),
+    ("annotate", "sam", "integrations"),
     ("demo", "commands", "cli", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
