@@ -1,7 +1,7 @@
 """The names and shapes of Segment Anything's two classes, answered by clickgrain.
 
-Code written for `segment_anything` changes one import. Points are (x, y) pixels, boxes XYXY pixels, masks C x H x W.
-Source: the interface of `segment_anything/predictor.py` and `automatic_mask_generator.py`, which this does not import.
+Code written for it changes one import. Points are (x, y) pixels, boxes XYXY pixels, masks C x H x W.
+Interface: segment_anything's predictor.py and automatic_mask_generator.py, which is not imported.
 """
 
 from collections.abc import Sequence

@@ -51,6 +51,7 @@ LIGHT = (
     "commands.learn",
     "commands.evaluate",
     "commands.segment",
+    "commands.serve",
 )
 HEAVY = ("torch", "cv2", "numba", "transformers", "skimage", "scipy", "lightning_fabric")
 
