@@ -66,7 +66,7 @@ def decode(rle: Sequence[int], size: Size) -> Bool:
     sizes = [read(4) + 1 for _ in range(4)]
     if count != 4 * height * width or word != 8:
         raise DataError(
-            f"a brush's rle holds {count} values of {word} bits, not 4 x {width} x {height} of 8; draw the stroke again"
+            f"a brush's rle holds {count} values of {word} bits, not the 4 x {width} x {height} of 8 bits wanted"
         )
     out, i = np.empty(count, np.uint8), 0
     while i < count:

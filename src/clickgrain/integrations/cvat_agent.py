@@ -1,7 +1,8 @@
 """Functions for CVAT's agents: clicks and boxes in, masks out; and all regions of an image as auto-annotation.
 
 `clickgrain serve cvat` runs an agent with them. By hand: `cvat-cli function create-native NAME`, `run-agent` or
-`task auto-annotate` with `--function-module clickgrain.integrations.cvat_agent -p kind=str:clicks`. Contract: `cvat_sdk/auto_annotation/interface.py`.
+`task auto-annotate` with `--function-module clickgrain.integrations.cvat_agent -p kind=str:clicks`.
+Contract: `cvat_sdk/auto_annotation/interface.py`.
 """
 
 import importlib.util

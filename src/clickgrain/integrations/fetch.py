@@ -55,13 +55,7 @@ class Fetcher:
             content = self._data(source) if source.startswith("data:") else self._get(source)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ImageError(f"{shown}: cannot be fetched ({error}); check that this machine reaches it") from error
-        with tempfile.NamedTemporaryFile(prefix="clickgrain-") as file:
-            file.write(content)
-            file.flush()
-            try:
-                return read_image(file.name)
-            except ImageError as error:
-                raise ImageError(str(error).replace(file.name, shown)) from error
+        return read_bytes(content, shown)
 
     def _local(self, source: str, root: Path) -> Path:
         name = parse_qs(urlsplit(source).query).get("d", [""])[0]
@@ -131,6 +125,21 @@ class Fetcher:
             return answer.status, answer.getheader("Location"), _limited(answer, deadline)
         finally:
             connection.close()
+
+
+def read_bytes(content: bytes, name: str) -> UInt8:
+    """H x W x 3 uint8 RGB of an image file in memory; `name` stands for it in errors.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    with tempfile.NamedTemporaryFile(prefix="clickgrain-") as file:
+        file.write(content)
+        file.flush()
+        try:
+            return read_image(file.name)
+        except ImageError as error:
+            raise ImageError(str(error).replace(file.name, name)) from error
 
 
 def _limited(answer: http.client.HTTPResponse, deadline: float) -> bytes:
