@@ -20,8 +20,8 @@ test: $(READY)
 	$(BIN)/python -m pytest -n auto -rs
 
 check: $(READY)
-	$(BIN)/ruff format --check src tests benchmarks studies tools
-	$(BIN)/ruff check src tests benchmarks studies tools
+	$(BIN)/ruff format --check src tests benchmarks studies tools examples integrations
+	$(BIN)/ruff check src tests benchmarks studies tools examples integrations
 	$(BIN)/mypy
 	$(BIN)/python tools/draw_architecture.py --check
 
@@ -34,8 +34,8 @@ wheel: $(READY)
 	$(BIN)/python tools/check_wheel.py --keep dist
 
 format: $(READY)
-	$(BIN)/ruff format src tests benchmarks studies tools
-	$(BIN)/ruff check --fix src tests benchmarks studies tools
+	$(BIN)/ruff format src tests benchmarks studies tools examples integrations
+	$(BIN)/ruff check --fix src tests benchmarks studies tools examples integrations
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -59,6 +59,7 @@ COMMANDS = (
         "write a model as ONNX files that need no torch",
         "clickgrain.commands.export:export_model",
     ),
+    Command("serve", "answer clicks inside Label Studio or CVAT", "clickgrain.commands.serve:serve"),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),

@@ -22,7 +22,7 @@ FLOORS = (
     ("evaluation",),
     ("training",),
     ("export",),
-    ("annotate", "integrations"),
+    ("annotate", "sam", "integrations"),
     ("demo", "commands", "cli", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
@@ -47,6 +47,7 @@ LIGHT = (
     "commands.learn",
     "commands.evaluate",
     "commands.segment",
+    "commands.serve",
 )
 HEAVY = ("torch", "cv2", "numba", "transformers", "skimage", "scipy", "lightning_fabric")
 

@@ -20,6 +20,7 @@ OPTIONAL = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "pillow_heif": "heif",
+    "cvat_sdk": "cvat",
 }
 
 
@@ -51,7 +52,7 @@ def test_everything_declared_is_imported():
 
 def test_extras_are_not_in_the_base_and_tests_have_them_all():
     assert not declared(PROJECT["dependencies"]) & set(OPTIONAL)
-    for extra in ("hf", "onnx", "heif"):
+    for extra in ("hf", "onnx", "cvat", "heif"):
         assert declared(PROJECT["optional-dependencies"][extra]) <= declared(
             PROJECT["optional-dependencies"]["dev"]
         )

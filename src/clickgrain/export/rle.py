@@ -18,11 +18,16 @@ Counts = npt.NDArray[np.int64]
 MOST_GROUPS = 7  # of 5 bits, for one number: 35 bits count more pixels than any image has
 
 
+def counts(mask: Bool) -> Counts:
+    """Run lengths of an H x W bool mask down its columns; the first, of background, may be 0."""
+    flat = mask.ravel(order="F")
+    runs = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size)
+    return np.concatenate([np.zeros(int(flat[:1].any()), np.int64), runs])
+
+
 def encode(mask: Bool) -> str:
     """COCO's compact string of an H x W bool mask."""
-    flat = mask.ravel(order="F")
-    counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size)
-    rest = np.concatenate([np.zeros(int(flat[:1].any()), np.int64), counts])
+    rest = counts(mask)
     rest[3:] = rest[3:] - rest[1:-2]
     codes = np.zeros((len(rest), MOST_GROUPS), np.uint8)
     going = np.ones(len(rest), bool)
@@ -35,17 +40,17 @@ def encode(mask: Bool) -> str:
     return codes[codes > 0].tobytes().decode("ascii")
 
 
-def decode(counts: Sequence[Any] | str, size: Size) -> Bool:
-    """The H x W bool mask of counts (a list or COCO's string).
+def decode(coded: Sequence[Any] | str, size: Size) -> Bool:
+    """The H x W bool mask of coded counts (a list or COCO's string).
 
     Raises:
         DataError: the counts do not fill the image.
     """
     height, width = size
-    if isinstance(counts, str):
-        runs = _of_string(counts, height * width)
+    if isinstance(coded, str):
+        runs = _of_string(coded, height * width)
     else:
-        numbers = np.asarray(counts)
+        numbers = np.asarray(coded)
         are_numbers = numbers.ndim == 1 and numbers.dtype.kind in "iuf" and (np.abs(numbers) < 2**53).all()
         if not are_numbers or (numbers % 1 != 0).any():
             raise DataError("the counts of its RLE are not whole numbers; export it again")
@@ -73,9 +78,9 @@ def _of_string(text: str, pixels: int) -> Counts:
     lengths = np.diff(ends, prepend=-1)
     if lengths.max() > MOST_GROUPS:
         raise DataError("its RLE string holds a number larger than any image; export it again")
-    counts = np.where(codes[ends] & 16, -1 << (5 * lengths), 0)
+    runs = np.where(codes[ends] & 16, -1 << (5 * lengths), 0)
     for place in range(int(lengths.max())):
         at = lengths > place
-        counts[at] += (codes[(ends - lengths + 1)[at] + place].astype(np.int64) & 31) << (5 * place)
-    counts[1::2], counts[2::2] = np.cumsum(counts[1::2]), np.cumsum(counts[2::2])
-    return counts
+        runs[at] += (codes[(ends - lengths + 1)[at] + place].astype(np.int64) & 31) << (5 * place)
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return runs

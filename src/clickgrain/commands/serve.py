@@ -1,0 +1,116 @@
+"""`clickgrain serve`: clicks answered inside another annotation tool."""
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from clickgrain.annotate.config import LOOPBACK
+from clickgrain.errors import ConfigError
+
+URLS = {"label-studio": "http://localhost:8080", "cvat": "https://app.cvat.ai"}
+OF_LABEL_STUDIO = ("host", "port", "password", "api_key", "root", "allow_host", "memory")
+OF_CVAT = ("whole_image", "label", "function")
+
+
+@dataclass(frozen=True)
+class ServeArgs:
+    """Answer clicks inside Label Studio or CVAT, on this machine.
+
+    Attributes:
+        tool: label-studio: a machine learning backend; cvat: an agent of a CVAT server.
+        model: "default", "tree" (no network), a model folder or a Hugging Face id.
+        device: torch device; auto takes a GPU if there is one.
+        level: how large a region: 0 the smallest part, 1 the whole image.
+        url: of Label Studio or CVAT.
+        host: label-studio: address to listen on; any but this machine's own asks for a password.
+        port: label-studio: 0 takes a free one.
+        password: label-studio: ask every request for this password (basic authentication).
+        api_key: label-studio: access token of a user, for images that it hosts; or LABEL_STUDIO_API_KEY.
+        root: label-studio: folder that its local files lie in; left out, they are fetched from it.
+        allow_host: label-studio: a host of the local network that images may come from. Repeat for more.
+        memory: label-studio: megabytes of encoded images to keep.
+        whole_image: cvat: auto-annotation with all regions of an image, instead of answering clicks.
+        label: cvat, with --whole-image: label of the regions.
+        function: cvat: number of a function that was made before; else one is made.
+    """
+
+    tool: Annotated[Literal["label-studio", "cvat"], tyro.conf.Positional, tyro.conf.arg(metavar="TOOL")]
+    model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
+    device: str = "cpu"
+    level: Annotated[
+        float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")
+    ] = None
+    url: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="URL", help_behavior_hint=f"(default: {' or '.join(URLS.values())})"),
+    ] = None
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
+    port: int = 9090
+    password: Annotated[str | None, tyro.conf.arg(metavar="PASSWORD")] = None
+    api_key: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
+    root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    allow_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="HOST")] = ()
+    memory: Annotated[int, tyro.conf.arg(metavar="MB")] = 256
+    whole_image: bool = False
+    label: str = "region"
+    function: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+
+    def __post_init__(self) -> None:
+        others = OF_CVAT if self.tool == "label-studio" else OF_LABEL_STUDIO
+        for name in others:
+            if getattr(self, name) != getattr(type(self), name):
+                raise ConfigError(f"--{name.replace('_', '-')} is not for {self.tool}; leave it out")
+        if self.level is not None and not 0.0 <= self.level <= 1.0:
+            raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the smallest part, 1 the whole image")
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"--port {self.port} is no port; give 0..65535, 0 for any free one")
+        if self.memory < 16:
+            raise ConfigError(f"--memory {self.memory} megabytes hold no image; give 16 or more")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ConfigError(f"--url {self.url!r} is no address; give e.g. {URLS[self.tool]}")
+        if self.root is not None and not self.root.is_dir():
+            raise ConfigError(f"--root {self.root} is no folder; give the one that Label Studio serves")
+        if self.host not in LOOPBACK:
+            try:
+                ipaddress.ip_address(self.host)
+            except ValueError:
+                raise ConfigError(f"--host {self.host!r} is no address; give 127.0.0.1 or 0.0.0.0") from None
+            if not self.password:
+                raise ConfigError(f"--host {self.host} lets other machines in; give a --password for Label Studio")
+
+
+def serve(args: ServeArgs) -> None:
+    """Serve until Ctrl-C; the address on stdout, the rest on stderr."""
+    from clickgrain.commands.console import say
+    from clickgrain.devices import choose_device
+
+    device, url = choose_device(args.device), args.url or URLS[args.tool]
+    if args.tool == "cvat":
+        from clickgrain.integrations.cvat_agent import run_agent
+
+        kind = "whole-image" if args.whole_image else "clicks"
+        settings = {"kind": kind, "model": args.model, "device": device, "label": args.label, "level": args.level}
+        run_agent(url, settings, args.function, say)
+        return
+    import uvicorn
+
+    from clickgrain.annotate.server import bind
+    from clickgrain.integrations.fetch import Fetcher
+    from clickgrain.integrations.image_cache import ImageCache
+    from clickgrain.integrations.label_studio import Backend, make_app
+    from clickgrain.segmenter import Segmenter
+
+    sock = bind(args.host, args.port)
+    images = ImageCache(Segmenter.load(args.model, device=device), args.memory)
+    key = args.api_key or os.environ.get("LABEL_STUDIO_API_KEY") or None
+    fetcher = Fetcher(url, api_key=key, root=args.root, hosts=args.allow_host)
+    backend = Backend(images, fetcher, level=args.level, say=say)
+    name = f"[{args.host}]" if ":" in args.host else args.host
+    print(f"http://{name}:{sock.getsockname()[1]}", flush=True)
+    say(f"enter this address in Label Studio ({url}): project, Settings, Model, Connect Model, interactive")
+    config = uvicorn.Config(make_app(backend, args.password), log_level="warning", server_header=False, ws="none")
+    uvicorn.Server(config).run(sockets=[sock])

@@ -1,0 +1,132 @@
+"""The Nuclio function for CVAT, with the context and events that Nuclio hands it."""
+
+import base64
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+
+FOLDER = Path(__file__).parents[3] / "integrations" / "cvat-nuclio"
+
+
+class Context:
+    """What Nuclio's wrapper gives a handler."""
+
+    def __init__(self):
+        self.user_data, self.said = SimpleNamespace(), []
+        self.logger = SimpleNamespace(info=self.said.append, error=self.said.append)
+
+    def Response(self, body=None, headers=None, content_type="text/plain", status_code=200):  # noqa: N802
+        return SimpleNamespace(body=body, headers=headers, content_type=content_type, status_code=status_code)
+
+
+@pytest.fixture(scope="module")
+def function():
+    spec = importlib.util.spec_from_file_location("nuclio_main", FOLDER / "main.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def ask(function, content):
+    context = Context()
+    function.init_context(context)
+
+    def call(body=None, **changes):
+        request = {"image": base64.b64encode(content).decode(), "pos_points": [[60, 60]], "neg_points": []}
+        event = SimpleNamespace(body={**request, "obj_bbox": None, **changes} if body is None else body)
+        answer = function.handler(context, event)
+        assert answer.content_type == "application/json"
+        return answer.status_code, json.loads(answer.body)
+
+    call.context = context
+    return call
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_a_click_gives_rows_of_zeros_and_ones(ask, disk):
+    status, answer = ask()
+    assert status == 200
+    mask = np.array(answer["mask"])
+    assert mask.shape == (120, 200)
+    assert set(np.unique(mask)) == {0, 1}
+    assert iou(mask.astype(bool), disk) > 0.9
+
+
+def test_boxes_negative_clicks_and_bodies_as_text_count(ask, disk, content):
+    status, answer = ask(pos_points=[], obj_bbox=[[26, 26], [94, 94]])
+    assert status == 200
+    assert iou(np.array(answer["mask"]).astype(bool), disk) > 0.9
+    mask = np.array(ask(pos_points=[[60, 60], [155, 60]], neg_points=[[150, 50]])[1]["mask"])
+    assert mask[60, 60] == 1
+    assert mask[50, 150] == 0
+    body = json.dumps({"image": base64.b64encode(content).decode(), "pos_points": [[60, 60]], "neg_points": []})
+    assert ask(body.encode())[0] == 200
+
+
+def test_an_image_that_is_sent_again_is_not_encoded_again(ask, monkeypatch):
+    images = ask.context.user_data.images
+    count, encode = [], images.segmenter.encode
+    monkeypatch.setattr(images.segmenter, "encode", lambda image: count.append(1) or encode(image))
+    ask()
+    ask(pos_points=[[155, 60]])
+    assert len(count) == 1
+
+
+def test_model_and_level_come_from_the_environment(function, monkeypatch):
+    monkeypatch.setenv("CLICKGRAIN_MODEL", "tree")
+    monkeypatch.setenv("CLICKGRAIN_LEVEL", "0.3")
+    context = Context()
+    function.init_context(context)
+    assert context.user_data.level == 0.3
+    assert context.user_data.images.segmenter.name == "tree"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pos_points": []}, "empty"),
+        ({"pos_points": [[900, 1]]}, "outside the image"),
+        ({"pos_points": 3}, "int"),
+        ({"obj_bbox": [[1, 1]]}, "not four numbers"),
+        ({"image": "%%%"}, "base64"),
+        ({"image": base64.b64encode(b"hello there").decode()}, "the image: not an image"),
+        ({"body": b"{}"}, "lacks 'image'"),
+        ({"body": b"no"}, "Expecting value"),
+        ({"body": b"3"}, "subscriptable"),
+    ],
+)
+def test_errors_are_answers_without_a_stack(ask, changes, words):
+    status, answer = ask(**changes)
+    assert status == 400
+    assert words in answer["error"]
+    assert ask.context.said[-1] == answer["error"]
+
+
+def test_a_fault_of_ours_is_told(ask, monkeypatch):
+    monkeypatch.setattr(ask.context.user_data.images.segmenter, "predict", lambda *_, **__: 1 / 0)
+    status, answer = ask()
+    assert status == 500
+    assert "should not happen" in answer["error"]
+
+
+def test_the_description_is_what_cvat_reads():
+    """Keys of CVAT's lambda manager, which converts them by int() and bool(): only the empty text is false."""
+    described = yaml.safe_load((FOLDER / "function.yaml").read_text())
+    notes, spec = described["metadata"]["annotations"], described["spec"]
+    assert notes["type"] == "interactor"
+    assert (int(notes["version"]), int(notes["min_pos_points"]), int(notes["min_neg_points"])) == (2, 0, 0)
+    assert notes["startswith_box_optional"] == "true"
+    assert "startswith_box" not in notes
+    module, _, name = spec["handler"].partition(":")
+    assert f"def {name}(context, event)" in (FOLDER / f"{module}.py").read_text()
+    (trigger,) = spec["triggers"].values()
+    assert (trigger["kind"], trigger["attributes"]["maxRequestBodySize"]) == ("http", 33554432)
