@@ -9,7 +9,7 @@ from clickgrain.annotate.documents import (
     MAX_STEPS,
     AddLabel,
     AddLabels,
-    AddNode,
+    AddNodes,
     AddSteps,
     AllowOverlap,
     Clear,
@@ -171,7 +171,7 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
             document = _merge(request, document, context)
         case SplitObject():
             document = _split(request, document, context)
-        case AddNode() | PartitionImage():
+        case AddNodes() | PartitionImage():
             document = _add_regions(request, document, context)
         case SetStatus():
             document = document.model_copy(update={"status": request.status})
@@ -235,21 +235,26 @@ def _split(request: SplitObject, document: Document, context: Context) -> Docume
     return document.put(second).with_objects([*objects[:place], first, second, *objects[place + 1 :]])
 
 
-def _add_regions(request: AddNode | PartitionImage, document: Document, context: Context) -> Document:
-    """Objects from one tree node, or from all regions at a level on pixels that no object has yet."""
+def _add_regions(request: AddNodes | PartitionImage, document: Document, context: Context) -> Document:
+    """Objects from some tree nodes, or from all regions at a level, on pixels that no object has yet."""
     scene, model = context.project.scene(context.image), context.project.model.hash
-    if isinstance(request, AddNode):
-        if request.node >= scene.tree.n_nodes:
-            raise RequestError("invalid", f"there is no node {request.node}; this tree ends at {scene.tree.root}")
-        mask = node_mask(scene.tree, scene.leaves, request.node, scene.size)
-        level = round(float(scene.tree.level[request.node]), 4)
-        new = context.new(label=request.label, seconds=context.active, model=model)
-        context.touched = new.id
-        return document.put(context.with_mask(new, mask, "same", level=level, score=request.score))
     free = np.ones(scene.size, bool)
     for item in document.objects:
         if item.mask:
             free &= ~context.mask(item)
+    if isinstance(request, AddNodes):
+        for node, score in request.nodes:
+            if node >= scene.tree.n_nodes:
+                raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
+            mask = node_mask(scene.tree, scene.leaves, node, scene.size) & free
+            if not mask.any():
+                raise RequestError("invalid", "other objects lie there by now; search again")
+            level = round(float(scene.tree.level[node]), 4)
+            new = context.new(label=request.label, seconds=context.active, model=model)
+            document = document.put(context.with_mask(new, mask, "same", level=level, score=score))
+            context.touched = new.id
+            free &= ~mask
+        return document
     regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
     if len(numbers) + len(document.objects) > MAX_OBJECTS:
         raise RequestError("invalid", f"{len(numbers)} regions are too many; choose a higher level")

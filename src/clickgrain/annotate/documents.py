@@ -267,13 +267,17 @@ class SplitObject(Strict):
     object: ObjectId
 
 
-class AddNode(Strict):
-    """Make an object of a tree node."""
+Node = Annotated[int, Field(ge=0, le=2**31)]
 
-    kind: Literal["object.add_node"]
-    node: Annotated[int, Field(ge=0, le=2**31)]
+
+class AddNodes(Strict):
+    """Make objects of tree nodes, each (node, score), on pixels that no object has yet."""
+
+    kind: Literal["object.add_nodes"]
+    nodes: Annotated[
+        tuple[tuple[Node, Annotated[float, Field(ge=0, le=1)]], ...], Field(min_length=1, max_length=2_000)
+    ]
     label: LabelId | None = None
-    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class PartitionImage(Strict):
@@ -317,7 +321,7 @@ ImageRequest = Annotated[
     | DeleteObjects
     | MergeObjects
     | SplitObject
-    | AddNode
+    | AddNodes
     | PartitionImage
     | SetStatus
     | Clear

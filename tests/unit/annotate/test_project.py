@@ -134,11 +134,13 @@ def test_a_partition_fills_what_is_free(add, act, document, mask):
 def test_a_node_becomes_an_object(act, document, mask, project):
     scene = project.scene(1)
     node = int(scene.tree.node_at(20, 20, 0.6))
-    act(kind="object.add_node", node=node, label=2, score=0.5)
+    act(kind="object.add_nodes", nodes=[(node, 0.5)], label=2)
     assert document().find(1).source == "same"
     assert mask(1).any()
     with pytest.raises(RequestError, match="no node"):
-        act(kind="object.add_node", node=scene.tree.n_nodes)
+        act(kind="object.add_nodes", nodes=[(scene.tree.n_nodes, 0.5)])
+    with pytest.raises(RequestError, match="other objects lie there"):
+        act(kind="object.add_nodes", nodes=[(node, 0.5)])
 
 
 def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, add, click):

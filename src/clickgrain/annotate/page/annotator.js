@@ -6,7 +6,8 @@ import { Queue } from "./core/queue.js";
 
 /** @typedef {import("./image.js").OpenImage} OpenImage */
 /** @typedef {Record<string, any>} Step */
-/** @typedef {{image?: number, project?: true, found?: {image: number, seq: number}[]}} Place */
+/** @typedef {{image: number, seq: number, objects: number}} Found */
+/** @typedef {{image?: number, project?: true, found?: Found[]}} Place */
 
 /** Longer pauses than this do not count as work on an object. */
 const IDLE = 15;
@@ -270,28 +271,26 @@ export class Annotator {
 
   /**
    * Objects found in other images, newest first; an image that was changed since keeps its object.
-   * @param {string} kind @param {{image: number, seq: number}[]} found @returns {Promise<{image: number, seq: number}[]>} what to move next time
+   * @param {string} kind @param {Found[]} found @returns {Promise<Found[]>} what to move next time
    */
   async #historyOfFound(kind, found) {
-    /** @type {Map<number, number>} */
-    const last = new Map();
     const moved = [];
-    for (const { image, seq } of [...found].reverse()) {
-      const body = { seq: last.get(image) ?? seq, client: this.gallery.tab, active: 0, action: { kind } };
+    for (const { image, seq, objects } of [...found].reverse()) {
+      const body = { seq, client: this.gallery.tab, active: 0, action: { kind } };
       try {
         const answer = await post(`/api/images/${image}/actions`, body);
-        last.set(image, answer.seq);
-        moved.push({ image, seq: answer.seq });
+        // what the next undo or redo there must have seen
+        moved.push({ image, seq: answer.seq, objects });
         this.gallery.heard({ image, seq: answer.seq });
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
       }
     }
-    const kept = found.length - moved.length;
-    const words = kind === "undo" ? "taken back" : "brought back";
-    this.say(`${moved.length} found objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
-    // the number of an image's last action is what the next undo or redo there must have seen
-    return moved.map(({ image }) => ({ image, seq: /** @type {number} */ (last.get(image)) }));
+    const sum = (/** @type {Found[]} */ all) => all.reduce((so_far, { objects }) => so_far + objects, 0),
+      kept = sum(found) - sum(moved),
+      words = kind === "undo" ? "taken back" : "brought back";
+    this.say(`${sum(moved)} found objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
+    return moved;
   }
 
   /** @param {string} status */

@@ -21,6 +21,7 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
  * @property {"click" | "box" | "scribble" | "brush" | "eraser" | "hand"} tool @property {0 | 1} polarity
  * @property {number} level @property {boolean} auto @property {number} radius
  * @property {number | null} active object in hand @property {number[]} selection
+ * @property {{job: any, object: any, left: any[], least: number} | null} same likes of an object in the open image
  * @property {any[] | null} offers @property {number | null} offered the one that is pointed at @property {boolean} whole @property {number | null} label for new objects
  * @property {{waiting: number, problem: any}} saving @property {{undo: boolean, redo: boolean}} moves of this tab, wherever they went @property {any} banner @property {boolean} noticeRead @property {any[]} jobs
  * @property {any} preferences @property {boolean} opening @property {boolean} compiling on the server, for its first image ever
@@ -45,6 +46,7 @@ const INITIAL = {
   radius: 8,
   active: null,
   selection: [],
+  same: null,
   offers: null,
   offered: null,
   whole: false,

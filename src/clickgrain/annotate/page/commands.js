@@ -1,7 +1,8 @@
 // What every command of core/keys.js does; buttons and keys both come here.
 
 import { resized } from "./canvas/stage.js";
-import { counts } from "./core/filter.js";
+import { counts, likes } from "./core/filter.js";
+import { answerHere } from "./dialogs/same.js";
 import { remember } from "./preferences.js";
 
 /** @typedef {{store: any, gallery: any, annotator: any, stage: any, live: any, open: Record<string, (options?: any) => void>}} App */
@@ -29,7 +30,7 @@ export function commands(app) {
     done: () => markDone(app),
     search: () => app.open.search(),
     same: () => app.open.same(),
-    whole: () => store.set({ whole: !store.state.whole, active: null, selection: [], tool: "click" }),
+    whole: () => store.set({ whole: !store.state.whole, same: null, active: null, selection: [], tool: "click" }),
     learn: () => app.open.learn(),
     statistics: () => app.open.statistics(),
     export: () => app.open.export(),
@@ -105,7 +106,7 @@ function objects(app) {
       annotator.take(list[(here < 0 ? (by > 0 ? 0 : list.length - 1) : here + by + list.length) % list.length].id);
   };
   return {
-    finish: () => annotator.take(null),
+    finish: () => finish(app),
     cancel: () => letGo(app),
     dropClick: () => annotator.dropStep(stage.image?.object(store.state.active)?.steps.at(-1)),
     selectAll: () =>
@@ -123,12 +124,22 @@ function objects(app) {
   };
 }
 
+/** Take what *Find the same* shows, or end the object in hand. @param {App} app */
+async function finish(app) {
+  const { store, annotator } = app,
+    { same } = store.state;
+  if (!same) return annotator.take(null);
+  await answerHere(app, likes(same));
+  store.set({ same: null });
+}
+
 /** One thing at a time: a gesture, the outlines on offer, the object, the whole-image view. */
 function letGo(/** @type {App} */ { store, annotator, stage }) {
   if (stage.tools.gesture || stage.tools.held || stage.tools.walked >= 0) return stage.tools.cancel();
   return annotator.turn(() => {
-    const { offers, active, selection, whole } = store.state;
-    if (offers) store.set({ offers: null });
+    const { offers, active, selection, whole, same } = store.state;
+    if (same) store.set({ same: null });
+    else if (offers) store.set({ offers: null });
     else if (active !== null || selection.length) annotator.take(null);
     else if (whole) store.set({ whole: false });
   });

@@ -83,6 +83,7 @@ export class Gallery {
         active: null,
         selection: [],
         offers: null,
+        same: null,
         revision: this.store.state.revision + 1,
       });
       this.#ahead(image);
@@ -98,6 +99,7 @@ export class Gallery {
         active: null,
         selection: [],
         offers: null,
+        same: null,
       });
       if (!(error instanceof ApiError)) throw error;
     }
@@ -189,7 +191,7 @@ export class Gallery {
   /** Another tab, or the server itself, wrote to an image. */
   async heard(/** @type {{image: number, seq: number}} */ { image: id, seq }) {
     const image = await this.open.get(id)?.catch(() => null);
-    if (image?.document && seq > image.queue.seq) image.refresh().catch(() => {});
+    if (image?.document && seq > image.queue.seq) await image.refresh().catch(() => {});
   }
 
   /**

@@ -63,7 +63,7 @@ export class Stage {
     store.on(["image"], () => this.#newImage());
     store.on(["revision", "labels", "preferences", "whole"], () => this.draw("base", "top"));
     store.on(["level"], ({ whole }) => (this.look(), this.draw("top", ...(whole ? ["base"] : []))));
-    const shown = ["active", "selection", "offers", "offered", "tool", "radius", "polarity", "auto"];
+    const shown = ["active", "selection", "same", "offers", "offered", "tool", "radius", "polarity", "auto"];
     store.on(/** @type {any} */ (shown), () => (this.look(), this.draw("top")));
   }
 

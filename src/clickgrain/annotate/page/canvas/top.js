@@ -1,6 +1,8 @@
 // The upper canvas: what changes with every move of the pointer.
 
-import { filled, outlineOf } from "./hover.js";
+import { filled, outlineOf, pathOf } from "./hover.js";
+import { borderRuns } from "../core/outline.js";
+import { likes } from "../core/filter.js";
 import {
   NEGATIVE,
   strokeActive,
@@ -31,6 +33,7 @@ export function drawTop(stage) {
   drawGuess(stage);
   drawObjects(stage);
   drawOffers(stage);
+  drawLikes(stage);
   drawGesture(stage);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawBadges(stage);
@@ -100,6 +103,22 @@ function drawOffers({ store, top, view }) {
     if (i === offered || offered === null)
       strokeBoth(top, outlineOf(offer.bits).path, OFFER_COLOURS[i], 2, 1 / view.scale);
   });
+}
+
+/** What *Find the same* found in this image. @param {import("./stage.js").Stage} stage */
+function drawLikes(stage) {
+  const { image, top, view, store, tools } = stage,
+    { same } = store.state;
+  if (!same || !image?.tree) return;
+  const sx = image.size.width / image.tree.width;
+  inImage(stage, sx, image.size.height / image.tree.height);
+  for (const like of likes(same)) {
+    const mask = (like.mask ??= image.tree.mask(like.node));
+    like.path ??= pathOf(borderRuns(mask.bits, mask.box));
+    if (like === tools.like) top.drawImage(filled(mask, word(POSITIVE, 130)), mask.box.x, mask.box.y);
+    strokeBoth(top, like.path, "#ffd84a", 2, 1 / (view.scale * sx));
+  }
+  inImage(stage);
 }
 
 /** @param {import("./stage.js").Stage} stage */

@@ -1,4 +1,4 @@
-// Which images the list shows.
+// Which images the list shows, and which candidates the image.
 
 /** @typedef {{id: number, name: string, status: string, objects: number}} Entry */
 
@@ -22,4 +22,9 @@ export function counts(images) {
   const sum = { all: images.length, todo: 0, doing: 0, done: 0, skipped: 0 };
   for (const { status } of images) sum[status] = (sum[status] ?? 0) + 1;
   return sum;
+}
+
+/** @param {{left: any[], least: number}} same @returns {any[]} what *Find the same* found that is similar enough */
+export function likes({ left, least }) {
+  return left.filter(({ score }) => score >= least);
 }

@@ -49,7 +49,7 @@ export const COMMANDS = [
   { id: "nextImage", group: "Images", title: "Next image", keys: ["D"] },
   { id: "done", group: "Images", title: "Mark the image as done, open the next", keys: ["Ctrl+Enter"] },
   { id: "search", group: "Images", title: "Search the image list", keys: ["/"] },
-  { id: "same", group: "More", title: "Find the same in other images", keys: ["M"] },
+  { id: "same", group: "More", title: "Find the same, here; again: in other images", keys: ["M"] },
   { id: "whole", group: "More", title: "Whole image", keys: ["W"] },
   { id: "learn", group: "More", title: "Learn from this folder", keys: ["Shift+N"] },
   { id: "statistics", group: "More", title: "Statistics", keys: ["Shift+S"] },

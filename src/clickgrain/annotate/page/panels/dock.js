@@ -5,6 +5,8 @@ import { strokeBoth } from "../canvas/marks.js";
 import { OFFER_COLOURS } from "../canvas/top.js";
 import { word } from "../core/color.js";
 import { EMPTY, around } from "../core/mask.js";
+import { likes } from "../core/filter.js";
+import { answerHere } from "../dialogs/same.js";
 import { byId, fill, h } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
 import { remember } from "../preferences.js";
@@ -12,7 +14,7 @@ import { remember } from "../preferences.js";
 /** @param {any} app */
 export function startDock(app) {
   const dock = byId("dock");
-  dock.append(alternatives(app), levels(app), whole(app), brush(app), zoom(app));
+  dock.append(alternatives(app), same(app), levels(app), whole(app), brush(app), zoom(app));
 }
 
 const THUMB = { width: 64, height: 44 };
@@ -52,6 +54,44 @@ function alternatives({ store, stage, run }) {
         );
       }),
     );
+  });
+  return group;
+}
+
+/** Likes of an object in this image: how similar they must be, and how many are. @param {any} app */
+function same(app) {
+  const { store, stage, annotator, run } = app;
+  const slider = h("input", {
+    type: "range",
+    min: 0.05,
+    max: 1,
+    step: 0.01,
+    "aria-label": "Least similarity",
+    oninput: () => store.set({ same: { ...store.state.same, least: Number(slider.value) } }),
+  });
+  const count = h("output", { "aria-label": "Similar objects" });
+  const all = h("button", { class: "button main", type: "button", onclick: () => run("finish") });
+  const group = h(
+    "div",
+    { class: "group likes", role: "group", "aria-label": "The same in this image" },
+    count,
+    slider,
+    all,
+    h("button", { class: "button", type: "button", onclick: () => run("same") }, "In other images …"),
+    iconButton("Leave the others (Esc)", "close", () => run("cancel")),
+  );
+  stage.tools.answer = (/** @type {any} */ like, /** @type {boolean} */ leave) =>
+    like
+      ? answerHere(app, [like], leave)
+      : annotator.say("Click an outline to take it, right click to leave it out; Esc ends.");
+  store.on(["same"], (/** @type {any} */ { same }) => {
+    group.hidden = !same;
+    if (!same) return;
+    const found = likes(same).length;
+    slider.value = String(same.least);
+    count.textContent = `${found} like it`;
+    all.textContent = found === 1 ? "Take it" : `Take all ${found}`;
+    all.disabled = !found;
   });
   return group;
 }
@@ -117,7 +157,10 @@ function levels({ store, stage }) {
     auto.checked = state.auto;
     choice.hidden = state.whole;
   });
-  store.on(["tool"], (/** @type {any} */ { tool }) => (group.hidden = tool === "brush" || tool === "eraser"));
+  store.on(
+    ["tool", "same"],
+    (/** @type {any} */ { tool, same }) => (group.hidden = same || tool === "brush" || tool === "eraser"),
+  );
   return group;
 }
 
@@ -182,8 +225,8 @@ function brush({ store }) {
     slider,
     out,
   );
-  store.on(["tool", "radius"], (/** @type {any} */ { tool, radius }) => {
-    element.hidden = tool !== "brush" && tool !== "eraser";
+  store.on(["tool", "radius", "same"], (/** @type {any} */ { tool, radius, same }) => {
+    element.hidden = same || (tool !== "brush" && tool !== "eraser");
     slider.value = String(radius);
     out.textContent = `${Math.round(2 * radius)} px`;
   });
