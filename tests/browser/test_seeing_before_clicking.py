@@ -68,7 +68,7 @@ def test_other_outlines_are_pictures_under_the_image_and_come_back_by_undo(serve
     expect(offers).to_have_count(0)
     page.press("Control+z")
     expect(offers).to_have_count(count)
-    (again,) = page.press("1")
+    (again,) = page.press("Shift+1")
     assert again["area"] == chosen["area"]
 
 

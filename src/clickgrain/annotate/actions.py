@@ -23,7 +23,9 @@ from clickgrain.annotate.documents import (
     Label,
     Labels,
     MaskStep,
+    MergeLabel,
     MergeObjects,
+    MoveLabel,
     MoveObject,
     PartitionImage,
     ProjectRequest,
@@ -287,8 +289,8 @@ def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> La
     if isinstance(request, AllowOverlap):
         return labels.model_copy(update={"overlap": request.allow})
     known = {label.name: label for label in labels.labels}
-    old = None
-    if isinstance(request, EditLabel | DeleteLabel):
+    old: Label | None = None
+    if isinstance(request, EditLabel | DeleteLabel | MoveLabel | MergeLabel):
         old = labels.find(request.label)
         if old is None:
             reason = f"there is no label {request.label}; it may have been deleted in another tab"
@@ -301,10 +303,20 @@ def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> La
     elif isinstance(request, AddLabels):
         found = _add_labels(request, labels, last_id)
     else:
-        found = [label for label in labels.labels if label is not old]
-        if isinstance(request, EditLabel) and old is not None:
-            changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
-            found.insert(labels.labels.index(old), old.model_copy(update=changes))
+        assert old is not None
+        place, found = labels.labels.index(old), [label for label in labels.labels if label is not old]
+        match request:
+            case EditLabel():
+                changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
+                found.insert(place, old.model_copy(update=changes))
+            case MoveLabel():
+                found.insert(request.to, old)
+            case MergeLabel():
+                into = labels.find(request.into)
+                if into is None or into is old:
+                    raise RequestError("invalid", f"there is no other label {request.into} to merge into")
+                merged = (*into.merged, old.id, *old.merged)
+                found[found.index(into)] = into.model_copy(update={"merged": merged})
     return labels.model_copy(update={"labels": tuple(found)})
 
 

@@ -186,12 +186,18 @@ class Document(Strict):
 
 
 class Label(Strict):
-    """A class of objects; `category` is the COCO category id that it was imported with, if any."""
+    """A class of objects.
+
+    Attributes:
+        category: the COCO category id that it was imported with, if any.
+        merged: labels that were merged into this one, which their objects still name.
+    """
 
     id: int
     name: Name
     colour: Colour
     category: int | None = None
+    merged: tuple[int, ...] = ()
 
 
 class Labels(Strict):
@@ -201,8 +207,8 @@ class Labels(Strict):
     overlap: bool = False
 
     def find(self, id_: int | None) -> Label | None:
-        """The label with a number."""
-        return next((label for label in self.labels if label.id == id_), None)
+        """The label with a number, or that into which that one was merged."""
+        return next((label for label in self.labels if id_ == label.id or id_ in label.merged), None)
 
 
 ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
@@ -363,6 +369,22 @@ class DeleteLabel(Strict):
     label: LabelId
 
 
+class MoveLabel(Strict):
+    """Another place in the list: 0 is the first."""
+
+    kind: Literal["label.move"]
+    label: LabelId
+    to: Annotated[int, Field(ge=0, le=MAX_LABELS)]
+
+
+class MergeLabel(Strict):
+    """Give a label's objects, in all images, to another label."""
+
+    kind: Literal["label.merge"]
+    label: LabelId
+    into: LabelId
+
+
 class AllowOverlap(Strict):
     """Whether a pixel may belong to several objects."""
 
@@ -371,7 +393,8 @@ class AllowOverlap(Strict):
 
 
 ProjectRequest = Annotated[
-    AddLabel | AddLabels | EditLabel | DeleteLabel | AllowOverlap | Undo | Redo, Field(discriminator="kind")
+    AddLabel | AddLabels | EditLabel | DeleteLabel | MoveLabel | MergeLabel | AllowOverlap | Undo | Redo,
+    Field(discriminator="kind"),
 ]
 PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
 

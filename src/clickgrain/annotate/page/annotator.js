@@ -156,8 +156,7 @@ export class Annotator {
       .slice(0, 3)
       .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
     this.store.set({ offers });
-    const many = offers.length > 1;
-    this.say(many ? `${offers.length} other outlines: keys 1 to ${offers.length}` : "Another outline: key 1");
+    this.say(offers.length > 1 ? `${offers.length} other outlines, below the image` : "Another outline, below the image");
   }
 
   /** @param {number} number of the outline on offer, from 0 */
@@ -192,6 +191,17 @@ export class Annotator {
   /** @param {number[]} ids @param {any} changes label, colour, locked, hidden */
   edit(ids, changes) {
     return ids.length ? this.act({ kind: "object.edit", objects: ids, ...changes }) : undefined;
+  }
+
+  /** To the object in hand, or all chosen ones, and to new ones from now on. @param {number | null} id of a label */
+  giveLabel(id) {
+    const { selection, image, labels } = this.store.state;
+    this.store.set({ label: id });
+    this.say(`Label: ${labels.find((each) => each.id === id)?.name ?? "none"}`);
+    return this.edit(
+      selection.filter((each) => image?.object(each)?.label !== id),
+      { label: id },
+    );
   }
 
   /** @param {number[]} ids */

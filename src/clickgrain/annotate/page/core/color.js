@@ -37,10 +37,18 @@ export function word(hex, alpha) {
 }
 
 /**
+ * @param {{label: number | null}} object @param {any[]} labels
+ * @returns {any} its label, or the one into which that was merged; undefined for none
+ */
+export function labelOf({ label }, labels) {
+  return labels.find((each) => each.id === label || each.merged?.includes(label));
+}
+
+/**
  * The colour an object is drawn in: its own, its label's, or one by its number.
  * @param {{id: number, colour: string | null, label: number | null}} object
- * @param {{id: number, colour: string}[]} labels @returns {string}
+ * @param {any[]} labels @returns {string}
  */
 export function objectColour(object, labels) {
-  return object.colour ?? labels.find((label) => label.id === object.label)?.colour ?? colourOf(object.id - 1);
+  return object.colour ?? labelOf(object, labels)?.colour ?? colourOf(object.id - 1);
 }

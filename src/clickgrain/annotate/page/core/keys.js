@@ -22,9 +22,9 @@ export const COMMANDS = [
   { id: "pointerDown", group: "Pointer", title: "Pointer down", keys: ["ArrowDown"] },
   { id: "positive", group: "Pointer", title: "Click: add this to the object", keys: ["Space"] },
   { id: "negative", group: "Pointer", title: "Click: this does not", keys: ["Shift+Space"] },
-  { id: "choose1", group: "Object", title: "First outline on offer", keys: ["1"] },
-  { id: "choose2", group: "Object", title: "Second outline on offer", keys: ["2"] },
-  { id: "choose3", group: "Object", title: "Third outline on offer", keys: ["3"] },
+  { id: "choose1", group: "Object", title: "First outline on offer", keys: ["Shift+1"] },
+  { id: "choose2", group: "Object", title: "Second outline on offer", keys: ["Shift+2"] },
+  { id: "choose3", group: "Object", title: "Third outline on offer", keys: ["Shift+3"] },
   { id: "finish", group: "Object", title: "Finish the object", keys: ["Enter"] },
   { id: "cancel", group: "Object", title: "Let go", keys: ["Escape"] },
   { id: "dropClick", group: "Object", title: "Delete the last click", keys: ["Backspace"] },
@@ -81,6 +81,8 @@ function keyName(event) {
   if (event.key === " ") return "Space";
   if (event.shiftKey && event.code === "BracketLeft") return "[";
   if (event.shiftKey && event.code === "BracketRight") return "]";
+  // "!" and the like: with Shift these choose outlines, whatever the keyboard has on them
+  if (event.shiftKey && /^Digit[123]$/.test(event.code ?? "")) return /** @type {string} */ (event.code).slice(-1);
   if (event.shiftKey && /^Digit\d$/.test(event.code ?? "") && /^\d$/.test(event.key)) return event.key;
   return event.key.length === 1 ? event.key.toUpperCase() : event.key;
 }
@@ -96,6 +98,16 @@ export function bindings(own) {
     for (const keys of own[command.id] ?? command.keys) if (!map.has(keys)) map.set(keys, command.id);
   }
   return map;
+}
+
+/**
+ * The keys of labels, in their order: 1 to 9, then the letters that no command has.
+ * @param {{id: number}[]} labels @param {Map<string, string>} taken combinations of commands
+ * @returns {Map<string, number>} key to label
+ */
+export function labelKeys(labels, taken) {
+  const free = [..."123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((key) => !taken.has(key));
+  return new Map(free.slice(0, labels.length).map((key, i) => [key, labels[i].id]));
 }
 
 /**

@@ -57,6 +57,13 @@ export function openHelp(app) {
       places,
       h("p", { class: "quiet" }, "Press a key's field, then the new key. Your choices stay in this browser."),
       h("label", { class: "row" }, "The wheel", wheel),
+      h(
+        "p",
+        null,
+        "1 to 9, then the letters that no command has, give the labels, in the order of their list, to the object in hand ",
+        "and to the next ones. Outlines on offer are chosen by Shift and 1 to 3, and without Shift as long as no label has ",
+        "that number: what a key does is on the label and on the outline.",
+      ),
       sheet,
       mouse,
       buttonRow(button("Back to the usual keys", () => (remember(store, { keys: DEFAULTS.keys }), show()))),

@@ -22,7 +22,7 @@ const THUMB = { width: 64, height: 44 };
 /** The other readings of a click, each filled over the same part of the image. @param {any} app */
 function alternatives({ store, stage, run }) {
   const group = h("div", { class: "group offers", role: "group", "aria-label": "Other outlines", hidden: true });
-  store.on(["offers"], (/** @type {any} */ { offers, image, active }) => {
+  store.on(["offers", "labels"], (/** @type {any} */ { offers, image, active }) => {
     group.hidden = !offers;
     if (!offers) return fill(group);
     const part = [image.bits(active), ...offers.map((/** @type {any} */ each) => each.bits)].reduce(
@@ -34,7 +34,8 @@ function alternatives({ store, stage, run }) {
       group,
       offers.map((/** @type {any} */ offer, /** @type {number} */ i) => {
         const canvas = h("canvas", null),
-          title = `Outline ${i + 1}, ${offer.area} pixels (${i + 1})`;
+          key = `${store.state.labels.length > i ? "⇧" : ""}${i + 1}`, // as keyboard.js has it
+          title = `Outline ${i + 1}, ${offer.area} pixels (${key})`;
         drawThumb(canvas, image, offer.bits, part, OFFER_COLOURS[i], stage.ratio);
         return h(
           "button",
@@ -50,7 +51,7 @@ function alternatives({ store, stage, run }) {
             onblur: point(null),
           },
           canvas,
-          h("span", null, String(i + 1)),
+          h("span", null, key),
         );
       }),
     );

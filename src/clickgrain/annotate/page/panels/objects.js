@@ -6,7 +6,7 @@ import { iconButton, titleOf } from "./buttons.js";
 import { details } from "./details.js";
 import { startLabels } from "./labels.js";
 import { STATUS } from "./images.js";
-import { objectColour } from "../core/color.js";
+import { labelOf, objectColour } from "../core/color.js";
 import { remember } from "../preferences.js";
 
 const REPLACED =
@@ -145,7 +145,7 @@ function row(app, thing) {
 
 /** @param {import("../image.js").Thing} thing @param {any[]} labels @returns {string} */
 export function nameOf(thing, labels) {
-  return labels.find((label) => label.id === thing.label)?.name ?? `Object ${thing.id}`;
+  return labelOf(thing, labels)?.name ?? `Object ${thing.id}`;
 }
 
 /** @param {import("../image.js").Thing} thing */
