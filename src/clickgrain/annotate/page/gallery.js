@@ -84,6 +84,7 @@ export class Gallery {
         selection: [],
         offers: null,
         same: null,
+        lit: null,
         revision: this.store.state.revision + 1,
       });
       this.#ahead(image);

@@ -23,6 +23,8 @@ export class Tools {
     this.gesture = null;
     /** Object under the pointer, or null. @type {number | null} */
     this.over = null;
+    /** The one before, to tell when it changes. @type {number | null} */
+    this.was = null;
     /** Candidate of *Find the same* under the pointer. @type {any} */
     this.like = null;
     /** What a click on one does; the dock sets it. @type {(like: any, leave: boolean) => any} */
@@ -89,6 +91,9 @@ export class Tools {
       } else hover.clear();
       if (preview && auto && this.walked < 0 && (active === null || stage.shift)) rest = { x, y };
     }
+    // a pointer that left is in the list perhaps, which lights what it is on there
+    if (stage.pointer && this.over !== this.was) stage.store.set({ lit: this.over });
+    this.was = this.over;
     const corrects = seeks && active !== null && this.near < 0 && !stage.shift && !stage.alt && !this.levels.tried;
     if (corrects && at && image && !this.gesture && !this.pending.length && !image.object(active)?.locked)
       stage.guess.look(image, pixel(at, image.size), active, stage.negates ? 0 : this.state.polarity);
