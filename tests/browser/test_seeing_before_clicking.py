@@ -207,11 +207,13 @@ def test_borders_and_sliders_have_a_contrast_of_three(server, tab):
         })()""")
         assert least >= 3, scheme
         border = "getComputedStyle(document.querySelector('.foot select')).borderTopColor"
-        assert (
-            page.page.evaluate(border)
-            == page.page.evaluate("""(() => { const probe = document.createElement("i");
-            probe.style.color = "var(--edge)"; document.body.append(probe); return getComputedStyle(probe).color; })()""")
-        )
+        edge = page.page.evaluate("""(() => {
+            const probe = document.createElement("i");
+            probe.style.color = "var(--edge)";
+            document.body.append(probe);
+            return getComputedStyle(probe).color;
+        })()""")
+        assert page.page.evaluate(border) == edge
 
 
 def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expect):
@@ -220,4 +222,4 @@ def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expe
     page = tab().open(server.address)
     page.page.get_by_label("Look for new photos").click()
     page.open(server.address, "wide")
-    expect(page.page.locator("#bar .where")).to_contain_text("2600 × 90, worked on at 2560 × 89")
+    expect(page.page.locator("#bar .where")).to_contain_text("2600 x 90, worked on at 2560 x 89")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from clickgrain.annotate.documents import (
@@ -12,7 +13,10 @@ from clickgrain.annotate.documents import (
     AddNodes,
     AddSteps,
     AllowOverlap,
+    ChooseStep,
     Clear,
+    Click,
+    CopyObjects,
     DeleteLabel,
     DeleteObjects,
     Document,
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
     from clickgrain.annotate.project import Project
 
 MAX_OBJECTS = 2_000
+ASIDE = 0.02
+"""A copy in the same image lies this share of the longer side to the right and below."""
+ALIKE = 0.5
+"""A copy is what a click gives in the other image if the IoU with the original is at least this."""
 COLORS = (  # noqa: SIM905
     "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #46f0f0 #f032e6 #bcf60c"
     " #fabebe #008080 #9a6324 #ffe119 #800000 #808000 #000075"
@@ -175,6 +183,8 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
             document = _split(request, document, context)
         case AddNodes() | PartitionImage():
             document = _add_regions(request, document, context)
+        case CopyObjects():
+            document = _copy(request, document, context)
         case SetStatus():
             document = document.model_copy(update={"status": request.status})
         case ImportObjects():
@@ -264,6 +274,45 @@ def _add_regions(request: AddNodes | PartitionImage, document: Document, context
         new = context.new(label=request.label, model=model)
         document = document.put(context.with_mask(new, regions == number, "partition", level=request.level))
     return document
+
+
+def _copy(request: CopyObjects, document: Document, context: Context) -> Document:
+    """Copies on top, each made by a click on its middle where an answer to that is much like it."""
+    project, size = context.project, context.project.gallery.sizes(context.image)[0]
+    here = request.source == context.image
+    source = document if here else project.logs.history(request.source).document
+    for id_ in dict.fromkeys(request.objects):
+        old = source.find(id_)
+        if old is None or old.mask is None:
+            raise RequestError("invalid", f"there is no object {id_} to copy; it may have been deleted")
+        mask = to_size(project.logs.mask(old.mask), size)
+        new = context.new(label=old.label, colour=old.colour, model=project.model.hash)
+        if here:
+            aside = max(4, round(ASIDE * max(size)))
+            moved = np.zeros_like(mask)
+            moved[aside:, aside:] = mask[:-aside, :-aside]
+            document = document.put(context.with_mask(new, moved if moved.any() else mask, "copy"))
+        else:
+            steps = _snapped(project, context.image, mask)
+            made = context.with_steps(new, steps) if steps else context.with_mask(new, mask, "copy")
+            document = document.put(made.model_copy(update={"source": "copy"}))
+        context.touched = new.id
+    context.ambiguous = False
+    return document
+
+
+def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
+    """A click on the middle of a mask, and which answer is most like it; () if none is."""
+    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = divmod(int(inside.argmax()), mask.shape[1])
+    click = Click(x=x, y=y)
+    fold = project.fold(image, (click,))
+    answers = [fold.binary, *(one.binary for one in fold.alternatives)]
+    alike = [float(np.count_nonzero(mask & one)) / max(1, np.count_nonzero(mask | one)) for one in answers]
+    best = int(np.argmax(alike))
+    if alike[best] < ALIKE:
+        return ()
+    return (click, ChooseStep(alternative=best - 1)) if best else (click,)
 
 
 def _import(request: ImportObjects, document: Document, context: Context) -> Document:

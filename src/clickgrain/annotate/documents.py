@@ -21,7 +21,7 @@ Path = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, 
 MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 Status = Literal["todo", "doing", "done", "skipped"]
 STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "skipped")
-Source = Literal["prompt", "import", "same", "partition", "merge", "split"]
+Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ObjectId = Annotated[int, Field(ge=1, le=2**31)]
@@ -286,6 +286,14 @@ class AddNodes(Strict):
     label: LabelId | None = None
 
 
+class CopyObjects(Strict):
+    """Copies of objects of an image: in the same one a little aside, in another one snapped to what is there."""
+
+    kind: Literal["object.copy"]
+    source: Annotated[int, Field(ge=1, le=MAX_SEQ)]
+    objects: ObjectIds
+
+
 class PartitionImage(Strict):
     """Make objects of all regions at a level, on pixels that no object has yet."""
 
@@ -328,6 +336,7 @@ ImageRequest = Annotated[
     | MergeObjects
     | SplitObject
     | AddNodes
+    | CopyObjects
     | PartitionImage
     | SetStatus
     | Clear

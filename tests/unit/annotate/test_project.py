@@ -303,3 +303,17 @@ def test_a_first_step_that_finds_nothing_makes_no_object(act, click, project):
     with pytest.raises(RequestError, match="nothing was found there"):
         act(kind="object.add_steps", steps=[click(20, 20, 0)])
     assert project.logs.history(1).seq == 0
+
+
+def test_a_copy_that_no_click_gives_keeps_its_pixels(act, click, document, mask, project):
+    act(
+        1,
+        kind="object.add_steps",
+        steps=[{"type": "brush", "points": [[3, 44], [60, 3]], "radius": 1.5, "label": 1}],
+    )
+    act(2, kind="object.copy", source=1, objects=[1])
+    (item,) = project.logs.history(2).document.objects
+    assert (item.source, item.steps[0].type) == ("copy", "mask")
+    assert (project.logs.mask(item.mask) == mask(1)).all()
+    with pytest.raises(RequestError, match="no object 7 to copy"):
+        act(2, kind="object.copy", source=1, objects=[7])

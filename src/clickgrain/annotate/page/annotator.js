@@ -242,6 +242,15 @@ export class Annotator {
     this.store.set({ selection: next, active: next.length === 1 ? next[0] : null });
   }
 
+  /** @param {number} id choose all from the one that was chosen last to this one, in their order */
+  range(id) {
+    const { selection, image } = this.store.state,
+      ids = image?.document?.objects.map((object) => object.id) ?? [],
+      ends = [ids.indexOf(selection.at(-1) ?? id), ids.indexOf(id)].sort((a, b) => a - b),
+      between = ids.slice(ends[0], ends[1] + 1).filter((each) => !selection.includes(each));
+    this.store.set({ selection: [...selection, ...between], active: null });
+  }
+
   /** @param {Place} place of an action of this tab */
   remember(place) {
     this.did.push(place);

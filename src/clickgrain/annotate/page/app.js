@@ -23,6 +23,7 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
  * @property {number} level @property {boolean} auto @property {number} radius
  * @property {number | null} active object in hand @property {number[]} selection
  * @property {import("./canvas/tones.js").Tones} tones of the view
+ * @property {{image: number, objects: number[]} | null} copied
  * @property {number | null} lit object that the pointer is on, over the image or in the list
  * @property {{job: any, object: any, left: any[], least: number} | null} same likes of an object in the open image
  * @property {any[] | null} offers @property {number | null} offered the one that is pointed at @property {boolean} whole @property {number | null} label for new objects
@@ -52,6 +53,7 @@ const INITIAL = {
   tones: NEUTRAL,
   lit: null,
   same: null,
+  copied: null,
   offers: null,
   offered: null,
   whole: false,

@@ -93,7 +93,7 @@ function pointer({ stage }) {
 
 /** @param {App} app */
 function objects(app) {
-  const { store, annotator, stage } = app;
+  const { store, annotator, stage, gallery } = app;
   const chosen = () => store.state.selection;
   const things = () => store.state.image?.document?.objects ?? [];
   const thing = (/** @type {number} */ id) => things().find((/** @type {any} */ each) => each.id === id);
@@ -113,6 +113,11 @@ function objects(app) {
       store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null }),
     remove: () => annotator.remove(chosen()),
     label: () => app.open.label(),
+    ...copying(app),
+    nextUnlabelled: async () => {
+      const id = await gallery.nextUnlabelled();
+      return id === undefined ? annotator.say("No object is without a label.") : annotator.take(id);
+    },
     merge: () => annotator.merge(),
     split: () => annotator.split(),
     previousObject: step(-1),
@@ -121,6 +126,40 @@ function objects(app) {
     toggleHide: flip("hidden"),
     raise: () => store.state.active !== null && annotator.move(store.state.active, 1),
     lower: () => store.state.active !== null && annotator.move(store.state.active, -1),
+  };
+}
+
+/** @param {App} app */
+function copying({ store, annotator, gallery }) {
+  const some = () => {
+    const { selection, image } = store.state,
+      objects = selection.length ? selection : image?.document.objects.map((/** @type {any} */ each) => each.id);
+    return objects?.length ? { image: image.id, objects } : annotator.say("There is no object to copy.");
+  };
+  const put = async (/** @type {any} */ what) => {
+    const answer = await annotator.act({ kind: "object.copy", source: what.image, objects: what.objects });
+    const made = answer?.document.objects.slice(-what.objects.length).map((/** @type {any} */ each) => each.id);
+    if (made) store.set({ selection: made, active: made.length === 1 ? made[0] : null });
+  };
+  const copy = () => {
+    const copied = some();
+    if (copied) store.set({ copied });
+    if (copied) annotator.say(`${copied.objects.length} copied. Ctrl+V pastes, here or in another image.`);
+  };
+  return {
+    copy,
+    paste: () => (store.state.copied ? put(store.state.copied) : annotator.say("Nothing was copied yet.")),
+    duplicate: () => {
+      const what = some();
+      return what && put(what);
+    },
+    copyOn: async () => {
+      const what = some(),
+        next = what && gallery.step(1);
+      if (what && !next) annotator.say("This is the last image of the list.");
+      await next;
+      if (next && store.state.image?.id !== what.image) await put(what);
+    },
   };
 }
 

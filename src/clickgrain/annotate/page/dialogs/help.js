@@ -82,6 +82,7 @@ const MOUSE = [
   ["Shift + click", "A new object, whatever is there already"],
   ["Alt + click", "Add exactly the region under the pointer"],
   ["Ctrl + click", "Choose several objects"],
+  ["Shift + click in the list", "Choose all up to this one"],
   ["click on a click", "Remove that click; drag it to move it"],
   ["Ctrl + wheel, two fingers", "Zoom"],
   ["Space + drag, middle button, two fingers", "Move the image"],

@@ -58,7 +58,7 @@ export function startBar(app) {
 
 /** @param {{native: number[], size: number[]}} info sizes as height and width */
 function sizeOf({ native, size }) {
-  const words = ([height, width]) => `${width} × ${height}`;
+  const words = ([height, width]) => `${width} x ${height}`;
   return native[1] === size[1] ? words(native) : `${words(native)}, worked on at ${words(size)}`;
 }
 

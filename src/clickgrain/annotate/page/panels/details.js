@@ -46,7 +46,7 @@ export function details(app, thing) {
       { class: "row acts" },
       button("raise", "up"),
       button("lower", "down"),
-      iconButton("Split in two", "split", () => run("split"), { disabled: thing.locked }),
+      button("split", "split"),
       button("same", "same"),
       h("span", { class: "grow quiet facts" }, facts(thing)),
       button("remove", "trash"),

@@ -20,6 +20,7 @@ export const SOURCES = {
   partition: "region",
   merge: "merged",
   split: "split",
+  copy: "copied",
 };
 
 /** @param {any} app */
@@ -115,7 +116,11 @@ function row(app, thing) {
   };
   const choose = (/** @type {MouseEvent} */ event) =>
     annotator.turn(() =>
-      event.ctrlKey || event.metaKey || event.shiftKey ? annotator.toggle(thing.id) : annotator.take(thing.id),
+      event.shiftKey
+        ? annotator.range(thing.id)
+        : event.ctrlKey || event.metaKey
+          ? annotator.toggle(thing.id)
+          : annotator.take(thing.id),
     );
   const head = h(
     "div",
