@@ -1,5 +1,7 @@
 """What a click would do is seen before it is made, on any photo, and the page is as it was left."""
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.browser.conftest import Server
@@ -68,7 +70,7 @@ def test_other_outlines_are_pictures_under_the_image_and_come_back_by_undo(serve
     expect(offers).to_have_count(0)
     page.press("Control+z")
     expect(offers).to_have_count(count)
-    (again,) = page.press("1")
+    (again,) = page.press("Shift+1")
     assert again["area"] == chosen["area"]
 
 
@@ -116,6 +118,7 @@ def test_outlines_only_and_nothing_while_a_key_is_held(server, tab, expect):
     at = "(() => { const { canvas } = clickgrain.stage.overlay, [x, y] = %s;"
     at += " return canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]; })()"
     assert page.page.evaluate(at % "[44, 56]") > 0
+    page.page.locator(".view summary").click()
     page.page.get_by_label("Outlines only").check()
     page.frame()
     assert page.page.evaluate(at % "[44, 56]") == 0
@@ -133,3 +136,90 @@ def test_outlines_only_and_nothing_while_a_key_is_held(server, tab, expect):
     page.until("!clickgrain.stage.bare")
     page.frame()
     assert page.page.evaluate(pixels) == shown
+
+
+def test_colors_are_by_label_or_by_object_and_unlike_the_photo(server, tab):
+    page = tab(auto=True).open(server.address, "photo07")
+    page.page.evaluate("clickgrain.annotator.changeProject({ kind: 'label.add', name: 'cog', colour: '#ff0000' })")
+    page.click(44, 56)
+    page.press("Enter", wait=False)
+    page.click(116, 56)
+    colours = """(() => { const { state } = clickgrain.store, { image } = state;
+        return image.document.objects.map((each) => image.colour(each, state)); })()"""
+    first, second = page.page.evaluate(colours)
+    assert first != second
+    green = page.page.evaluate("""import("/page/core/color.js").then(({ PALETTE, paletteFor }) => {
+        const kept = paletteFor(Uint8ClampedArray.from({ length: 400 }, (_, i) => [0x8f, 0xb3, 0x39, 255][i % 4]));
+        return [PALETTE.includes("#8fb339"), kept.includes("#8fb339"), kept.length]; })""")
+    assert green == [True, False, 8]
+    page.page.evaluate("clickgrain.annotator.giveLabel(clickgrain.store.state.labels.at(-1).id)")
+    page.until(f"{colours}[1] === '#ff0000'")
+    page.page.locator(".view summary").click()
+    page.page.get_by_label("A color for each object").check()
+    page.until(f"{colours}[1] !== '#ff0000'")
+
+
+def test_a_row_lights_its_object_and_the_other_way_round(server, tab):
+    page = tab(auto=True).open(server.address, "photo08")
+    page.click(44, 56)
+    page.press("Enter", wait=False)
+    row = page.page.get_by_role("listbox", name="Objects, topmost first").get_by_role("option")
+    row.hover()
+    page.until("clickgrain.store.state.lit === 1")
+    page.move(2, 2)
+    page.until("clickgrain.store.state.lit === null")
+    page.move(44, 56)
+    page.until("document.querySelector('.thing.lit')")
+
+
+def test_brightness_contrast_and_gamma_change_the_view_alone(server, tab):
+    page = tab(auto=True).open(server.address, "photo09")
+    bright = """(() => { const { base } = clickgrain.stage, { width, height } = base.canvas;
+        const { data } = base.getImageData(width / 2, height / 2, 1, 1); return data[0] + data[1] + data[2]; })()"""
+    was = page.page.evaluate(bright)
+    page.page.locator(".view summary").click()
+    for name in ("Brightness", "Contrast", "Gamma"):
+        slider = page.page.get_by_label(name)
+        slider.evaluate("(slider) => (slider.value = slider.max, slider.dispatchEvent(new Event('input')))")
+        page.frame()
+        assert page.page.evaluate(bright) != was
+        page.page.get_by_role("button", name="As it is").click()
+        page.frame()
+        assert page.page.evaluate(bright) == was
+
+
+def test_borders_and_sliders_have_a_contrast_of_three(server, tab):
+    page = tab().open(server.address)
+    for scheme in ("light", "dark"):
+        page.page.emulate_media(color_scheme=scheme)
+        least = page.page.evaluate("""(() => {
+            const style = getComputedStyle(document.documentElement);
+            const luminance = (name) => {
+                const value = parseInt(style.getPropertyValue(name).trim().replace(/^#(.)(.)(.)$/, "#$1$1$2$2$3$3")
+                    .slice(1), 16);
+                const [r, g, b] = [value >> 16, (value >> 8) & 255, value & 255].map((each) => each / 255)
+                    .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            };
+            const grounds = ["--card", "--panel"].map(luminance), edge = luminance("--edge");
+            return Math.min(...grounds.map((ground) =>
+                (Math.max(ground, edge) + 0.05) / (Math.min(ground, edge) + 0.05)));
+        })()""")
+        assert least >= 3, scheme
+        border = "getComputedStyle(document.querySelector('.foot select')).borderTopColor"
+        edge = page.page.evaluate("""(() => {
+            const probe = document.createElement("i");
+            probe.style.color = "var(--edge)";
+            document.body.append(probe);
+            return getComputedStyle(probe).color;
+        })()""")
+        assert page.page.evaluate(border) == edge
+
+
+def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expect):
+    server = own_server(1)
+    assert cv2.imwrite(str(server.folder / "wide.png"), np.zeros((90, 2600, 3), np.uint8))
+    page = tab().open(server.address)
+    page.page.get_by_label("Look for new photos").click()
+    page.open(server.address, "wide")
+    expect(page.page.locator("#bar .where")).to_contain_text("2600 x 90, worked on at 2560 x 89")

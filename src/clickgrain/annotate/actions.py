@@ -3,16 +3,20 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from clickgrain.annotate.documents import (
     MAX_STEPS,
     AddLabel,
     AddLabels,
-    AddNode,
+    AddNodes,
     AddSteps,
     AllowOverlap,
+    ChooseStep,
     Clear,
+    Click,
+    CopyObjects,
     DeleteLabel,
     DeleteObjects,
     Document,
@@ -23,7 +27,9 @@ from clickgrain.annotate.documents import (
     Label,
     Labels,
     MaskStep,
+    MergeLabel,
     MergeObjects,
+    MoveLabel,
     MoveObject,
     PartitionImage,
     ProjectRequest,
@@ -42,6 +48,10 @@ if TYPE_CHECKING:
     from clickgrain.annotate.project import Project
 
 MAX_OBJECTS = 2_000
+ASIDE = 0.02
+"""A copy in the same image lies this share of the longer side to the right and below."""
+ALIKE = 0.5
+"""A copy is what a click gives in the other image if the IoU with the original is at least this."""
 COLORS = (  # noqa: SIM905
     "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #46f0f0 #f032e6 #bcf60c"
     " #fabebe #008080 #9a6324 #ffe119 #800000 #808000 #000075"
@@ -171,8 +181,10 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
             document = _merge(request, document, context)
         case SplitObject():
             document = _split(request, document, context)
-        case AddNode() | PartitionImage():
+        case AddNodes() | PartitionImage():
             document = _add_regions(request, document, context)
+        case CopyObjects():
+            document = _copy(request, document, context)
         case SetStatus():
             document = document.model_copy(update={"status": request.status})
         case ImportObjects():
@@ -235,21 +247,26 @@ def _split(request: SplitObject, document: Document, context: Context) -> Docume
     return document.put(second).with_objects([*objects[:place], first, second, *objects[place + 1 :]])
 
 
-def _add_regions(request: AddNode | PartitionImage, document: Document, context: Context) -> Document:
-    """Objects from one tree node, or from all regions at a level on pixels that no object has yet."""
+def _add_regions(request: AddNodes | PartitionImage, document: Document, context: Context) -> Document:
+    """Objects from some tree nodes, or from all regions at a level, on pixels that no object has yet."""
     scene, model = context.project.scene(context.image), context.project.model.hash
-    if isinstance(request, AddNode):
-        if request.node >= scene.tree.n_nodes:
-            raise RequestError("invalid", f"there is no node {request.node}; this tree ends at {scene.tree.root}")
-        mask = node_mask(scene.tree, scene.leaves, request.node, scene.size)
-        level = round(float(scene.tree.level[request.node]), 4)
-        new = context.new(label=request.label, seconds=context.active, model=model)
-        context.touched = new.id
-        return document.put(context.with_mask(new, mask, "same", level=level, score=request.score))
     free = np.ones(scene.size, bool)
     for item in document.objects:
         if item.mask:
             free &= ~context.mask(item)
+    if isinstance(request, AddNodes):
+        for node, score in request.nodes:
+            if node >= scene.tree.n_nodes:
+                raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
+            mask = node_mask(scene.tree, scene.leaves, node, scene.size) & free
+            if not mask.any():
+                raise RequestError("invalid", "other objects lie there by now; search again")
+            level = round(float(scene.tree.level[node]), 4)
+            new = context.new(label=request.label, seconds=context.active, model=model)
+            document = document.put(context.with_mask(new, mask, "same", level=level, score=score))
+            context.touched = new.id
+            free &= ~mask
+        return document
     regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
     if len(numbers) + len(document.objects) > MAX_OBJECTS:
         raise RequestError("invalid", f"{len(numbers)} regions are too many; choose a higher level")
@@ -257,6 +274,45 @@ def _add_regions(request: AddNode | PartitionImage, document: Document, context:
         new = context.new(label=request.label, model=model)
         document = document.put(context.with_mask(new, regions == number, "partition", level=request.level))
     return document
+
+
+def _copy(request: CopyObjects, document: Document, context: Context) -> Document:
+    """Copies on top, each made by a click on its middle where an answer to that is much like it."""
+    project, size = context.project, context.project.gallery.sizes(context.image)[0]
+    here = request.source == context.image
+    source = document if here else project.logs.history(request.source).document
+    for id_ in dict.fromkeys(request.objects):
+        old = source.find(id_)
+        if old is None or old.mask is None:
+            raise RequestError("invalid", f"there is no object {id_} to copy; it may have been deleted")
+        mask = to_size(project.logs.mask(old.mask), size)
+        new = context.new(label=old.label, colour=old.colour, model=project.model.hash)
+        if here:
+            aside = max(4, round(ASIDE * max(size)))
+            moved = np.zeros_like(mask)
+            moved[aside:, aside:] = mask[:-aside, :-aside]
+            document = document.put(context.with_mask(new, moved if moved.any() else mask, "copy"))
+        else:
+            steps = _snapped(project, context.image, mask)
+            made = context.with_steps(new, steps) if steps else context.with_mask(new, mask, "copy")
+            document = document.put(made.model_copy(update={"source": "copy"}))
+        context.touched = new.id
+    context.ambiguous = False
+    return document
+
+
+def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
+    """A click on the middle of a mask, and which answer is most like it; () if none is."""
+    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = divmod(int(inside.argmax()), mask.shape[1])
+    click = Click(x=x, y=y)
+    fold = project.fold(image, (click,))
+    answers = [fold.binary, *(one.binary for one in fold.alternatives)]
+    alike = [float(np.count_nonzero(mask & one)) / max(1, np.count_nonzero(mask | one)) for one in answers]
+    best = int(np.argmax(alike))
+    if alike[best] < ALIKE:
+        return ()
+    return (click, ChooseStep(alternative=best - 1)) if best else (click,)
 
 
 def _import(request: ImportObjects, document: Document, context: Context) -> Document:
@@ -282,8 +338,8 @@ def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> La
     if isinstance(request, AllowOverlap):
         return labels.model_copy(update={"overlap": request.allow})
     known = {label.name: label for label in labels.labels}
-    old = None
-    if isinstance(request, EditLabel | DeleteLabel):
+    old: Label | None = None
+    if isinstance(request, EditLabel | DeleteLabel | MoveLabel | MergeLabel):
         old = labels.find(request.label)
         if old is None:
             reason = f"there is no label {request.label}; it may have been deleted in another tab"
@@ -296,10 +352,20 @@ def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> La
     elif isinstance(request, AddLabels):
         found = _add_labels(request, labels, last_id)
     else:
-        found = [label for label in labels.labels if label is not old]
-        if isinstance(request, EditLabel) and old is not None:
-            changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
-            found.insert(labels.labels.index(old), old.model_copy(update=changes))
+        assert old is not None
+        place, found = labels.labels.index(old), [label for label in labels.labels if label is not old]
+        match request:
+            case EditLabel():
+                changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
+                found.insert(place, old.model_copy(update=changes))
+            case MoveLabel():
+                found.insert(request.to, old)
+            case MergeLabel():
+                into = labels.find(request.into)
+                if into is None or into is old:
+                    raise RequestError("invalid", f"there is no other label {request.into} to merge into")
+                merged = (*into.merged, old.id, *old.merged)
+                found[found.index(into)] = into.model_copy(update={"merged": merged})
     return labels.model_copy(update={"labels": tuple(found)})
 
 

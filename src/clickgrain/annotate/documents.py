@@ -21,7 +21,7 @@ Path = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, 
 MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 Status = Literal["todo", "doing", "done", "skipped"]
 STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "skipped")
-Source = Literal["prompt", "import", "same", "partition", "merge", "split"]
+Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ObjectId = Annotated[int, Field(ge=1, le=2**31)]
@@ -186,12 +186,18 @@ class Document(Strict):
 
 
 class Label(Strict):
-    """A class of objects; `category` is the COCO category id that it was imported with, if any."""
+    """A class of objects.
+
+    Attributes:
+        category: the COCO category id that it was imported with, if any.
+        merged: labels that were merged into this one, which their objects still name.
+    """
 
     id: int
     name: Name
     colour: Colour
     category: int | None = None
+    merged: tuple[int, ...] = ()
 
 
 class Labels(Strict):
@@ -201,8 +207,8 @@ class Labels(Strict):
     overlap: bool = False
 
     def find(self, id_: int | None) -> Label | None:
-        """The label with a number."""
-        return next((label for label in self.labels if label.id == id_), None)
+        """The label with a number, or that into which that one was merged."""
+        return next((label for label in self.labels if id_ == label.id or id_ in label.merged), None)
 
 
 ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
@@ -267,13 +273,25 @@ class SplitObject(Strict):
     object: ObjectId
 
 
-class AddNode(Strict):
-    """Make an object of a tree node."""
+Node = Annotated[int, Field(ge=0, le=2**31)]
 
-    kind: Literal["object.add_node"]
-    node: Annotated[int, Field(ge=0, le=2**31)]
+
+class AddNodes(Strict):
+    """Make objects of tree nodes, each (node, score), on pixels that no object has yet."""
+
+    kind: Literal["object.add_nodes"]
+    nodes: Annotated[
+        tuple[tuple[Node, Annotated[float, Field(ge=0, le=1)]], ...], Field(min_length=1, max_length=2_000)
+    ]
     label: LabelId | None = None
-    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+class CopyObjects(Strict):
+    """Copies of objects of an image: in the same one a little aside, in another one snapped to what is there."""
+
+    kind: Literal["object.copy"]
+    source: Annotated[int, Field(ge=1, le=MAX_SEQ)]
+    objects: ObjectIds
 
 
 class PartitionImage(Strict):
@@ -317,7 +335,8 @@ ImageRequest = Annotated[
     | DeleteObjects
     | MergeObjects
     | SplitObject
-    | AddNode
+    | AddNodes
+    | CopyObjects
     | PartitionImage
     | SetStatus
     | Clear
@@ -359,6 +378,22 @@ class DeleteLabel(Strict):
     label: LabelId
 
 
+class MoveLabel(Strict):
+    """Another place in the list: 0 is the first."""
+
+    kind: Literal["label.move"]
+    label: LabelId
+    to: Annotated[int, Field(ge=0, le=MAX_LABELS)]
+
+
+class MergeLabel(Strict):
+    """Give a label's objects, in all images, to another label."""
+
+    kind: Literal["label.merge"]
+    label: LabelId
+    into: LabelId
+
+
 class AllowOverlap(Strict):
     """Whether a pixel may belong to several objects."""
 
@@ -367,7 +402,8 @@ class AllowOverlap(Strict):
 
 
 ProjectRequest = Annotated[
-    AddLabel | AddLabels | EditLabel | DeleteLabel | AllowOverlap | Undo | Redo, Field(discriminator="kind")
+    AddLabel | AddLabels | EditLabel | DeleteLabel | MoveLabel | MergeLabel | AllowOverlap | Undo | Redo,
+    Field(discriminator="kind"),
 ]
 PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
 

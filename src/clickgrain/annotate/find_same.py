@@ -1,7 +1,8 @@
-"""Find the same: in other images, the tree nodes whose leaves look most like those of an object.
+"""Find the same: in the open image and in others, the tree nodes that look most like an object.
 
 A node is described by mean and spread of its leaves' features, so that one with merely the same average does not
-match. Distances are in units of the features' spread over the object's image.
+match, in units of the features' spread over the object's image; by its size; and by how compact it is: halves of
+things, and things with something of their ground, look the same otherwise.
 """
 
 import io
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import AddNode, LabelId, Posted, Strict
+from clickgrain.annotate.documents import AddNodes, LabelId, Posted, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.project import Project
@@ -24,12 +25,13 @@ from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float
 
 Double = npt.NDArray[np.float64]
-PER_IMAGE = 3
 LARGEST_RATIO = 6.0
 """Candidates have between a sixth and six times the object's share of its image."""
 LOWEST = 0.05
-HELD = 0.5
-"""A node of which objects cover more than this share is no candidate."""
+HELD = 0.1
+"""A node of which objects cover more than this share is no candidate; of the others, objects keep their pixels."""
+COMPACT = 0.5
+"""A node as much less (or more) compact as e to the power of this scores 1/e."""
 
 
 class Place(Strict):
@@ -51,12 +53,13 @@ class AcceptRequest(Strict):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is searched for: mean and spread of d features, the unit of each, and the share of the image."""
+    """What is searched for: mean, spread and unit of d features, the share of the image, the compactness."""
 
     mean: Double
     spread: Double
     unit: Double
     share: float
+    compact: float
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,13 @@ def describe(features: Float, coverage: Float) -> Wanted:
     weight /= weight.sum()
     mean = weight @ flat
     spread = np.sqrt(np.maximum(weight @ flat**2 - mean**2, 0))
-    return Wanted(mean, spread, flat.std(0) + 1e-6, float(coverage.mean()))
+    place = _places(coverage.shape)
+    compact = _compactness(np.array(np.count_nonzero(weight)), weight @ place, weight @ place**2)
+    return Wanted(mean, spread, flat.std(0) + 1e-6, float(coverage.mean()), float(compact))
 
 
 def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> list[Candidate]:
-    """The best nodes of one image, none inside another, at most `PER_IMAGE`, best first.
+    """The nodes of one image that are alike, none inside another, best first.
 
     Args:
         tree: of the image; features: h x w x d of its leaves.
@@ -117,14 +122,17 @@ def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> 
     spread = np.sqrt(np.maximum(sums(flat**2) / n - mean**2, 0))
     off = (((mean - wanted.mean) / wanted.unit) ** 2).mean(1)
     off = off + (((spread - wanted.spread) / wanted.unit) ** 2).mean(1)
-    score = np.exp(-off - (np.log(tree.area[nodes] / tree.n_leaves / wanted.share) / 3.0) ** 2)
+    place = _places(tree.grid)
+    compact = _compactness(n[:, 0], sums(place) / n, sums(place**2) / n)
+    off = off + (np.log(compact / wanted.compact) / COMPACT) ** 2 + np.log(ratio[nodes]) ** 2
+    score = np.exp(-off)
     score[sums(held)[:, 0] / n[:, 0] > HELD] = 0
     free = np.ones(tree.n_leaves, bool)  # in the tree's order
     chosen: list[Candidate] = []
     for i in np.argsort(-score, kind="stable"):
         node = int(nodes[i])
         part = slice(tree.start[node], tree.start[node] + tree.area[node])
-        if score[i] < LOWEST or len(chosen) == PER_IMAGE:
+        if score[i] < LOWEST:
             break
         if free[part].all():
             free[part] = False
@@ -149,7 +157,7 @@ class Finder:
         self.project, self.cache = project, cache
 
     def work(self, image: int, number: int, images: Sequence[int] | None, limit: int) -> Callable[[Job], Any]:
-        """A job that searches other images (all when None) for an object of an image.
+        """A job that searches images (all others when None) for an object of an image.
 
         Raises:
             RequestError: no such object, or it was drawn on a file that was replaced.
@@ -161,7 +169,7 @@ class Finder:
             raise RequestError(
                 "invalid", f"object {number} was drawn on an older photo; draw it again, then search"
             )
-        others = [other for other in (images or self.project.gallery.order) if other != image]
+        others = images or [other for other in self.project.gallery.order if other != image]
         mask, model = self.project.logs.mask(item.mask), self.project.model.hash
 
         def run(job: Job) -> dict[str, Any]:
@@ -195,7 +203,10 @@ class Finder:
         ]
 
     def leaves_of(self, image: int) -> tuple[MergeTree, Float]:
-        """The merge tree of an image and the h x w x d features of its leaves, from the cache if possible."""
+        """The merge tree of an image and the h x w x d features of its leaves, from memory or cache if possible."""
+        if image in self.project.encoded():
+            scene = self.project.scene(image)
+            return scene.tree, scene.features
         maker = self.project.maker()
         about = f"{maker.model} {maker.extractor.name}"
         key = f"leaves {self.project.gallery.stamp(image)} {about}"
@@ -216,7 +227,7 @@ class Finder:
         return tree, features
 
     def accept(self, job: Job, wanted: AcceptRequest) -> dict[str, Any]:
-        """Make objects of a finished search's candidates; {"accepted": [...], "skipped": [...]}.
+        """Make objects of a finished search's candidates, by one action an image; {"accepted": [], "skipped": []}.
 
         Raises:
             RequestError: the search is not finished, or was made with another model.
@@ -233,20 +244,33 @@ class Finder:
             chosen = [key for key, one in candidates.items() if one["score"] >= least and not one["taken"]]
         label = wanted.label if "label" in wanted.model_fields_set else job.result["label"]
         accepted, skipped = list[dict[str, Any]](), list[dict[str, Any]]()
-        for image, node in chosen:
-            one = candidates.get((image, node))
+        for image in dict.fromkeys(image for image, _ in chosen):
+            nodes = [node for other, node in chosen if other == image]
+            there = [one for node in nodes if (one := candidates.get((image, node))) and not one["taken"]]
             try:
-                if one is None or one["taken"]:
+                if len(there) < len(nodes):
                     raise RequestError("invalid", "not a candidate of this search, or taken already")
-                post = Posted(seq=0, client=wanted.client, active=0.0, content=one["content"])
-                request = AddNode(kind="object.add_node", node=node, label=label, score=one["score"])
+                post = Posted(seq=0, client=wanted.client, active=0.0, content=there[0]["content"])
+                some = tuple((one["node"], one["score"]) for one in there)
+                request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
                 done = self.project.act(image, post, request, blind=True)
             except ClickgrainError as error:
-                skipped.append({"image": image, "node": node, "message": str(error)})
+                skipped += [{"image": image, "node": node, "message": str(error)} for node in nodes]
                 continue
-            one["taken"] = True
-            accepted.append({"image": image, "object": done.touched, "seq": done.seq})
+            for one in there:
+                one["taken"] = True
+            accepted.append({"image": image, "objects": len(there), "seq": done.seq})
         return {"accepted": accepted, "skipped": skipped}
+
+
+def _places(grid: tuple[int, ...]) -> Double:
+    """n x 2: row and column of every leaf."""
+    return np.stack(np.divmod(np.arange(grid[0] * grid[1], dtype=np.float64), grid[1]), axis=1)
+
+
+def _compactness(area: npt.NDArray[Any], mean: Double, square: Double) -> Double:
+    """1 for a disk, less for what is long, hollow or in pieces; from the mean place and the mean of its squares."""
+    return np.asarray(area / (2 * np.pi * np.maximum((square - mean**2).sum(-1), 1 / 6)))
 
 
 def _coverage(mask: Bool, tree: MergeTree) -> Float:

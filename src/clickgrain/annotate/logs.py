@@ -89,11 +89,13 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
 
 
 def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:
-    """What changed: labels put and removed, and whether objects may overlap."""
-    old, new = {one.id: one for one in before.labels}, {one.id for one in after.labels}
+    """What changed: labels put and removed, their order, and whether objects may overlap."""
+    old, new = {one.id: one for one in before.labels}, [one.id for one in after.labels]
+    stay = [id_ for id_ in old if id_ in set(new)]
     changes: dict[str, Any] = {
         "put": [one.model_dump(mode="json") for one in after.labels if old.get(one.id) != one],
-        "remove": [id_ for id_ in old if id_ not in new],
+        "remove": [id_ for id_ in old if id_ not in set(new)],
+        "order": new if stay != new[: len(stay)] else [],
     }
     patch = {key: value for key, value in changes.items() if value}
     return patch if before.overlap == after.overlap else {**patch, "overlap": after.overlap}
@@ -106,7 +108,9 @@ def patched_labels(labels: Labels, patch: dict[str, Any]) -> Labels:
     put = {values["id"]: Label.model_validate(values) for values in patch.get("put", ())}
     gone = set(patch.get("remove", ()))
     stay = [put.pop(one.id, one) for one in labels.labels if one.id not in gone]
-    return Labels(labels=(*stay, *put.values()), overlap=patch.get("overlap", labels.overlap))
+    found = {one.id: one for one in (*stay, *put.values())}
+    ordered = tuple(found[id_] for id_ in patch.get("order", found))
+    return Labels(labels=ordered, overlap=patch.get("overlap", labels.overlap))
 
 
 @dataclass(frozen=True)

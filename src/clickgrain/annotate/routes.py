@@ -5,6 +5,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial, wraps
 from typing import IO, Annotated, Any, ParamSpec, TypeVar
 
@@ -39,7 +40,7 @@ from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import UPLOAD_BYTES
 from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.transfer import export_zip, take_in
-from clickgrain.errors import ImageError
+from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.export.config import Existing
 from clickgrain.export.formats import Format, read_any
 from clickgrain.files import hash_bytes
@@ -229,6 +230,17 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     def images() -> Response:
         change = project.changes.now
         return as_json({"change": change, "images": _entries(project, gallery.order)})
+
+    @router.get("/labelled")
+    @reads
+    def labelled() -> Response:
+        """Which labels, and none (null), the objects of every image have."""
+        known, found = project.logs.labels().document, dict[int, list[int | None]]()
+        for image in gallery.logged():
+            with suppress(ClickgrainError):  # a damaged log; opening the image says so
+                labels = {known.find(item.label) for item in project.logs.history(image).document.objects}
+                found[image] = [None if label is None else label.id for label in labels]
+        return as_json({"images": found})
 
     @router.get("/images/{image}")
     @reads

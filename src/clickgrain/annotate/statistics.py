@@ -38,10 +38,10 @@ def collect(project: Project) -> dict[str, Any]:
         objects += made.values()
         for id_, item in made.items():
             days[datetime.fromtimestamp(begun.get(id_, 0.0)).astimezone().date().isoformat()].append(item)
-    labels = {label.id: label.name for label in project.logs.labels().document.labels}
+    labels = project.logs.labels().document
     names = {row["hash"]: row["name"] for row in project.database.models()}
     counts = Counter(min(count_clicks(item.steps), MOST) for item in objects)
-    by_label = _groups((item.label if item.label in labels else None, item) for item in everything)
+    by_label = _groups((labels.find(item.label), item) for item in everything)
     by_model = _groups((item.model, item) for item in objects)
     return {
         "objects": len(everything),
@@ -50,7 +50,9 @@ def collect(project: Project) -> dict[str, Any]:
         "sources": dict(Counter(item.source for item in everything).most_common()),
         "clicks": _summary([count_clicks(item.steps) for item in objects]),
         "seconds": _summary([item.seconds for item in objects]),
-        "labels": [{"label": key, "name": labels.get(key or 0, "unlabelled"), **group} for key, group in by_label],
+        "labels": [
+            {"label": key and key.id, "name": key.name if key else "unlabelled", **group} for key, group in by_label
+        ],
         "models": [{"hash": key, "name": names.get(key or "", "unknown"), **group} for key, group in by_model],
         "steps": dict(Counter(step.type for item in objects for step in item.steps)),
         "days": [

@@ -61,7 +61,7 @@ def test_half_a_character_is_no_reason_to_fail(client):
 
 
 def test_a_score_that_is_no_number_is_refused(client):
-    text = '{"seq": 0, "action": {"kind": "object.add_node", "node": 3, "score": NaN}}'
+    text = '{"seq": 0, "action": {"kind": "object.add_nodes", "nodes": [[3, NaN]]}}'
     answer = client.post("/api/images/1/actions", content=text, headers={"content-type": "application/json"})
     assert answer.status_code == 422
 

@@ -134,11 +134,13 @@ def test_a_partition_fills_what_is_free(add, act, document, mask):
 def test_a_node_becomes_an_object(act, document, mask, project):
     scene = project.scene(1)
     node = int(scene.tree.node_at(20, 20, 0.6))
-    act(kind="object.add_node", node=node, label=2, score=0.5)
+    act(kind="object.add_nodes", nodes=[(node, 0.5)], label=2)
     assert document().find(1).source == "same"
     assert mask(1).any()
     with pytest.raises(RequestError, match="no node"):
-        act(kind="object.add_node", node=scene.tree.n_nodes)
+        act(kind="object.add_nodes", nodes=[(scene.tree.n_nodes, 0.5)])
+    with pytest.raises(RequestError, match="other objects lie there"):
+        act(kind="object.add_nodes", nodes=[(node, 0.5)])
 
 
 def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, add, click):
@@ -301,3 +303,17 @@ def test_a_first_step_that_finds_nothing_makes_no_object(act, click, project):
     with pytest.raises(RequestError, match="nothing was found there"):
         act(kind="object.add_steps", steps=[click(20, 20, 0)])
     assert project.logs.history(1).seq == 0
+
+
+def test_a_copy_that_no_click_gives_keeps_its_pixels(act, click, document, mask, project):
+    act(
+        1,
+        kind="object.add_steps",
+        steps=[{"type": "brush", "points": [[3, 44], [60, 3]], "radius": 1.5, "label": 1}],
+    )
+    act(2, kind="object.copy", source=1, objects=[1])
+    (item,) = project.logs.history(2).document.objects
+    assert (item.source, item.steps[0].type) == ("copy", "mask")
+    assert (project.logs.mask(item.mask) == mask(1)).all()
+    with pytest.raises(RequestError, match="no object 7 to copy"):
+        act(2, kind="object.copy", source=1, objects=[7])

@@ -42,3 +42,18 @@ def test_nothing_yet(project, client):
     found = client.get("/api/statistics").json()
     assert found["objects"] == 0
     assert found["clicks"] == {"mean": None, "median": None, "total": 0}
+
+
+def test_objects_of_a_merged_label_count_and_are_exported_as_the_other(act, click, label, client, project):
+    for name in ("nut", "bolt", "screw"):
+        label(kind="label.add", name=name)
+    act(kind="object.add_steps", steps=[click(20, 20)], label=3)
+    label(kind="label.move", label=3, to=0)
+    assert [one.name for one in label(kind="label.merge", label=3, into=2).labels] == ["nut", "bolt"]
+    after = label(kind="label.merge", label=2, into=1)
+    assert [(one.name, one.merged) for one in after.labels] == [("nut", (2, 3))]
+    (group,) = client.get("/api/statistics").json()["labels"]
+    assert (group["label"], group["name"], group["objects"]) == (1, "nut", 1)
+    project.logs.notice_others()
+    assert [one.name for one in label(kind="undo").labels] == ["nut", "bolt"]
+    assert [one.name for one in label(kind="undo").labels] == ["screw", "nut", "bolt"]

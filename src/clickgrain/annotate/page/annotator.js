@@ -6,7 +6,8 @@ import { Queue } from "./core/queue.js";
 
 /** @typedef {import("./image.js").OpenImage} OpenImage */
 /** @typedef {Record<string, any>} Step */
-/** @typedef {{image?: number, project?: true, found?: {image: number, seq: number}[]}} Place */
+/** @typedef {{image: number, seq: number, objects: number}} Found */
+/** @typedef {{image?: number, project?: true, found?: Found[]}} Place */
 
 /** Longer pauses than this do not count as work on an object. */
 const IDLE = 15;
@@ -155,8 +156,7 @@ export class Annotator {
       .slice(0, 3)
       .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
     this.store.set({ offers });
-    const many = offers.length > 1;
-    this.say(many ? `${offers.length} other outlines: keys 1 to ${offers.length}` : "Another outline: key 1");
+    this.say(offers.length > 1 ? `${offers.length} other outlines, below the image` : "Another outline, below the image");
   }
 
   /** @param {number} number of the outline on offer, from 0 */
@@ -191,6 +191,17 @@ export class Annotator {
   /** @param {number[]} ids @param {any} changes label, colour, locked, hidden */
   edit(ids, changes) {
     return ids.length ? this.act({ kind: "object.edit", objects: ids, ...changes }) : undefined;
+  }
+
+  /** To the object in hand, or all chosen ones, and to new ones from now on. @param {number | null} id of a label */
+  giveLabel(id) {
+    const { selection, image, labels } = this.store.state;
+    this.store.set({ label: id });
+    this.say(`Label: ${labels.find((each) => each.id === id)?.name ?? "none"}`);
+    return this.edit(
+      selection.filter((each) => image?.object(each)?.label !== id),
+      { label: id },
+    );
   }
 
   /** @param {number[]} ids */
@@ -229,6 +240,15 @@ export class Annotator {
     const { selection } = this.store.state;
     const next = selection.includes(id) ? selection.filter((each) => each !== id) : [...selection, id];
     this.store.set({ selection: next, active: next.length === 1 ? next[0] : null });
+  }
+
+  /** @param {number} id choose all from the one that was chosen last to this one, in their order */
+  range(id) {
+    const { selection, image } = this.store.state,
+      ids = image?.document?.objects.map((object) => object.id) ?? [],
+      ends = [ids.indexOf(selection.at(-1) ?? id), ids.indexOf(id)].sort((a, b) => a - b),
+      between = ids.slice(ends[0], ends[1] + 1).filter((each) => !selection.includes(each));
+    this.store.set({ selection: [...selection, ...between], active: null });
   }
 
   /** @param {Place} place of an action of this tab */
@@ -270,28 +290,26 @@ export class Annotator {
 
   /**
    * Objects found in other images, newest first; an image that was changed since keeps its object.
-   * @param {string} kind @param {{image: number, seq: number}[]} found @returns {Promise<{image: number, seq: number}[]>} what to move next time
+   * @param {string} kind @param {Found[]} found @returns {Promise<Found[]>} what to move next time
    */
   async #historyOfFound(kind, found) {
-    /** @type {Map<number, number>} */
-    const last = new Map();
     const moved = [];
-    for (const { image, seq } of [...found].reverse()) {
-      const body = { seq: last.get(image) ?? seq, client: this.gallery.tab, active: 0, action: { kind } };
+    for (const { image, seq, objects } of [...found].reverse()) {
+      const body = { seq, client: this.gallery.tab, active: 0, action: { kind } };
       try {
         const answer = await post(`/api/images/${image}/actions`, body);
-        last.set(image, answer.seq);
-        moved.push({ image, seq: answer.seq });
+        // what the next undo or redo there must have seen
+        moved.push({ image, seq: answer.seq, objects });
         this.gallery.heard({ image, seq: answer.seq });
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
       }
     }
-    const kept = found.length - moved.length;
-    const words = kind === "undo" ? "taken back" : "brought back";
-    this.say(`${moved.length} found objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
-    // the number of an image's last action is what the next undo or redo there must have seen
-    return moved.map(({ image }) => ({ image, seq: /** @type {number} */ (last.get(image)) }));
+    const sum = (/** @type {Found[]} */ all) => all.reduce((so_far, { objects }) => so_far + objects, 0),
+      kept = sum(found) - sum(moved),
+      words = kind === "undo" ? "taken back" : "brought back";
+    this.say(`${sum(moved)} found objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
+    return moved;
   }
 
   /** @param {string} status */

@@ -1,7 +1,8 @@
 // What every command of core/keys.js does; buttons and keys both come here.
 
 import { resized } from "./canvas/stage.js";
-import { counts } from "./core/filter.js";
+import { counts, likes } from "./core/filter.js";
+import { answerHere } from "./dialogs/same.js";
 import { remember } from "./preferences.js";
 
 /** @typedef {{store: any, gallery: any, annotator: any, stage: any, live: any, open: Record<string, (options?: any) => void>}} App */
@@ -29,7 +30,7 @@ export function commands(app) {
     done: () => markDone(app),
     search: () => app.open.search(),
     same: () => app.open.same(),
-    whole: () => store.set({ whole: !store.state.whole, active: null, selection: [], tool: "click" }),
+    whole: () => store.set({ whole: !store.state.whole, same: null, active: null, selection: [], tool: "click" }),
     learn: () => app.open.learn(),
     statistics: () => app.open.statistics(),
     export: () => app.open.export(),
@@ -92,7 +93,7 @@ function pointer({ stage }) {
 
 /** @param {App} app */
 function objects(app) {
-  const { store, annotator, stage } = app;
+  const { store, annotator, stage, gallery } = app;
   const chosen = () => store.state.selection;
   const things = () => store.state.image?.document?.objects ?? [];
   const thing = (/** @type {number} */ id) => things().find((/** @type {any} */ each) => each.id === id);
@@ -105,13 +106,18 @@ function objects(app) {
       annotator.take(list[(here < 0 ? (by > 0 ? 0 : list.length - 1) : here + by + list.length) % list.length].id);
   };
   return {
-    finish: () => annotator.take(null),
+    finish: () => finish(app),
     cancel: () => letGo(app),
     dropClick: () => annotator.dropStep(stage.image?.object(store.state.active)?.steps.at(-1)),
     selectAll: () =>
       store.set({ selection: things().map((/** @type {any} */ each) => each.id), active: null }),
     remove: () => annotator.remove(chosen()),
     label: () => app.open.label(),
+    ...copying(app),
+    nextUnlabelled: async () => {
+      const id = await gallery.nextUnlabelled();
+      return id === undefined ? annotator.say("No object is without a label.") : annotator.take(id);
+    },
     merge: () => annotator.merge(),
     split: () => annotator.split(),
     previousObject: step(-1),
@@ -123,12 +129,56 @@ function objects(app) {
   };
 }
 
+/** @param {App} app */
+function copying({ store, annotator, gallery }) {
+  const some = () => {
+    const { selection, image } = store.state,
+      objects = selection.length ? selection : image?.document.objects.map((/** @type {any} */ each) => each.id);
+    return objects?.length ? { image: image.id, objects } : annotator.say("There is no object to copy.");
+  };
+  const put = async (/** @type {any} */ what) => {
+    const answer = await annotator.act({ kind: "object.copy", source: what.image, objects: what.objects });
+    const made = answer?.document.objects.slice(-what.objects.length).map((/** @type {any} */ each) => each.id);
+    if (made) store.set({ selection: made, active: made.length === 1 ? made[0] : null });
+  };
+  const copy = () => {
+    const copied = some();
+    if (copied) store.set({ copied });
+    if (copied) annotator.say(`${copied.objects.length} copied. Ctrl+V pastes, here or in another image.`);
+  };
+  return {
+    copy,
+    paste: () => (store.state.copied ? put(store.state.copied) : annotator.say("Nothing was copied yet.")),
+    duplicate: () => {
+      const what = some();
+      return what && put(what);
+    },
+    copyOn: async () => {
+      const what = some(),
+        next = what && gallery.step(1);
+      if (what && !next) annotator.say("This is the last image of the list.");
+      await next;
+      if (next && store.state.image?.id !== what.image) await put(what);
+    },
+  };
+}
+
+/** Take what *Find the same* shows, or end the object in hand. @param {App} app */
+async function finish(app) {
+  const { store, annotator } = app,
+    { same } = store.state;
+  if (!same) return annotator.take(null);
+  await answerHere(app, likes(same));
+  store.set({ same: null });
+}
+
 /** One thing at a time: a gesture, the outlines on offer, the object, the whole-image view. */
 function letGo(/** @type {App} */ { store, annotator, stage }) {
   if (stage.tools.gesture || stage.tools.held || stage.tools.walked >= 0) return stage.tools.cancel();
   return annotator.turn(() => {
-    const { offers, active, selection, whole } = store.state;
-    if (offers) store.set({ offers: null });
+    const { offers, active, selection, whole, same } = store.state;
+    if (same) store.set({ same: null });
+    else if (offers) store.set({ offers: null });
     else if (active !== null || selection.length) annotator.take(null);
     else if (whole) store.set({ whole: false });
   });

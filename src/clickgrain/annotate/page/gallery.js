@@ -1,7 +1,8 @@
 // Which image is open; the last ones and the next stay at hand, so that switching is quick.
 
 import { ApiError, get, post } from "./api.js";
-import { filtered } from "./core/filter.js";
+import { labelOf } from "./core/color.js";
+import { byLabel, filtered } from "./core/filter.js";
 import { OpenImage } from "./image.js";
 
 const KEPT = 5;
@@ -24,6 +25,31 @@ export class Gallery {
   async loadList() {
     const { images } = await get("/api/images");
     this.store.set({ images });
+    if (byLabel(this.store.state.filter.status)) await this.loadLabels();
+  }
+
+  /** Learn which labels every image has; those of the open image are kept up to date. */
+  async loadLabels() {
+    const { images } = await get("/api/labelled");
+    this.store.set({ images: this.store.state.images.map((each) => ({ ...each, labels: images[each.id] ?? [] })) });
+  }
+
+  /** To the next object without a label, here or in another image. */
+  async nextUnlabelled() {
+    const { image, active } = this.store.state,
+      without = () => this.store.state.image?.document?.objects.filter((each) => !this.#label(each)) ?? [],
+      later = without().find(({ id }) => id > (active ?? 0));
+    if (later) return later.id;
+    await this.loadLabels();
+    const { images } = this.store.state,
+      here = images.findIndex((each) => each.id === image?.id),
+      next = [...images.slice(here + 1), ...images.slice(0, here)].find(({ labels }) => labels.includes(null));
+    if (next) await this.show(next.id);
+    return without()[0]?.id;
+  }
+
+  #label(/** @type {any} */ object) {
+    return labelOf(object, this.store.state.labels)?.id ?? null;
   }
 
   /** Go on where the address says, or with the first image that is not done. */
@@ -83,6 +109,8 @@ export class Gallery {
         active: null,
         selection: [],
         offers: null,
+        same: null,
+        lit: null,
         revision: this.store.state.revision + 1,
       });
       this.#ahead(image);
@@ -98,6 +126,7 @@ export class Gallery {
         active: null,
         selection: [],
         offers: null,
+        same: null,
       });
       if (!(error instanceof ApiError)) throw error;
     }
@@ -128,11 +157,10 @@ export class Gallery {
     return way.find((each) => shown.has(each));
   }
 
-  /** @param {number} direction 1 or -1 @returns {boolean} whether there is another image that way */
+  /** @param {number} direction 1 or -1 @returns {Promise<void> | null} null where there is no other image that way */
   step(direction) {
     const next = this.#beside(direction);
-    if (next) this.show(next.id);
-    return next !== undefined;
+    return next ? this.show(next.id) : null;
   }
 
   /** Mark an image that cannot be opened, and go on. */
@@ -169,10 +197,11 @@ export class Gallery {
     const fresh = {
       status: document.status,
       objects: document.objects.length,
+      labels: [...new Set(document.objects.map((each) => this.#label(each)))],
       seq: document.seq,
       encoded: entry.encoded || !!image.tree,
     };
-    if (Object.entries(fresh).every(([key, value]) => entry[key] === value)) return;
+    if (Object.entries(fresh).every(([key, value]) => String(entry[key]) === String(value))) return;
     this.takeEntries([{ ...entry, ...fresh }]);
   }
 
@@ -180,7 +209,7 @@ export class Gallery {
   takeEntries(entries) {
     if (!entries.length) return;
     const fresh = new Map(entries.map((entry) => [entry.id, entry]));
-    const images = this.store.state.images.map((image) => fresh.get(image.id) ?? image);
+    const images = this.store.state.images.map((image) => ({ ...image, ...fresh.get(image.id) }));
     const known = new Set(images.map((image) => image.id));
     this.store.set({ images: [...images, ...entries.filter((entry) => !known.has(entry.id))] });
     for (const entry of entries) this.heard({ image: entry.id, seq: entry.seq });
@@ -189,7 +218,7 @@ export class Gallery {
   /** Another tab, or the server itself, wrote to an image. */
   async heard(/** @type {{image: number, seq: number}} */ { image: id, seq }) {
     const image = await this.open.get(id)?.catch(() => null);
-    if (image?.document && seq > image.queue.seq) image.refresh().catch(() => {});
+    if (image?.document && seq > image.queue.seq) await image.refresh().catch(() => {});
   }
 
   /**

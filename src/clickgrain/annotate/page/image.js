@@ -1,7 +1,7 @@
 // One image that is open in this tab: its pixels, tree, document and masks.
 
 import { get, getBytes, getPicture, post } from "./api.js";
-import { objectColour } from "./core/color.js";
+import { PALETTE, colourOf, labelOf, paletteFor } from "./core/color.js";
 import { decode, fromBase64 } from "./core/mask.js";
 import { Owners } from "./core/owners.js";
 import { Queue } from "./core/queue.js";
@@ -37,6 +37,8 @@ export class OpenImage {
     this.document = null;
     /** @type {ImageBitmap | null} */
     this.picture = null;
+    /** Colours of objects without a label, unlike the photo's. */
+    this.palette = PALETTE;
     /** @type {import("./core/tree.js").Tree | null} */
     this.tree = null;
     /** @type {Error | null} */
@@ -65,6 +67,7 @@ export class OpenImage {
     const [info, picture] = await Promise.all([get(`${path}?masks=1`), getPicture(`${path}/picture`)]);
     this.info = info;
     this.picture = picture;
+    this.palette = paletteFor(small(picture));
     this.owners = new Owners(this.size.width, this.size.height);
     this.#took({ ...info, seq: info.document.seq });
     this.#takeTree(tree);
@@ -149,18 +152,35 @@ export class OpenImage {
   }
 
   /**
+   * The colour an object is drawn in: its own, its label's unless every object is to have one, or one by its number.
+   * @param {Thing} object @param {{labels: any[], preferences: any}} state @returns {string}
+   */
+  colour(object, { labels, preferences }) {
+    const label = preferences.instances ? null : labelOf(object, labels);
+    return object.colour ?? label?.colour ?? colourOf(object.id - 1, this.palette);
+  }
+
+  /**
    * Bring the owner map up to date.
-   * @param {{id: number, colour: string}[]} labels @param {{id: number, bits: Bits} | null} instead bits shown for an object for now
+   * @param {{labels: any[], preferences: any}} state
    * @returns {import("./core/tree.js").Rect} what looks different
    */
-  paint(labels, instead) {
+  paint(state) {
     const layers = (this.document?.objects ?? []).map((object) => ({
       id: object.id,
-      bits: instead?.id === object.id ? instead.bits : this.bits(object.id),
-      colour: objectColour(object, labels),
+      bits: this.bits(object.id),
+      colour: this.colour(object, state),
       hidden: object.hidden,
       locked: object.locked,
     }));
     return /** @type {Owners} */ (this.owners).update(layers);
   }
+}
+
+/** @param {ImageBitmap} picture @returns {Uint8ClampedArray} RGBA of 32 x 32 pixels of it */
+function small(picture) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 }),
+    context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  context.drawImage(picture, 0, 0, 32, 32);
+  return context.getImageData(0, 0, 32, 32).data;
 }

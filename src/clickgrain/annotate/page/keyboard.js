@@ -1,6 +1,6 @@
 // Keys to commands, wherever the focus is, unless it needs the key itself.
 
-import { bindings, combination } from "./core/keys.js";
+import { bindings, combination, labelKeys } from "./core/keys.js";
 
 /** Keys that a focused button, list or slider uses itself. */
 const OWN = ["Space", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Shift+Space"];
@@ -16,21 +16,33 @@ function hold(stage, flag, down) {
 }
 
 /** @param {any} app */
-export function startKeys({ store, stage, run }) {
-  let map = bindings({});
-  store.on(["preferences"], (/** @type {any} */ state) => (map = bindings(state.preferences.keys)));
+export function startKeys({ store, stage, run, annotator }) {
+  let map = bindings({}),
+    labels = labelKeys([], map);
+  store.on(["preferences", "labels"], (/** @type {any} */ state) => {
+    map = bindings(state.preferences.keys);
+    labels = labelKeys(state.labels, map);
+  });
+  /** 1 to 9 are labels; where there is none, 1 to 3 choose outlines without Shift too. @param {string} keys */
+  const without = (keys) => {
+    const label = labels.get(keys);
+    if (label !== undefined) annotator.turn(() => annotator.giveLabel(label));
+    else if (/^[123]$/.test(keys)) run(`choose${keys}`);
+  };
 
   addEventListener("keydown", (event) => {
     modifiers(stage, event, true);
-    if (event.defaultPrevented || document.querySelector("dialog[open]") || writes(event.target)) return;
+    if (event.defaultPrevented || document.querySelector("dialog[open]") || writes(event.target)) return undefined;
     const keys = combination(event),
       id = map.get(keys);
-    if (!id || (OWN.includes(keys) && uses(event.target))) return;
+    if (!id) return without(keys);
+    if (OWN.includes(keys) && uses(event.target)) return undefined;
     event.preventDefault();
     // Space held while the mouse is over the image moves it; a tap of the key clicks where the keyboard points
-    if (id === "positive" && stage.pointer && !stage.byKeyboard) return;
+    if (id === "positive" && stage.pointer && !stage.byKeyboard) return undefined;
     if (id in HELD) hold(stage, HELD[id], true);
     else run(id, event);
+    return undefined;
   });
   addEventListener("keyup", (event) => {
     modifiers(stage, event, false);

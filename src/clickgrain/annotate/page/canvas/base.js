@@ -1,6 +1,7 @@
 // The lower canvas: the image, the objects' colors, the preview of a partition, and the pixel grid.
 
 import { word, colourOf } from "../core/color.js";
+import { toned } from "./tones.js";
 import { cut, regions } from "../core/partition.js";
 
 const GRID_FROM = 10;
@@ -15,11 +16,12 @@ export class Overlay {
   }
 
   /**
-   * @param {import("../image.js").OpenImage} image @param {{id: number, colour: string}[]} labels
-   * @param {number} opacity 0..1 @param {any} instead see OpenImage.paint
+   * @param {import("../image.js").OpenImage} image @param {{labels: any[], preferences: any}} state
    */
-  update(image, labels, opacity, instead) {
-    let dirty = image.paint(labels, instead);
+  update(image, state) {
+    const { outline, opacity: wanted } = state.preferences,
+      opacity = outline ? 0 : wanted; // 0..1
+    let dirty = image.paint(state);
     if (image !== this.image || opacity !== this.opacity) {
       dirty = { x: 0, y: 0, ...image.size };
       if (image !== this.image) Object.assign(this.canvas, image.size);
@@ -81,19 +83,19 @@ export class Partition {
 /**
  * @param {CanvasRenderingContext2D} context @param {import("../core/geometry.js").View} view @param {number} ratio device pixels per CSS pixel
  * @param {import("../image.js").OpenImage} image @param {HTMLCanvasElement[]} layers to lay over the image
- * @param {{canvas: CanvasImageSource, box: number[]} | null} detail finer pixels of a part
+ * @param {{canvas: ImageBitmap, box: number[]} | null} detail finer pixels of a part @param {import("./tones.js").Tones} tones
  */
-export function drawBase(context, view, ratio, image, layers, detail) {
+export function drawBase(context, view, ratio, image, layers, detail, tones) {
   const { width, height } = image.size;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   context.setTransform(view.scale * ratio, 0, 0, view.scale * ratio, view.x * ratio, view.y * ratio);
   context.imageSmoothingEnabled = view.scale < 3;
   context.imageSmoothingQuality = "medium";
-  if (image.picture) context.drawImage(image.picture, 0, 0, width, height);
+  if (image.picture) context.drawImage(toned(image.picture, tones), 0, 0, width, height);
   if (detail)
     context.drawImage(
-      detail.canvas,
+      toned(detail.canvas, tones),
       detail.box[0],
       detail.box[1],
       detail.box[2] - detail.box[0],

@@ -1,19 +1,18 @@
 // The region under the pointer, found in the page's own copy of the tree.
 
-import { anchor, borderRuns } from "../core/outline.js";
+import { anchor, outlines } from "../core/outline.js";
 import { word } from "../core/color.js";
 
 /** @typedef {import("../core/tree.js").Tree} Tree */
 /** @typedef {import("../core/tree.js").Rect} Rect */
 
-/**
- * @param {number[]} runs of borderRuns @returns {Path2D}
- */
-export function pathOf(runs) {
+/** @param {import("../core/mask.js").Bits} mask @returns {Path2D} */
+export function pathOf({ bits, box }) {
   const path = new Path2D();
-  for (let i = 0; i < runs.length; i += 4) {
-    path.moveTo(runs[i], runs[i + 1]);
-    path.lineTo(runs[i + 2], runs[i + 3]);
+  for (const points of outlines(bits, box)) {
+    path.moveTo(points[0], points[1]);
+    for (let i = 2; i < points.length; i += 2) path.lineTo(points[i], points[i + 1]);
+    path.closePath();
   }
   return path;
 }
@@ -25,7 +24,7 @@ const OUTLINES = new WeakMap();
 export function outlineOf(mask) {
   let there = OUTLINES.get(mask);
   if (!there) {
-    there = { path: pathOf(borderRuns(mask.bits, mask.box)), anchor: anchor(mask.bits, mask.box) };
+    there = { path: pathOf(mask), anchor: anchor(mask.bits, mask.box) };
     OUTLINES.set(mask, there);
   }
   return there;
@@ -79,10 +78,10 @@ export class Hover {
     if (tree === this.tree && node === this.node) return false;
     this.tree = tree;
     this.node = node;
-    const { box, bits } = tree.mask(node);
-    this.box = box;
-    this.path = pathOf(borderRuns(bits, box));
-    this.canvas = filled({ box, bits }, word("#ffffff", 82), this.canvas);
+    const mask = tree.mask(node);
+    this.box = mask.box;
+    this.path = pathOf(mask);
+    this.canvas = filled(mask, word("#ffffff", 82), this.canvas);
     return true;
   }
 

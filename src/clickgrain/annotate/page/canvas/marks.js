@@ -12,7 +12,7 @@ export const NEGATIVE = "#e0484f";
  * @param {Context} context in image coordinates @param {Path2D} path @param {string} colour @param {number} width @param {number} pixel size of a screen pixel
  */
 export function strokeBoth(context, path, colour, width, pixel) {
-  context.lineCap = "square";
+  context.lineJoin = "round";
   context.lineWidth = (width + 2) * pixel;
   context.strokeStyle = "rgba(10,12,16,.55)";
   context.stroke(path);
@@ -26,7 +26,7 @@ export function strokeBoth(context, path, colour, width, pixel) {
  * @param {Context} context in image coordinates @param {Path2D} path @param {number} pixel size of a screen pixel
  */
 export function strokeActive(context, path, pixel) {
-  context.lineCap = "square";
+  context.lineJoin = "round";
   for (const [width, colour] of /** @type {[number, string][]} */ ([
     [5, "#0a0c10"],
     [2.5, "#fff"],

@@ -61,9 +61,9 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(this.element);
     this.#resize();
     store.on(["image"], () => this.#newImage());
-    store.on(["revision", "labels", "preferences", "whole"], () => this.draw("base", "top"));
+    store.on(["revision", "labels", "preferences", "whole", "tones"], () => this.draw("base", "top"));
     store.on(["level"], ({ whole }) => (this.look(), this.draw("top", ...(whole ? ["base"] : []))));
-    const shown = ["active", "selection", "offers", "offered", "tool", "radius", "polarity", "auto"];
+    const shown = ["active", "selection", "lit", "same", "offers", "offered", "tool", "radius", "polarity", "auto"];
     store.on(/** @type {any} */ (shown), () => (this.look(), this.draw("top")));
   }
 
@@ -71,7 +71,7 @@ export class Stage {
     const { tools, store } = this;
     return {
       hover: (/** @type {any} */ at, /** @type {any} */ event) => this.#point(at, event),
-      leave: () => this.point(null),
+      leave: () => (store.set({ lit: null }), this.point(null)),
       press: (/** @type {any} */ at, /** @type {any} */ event) => (this.#point(at, event), tools.press(at, event)),
       drag: (/** @type {any} */ at, /** @type {any} */ event) => (this.#point(at, event), tools.drag(at)),
       release: (/** @type {any} */ at, /** @type {any} */ event, /** @type {boolean} */ moved) =>
@@ -233,12 +233,12 @@ export class Stage {
 
   #paintBase() {
     const { image } = this,
-      { labels, preferences, whole, level, revision } = this.store.state;
+      { whole, level, revision, tones } = this.store.state;
     if (!image) return this.base.clearRect(0, 0, this.base.canvas.width, this.base.canvas.height);
-    this.overlay.update(image, labels, preferences.outline ? 0 : preferences.opacity, null);
+    this.overlay.update(image, this.store.state);
     const layers = this.bare ? [] : [this.overlay.canvas];
     if (whole && !this.bare && this.partition.update(image, level, revision)) layers.unshift(this.partition.canvas);
-    drawBase(this.base, this.view, this.ratio, image, layers, this.detail.shown);
+    drawBase(this.base, this.view, this.ratio, image, layers, this.detail.shown, tones);
     this.element.dispatchEvent(new CustomEvent("painted"));
     return undefined;
   }

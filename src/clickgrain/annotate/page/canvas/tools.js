@@ -1,5 +1,6 @@
 // What each tool does with a press, a drag and a release.
 
+import { likes } from "../core/filter.js";
 import { boxOf, inside, pixel, thin, toImage, toScreen } from "../core/geometry.js";
 import { Levels } from "./levels.js";
 import { markOf } from "./marks.js";
@@ -22,6 +23,12 @@ export class Tools {
     this.gesture = null;
     /** Object under the pointer, or null. @type {number | null} */
     this.over = null;
+    /** The one before, to tell when it changes. @type {number | null} */
+    this.was = null;
+    /** Candidate of *Find the same* under the pointer. @type {any} */
+    this.like = null;
+    /** What a click on one does; the dock sets it. @type {(like: any, leave: boolean) => any} */
+    this.answer = () => {};
     /** Step of the object in hand whose mark is under the pointer, or -1. */
     this.near = -1;
     /** @type {{place: number, at: Point} | null} mark being moved */
@@ -62,10 +69,11 @@ export class Tools {
       { tool, active, level, auto } = this.state;
     const at = this.here();
     this.over = null;
+    this.like = at && this.#likeAt(at);
     this.near = this.held ? this.held.place : this.#near();
     let rest = null;
     const seeks =
-      tool === "click" && !this.held && !(this.gesture && !this.gesture.touch && this.gesture.points.length > 1);
+      !this.state.same && tool === "click" && !this.held && !(this.gesture && !this.gesture.touch && this.gesture.points.length > 1);
     if (!image || !at || !seeks || this.near >= 0) hover.clear();
     else {
       const { x, y } = pixel(at, image.size);
@@ -83,6 +91,9 @@ export class Tools {
       } else hover.clear();
       if (preview && auto && this.walked < 0 && (active === null || stage.shift)) rest = { x, y };
     }
+    // a pointer that left is in the list perhaps, which lights what it is on there
+    if (stage.pointer && this.over !== this.was) stage.store.set({ lit: this.over });
+    this.was = this.over;
     const corrects = seeks && active !== null && this.near < 0 && !stage.shift && !stage.alt && !this.levels.tried;
     if (corrects && at && image && !this.gesture && !this.pending.length && !image.object(active)?.locked)
       stage.guess.look(image, pixel(at, image.size), active, stage.negates ? 0 : this.state.polarity);
@@ -90,12 +101,22 @@ export class Tools {
     stage.element.dataset.cursor = this.#cursor(at);
   }
 
+  /** @param {Point} at canvas point of the image @returns {any} the candidate of *Find the same* that is shown there */
+  #likeAt(at) {
+    const { image } = this.stage,
+      { same } = this.state;
+    if (!same || !image?.tree) return null;
+    const { tree } = image,
+      { x, y } = pixel(at, image.size);
+    return likes(same).find(({ node }) => tree.holds(node, x, y)) ?? null;
+  }
+
   /** @param {Point | null} at */
   #cursor(at) {
     const { tool } = this.state;
     if (tool === "hand" || this.stage.space) return "grab";
     if (!at) return "";
-    if (this.near >= 0 || this.over !== null) return "pointer";
+    if (this.near >= 0 || this.over !== null || this.like) return "pointer";
     return tool === "brush" || tool === "eraser" ? "none" : "crosshair";
   }
 
@@ -237,7 +258,8 @@ export class Tools {
    */
   click(point, label, { shiftKey, ctrlKey, metaKey, altKey }) {
     const { image, annotator } = this.stage;
-    if (!image || !inside(point, image.size)) return;
+    if (!image || !inside(point, image.size)) return undefined;
+    if (this.state.same) return this.#inTurn(() => this.answer(this.#likeAt(point), !label));
     const { x, y } = pixel(point, image.size),
       mark = { x, y, label };
     this.last = toScreen(this.stage.view, point);
@@ -260,6 +282,7 @@ export class Tools {
       this.pending = this.pending.filter((each) => each !== mark);
       this.stage.draw("look", "top");
     });
+    return undefined;
   }
 
   /** @param {Point} at a long press: remove this from the object */

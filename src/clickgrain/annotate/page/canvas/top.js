@@ -1,6 +1,7 @@
 // The upper canvas: what changes with every move of the pointer.
 
-import { filled, outlineOf } from "./hover.js";
+import { filled, outlineOf, pathOf } from "./hover.js";
+import { likes } from "../core/filter.js";
 import {
   NEGATIVE,
   strokeActive,
@@ -14,7 +15,7 @@ import {
   markOf,
   strokeBoth,
 } from "./marks.js";
-import { colourOf, objectColour, word } from "../core/color.js";
+import { word } from "../core/color.js";
 import { toScreen } from "../core/geometry.js";
 
 export const OFFER_COLOURS = ["#2f8fe0", "#e8703a", "#b45fd0"];
@@ -31,6 +32,7 @@ export function drawTop(stage) {
   drawGuess(stage);
   drawObjects(stage);
   drawOffers(stage);
+  drawLikes(stage);
   drawGesture(stage);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawBadges(stage);
@@ -66,25 +68,21 @@ function drawGuess({ guess, top, view }) {
 /** @param {import("./stage.js").Stage} stage */
 function drawObjects(stage) {
   const { image, top, view, store, tools } = stage,
-    { active, selection, labels, projectDocument, preferences } = store.state;
+    { active, selection, lit, projectDocument, preferences } = store.state;
   if (!image?.document) return;
-  const shown = new Set([
-    ...selection,
-    ...(tools.over === null ? [] : [tools.over]),
-    ...(active === null ? [] : [active]),
-  ]);
+  const shown = new Set([...selection, tools.over, active, lit]);
   for (const object of image.document.objects) {
     const bits = image.bits(object.id);
     const outlined = (projectDocument?.overlap || preferences.outline) && !object.hidden;
     if (!bits || (!shown.has(object.id) && !outlined)) continue;
-    const colour = objectColour(object, labels);
+    const colour = image.colour(object, store.state);
     if (!shown.has(object.id)) strokeBoth(top, outlineOf(bits).path, colour, 1, 1 / view.scale);
     else if (object.id === active) strokeActive(top, outlineOf(bits).path, 1 / view.scale);
     else
       strokeBoth(
         top,
         outlineOf(bits).path,
-        object.id === tools.over ? "#fff" : colour,
+        object.id === tools.over || object.id === lit ? "#fff" : colour,
         1.5,
         1 / view.scale,
       );
@@ -100,6 +98,22 @@ function drawOffers({ store, top, view }) {
     if (i === offered || offered === null)
       strokeBoth(top, outlineOf(offer.bits).path, OFFER_COLOURS[i], 2, 1 / view.scale);
   });
+}
+
+/** What *Find the same* found in this image. @param {import("./stage.js").Stage} stage */
+function drawLikes(stage) {
+  const { image, top, view, store, tools } = stage,
+    { same } = store.state;
+  if (!same || !image?.tree) return;
+  const sx = image.size.width / image.tree.width;
+  inImage(stage, sx, image.size.height / image.tree.height);
+  for (const like of likes(same)) {
+    const mask = (like.mask ??= image.tree.mask(like.node));
+    like.path ??= pathOf(mask);
+    if (like === tools.like) top.drawImage(filled(mask, word(POSITIVE, 130)), mask.box.x, mask.box.y);
+    strokeBoth(top, like.path, "#ffd84a", 2, 1 / (view.scale * sx));
+  }
+  inImage(stage);
 }
 
 /** @param {import("./stage.js").Stage} stage */
@@ -146,7 +160,7 @@ function drawGesture({ tools, top, view, store, image }) {
   if (gesture.tool === "scribble") drawStroke(top, gesture.points, gesture.label ? POSITIVE : NEGATIVE, 3 / view.scale);
   if (gesture.tool !== "brush" && gesture.tool !== "eraser") return;
   const erases = gesture.tool === "eraser" || !gesture.label;
-  const colour = object ? objectColour(object, store.state.labels) : colourOf(image?.document?.objects.length ?? 0);
+  const colour = object ? /** @type {any} */ (image).colour(object, store.state) : "#fff";
   top.globalAlpha = 0.6;
   drawStroke(top, gesture.points, erases ? "#fff" : colour, 2 * tools.brush());
   top.globalAlpha = 1;

@@ -16,9 +16,9 @@ export const PALETTE = [
   "#f2918c",
 ];
 
-/** @param {number} number @returns {string} a distinct color for any small number */
-export function colourOf(number) {
-  return PALETTE[((number % PALETTE.length) + PALETTE.length) % PALETTE.length];
+/** @param {number} number from 0 @param {string[]} [palette] @returns {string} a distinct color for any small number */
+export function colourOf(number, palette = PALETTE) {
+  return palette[number % palette.length];
 }
 
 /** @param {string} hex "#rrggbb" @returns {[number, number, number]} 0..255 */
@@ -37,10 +37,29 @@ export function word(hex, alpha) {
 }
 
 /**
- * The colour an object is drawn in: its own, its label's, or one by its number.
- * @param {{id: number, colour: string | null, label: number | null}} object
- * @param {{id: number, colour: string}[]} labels @returns {string}
+ * @param {{label: number | null}} object @param {any[]} labels
+ * @returns {any} its label, or the one into which that was merged; undefined for none
  */
-export function objectColour(object, labels) {
-  return object.colour ?? labels.find((label) => label.id === object.label)?.colour ?? colourOf(object.id - 1);
+export function labelOf({ label }, labels) {
+  return labels.find((each) => each.id === label || each.merged?.includes(label));
+}
+
+const KEPT = 8,
+  NEAR = 120;
+
+/**
+ * The colours that are most unlike a photo.
+ * @param {Uint8ClampedArray} pixels RGBA of the photo, made small @returns {string[]}
+ */
+export function paletteFor(pixels) {
+  const like = (/** @type {string} */ colour) => {
+    const [r, g, b] = rgb(colour);
+    let near = 0;
+    for (let i = 0; i < pixels.length; i += 4)
+      near += Math.max(0, NEAR - Math.hypot(pixels[i] - r, pixels[i + 1] - g, pixels[i + 2] - b));
+    return near;
+  };
+  const scores = new Map(PALETTE.map((colour) => [colour, like(colour)]));
+  const best = [...PALETTE].sort((a, b) => Number(scores.get(a)) - Number(scores.get(b))).slice(0, KEPT);
+  return PALETTE.filter((colour) => best.includes(colour)); // in an order in which neighbours differ
 }

@@ -22,14 +22,21 @@ export const COMMANDS = [
   { id: "pointerDown", group: "Pointer", title: "Pointer down", keys: ["ArrowDown"] },
   { id: "positive", group: "Pointer", title: "Click: add this to the object", keys: ["Space"] },
   { id: "negative", group: "Pointer", title: "Click: this does not", keys: ["Shift+Space"] },
-  { id: "choose1", group: "Object", title: "First outline on offer", keys: ["1"] },
-  { id: "choose2", group: "Object", title: "Second outline on offer", keys: ["2"] },
-  { id: "choose3", group: "Object", title: "Third outline on offer", keys: ["3"] },
+  { id: "choose1", group: "Object", title: "First outline on offer", keys: ["Shift+1"] },
+  { id: "choose2", group: "Object", title: "Second outline on offer", keys: ["Shift+2"] },
+  { id: "choose3", group: "Object", title: "Third outline on offer", keys: ["Shift+3"] },
   { id: "finish", group: "Object", title: "Finish the object", keys: ["Enter"] },
   { id: "cancel", group: "Object", title: "Let go", keys: ["Escape"] },
   { id: "dropClick", group: "Object", title: "Delete the last click", keys: ["Backspace"] },
   { id: "remove", group: "Object", title: "Delete the object", keys: ["Delete"] },
   { id: "label", group: "Object", title: "Label the object", keys: ["L"] },
+  { id: "copy", group: "Object", title: "Copy the chosen objects, or all", keys: ["Ctrl+C"] },
+  { id: "paste", group: "Object", title: "Paste, snapped to this image", keys: ["Ctrl+V"] },
+  { id: "duplicate", group: "Object", title: "Duplicate", keys: ["Ctrl+D"] },
+  { id: "copyOn", group: "Object", title: "Copy the chosen objects, or all, to the next image", keys: ["Shift+D"] },
+  { id: "merge", group: "Object", title: "Merge the chosen objects", keys: ["Shift+M"] },
+  { id: "split", group: "Object", title: "Split in two", keys: ["Shift+P"] },
+  { id: "nextUnlabelled", group: "Object", title: "Next object without a label", keys: ["Shift+U"] },
   { id: "previousObject", group: "Object", title: "Previous object", keys: ["K"] },
   { id: "nextObject", group: "Object", title: "Next object", keys: ["J"] },
   { id: "selectAll", group: "Object", title: "Choose all objects", keys: ["Ctrl+A"] },
@@ -49,7 +56,7 @@ export const COMMANDS = [
   { id: "nextImage", group: "Images", title: "Next image", keys: ["D"] },
   { id: "done", group: "Images", title: "Mark the image as done, open the next", keys: ["Ctrl+Enter"] },
   { id: "search", group: "Images", title: "Search the image list", keys: ["/"] },
-  { id: "same", group: "More", title: "Find the same in other images", keys: ["M"] },
+  { id: "same", group: "More", title: "Find the same, here; again: in other images", keys: ["M"] },
   { id: "whole", group: "More", title: "Whole image", keys: ["W"] },
   { id: "learn", group: "More", title: "Learn from this folder", keys: ["Shift+N"] },
   { id: "statistics", group: "More", title: "Statistics", keys: ["Shift+S"] },
@@ -81,6 +88,8 @@ function keyName(event) {
   if (event.key === " ") return "Space";
   if (event.shiftKey && event.code === "BracketLeft") return "[";
   if (event.shiftKey && event.code === "BracketRight") return "]";
+  // "!" and the like: with Shift these choose outlines, whatever the keyboard has on them
+  if (event.shiftKey && /^Digit[123]$/.test(event.code ?? "")) return /** @type {string} */ (event.code).slice(-1);
   if (event.shiftKey && /^Digit\d$/.test(event.code ?? "") && /^\d$/.test(event.key)) return event.key;
   return event.key.length === 1 ? event.key.toUpperCase() : event.key;
 }
@@ -96,6 +105,16 @@ export function bindings(own) {
     for (const keys of own[command.id] ?? command.keys) if (!map.has(keys)) map.set(keys, command.id);
   }
   return map;
+}
+
+/**
+ * The keys of labels, in their order: 1 to 9, then the letters that no command has.
+ * @param {{id: number}[]} labels @param {Map<string, string>} taken combinations of commands
+ * @returns {Map<string, number>} key to label
+ */
+export function labelKeys(labels, taken) {
+  const free = [..."123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((key) => !taken.has(key));
+  return new Map(free.slice(0, labels.length).map((key, i) => [key, labels[i].id]));
 }
 
 /**

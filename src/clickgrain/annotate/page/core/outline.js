@@ -1,49 +1,56 @@
-// Edges between mask and no mask, as straight runs along pixel borders.
+// The outlines of masks.
 
 /** @typedef {import("./tree.js").Rect} Rect */
 
-/**
- * Border runs of a mask inside a box: x1, y1, x2, y2 for each, in pixels.
- * @param {Uint8Array} bits box.width x box.height of 0 and 1 @param {Rect} box
- * @returns {number[]} flat list, four numbers a run
- */
-export function borderRuns(bits, box) {
-  /** @type {number[]} */
-  const runs = [];
-  const { width: w, height: h } = box;
-  for (let y = 0; y <= h; y++) {
-    let from = -1;
-    for (let x = 0; x <= w; x++) {
-      const above = x < w && y > 0 ? bits[(y - 1) * w + x] : 0;
-      const below = x < w && y < h ? bits[y * w + x] : 0;
-      if (above !== below && from < 0) from = x;
-      else if (above === below && from >= 0) {
-        runs.push(box.x + from, box.y + y, box.x + x, box.y + y);
-        from = -1;
-      }
-    }
-  }
-  columnRuns(bits, box, runs);
-  return runs;
-}
+const DX = [1, 0, -1, 0],
+  DY = [0, 1, 0, -1];
+/** The pixels ahead of a corner, right and left of the way, for the ways right, down, left, up. */
+const RIGHT = [
+    [0, 0],
+    [-1, 0],
+    [-1, -1],
+    [0, -1],
+  ],
+  LEFT = [
+    [0, -1],
+    [0, 0],
+    [-1, 0],
+    [-1, -1],
+  ];
 
-/** @param {Uint8Array} bits @param {Rect} box @param {number[]} runs */
-function columnRuns(bits, box, runs) {
-  const { width: w, height: h } = box;
-  // one open run per column border, so that memory is still read row by row
-  const open = new Int32Array(w + 1).fill(-1);
-  for (let y = 0; y <= h; y++) {
-    for (let x = 0; x <= w; x++) {
-      const left = y < h && x > 0 ? bits[y * w + x - 1] : 0;
-      const right = y < h && x < w ? bits[y * w + x] : 0;
-      if (left !== right) {
-        if (open[x] < 0) open[x] = y;
-      } else if (open[x] >= 0) {
-        runs.push(box.x + x, box.y + open[x], box.x + x, box.y + y);
-        open[x] = -1;
-      }
+/**
+ * Closed outlines of a mask, clockwise, holes counter-clockwise. They go through the middles of the pixels' sides, so
+ * that stairs look like the slopes they stand for, and hold the centres of exactly the mask's pixels.
+ * @param {Uint8Array} bits box.width x box.height of 0 and 1 @param {Rect} box
+ * @returns {number[][]} x, y, x, y ... of each, in pixels
+ */
+export function outlines(bits, box) {
+  const { width: w, height: h } = box,
+    inside = (/** @type {number} */ x, /** @type {number} */ y) =>
+      x >= 0 && y >= 0 && x < w && y < h && bits[y * w + x] === 1,
+    seen = new Uint8Array(w * h), // pixels whose upper side was walked along
+    found = [];
+  for (let at = 0; at < seen.length; at++) {
+    if (!bits[at] || seen[at] || (at >= w && bits[at - w])) continue;
+    const points = [];
+    let x = at % w,
+      y = (at - x) / w,
+      way = 0,
+      turned = true;
+    while (way || !seen[y * w + x]) {
+      if (!way) seen[y * w + x] = 1;
+      const middle = [box.x + x + DX[way] / 2, box.y + y + DY[way] / 2];
+      x += DX[way];
+      y += DY[way];
+      const right = inside(x + RIGHT[way][0], y + RIGHT[way][1]),
+        turn = right ? (inside(x + LEFT[way][0], y + LEFT[way][1]) ? 3 : 0) : 1;
+      if (turned || turn) points.push(...middle);
+      turned = turn !== 0;
+      way = (way + turn) % 4;
     }
+    found.push(points);
   }
+  return found;
 }
 
 /**

@@ -7,7 +7,6 @@ const AGAIN = [
   "object.add_steps",
   "object.edit",
   "object.delete",
-  "object.add_node",
   "status",
   "label.add",
   "label.edit",

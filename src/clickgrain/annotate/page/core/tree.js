@@ -82,6 +82,12 @@ export class Tree {
     return this.leafMap[Math.min(row, this.height - 1) * this.width + Math.min(column, this.width - 1)];
   }
 
+  /** @param {number} node @param {number} x @param {number} y pixel of the image @returns {boolean} */
+  holds(node, x, y) {
+    const rank = this.start[this.leafAt(x, y)] - this.start[node];
+    return rank >= 0 && rank < this.area[node];
+  }
+
   /** @param {number} leaf @returns {number[]} nodes from the leaf to the root */
   path(leaf) {
     const path = [leaf];

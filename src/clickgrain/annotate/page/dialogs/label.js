@@ -31,9 +31,8 @@ export function openLabel(app, { add = false, rename } = {}) {
   const give = async (/** @type {any} */ choice) => {
     const id = choice.id === -1 ? await made(annotator, choice.name, store.state.labels.length) : choice.id;
     if (id === undefined) return;
-    const { selection } = store.state;
-    store.set({ label: id });
-    if (!add && selection.length) await annotator.edit(selection, { label: id });
+    if (add) store.set({ label: id });
+    else await annotator.giveLabel(id);
   };
   const chosen = current(store.state);
   const show = () => {
@@ -113,8 +112,8 @@ function openRename({ store, annotator }, id) {
       annotator.changeProject({ kind: "label.edit", label: id, name: name.value.trim(), colour: colour.value });
   };
   const remove = async () => {
-    const { labels } = await get("/api/statistics").catch(() => ({ labels: [] }));
-    const count = labels.find((/** @type {any} */ each) => each.label === id)?.objects ?? 0;
+    const counted = await get("/api/statistics").catch(() => ({ labels: [] }));
+    const count = counted.labels.find((/** @type {any} */ each) => each.label === id)?.objects ?? 0;
     const lose = count === 1 ? "1 object loses it" : `${count} objects lose it`;
     fill(
       form,
@@ -127,6 +126,29 @@ function openRename({ store, annotator }, id) {
     );
     form.querySelector("button")?.focus();
   };
+  const { labels } = store.state,
+    place = labels.indexOf(label),
+    others = labels.filter((/** @type {any} */ each) => each !== label);
+  const change = (/** @type {any} */ action) => (
+    dialog.close(), annotator.turn(() => annotator.changeProject({ label: id, ...action }))
+  );
+  const move = (/** @type {string} */ words, /** @type {number} */ to) =>
+    h(
+      "button",
+      {
+        class: "button",
+        type: "button",
+        disabled: to < 0 || to >= labels.length,
+        onclick: () => change({ kind: "label.move", to }),
+      },
+      words,
+    );
+  const into = h(
+    "select",
+    { class: "grow", "aria-label": "Merge into", onchange: () => change({ kind: "label.merge", into: Number(into.value) }) },
+    h("option", { value: "" }, "Merge into …"),
+    others.map((/** @type {any} */ each) => h("option", { value: each.id }, each.name)),
+  );
   const gone = () => {
     dialog.close();
     annotator.turn(() => annotator.changeProject({ kind: "label.delete", label: id }));
@@ -135,6 +157,14 @@ function openRename({ store, annotator }, id) {
     "form",
     { onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), save()) },
     h("div", { class: "row" }, name, colour),
+    h(
+      "div",
+      { class: "row" },
+      move("To the top", place ? 0 : -1),
+      move("Up", place - 1),
+      move("Down", place + 1),
+      others.length ? into : null,
+    ),
     buttonRow(
       button("Delete label", remove, "danger"),
       h("span", { class: "grow" }),

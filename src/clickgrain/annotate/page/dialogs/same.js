@@ -1,21 +1,81 @@
-// Find the same: likely matches of an object in the other images, taken one by one or all above a similarity.
+// Find the same: likes of an object, first in the open image, outlined over it, then in all others, as cards; taken one
+// by one or all above a similarity.
 
 import { get, post } from "../api.js";
 import { button, buttonRow, openDialog } from "./frame.js";
 import { fill, h, icon } from "../dom.js";
 import { nameOf } from "../panels/objects.js";
 
-const EVERY_MS = 300;
+const EVERY_MS = [30, 60, 120, 300];
 
-/** @param {any} app */
+/** In the open image; once these are shown, in the others. @param {any} app */
 export async function openSame(app) {
   const { store, annotator } = app,
-    { image, active, labels } = store.state;
+    { image, active, same } = store.state;
+  if (same) return void openOthers(app, same.object);
   const object = image?.object(active);
-  if (!object) return annotator.say("Choose an object first, then search the other images for similar ones.");
-  const body = h("div", { class: "same" }, h("p", { role: "status" }, "Looking …"), h("progress"));
+  if (!object) return annotator.say("Choose an object first, then look for others like it.");
+  const here = () => store.state.image === image;
+  try {
+    const { job } = await post("/api/same", { image: image.id, object: object.id, images: [image.id], limit: 500 });
+    const done = await finished(job, () => {}, here);
+    if (!done || !here()) return undefined;
+    const left = done.result.candidates;
+    store.set({ same: { job: done, object, left, least: likely(left) }, active: null, selection: [], whole: false });
+    annotator.say(left.length ? "Click an outline to take it; a right click leaves it out." : "No others in this image.");
+  } catch (error) {
+    annotator.say(/** @type {Error} */ (error).message);
+  }
+  return undefined;
+}
+
+/**
+ * Take or leave out candidates of the open image; all that are shown, or some.
+ * @param {any} app @param {any[]} some @param {boolean} [leave]
+ */
+export async function answerHere({ store, annotator, gallery }, some, leave = false) {
+  const { same } = store.state;
+  if (!same || !some.length) return;
+  if (!leave) await take({ store, annotator, gallery }, same.job, same.object, some);
+  const left = same.left.filter((/** @type {any} */ each) => !some.includes(each));
+  store.set({ same: { ...same, left } });
+}
+
+/**
+ * Make objects of candidates.
+ * @param {any} app @param {any} job @param {any} object that they are like @param {any[]} some @returns {Promise<number>} how many were made
+ */
+async function take({ store, annotator, gallery }, job, object, some) {
+  const items = some.map(({ image, node }) => ({ image, node })),
+    body = { job: job.id, items, label: object.label },
+    { accepted, skipped } = await post("/api/same/accept", body),
+    open = store.state.image?.id,
+    others = accepted.filter((/** @type {any} */ each) => each.image !== open),
+    sum = accepted.reduce((/** @type {number} */ all, /** @type {any} */ each) => all + each.objects, 0);
+  if (others.length) annotator.remember({ found: others });
+  if (others.length < accepted.length) annotator.remember({ image: open });
+  annotator.say(`${sum} taken${skipped.length ? `, ${skipped.length} left out: ${skipped[0].message}` : ""}`);
+  await Promise.all(accepted.map((/** @type {any} */ each) => gallery.heard(each)));
+  return sum;
+}
+
+/** A threshold in the widest gap of the better half, where likes tend to end. @param {any[]} left */
+function likely(left) {
+  const scores = left.map((each) => each.score).sort((a, b) => b - a);
+  let gap = 0,
+    at = scores[0] ?? 0.8;
+  for (let i = 1; i < Math.ceil(scores.length / 2) + 1 && i < scores.length; i++) {
+    if (scores[i - 1] - scores[i] > gap) [gap, at] = [scores[i - 1] - scores[i], scores[i - 1]];
+  }
+  return Math.floor(at * 100) / 100;
+}
+
+/** @param {any} app @param {any} object */
+async function openOthers(app, object) {
+  const { image, labels } = app.store.state,
+    body = h("div", { class: "same" }, h("p", { role: "status" }, "Looking …"), h("progress"));
   let open = true;
-  openDialog(`The same as “${nameOf(object, labels)}”`, body, {
+  openDialog(`In other images: the same as “${nameOf(object, labels)}”`, body, {
     wide: true,
     name: "same-dialog",
     closed: () => (open = false),
@@ -37,7 +97,6 @@ export async function openSame(app) {
   } catch (error) {
     fill(body, h("p", { role: "alert" }, /** @type {Error} */ (error).message));
   }
-  return undefined;
 }
 
 /**
@@ -46,9 +105,9 @@ export async function openSame(app) {
  */
 async function finished(job, tell, wanted) {
   let now = job;
-  while (now.state === "running") {
+  for (let i = 0; now.state === "running"; i++) {
     tell(now);
-    await new Promise((done) => setTimeout(done, EVERY_MS));
+    await new Promise((done) => setTimeout(done, EVERY_MS[i] ?? EVERY_MS.at(-1)));
     if (!wanted())
       return post(`/api/jobs/${job.id}/cancel`, {}).then(
         () => null,
@@ -92,7 +151,7 @@ class Candidates {
       min: 0,
       max: 1,
       step: 0.01,
-      value: this.#start(),
+      value: likely(this.left),
       "aria-label": "Least similarity",
     });
     const all = button("", () => this.#take(this.left.filter((each) => each.score >= Number(slider.value))), "main");
@@ -123,17 +182,6 @@ class Candidates {
     count();
     this.grid.firstElementChild?.focus();
     return undefined;
-  }
-
-  /** A threshold in the widest gap of the better half, where likes tend to end. */
-  #start() {
-    const scores = this.left.map((each) => each.score).sort((a, b) => b - a);
-    let gap = 0,
-      at = scores[0] ?? 0.8;
-    for (let i = 1; i < Math.ceil(scores.length / 2) + 1 && i < scores.length; i++) {
-      if (scores[i - 1] - scores[i] > gap) [gap, at] = [scores[i - 1] - scores[i], scores[i - 1]];
-    }
-    return Math.floor(at * 100) / 100;
   }
 
   /** @param {any} each */
@@ -173,20 +221,8 @@ class Candidates {
 
   /** @param {any[]} some */
   async #take(some) {
-    const items = some.map(({ image, node }) => ({ image, node }));
     try {
-      const { accepted, skipped } = await post("/api/same/accept", {
-        job: this.job.id,
-        items,
-        above: null,
-        label: this.object.label,
-      });
-      this.accepted += accepted.length;
-      if (accepted.length) this.app.annotator.remember({ found: accepted });
-      this.app.annotator.say(
-        `${accepted.length} taken${skipped.length ? `, ${skipped.length} left out: ${skipped[0].message}` : ""}`,
-      );
-      for (const { image, seq } of accepted) this.app.gallery.heard({ image, seq });
+      this.accepted += await take(this.app, this.job, this.object, some);
       this.#drop(some);
     } catch (error) {
       this.app.annotator.say(/** @type {Error} */ (error).message);

@@ -20,7 +20,7 @@ const AT_ONCE = new Set(
   COMMANDS.filter(({ group }) => ["Tools", "Pointer", "View", "More"].includes(group)).map(({ id }) => id),
 );
 for (const id of ["label", "search", "cancel"]) AT_ONCE.add(id);
-AT_ONCE.delete("whole");
+for (const id of ["whole", "same"]) AT_ONCE.delete(id);
 
 /** @param {any} app */
 export function startPanels(app) {

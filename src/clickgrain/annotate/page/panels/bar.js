@@ -17,6 +17,7 @@ export function startBar(app) {
   const { store } = app;
   const name = h("b", { title: "" }),
     title = h("span", { class: "title" }),
+    size = h("span", { class: "quiet wide" }),
     count = h("span", { class: "count" });
   const saved = h("div", { class: "saved", role: "status" }, h("span"));
   const job = h("button", { class: "job desk", type: "button", hidden: true, onclick: () => app.open.learn() });
@@ -29,6 +30,7 @@ export function startBar(app) {
       toolButton(app, "previousImage", "left", "small"),
       title,
       count,
+      size,
       toolButton(app, "nextImage", "right", "small"),
     ),
     h("div", { class: "grow desk" }),
@@ -47,10 +49,17 @@ export function startBar(app) {
     const place = images.findIndex((/** @type {any} */ each) => each.id === (image ?? broken)?.id);
     title.textContent = image?.info.name ?? broken?.name ?? "";
     title.title = image ? [image.info.name, ...image.info.notes].join("\n") : title.textContent;
+    size.textContent = image ? sizeOf(image.info) : "";
     count.textContent = place >= 0 ? `${place + 1} / ${images.length}` : "";
   });
   store.on(["saving"], (/** @type {any} */ { saving }) => showSaved(saved, saving));
   store.on(["jobs"], (/** @type {any} */ { jobs }) => showJob(job, jobs));
+}
+
+/** @param {{native: number[], size: number[]}} info sizes as height and width */
+function sizeOf({ native, size }) {
+  const words = ([height, width]) => `${width} x ${height}`;
+  return native[1] === size[1] ? words(native) : `${words(native)}, worked on at ${words(size)}`;
 }
 
 /** @param {any} element @param {{waiting: number, problem: any}} saving */

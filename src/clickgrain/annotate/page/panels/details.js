@@ -2,7 +2,6 @@
 
 import { h, icon } from "../dom.js";
 import { iconButton, titleOf } from "./buttons.js";
-import { objectColour } from "../core/color.js";
 
 const STEP_WORDS = /** @type {Record<string, string>} */ ({
   box: "box",
@@ -47,7 +46,7 @@ export function details(app, thing) {
       { class: "row acts" },
       button("raise", "up"),
       button("lower", "down"),
-      iconButton("Split in two", "split", () => run("split"), { disabled: thing.locked }),
+      button("split", "split"),
       button("same", "same"),
       h("span", { class: "grow quiet facts" }, facts(thing)),
       button("remove", "trash"),
@@ -59,7 +58,7 @@ export function details(app, thing) {
 function colour({ store, annotator }, thing) {
   return h("input", {
     type: "color",
-    value: objectColour(thing, store.state.labels),
+    value: store.state.image.colour(thing, store.state),
     "aria-label": "Colour of this object",
     title: "Colour of this object",
     disabled: thing.locked,

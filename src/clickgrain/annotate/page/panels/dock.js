@@ -5,6 +5,8 @@ import { strokeBoth } from "../canvas/marks.js";
 import { OFFER_COLOURS } from "../canvas/top.js";
 import { word } from "../core/color.js";
 import { EMPTY, around } from "../core/mask.js";
+import { likes } from "../core/filter.js";
+import { answerHere } from "../dialogs/same.js";
 import { byId, fill, h } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
 import { remember } from "../preferences.js";
@@ -12,7 +14,7 @@ import { remember } from "../preferences.js";
 /** @param {any} app */
 export function startDock(app) {
   const dock = byId("dock");
-  dock.append(alternatives(app), levels(app), whole(app), brush(app), zoom(app));
+  dock.append(alternatives(app), same(app), levels(app), whole(app), brush(app), zoom(app));
 }
 
 const THUMB = { width: 64, height: 44 };
@@ -20,7 +22,7 @@ const THUMB = { width: 64, height: 44 };
 /** The other readings of a click, each filled over the same part of the image. @param {any} app */
 function alternatives({ store, stage, run }) {
   const group = h("div", { class: "group offers", role: "group", "aria-label": "Other outlines", hidden: true });
-  store.on(["offers"], (/** @type {any} */ { offers, image, active }) => {
+  store.on(["offers", "labels"], (/** @type {any} */ { offers, image, active }) => {
     group.hidden = !offers;
     if (!offers) return fill(group);
     const part = [image.bits(active), ...offers.map((/** @type {any} */ each) => each.bits)].reduce(
@@ -32,7 +34,8 @@ function alternatives({ store, stage, run }) {
       group,
       offers.map((/** @type {any} */ offer, /** @type {number} */ i) => {
         const canvas = h("canvas", null),
-          title = `Outline ${i + 1}, ${offer.area} pixels (${i + 1})`;
+          key = `${store.state.labels.length > i ? "⇧" : ""}${i + 1}`, // as keyboard.js has it
+          title = `Outline ${i + 1}, ${offer.area} pixels (${key})`;
         drawThumb(canvas, image, offer.bits, part, OFFER_COLOURS[i], stage.ratio);
         return h(
           "button",
@@ -48,10 +51,48 @@ function alternatives({ store, stage, run }) {
             onblur: point(null),
           },
           canvas,
-          h("span", null, String(i + 1)),
+          h("span", null, key),
         );
       }),
     );
+  });
+  return group;
+}
+
+/** Likes of an object in this image: how similar they must be, and how many are. @param {any} app */
+function same(app) {
+  const { store, stage, annotator, run } = app;
+  const slider = h("input", {
+    type: "range",
+    min: 0.05,
+    max: 1,
+    step: 0.01,
+    "aria-label": "Least similarity",
+    oninput: () => store.set({ same: { ...store.state.same, least: Number(slider.value) } }),
+  });
+  const count = h("output", { "aria-label": "Similar objects" });
+  const all = h("button", { class: "button main", type: "button", onclick: () => run("finish") });
+  const group = h(
+    "div",
+    { class: "group likes", role: "group", "aria-label": "The same in this image" },
+    count,
+    slider,
+    all,
+    h("button", { class: "button", type: "button", onclick: () => run("same") }, "In other images …"),
+    iconButton("Leave the others (Esc)", "close", () => run("cancel")),
+  );
+  stage.tools.answer = (/** @type {any} */ like, /** @type {boolean} */ leave) =>
+    like
+      ? answerHere(app, [like], leave)
+      : annotator.say("Click an outline to take it, right click to leave it out; Esc ends.");
+  store.on(["same"], (/** @type {any} */ { same }) => {
+    group.hidden = !same;
+    if (!same) return;
+    const found = likes(same).length;
+    slider.value = String(same.least);
+    count.textContent = `${found} like it`;
+    all.textContent = found === 1 ? "Take it" : `Take all ${found}`;
+    all.disabled = !found;
   });
   return group;
 }
@@ -117,7 +158,10 @@ function levels({ store, stage }) {
     auto.checked = state.auto;
     choice.hidden = state.whole;
   });
-  store.on(["tool"], (/** @type {any} */ { tool }) => (group.hidden = tool === "brush" || tool === "eraser"));
+  store.on(
+    ["tool", "same"],
+    (/** @type {any} */ { tool, same }) => (group.hidden = same || tool === "brush" || tool === "eraser"),
+  );
   return group;
 }
 
@@ -182,8 +226,8 @@ function brush({ store }) {
     slider,
     out,
   );
-  store.on(["tool", "radius"], (/** @type {any} */ { tool, radius }) => {
-    element.hidden = tool !== "brush" && tool !== "eraser";
+  store.on(["tool", "radius", "same"], (/** @type {any} */ { tool, radius, same }) => {
+    element.hidden = same || (tool !== "brush" && tool !== "eraser");
     slider.value = String(radius);
     out.textContent = `${Math.round(2 * radius)} px`;
   });

@@ -3,7 +3,7 @@
 import { byId, fill, h, icon } from "../dom.js";
 import { drawer } from "./bar.js";
 import { iconButton } from "./buttons.js";
-import { counts, filtered } from "../core/filter.js";
+import { byLabel, counts, filtered } from "../core/filter.js";
 import { scrollTo, visibleRows } from "../core/virtual.js";
 import { post } from "../api.js";
 
@@ -39,7 +39,7 @@ class ImageList {
     });
     this.filter = h("select", {
       "aria-label": "Show images by status",
-      onchange: () => this.store.set({ filter: { ...this.store.state.filter, status: this.filter.value } }),
+      onchange: () => this.#filter(this.filter.value),
     });
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Images done" });
     this.words = h("p", { class: "quiet" });
@@ -62,8 +62,13 @@ class ImageList {
       ),
       this.scroller,
     );
-    this.store.on(["images", "filter"], () => this.refresh());
+    this.store.on(["images", "filter", "labels"], () => this.refresh());
     this.store.on(["image", "broken"], () => (this.#draw(), this.#reveal()));
+  }
+
+  async #filter(/** @type {string} */ status) {
+    if (byLabel(status)) await this.app.gallery.loadLabels();
+    this.store.set({ filter: { ...this.store.state.filter, status } });
   }
 
   async #rescan() {
@@ -81,11 +86,14 @@ class ImageList {
     const { images, filter } = this.store.state;
     const sums = counts(images);
     this.shown = filtered(images, filter.words, filter.status);
+    const option = (/** @type {string} */ id, /** @type {string} */ name) =>
+      h("option", { value: id, selected: id === filter.status }, name);
     fill(
       this.filter,
-      Object.entries(STATUS).map(([id, name]) =>
-        h("option", { value: id, selected: id === filter.status }, `${name} ${sums[id] ?? 0}`),
-      ),
+      Object.entries(STATUS).map(([id, name]) => option(id, `${name} ${sums[id] ?? 0}`)),
+      option("empty", "Without objects"),
+      option("unlabelled", "With unlabeled objects"),
+      this.store.state.labels.map((/** @type {any} */ label) => option(String(label.id), `With ${label.name}`)),
     );
     this.bar.max = Math.max(sums.all, 1);
     this.bar.value = sums.done;

@@ -2,24 +2,22 @@
 
 import { fill, h } from "../dom.js";
 import { iconButton } from "./buttons.js";
+import { labelOf } from "../core/color.js";
+import { bindings, labelKeys } from "../core/keys.js";
 
 const DOUBLE_MS = 350;
 
 /** @param {any} state @returns {number | null} label of the object in hand, or for the next one */
-export function current({ label, active, image }) {
-  return image?.object(active)?.label ?? (active === null ? label : null);
+export function current({ label, labels, active, image }) {
+  const object = image?.object(active);
+  return object ? (labelOf(object, labels)?.id ?? null) : label;
 }
 
 /** @param {any} app @returns {HTMLElement} */
 export function startLabels(app) {
   const { store, annotator } = app;
-  const chips = h("div", { class: "labels", role: "group", "aria-label": "Label for new objects" });
-  const choose = (/** @type {number | null} */ id) => {
-    store.set({ label: id });
-    const { selection, image } = store.state;
-    const others = selection.filter((/** @type {number} */ each) => image?.object(each)?.label !== id);
-    return annotator.edit(others, { label: id });
-  };
+  const list = h("div", { class: "labels", role: "group", "aria-label": "Label for new objects" });
+  const choose = (/** @type {number | null} */ id) => annotator.giveLabel(id);
   let second = () => {};
   /** A label is chosen once it is sure that no second click, which renames it, follows; what comes after waits for that. */
   const press = (/** @type {MouseEvent} */ event, /** @type {number | null} */ id) => {
@@ -34,29 +32,38 @@ export function startLabels(app) {
     });
     return annotator.turn(async () => (await sure) && choose(id));
   };
-  store.on(["labels", "label", "active", "revision"], (/** @type {any} */ state) => {
-    const { labels } = state,
-      chosen = current(state);
-    const chip = (/** @type {any} */ id, /** @type {string} */ name, /** @type {string | null} */ colour) =>
-      h(
+  store.on(["labels", "label", "active", "revision", "preferences"], (/** @type {any} */ state) => {
+    const { labels, image, preferences } = state,
+      chosen = current(state),
+      keys = new Map([...labelKeys(labels, bindings(preferences.keys))].map(([key, id]) => [id, key])),
+      here = (image?.document?.objects ?? []).map((/** @type {any} */ each) => labelOf(each, labels)?.id ?? null);
+    const row = (/** @type {any} */ id, /** @type {string} */ name, /** @type {string | null} */ colour) => {
+      const count = here.filter((/** @type {any} */ each) => each === id).length,
+        key = keys.get(id);
+      return h(
         "button",
         {
           class: "label",
           type: "button",
           "aria-pressed": String(chosen === id),
           onclick: (/** @type {MouseEvent} */ event) => press(event, id),
-          title: id === null ? "No label" : `${name} (press twice to rename)`,
+          title: id === null ? "No label" : `${name}${key ? `, key ${key}` : ""} (press twice to rename, move or merge)`,
         },
         h("span", { class: "swatch", style: colour ? { "--colour": colour } : {} }),
-        name,
+        h("span", { class: "grow name" }, name),
+        count ? h("span", { class: "quiet", title: "In this image" }, String(count)) : null,
+        key ? h("kbd", null, key) : null,
       );
-    const focused = chips.contains(document.activeElement);
+    };
+    const focused = list.contains(document.activeElement);
     fill(
-      chips,
-      chip(null, "No label", null),
-      labels.map((/** @type {any} */ each) => chip(each.id, each.name, each.colour)),
+      list,
+      row(null, "No label", null),
+      labels.map((/** @type {any} */ each) => row(each.id, each.name, each.colour)),
     );
-    if (focused) chips.querySelector("[aria-pressed=true]")?.focus();
+    const pressed = list.querySelector("[aria-pressed=true]");
+    pressed?.scrollIntoView({ block: "nearest" });
+    if (focused) pressed?.focus({ preventScroll: true });
   });
   const undo = iconButton("Undo the last change to labels", "undo", () => annotator.changeProject({ kind: "undo" }));
   const redo = iconButton("Redo the last change to labels", "redo", () => annotator.changeProject({ kind: "redo" }));
@@ -75,6 +82,6 @@ export function startLabels(app) {
       redo,
       iconButton("New label", "plus", () => app.open.label({ add: true })),
     ),
-    chips,
+    list,
   );
 }

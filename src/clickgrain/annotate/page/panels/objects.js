@@ -6,7 +6,8 @@ import { iconButton, titleOf } from "./buttons.js";
 import { details } from "./details.js";
 import { startLabels } from "./labels.js";
 import { STATUS } from "./images.js";
-import { objectColour } from "../core/color.js";
+import { labelOf } from "../core/color.js";
+import { NEUTRAL } from "../canvas/tones.js";
 import { remember } from "../preferences.js";
 
 const REPLACED =
@@ -19,6 +20,7 @@ export const SOURCES = {
   partition: "region",
   merge: "merged",
   split: "split",
+  copy: "copied",
 };
 
 /** @param {any} app */
@@ -49,7 +51,7 @@ export function startObjects(app) {
   foot.append(...footer);
   /** @type {Map<number, {key: string, element: HTMLElement}>} */
   let rows = new Map();
-  store.on(["image", "revision", "selection", "active", "labels"], (/** @type {any} */ state) => {
+  store.on(["image", "revision", "selection", "active", "labels", "preferences"], (/** @type {any} */ state) => {
     const things = [...(state.image?.document?.objects ?? [])].reverse();
     title.textContent = things.length ? `${things.length} ${things.length === 1 ? "object" : "objects"}` : "Objects";
     fresh.hidden = state.active === null && !state.selection.length;
@@ -66,13 +68,20 @@ export function startObjects(app) {
     if (focus && !list.contains(document.activeElement)) list.focus({ preventScroll: true });
     list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   });
+  // what the pointer is on, over the image or here, is lit in both
+  store.on(["lit"], (/** @type {any} */ { lit }) => {
+    list.querySelector(".lit")?.classList.remove("lit");
+    rows.get(lit)?.element.classList.add("lit");
+    if (!list.matches(":hover")) list.querySelector(".lit")?.scrollIntoView({ block: "nearest" });
+  });
 }
 
 /** All that a row shows. @param {any} state @param {import("../image.js").Thing} thing */
-function keyOf({ image, selection, active, labels }, thing) {
-  const { id, locked, hidden, clicks, source, replaced } = thing;
+function keyOf(state, thing) {
+  const { image, selection, active, labels } = state,
+    { id, locked, hidden, clicks, source, replaced } = thing;
   const more = active === id ? thing : [locked, hidden, clicks, source, replaced];
-  return JSON.stringify([image.id, more, selection.includes(id), nameOf(thing, labels), objectColour(thing, labels)]);
+  return JSON.stringify([image.id, more, selection.includes(id), nameOf(thing, labels), image.colour(thing, state)]);
 }
 
 /** Put elements in order with as few moves as can be. @param {HTMLElement} list @param {HTMLElement[]} elements */
@@ -107,12 +116,16 @@ function row(app, thing) {
   };
   const choose = (/** @type {MouseEvent} */ event) =>
     annotator.turn(() =>
-      event.ctrlKey || event.metaKey || event.shiftKey ? annotator.toggle(thing.id) : annotator.take(thing.id),
+      event.shiftKey
+        ? annotator.range(thing.id)
+        : event.ctrlKey || event.metaKey
+          ? annotator.toggle(thing.id)
+          : annotator.take(thing.id),
     );
   const head = h(
     "div",
     { class: "line", onclick: choose },
-    h("span", { class: "swatch", style: { "--colour": objectColour(thing, labels) } }),
+    h("span", { class: "swatch", style: { "--colour": store.state.image.colour(thing, store.state) } }),
     h("span", { class: "name grow" }, name),
     thing.replaced ? h("span", { class: "replaced", title: REPLACED }, icon("warn"), "old photo") : null,
     h(
@@ -137,6 +150,8 @@ function row(app, thing) {
       "aria-selected": String(chosen),
       "aria-label": `${name}${thing.locked ? ", locked" : ""}${thing.hidden ? ", hidden" : ""}${thing.replaced ? ", drawn on an older photo" : ""}`,
       "data-object": thing.id,
+      onpointerenter: () => store.set({ lit: thing.id }),
+      onpointerleave: () => store.set({ lit: null }),
     },
     head,
     active === thing.id ? details(app, thing) : null,
@@ -145,7 +160,7 @@ function row(app, thing) {
 
 /** @param {import("../image.js").Thing} thing @param {any[]} labels @returns {string} */
 export function nameOf(thing, labels) {
-  return labels.find((label) => label.id === thing.label)?.name ?? `Object ${thing.id}`;
+  return labelOf(thing, labels)?.name ?? `Object ${thing.id}`;
 }
 
 /** @param {import("../image.js").Thing} thing */
@@ -199,19 +214,53 @@ function startFoot(app) {
     oninput: () => remember(store, { opacity: Number(opacity.value) }),
   });
   const outline = h("input", { type: "checkbox", onchange: () => remember(store, { outline: outline.checked }) });
+  const instances = h("input", {
+    type: "checkbox",
+    onchange: () => remember(store, { instances: instances.checked }),
+  });
   store.on(["preferences"], (/** @type {any} */ { preferences }) => {
+    instances.checked = preferences.instances;
     opacity.value = String(preferences.opacity);
     opacity.disabled = outline.checked = preferences.outline;
   });
   return [
     h("label", { class: "row" }, "Opacity", opacity),
-    h("label", { class: "check", title: titleOf(app, "peek") }, outline, "Outlines only"),
     h(
-      "label",
-      { class: "check", title: "Where objects overlap and this is off, a pixel belongs to the topmost object" },
-      overlap,
-      "Objects may overlap",
+      "details",
+      { class: "view" },
+      h("summary", null, "View"),
+      h("label", { class: "check", title: titleOf(app, "peek") }, outline, "Outlines only"),
+      h("label", { class: "check", title: "Else objects have the color of their label" }, instances, "A color for each object"),
+      h(
+        "label",
+        { class: "check", title: "Where objects overlap and this is off, a pixel belongs to the topmost object" },
+        overlap,
+        "Objects may overlap",
+      ),
+      tones(store),
     ),
     h("div", { class: "row" }, status, done),
   ];
+}
+
+/** How the image is looked at; nothing else changes. @param {any} store */
+function tones(store) {
+  const sliders = Object.entries({ brightness: [-1, 1], contrast: [-1, 1], gamma: [0.2, 5] }).map(([name, [min, max]]) => {
+    // gamma in equal steps of brightness
+    const [to, from] = name === "gamma" ? [Math.log, Math.exp] : [Number, Number],
+      title = name[0].toUpperCase() + name.slice(1);
+    const slider = h("input", {
+      type: "range",
+      min: to(min),
+      max: to(max),
+      step: 0.02,
+      class: "grow",
+      oninput: () => store.set({ tones: { ...store.state.tones, [name]: from(Number(slider.value)) } }),
+    });
+    store.on(["tones"], (/** @type {any} */ state) => (slider.value = String(to(state.tones[name]))));
+    return h("label", { class: "row" }, title, slider);
+  });
+  const back = h("button", { class: "button", type: "button", onclick: () => store.set({ tones: NEUTRAL }) }, "As it is");
+  store.on(["tones"], (/** @type {any} */ state) => (back.hidden = state.tones === NEUTRAL));
+  return [sliders, back];
 }
