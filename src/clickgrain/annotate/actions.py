@@ -308,7 +308,7 @@ def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
     click = Click(x=x, y=y)
     fold = project.fold(image, (click,))
     answers = [fold.binary, *(one.binary for one in fold.alternatives)]
-    alike = [float(np.count_nonzero(mask & one)) / max(1, np.count_nonzero(mask | one)) for one in answers]
+    alike = [float(np.count_nonzero(mask & one)) / max(1, int(np.count_nonzero(mask | one))) for one in answers]
     best = int(np.argmax(alike))
     if alike[best] < ALIKE:
         return ()
