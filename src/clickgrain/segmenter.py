@@ -22,6 +22,7 @@ from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
 from clickgrain.weights import find_model
 
 DEFAULT_CUT = CutSettings()
+Runtime = Literal["torch", "onnx"]
 MOST_IN_TURN = 16
 """Clicks given at once that are answered one after the other; of more, the first ones count as one."""
 MOST_PIXELS = 2_000_000
@@ -91,7 +92,7 @@ class Segmenter:
         device: str = "cpu",
         extractor: str | None = None,
         cut: bool = True,
-        runtime: Literal["torch", "onnx"] | None = None,
+        runtime: Runtime | None = None,
     ) -> "Segmenter":
         """A segmenter by name.
 

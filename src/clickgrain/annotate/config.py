@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from clickgrain.errors import ConfigError
 
@@ -19,6 +20,8 @@ class AnnotateArgs:
         model: "default" (the model in the package), "tree" (no network), a model folder or a Hugging Face id; the
             one that the project used last, else "default" where it ships, else "tree".
         device: of the model: cpu, cuda, cuda:1, mps.
+        runtime: what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch;
+            onnx for what export-model wrote, if left out.
         host: address to listen on; any but this machine's own asks every visitor for a token.
         port: 0 takes a free one.
         token: ask every visitor for this token; one is made up where it is needed.
@@ -31,6 +34,7 @@ class AnnotateArgs:
     project: Path | None = None
     model: str | None = None
     device: str = "cpu"
+    runtime: Literal["torch", "onnx"] | None = None
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
@@ -39,6 +43,10 @@ class AnnotateArgs:
     memory: int = 128
 
     def __post_init__(self) -> None:
+        if self.runtime == "onnx" and not self.device.startswith("cpu"):
+            raise ConfigError(
+                f"--runtime onnx works on --device cpu only, not {self.device}; leave one of them out"
+            )
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"--port {self.port} is no port; give 0..65535, 0 for any free one")
         if self.memory < 16:

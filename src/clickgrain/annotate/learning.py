@@ -129,7 +129,7 @@ class Learner:
             def progress(done: int, total: int, name: str = info.name) -> None:
                 job.report(done, total, f"comparing on your objects: {name}, {done} of {total}")
 
-            segmenter = load_segmenter(info.source, self.project.device)
+            segmenter = load_segmenter(info.source, self.project.device, self.project.runtime)
             result = evaluate(
                 segmenter,
                 Benchmark("annotations", targets),

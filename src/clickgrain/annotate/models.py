@@ -7,9 +7,11 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 import clickgrain
+from clickgrain.errors import WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import hash_bytes, hash_file
-from clickgrain.segmenter import Segmenter
+from clickgrain.models.grain_onnx import DECODER, ENCODER, is_onnx
+from clickgrain.segmenter import Runtime, Segmenter
 
 TREE = "tree"
 DEFAULT = Path(clickgrain.__file__).parent / "data" / "default"
@@ -48,7 +50,8 @@ def describe_model(source: str) -> ModelInfo:
         stamp = hash_bytes(f"tree {load_extractor('color-texture').name} {clickgrain.__version__}".encode())
         return ModelInfo(TREE, "tree mode", TREE, stamp, TREE)
     folder, kind = _glance(source) or _look(source)
-    stamp = hash_bytes(f"{hash_file(folder / CONFIG)} {hash_file(folder / TENSORS)}".encode())
+    weights = [folder / TENSORS] if (folder / TENSORS).is_file() else [folder / ENCODER, folder / DECODER]
+    stamp = hash_bytes(" ".join(hash_file(file) for file in (folder / CONFIG, *weights)).encode())
     name = source if source == "default" or "/" not in source else Path(source).name
     return ModelInfo(stamp, name, kind, stamp, source)
 
@@ -58,6 +61,8 @@ def _glance(source: str) -> tuple[Path, str] | None:
     folder = DEFAULT if source == "default" else Path(source).expanduser()
     try:
         config = json.loads((folder / CONFIG).read_bytes())
+        if is_onnx(folder) and (folder / DECODER).is_file():
+            return (folder, "grain, ONNX") if config["format"] == FORMAT else None
         with safe_open(folder / TENSORS, framework="numpy"):  # checks its header and its length
             return (folder, str(config["kind"])) if config["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
@@ -68,6 +73,10 @@ def _look(source: str) -> tuple[Path, str]:
     from clickgrain.weights import find_model, load_model
 
     folder = find_model(source)
+    if is_onnx(folder):
+        raise WeightsError(
+            f"{folder}: {CONFIG} or {DECODER} is missing; write it again with clickgrain export-model"
+        )
     return folder, str(load_model(folder)[0]["kind"])
 
 
@@ -83,6 +92,8 @@ def choose_model(wanted: str | None) -> tuple[str, str | None]:
     return ("default", None) if (DEFAULT / CONFIG).is_file() else (TREE, NOTICE)
 
 
-def load_segmenter(source: str, device: str) -> Segmenter:
-    """The segmenter of a source."""
-    return Segmenter.load(source, device="cpu" if source == TREE else device)
+def load_segmenter(source: str, device: str, runtime: Runtime | None = None) -> Segmenter:
+    """The segmenter of a source; see `Segmenter.load`."""
+    if source == TREE:
+        return Segmenter.load(source)
+    return Segmenter.load(source, device=device, runtime=runtime)

@@ -20,7 +20,7 @@ from clickgrain.annotate.logs import Changes, History, Logs, patch_between
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
-from clickgrain.segmenter import Segmenter
+from clickgrain.segmenter import Runtime, Segmenter
 
 IDLE = 30.0
 """Seconds without an action after which a user counts as away."""
@@ -36,6 +36,7 @@ class Project:
         file: the project file; `clickgrain.db` in the folder of the images when None.
         model: "tree", "default", a folder or a Hugging Face id; the project's last one, else "default" when None.
         device: torch device of the model.
+        runtime: what computes its network; as in `Segmenter.load`.
         ignore: patterns of files and folders to leave out.
         kept_bytes: bound on encoded images in memory.
 
@@ -54,6 +55,7 @@ class Project:
         *,
         model: str | None = None,
         device: str = "cpu",
+        runtime: Runtime | None = None,
         ignore: tuple[str, ...] = (),
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
@@ -61,7 +63,7 @@ class Project:
         if not photos.is_dir() or file is None:
             find_images(photos, ignore=ignore)  # leave no project file in a folder without images
         self.database, self.changes = Database((file or folder / "clickgrain.db").absolute()), Changes()
-        self.gallery, self.device = Gallery(photos, self.database, ignore), device
+        self.gallery, self.device, self.runtime = Gallery(photos, self.database, ignore), device, runtime
         self.logs = Logs(self.database, self.gallery, self.changes)
         self.replayer = MaskReplayer(self.logs.mask)
         self._opened: dict[int, float] = {}
@@ -106,12 +108,13 @@ class Project:
         """Encodes images with the model in use; loaded on first use."""
         with self._maker_lock:
             if self._maker is None:
-                self._maker = SceneMaker(load_segmenter(self.model.source, self.device), self.model.hash)
+                segmenter = load_segmenter(self.model.source, self.device, self.runtime)
+                self._maker = SceneMaker(segmenter, self.model.hash)
             return self._maker
 
     def use_model(self, model: ModelInfo, report: Any = None) -> None:
         """Switch to another model; masks stay as they are."""
-        segmenter = load_segmenter(model.source, self.device)
+        segmenter = load_segmenter(model.source, self.device, self.runtime)
         self._remember(model, report)
         self.database.set_setting("model", model.source)
         with self._maker_lock:

@@ -32,6 +32,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         args.project,
         model=args.model,
         device=args.device,
+        runtime=args.runtime,
         ignore=args.ignore,
         kept_bytes=1_000_000 * args.memory,
     )
