@@ -61,6 +61,7 @@ COMMANDS = (
     ),
     Command("serve", "answer clicks inside Label Studio or CVAT", "clickgrain.commands.serve:serve"),
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
+    Command("track", "carry an object through the frames of a video", "clickgrain.commands.track:track"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
     Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.learn:finetune"),

@@ -18,7 +18,7 @@ FLOORS = (
     ("proposals",),
     ("clicks", "cut"),
     ("models",),
-    ("segmenter", "onnx"),
+    ("segmenter", "onnx", "tracking"),
     ("evaluation",),
     ("training",),
     ("export",),
@@ -48,6 +48,7 @@ LIGHT = (
     "commands.evaluate",
     "commands.segment",
     "commands.serve",
+    "commands.track",
 )
 HEAVY = ("torch", "cv2", "numba", "transformers", "skimage", "scipy", "lightning_fabric")
 

@@ -1,0 +1,173 @@
+"""`clickgrain track`: an object through the frames of a video or the slices of a stack."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from clickgrain.commands.parsing import parse_box, parse_click
+from clickgrain.errors import ConfigError, PromptError
+
+if TYPE_CHECKING:
+    from clickgrain.types import Bool, UInt8
+
+FOUND, HEAD = "track.csv", "frame,pixels,left,top,right,bottom,score"
+
+
+@dataclass(frozen=True)
+class TrackArgs:
+    """Carry an object from frame to frame, from clicks on the first one.
+
+    Stops where the object is lost; click again on that frame (--start) and write into the same folder.
+
+    Attributes:
+        frames: folder of images of one size, taken in the order of their names (frame2 before frame10).
+        out: folder for a mask per frame and track.csv; what it holds of other frames stays.
+        click: X,Y, or X,Y,- on the background, on the first frame. Repeat the flag for more.
+        box: X1,Y1,X2,Y2, the object's box on the first frame.
+        mask: the object on the first frame as an image, white on black, instead of clicks.
+        start: name of the frame to start from.
+        backwards: go to earlier frames.
+        score: stop where the tracker is less sure than this, 0..1; 0 never stops.
+        overlay: also write every frame with the mask drawn on it, into OUT/overlay.
+        model: "default", "tree", a model folder or a Hugging Face id; answers the clicks.
+        device: torch device of the model; auto takes a GPU if there is one.
+        ignore: patterns of files and folders to leave out.
+    """
+
+    frames: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FRAMES")]
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    click: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="X,Y[,-]")] = ()
+    box: Annotated[str | None, tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = None
+    mask: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
+    start: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    backwards: bool = False
+    score: float = 0.35
+    overlay: bool = False
+    model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
+    device: str = "cpu"
+    ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
+
+    def __post_init__(self) -> None:
+        if (self.mask is None) == (not self.click and self.box is None):
+            raise ConfigError("point at the object on the first frame: --click X,Y or --box, or --mask")
+        for text in self.click:
+            parse_click(text)
+        if self.box is not None:
+            parse_box(self.box)
+        if not 0.0 <= self.score <= 1.0:
+            raise ConfigError(f"--score {self.score} is outside 0..1")
+        if self.out.resolve() == self.frames.resolve():
+            raise ConfigError("--out is the folder of the frames; give another one, masks have the frames' names")
+
+
+def track(args: TrackArgs) -> None:
+    """One line on stdout: how many frames, and where it ended. Frames that cannot be read are left out."""
+    from clickgrain.commands.console import say
+    from clickgrain.errors import ImageError
+    from clickgrain.export.records import name_for
+    from clickgrain.files import atomic_write
+    from clickgrain.images import find_images, read_image, save_mask
+    from clickgrain.progress import Bar
+    from clickgrain.tracking import Tracked, Tracker
+
+    folder = args.frames if args.frames.is_dir() else args.frames.parent
+    names = [path.relative_to(folder).as_posix() for path in find_images(args.frames, ignore=args.ignore)]
+    taken = set[str]()
+    files = {name: name_for(name, ".png", taken) for name in names}  # also where a start skips some
+    names = names[::-1] if args.backwards else names
+    if args.start is not None and args.start not in names:
+        raise ConfigError(
+            f"--start {args.start}: no such frame in {folder}; they go from {names[0]} to {names[-1]}"
+        )
+    names = names[names.index(args.start or names[0]) :]
+
+    image = read_image(folder / names[0])
+    tracked = Tracked(_first_mask(args, image), 1.0)
+    tracker, bad, lost = Tracker(image, tracked.mask), list[str](), ""
+    rows = _rows_of(args.out / FOUND, set(files))
+    try:
+        with Bar() as bar:
+            bar.start("frames", len(names))
+            for name in names:
+                try:
+                    if name != names[0]:
+                        image = read_image(folder / name)
+                        tracked = tracker.step(image)
+                except ImageError as error:
+                    bad.append(str(error) if str(folder) in str(error) else f"{folder / name}: {error}")
+                    continue
+                if tracked.score < args.score:
+                    lost = name
+                    break
+                save_mask(args.out / files[name], tracked.mask)
+                if args.overlay:
+                    _draw(args.out / "overlay" / files[name], image, tracked.mask)
+                rows[name] = _row(name, tracked.mask, tracked.score)
+                bar.advance(name)
+    finally:  # also after Ctrl-C
+        lines = [HEAD, *(rows[name] for name in files if name in rows)]
+        atomic_write(args.out / FOUND, "".join(f"{line}\n" for line in lines).encode())
+    if bad:
+        say("\n".join(bad), style="yellow")
+    if lost:
+        again = f"clickgrain track {args.frames} --out {args.out} --start {lost} --click X,Y"
+        say(f"lost at {lost}; click on it there: {again}", style="yellow")
+    print(f"{args.out}: {len(rows)} of {len(files)} frames" + (f", lost at {lost}" if lost else ""))
+
+
+def _first_mask(args: TrackArgs, image: "UInt8") -> "Bool":
+    """H x W bool on the first frame, from --mask or by answering the clicks."""
+    from clickgrain.devices import choose_device
+    from clickgrain.images import read_image
+    from clickgrain.segmenter import Segmenter
+    from clickgrain.types import Prompt
+
+    height, width = image.shape[:2]
+    if args.mask is not None:
+        mask = read_image(args.mask).max(2) > 127
+        if mask.shape != (height, width) or not mask.any():
+            raise ConfigError(
+                f"--mask {args.mask} has {mask.shape[1]} x {mask.shape[0]} pixels, {int(mask.sum())} of them white;"
+                f" the frame has {width} x {height}"
+            )
+        return mask
+    clicks = [parse_click(text) for text in args.click]
+    points, labels = [point for point, _ in clicks], [label for _, label in clicks]
+    box = None if args.box is None else parse_box(args.box)
+    try:  # refused before a model is loaded
+        Prompt.of(points, labels, size=(height, width), box=box)
+    except PromptError as error:
+        raise ConfigError(str(error)) from error
+    segmenter = Segmenter.load(args.model, device=choose_device(args.device))
+    segmenter.set_image(image)
+    mask = segmenter.predict(points, labels, box).binary
+    if not mask.any():
+        raise ConfigError("the clicks give an empty mask; click on the object")
+    return mask
+
+
+def _rows_of(table: Path, frames: set[str]) -> dict[str, str]:
+    """Lines of an earlier track.csv by frame; none if there is no such file, or it is another one."""
+    try:
+        head, *lines = table.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    found = {line.rsplit(",", 6)[0]: line for line in lines} if head == HEAD else {}
+    return {name: line for name, line in found.items() if name in frames}
+
+
+def _row(name: str, mask: "Bool", score: float) -> str:
+    """One line of track.csv: the box is XYXY pixels, right and bottom outside."""
+    import cv2
+
+    x, y, width, height = cv2.boundingRect(mask.astype("uint8"))
+    return f"{name},{int(mask.sum())},{x},{y},{x + width},{y + height},{score:.3f}"
+
+
+def _draw(path: Path, image: "UInt8", mask: "Bool") -> None:
+    from clickgrain.commands.overlay import draw_overlay, save_overlay
+    from clickgrain.types import Prompt
+
+    save_overlay(path.with_suffix(".jpg"), draw_overlay(image, mask, Prompt()))
