@@ -1,6 +1,8 @@
 """`clickgrain track`: an object through the frames of a video or the slices of a stack."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +24,13 @@ class TrackArgs:
     Stops where the object is lost; click again on that frame (--start) and write into the same folder.
 
     Attributes:
-        frames: folder of images of one size, taken in the order of their names (frame2 before frame10).
+        frames: folder of images of one size, taken in the order of their names (frame2 before frame10), or a TIFF
+            file of several pages.
         out: folder for a mask per frame and track.csv; what it holds of other frames stays.
         click: X,Y, or X,Y,- on the background, on the first frame. Repeat the flag for more.
         box: X1,Y1,X2,Y2, the object's box on the first frame.
         mask: the object on the first frame as an image, white on black, instead of clicks.
-        start: name of the frame to start from.
+        start: name of the frame to start from; of pages, as in track.csv.
         backwards: go to earlier frames.
         score: stop where the tracker is less sure than this, 0..1; 0 never stops.
         overlay: also write every frame with the mask drawn on it, into OUT/overlay.
@@ -68,22 +71,20 @@ def track(args: TrackArgs) -> None:
     from clickgrain.errors import ImageError
     from clickgrain.export.records import name_for
     from clickgrain.files import atomic_write
-    from clickgrain.images import find_images, read_image, save_mask
+    from clickgrain.images import save_mask
     from clickgrain.progress import Bar
     from clickgrain.tracking import Tracked, Tracker
 
-    folder = args.frames if args.frames.is_dir() else args.frames.parent
-    names = [path.relative_to(folder).as_posix() for path in find_images(args.frames, ignore=args.ignore)]
-    taken = set[str]()
-    files = {name: name_for(name, ".png", taken) for name in names}  # also where a start skips some
-    names = names[::-1] if args.backwards else names
+    frames, taken = _frames(args), set[str]()
+    files = {name: name_for(name, ".png", taken) for name in frames}  # also where a start skips some
+    names = list(frames)[::-1] if args.backwards else list(frames)
     if args.start is not None and args.start not in names:
         raise ConfigError(
-            f"--start {args.start}: no such frame in {folder}; they go from {names[0]} to {names[-1]}"
+            f"--start {args.start}: no such frame in {args.frames}; they go from {names[0]} to {names[-1]}"
         )
     names = names[names.index(args.start or names[0]) :]
 
-    image = read_image(folder / names[0])
+    image = frames[names[0]]()
     tracked = Tracked(_first_mask(args, image), 1.0)
     tracker, bad, lost = Tracker(image, tracked.mask), list[str](), ""
     rows = _rows_of(args.out / FOUND, set(files))
@@ -93,10 +94,10 @@ def track(args: TrackArgs) -> None:
             for name in names:
                 try:
                     if name != names[0]:
-                        image = read_image(folder / name)
+                        image = frames[name]()
                         tracked = tracker.step(image)
                 except ImageError as error:
-                    bad.append(str(error) if str(folder) in str(error) else f"{folder / name}: {error}")
+                    bad.append(str(error) if Path(name).name in str(error) else f"{name}: {error}")
                     continue
                 if tracked.score < args.score:
                     lost = name
@@ -115,6 +116,17 @@ def track(args: TrackArgs) -> None:
         again = f"clickgrain track {args.frames} --out {args.out} --start {lost} --click X,Y"
         say(f"lost at {lost}; click on it there: {again}", style="yellow")
     print(f"{args.out}: {len(rows)} of {len(files)} frames" + (f", lost at {lost}" if lost else ""))
+
+
+def _frames(args: TrackArgs) -> "dict[str, Callable[[], UInt8]]":
+    """What reads each frame by its name: files of a folder, or pages of one TIFF file."""
+    from clickgrain.images import count_pages, find_images, read_image
+
+    paths = find_images(args.frames, ignore=args.ignore)
+    if args.frames.is_dir():
+        return {path.relative_to(args.frames).as_posix(): partial(read_image, path) for path in paths}
+    stem = args.frames.stem
+    return {f"{stem}-{i:04}": partial(read_image, paths[0], page=i) for i in range(count_pages(paths[0]))}
 
 
 def _first_mask(args: TrackArgs, image: "UInt8") -> "Bool":

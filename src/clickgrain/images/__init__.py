@@ -8,6 +8,7 @@ from clickgrain.images.arrays import rotation_hint as rotation_hint
 from clickgrain.images.arrays import save_mask as save_mask
 from clickgrain.images.guided import guided_upsample as guided_upsample
 from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
+from clickgrain.images.reader import count_pages as count_pages
 from clickgrain.images.reader import read_image as read_image
 from clickgrain.images.reader import read_pages as read_pages
 from clickgrain.images.walk import SUFFIXES as SUFFIXES

@@ -81,15 +81,23 @@ def read_pages(
     Raises:
         ImageError: as `read_image`, when the page that cannot be read is reached.
     """
-    path, count = Path(path), 1
-    with opened(path) as file, explained(path):
-        if format_in(file, path) == "TIFF":
-            count = tiff.count_pages(file)
-    for page in range(count):
+    path = Path(path)
+    for page in range(count_pages(path)):
         said: list[str] = []
         yield read_image(path, max_pixels=max_pixels, page=page, notes=said)
         if notes is not None:
             notes.extend(f"{note} (page {page})" for note in said if not note.endswith(tiff.FIRST_READ))
+
+
+def count_pages(path: str | Path) -> int:
+    """Number of pages of a TIFF, reduced-resolution copies left out; 1 for other formats.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    path = Path(path)
+    with opened(path) as file, explained(path):
+        return tiff.count_pages(file) if format_in(file, path) == "TIFF" else 1
 
 
 def _by_pillow(file: BinaryIO, path: Path, format_: str, max_pixels: int, notes: list[str]) -> UInt8:

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from clickgrain import cli
@@ -69,6 +70,18 @@ def test_backwards_goes_to_earlier_frames(clip):
     assert run(folder, "--mask", folder / "last.png", "--start", "frame11.png", "--backwards") == 0
     assert iou(read(folder / "out" / "frame0.png"), truth[0]) > 0.8
     assert [line["frame"] for line in table(folder)] == [f"frame{i}.png" for i in range(12)]
+
+
+def test_pages_of_a_stack_are_frames(clip, capsys):
+    folder, truth = clip
+    pages = np.stack([np.asarray(Image.open(folder / "clip" / f"frame{i}.png")) for i in range(6)])
+    tifffile.imwrite(folder / "stack.tif", pages, photometric="rgb")
+    words = ["track", str(folder / "stack.tif"), "--out", str(folder / "out"), "--mask", str(folder / "first.png")]
+    assert cli.main(words) == 0
+    assert [line["frame"] for line in table(folder)] == [f"stack-{i:04}" for i in range(6)]
+    assert iou(read(folder / "out" / "stack-0005.png"), truth[5]) > 0.8
+    assert cli.main([*words[:4], "--start", "stack-0003", "--click", "50,60"]) == 0
+    assert len(table(folder)) == 6
 
 
 def test_frames_that_are_damaged_or_of_another_size_are_named_and_left_out(clip, capsys):
