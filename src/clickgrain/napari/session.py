@@ -1,0 +1,192 @@
+"""Clicks, boxes and strokes in napari's layers, answered slice by slice; no Qt here."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from clickgrain.errors import ConfigError, PromptError
+from clickgrain.integrations.image_cache import ImageCache
+from clickgrain.segmenter import Encoded, Segmenter
+from clickgrain.tracking import LOST, Tracked, Tracker
+from clickgrain.types import Bool, Scribble, UInt8
+
+POSITIVE, NEGATIVE = "#28c850", "#e63232"
+MEGABYTES = 512  # of encoded slices to keep
+
+
+class ClickSession:
+    """One image or stack of a viewer, and the layers that belong to it.
+
+    Layers are named as users of micro-sam know them: `clicks` (points), `box` and `strokes` (shapes),
+    `current_object` and `committed_objects` (labels). Points are in data coordinates of the image, (row, column),
+    before them the slice.
+
+    Args:
+        viewer: of napari, or its model.
+        image: an image layer: gray or RGB, with or without one axis of slices.
+        segmenter: answers.
+
+    Raises:
+        ConfigError: for an image of more axes.
+    """
+
+    def __init__(self, viewer: Any, image: Any, segmenter: Segmenter) -> None:
+        self.axes = np.ndim(image.data) - bool(image.rgb)
+        if self.axes not in (2, 3):
+            raise ConfigError(f"{image.name} has {self.axes} axes; choose an image, or a stack of slices")
+        self.viewer, self.image, self.level = viewer, image, None
+        self._cache = ImageCache(segmenter, MEGABYTES)
+        self._positive, self._quiet = True, False
+        shape = image.data.shape[: self.axes]
+        place = {"scale": image.scale, "translate": image.translate}
+        self.box = viewer.add_shapes(
+            name="box", ndim=self.axes, edge_color="white", face_color="transparent", **place
+        )
+        self.strokes = viewer.add_shapes(
+            name="strokes", ndim=self.axes, edge_color=POSITIVE, face_color="transparent", **place
+        )
+        blank = np.zeros(shape, np.int32)
+        self.objects = viewer.add_labels(blank.copy(), name="committed_objects", **place)
+        self.current = viewer.add_labels(blank.copy(), name="current_object", **place)
+        self.clicks = viewer.add_points(
+            np.zeros((0, self.axes)), name="clicks", size=8, symbol="disc", face_color=POSITIVE, **place
+        )
+        self.clicks.mode = "add"
+        self.clicks.events.data.connect(self._on_click)
+
+    @property
+    def slice(self) -> int | None:
+        """The slice that the viewer shows; None for a single image."""
+        return None if self.axes == 2 else int(self.viewer.dims.current_step[0])
+
+    @property
+    def positive(self) -> bool:
+        """Whether the next click is on the object."""
+        return self._positive
+
+    def toggle(self) -> None:
+        """The next clicks are of the other kind."""
+        self._positive = not self._positive
+        self.clicks.selected_data = set()
+        self.clicks.current_face_color = self.strokes.current_edge_color = POSITIVE if self._positive else NEGATIVE
+
+    def segment(self) -> bool:
+        """Answer what is drawn on this slice; False if nothing is.
+
+        Raises:
+            PromptError: for a click outside the image.
+        """
+        points, labels = self._points()
+        box, strokes = self._box(), self._strokes()
+        if not labels and box is None and not strokes:
+            return False
+        mask = self._cache.segmenter.predict(points, labels, box, strokes, self.level, encoded=self._encoded())
+        self._show(self.current, mask.binary.astype(np.int32))
+        return True
+
+    def commit(self) -> int:
+        """Keep the current object, on all its slices, and begin the next one; its number, 0 if there is none."""
+        mask = self.current.data > 0
+        if not mask.any():
+            return 0
+        number = int(self.objects.data.max()) + 1
+        self.objects.data = np.where(mask, number, self.objects.data)
+        self.clear()
+        return number
+
+    def clear(self) -> None:
+        """Forget the current object and everything drawn for it."""
+        self._quiet = True
+        self.clicks.data = np.zeros((0, self.axes))
+        self._quiet = False
+        self.box.data, self.strokes.data = [], []
+        self.current.data = np.zeros_like(self.current.data)
+
+    def next_slice(self) -> bool:
+        """Show the next slice; False on the last one."""
+        if self.slice is None or self.slice + 1 >= len(self.image.data):
+            return False
+        self.viewer.dims.set_current_step(0, self.slice + 1)
+        return True
+
+    def carry_on(self) -> Iterator[tuple[int, Tracked]]:
+        """Carry the current object to the slices after this one; ends where it is lost, whose score is below `LOST`.
+
+        Changes no layer, so that another thread may run it; hand what it yields to `take`.
+
+        Raises:
+            PromptError: there is no current object on this slice, or no stack.
+        """
+        at = self.slice
+        if at is None or not (self.current.data[at] > 0).any():
+            raise PromptError("nothing to carry on; click an object on a slice of a stack first")
+        tracker = Tracker(self._rgb(at), self.current.data[at] > 0)
+        for number in range(at + 1, len(self.image.data)):
+            tracked = tracker.step(self._rgb(number))
+            yield number, tracked
+            if tracked.score < LOST:
+                return
+
+    def take(self, number: int, tracked: Tracked) -> None:
+        """Show the slice, with the carried object on it unless it is lost."""
+        self.viewer.dims.set_current_step(0, number)
+        if tracked.score >= LOST:
+            self._show(self.current, tracked.mask.astype(np.int32))
+
+    def _on_click(self, event: Any) -> None:
+        """A point was added: it gets the kind that is on, and is answered."""
+        if self._quiet or str(getattr(event, "action", "added")).rpartition(".")[2].lower() not in (
+            "added",
+            "removed",
+        ):
+            return
+        self.segment()
+
+    def _here(self, coordinates: Any) -> Bool:
+        """Which of N x axes coordinates lie on this slice."""
+        given = np.asarray(coordinates, np.float64).reshape(-1, self.axes)
+        here: Bool = np.ones(len(given), bool) if self.slice is None else np.rint(given[:, 0]) == self.slice
+        return here
+
+    def _points(self) -> tuple[list[list[float]], list[int]]:
+        here = self._here(self.clicks.data)
+        reds = np.asarray(self.clicks.face_color)[here][:, 0] > 0.5
+        points = np.asarray(self.clicks.data)[here][:, -2:]
+        return [[float(x), float(y)] for y, x in points], [int(not red) for red in reds]
+
+    def _box(self) -> list[float] | None:
+        """XYXY pixels of the last box of this slice."""
+        boxes = [corners for corners in self.box.data if self._here(corners).all()]
+        if not boxes:
+            return None
+        height, width = self.image.data.shape[self.axes - 2 : self.axes]
+        (top, left), (bottom, right) = boxes[-1][:, -2:].min(0), boxes[-1][:, -2:].max(0)
+        return [max(left, 0), max(top, 0), min(right, width), min(bottom, height)]
+
+    def _strokes(self) -> list[Scribble]:
+        found = []
+        for path, color in zip(self.strokes.data, np.asarray(self.strokes.edge_color)):
+            if self._here(path).all():
+                found.append(Scribble(np.asarray(path)[:, :-3:-1].astype(np.float32), int(color[0] <= 0.5)))
+        return found
+
+    def _show(self, layer: Any, values: np.ndarray) -> None:
+        if self.slice is None:
+            layer.data = values
+        else:
+            layer.data[self.slice] = values
+            layer.refresh()
+
+    def _encoded(self) -> Encoded:
+        at = self.slice
+        return self._cache.get(f"{id(self.image)} {at}", lambda: self._rgb(at))
+
+    def _rgb(self, at: int | None) -> UInt8:
+        """H x W x 3 uint8 of a slice, gray and deep ones within the layer's contrast limits."""
+        values = np.asarray(self.image.data if at is None else self.image.data[at])
+        if values.dtype != np.uint8:
+            low, high = (0.0, 1.0) if self.image.rgb else self.image.contrast_limits
+            scaled = (values.astype(np.float32) - low) / max(high - low, 1e-9)
+            values = (np.clip(np.nan_to_num(scaled), 0, 1) * 255).astype(np.uint8)
+        return values[..., :3] if self.image.rgb else np.repeat(values[..., None], 3, axis=2)
