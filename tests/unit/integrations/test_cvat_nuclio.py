@@ -119,7 +119,7 @@ def test_a_fault_of_ours_is_told(ask, monkeypatch):
 
 
 def test_the_description_is_what_cvat_reads():
-    """Keys of CVAT's lambda manager, which converts them by int(), and by bool(): no text but the empty one is false."""
+    """Keys of CVAT's lambda manager, which converts them by int() and bool(): only an empty text is false."""
     described = yaml.safe_load((FOLDER / "function.yaml").read_text())
     notes, spec = described["metadata"]["annotations"], described["spec"]
     assert notes["type"] == "interactor"
