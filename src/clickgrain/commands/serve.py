@@ -113,6 +113,6 @@ def serve(args: ServeArgs) -> None:
     name = f"[{args.host}]" if ":" in args.host else args.host
     print(f"http://{name}:{sock.getsockname()[1]}", flush=True)
     say(f"enter this address in Label Studio ({url}): project, Settings, Model, Connect Model, interactive")
-    app, quiet = make_app(backend, args.password), {"log_level": "warning", "server_header": False, "ws": "none"}
-    config = uvicorn.Config(app, **quiet, access_log=False, loop="asyncio", http=PatientProtocol)
+    app = make_app(backend, args.password)
+    config = uvicorn.Config(app, log_level="warning", server_header=False, ws="none", http=PatientProtocol)
     uvicorn.Server(config).run(sockets=[sock])

@@ -128,9 +128,8 @@ class Backend:
         tasks, context = request.get("tasks"), (request.get("params") or {}).get("context") or {}
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise DataError("the request has no list of tasks; is this Label Studio?")
-        prompts = context.get("result") or []
-        if not prompts:
-            return {"results": [{"result": [], "score": 0.0, "model_version": self.version} for _ in tasks]}
+        if not (prompts := context.get("result") or []):  # a list of no predictions, so that no empty one is kept
+            return {"results": [[] for _ in tasks]}
         config = Config.parse(str(request.get("label_config") or ""))
         return {"results": [self._answer(task, prompts, config) for task in tasks]}
 

@@ -69,7 +69,7 @@ def model_card(folder: Path) -> str:
     how = (
         "Fine-tuned on masks."
         if labelled
-        else "It was trained without labels: pseudo masks are regions of merge trees of images, and clicks on them are"
+        else "Trained without labels: its masks were regions of merge trees of images, and clicks on them were"
         " simulated (Multi-granularity Interaction Simulation, ICCV 2023)."
     )
     return f"""---
