@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # loaded where tensors are handled: a model for ONNX Runtime 
     import torch
 
 FORMAT = 1  # version of the layout; raised when older readers would misread newer files
-CONFIG, TENSORS = "config.json", "model.safetensors"
+CONFIG, TENSORS, CARD = "config.json", "model.safetensors", "README.md"
 
 Tensors = dict[str, "torch.Tensor"]
 
@@ -249,7 +249,7 @@ def _fetched(source: str, revision: str | None) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=[CONFIG, TENSORS]))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=[CONFIG, TENSORS, CARD]))
     except RepositoryNotFoundError as error:
         advice = "check the spelling, or set HF_TOKEN if it is private or gated"
         raise WeightsError(f"{source}: no such folder, and no such model on Hugging Face; {advice}") from error

@@ -23,7 +23,7 @@ FLOORS = (
     ("training",),
     ("export",),
     ("annotate", "sam", "integrations"),
-    ("demo", "commands", "cli", "__main__"),
+    ("demo", "commands", "cli", "napari", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
 

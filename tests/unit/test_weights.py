@@ -190,7 +190,7 @@ def test_a_hub_id_is_fetched(tmp_path, monkeypatch):
     assert asked == {
         "repo_id": "some-user/grain.small",
         "revision": "v1",
-        "allow_patterns": ["config.json", "model.safetensors"],
+        "allow_patterns": ["config.json", "model.safetensors", "README.md"],
     }
 
 

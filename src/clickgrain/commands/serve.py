@@ -98,6 +98,7 @@ def serve(args: ServeArgs) -> None:
         return
     import uvicorn
 
+    from clickgrain.annotate.security import PatientProtocol
     from clickgrain.annotate.server import bind
     from clickgrain.integrations.fetch import Fetcher
     from clickgrain.integrations.image_cache import ImageCache
@@ -112,5 +113,6 @@ def serve(args: ServeArgs) -> None:
     name = f"[{args.host}]" if ":" in args.host else args.host
     print(f"http://{name}:{sock.getsockname()[1]}", flush=True)
     say(f"enter this address in Label Studio ({url}): project, Settings, Model, Connect Model, interactive")
-    config = uvicorn.Config(make_app(backend, args.password), log_level="warning", server_header=False, ws="none")
+    app = make_app(backend, args.password)
+    config = uvicorn.Config(app, log_level="warning", server_header=False, ws="none", http=PatientProtocol)
     uvicorn.Server(config).run(sockets=[sock])

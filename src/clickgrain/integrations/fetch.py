@@ -1,6 +1,6 @@
 """Images of tasks: from Label Studio with its token, from public web addresses, data: URIs, or one local folder.
 
-Whoever may write tasks chooses the addresses, so a request must not reach into the network around this machine: an
+An author of tasks chooses the addresses, so a request must not reach into the network around this machine: an
 address that is not public is connected to only if it is Label Studio's, or named as allowed; the check looks at the
 connection itself, so neither a redirect nor a changed DNS entry gets past it. The token goes to Label Studio alone.
 """

@@ -23,6 +23,7 @@ from clickgrain import __version__
 from clickgrain.annotate.security import whole_body
 from clickgrain.errors import ClickgrainError, DataError, ImageError, PromptError
 from clickgrain.export import brush_rle
+from clickgrain.files import hash_bytes
 from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.integrations.fetch import Fetcher
 from clickgrain.integrations.image_cache import ImageCache
@@ -70,11 +71,9 @@ class Config:
             raise DataError(
                 f"the labeling config is no XML ({error}); save it again in the project's settings"
             ) from None
-        image = next((tag for tag in tags if tag.tag.lower() == "image"), None)
-        name = "" if image is None else image.get("name", "")
-        brushes = (tag for tag in tags if tag.tag.lower() == "brushlabels" and tag.get("toName") == name)
-        brush = next(brushes, None)
-        if image is None or brush is None:
+        images = {tag.get("name", ""): tag.get("value", "") for tag in tags if tag.tag.lower() == "image"}
+        brushes = (tag for tag in tags if tag.tag.lower() == "brushlabels" and tag.get("toName") in images)
+        if (brush := next(brushes, None)) is None:
             raise DataError(
                 'the labeling config needs an <Image name="image" value="$image"/> and a'
                 ' <BrushLabels name="mask" toName="image"> for the masks; add them in the project\'s settings'
@@ -85,7 +84,8 @@ class Config:
                 if (told := part.get(LEVEL)) is not None and tag.get("toName"):
                     levels[tag.get("name", ""), None if part is tag else part.get("value")] = _level(told)
         labels = tuple(label.get("value", "") for label in brush if label.tag.lower() == "label")
-        return cls(image.get("value", "").removeprefix("$"), name, brush.get("name", ""), labels, levels)
+        name = brush.get("toName", "")
+        return cls(images[name].removeprefix("$"), name, brush.get("name", ""), labels, levels)
 
 
 class Backend:
@@ -128,9 +128,8 @@ class Backend:
         tasks, context = request.get("tasks"), (request.get("params") or {}).get("context") or {}
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise DataError("the request has no list of tasks; is this Label Studio?")
-        prompts = context.get("result") or []
-        if not prompts:
-            return {"results": [{"result": [], "score": 0.0, "model_version": self.version} for _ in tasks]}
+        if not (prompts := context.get("result") or []):  # a list of no predictions, so that no empty one is kept
+            return {"results": [[] for _ in tasks]}
         config = Config.parse(str(request.get("label_config") or ""))
         return {"results": [self._answer(task, prompts, config) for task in tasks]}
 
@@ -139,12 +138,17 @@ class Backend:
         if not isinstance(source, str) or not source:
             raise DataError(f"the task's data has no {config.image_key!r}, which the <Image> of the config shows")
         label = _label_of(prompts, config)
-        encoded = self.images.get(source, lambda: self.fetcher.read(source))
+        key = source if len(source) < 4096 else hash_bytes(source.encode())  # a data: URI is as large as its image
+        encoded = self.images.get(key, lambda: self.fetcher.read(source))
         height, width = encoded.size
         points, labels, box, strokes, level = [], [], None, [], self.level
         for item in prompts:
             kind, value = str(item.get("type", "")).lower(), item.get("value") or {}
             sign = int(bool(item.get("is_positive", True)))
+            if (shown := item.get("to_name", config.image)) != config.image:
+                raise DataError(
+                    f"a prompt is on {shown!r}, but <BrushLabels name={config.brush!r}> is on {config.image!r}"
+                )
             if kind.startswith("keypoint"):
                 points.append(_inside(value, "x", "y", encoded.size))
                 labels.append(sign)

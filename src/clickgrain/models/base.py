@@ -4,12 +4,16 @@ A click model is split where a click arrives: `encode` sees the image alone and 
 what `encode` gave and the click maps. Training, the segmenter and the exporter know models only through this.
 """
 
+import tempfile
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 
 from clickgrain.clicks.config import MapSpec
+from clickgrain.errors import WeightsError
+from clickgrain.weights import CARD, find_model, save_model
 
 
 class Decoded(NamedTuple):
@@ -31,11 +35,13 @@ class ClickModel(nn.Module, ABC):
     Attributes:
         config: what the model was built from, a dataclass of `models.config`; `config.kind` names the family.
         map_spec: the click maps that `decode` wants, in channel order.
+        card: text of its README.md with the metadata of Hugging Face; None where it has none.
         obeys: whether its engine pushes masks over clicks that they disobey (`clickgrain.models.engine.obey`).
     """
 
     config: Any  # each model narrows it to its own dataclass
     map_spec: MapSpec
+    card: str | None = None
     obeys: ClassVar[bool] = False
 
     @abstractmethod
@@ -61,3 +67,64 @@ class ClickModel(nn.Module, ABC):
     def forward(self, images: Tensor, maps: Tensor) -> Decoded:
         """`decode(encode(images), maps)`; the entry that distributed training and compilers hook into."""
         return self.decode(self.encode(images), maps)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = True) -> None:
+        """Write model.safetensors, config.json and the card; `half` stores the weights as float16.
+
+        Raises:
+            WeightsError: the folder cannot be written; what was in it is whole.
+        """
+        extra = {} if self.card is None else {CARD: self.card.encode()}
+        save_model(folder, config=self.config.to_json(), tensors=self.state_dict(), extra=extra, half=half)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None, half: bool = True
+    ) -> str:
+        """Put the model on Hugging Face, in a repository that is made if need be; the address of the commit.
+
+        Args:
+            repo_id: "user/name".
+            private: of a new repository; None leaves it to the account's settings.
+            token: one that may write; else that of `hf auth login` or HF_TOKEN.
+            half: as of `save_pretrained`.
+
+        Raises:
+            WeightsError: Hugging Face refuses, or cannot be reached.
+        """
+        from huggingface_hub import HfApi  # only here: its import takes a while
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, half=half)
+            try:
+                api = HfApi(token=token)
+                api.create_repo(repo_id, private=private, exist_ok=True)
+                message = f"clickgrain {self.config.kind} model"
+                return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
+            except Exception as error:  # connection trouble comes in the types of whichever HTTP library is in use
+                raise WeightsError(
+                    f"{repo_id}: Hugging Face refused the model ({str(error).strip() or type(error).__name__});"
+                    " log in with `hf auth login`, or check the name and the connection"
+                ) from error
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None, strict: bool = True) -> Self:
+        """The model of a folder, of Hugging Face, or "default", ready to answer (`eval()`).
+
+        Args:
+            source: as of `clickgrain.weights.load_model`.
+            revision: branch, tag or commit of a Hugging Face id.
+            strict: refuse weights that are not exactly those of the network; False leaves out what does not fit.
+
+        Raises:
+            WeightsError: it cannot be found, read or matched, or is of another kind than this class.
+        """
+        from clickgrain.models.registry import load_click_model
+
+        model = load_click_model(source, revision=revision, strict=strict)
+        if not isinstance(model, cls):
+            raise WeightsError(
+                f"{source}: a {type(model).__name__}, not a {cls.__name__}; call its from_pretrained"
+            )
+        card = find_model(source, revision=revision) / CARD
+        model.card = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+        return model.eval()

@@ -33,14 +33,20 @@ def build_model(config: Mapping[str, Any]) -> ClickModel:
     raise WeightsError(f"the config names a model of kind {kind!r}; this version knows 'grain' and 'paper'")
 
 
-def load_click_model(source: str | Path) -> ClickModel:
-    """The trained model in a folder, on Hugging Face, or "default".
+def load_click_model(source: str | Path, *, revision: str | None = None, strict: bool = True) -> ClickModel:
+    """The trained model in a folder, on Hugging Face, or "default"; `ClickModel.from_pretrained` has the arguments.
 
     Raises:
         WeightsError: if it cannot be found, read or matched.
     """
-    config, tensors = load_model(source)
+    config, tensors = load_model(source, revision=revision)
     try:
+        if not strict:
+            model = build_model(config)
+            known = model.state_dict()
+            fitting = {k: v for k, v in tensors.items() if k in known and known[k].shape == v.shape}
+            load_state(model, {**known, **fitting})
+            return model
         with torch.device("meta"):
             check_state(build_model(config), tensors)  # before memory is taken for what does not fit
         model = build_model(config)

@@ -35,7 +35,8 @@ class ClickSession:
         self.axes = np.ndim(image.data) - bool(image.rgb)
         if self.axes not in (2, 3):
             raise ConfigError(f"{image.name} has {self.axes} axes; choose an image, or a stack of slices")
-        self.viewer, self.image, self.level = viewer, image, None
+        self.viewer, self.image = viewer, image
+        self.level: float | None = None
         self._cache = ImageCache(segmenter, MEGABYTES)
         self._positive, self._quiet = True, False
         shape = image.data.shape[: self.axes]
@@ -111,7 +112,7 @@ class ClickSession:
         return True
 
     def carry_on(self) -> Iterator[tuple[int, Tracked]]:
-        """Carry the current object to the slices after this one; ends where it is lost, whose score is below `LOST`.
+        """Carry the current object to the slices after this one; ends where it is lost (a score below `LOST`).
 
         Changes no layer, so that another thread may run it; hand what it yields to `take`.
 

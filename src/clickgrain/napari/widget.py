@@ -19,12 +19,13 @@ except ImportError as error:
 HELP = "S answer · T on the object / on the background · C commit · Shift-C clear · N next slice"
 
 
-class ClickWidget(widgets.Container):  # type: ignore[misc]
+class ClickWidget(widgets.Container):
     """Chooses image, model and level; the keys work wherever the pointer is in the viewer."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
-        self.viewer, self.session = napari_viewer, None
+        self.viewer = napari_viewer
+        self.session: ClickSession | None = None
         self.image = widgets.create_widget(annotation=napari.layers.Image, label="image")
         self.model = widgets.LineEdit(
             value="default", label="model", tooltip="default, tree, a folder, a Hugging Face id"
@@ -88,7 +89,9 @@ class ClickWidget(widgets.Container):  # type: ignore[misc]
         def arrived(step: tuple[int, Tracked]) -> None:
             session.take(*step)
             is_lost = step[1].score < LOST
-            self.told.value = f"slice {step[0]}: " + ("lost, click again" if is_lost else f"score {step[1].score:.2f}")
+            self.told.value = f"slice {step[0]}: " + (
+                "lost, click again" if is_lost else f"score {step[1].score:.2f}"
+            )
 
         worker = thread_worker(session.carry_on)()
         worker.yielded.connect(arrived)

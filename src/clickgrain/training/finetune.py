@@ -20,6 +20,7 @@ from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.config import Sampler
+from clickgrain.training.card import write_card
 from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_set
 from clickgrain.training.image_set import ImageSet
 from clickgrain.training.learn import CONTINUED, FALLBACK, LearnResult, usable_extractor
@@ -124,6 +125,7 @@ def finetune_on(
             progress=bar,
         )
         write_run(args, settings.steps, **made_of, finished=True, pictures=len(image_set), failed=failed)
+        write_card(args.out)
     return LearnResult(args.out, fitted, len(image_set), failed)
 
 

@@ -19,6 +19,7 @@ from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
+from clickgrain.training.card import write_card
 from clickgrain.training.config import LearnArgs, Recipe, load_recipe
 from clickgrain.training.image_set import ImageSet
 from clickgrain.training.loop import FitResult, fabric_for, finished_run, fit
@@ -176,6 +177,7 @@ def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf]
     )
     done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.images)}
     write_run(args, settings.steps, precision=precision, **done)
+    write_card(args.out)
     return LearnResult(args.out, fitted, len(data.images), data.failed)
 
 

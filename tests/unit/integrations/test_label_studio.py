@@ -175,7 +175,7 @@ def test_without_prompts_there_is_no_mask_and_no_image_is_fetched(client):
     tasks = [{"id": i, "data": {"photo": "http://127.0.0.1:1/a.png"}} for i in (1, 2)]
     for params in ({}, {"context": None}, {"context": {"result": []}}):
         answer = client.post("/predict", json={"tasks": tasks, "label_config": CONFIG, "params": params}).json()
-        assert [one["result"] for one in answer["results"]] == [[], []]
+        assert answer["results"] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,7 @@ def test_without_prompts_there_is_no_mask_and_no_image_is_fetched(client):
         ([click(60, 60)], {"config": '<!DOCTYPE x [<!ENTITY a "b">]><View/>'}, 422, "document type"),
         ([click(60, 60)], {"config": CONFIG.replace("0.05", "5")}, 422, "level '5'"),
         ([click(900, 60)], {}, 422, "outside the image"),
+        ([{**click(60, 60), "to_name": "other"}], {}, 422, "a prompt is on 'other'"),
         ([region("keypointlabels", x=None, y=1)], {}, 422, "not as Label Studio writes it"),
         ([region("keypointlabels", y=1)], {}, 422, "not as Label Studio writes it"),
         ([3], {}, 422, "not as Label Studio writes it"),
@@ -252,6 +253,17 @@ def test_setup_brings_a_token_unless_one_was_given(backend, client, said):
     assert backend.fetcher.api_key == "first"
     (line,) = said
     assert "needs an <Image" in line
+
+
+def test_of_several_images_the_one_with_brush_labels_counts():
+    config = Config.parse(CONFIG.replace("<View>", '<View><Image name="first" value="$before"/>'))
+    assert (config.image_key, config.image) == ("photo", "image")
+
+
+def test_an_image_within_the_task_is_kept_by_its_hash(ask, backend, data_uri):
+    ask(click(60, 60), data={"photo": data_uri})
+    (key,) = backend.images._kept
+    assert len(data_uri) > 4096 > len(key)
 
 
 def test_a_config_as_label_studios_templates_write_it():

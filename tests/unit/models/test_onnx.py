@@ -73,6 +73,13 @@ def test_names_are_sams_and_sizes_are_free(shipped):
     assert [bool(side.dim_param) for side in shape] == [False, False, True, True]
 
 
+def test_clients_of_sams_decoder_cannot_feed_ours(shipped):
+    """docs/labelme.md says so; once it fits, that page needs a yaml instead."""
+    theirs = {"image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"}
+    decoder = onnx.load(shipped / "decoder.onnx").graph
+    assert {value.name for value in decoder.input} & theirs == {"image_embeddings"}
+
+
 def test_a_session_is_the_same_with_both_runtimes(shipped):
     one, other = Predictor(shipped), Segmenter.load("default")
     image, before = photo(size=(240, 320)), [None, None]

@@ -1,7 +1,8 @@
 """Clicking in napari's layers, on its viewer model, with its own keys and events.
 
-Runs where napari is installed; with Qt it takes 1.4 GB, so it is not among the packages of `make test`:
-`python -m venv n && n/bin/pip install -e '.[dev,napari]' PySide6 && QT_QPA_PLATFORM=offscreen n/bin/pytest tests/unit/napari`.
+Runs where napari is installed; with Qt it takes 1.4 GB, so it is not among the packages of `make test`. In an
+environment of its own (`pip install -e '.[dev,napari]' PySide6`), with napari's own pytest plugin and warnings off:
+`QT_QPA_PLATFORM=offscreen pytest tests/unit/napari -p no:napari -p no:napari-plugin -W ignore`.
 """
 
 import numpy as np

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from clickgrain import devices
 from clickgrain.devices import choose_device
@@ -21,9 +22,11 @@ from clickgrain.progress import Quiet
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
+from clickgrain.training import card as card_module
 from clickgrain.training import config as recipes
 from clickgrain.training import learn as module
 from clickgrain.training import loop, run_dir
+from clickgrain.training.card import write_card
 from clickgrain.training.config import LearnArgs, Recipe, TrainArgs
 from clickgrain.training.learn import learn, train
 from clickgrain.training.loop import fabric_for
@@ -550,3 +553,37 @@ class TestArguments:
         bars = Bars()
         module.first_model(args(), Recipe(tiny_config, TrainArgs()), bars)
         assert bars.notes == ["no trained model ships with this version; training starts from scratch"]
+
+
+def test_the_model_has_a_card_of_its_run_that_hugging_face_reads(done):
+    path = done.out / "README.md"
+    card = ModelCard(path.read_text())
+    assert (card.data.library_name, card.data.pipeline_tag) == ("clickgrain", "mask-generation")
+    run = json.loads((done.out / "run.json").read_text())
+    steps = [json.loads(line) for line in (done.out / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in steps if "loss" in line][-1]
+    assert f"| Images | {run['pictures']}, unlabelled |" in card.text
+    assert f"| Steps | 3, the last loss {last['loss']:.4f} |" in card.text
+    checked = [line for line in steps if "loss" not in line][-1]
+    for name, value in checked.items():
+        assert name == "step" or value is None or f"| {name} | {value:.3f} |" in card.text
+    assert GrainModel.from_pretrained(done.out).card == path.read_text()
+
+
+def test_a_card_that_was_edited_is_kept(done):
+    path = done.out / "README.md"
+    write_card(done.out)
+    written = path.read_text()
+    assert "written by clickgrain" in written
+    path.write_text("mine")
+    write_card(done.out)
+    assert path.read_text() == "mine"
+
+
+def test_a_card_that_cannot_be_written_is_told(done, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(card_module, "atomic_write", full)
+    with pytest.raises(TrainingError, match="the model card cannot be written"):
+        write_card(done.out)

@@ -1,0 +1,109 @@
+"""The model card of a trained model, README.md in its folder, written from what the run left there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from clickgrain import __version__
+from clickgrain.errors import TrainingError
+from clickgrain.files import atomic_write
+from clickgrain.training.run_dir import METRICS, RUN
+from clickgrain.weights import CARD, TENSORS, read_config
+
+SAID = ("recipe", "extractor", "seed", "batch", "crop", "lr", "any_orientation", "cutouts", "start", "from_scratch")
+"""Settings of the command that the card names where they were given."""
+
+
+def write_card(folder: Path) -> None:
+    """Write the card of a finished run, unless someone has edited the one that is there.
+
+    Raises:
+        TrainingError: it cannot be written.
+        WeightsError: the folder holds no model.
+    """
+    path, mark = folder / CARD, "<!-- written by clickgrain; remove this line to keep your changes -->\n"
+    try:
+        if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace"):
+            return
+        atomic_write(path, model_card(folder).replace("\n\n", f"\n\n{mark}\n", 1).encode())
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: the model card cannot be written ({error.strerror or error}); free some space or choose"
+            " another --out (the model is there)"
+        ) from error
+
+
+def model_card(folder: Path) -> str:
+    """Markdown with the metadata that Hugging Face reads, from config.json, run.json and metrics.jsonl.
+
+    Raises:
+        WeightsError: the folder holds no model.
+    """
+    config = read_config(folder)
+    run: dict[str, Any] = json.loads((folder / RUN).read_text())
+    metrics = folder / METRICS
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+    steps = [line for line in lines if "loss" in line]
+    checks = [line for line in lines if "loss" not in line and "skipped" not in line]
+    asked, labelled = run["asked"], "labels" in run["asked"]
+    rows = [
+        ("Architecture", f"`{config['kind']}`, {(folder / TENSORS).stat().st_size / 1e6:.1f} MB of weights"),
+        (
+            "Images",
+            f"{run['pictures']}" + (f" with masks, {asked['labels']:.1%} of a set" if labelled else ", unlabelled"),
+        ),
+        ("Steps", f"{run.get('done', run['steps'])}, the last loss {steps[-1]['loss']:.4f}" if steps else "none"),
+        ("Precision", run.get("precision", "float32")),
+        *((name.replace("_", " ").capitalize(), f"`{asked[name]}`") for name in SAID if asked.get(name)),
+        ("clickgrain", config.get("clickgrain", __version__)),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    checked = "The run was not validated."
+    if checks:
+        last = {name: value for name, value in checks[-1].items() if name != "step" and value is not None}
+        figures = "\n".join(f"| {name} | {value:.3f} |" for name, value in last.items())
+        checked = (
+            f"Robot clicks on held-out targets, after step {checks[-1]['step']} (NoC85: mean clicks to IoU 0.85, at"
+            f" most 20, lower is better; mIoU@1: mean IoU after one click):\n\n| | |\n|---|---|\n{figures}"
+        )
+    how = (
+        "Fine-tuned on masks."
+        if labelled
+        else "Trained without labels: its masks were regions of merge trees of images, and clicks on them were"
+        " simulated (Multi-granularity Interaction Simulation, ICCV 2023)."
+    )
+    return f"""---
+library_name: clickgrain
+pipeline_tag: mask-generation
+tags:
+- clickgrain
+- interactive-segmentation
+- self-supervised
+---
+
+# A click model
+
+It turns clicks, strokes, a box and a wanted level into the mask of what is meant. {how}
+
+```python
+import clickgrain
+
+seg = clickgrain.Segmenter.load("MODEL")  # this folder, or its name on Hugging Face
+seg.set_image(clickgrain.read_image("photo.jpg"))
+mask = seg.predict([[220, 120]], [1])  # (x, y) pixels; 1 object, 0 background
+```
+
+## Training
+
+| | |
+|---|---|
+{table}
+
+## Validation
+
+{checked}
+
+## Before you publish
+
+Say which images it was trained on and under which terms, and choose a licence (`license:` in the metadata above).
+"""
