@@ -85,6 +85,11 @@ class MergeTree:
         mask[self.leaves(node)] = True
         return mask.reshape(self.grid)
 
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(2n-1): for every node the sum over its leaves of n values, one per leaf in raster order."""
+        running = np.concatenate([[0], np.cumsum(values[self.order])])
+        return np.asarray(running[self.start + self.area] - running[self.start])
+
     def leaf_at(self, x: float, y: float) -> int:
         """The leaf under image pixel (x, y): column floor((x + 0.5) w / W), row floor((y + 0.5) h / H)."""
         return int(self.leaves_at([[x, y]])[0])
