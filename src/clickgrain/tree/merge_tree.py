@@ -40,7 +40,7 @@ class MergeTree:
         self.n_nodes = 2 * self.n_leaves - 1
         self.root = self.n_nodes - 1
         self._check()
-        area, parent, order, start = describe(self.children)
+        area, parent, order, start = node_arrays(self.children)
         self.area: Int32 = area
         """(2n-1) int32: leaves below each node."""
         self.parent: Int32 = parent
@@ -222,7 +222,7 @@ def is_tree(children: Any) -> bool:
 
 
 @compiled
-def describe(children: Any) -> Any:
+def node_arrays(children: Any) -> Any:
     """Area, parent, leaf order and first place in it, of every node.
 
     A child's leaves lie inside its parent's run, the first child's before the second's, so that every node is

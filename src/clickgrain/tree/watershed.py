@@ -12,7 +12,7 @@ import numpy.typing as npt
 from clickgrain.errors import TreeError
 from clickgrain.images import check_image, resize_long_side, to_lab
 from clickgrain.tree.kernel import compiled
-from clickgrain.tree.merge_tree import Int32, MergeTree, describe
+from clickgrain.tree.merge_tree import Int32, MergeTree, node_arrays
 from clickgrain.types import Float, Size, UInt8
 
 LONG_SIDE = 384
@@ -55,7 +55,7 @@ def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
     flat = strength.astype(np.float64).ravel()
     weight = (flat[one] + flat[two]) / 2
     children, used = _kruskal(one, two, np.argsort(weight, kind="stable"), len(flat))
-    area, parent, _, _ = describe(children)
+    area, parent, _, _ = node_arrays(children)
     smaller = _smaller_basin(children, weight[used], area, parent)
     order = np.argsort(smaller, kind="stable")
     children, _ = _kruskal(one, two, used[order], len(flat))
