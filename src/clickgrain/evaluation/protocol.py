@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -73,7 +73,7 @@ def evaluate(
         own = getattr(predictor, "name", None)
         model = own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
     data = None if jsonl is None else data_hash(benchmark)
-    head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name}, data)
+    head = header(model, benchmark.name, {**asdict(settings), "user": user.name}, data)
     skipped: list[str] = []
     with Journal(jsonl, head, resume=resume) as journal:
         rows = {target.id: journal.done[target.id] for target in chosen if target.id in journal.done}

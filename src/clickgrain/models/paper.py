@@ -200,7 +200,7 @@ class EarlyFusionViT(nn.Module):
         """Last block's tokens.
 
         Args:
-            images: B x 3 x H x W float, normalised; H and W multiples of two patches.
+            images: B x 3 x H x W float, normalized; H and W multiples of two patches.
             maps: B x 3 x H x W float.
 
         Returns:
