@@ -20,7 +20,6 @@ from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.evaluation.workers import click_images
 from clickgrain.types import Bool, Mask, Predictor, Scribble, UInt8
 
-Progress = Callable[[int, int], None]  # called with (targets done, targets in all)
 Found = TargetResult | str  # a row, or why a target cannot be used
 BOUNDARY_SHARE = 0.02
 """Width of the boundary band as a share of the image's diagonal (Cheng et al., Boundary IoU, CVPR 2021)."""
@@ -37,7 +36,7 @@ def evaluate(
     user: User | None = None,
     targets: int | Iterable[str] | None = None,
     processes: int = 0,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     jsonl: Path | None = None,
     resume: bool = True,
 ) -> Result:
