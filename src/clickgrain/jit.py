@@ -15,16 +15,13 @@ class _Cache(FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # whatever pickle makes of damaged bytes
-            self._forget()
+            with suppress(OSError):
+                self.flush()
             return None  # numba compiles again
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):  # a full disk, or a folder of another user: it is only a cache
             super().save_overload(sig, data)
-
-    def _forget(self) -> None:
-        with suppress(OSError):
-            self.flush()
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:

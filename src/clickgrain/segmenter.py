@@ -110,20 +110,21 @@ class Segmenter:
             ConfigError: for "onnx" on another device, or without onnxruntime.
             WeightsError: if the model cannot be found, read or matched; the message says what to do.
         """
+        from clickgrain.models.grain_onnx import is_onnx, onnx_engine
+
+        engine: Engine
         if str(source) == "tree":
             from clickgrain.models.tree_mode import TreeEngine
 
-            engine: Engine = TreeEngine(load_extractor(extractor or "color-texture", device=device))
-            return cls(engine, "tree", cut=DEFAULT_CUT if cut else None)
-        from clickgrain.models.grain_onnx import is_onnx, onnx_engine
-
-        if runtime == "onnx" or (runtime is None and is_onnx(find_model(source))):
+            engine = TreeEngine(load_extractor(extractor or "color-texture", device=device))
+        elif runtime == "onnx" or (runtime is None and is_onnx(find_model(source))):
             if device != "cpu":
                 raise ConfigError(f"--runtime onnx works on --device cpu only, not {device}; leave one of them out")
-            return cls(onnx_engine(source, extractor), str(source), cut=DEFAULT_CUT if cut else None)
-        from clickgrain.models.registry import engine_for, load_click_model
+            engine = onnx_engine(source, extractor)
+        else:  # imported only here: torch takes a second
+            from clickgrain.models.registry import engine_for, load_click_model
 
-        engine = engine_for(load_click_model(source), device=device, extractor=extractor)
+            engine = engine_for(load_click_model(source), device=device, extractor=extractor)
         return cls(engine, str(source), cut=DEFAULT_CUT if cut else None)
 
     def encode(self, image: UInt8) -> Encoded:

@@ -72,7 +72,7 @@ def _relax(cost: Any, lab: Any, unit: Any, limit: Any, floor: Any) -> None:
 def geodesic(leaf_lab: Float, leaves: npt.NDArray[np.int64]) -> Float:
     """Length of the cheapest 4-connected path from every leaf to the nearest of some leaves.
 
-    A step between neighbours costs min(||difference of Lab||² / 10², 4) + 0.1: squared, so that the noise of many
+    A step between neighbors costs min(||difference of Lab||² / 10², 4) + 0.1: squared, so that the noise of many
     small steps does not add up to an edge.
 
     Args:

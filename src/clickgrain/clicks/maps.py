@@ -17,6 +17,7 @@ from clickgrain.clicks.color import Array, lab_bins, lab_of, library, plain, pos
 from clickgrain.clicks.config import CENTRE_MAPS, MapSpec
 from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
 from clickgrain.errors import ConfigError
+from clickgrain.images import to_lab
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Prompt, Size, UInt8
 
@@ -71,16 +72,15 @@ class MapContext:
         lab = lab_of(images)
         height, width = images.shape[2] * stride, images.shape[3] * stride
         if to_image is None:
-            to_image = [_scaling((height, width), tree.image_size) for tree in trees]
+            scales = [(tree.image_size[1] / width, tree.image_size[0] / height) for tree in trees]
+            to_image = [np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]], np.float64) for x, y in scales]
         return cls(lab, lab_bins(lab), list(trees), list(leaf_lab), list(to_image), stride, list(edges))
 
 
 def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
     """h x w x 3 float32: mean Lab of the image over each leaf of its tree."""
     h, w = tree.grid
-    small = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    lab: Float = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(h, w, 3)
-    return lab
+    return to_lab(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA).reshape(h, w, 3))
 
 
 def click_maps(
@@ -314,8 +314,3 @@ def _click_colors(lab: Array, points: Array) -> Array:
 def _least(distances: Iterable[Array]) -> Array:
     """Elementwise minimum, one at a time: hundreds of clicks need no more memory than one."""
     return reduce(lambda a, b: library(a).minimum(a, b, out=a), distances)
-
-
-def _scaling(work: tuple[int, int], image: tuple[int, int]) -> Affine:
-    sy, sx = image[0] / work[0], image[1] / work[1]
-    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]], np.float64)

@@ -9,8 +9,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import label as components
-from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
+from skimage.graph import pixel_graph
 from skimage.morphology import skeletonize
 
 from clickgrain.clicks.robot import (
@@ -85,12 +85,9 @@ class BoxFirstUser(_Seeded):
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
         """The box at first, then `next_click`."""
-        if self._due:
-            self._due = False
-            return self._box(split_target(target)[0])
-        return next_click(target, prediction, clicked)
-
-    def _box(self, object_: Bool) -> Drawn | None:
+        if not self._due:
+            return next_click(target, prediction, clicked)
+        self._due, object_ = False, split_target(target)[0]
         rows, columns = np.flatnonzero(object_.any(1)), np.flatnonzero(object_.any(0))
         if not rows.size:
             return None
@@ -139,41 +136,22 @@ def middle_line(region: Bool, point: tuple[int, int]) -> Pixels:
     top, left = rows.min(), columns.min()
     part = np.zeros((rows.max() - top + 1, columns.max() - left + 1), bool)
     part[rows - top, columns - left] = True
-    y, x = np.nonzero(skeletonize(part))
-    pixels = np.stack([x + left, y + top], axis=1)
-    return pixels[_longest_path(pixels)] if len(pixels) else np.array([point])
-
-
-def _longest_path(pixels: Pixels) -> Pixels:
-    """Indices of the path between the two ends of a skeleton, found by looking for the farthest pixel twice."""
-    graph = _neighbours(pixels)
-    start = _farthest(dijkstra(graph, indices=[0])[0])
+    skeleton = skeletonize(part)
+    y, x = np.nonzero(skeleton)
+    if len(x) < 2:
+        return np.stack([x + left, y + top], axis=1) if len(x) else np.array([point])
+    graph, _ = pixel_graph(skeleton, connectivity=2)
+    graph.sort_indices()
+    start = _farthest(dijkstra(graph, indices=[0])[0])  # between the two ends, found by looking twice
     distance, before = dijkstra(graph, indices=[start], return_predecessors=True)
     path = [_farthest(distance[0])]
     while path[-1] != start:
         path.append(int(before[0, path[-1]]))
-    return np.array(path)
+    return np.stack([x + left, y + top], axis=1)[path]
 
 
 def _farthest(distance: npt.NDArray[np.float64]) -> int:
     return int(np.where(np.isfinite(distance), distance, -1).argmax())
-
-
-def _neighbours(pixels: Pixels) -> "csr_array[np.float64, tuple[int, int]]":
-    """Sparse symmetric distances of 8-neighbours among the pixels."""
-    low = pixels.min(0)
-    index = np.full(tuple((pixels.max(0) - low + 3)[::-1]), -1)
-    x, y = (pixels - low + 1).T
-    index[y, x] = np.arange(len(pixels))
-    ends, lengths = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-    for dx, dy in ((1, 0), (0, 1), (1, 1), (-1, 1)):
-        other = index[y + dy, x + dx]
-        ends.append(np.stack([np.arange(len(pixels)), other], axis=1)[other >= 0])
-        lengths.append(np.full(len(ends[-1]), np.hypot(dx, dy)))
-    a, b = np.concatenate(ends).T
-    shape = (len(pixels), len(pixels))
-    half = coo_array((np.concatenate(lengths), (a, b)), shape=shape)
-    return csr_array(half + half.T)
 
 
 def make_user(name: str, seed: int = 0) -> User:

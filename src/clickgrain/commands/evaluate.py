@@ -146,7 +146,7 @@ def evaluate(args: EvaluateArgs) -> None:
                         predictor,
                         benchmark,
                         model=identity,
-                        **args.settings.to_dict(),
+                        **asdict(args.settings),
                         user=user,
                         targets=args.limit,
                         processes=args.processes,

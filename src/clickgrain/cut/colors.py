@@ -33,17 +33,17 @@ def color_codes(image: UInt8) -> Any:
 @compiled
 def _fit(sample: Any) -> Any:
     n = len(sample)
-    centre = np.empty((COMPONENTS, 3), np.float32)
+    center = np.empty((COMPONENTS, 3), np.float32)
     nearest = np.full(n, np.float32(1e12))
     group = np.zeros(n, np.int32)
-    centre[0] = sample[n // 2]
+    center[0] = sample[n // 2]
     for k in range(COMPONENTS):  # k-means from the points that lie farthest from those before
         if k > 0:
-            centre[k] = sample[np.argmax(nearest)]
+            center[k] = sample[np.argmax(nearest)]
         for i in range(n):
             square = np.float32(0)
             for c in range(3):
-                square += (sample[i, c] - centre[k, c]) ** 2
+                square += (sample[i, c] - center[k, c]) ** 2
             if square < nearest[i]:
                 nearest[i], group[i] = square, k
     count = np.zeros(COMPONENTS)
@@ -57,13 +57,13 @@ def _fit(sample: Any) -> Any:
         for k in range(COMPONENTS):
             if count[k] > 0:
                 for c in range(3):
-                    centre[k, c] = total[k, c] / count[k]
+                    center[k, c] = total[k, c] / count[k]
         for i in range(n):
             best = np.float32(1e12)
             for k in range(COMPONENTS):
                 square = np.float32(0)
                 for c in range(3):
-                    square += (sample[i, c] - centre[k, c]) ** 2
+                    square += (sample[i, c] - center[k, c]) ** 2
                 if square < best:
                     best, group[i] = square, k
     count[:], total[:] = 0, 0
@@ -71,7 +71,7 @@ def _fit(sample: Any) -> Any:
     for i in range(n):
         k = group[i]
         count[k] += 1
-        x, y, z = sample[i, 0] - centre[k, 0], sample[i, 1] - centre[k, 1], sample[i, 2] - centre[k, 2]
+        x, y, z = sample[i, 0] - center[k, 0], sample[i, 1] - center[k, 1], sample[i, 2] - center[k, 2]
         total[k, 0] += x
         total[k, 1] += y
         total[k, 2] += z
@@ -95,7 +95,7 @@ def _fit(sample: Any) -> Any:
         f = square6[k, 5] / count[k] - z * z + NOISE
         determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
         mixture[k, 0] = np.log(count[k] / n) - 0.5 * np.log(determinant)
-        mixture[k, 1], mixture[k, 2], mixture[k, 3] = centre[k, 0] + x, centre[k, 1] + y, centre[k, 2] + z
+        mixture[k, 1], mixture[k, 2], mixture[k, 3] = center[k, 0] + x, center[k, 1] + y, center[k, 2] + z
         mixture[k, 4], mixture[k, 5] = (d * f - e * e) / determinant, (c * e - b * f) / determinant
         mixture[k, 6], mixture[k, 7] = (b * e - c * d) / determinant, (a * f - c * c) / determinant
         mixture[k, 8], mixture[k, 9] = (b * c - a * e) / determinant, (a * d - b * b) / determinant

@@ -81,7 +81,7 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
     top, bottom = max(int(ys.min()) - s.margin, 0), min(int(ys.max()) + s.margin + 1, height)
     part, pixels = small[top:bottom, left:right].copy(), image[top:bottom, left:right].copy()
     corner = np.array([left, top], np.float32)
-    decided = _decide(part, pixels, [side - corner for side in clicks], s).astype(np.float32)
+    decided = _decide(part, pixels, [points - corner for points in clicks], s).astype(np.float32)
     result = probability.copy()
     if small is probability:
         _mix(result[top:bottom, left:right], decided)

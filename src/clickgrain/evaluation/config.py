@@ -1,7 +1,7 @@
 """Settings of an evaluation; imports nothing heavy, so that the command line can show them."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from clickgrain.errors import ConfigError
 
@@ -31,7 +31,3 @@ class EvaluationSettings:
             raise ConfigError(f"--max-clicks {self.max_clicks} is below 1; the protocol says 20")
         if not 0.0 < self.threshold < 1.0:
             raise ConfigError(f"--threshold {self.threshold} is not between 0 and 1; the protocol says 0.5")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return asdict(self)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -20,7 +20,6 @@ from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.evaluation.workers import click_images
 from clickgrain.types import Bool, Mask, Predictor, Scribble, UInt8
 
-Progress = Callable[[int, int], None]  # called with (targets done, targets in all)
 Found = TargetResult | str  # a row, or why a target cannot be used
 BOUNDARY_SHARE = 0.02
 """Width of the boundary band as a share of the image's diagonal (Cheng et al., Boundary IoU, CVPR 2021)."""
@@ -37,7 +36,7 @@ def evaluate(
     user: User | None = None,
     targets: int | Iterable[str] | None = None,
     processes: int = 0,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     jsonl: Path | None = None,
     resume: bool = True,
 ) -> Result:
@@ -75,7 +74,7 @@ def evaluate(
         own = getattr(predictor, "name", None)
         model = own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
     data = None if jsonl is None else data_hash(benchmark)
-    head = header(model, benchmark.name, {**settings.to_dict(), "user": user.name}, data)
+    head = header(model, benchmark.name, {**asdict(settings), "user": user.name}, data)
     skipped: list[str] = []
     with Journal(jsonl, head, resume=resume) as journal:
         rows = {target.id: journal.done[target.id] for target in chosen if target.id in journal.done}

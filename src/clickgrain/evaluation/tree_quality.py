@@ -244,13 +244,7 @@ def _summed(group: npt.NDArray[np.integer], weights: npt.NDArray[np.generic], si
 
 def node_ious(tree: MergeTree, object_: Counts, valid: Counts) -> Values:
     """IoU of each of the tree's nodes with a target, given the `leaf_counts` of the target."""
-
-    def per_node(counts: Counts) -> Counts:
-        # Every node is one slice of the leaf order, so one running sum gives them all.
-        running = np.concatenate([[0], np.cumsum(counts[tree.order])])
-        return np.asarray(running[tree.start + tree.area] - running[tree.start])
-
-    return _iou(per_node(object_), per_node(valid), int(object_.sum()))
+    return _iou(tree.sums(object_), tree.sums(valid), int(object_.sum()))
 
 
 def region_ious(labels: npt.NDArray[np.int32], object_: Counts, valid: Counts) -> Values:

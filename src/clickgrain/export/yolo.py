@@ -51,7 +51,10 @@ def yolo_files(
         path, lines = PurePosixPath(image.name), []
         for one in image.objects():
             unlabelled |= one.label not in names
-            lines.append(_line(one, names, image.size, tolerance))
+            number = names.index(one.label) if one.label in names else len(names)
+            assert image.size is not None
+            points = joined([simplified(loop, tolerance) for loop in loops(one.mask)]) / image.size[::-1]
+            lines.append(f"{number} {' '.join(f'{x:.6f} {y:.6f}' for x, y in points.tolist())}\n")
         name = name_for(image.name, ".txt", taken)
         if place is not None:
             place(image.name, f"images/{name.removesuffix('.txt')}{path.suffix}")
@@ -65,15 +68,6 @@ def yolo_files(
     listed = [*names, UNLABELLED] if unlabelled else names
     text = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(listed))
     yield "data.yaml", f"train: images\nval: images\nnames:\n{text}".encode()
-
-
-def _line(one: ObjectRecord, names: list[str], size: Size | None, tolerance: float) -> str:
-    assert size is not None
-    number = names.index(one.label) if one.label in names else len(names)
-    height, width = size
-    outline = joined([simplified(loop, tolerance) for loop in loops(one.mask)])
-    points = " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in outline.tolist())
-    return f"{number} {points}\n"
 
 
 def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> list[ImageRecord]:

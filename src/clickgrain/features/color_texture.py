@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from clickgrain.images import check_image, fit_size, resize
+from clickgrain.images import check_image, fit_size, resize, to_lab
 from clickgrain.types import Float, UInt8
 
 ORIENTATIONS = 4
@@ -52,11 +52,16 @@ class ColorTexture:
         side = min(self.long_side, max(height, width))
         height, width = fit_size((height, width), side, self.patch_size)
         grid = (width // self.patch_size, height // self.patch_size)
-        lab = cv2.cvtColor(resize(image, (height, width)).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        lab = to_lab(resize(image, (height, width)))
         lab /= np.float32(LAB_UNIT)
         gradients = [self.gradient_weight * _gradients(lab[..., 0], scale, grid) for scale in (1, 2)]
-        deviation = self.deviation_weight * _deviation(lab, grid)
-        return _shortened(np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1), self.power)
+        mean, square = _window(_pool(lab, grid)), _window(_pool(lab * lab, grid))
+        deviation = self.deviation_weight * np.sqrt(np.maximum(square - mean * mean, 0))
+        features = np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1)
+        if self.power != 1:
+            length = np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-6))
+            features = np.asarray(features * length ** np.float32(self.power - 1), np.float32)
+        return features
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
         """Features of several images; one after the other."""
@@ -64,14 +69,6 @@ class ColorTexture:
 
 
 LAB_UNIT = 20.0  # a step of this many Lab units counts as 1
-
-
-def _shortened(features: Float, power: float) -> Float:
-    """Vectors of the same direction, their length raised to a power."""
-    if power == 1:
-        return features
-    length = np.linalg.norm(features, axis=-1, keepdims=True)
-    return np.asarray(features * np.maximum(length, np.float32(1e-6)) ** np.float32(power - 1), np.float32)
 
 
 def _pool(values: Float, grid: tuple[int, int]) -> Float:
@@ -88,13 +85,6 @@ def _gradients(luminance: Float, scale: int, grid: tuple[int, int]) -> Float:
     angles = np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS
     along = [np.abs(np.float32(np.cos(a)) * dx + np.float32(np.sin(a)) * dy) for a in angles]
     return _window(_pool(cv2.merge(along), grid))
-
-
-def _deviation(lab: Float, grid: tuple[int, int]) -> Float:
-    """h x w x 3: standard deviation of Lab over a window of patches."""
-    mean = _window(_pool(lab, grid))
-    square = _window(_pool(lab * lab, grid))
-    return np.sqrt(np.maximum(square - mean * mean, 0))
 
 
 def _window(values: Float) -> Float:

@@ -27,8 +27,8 @@ class HuggingFaceExtractor:
 
     The rule of MIS (arXiv 2303.13399): the image is scaled by patch/8 and each side rounded up to a multiple of
     the patch, so 500 x 375 pixels give 63 x 47 patches for every model. The vectors come after the final
-    LayerNorm, without class and register tokens, and are not normalised to length 1. Position embeddings are
-    interpolated (bicubic). Pixels are normalised by the mean and std of the model's preprocessor_config.json,
+    LayerNorm, without class and register tokens, and are not normalized to length 1. Position embeddings are
+    interpolated (bicubic). Pixels are normalized by the mean and std of the model's preprocessor_config.json,
     or ImageNet's.
 
     Args:
@@ -139,7 +139,7 @@ class HuggingFaceExtractor:
         return features if self._directions is None else project_out(features, self._directions)
 
     def _pixels(self, image: UInt8, grid: Size) -> torch.Tensor:
-        """3 x H' x W' normalised float32 at the size the grid asks for, resized bicubically with anti-aliasing."""
+        """3 x H' x W' normalized float32 at the size the grid asks for, resized bicubically with anti-aliasing."""
         size = (grid[0] * self.patch_size, grid[1] * self.patch_size)
         pixels = torch.tensor(np.ascontiguousarray(image), device=self._device).permute(2, 0, 1).float()
         if pixels.shape[1:] != size:

@@ -29,12 +29,15 @@ def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path
     Raises:
         FeatureError: more directions than the extractor has (at most 64, and fewer than d).
     """
-    path = _cache_path(extractor, folder)
+    key = f"{extractor.name}|{NOISE_IMAGES}|{NOISE_SIZE}"
+    path = (folder or cache_dir() / "position") / f"{hash_bytes(key.encode())}.npy"
     directions = _read(path, extractor.dim)
     if directions is None:
         directions = measure_directions(extractor)
+        buffer = io.BytesIO()
+        np.save(buffer, directions, allow_pickle=False)
         with suppress(OSError):
-            _write(path, directions)
+            atomic_write(path, buffer.getvalue())
     available = min(len(directions), extractor.dim - 1)
     if not 0 <= count <= available:
         raise FeatureError(
@@ -69,11 +72,6 @@ def project_out(features: Float, directions: Float) -> Float:
     return features - along
 
 
-def _cache_path(extractor: FeatureExtractor, folder: Path | None) -> Path:
-    key = f"{extractor.name}|{NOISE_IMAGES}|{NOISE_SIZE}"
-    return (folder or cache_dir() / "position") / f"{hash_bytes(key.encode())}.npy"
-
-
 def _read(path: Path, dim: int) -> Float | None:
     """None where there is no such file or not what was written: it is only a cache."""
     try:
@@ -83,9 +81,3 @@ def _read(path: Path, dim: int) -> Float | None:
         return array if valid and bool(np.isfinite(array).all()) else None
     except Exception:  # numpy takes damaged bytes for an archive, or for more values than there is memory
         return None
-
-
-def _write(path: Path, directions: Float) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, directions, allow_pickle=False)
-    atomic_write(path, buffer.getvalue())

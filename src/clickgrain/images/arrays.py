@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from clickgrain.errors import ImageError
 from clickgrain.files import write_or_raise
-from clickgrain.types import Size, UInt8
+from clickgrain.types import Float, Size, UInt8
 
 
 def check_image(image: Any) -> UInt8:
@@ -58,6 +58,11 @@ def resize(image: UInt8, size: Size) -> UInt8:
 def resize_long_side(image: UInt8, side: int) -> UInt8:
     """Resize an H x W x 3 uint8 image so that its long side is `side` pixels, keeping the aspect."""
     return resize(image, fit_size((image.shape[0], image.shape[1]), side))
+
+
+def to_lab(image: UInt8 | Float) -> Float:
+    """H x W x 3 float32 CIE Lab of H x W x 3 RGB in 0..255: L in 0..100, a and b about -100..100."""
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def rotation_hint(annotated: Sequence[int], photo: Sequence[int]) -> str:

@@ -24,7 +24,7 @@ def guided_upsample(low: Float, guide: UInt8, *, radius: int = 2, eps: float = 1
         low: h x w float in 0..1; covers the same field of view as the guide.
         guide: H x W x 3 uint8 RGB, the image at native resolution.
         radius: of the square window, in pixels of `low`; 0 looks at single pixels (plain bilinear upsampling).
-        eps: regularisation in squared units of a guide in 0..1: smaller follows weaker edges (and texture).
+        eps: regularization in squared units of a guide in 0..1: smaller follows weaker edges (and texture).
 
     Returns:
         H x W float32 in 0..1. Besides it, memory grows with h x w only.

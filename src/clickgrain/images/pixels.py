@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -130,12 +129,3 @@ def _over_white(rgb: UInt8, opacity: npt.NDArray[Any]) -> UInt8:
     for channel in range(3):
         mixed[..., channel] = np.rint(255.0 + (rgb[..., channel] - np.float32(255.0)) * share)
     return mixed
-
-
-def from_bgr(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """OpenCV's H x W, BGR or BGRA order to H x W x C in RGB(A) order."""
-    if values.ndim == 2:
-        return values[..., None]
-    codes = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
-    code = codes.get(values.shape[2])
-    return values if code is None else cv2.cvtColor(values, code)

@@ -20,7 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from clickgrain.errors import ImageError
 from clickgrain.images import tiff
 from clickgrain.images.guard import check_pixels, explained, format_in, opened, quiet_pillow
-from clickgrain.images.pixels import from_bgr, orient, orientation_of, to_rgb
+from clickgrain.images.pixels import orient, orientation_of, to_rgb
 from clickgrain.types import UInt8
 
 MAX_PIXELS = 200_000_000
@@ -187,5 +187,8 @@ def _deep_png(file: BinaryIO, notes: list[str]) -> UInt8:
     values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("16-bit PNG that cannot be decoded")
-    values = from_bgr(values)
+    if values.ndim == 2:
+        values = values[..., None]
+    else:
+        values = cv2.cvtColor(values, cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return to_rgb(values, notes, alpha=values.shape[2] in (2, 4))

@@ -25,7 +25,7 @@ SIGMA_POSITION = 4.0  # pixels
 SIGMA_Y = 16.0  # grey levels
 SIGMA_UV = 8.0
 
-# (dy, dx) of four of the eight neighbours; a pair seen from its other end is the same pair
+# (dy, dx) of four of the eight neighbors; a pair seen from its other end is the same pair
 HALF_WINDOW = ((0, DILATION), (DILATION, -DILATION), (DILATION, 0), (DILATION, DILATION))
 
 TINY = 1e-12
@@ -49,9 +49,9 @@ def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor
 
 
 def smoothness(probabilities: Tensor, images: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Bilateral smoothness: neighbours of like colour should get like probabilities.
+    """Bilateral smoothness: neighbors of like color should get like probabilities.
 
-    The mean of affinity x (difference)^2 over pairs of a pixel and its 8 neighbours in a 3 x 3 window with
+    The mean of affinity x (difference)^2 over pairs of a pixel and its 8 neighbors in a 3 x 3 window with
     dilation 2; affinity = exp(-|dpos|^2 / (2 4^2) - dY^2 / (2 16^2) - |dUV|^2 / (2 8^2)). Pairs that reach
     outside the image or into pixels left out do not count.
 
@@ -77,7 +77,7 @@ def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
 
     It differs from `smoothness` in that it compares unbounded logits; applies the YUV matrix transposed; uses
     16 and 8 as the variances of Y and UV (the affinity is nearly 0 at a step of 16 grey levels); counts padded
-    pixels; and sees zeros, in logits and in colours, outside the image.
+    pixels; and sees zeros, in logits and in colors, outside the image.
 
     Args:
         logits: B x 1 x h x w.
@@ -148,7 +148,7 @@ def total_loss(
         right: B x 1 x H x W bool or None, for `kept`.
 
     Returns:
-        The loss to minimise (a scalar), and every computed term by name, unweighted and detached.
+        The loss to minimize (a scalar), and every computed term by name, unweighted and detached.
     """
     logits = _resized(decoded.logits, target.shape[-2:], "bilinear")
     terms: dict[str, Callable[[], Tensor]] = {
@@ -194,12 +194,12 @@ def _combine(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
 def _affinity(yuv: Tensor, other: Tensor, offset: tuple[int, int], *, var_y: float, var_uv: float) -> Tensor:
     squares = (yuv - other).square()
     distance = (offset[0] ** 2 + offset[1] ** 2) / (2 * SIGMA_POSITION**2)
-    colour = squares[:, :1] / (2 * var_y) + squares[:, 1:].sum(1, keepdim=True) / (2 * var_uv)
-    return torch.exp(-distance - colour)
+    color = squares[:, :1] / (2 * var_y) + squares[:, 1:].sum(1, keepdim=True) / (2 * var_uv)
+    return torch.exp(-distance - color)
 
 
 def _pair(planes: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """`planes` where a neighbour at `offset` = (dy >= 0, dx) exists, and that neighbour."""
+    """`planes` where a neighbor at `offset` = (dy >= 0, dx) exists, and that neighbor."""
     dy, dx = offset
     h, w = planes.shape[-2:]
     here = planes[..., : max(h - dy, 0), max(-dx, 0) : max(w - max(dx, 0), 0)]

@@ -17,8 +17,8 @@ from clickgrain.errors import ConfigError, PromptError, WeightsError
 from clickgrain.features.checkpoint import load_backbone, read_config
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.config import PaperConfig
-from clickgrain.models.vit import EarlyFusionViT, resize_positions
 
+WINDOWS, NORM_EPS = 4, 1e-6
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, on images in 0..255
 
@@ -118,6 +118,100 @@ def confidence(logits: Tensor) -> Tensor:
     inside = (logits > 0).to(logits.dtype)
     total = (torch.sigmoid(logits) * inside).sum((1, 2, 3))
     return total / inside.sum((1, 2, 3)).clamp_min(1.0)
+
+
+# Tokens are in *window order*: the four quarters of the grid one after the other. Window attention is then a
+# reshape, and global attention does not mind the order.
+
+
+def to_windows(grid: Tensor) -> Tensor:
+    """B x h x w x C -> B x hw x C with the quarters of the grid in sequence; h and w even."""
+    b, h, w, c = grid.shape
+    return grid.reshape(b, 2, h // 2, 2, w // 2, c).transpose(2, 3).reshape(b, h * w, c)
+
+
+def from_windows(tokens: Tensor, h: int, w: int) -> Tensor:
+    """Undo `to_windows`: B x hw x C -> B x h x w x C."""
+    b, _, c = tokens.shape
+    return tokens.reshape(b, 2, 2, h // 2, w // 2, c).transpose(2, 3).reshape(b, h, w, c)
+
+
+def resize_positions(positions: Tensor, h: int, w: int) -> Tensor:
+    """Resize a 1 x h0 x w0 x C position embedding bicubically to 1 x h x w x C."""
+    if positions.shape[1:3] == (h, w):
+        return positions
+    planes = positions.permute(0, 3, 1, 2).float()
+    resized = functional.interpolate(planes, size=(h, w), mode="bicubic", align_corners=False)
+    return resized.permute(0, 2, 3, 1).to(positions.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention within each of `windows` equal runs of tokens."""
+
+    def __init__(self, dim: int, heads: int, windows: int) -> None:
+        super().__init__()
+        self.heads, self.windows = heads, windows
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """B x N x C -> B x N x C."""
+        b, n, c = tokens.shape
+        # windows join the batch, not a fifth axis: the fast attention kernels take four
+        runs = self.qkv(tokens).reshape(b * self.windows, n // self.windows, 3, self.heads, c // self.heads)
+        query, key, value = runs.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(b, n, c)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block with an MLP of four times the width."""
+
+    def __init__(self, dim: int, heads: int, windows: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attention = Attention(dim, heads, windows)
+        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """B x N x C -> B x N x C."""
+        tokens = tokens + self.attention(self.norm1(tokens))
+        return cast(Tensor, tokens + self.mlp(self.norm2(tokens)))
+
+
+class EarlyFusionViT(nn.Module):
+    """ViT whose first layer sums patch embeddings of RGB and of the click maps; no class token, no final norm."""
+
+    def __init__(self, config: PaperConfig) -> None:
+        super().__init__()
+        (dim, _, heads), patch = config.vit, config.patch_size
+        self.embed_image = nn.Conv2d(3, dim, patch, patch)
+        self.embed_clicks = nn.Conv2d(3, dim, patch, patch)
+        self.positions = nn.Parameter(torch.zeros(1, config.grid, config.grid, dim))
+        self.blocks = nn.ModuleList(Block(dim, heads, WINDOWS if local else 1) for local in config.windowed)
+        nn.init.trunc_normal_(self.positions, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor, maps: Tensor) -> Tensor:
+        """Last block's tokens.
+
+        Args:
+            images: B x 3 x H x W float, normalized; H and W multiples of two patches.
+            maps: B x 3 x H x W float.
+
+        Returns:
+            B x C x h x w, one vector per patch.
+        """
+        grid = (self.embed_image(images) + self.embed_clicks(maps)).permute(0, 2, 3, 1)
+        h, w = grid.shape[1:3]
+        tokens = to_windows(grid + resize_positions(self.positions, h, w))
+        for block in self.blocks:
+            tokens = block(tokens)
+        return from_windows(tokens, h, w).permute(0, 3, 1, 2)
 
 
 class SimplePyramid(nn.Module):

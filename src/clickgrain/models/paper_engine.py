@@ -117,7 +117,7 @@ class PaperEngine:
 
 
 def _clicks(prompt: Prompt, spacing: float) -> Prompt:
-    """The prompt as clicks alone: strokes as points, a box without positive clicks as its centre."""
+    """The prompt as clicks alone: strokes as points, a box without positive clicks as its center."""
     negatives, positives = prompt.by_label(spacing)
     if prompt.box is not None and len(positives) == 0:
         x1, y1, x2, y2 = prompt.box

@@ -175,13 +175,7 @@ def _climb(tree: MergeTree, node: int, level: float, free: Bool | None = None) -
 
 def _holds(tree: MergeTree, leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """For every node how many of some leaves it holds."""
-    return _sums(tree, np.bincount(leaves, minlength=tree.n_leaves).astype(np.float64))
-
-
-def _sums(tree: MergeTree, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """For every node the sum of values over its leaves."""
-    running = np.concatenate([[0.0], np.cumsum(values[tree.order])])
-    return running[tree.start + tree.area] - running[tree.start]
+    return tree.sums(np.bincount(leaves, minlength=tree.n_leaves).astype(np.float64))
 
 
 def _box_iou(tree: MergeTree, box: Box) -> npt.NDArray[np.float64]:
@@ -196,7 +190,7 @@ def _box_iou(tree: MergeTree, box: Box) -> npt.NDArray[np.float64]:
         )
 
     covered = np.outer(covered_by(box[1], box[3], h, height), covered_by(box[0], box[2], w, width)).ravel()
-    common = _sums(tree, covered)
+    common = tree.sums(covered)
     union = tree.area + covered.sum() - common
     return np.asarray(common / union, np.float64)
 

@@ -60,7 +60,7 @@ class Zoom:
     """The rule for the window; the defaults are the published ones.
 
     Args:
-        expansion: of the bounding box, about its centre.
+        expansion: of the bounding box, about its center.
         min_side: pixels that the expanded box has at least, before it is clamped to the image.
         keep: the last window stays while its overlap with the new one is at least this much.
     """
@@ -97,8 +97,8 @@ class Zoom:
         return Window(top, bottom, *self._widened(min(lefts), max(rights), size[1]))
 
     def _widened(self, first: int, last: int, length: int) -> tuple[int, int]:
-        centre, side = (first + last) / 2, max(self.expansion * (last - first + 1), self.min_side)
-        return max(0, round(centre - side / 2)), min(length - 1, round(centre + side / 2))
+        center, side = (first + last) / 2, max(self.expansion * (last - first + 1), self.min_side)
+        return max(0, round(center - side / 2)), min(length - 1, round(center + side / 2))
 
 
 def bounds(mask: Bool) -> Window | None:

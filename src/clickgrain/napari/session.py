@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from napari.utils.colormaps import direct_colormap
 
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.integrations.image_cache import ImageCache
@@ -11,7 +12,7 @@ from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tracking import LOST, Tracked, Tracker
 from clickgrain.types import Bool, Scribble, UInt8
 
-POSITIVE, NEGATIVE = "#28c850", "#e63232"
+POSITIVE, NEGATIVE, BLUE = "#28c850", "#e63232", "#1e90ff"
 MEGABYTES = 512  # of encoded slices to keep
 
 
@@ -49,7 +50,8 @@ class ClickSession:
         )
         blank = np.zeros(shape, np.int32)
         self.objects = viewer.add_labels(blank.copy(), name="committed_objects", **place)
-        self.current = viewer.add_labels(blank.copy(), name="current_object", **place)
+        blue = direct_colormap({0: "transparent", 1: BLUE, None: BLUE})
+        self.current = viewer.add_labels(blank.copy(), name="current_object", colormap=blue, **place)
         self.clicks = viewer.add_points(
             np.zeros((0, self.axes)), name="clicks", size=8, symbol="disc", face_color=POSITIVE, **place
         )

@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise ConfigError("napari is not installed; pip install 'clickgrain[napari]'") from error
 
-HELP = "S answer · T on the object / on the background · C commit · Shift-C clear · N next slice"
+HELP = "S: answer\nT: on the object / on the background\nC: commit\nShift-C: clear\nN: next slice"
 
 
 class ClickWidget(widgets.Container):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from clickgrain.errors import ImageError
-from clickgrain.images import check_image
+from clickgrain.images import check_image, to_lab
 from clickgrain.proposals.config import CompositeSettings
 from clickgrain.proposals.cutouts import Cutout, cropped
 from clickgrain.types import Float, Size, UInt8
@@ -168,9 +168,9 @@ def _recolored(
     """h x w x 3 RGB 0..255: brightness, contrast, saturation, hue changed; the mean drawn to the surroundings'."""
     brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * settings.jitter * [15, 0.35, 0.6, 0.5]
     draw = rng.uniform(0, settings.match)
-    lab = _lab(layer.image.astype(np.float32))
+    lab = to_lab(layer.image)
     mean = _mean(lab, layer.alpha)
-    shift = draw * (_mean(_lab(around), share) - mean)
+    shift = draw * (_mean(to_lab(around), share) - mean)
     turn = np.array([[np.cos(hue), -np.sin(hue)], [np.sin(hue), np.cos(hue)]], np.float32)
     lab[..., 0] = (lab[..., 0] - mean[0]) * (1 + contrast) + mean[0] + brightness
     lab[..., 1:] = lab[..., 1:] @ turn.T * np.float32(1 + saturation)
@@ -182,7 +182,7 @@ def _lit(
     colors: Float, alpha: Float, around: Float, rng: np.random.Generator, settings: CompositeSettings
 ) -> Float:
     """h x w x 3 RGB 0..255 with a gradient of light, contrast and saturation drawn to those of the surroundings."""
-    lab, other = _lab(colors), _lab(around)
+    lab, other = to_lab(colors), to_lab(around)
     mean, inside = _mean(lab, alpha), alpha > 0.5 * alpha.max()
     draw = rng.uniform(0, 1, 2) * min(1.0, 1.6 * settings.light)
     for channels, pull in ((slice(0, 1), draw[0]), (slice(1, 3), draw[1])):
@@ -266,10 +266,6 @@ def _share(layer: _Layer, size: Size) -> Float:
     share = np.zeros(size, np.float32)
     share[here] = layer.alpha[there]
     return share
-
-
-def _lab(rgb: Float) -> Float:
-    return np.asarray(cv2.cvtColor(rgb / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _mean(lab: Float, weight: Float) -> Float:

@@ -3,7 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from clickgrain.errors import ConfigError
 
@@ -43,6 +45,9 @@ class Shard:
 class ProposeArgs:
     """Build the merge tree of every photo in a folder and keep the trees in a store.
 
+    Run it again to continue where it stopped: photos that have their tree are skipped, new and changed ones are
+    done.
+
     Attributes:
         photos: folder of photos, walked recursively.
         store: SQLite file that keeps the trees; an existing one is continued.
@@ -57,12 +62,12 @@ class ProposeArgs:
         linkage: merging cost; ward is the paper's.
     """
 
-    photos: Path
-    store: Path
+    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    store: Annotated[Path, tyro.conf.arg(name="out", metavar="STORE")]
     extractor: str = "default"
     device: str = "cpu"
     shard: str = "1/1"
-    ignore: tuple[str, ...] = ()
+    ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
     batch: int = 16
     workers: int = 0
     long_side: int = 512

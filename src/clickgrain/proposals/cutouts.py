@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from clickgrain.errors import ImageError
-from clickgrain.images import MAX_PIXELS, resize_long_side
+from clickgrain.images import MAX_PIXELS, resize_long_side, to_lab
 from clickgrain.images.guard import check_pixels, explained, format_of, quiet_pillow
 from clickgrain.proposals.config import CompositeSettings
 from clickgrain.tree import MergeTree
@@ -140,7 +140,7 @@ def edge_support(image: UInt8, mask: Bool) -> float:
     if not mask.any():
         return 0.0
     piece, inside = cropped(image, mask.astype(np.float32), margin=8)
-    lab = cv2.cvtColor(piece.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(piece)
     outline = inside != cv2.erode(inside, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     means = []
     for side in (inside, 1 - inside):
@@ -161,7 +161,7 @@ def cropped(image: UInt8, alpha: Float, margin: int = 4) -> Cutout:
 
 def _distance_to_border_color(image: UInt8) -> tuple[Float, Bool]:
     """H x W Lab distance to the border's median color, and where the border is."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(image)
     width = max(2, round(0.02 * min(image.shape[:2])))
     border = np.ones(image.shape[:2], bool)
     border[width:-width, width:-width] = False
@@ -214,8 +214,7 @@ def _inner_nodes(tree: MergeTree, min_area: float, max_area: float) -> npt.NDArr
     on_border = np.zeros(tree.grid, np.int64)
     on_border[[0, -1]] = 1
     on_border[:, [0, -1]] = 1
-    counted = np.concatenate([[0], np.cumsum(on_border.ravel()[tree.order])])
-    touching = counted[tree.start + tree.area] - counted[tree.start]
+    touching = tree.sums(on_border.ravel())
     share = tree.area / tree.n_leaves
     return np.flatnonzero((touching == 0) & (share >= min_area) & (share <= max_area))
 
@@ -263,7 +262,7 @@ def retextured(piece: Cutout, photo: Callable[[], UInt8], rng: np.random.Generat
         rng: the only other source of randomness.
     """
     height, width = piece.alpha.shape
-    lab = cv2.cvtColor(piece.image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(piece.image)
     weights = _parts(lab, piece.alpha, int(rng.integers(PARTS[0], PARTS[1] + 1)), rng)
     strength, paleness = rng.uniform(0.2, 1.0), rng.uniform(0.3, 1.0)
     common = photo() if rng.random() < 0.4 else None
@@ -311,5 +310,4 @@ def _patch(photo: UInt8, size: tuple[int, int], rng: np.random.Generator) -> Flo
         if uneven < least:
             best, least = part, uneven
     mirrored = np.ascontiguousarray(best[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])])
-    resized = cv2.resize(mirrored, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(resized.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+    return to_lab(cv2.resize(mirrored, size[::-1], interpolation=cv2.INTER_LINEAR))

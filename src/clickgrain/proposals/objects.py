@@ -15,6 +15,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
+from clickgrain.images import to_lab
 from clickgrain.proposals.cutouts import largest_piece
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Size, UInt8
@@ -101,7 +102,7 @@ def _graph(image: UInt8, cut: Labels) -> _Graph:
     _, flat = np.unique(wide, return_inverse=True)
     labels = flat.reshape(size).astype(np.int32)
     count = np.bincount(flat.ravel()).astype(np.float64)
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(image)
     y, x = np.mgrid[: size[0], : size[1]]
     planes = [*np.moveaxis(lab, 2, 0), y / max(size), x / max(size)]
     means = np.stack([np.bincount(labels.ravel(), plane.ravel()) for plane in planes], 1) / count[:, None]

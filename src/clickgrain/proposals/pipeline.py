@@ -136,7 +136,7 @@ def propose(
             key = found.relative_to(folder).as_posix() if found != folder else found.name
             if (only is None or key in only) and part.holds(key):
                 paths[key] = found
-        run = _Run(
+        run = _Pass(
             opened, extractor, text, connectivity, linkage, long_side, threads, 2 * (batch + threads), report, bar
         )
         with bar, run:
@@ -162,7 +162,7 @@ def propose(
 
 
 @dataclass
-class _Run:
+class _Pass:
     """One pass over a folder. Leave the `with` block in any way: finished trees are in the store.
 
     Attributes:
@@ -199,7 +199,7 @@ class _Run:
         self.digest, self.written = hash_bytes(self.settings.encode()), time.monotonic()
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="merge")
 
-    def __enter__(self) -> "_Run":
+    def __enter__(self) -> "_Pass":
         return self
 
     def __exit__(

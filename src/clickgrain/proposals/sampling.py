@@ -1,7 +1,5 @@
 """Drawing proposals (regions used as pseudo masks) from a merge tree, many at once."""
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +11,6 @@ Nodes = npt.NDArray[np.int64]
 
 TRIES = 100  # rejections after which the paper's sampler takes the largest rejected region
 BINS = 16  # stretches of log-area or level that the balanced samplers draw from with equal probability
-
-
-class Draw(NamedTuple):
-    """Drawn node ids, and how many of them fall outside the sampler's area range because no node is inside."""
-
-    nodes: Nodes
-    fallbacks: int
 
 
 def sample_proposal(tree: MergeTree, rng: np.random.Generator, decay: float = 0.9, min_area: float = 0.05) -> int:
@@ -56,17 +47,12 @@ def sample_proposals(
     """
     if not isinstance(sampler, Sampler):
         sampler = Sampler(sampler, decay, min_area, max_area)
-    return draw_proposals(tree, rng, n, sampler).nodes
-
-
-def draw_proposals(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Draw:
-    """Like `sample_proposals`, and counts the fallbacks for the log."""
     if n < 0:
         raise ConfigError(f"{n} proposals are impossible; give 0 or more")
     return (_walk_until_accepted if sampler.name == "paper" else _balanced)(tree, rng, n, sampler)
 
 
-def _walk_until_accepted(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Draw:
+def _walk_until_accepted(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Nodes:
     nodes = np.full(n, -1, np.int64)
     largest = np.full(n, -1, np.int64)
     waiting = np.arange(n)
@@ -81,7 +67,7 @@ def _walk_until_accepted(tree: MergeTree, rng: np.random.Generator, n: int, samp
         better = (held < 0) | (tree.area[rejected] > tree.area[held])
         largest[waiting] = np.where(better, rejected, held)
     nodes[waiting] = largest[waiting]
-    return Draw(nodes, len(waiting))
+    return nodes
 
 
 def _walk(tree: MergeTree, rng: np.random.Generator, n: int, decay: float) -> Nodes:
@@ -103,7 +89,7 @@ def _accepted(tree: MergeTree, nodes: Nodes, sampler: Sampler) -> npt.NDArray[np
     return (area > sampler.min_area * tree.n_leaves) & (area <= sampler.max_area * tree.n_leaves)
 
 
-def _balanced(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Draw:
+def _balanced(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Nodes:
     """Draw a bin that holds nodes, then one of them: every bin is as likely, whatever it holds."""
     candidates = np.arange(max(1, tree.n_nodes - 1))  # the root only for a tree of one node
     eligible = candidates[_accepted(tree, candidates, sampler)]
@@ -111,11 +97,11 @@ def _balanced(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sample
         area = tree.area[candidates] / tree.n_leaves  # none is allowed: take the nearest by ratio
         low, high = max(sampler.min_area, 1e-9), sampler.max_area
         nearest = candidates[np.argmin(np.maximum(np.log(low / area), np.log(area / high)))]
-        return Draw(np.full(n, nearest, np.int64), n)
+        return np.full(n, nearest, np.int64)
     key = np.log(tree.area[eligible]) if sampler.name == "area" else tree.level[eligible].astype(np.float64)
     span = max(float(key.max() - key.min()), 1e-12)
     bins = np.minimum(((key - key.min()) / span * BINS).astype(np.int64), BINS - 1)
     eligible, bins = eligible[np.argsort(bins, kind="stable")], np.sort(bins)
     _, first, count = np.unique(bins, return_index=True, return_counts=True)
     chosen = rng.integers(0, len(first), n)
-    return Draw(eligible[first[chosen] + rng.integers(0, count[chosen])], 0)
+    return np.asarray(eligible[first[chosen] + rng.integers(0, count[chosen])], np.int64)

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from clickgrain.clicks.config import ClickSimulation
 from clickgrain.errors import ConfigError
@@ -200,7 +202,7 @@ class RunArgs:
     """
 
     photos: Path | str
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     recipe: RecipeName = "auto"
     extractor: str = "default"
     device: str = "auto"
@@ -230,7 +232,10 @@ class RunArgs:
 
 @dataclass(frozen=True)
 class LearnArgs(RunArgs):
-    """Make a click model of your own from a folder of unlabelled photos. Run again to continue after a stop.
+    """Make a click model of your own from a folder of unlabelled photos.
+
+    Merge trees are built, then a model is trained on clicks simulated on their regions. Stop it at any time:
+    the same command continues. Afterwards give DIR to --model.
 
     Attributes:
         steps: the recipe's steps if neither this nor minutes is given.
@@ -245,12 +250,16 @@ class LearnArgs(RunArgs):
             them.
     """
 
-    photos: Path
+    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    start: Annotated[
+        str | None,
+        tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
+    ] = None
     minutes: float | None = None
     any_orientation: bool = False
     store: Path | None = None
-    ignore: tuple[str, ...] = ()
-    cutouts: Path | None = None
+    ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
+    cutouts: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
@@ -262,7 +271,9 @@ class LearnArgs(RunArgs):
 
 @dataclass(frozen=True)
 class FinetuneArgs(RunArgs):
-    """Fine-tune a click model on photos with masks. Run again to continue after a stop.
+    """Fine-tune a click model on a folder with images/<id>.* and masks/<id>#<k>.png, or NAME=DIR for a known set.
+
+    Stop it at any time: the same command continues. Afterwards give DIR to --model.
 
     Attributes:
         photos: folder with images/<id>.* and masks/<id>#<k>.png, or NAME=DIR for a set that is known by name.
@@ -274,7 +285,16 @@ class FinetuneArgs(RunArgs):
         start: the trained model to start from: "default", a model folder or a Hugging Face id.
     """
 
-    photos: str
+    photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS_WITH_MASKS")]
+    steps: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: a quarter of the recipe's)")] = None
+    batch: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's)")] = None
+    crop: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's)")] = None
+    lr: Annotated[
+        float | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's, or a quarter of it with --from)")
+    ] = None
+    start: Annotated[
+        str | None, tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint='(default: "default")')
+    ] = None
     labels: float = 1.0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.proposals.config import AREA, Sampler
-from clickgrain.proposals.sampling import draw_proposals
+from clickgrain.proposals.sampling import sample_proposals
 from clickgrain.tree import MergeTree, edge_strength, edge_tree
 from clickgrain.types import Bool, Float, Size, UInt8
 
@@ -123,7 +123,7 @@ class TreeRegions:
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """n nodes drawn by the sampler, with their siblings and levels."""
-        return [self.target(int(node)) for node in draw_proposals(self.tree, rng, n, sampler).nodes]
+        return [self.target(int(node)) for node in sample_proposals(self.tree, rng, n, sampler)]
 
     def target(self, node: int) -> Target:
         """A node with its sibling and level."""
@@ -157,7 +157,7 @@ class HiddenRegions(TreeRegions):
         return [self.target(node) for node in best[:n]]
 
     def _best(self, rng: np.random.Generator, count: int, sampler: Sampler) -> list[int]:
-        drawn = np.unique(draw_proposals(self.tree, rng, count, sampler).nodes)
+        drawn = np.unique(sample_proposals(self.tree, rng, count, sampler))
         return sorted((int(node) for node in drawn), key=lambda node: -self._outlined(node))
 
     def _outlined(self, node: int) -> float:

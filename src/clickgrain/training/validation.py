@@ -10,6 +10,7 @@ import numpy as np
 from clickgrain.clicks.robot import next_click
 from clickgrain.errors import TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate
+from clickgrain.evaluation.drawing import overlay
 from clickgrain.files import write_or_raise
 from clickgrain.models.base import ClickModel
 from clickgrain.models.registry import engine_for
@@ -22,7 +23,6 @@ from clickgrain.types import Bool, UInt8
 PREVIEWS = "previews"  # sub-folder of a run's folder
 TILE = 192
 CLICKS = (1, 3, 5)
-GREEN, RED, WHITE = (40, 200, 80), (230, 60, 50), (255, 255, 255)
 
 Pair = tuple[UInt8, Bool]  # an image and the target mask of the robot user
 
@@ -156,16 +156,5 @@ def _row(segmenter: Segmenter, image: UInt8, target: Bool) -> list[UInt8]:
 
 def _tile(image: UInt8, mask: Bool, clicks: Sequence[tuple[int, int, int]]) -> UInt8:
     """TILE x TILE x 3: the image, darkened outside the mask, with its outline and the clicks."""
-    dimmed = np.where(mask[..., None], image, image // 3)
-    scale = TILE / max(image.shape[:2])
-    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
-    small = np.ascontiguousarray(cv2.resize(dimmed, size, interpolation=cv2.INTER_AREA))
-    outline = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    contours, _ = cv2.findContours(outline, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(small, contours, -1, WHITE, 1)
-    for x, y, label in clicks:
-        center = (round(x * scale), round(y * scale))
-        cv2.circle(small, center, 4, WHITE, -1, cv2.LINE_AA)
-        cv2.circle(small, center, 3, GREEN if label else RED, -1, cv2.LINE_AA)
-    pad = ((0, TILE - small.shape[0]), (0, TILE - small.shape[1]), (0, 0))
-    return np.pad(small, pad)
+    shown = overlay(np.where(mask[..., None], image, image // 3), clicks=clicks, target=mask, long_side=TILE)
+    return np.pad(shown, ((0, TILE - shown.shape[0]), (0, TILE - shown.shape[1]), (0, 0)))

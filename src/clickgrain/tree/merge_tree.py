@@ -40,7 +40,7 @@ class MergeTree:
         self.n_nodes = 2 * self.n_leaves - 1
         self.root = self.n_nodes - 1
         self._check()
-        area, parent, order, start = describe(self.children)
+        area, parent, order, start = node_arrays(self.children)
         self.area: Int32 = area
         """(2n-1) int32: leaves below each node."""
         self.parent: Int32 = parent
@@ -84,6 +84,11 @@ class MergeTree:
         mask = np.zeros(self.n_leaves, bool)
         mask[self.leaves(node)] = True
         return mask.reshape(self.grid)
+
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(2n-1): for every node the sum over its leaves of n values, one per leaf in raster order."""
+        running = np.concatenate([[0], np.cumsum(values[self.order])])
+        return np.asarray(running[self.start + self.area] - running[self.start])
 
     def leaf_at(self, x: float, y: float) -> int:
         """The leaf under image pixel (x, y): column floor((x + 0.5) w / W), row floor((y + 0.5) h / H)."""
@@ -217,7 +222,7 @@ def is_tree(children: Any) -> bool:
 
 
 @compiled
-def describe(children: Any) -> Any:
+def node_arrays(children: Any) -> Any:
     """Area, parent, leaf order and first place in it, of every node.
 
     A child's leaves lie inside its parent's run, the first child's before the second's, so that every node is

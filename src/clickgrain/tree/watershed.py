@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import TreeError
-from clickgrain.images import check_image, resize_long_side
+from clickgrain.images import check_image, resize_long_side, to_lab
 from clickgrain.tree.kernel import compiled
-from clickgrain.tree.merge_tree import Int32, MergeTree, describe
+from clickgrain.tree.merge_tree import Int32, MergeTree, node_arrays
 from clickgrain.types import Float, Size, UInt8
 
-Float64 = npt.NDArray[np.float64]
 LONG_SIDE = 384
 SIGMA = 2.0  # of the smoothing before the gradient, in pixels of an image of `LONG_SIDE`
 
@@ -56,7 +55,7 @@ def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
     flat = strength.astype(np.float64).ravel()
     weight = (flat[one] + flat[two]) / 2
     children, used = _kruskal(one, two, np.argsort(weight, kind="stable"), len(flat))
-    area, parent, _, _ = describe(children)
+    area, parent, _, _ = node_arrays(children)
     smaller = _smaller_basin(children, weight[used], area, parent)
     order = np.argsort(smaller, kind="stable")
     children, _ = _kruskal(one, two, used[order], len(flat))
@@ -66,7 +65,7 @@ def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
 def edge_strength(image: UInt8, grid: Size) -> Float:
     """h x w float32: length of the smoothed Lab gradient of an H x W x 3 uint8 image, its mean over every leaf."""
     small = resize_long_side(image, LONG_SIDE) if max(image.shape[:2]) > LONG_SIDE else image
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(small)
     lab = cv2.GaussianBlur(lab, (0, 0), SIGMA * max(small.shape[:2]) / LONG_SIDE)
     squares = cv2.Sobel(lab, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(lab, cv2.CV_32F, 0, 1) ** 2
     length = np.sqrt(cv2.transform(squares, np.ones((1, 3), np.float32)))

@@ -11,8 +11,7 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTMAEConfig, ViTMAEF
 from clickgrain.errors import ConfigError, PromptError, WeightsError
 from clickgrain.models.config import PaperConfig
 from clickgrain.models.losses import bce
-from clickgrain.models.paper import PaperModel
-from clickgrain.models.vit import from_windows, resize_positions, to_windows
+from clickgrain.models.paper import PaperModel, from_windows, resize_positions, to_windows
 
 TINY = PaperConfig(image_size=32, patch_size=8, dim=24, depth=4, heads=2, head_channels=16)
 SHAPE = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clickgrain.proposals.config import Sampler
-from clickgrain.proposals.sampling import draw_proposals
+from clickgrain.proposals.sampling import sample_proposals
 from clickgrain.training import image_set as module
 from clickgrain.training import regions as hidden
 from clickgrain.training.regions import CANDIDATES, FINENESS, HiddenRegions, TreeRegions, hidden_regions, outlined
@@ -106,7 +106,7 @@ class TestRegions:
     def test_best_first_out_of_several(self, image_set, rng, monkeypatch):
         monkeypatch.setattr(hidden, "FAINT", 0.0)
         found = image_set.hidden(1)
-        nodes = set(draw_proposals(found.tree, np.random.default_rng(0), 3 * CANDIDATES, SAMPLER).nodes.tolist())
+        nodes = set(sample_proposals(found.tree, np.random.default_rng(0), 3 * CANDIDATES, SAMPLER).tolist())
         scores = [outlined(region.mask, found.strength) for region in found.draw(rng, 3, SAMPLER)]
         known = [outlined(found.tree.mask(node).astype(np.float32), found.strength) for node in nodes]
         assert scores == sorted(known, reverse=True)[:3]

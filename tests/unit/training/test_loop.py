@@ -590,9 +590,13 @@ class TestResult:
         run(tmp_path, model=model, lr=1e-12, weight_decay=0.0)
         assert all(torch.allclose(value, before[name], atol=1e-9) for name, value in model.state_dict().items())
 
-    def test_decay_falls_on_matrices_alone(self, make_model):
-        model = make_model()
-        matrices, vectors = loop._groups(model, 0.1)
+    def test_decay_falls_on_matrices_alone(self, run, make_model, tmp_path, monkeypatch):
+        model, made, adamw = make_model(), [], torch.optim.AdamW
+        monkeypatch.setattr(
+            torch.optim, "AdamW", lambda groups, **rest: made.append(groups) or adamw(groups, **rest)
+        )
+        run(tmp_path, model=model, steps=1, weight_decay=0.1)
+        matrices, vectors = made[0]
         assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
         assert all(p.ndim > 1 for p in matrices["params"])
         assert all(p.ndim <= 1 for p in vectors["params"])

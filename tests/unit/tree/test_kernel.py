@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clickgrain.tree import build_tree, kernel
-from clickgrain.tree.merge_tree import describe, is_tree
+from clickgrain.tree.merge_tree import is_tree, node_arrays
 
 
 def islands(side, d):
@@ -68,7 +68,7 @@ def test_regions_are_connected_and_ids_in_order(connectivity, ward, field):
     h, w = 14, 11
     children, _ = kernel.merge(field(h, w, 3), connectivity=connectivity, ward=ward)
     assert (children[:, 0] < children[:, 1]).all()
-    area, _, order, start = describe(children)
+    area, _, order, start = node_arrays(children)
     for node in range(h * w, len(area)):
         leaves = order[start[node] : start[node] + area[node]]
         mask = np.zeros((h, w), bool)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.tree.merge_tree import describe, is_tree, join_level
+from clickgrain.tree.merge_tree import is_tree, join_level, node_arrays
 
 
 def leaf_sets(children):
@@ -17,7 +17,7 @@ def leaf_sets(children):
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_every_node_is_one_slice_of_the_order(random_children, n, seed):
     children = random_children(n, seed)
-    area, parent, order, start = describe(children)
+    area, parent, order, start = node_arrays(children)
     sets = leaf_sets(children)
     assert parent[-1] == -1
     for node, leaves in enumerate(sets):
@@ -32,7 +32,7 @@ def test_every_node_is_one_slice_of_the_order(random_children, n, seed):
 @given(st.integers(1, 30), st.integers(0, 2**32 - 1), st.data())
 def test_levels_of_joining_the_nearest_source(random_children, n, seed, data):
     children = random_children(n, seed)
-    _, parent, _, _ = describe(children)
+    _, parent, _, _ = node_arrays(children)
     level = np.linspace(0, 1, 2 * n - 1).astype(np.float32)
     sources = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=5))
     sets = leaf_sets(children)

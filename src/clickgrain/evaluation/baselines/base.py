@@ -134,8 +134,3 @@ def draw(seeds: UInt8, points: Float, radius: int, value: int) -> None:
         cv2.circle(seeds, (int(x), int(y)), radius, value, cv2.FILLED)
     if len(pixels) > 1:
         cv2.polylines(seeds, [pixels], isClosed=False, color=value, thickness=2 * radius + 1)
-
-
-def lab(image: UInt8) -> Float:
-    """H x W x 3 float32 CIE Lab of an H x W x 3 uint8 RGB image."""
-    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))

@@ -9,8 +9,7 @@ import numpy.typing as npt
 from skimage.graph import merge_hierarchical, rag_mean_color
 from skimage.segmentation import felzenszwalb, slic
 
-from clickgrain.evaluation.baselines.base import lab
-from clickgrain.images import fit_size, resize
+from clickgrain.images import fit_size, resize, to_lab
 from clickgrain.models.tree_mode import TreeEngine, TreeImage
 from clickgrain.segmenter import Segmenter
 from clickgrain.tree import MergeTree
@@ -48,7 +47,7 @@ class RegionEngine(TreeEngine):
         """The merge tree of an H x W x 3 uint8 RGB image: its leaves are pixels at a long side of 128."""
         size = (image.shape[0], image.shape[1])
         small = resize(image, fit_size(size, LONG_SIDE)) if max(size) > LONG_SIDE else image
-        return TreeImage(image, region_tree(np.asarray(self.segment(small), np.int64), lab(small), size))
+        return TreeImage(image, region_tree(np.asarray(self.segment(small), np.int64), to_lab(small), size))
 
 
 def region_tree(labels: Labels, colors: Float, image_size: tuple[int, int]) -> MergeTree:

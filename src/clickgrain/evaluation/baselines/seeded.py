@@ -5,11 +5,10 @@ import warnings
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from skimage.graph import MCP_Geometric
 from skimage.segmentation import random_walker
 
+from clickgrain.cut.flow import COLUMN, ROW, min_cut
 from clickgrain.evaluation.baselines.base import (
     BACKGROUND,
     OBJECT,
@@ -17,10 +16,10 @@ from clickgrain.evaluation.baselines.base import (
     Prompted,
     SeededBaseline,
     draw,
-    lab,
     strokes_of,
 )
-from clickgrain.types import Bool, Float, Mask, Prompt, Size, UInt8
+from clickgrain.images import to_lab
+from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 Values = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -122,7 +121,7 @@ class Geodesic(SeededBaseline):
     """Pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds."""
 
     def _study(self, image: UInt8) -> None:
-        padded = np.pad(lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
+        padded = np.pad(to_lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
         across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
         down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
         self._cost = np.sqrt(1 + self.gamma**2 * (across**2 + down**2).sum(axis=2))
@@ -139,7 +138,7 @@ class GraphCut(SeededBaseline):
 
     A pixel pays its log-likelihood ratio of color, a kernel density over the seeds of each side in CIE Lab; the
     background's is mixed with that of the whole image, since one click shows little of it. Neighbors (8) pay
-    smoothness * exp(-|dI|^2 / (2 mean |dI|^2)) / distance. Max-flow by SciPy (Dinic).
+    smoothness * exp(-|dI|^2 / (2 mean |dI|^2)) / distance.
     """
 
     name = "graph-cut"
@@ -154,7 +153,7 @@ class GraphCut(SeededBaseline):
     certain = 1_000_000
 
     def _study(self, image: UInt8) -> None:
-        self._lab = lab(image).astype(np.float64)
+        self._lab = to_lab(image).astype(np.float64)
         bins = np.floor(self._lab / 4).astype(np.int64).reshape(-1, 3) + 64
         code = (bins[:, 0] * 256 + bins[:, 1]) * 256 + bins[:, 2]
         _, first, self._bin = np.unique(code, return_index=True, return_inverse=True)
@@ -169,7 +168,8 @@ class GraphCut(SeededBaseline):
         unary = np.rint(ratio * self.unit).astype(np.int64)
         unary[seeds.ravel() == OBJECT] = self.certain
         unary[seeds.ravel() == BACKGROUND] = -self.certain
-        return self._cut(unary).reshape(seeds.shape).astype(np.float32)
+        neighbor, capacity = self._edges
+        return min_cut(neighbor, capacity.copy(), unary.astype(np.int32)).reshape(seeds.shape).astype(np.float32)
 
     def _density(self, samples: Values) -> Values:
         """Mean Gaussian kernel of (evenly thinned) samples at each of the image's binned colors."""
@@ -178,36 +178,19 @@ class GraphCut(SeededBaseline):
         density: Values = np.exp(-squared / (2 * self.bandwidth**2)).mean(axis=1)
         return density
 
-    def _neighbors(self) -> tuple[Indices, Indices, Indices]:
-        """(from, to, capacity) of every pair of 8-neighbors, once."""
+    def _neighbors(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """n x 8 neighbors and capacities, as `min_cut` takes them."""
         height, width = self._lab.shape[:2]
-        index = np.arange(height * width).reshape(height, width)
-        pairs = [
-            (index[:, :-1], index[:, 1:], 1.0),
-            (index[:-1], index[1:], 1.0),
-            (index[:-1, :-1], index[1:, 1:], np.sqrt(2)),
-            (index[:-1, 1:], index[1:, :-1], np.sqrt(2)),
-        ]
-        one, other = (np.concatenate([pair[end].ravel() for pair in pairs]) for end in (0, 1))
-        distance = np.concatenate([np.full(a.size, length) for a, _, length in pairs])
-        colors = self._lab.reshape(-1, 3)
-        squared = ((colors[one] - colors[other]) ** 2).sum(axis=1)
-        beta = 1 / max(2 * squared.mean(), 1e-6) if len(squared) else 0.0
-        capacity = self.smoothness * np.exp(-beta * squared) / distance
-        return one, other, np.rint(capacity * self.unit).astype(np.int64) + 1
-
-    def _cut(self, unary: Indices) -> Bool:
-        """n bool: the pixels on the source's side of the minimum cut; `unary` > 0 ties a pixel to the source."""
-        one, other, capacity = self._edges
-        n = len(unary)
-        to_object, to_background = np.flatnonzero(unary > 0), np.flatnonzero(unary < 0)
-        rows = np.concatenate([one, other, np.full(len(to_object), n), to_background])
-        columns = np.concatenate([other, one, to_object, np.full(len(to_background), n + 1)])
-        values = np.concatenate([capacity, capacity, unary[to_object], -unary[to_background]]).astype(np.int32)
-        graph = csr_array(coo_array((values, (rows, columns)), shape=(n + 2, n + 2)))
-        residual = graph - maximum_flow(graph, n, n + 1).flow
-        residual.data = np.where(residual.data > 0, 1, 0)
-        residual.eliminate_zeros()
-        inside = np.zeros(n + 2, bool)
-        inside[breadth_first_order(residual, n, directed=True, return_predecessors=False)] = True
-        return inside[:n]
+        index, colors = np.arange(height * width).reshape(height, width), self._lab.reshape(-1, 3)
+        padded = np.pad(index, 1, constant_values=-1)
+        shifted = [padded[1 + y : 1 + y + height, 1 + x : 1 + x + width].ravel() for y, x in zip(ROW, COLUMN)]
+        neighbor = np.stack(shifted, axis=1).astype(np.int32)
+        capacity = np.zeros(neighbor.shape, np.int32)
+        pairs = [(d, np.flatnonzero(neighbor[:, d] >= 0)) for d in (4, 6, 7, 5)]  # each pair of neighbors once
+        squared = [((colors[one] - colors[neighbor[one, d]]) ** 2).sum(axis=1) for d, one in pairs]
+        every = np.concatenate(squared)
+        beta = 1 / max(2 * every.mean(), 1e-6) if len(every) else 0.0
+        for (d, one), values in zip(pairs, squared):
+            cost = self.smoothness * np.exp(-beta * values) / np.hypot(ROW[d], COLUMN[d])
+            capacity[one, d] = capacity[neighbor[one, d], 7 - d] = np.rint(cost * self.unit).astype(np.int32) + 1
+        return neighbor, capacity
