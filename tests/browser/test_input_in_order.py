@@ -241,7 +241,7 @@ def test_deleting_a_label_asks_with_a_count_and_is_undone_by_ctrl_z(server, tab,
     expect(screw).to_have_count(0)
     page.page.keyboard.press("Control+z")
     expect(screw).to_have_count(1)
-    expect(page.page.get_by_role("option", name="screw")).to_be_visible()
+    expect(page.page.get_by_role("row", name="screw")).to_be_visible()
     assert len(page.objects()) == 1  # the label came back, the click stayed
     page.press("Control+z")
     assert page.objects()[0]["label"] is None

@@ -39,6 +39,7 @@ from clickgrain.annotate.documents import (
     SplitObject,
     Steps,
 )
+from clickgrain.annotate.folding import iou
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import node_mask, partition, split_in_two, to_size
 from clickgrain.annotate.mask_rle import Coded, encode
@@ -308,7 +309,7 @@ def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
     click = Click(x=x, y=y)
     fold = project.fold(image, (click,))
     answers = [fold.binary, *(one.binary for one in fold.alternatives)]
-    alike = [float(np.count_nonzero(mask & one)) / max(1, np.count_nonzero(mask | one)) for one in answers]
+    alike = [iou(mask, one) for one in answers]
     best = int(np.argmax(alike))
     if alike[best] < ALIKE:
         return ()
