@@ -237,7 +237,13 @@ def same(browser: Any, model: str) -> tuple[float, int, float]:
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
             box = page.evaluate(PICTURE)
-            page.evaluate("clickgrain.store.set({ auto: false, level: 0.6 })")
+            page.evaluate("""() => {
+                const { store, stage } = clickgrain, { tree } = store.state.image;
+                const off = (node) => Math.abs(Math.log(tree.pixels[node] / 900));
+                const coin = tree.path(tree.leafAt(224, 216)).sort((a, b) => off(a) - off(b))[0];
+                store.set({ auto: false });
+                stage.tools.levels.set(tree.level(coin));
+            }""")
             place = box["x"] + box["width"] * 224 / WIDTH, box["y"] + box["height"] * 216 / HEIGHT
             page.mouse.click(*place)
             wait(page, "clickgrain.store.state.active !== null")
@@ -272,7 +278,7 @@ def crowded(browser: Any, folder: Path, model: str) -> dict[str, list[float]]:
         page.evaluate(WATCH)
         click(page, page.evaluate(PICTURE))
         for number in range(CLICKS):
-            page.evaluate(f"clickgrain.annotator.take({number + 1})")
+            page.evaluate(f"clickgrain.annotator.take(clickgrain.store.state.image.document.objects[{number}].id)")
             before = page.evaluate("spans.key.length")
             page.keyboard.press("Shift+H")
             wait(page, f"spans.key.length > {before}")

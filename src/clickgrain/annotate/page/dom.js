@@ -38,7 +38,7 @@ export function fill(element, ...children) {
   );
 }
 
-const TAIL = 9;
+const TAIL = 7;
 
 /**
  * A name that is cut in the middle where there is little room, whole on hover: its end often tells it from others.
