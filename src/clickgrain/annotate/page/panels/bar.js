@@ -57,7 +57,7 @@ export function startBar(app) {
   store.on(["image", "images", "broken"], (/** @type {any} */ { image, images, broken }) => {
     const place = images.findIndex((/** @type {any} */ each) => each.id === (image ?? broken)?.id);
     const shown = image?.info.name ?? broken?.name ?? "";
-    nameIn(title, shown, [shown, ...(image?.info.notes ?? [])].join("\n"));
+    nameIn(title, shown, image ? [shown, sizeOf(image.info), ...image.info.notes].join("\n") : shown);
     size.textContent = image ? sizeOf(image.info) : "";
     count.textContent = place >= 0 ? `${place + 1} / ${images.length}` : "";
   });
