@@ -263,12 +263,14 @@ def _add_regions(request: AddNodes | PartitionImage, document: Document, context
                 raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
             mask = node_mask(scene.tree, scene.leaves, node, scene.size) & free
             if not mask.any():
-                raise RequestError("invalid", "other objects lie there by now; search again")
+                continue  # an object made since the search lies there
             level = round(float(scene.tree.level[node]), 4)
             new = context.new(label=request.label, seconds=context.active, model=model)
             document = document.put(context.with_mask(new, mask, "same", level=level, score=score))
             context.touched = new.id
             free &= ~mask
+        if context.touched is None:
+            raise RequestError("invalid", "other objects lie there by now; search again")
         return document
     regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
     if len(numbers) + len(document.objects) > MAX_OBJECTS:

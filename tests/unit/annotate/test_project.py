@@ -142,6 +142,8 @@ def test_a_node_becomes_an_object(act, document, mask, project):
         act(kind="object.add_nodes", nodes=[(scene.tree.n_nodes, 0.5)])
     with pytest.raises(RequestError, match="other objects lie there"):
         act(kind="object.add_nodes", nodes=[(node, 0.5)])
+    act(kind="object.add_nodes", nodes=[(node, 0.5), (int(scene.tree.node_at(50, 40, 0.6)), 0.4)])
+    assert len(document().objects) == 2  # what is covered by now does not stop the others
 
 
 def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, add, click):
