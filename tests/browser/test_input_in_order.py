@@ -48,6 +48,7 @@ def test_enter_after_a_mouse_click_on_a_button_or_chip_begins_the_next_object(se
     page.press("Enter", wait=False)
     page.take(112, 56, notches=0)
     assert [len(each["steps"]) for each in page.objects()] == [1, 1]
+    page.page.locator(".view summary").click()
     for name in ("Hide disk", "Click tool (C)", "Objects may overlap"):
         page.page.get_by_label(name).first.click()
         assert page.page.evaluate("document.activeElement.id") == "stage", name
