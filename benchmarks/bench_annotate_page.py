@@ -6,7 +6,7 @@ MODEL as in `clickgrain annotate --model`, tree mode when not given. Wanted: a f
 of the command and the first object within 10 s (the best of 3 starts, caches of compiled code warm, chromium
 running already); hover under 50 ms at the 95th percentile from the pointer's event to drawn pixels, click under
 120 ms to a drawn mask (server and disk included), also among 300 objects, where one that changes is drawn within
-60 ms; what a click would add, within 100 ms of the pointer's event (60 of which it rests); an encoded image under
+60 ms; what a click would add, within 100 ms of the pointer's event (30 of which it rests); an encoded image under
 150 ms: the best of 5 runs each (2 among 300), as other work on the machine only adds. 99 coins like one are to be
 found, and taken, within 1 s. Needs chromium and Playwright; says so and ends where they are missing.
 """
