@@ -1,6 +1,7 @@
-"""The walk through three photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
+"""The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
-Photos from scikit-image's wheel, tree mode: point, turn the wheel, click; choose an outline; take the whole image.
+Photos from scikit-image's wheel, tree mode: point, turn the wheel, click; choose an outline; take the whole
+image; find the same here.
 """
 
 import sys
@@ -17,7 +18,7 @@ from benchmarks.bench_annotate_page import server, wait
 from clickgrain.demo.photos import DemoPhoto, copy_photos
 
 WIDTH, HEIGHT, SHOWN = 1280, 800, 960
-PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png")
+PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "coins.png")
 AT = """([x, y]) => {
   const { left, top } = clickgrain.stage.element.getBoundingClientRect(), { view } = clickgrain.stage;
   return [left + view.x + (x + 0.5) * view.scale, top + view.y + (y + 0.5) * view.scale];
@@ -103,8 +104,25 @@ def chelsea(page: Any, out: Path) -> None:
     keep(page, out / "annotate-3-whole.png")
 
 
+def coins(page: Any, out: Path) -> None:
+    """One coin by a click, the others outlined, above a similarity that a slider sets."""
+    show(page, "coins.png")
+    page.evaluate("clickgrain.store.set({ whole: false })")
+    page.get_by_label("Auto").check()
+    place = point(page, 103, 126)
+    act(page, lambda: page.mouse.click(*place))
+    page.keyboard.press("l")
+    page.keyboard.type("coin")
+    act(page, lambda: page.keyboard.press("Enter"))
+    page.keyboard.press("m")
+    wait(page, "clickgrain.store.state.same")
+    page.evaluate("clickgrain.store.set({ same: { ...clickgrain.store.state.same, least: 0.4 } })")
+    point(page, 180, 30)
+    keep(page, out / "annotate-4-same.png")
+
+
 def main(out: Path) -> None:
-    """Walk, and keep three pictures."""
+    """Walk, and keep four pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
@@ -114,7 +132,7 @@ def main(out: Path) -> None:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
-            for visit in (coffee, astronaut, chelsea):
+            for visit in (coffee, astronaut, chelsea, coins):
                 visit(page, out)
             browser.close()
 

@@ -165,7 +165,7 @@ class Tab:
     def find(self, name):
         """The row of an image in the list, searched for as there may be too many to see."""
         self.page.get_by_label("Search images by name").fill(name)
-        return self.page.get_by_role("option", name=name)
+        return self.page.get_by_role("listbox", name="Images").get_by_role("option", name=name)
 
     def ready(self, name=""):
         """Wait for an image and its regions."""

@@ -58,7 +58,7 @@ def test_a_range_by_shift_merged_by_a_key(server, tab):
             f"clickgrain.annotator.addSteps([{{type: 'brush', points: [[{x}, 56]], radius: 5, label: 1}}], true)"
         )
     page.until("clickgrain.store.state.image.document.objects.length === 4")
-    rows = page.page.get_by_role("listbox", name="Objects, topmost first").locator(".line")
+    rows = page.page.get_by_role("grid", name="Objects, topmost first").locator(".line")
     rows.nth(0).click()
     rows.nth(2).click(modifiers=["Shift"])
     page.until("clickgrain.store.state.selection.length === 3")

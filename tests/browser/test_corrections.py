@@ -42,7 +42,7 @@ def test_label_lock_hide_and_return(shared, tab):
     page.press("l", wait=False)
     page.page.keyboard.type("disk")
     page.press("Enter")
-    assert page.page.get_by_role("option", name="disk").is_visible()
+    assert page.page.get_by_role("row", name="disk").is_visible()
     page.press("Enter", wait=False)
     square = page.take(118, 56, notches=0)["id"]
     page.press("Enter", wait=False)

@@ -79,7 +79,7 @@ def test_find_and_accept(own_server, tab, expect):
     page.page.get_by_role("option", name=name).click()
     page.ready(name)
     assert page.objects()[0]["source"] == "same"
-    assert page.page.get_by_role("option", name="disk").first.is_visible()
+    assert page.page.get_by_role("row", name="disk").first.is_visible()
 
 
 def test_undo_takes_back_all_that_was_found(own_server, tab, expect):

@@ -15,5 +15,5 @@ def test_start_point_wheel_click(own_server, tab):
     assert page.owner(44, 56) == made["id"]
     assert page.owner(5, 5) is None
     assert page.page.get_by_text("All saved").is_visible()
-    assert page.page.get_by_role("option", name="Object 1").is_visible()
+    assert page.page.get_by_role("row", name="Object 1").is_visible()
     assert (server.folder / "clickgrain.db").exists()

@@ -48,6 +48,7 @@ def test_enter_after_a_mouse_click_on_a_button_or_chip_begins_the_next_object(se
     page.press("Enter", wait=False)
     page.take(112, 56, notches=0)
     assert [len(each["steps"]) for each in page.objects()] == [1, 1]
+    page.page.locator(".view summary").click()
     for name in ("Hide disk", "Click tool (C)", "Objects may overlap"):
         page.page.get_by_label(name).first.click()
         assert page.page.evaluate("document.activeElement.id") == "stage", name
@@ -241,7 +242,7 @@ def test_deleting_a_label_asks_with_a_count_and_is_undone_by_ctrl_z(server, tab,
     expect(screw).to_have_count(0)
     page.page.keyboard.press("Control+z")
     expect(screw).to_have_count(1)
-    expect(page.page.get_by_role("option", name="screw")).to_be_visible()
+    expect(page.page.get_by_role("row", name="screw")).to_be_visible()
     assert len(page.objects()) == 1  # the label came back, the click stayed
     page.press("Control+z")
     assert page.objects()[0]["label"] is None

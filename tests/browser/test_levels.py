@@ -63,9 +63,8 @@ def test_other_outlines_are_offered_for_a_doubtful_click(shared, tab):
     page.until("clickgrain.store.state.offers?.length")
     offers = page.page.evaluate("clickgrain.store.state.offers.map((offer) => offer.area)")
     assert 1 <= len(offers) <= 3
-    words = (
-        f"{len(offers)} other outlines: keys 1 to {len(offers)}" if len(offers) > 1 else "Another outline: key 1"
-    )
+    words = f"{len(offers)} other outlines: Shift and 1 to {len(offers)}"
+    words = words if len(offers) > 1 else "Another outline: Shift and 1"
     assert page.page.locator("#hint").text_content() == words
-    (chosen,) = page.press(str(len(offers)))
+    (chosen,) = page.press(f"Shift+{len(offers)}")
     assert chosen["area"] == offers[-1] != first["area"]

@@ -163,7 +163,7 @@ def test_a_row_lights_its_object_and_the_other_way_round(server, tab):
     page = tab(auto=True).open(server.address, "photo08")
     page.click(44, 56)
     page.press("Enter", wait=False)
-    row = page.page.get_by_role("listbox", name="Objects, topmost first").get_by_role("option")
+    row = page.page.get_by_role("grid", name="Objects, topmost first").get_by_role("row")
     row.hover()
     page.until("clickgrain.store.state.lit === 1")
     page.move(2, 2)

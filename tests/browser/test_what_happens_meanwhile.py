@@ -14,7 +14,7 @@ def test_a_photo_that_is_replaced_is_shown_and_old_objects_are_marked(own_server
     assert cv2.imwrite(str(server.folder / "photo00.png"), image[::-1])
     page.until(f"clickgrain.store.state.image.info.content !== '{old}' && clickgrain.store.state.image.tree")
     expect(page.page.locator("#hint")).to_contain_text("1 object was drawn on the old one")
-    row = page.page.get_by_role("option", name="drawn on an older photo")
+    row = page.page.get_by_role("row", name="drawn on an older photo")
     expect(row).to_contain_text("old photo")
     page.press("Enter", wait=False)
     first, second = page.click(110, 60)

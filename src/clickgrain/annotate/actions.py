@@ -39,10 +39,11 @@ from clickgrain.annotate.documents import (
     SplitObject,
     Steps,
 )
+from clickgrain.annotate.folding import iou
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import node_mask, partition, split_in_two, to_size
 from clickgrain.annotate.mask_rle import Coded, encode
-from clickgrain.types import Bool
+from clickgrain.types import Bool, UInt8
 
 if TYPE_CHECKING:
     from clickgrain.annotate.project import Project
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 MAX_OBJECTS = 2_000
 ASIDE = 0.02
 """A copy in the same image lies this share of the longer side to the right and below."""
+FOUND = 0.7
+"""A part of an image is found in another one where their normalized correlation is at least this."""
 ALIKE = 0.5
 """A copy is what a click gives in the other image if the IoU with the original is at least this."""
 COLORS = (  # noqa: SIM905
@@ -260,12 +263,14 @@ def _add_regions(request: AddNodes | PartitionImage, document: Document, context
                 raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
             mask = node_mask(scene.tree, scene.leaves, node, scene.size) & free
             if not mask.any():
-                raise RequestError("invalid", "other objects lie there by now; search again")
+                continue  # an object made since the search lies there
             level = round(float(scene.tree.level[node]), 4)
             new = context.new(label=request.label, seconds=context.active, model=model)
             document = document.put(context.with_mask(new, mask, "same", level=level, score=score))
             context.touched = new.id
             free &= ~mask
+        if context.touched is None:
+            raise RequestError("invalid", "other objects lie there by now; search again")
         return document
     regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
     if len(numbers) + len(document.objects) > MAX_OBJECTS:
@@ -293,12 +298,36 @@ def _copy(request: CopyObjects, document: Document, context: Context) -> Documen
             moved[aside:, aside:] = mask[:-aside, :-aside]
             document = document.put(context.with_mask(new, moved if moved.any() else mask, "copy"))
         else:
+            there = project.gallery.read(request.source), project.scene(context.image).image
+            mask = _found_near(mask, *there) if there[0].shape == there[1].shape else mask
             steps = _snapped(project, context.image, mask)
             made = context.with_steps(new, steps) if steps else context.with_mask(new, mask, "copy")
             document = document.put(made.model_copy(update={"source": "copy"}))
         context.touched = new.id
     context.ambiguous = False
     return document
+
+
+def _found_near(mask: Bool, before: UInt8, after: UInt8) -> Bool:
+    """A mask where its part of an image is found in another one of that size, at most its own size away."""
+    size, edges = mask.shape, cv2.boundingRect(mask.astype(np.uint8))
+    margin = max(edges[2:]) // 8 + 1
+
+    def part(grown: int) -> tuple[slice, slice]:
+        rows, columns = ((edges[1], edges[3]), (edges[0], edges[2]))
+        return (
+            slice(max(0, rows[0] - grown), min(size[0], sum(rows) + grown)),
+            slice(max(0, columns[0] - grown), min(size[1], sum(columns) + grown)),
+        )
+
+    small, large = part(margin), part(margin + max(edges[2:]))
+    fits = cv2.matchTemplate(after[large], before[small], cv2.TM_CCOEFF_NORMED)
+    _, best, _, (x, y) = cv2.minMaxLoc(fits)
+    if best < FOUND:
+        return mask
+    by = np.array([large[1].start + x - small[1].start, large[0].start + y - small[0].start], np.float32)
+    moved = cv2.warpAffine(mask.astype(np.uint8), np.column_stack([np.eye(2, dtype=np.float32), by]), size[::-1])
+    return moved > 0
 
 
 def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
@@ -308,7 +337,7 @@ def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
     click = Click(x=x, y=y)
     fold = project.fold(image, (click,))
     answers = [fold.binary, *(one.binary for one in fold.alternatives)]
-    alike = [float(np.count_nonzero(mask & one)) / max(1, int(np.count_nonzero(mask | one))) for one in answers]
+    alike = [iou(mask, one) for one in answers]
     best = int(np.argmax(alike))
     if alike[best] < ALIKE:
         return ()

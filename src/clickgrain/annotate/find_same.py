@@ -253,13 +253,14 @@ class Finder:
                 post = Posted(seq=0, client=wanted.client, active=0.0, content=there[0]["content"])
                 some = tuple((one["node"], one["score"]) for one in there)
                 request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
+                before = self.project.logs.history(image).last_id
                 done = self.project.act(image, post, request, blind=True)
             except ClickgrainError as error:
                 skipped += [{"image": image, "node": node, "message": str(error)} for node in nodes]
                 continue
             for one in there:
                 one["taken"] = True
-            accepted.append({"image": image, "objects": len(there), "seq": done.seq})
+            accepted.append({"image": image, "objects": done.next_id - 1 - before, "seq": done.seq})
         return {"accepted": accepted, "skipped": skipped}
 
 

@@ -88,7 +88,7 @@ class Fold:
         chosen: list[Mask] = []
         for other in self.answer.alternatives:
             if other.binary.any() and all(
-                _iou(other.binary, one.binary) < SIMILAR for one in [self.answer, *chosen]
+                iou(other.binary, one.binary) < SIMILAR for one in [self.answer, *chosen]
             ):
                 chosen.append(other)
         return chosen[:MOST_ALTERNATIVES]
@@ -281,6 +281,7 @@ def _inside(points: tuple[tuple[float, float], ...], size: Size) -> None:
             raise PromptError(f"point ({x:g}, {y:g}) is outside the image of {width} x {height} pixels (x, y)")
 
 
-def _iou(a: Bool, b: Bool) -> float:
+def iou(a: Bool, b: Bool) -> float:
+    """Intersection over union of two H x W masks; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
@@ -141,6 +142,8 @@ def test_a_node_becomes_an_object(act, document, mask, project):
         act(kind="object.add_nodes", nodes=[(scene.tree.n_nodes, 0.5)])
     with pytest.raises(RequestError, match="other objects lie there"):
         act(kind="object.add_nodes", nodes=[(node, 0.5)])
+    act(kind="object.add_nodes", nodes=[(node, 0.5), (int(scene.tree.node_at(50, 40, 0.6)), 0.4)])
+    assert len(document().objects) == 2  # what is covered by now does not stop the others
 
 
 def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, add, click):
@@ -232,8 +235,6 @@ def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos,
     add()
     (photos / "a1.png").write_bytes((photos / "a2.png").read_bytes())
     project.gallery.read(1)
-    import cv2
-
     cv2.imwrite(str(photos / "a1.png"), np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(ImageError, match="was 64 x 48"):
         project.gallery.read(1)
@@ -317,3 +318,18 @@ def test_a_copy_that_no_click_gives_keeps_its_pixels(act, click, document, mask,
     assert (project.logs.mask(item.mask) == mask(1)).all()
     with pytest.raises(RequestError, match="no object 7 to copy"):
         act(2, kind="object.copy", source=1, objects=[7])
+
+
+def test_a_copy_follows_what_moved_by_more_than_its_radius(photos, project, act, click, iou):
+    y, x = np.mgrid[:96, :128]
+    for name, (across, down) in {"m1.png": (40, 36), "m2.png": (62, 50)}.items():
+        image = 120 + np.random.default_rng(0).normal(0, 3, (96, 128, 3))
+        image[np.hypot(x - across, y - down) < 14] = (60, 50, 200)
+        assert cv2.imwrite(str(photos / name), np.clip(image, 0, 255).astype(np.uint8))
+    project.gallery.rescan()
+    first, second = (project.gallery.find(name) for name in ("m1.png", "m2.png"))
+    act(first, kind="object.add_steps", steps=[click(40, 36)])
+    act(second, kind="object.copy", source=first, objects=[1])
+    (item,) = project.logs.history(second).document.objects
+    assert item.steps[0].type == "click"
+    assert iou(project.logs.mask(item.mask), np.hypot(x - 62, y - 50) < 14) > 0.9

@@ -266,8 +266,8 @@ def test_logs_of_before_hold_all_labels_and_are_read(project, label):
     project.logs._labels = None
     assert label(kind="label.add", name="dog").model_dump(mode="json") == {
         "labels": [
-            {"id": 4, "name": "cat", "colour": "#00ff00", "category": None},
-            {"id": 5, "name": "dog", "colour": "#911eb4", "category": None},
+            {"id": 4, "name": "cat", "colour": "#00ff00", "category": None, "merged": []},
+            {"id": 5, "name": "dog", "colour": "#911eb4", "category": None, "merged": []},
         ],
         "overlap": True,
     }

@@ -156,7 +156,8 @@ export class Annotator {
       .slice(0, 3)
       .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
     this.store.set({ offers });
-    this.say(offers.length > 1 ? `${offers.length} other outlines, below the image` : "Another outline, below the image");
+    const many = offers.length > 1;
+    this.say(many ? `${offers.length} other outlines: Shift and 1 to ${offers.length}` : "Another outline: Shift and 1");
   }
 
   /** @param {number} number of the outline on offer, from 0 */

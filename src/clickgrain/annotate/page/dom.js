@@ -38,6 +38,20 @@ export function fill(element, ...children) {
   );
 }
 
+const TAIL = 7;
+
+/**
+ * A name that is cut in the middle where there is little room, whole on hover: its end often tells it from others.
+ * @param {Element} element to fill @param {string} name @param {string} [title] what hovering says, if not the name
+ */
+export function nameIn(element, name, title = name) {
+  const head = name.length > 2 * TAIL ? name.length - TAIL : name.length;
+  fill(element, h("span", null, name.slice(0, head)), h("span", null, name.slice(head)));
+  element.classList.add("cut");
+  element.setAttribute("title", title);
+  return element;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Drawn on a 20 x 20 grid with round strokes. */

@@ -78,7 +78,7 @@ function keepFocus(stage) {
   // before the click: a dialog that it opens gives the focus back to where it was
   addEventListener("mousedown", (event) => {
     const target = /** @type {any} */ (event.target);
-    if (!target.closest("button, a, [role='option'], [role='listbox']") || target.closest("dialog")) return;
+    if (!target.closest("button, a, [role='option'], [role='listbox'], [role='row'], [role='grid']") || target.closest("dialog")) return;
     event.preventDefault();
     back(event);
   });
@@ -105,5 +105,5 @@ function writes(target) {
 
 /** @param {any} target @returns {boolean} whether it answers to Space, Enter or arrows itself */
 function uses(target) {
-  return target.closest?.("button, a, input, select, summary, [role='option'], [role='listbox']") !== null;
+  return target.closest?.("button, a, input, select, summary, [role='option'], [role='listbox'], [role='row'], [role='grid']") !== null;
 }

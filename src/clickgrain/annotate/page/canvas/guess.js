@@ -5,7 +5,7 @@ import { NEGATIVE, POSITIVE } from "./marks.js";
 import { word } from "../core/color.js";
 import { around, decode, fromBase64, holds } from "../core/mask.js";
 
-const REST_MS = 60;
+const REST_MS = 30;
 const ADDED = word(POSITIVE, 130),
   TAKEN = word(NEGATIVE, 130);
 

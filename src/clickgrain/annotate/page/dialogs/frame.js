@@ -18,7 +18,7 @@ export function openDialog(title, body, { name = "", closed = () => {}, wide = f
       h("h2", { class: "grow" }, title),
       iconButton("Close", "close", () => dialog.close()),
     ),
-    h("div", { class: "body" }, body),
+    h("div", { class: "body", tabindex: "0" }, body),
   );
   dialog.addEventListener("close", () => {
     dialog.remove();

@@ -3,7 +3,7 @@
 
 import { get, post } from "../api.js";
 import { button, buttonRow, openDialog } from "./frame.js";
-import { fill, h, icon } from "../dom.js";
+import { fill, h, icon, nameIn } from "../dom.js";
 import { nameOf } from "../panels/objects.js";
 
 const EVERY_MS = [30, 60, 120, 300];
@@ -197,7 +197,7 @@ class Candidates {
         onclick: () => this.#take([each]),
       },
       h("img", { src: `/api/images/${each.image}/thumb?node=${each.node}`, alt: "", loading: "lazy" }),
-      h("div", { class: "row" }, h("span", { class: "grow name" }, each.name), h("b", null, each.score.toFixed(2))),
+      h("div", { class: "row" }, nameIn(h("span", { class: "grow name" }), each.name), h("b", null, each.score.toFixed(2))),
       h("span", { class: "take" }, icon("check")),
     );
     card.candidate = each;

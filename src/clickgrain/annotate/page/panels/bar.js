@@ -1,6 +1,6 @@
 // The bar above: project, image, whether all is saved, jobs, and the larger commands.
 
-import { byId, fill, h } from "../dom.js";
+import { byId, fill, h, nameIn } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
 import { atWork } from "../dialogs/learn.js";
 
@@ -19,6 +19,12 @@ export function startBar(app) {
     title = h("span", { class: "title" }),
     size = h("span", { class: "quiet wide" }),
     count = h("span", { class: "count" });
+  const model = h("button", { class: "model", type: "button", onclick: () => app.open.learn() });
+  store.on(["model"], (/** @type {any} */ state) => {
+    model.textContent = state.model?.name ?? "";
+    model.title = `Model that answers clicks: ${state.model?.name}. Press to learn another, or to choose`;
+    model.setAttribute("aria-label", model.title);
+  });
   const saved = h("div", { class: "saved", role: "status" }, h("span"));
   const job = h("button", { class: "job desk", type: "button", hidden: true, onclick: () => app.open.learn() });
   byId("bar").append(
@@ -35,6 +41,7 @@ export function startBar(app) {
     ),
     h("div", { class: "grow desk" }),
     job,
+    model,
     saved,
     h("div", { class: "rule" }),
     ...COMMANDS.map(([id, icon]) => toolButton(app, id, icon, "desk")),
@@ -43,12 +50,14 @@ export function startBar(app) {
   );
   store.on(["project"], (/** @type {any} */ { project }) => {
     name.textContent = project?.name ?? "clickgrain";
+    const head = document.querySelector("h1");
+    if (head && project) head.textContent = `${project.name} in clickgrain`;
     name.title = project ? `${project.folder}\nannotations in ${project.database}` : "";
   });
   store.on(["image", "images", "broken"], (/** @type {any} */ { image, images, broken }) => {
     const place = images.findIndex((/** @type {any} */ each) => each.id === (image ?? broken)?.id);
-    title.textContent = image?.info.name ?? broken?.name ?? "";
-    title.title = image ? [image.info.name, ...image.info.notes].join("\n") : title.textContent;
+    const shown = image?.info.name ?? broken?.name ?? "";
+    nameIn(title, shown, image ? [shown, sizeOf(image.info), ...image.info.notes].join("\n") : shown);
     size.textContent = image ? sizeOf(image.info) : "";
     count.textContent = place >= 0 ? `${place + 1} / ${images.length}` : "";
   });
@@ -88,6 +97,6 @@ export function drawer(id) {
   for (const name of ["images", "objects"]) {
     const open = name === id && !byId(name).classList.contains("open");
     byId(name).classList.toggle("open", open);
-    if (open) byId(name).querySelector("[role=listbox]")?.focus({ preventScroll: true });
+    if (open) byId(name).querySelector("[role=listbox], [role=grid]")?.focus({ preventScroll: true });
   }
 }

@@ -182,7 +182,7 @@ function whole({ store, stage, annotator, run }) {
   const label = h("button", { class: "button", type: "button", onclick: () => run("label") }, "Label");
   const element = h(
     "div",
-    { class: "group", role: "group", "aria-label": "Whole image" },
+    { class: "group whole", role: "group", "aria-label": "Whole image" },
     words,
     accept,
     merge,

@@ -1,6 +1,6 @@
 // The list of images: thumbnails come when they are in sight, rows exist only where they are seen.
 
-import { byId, fill, h, icon } from "../dom.js";
+import { byId, fill, h, icon, nameIn } from "../dom.js";
 import { drawer } from "./bar.js";
 import { iconButton } from "./buttons.js";
 import { byLabel, counts, filtered } from "../core/filter.js";
@@ -36,6 +36,8 @@ class ImageList {
       placeholder: "Search",
       "aria-label": "Search images by name",
       oninput: () => this.store.set({ filter: { ...this.store.state.filter, words: this.search.value } }),
+      onkeydown: (/** @type {KeyboardEvent} */ event) =>
+        event.key === "Enter" && this.shown.length && this.#open(this.shown[0].id),
     });
     this.filter = h("select", {
       "aria-label": "Show images by status",
@@ -44,6 +46,7 @@ class ImageList {
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Images done" });
     this.words = h("p", { class: "quiet" });
     this.space = h("div", { class: "space" });
+    this.nothing = h("p", { class: "empty", role: "status" });
     this.scroller = h(
       "div",
       { class: "list", role: "listbox", "aria-label": "Images", tabindex: "0", onkeydown: this.#key.bind(this) },
@@ -60,6 +63,7 @@ class ImageList {
         h("div", { class: "row" }, this.words, again),
         this.bar,
       ),
+      this.nothing,
       this.scroller,
     );
     this.store.on(["images", "filter", "labels"], () => this.refresh());
@@ -98,6 +102,8 @@ class ImageList {
     this.bar.max = Math.max(sums.all, 1);
     this.bar.value = sums.done;
     this.words.textContent = `${sums.done} of ${sums.all} done`;
+    this.nothing.textContent = this.shown.length || !images.length ? "" : "Nothing found.";
+    this.nothing.hidden = !this.nothing.textContent;
     this.space.style.height = `${ROW * this.shown.length}px`;
     this.#draw();
   }
@@ -143,6 +149,7 @@ class ImageList {
         h("i"),
       );
     element.style.transform = `translateY(${ROW * place}px)`;
+    element.setAttribute("aria-label", `${entry.name}, ${STATUS[entry.status]}`);
     element.setAttribute("aria-selected", String(current));
     element.setAttribute("aria-setsize", String(this.shown.length));
     element.setAttribute("aria-posinset", String(place + 1));
@@ -152,7 +159,7 @@ class ImageList {
       : entry.objects
         ? `${entry.objects} ${entry.objects === 1 ? "object" : "objects"}`
         : STATUS[entry.status];
-    fill(words, h("b", { title: entry.name }, entry.name), h("span", { class: "quiet" }, about));
+    fill(words, nameIn(h("b"), entry.name), h("span", { class: "quiet" }, about));
     mark.className = entry.status;
     mark.title = STATUS[entry.status];
     fill(mark, entry.status === "done" ? icon("check") : null);

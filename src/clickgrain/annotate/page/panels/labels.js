@@ -1,6 +1,6 @@
 // The labels of the project: the chosen one goes to new objects.
 
-import { fill, h } from "../dom.js";
+import { fill, h, nameIn } from "../dom.js";
 import { iconButton } from "./buttons.js";
 import { labelOf } from "../core/color.js";
 import { bindings, labelKeys } from "../core/keys.js";
@@ -50,7 +50,7 @@ export function startLabels(app) {
           title: id === null ? "No label" : `${name}${key ? `, key ${key}` : ""} (press twice to rename, move or merge)`,
         },
         h("span", { class: "swatch", style: colour ? { "--colour": colour } : {} }),
-        h("span", { class: "grow name" }, name),
+        nameIn(h("span", { class: "grow name" }), name, ""),
         count ? h("span", { class: "quiet", title: "In this image" }, String(count)) : null,
         key ? h("kbd", null, key) : null,
       );

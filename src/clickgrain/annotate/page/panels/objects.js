@@ -1,6 +1,6 @@
 // The objects of the image, topmost first, and what can be done with the chosen one.
 
-import { byId, h, icon } from "../dom.js";
+import { byId, h, icon, nameIn } from "../dom.js";
 import { drawer } from "./bar.js";
 import { iconButton, titleOf } from "./buttons.js";
 import { details } from "./details.js";
@@ -29,7 +29,7 @@ export function startObjects(app) {
   const title = h("h2", { class: "grow" }, "Objects");
   const list = h("div", {
     class: "things",
-    role: "listbox",
+    role: "grid",
     "aria-label": "Objects, topmost first",
     "aria-multiselectable": "true",
     tabindex: "0",
@@ -64,6 +64,7 @@ export function startObjects(app) {
         return [thing.id, there?.key === key ? there : { key, element: row(app, thing) }];
       }),
     );
+    list.setAttribute("role", things.length ? "grid" : "group");
     arrange(list, things.length ? [...rows.values()].map(({ element }) => element) : [empty()]);
     if (focus && !list.contains(document.activeElement)) list.focus({ preventScroll: true });
     list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
@@ -126,11 +127,11 @@ function row(app, thing) {
     "div",
     { class: "line", onclick: choose },
     h("span", { class: "swatch", style: { "--colour": store.state.image.colour(thing, store.state) } }),
-    h("span", { class: "name grow" }, name),
+    nameIn(h("span", { class: "name grow" }), name),
     thing.replaced ? h("span", { class: "replaced", title: REPLACED }, icon("warn"), "old photo") : null,
     h(
       "span",
-      { class: "quiet" },
+      { class: "quiet about" },
       thing.clicks ? `${thing.clicks} ${thing.clicks === 1 ? "click" : "clicks"}` : sourceOf(thing),
     ),
     iconButton(thing.hidden ? `Show ${name}` : `Hide ${name}`, thing.hidden ? "eyeoff" : "eye", flip("hidden"), {
@@ -146,15 +147,14 @@ function row(app, thing) {
     "div",
     {
       class: "thing",
-      role: "option",
+      role: "row",
       "aria-selected": String(chosen),
       "aria-label": `${name}${thing.locked ? ", locked" : ""}${thing.hidden ? ", hidden" : ""}${thing.replaced ? ", drawn on an older photo" : ""}`,
       "data-object": thing.id,
       onpointerenter: () => store.set({ lit: thing.id }),
       onpointerleave: () => store.set({ lit: null }),
     },
-    head,
-    active === thing.id ? details(app, thing) : null,
+    h("div", { role: "gridcell" }, head, active === thing.id ? details(app, thing) : null),
   );
 }
 
