@@ -21,6 +21,8 @@ OPTIONAL = {
     "onnxscript": "onnx",
     "pillow_heif": "heif",
     "cvat_sdk": "cvat",
+    "napari": "napari",
+    "magicgui": "napari",
 }
 
 
