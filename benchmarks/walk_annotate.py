@@ -1,6 +1,6 @@
 """The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
-Photos from scikit-image's wheel, tree mode: point, turn the wheel, click; choose an outline; take the whole
+Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take the whole
 image; find the same here.
 """
 
@@ -127,7 +127,7 @@ def main(out: Path) -> None:
         photos = Path(folder) / "photos"
         photos.mkdir()
         copy_photos(tuple(DemoPhoto(name) for name in PHOTOS), photos)
-        with server(photos, "tree") as address:
+        with server(photos, "default") as address:
             browser = playwright.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             page.goto(address)
