@@ -1,7 +1,7 @@
 """The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
-Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take the whole
-image; find the same here.
+Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
+the whole image; find the same here.
 """
 
 import sys
