@@ -80,6 +80,22 @@ class ImportObjects:
     kind = "import"
 
 
+@dataclass(frozen=True)
+class CarryObject:
+    """Put the object of a track, or replace it; not a request of the page.
+
+    Attributes:
+        mask: at working size.
+    """
+
+    track: str
+    mask: Coded
+    score: float
+    label: int | None
+    colour: str | None
+    kind = "object.carry"
+
+
 @dataclass
 class Context:
     """Where an action takes place, and its results other than the document.
@@ -115,9 +131,9 @@ class Context:
         """H x W bool at working size: an object's mask."""
         return to_size(self.project.logs.mask(item.mask or ""), self.project.gallery.sizes(self.image)[0])
 
-    def with_mask(self, item: Item, mask: Bool, source: Source, **changes: object) -> Item:
+    def with_mask(self, item: Item, mask: Bool | Coded, source: Source, **changes: object) -> Item:
         """The object with a given H x W mask instead of its steps."""
-        coded = encode(mask)
+        coded = mask if isinstance(mask, Coded) else encode(mask)
         self.masks[coded.hash] = coded
         values = {"steps": (MaskStep(mask=coded.hash),), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
         return item.model_copy(update={**values, "content": self.content, "source": source, **changes})
@@ -148,7 +164,7 @@ class Context:
         return item.model_copy(update=values)
 
 
-def apply(request: ImageRequest | ImportObjects, document: Document, context: Context) -> Document:
+def apply(request: ImageRequest | ImportObjects | CarryObject, document: Document, context: Context) -> Document:
     """The document after a request; not for undo and redo, which move the history.
 
     Raises:
@@ -159,7 +175,11 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
         case AddSteps():
             _refuse_new_masks(request.steps, ())
             fresh = request.object is None
-            item = context.new(label=request.label) if fresh else document.editable(request.object or 0)
+            item = (
+                context.new(label=request.label, track=request.track)
+                if fresh
+                else document.editable(request.object or 0)
+            )
             if request.label is not None:
                 item = item.model_copy(update={"label": request.label})
             document = _put_or_remove(context.with_steps(item, (*item.steps, *request.steps)), document, context)
@@ -190,6 +210,15 @@ def apply(request: ImageRequest | ImportObjects, document: Document, context: Co
             document = _copy(request, document, context)
         case SetStatus():
             document = document.model_copy(update={"status": request.status})
+        case CarryObject():
+            item = next((item for item in document.objects if item.track == request.track), None) or context.new()
+            about = {
+                "label": request.label,
+                "colour": request.colour,
+                "track": request.track,
+                "score": request.score,
+            }
+            document = document.put(context.with_mask(item, request.mask, "carried", **about))
         case ImportObjects():
             return _import(request, document, context)
     if len(document.objects) > max(before, MAX_OBJECTS):

@@ -21,9 +21,11 @@ Path = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, 
 MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 Status = Literal["todo", "doing", "done", "skipped"]
 STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "skipped")
-Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy"]
+Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy", "carried"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Track = Annotated[str, Field(pattern=r"^\d{1,19}-\d{1,19}$")]
+"""Image and number of the object that a track began with."""
 ObjectId = Annotated[int, Field(ge=1, le=2**31)]
 LabelId = Annotated[int, Field(ge=0, le=2**31)]
 
@@ -122,6 +124,7 @@ class Item(Strict):
         model: hash of the model that answered the last prompt.
         content: hash of the image file that it was drawn on; None if unknown.
         seconds: of the user's work on it.
+        track: what it was carried on with, from image to image.
     """
 
     id: Annotated[int, Field(ge=1)]
@@ -139,6 +142,7 @@ class Item(Strict):
     content: str | None = None
     source: Source = "prompt"
     seconds: float = 0.0
+    track: Track | None = None
 
 
 class Document(Strict):
@@ -216,12 +220,13 @@ SomeSteps = Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS
 
 
 class AddSteps(Strict):
-    """Add steps to an object, or to a new one (object None)."""
+    """Add steps to an object, or to a new one (object None), perhaps where a track was lost."""
 
     kind: Literal["object.add_steps"]
     object: ObjectId | None = None
     steps: SomeSteps
     label: LabelId | None = None
+    track: Track | None = None
 
 
 class SetSteps(Strict):

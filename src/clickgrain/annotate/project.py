@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clickgrain import cut
-from clickgrain.annotate.actions import Context, ImportObjects, apply
+from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, apply
 from clickgrain.annotate.database import Action, Database
 from clickgrain.annotate.documents import ImageRequest, Posted, Steps
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus, Scene, SceneMaker
@@ -177,7 +177,12 @@ class Project:
         return self.replayer.fold(self.scene(image), steps)
 
     def act(
-        self, image: int, post: Posted, request: ImageRequest | ImportObjects, *, blind: bool = False
+        self,
+        image: int,
+        post: Posted,
+        request: ImageRequest | ImportObjects | CarryObject,
+        *,
+        blind: bool = False,
     ) -> Context:
         """Carry out an action on an image; its log has it on disk when this returns.
 
@@ -185,7 +190,7 @@ class Project:
             image: its number.
             post: what the sender has seen, and its id.
             request: what to do.
-            blind: add to the document as it is (find the same, import); `post.seq` is ignored.
+            blind: add to the document as it is (find the same, carry on, import); `post.seq` is ignored.
 
         Returns:
             The action's number, new masks, and the object that it was about.
@@ -214,6 +219,8 @@ class Project:
                 context.masks = {hash_: coded for hash_, coded in context.masks.items() if hash_ in used}
             if isinstance(request, ImportObjects):
                 asked: dict[str, Any] = {"format": request.format, "objects": len(request.masks)}
+            elif isinstance(request, CarryObject):
+                asked = {"track": request.track}
             else:
                 asked = request.model_dump(mode="json", exclude_unset=True)
             action = Action(

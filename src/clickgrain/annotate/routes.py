@@ -17,6 +17,7 @@ from pydantic import Field
 from clickgrain import __version__
 from clickgrain.annotate.actions import MAX_OBJECTS
 from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.carrying import Carrier, CarryRequest
 from clickgrain.annotate.database import Summary
 from clickgrain.annotate.documents import (
     MAX_SEQ,
@@ -370,9 +371,9 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
 
 def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
-    """Long work and whole projects: find the same, learn, statistics, export, import."""
+    """Long work and whole projects: find the same, carry on, learn, statistics, export, import."""
     router = APIRouter(prefix="/api")
-    finder, learner = Finder(project, cache), Learner(project)
+    finder, learner, carrier = Finder(project, cache), Learner(project), Carrier(project)
     long = in_threads(THREADS)
 
     @router.post("/same")
@@ -384,6 +385,10 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
     @long
     def accept(wanted: AcceptRequest) -> Response:
         return as_json(finder.accept(jobs.get(wanted.job), wanted))
+
+    @router.post("/carry")
+    def carry(wanted: CarryRequest) -> Response:
+        return as_json({"job": jobs.start("carry", carrier.work(wanted), alone=True).to_json()})
 
     @router.post("/learn")
     def learn(wanted: LearnRequest) -> Response:

@@ -7,7 +7,7 @@ import { Queue } from "./core/queue.js";
 /** @typedef {import("./image.js").OpenImage} OpenImage */
 /** @typedef {Record<string, any>} Step */
 /** @typedef {{image: number, seq: number, objects: number}} Found */
-/** @typedef {{image?: number, project?: true, found?: Found[]}} Place */
+/** @typedef {{image?: number, project?: true, found?: Found[], how?: string}} Place */
 
 /** Longer pauses than this do not count as work on an object. */
 const IDLE = 15;
@@ -128,9 +128,12 @@ export class Annotator {
    */
   async addSteps(steps, fresh = false) {
     const { store } = this;
-    const { active, label, image } = store.state;
+    const { active, label, image, carry } = store.state;
     const object = fresh ? null : active;
-    const action = { kind: "object.add_steps", object, steps, ...(object === null ? { label } : {}) };
+    // where a track was lost, the next object takes it up
+    const track = carry?.result?.lost && carry.result.image === image?.id ? carry.result.track : null;
+    const about = track === null ? { label } : { label: carry.result.label, track };
+    const action = { kind: "object.add_steps", object, steps, ...(object === null ? about : {}) };
     const answer = await this.act(action);
     if (!answer || store.state.image !== image) return;
     const id = answer.object ?? object;
@@ -267,7 +270,7 @@ export class Annotator {
   async history(kind) {
     const [from, to] = kind === "undo" ? [this.did, this.undone] : [this.undone, this.did];
     const place = from.pop() ?? { image: this.store.state.image?.id };
-    if (place.found) place.found = await this.#historyOfFound(kind, place.found);
+    if (place.found) place.found = await this.#historyOfFound(kind, place.found, place.how);
     else if (place.project) await this.#historyOfLabels(kind);
     else {
       if (place.image !== this.store.state.image?.id) await this.gallery.show(/** @type {number} */ (place.image));
@@ -291,9 +294,9 @@ export class Annotator {
 
   /**
    * Objects found in other images, newest first; an image that was changed since keeps its object.
-   * @param {string} kind @param {Found[]} found @returns {Promise<Found[]>} what to move next time
+   * @param {string} kind @param {Found[]} found @param {string} [how] they were made @returns {Promise<Found[]>} what to move next time
    */
-  async #historyOfFound(kind, found) {
+  async #historyOfFound(kind, found, how = "found") {
     const moved = [];
     for (const { image, seq, objects } of [...found].reverse()) {
       const body = { seq, client: this.gallery.tab, active: 0, action: { kind } };
@@ -309,7 +312,7 @@ export class Annotator {
     const sum = (/** @type {Found[]} */ all) => all.reduce((so_far, { objects }) => so_far + objects, 0),
       kept = sum(found) - sum(moved),
       words = kind === "undo" ? "taken back" : "brought back";
-    this.say(`${sum(moved)} found objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
+    this.say(`${sum(moved)} ${how} objects ${words}${kept ? `, ${kept} kept: their images were changed since` : ""}.`);
     return moved;
   }
 

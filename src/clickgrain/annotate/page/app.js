@@ -2,6 +2,7 @@
 
 import { Annotator } from "./annotator.js";
 import { ApiError, get } from "./api.js";
+import { resumeCarrying } from "./carrying.js";
 import { NEUTRAL } from "./canvas/tones.js";
 import { Stage } from "./canvas/stage.js";
 import { Store } from "./core/store.js";
@@ -26,6 +27,7 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
  * @property {{image: number, objects: number[]} | null} copied
  * @property {number | null} lit object that the pointer is on, over the image or in the list
  * @property {{job: any, object: any, left: any[], least: number} | null} same likes of an object in the open image
+ * @property {any} carry the job that carries an object on, and its end until another image is opened
  * @property {any[] | null} offers @property {number | null} offered the one that is pointed at @property {boolean} whole @property {number | null} label for new objects
  * @property {{waiting: number, problem: any}} saving @property {{undo: boolean, redo: boolean}} moves of this tab, wherever they went @property {any} banner @property {boolean} noticeRead @property {any[]} jobs
  * @property {any} preferences @property {boolean} opening @property {boolean} compiling on the server, for its first image ever
@@ -53,6 +55,7 @@ const INITIAL = {
   tones: NEUTRAL,
   lit: null,
   same: null,
+  carry: null,
   copied: null,
   offers: null,
   offered: null,
@@ -89,6 +92,7 @@ async function start() {
   await live.begin();
   remembered(store);
   await gallery.openFirst();
+  resumeCarrying(app);
   if (matchMedia("(pointer: coarse)").matches) annotator.say("Tap to take a region. A long press takes away.");
   // for tests and the benchmark; the page itself never reads it
   Object.assign(window, { clickgrain: app });

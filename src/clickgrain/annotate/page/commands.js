@@ -1,5 +1,6 @@
 // What every command of core/keys.js does; buttons and keys both come here.
 
+import { carry, stopCarrying } from "./carrying.js";
 import { resized } from "./canvas/stage.js";
 import { counts, likes } from "./core/filter.js";
 import { answerHere } from "./dialogs/same.js";
@@ -11,7 +12,10 @@ import { remember } from "./preferences.js";
 export function commands(app) {
   const { store, annotator, gallery, stage } = app;
   return {
-    undo: () => annotator.history("undo"),
+    undo: async () => {
+      await stopCarrying(app);
+      return annotator.history("undo");
+    },
     redo: () => annotator.history("redo"),
     ...tools(app),
     ...pointer(app),
@@ -114,6 +118,7 @@ function objects(app) {
     remove: () => annotator.remove(chosen()),
     label: () => app.open.label(),
     ...copying(app),
+    carry: () => carry(app),
     nextUnlabelled: async () => {
       const id = await gallery.nextUnlabelled();
       return id === undefined ? annotator.say("No object is without a label.") : annotator.take(id);

@@ -148,13 +148,18 @@ export class Gallery {
       setTimeout(() => this.store.state.image === image && this.#get(next).catch(() => {}), 400);
   }
 
-  /** The next image of those that search and filter show, which this one need not be. */
+  /** The next image, which need not be shown in the list as this one. */
   #beside(/** @type {number} */ direction) {
+    return this.way(direction)[0];
+  }
+
+  /** Those that search and filter show, from the open one on. @param {number} direction @returns {any[]} */
+  way(direction) {
     const { images, filter } = this.store.state,
       shown = new Set(filtered(images, filter.words, filter.status)),
       here = images.findIndex((each) => each.id === this.goal),
       way = direction > 0 ? images.slice(here + 1) : images.slice(0, Math.max(here, 0)).reverse();
-    return way.find((each) => shown.has(each));
+    return way.filter((each) => shown.has(each));
   }
 
   /** @param {number} direction 1 or -1 @returns {Promise<void> | null} null where there is no other image that way */

@@ -24,12 +24,12 @@ export class Live {
   }
 
   async #everything() {
-    const [state] = await Promise.all([get("/api/state"), this.gallery.loadList()]);
+    const [state, { jobs }] = await Promise.all([get("/api/state"), get("/api/jobs"), this.gallery.loadList()]);
     this.boot = state.boot;
     this.change = state.change;
     this.annotator.takeProject(state.document);
     const { project, model, notice, compiling } = state;
-    this.store.set({ project, model, notice, compiling });
+    this.store.set({ project, model, notice, compiling, jobs });
     document.title = `${state.project.name} · clickgrain`;
   }
 

@@ -34,6 +34,7 @@ export const COMMANDS = [
   { id: "paste", group: "Object", title: "Paste, snapped to this image", keys: ["Ctrl+V"] },
   { id: "duplicate", group: "Object", title: "Duplicate", keys: ["Ctrl+D"] },
   { id: "copyOn", group: "Object", title: "Copy the chosen objects, or all, to the next image", keys: ["Shift+D"] },
+  { id: "carry", group: "Object", title: "Carry the object on through the next images; again: stop", keys: ["T"] },
   { id: "merge", group: "Object", title: "Merge the chosen objects", keys: ["Shift+M"] },
   { id: "split", group: "Object", title: "Split in two", keys: ["Shift+P"] },
   { id: "nextUnlabelled", group: "Object", title: "Next object without a label", keys: ["Shift+U"] },

@@ -16,7 +16,7 @@ const STEP_WORDS = /** @type {Record<string, string>} */ ({
 export function details(app, thing) {
   const { annotator, run, open } = app;
   const button = (/** @type {string} */ id, /** @type {string} */ name) =>
-    iconButton(titleOf(app, id), name, () => run(id), { disabled: thing.locked && id !== "same" });
+    iconButton(titleOf(app, id), name, () => run(id), { disabled: thing.locked && !["same", "carry"].includes(id) });
   return h(
     "div",
     { class: "details" },
@@ -48,6 +48,7 @@ export function details(app, thing) {
       button("lower", "down"),
       button("split", "split"),
       button("same", "same"),
+      button("carry", "right"),
       h("span", { class: "grow quiet facts" }, facts(thing)),
       button("remove", "trash"),
     ),

@@ -6,6 +6,7 @@ import { OFFER_COLOURS } from "../canvas/top.js";
 import { word } from "../core/color.js";
 import { EMPTY, around } from "../core/mask.js";
 import { likes } from "../core/filter.js";
+import { atWork } from "../dialogs/learn.js";
 import { answerHere } from "../dialogs/same.js";
 import { byId, fill, h } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
@@ -14,7 +15,7 @@ import { remember } from "../preferences.js";
 /** @param {any} app */
 export function startDock(app) {
   const dock = byId("dock");
-  dock.append(alternatives(app), same(app), levels(app), whole(app), brush(app), zoom(app));
+  dock.append(alternatives(app), same(app), carrying(app), levels(app), whole(app), brush(app), zoom(app));
 }
 
 const THUMB = { width: 64, height: 44 };
@@ -97,6 +98,25 @@ function same(app) {
   return group;
 }
 
+/** How far an object was carried, and why it ended there. @param {any} app */
+function carrying({ store, run }) {
+  const words = h("span", { class: "why", role: "status" });
+  const bar = h("progress", { "aria-label": "Images" });
+  const go = h("button", { class: "button", type: "button", onclick: () => run("carry") });
+  const close = iconButton("Close", "close", () => store.set({ carry: null }));
+  const group = h("div", { class: "group carry", role: "group", "aria-label": "Carry on" }, words, bar, go, close);
+  store.on(["carry"], (/** @type {any} */ { carry }) => {
+    const on = atWork(carry);
+    group.hidden = !carry;
+    bar.hidden = go.hidden = !on;
+    close.hidden = on;
+    words.textContent = on ? carry.text : (carry?.result?.why ?? carry?.error ?? "");
+    go.textContent = "Stop";
+    Object.assign(bar, { max: carry?.total || 1, value: carry?.done ?? 0 });
+  });
+  return group;
+}
+
 /**
  * A part of the image, a little wider than the masks in it, with one of them filled.
  * @param {HTMLCanvasElement} canvas @param {import("../image.js").OpenImage} image
@@ -159,8 +179,9 @@ function levels({ store, stage }) {
     choice.hidden = state.whole;
   });
   store.on(
-    ["tool", "same"],
-    (/** @type {any} */ { tool, same }) => (group.hidden = same || tool === "brush" || tool === "eraser"),
+    ["tool", "same", "carry"],
+    (/** @type {any} */ { tool, same, carry }) =>
+      (group.hidden = same || atWork(carry) || tool === "brush" || tool === "eraser"),
   );
   return group;
 }

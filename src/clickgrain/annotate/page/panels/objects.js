@@ -21,6 +21,7 @@ export const SOURCES = {
   merge: "merged",
   split: "split",
   copy: "copied",
+  carried: "carried",
 };
 
 /** @param {any} app */

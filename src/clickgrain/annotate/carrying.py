@@ -1,0 +1,118 @@
+"""Carry on: an object through the images after it, by the tracker, one logged action an image.
+
+The objects of one track share its name. Those that the user corrected or locked are kept and carried on from; the
+others are replaced.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from clickgrain.annotate.actions import CarryObject
+from clickgrain.annotate.documents import Item, MaskStep, Posted, Strict
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.jobs import Cancelled, Job
+from clickgrain.annotate.leafmap import to_size
+from clickgrain.annotate.mask_rle import encode
+from clickgrain.annotate.project import Project
+from clickgrain.errors import ClickgrainError
+from clickgrain.tracking import LOST, Tracker
+
+
+class CarryRequest(Strict):
+    """Which object to carry on, and through which images, in order; None for all that follow in the list."""
+
+    image: int
+    object: int
+    images: Annotated[tuple[int, ...], Field(max_length=1_000_000)] | None = None
+    client: Annotated[str, Field(max_length=100)] = ""
+
+
+class Carrier:
+    """Carries objects of a project from image to image."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def work(self, wanted: CarryRequest) -> Callable[[Job], Any]:
+        """A job that carries an object on until it is stopped or cannot go on; its result says where and why.
+
+        Raises:
+            RequestError: no such object, or it was drawn on a file that was replaced; or no image follows.
+        """
+        gallery = self.project.gallery
+        item = self.project.logs.history(wanted.image).document.find(wanted.object)
+        if item is None or item.mask is None:
+            raise RequestError("not_found", f"there is no object {wanted.object} in this image")
+        if item.content not in (None, gallery.content(wanted.image)):
+            raise RequestError("invalid", f"object {item.id} was drawn on an older photo; draw it again first")
+        images = gallery.order[gallery.order.index(wanted.image) + 1 :]
+        if wanted.images is not None:
+            images = [image for image in dict.fromkeys(wanted.images) if image != wanted.image]
+        if not images:
+            raise RequestError("invalid", f"no image follows {gallery.name(wanted.image)} in the list")
+        for image in images:
+            gallery.row(image)
+        return lambda job: self._carry(job, wanted, item, images)
+
+    def _carry(self, job: Job, wanted: CarryRequest, first: Item, images: list[int]) -> dict[str, Any]:
+        gallery, track = self.project.gallery, first.track or f"{wanted.image}-{first.id}"
+        job.result = {"track": track, "image": wanted.image}
+        made: list[dict[str, int]] = []
+        lost, label = False, first.label
+        here, ended = wanted.image, f"carried on to {gallery.name(images[-1])}, the last image of the list"
+        try:
+            tracker = self._tracker(here, first)
+            for done, image in enumerate(images):
+                name = gallery.name(image)
+                job.report(done, len(images), f"{name}: image {done + 1} of {len(images)}")
+                document, loaded = self.project.logs.history(image).document, gallery.load(image)
+                if document.status in ("done", "skipped"):
+                    raise RequestError("invalid", f"{name} is marked {document.status}; mark it as begun to go on")
+                if (size := loaded.pixels.shape[:2]) != tracker.size:
+                    old = f"{tracker.size[1]} x {tracker.size[0]}"
+                    raise RequestError(
+                        "invalid", f"{name} has {size[1]} x {size[0]} pixels, not {old} as those before"
+                    )
+                known = next((item for item in document.objects if item.track == track), None)
+                if known is not None and (known.locked or not is_as_carried(known)):
+                    tracker, score = self._tracker(image, known), 1.0
+                else:
+                    tracked = tracker.step(loaded.pixels)
+                    score = tracked.score
+                    if score < LOST:
+                        here, lost, ended = (
+                            image,
+                            True,
+                            f"lost in {name}, score {score:.2f}, under {LOST:g}; click it here to go on",
+                        )
+                        break
+                    post = Posted(seq=0, client=wanted.client, active=0.0, content=loaded.content)
+                    request = CarryObject(track, encode(tracked.mask), round(score, 4), label, first.colour)
+                    answer = self.project.act(image, post, request, blind=True)
+                    made.append({"image": image, "seq": answer.seq, "objects": 1})
+                here = image
+                job.result = {"track": track, "image": here}
+                job.report(done + 1, len(images), f"{name}: image {done + 1} of {len(images)}, score {score:.2f}")
+        except Cancelled:
+            ended = f"stopped in {gallery.name(here)}"
+        except ClickgrainError as error:
+            ended = str(error)
+        except Exception as error:  # the page needs the images to take back what was made
+            ended = f"this should not happen: {error!r}"
+        count = f"{len(made)} image{'' if len(made) == 1 else 's'}"
+        about = {"image": here, "lost": lost, "label": label, "images": made}
+        return {"track": track, **about, "why": f"Carried through {count}: {ended}."}
+
+    def _tracker(self, image: int, item: Item) -> Tracker:
+        pixels, content = self.project.gallery.read(image), self.project.gallery.content(image)
+        if item.content not in (None, content):
+            name = self.project.gallery.name(image)
+            raise RequestError("invalid", f"object {item.id} of {name} was drawn on an older photo; draw it again")
+        return Tracker(pixels, to_size(self.project.logs.mask(item.mask or ""), (pixels.shape[0], pixels.shape[1])))
+
+
+def is_as_carried(item: Item) -> bool:
+    """Whether no one corrected it."""
+    return len(item.steps) == 1 and isinstance(item.steps[0], MaskStep) and item.source == "carried"
