@@ -63,6 +63,7 @@ COMMANDS = (
     Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
     Command("track", "carry an object through the frames of a video", "clickgrain.commands.track:track"),
     Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
+    Command("store", "check, join or shrink stores of merge trees", "clickgrain.commands.learn:store"),
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
     Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.learn:finetune"),
     Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from clickgrain.proposals.config import ProposeArgs
+from clickgrain.errors import StoreError
+from clickgrain.proposals.config import ProposeArgs, StoreArgs
 from clickgrain.training.config import FinetuneArgs, LearnArgs
 
 if TYPE_CHECKING:
@@ -33,6 +34,40 @@ def propose(args: ProposeArgs) -> None:
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")
     print(report.summary().splitlines()[0])
+
+
+def store(args: StoreArgs) -> None:
+    """Verify or compact; counts on stdout, damage on stderr."""
+    from clickgrain.commands.console import say_all
+    from clickgrain.proposals.store import ProposalStore, shard_files, verify
+
+    files = list(dict.fromkeys(file for where in args.store for file in shard_files(where)))
+    if args.action == "verify":
+        problems = [f"no store in {where}" for where in args.store if not shard_files(where)]
+        for file in files:
+            whole, faults = verify(file)
+            print(f"{file}: {whole} trees whole" + (f", {len(faults)} faults" if faults else ""))
+            problems += faults
+        say_all(problems, style="red")
+        if problems:
+            raise StoreError(f"{len(problems)} faults in {len(files)} stores, listed above")
+        return
+    shards = ProposalStore.open(files)
+    if args.out is None:
+        won = shards.compact()
+        print(f"{len(shards)} trees in {len(files)} stores; {won / 1e6:.1f} MB given back")
+        return
+    if args.out.exists():
+        raise StoreError(f"{args.out} exists; give --out a new path")
+    part = args.out.with_name(args.out.name + ".part")
+    for end in ("", "-wal", "-shm"):  # of a run that was stopped
+        part.with_name(part.name + end).unlink(missing_ok=True)
+    with ProposalStore.create(part) as joined:
+        joined.merge(shards)
+        joined.compact()
+        count = len(joined)
+    part.replace(args.out)
+    print(f"{args.out}: {count} trees of {len(files)} stores, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
 def learn(args: LearnArgs) -> None:

@@ -89,6 +89,28 @@ class ProposeArgs:
 
 
 @dataclass(frozen=True)
+class StoreArgs:
+    """Check, join or shrink stores of merge trees.
+
+    Attributes:
+        action: verify: unpack every tree, remove damaged ones and name them; compact: drop trees that are held
+            twice and give unused space back.
+        store: store, folder of shards (*.db), or a pattern in quotes. Repeat for more.
+        out: compact: join all trees in this file, which must not exist, and leave the others alone.
+    """
+
+    action: Annotated[Literal["verify", "compact"], tyro.conf.Positional, tyro.conf.arg(metavar="ACTION")]
+    store: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+
+    def __post_init__(self) -> None:
+        if not self.store:
+            raise ConfigError(f"`clickgrain store {self.action}` needs a store; name a file or a folder of *.db")
+        if self.out is not None and self.action != "compact":
+            raise ConfigError("--out joins stores; use it with `clickgrain store compact`")
+
+
+@dataclass(frozen=True)
 class Sampler:
     """How proposals are drawn from a merge tree.
 

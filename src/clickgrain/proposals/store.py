@@ -1,4 +1,4 @@
-"""`ProposalStore`: the merge trees of a folder of photos in one SQLite file.
+"""`ProposalStore`: the merge trees of a folder of photos in one SQLite file, or in several that behave as one.
 
 It holds trees, not masks: a tree takes about 6 bytes a patch and has every proposal of its photo.
 """
@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -91,34 +92,58 @@ class ProposalStore:
     One object may be shared by threads, inherited through fork and sent to spawned processes: each opens a
     connection on first use. Any number of readers work during the writes of one writer (write-ahead log).
 
+    Several files (shards) behave as one store. A photo that is in more than one of them is read from the first;
+    new trees go to the first.
+
     Args:
-        path: an existing store; `ProposalStore.create` makes one.
+        path: an existing store, or several; `ProposalStore.create` makes one, `ProposalStore.open` finds shards.
         timeout: seconds to wait for a store that another process is writing to.
 
     Raises:
         StoreError: no such file, not a store, or a store of another version.
     """
 
-    def __init__(self, path: str | Path, *, timeout: float = 30.0) -> None:
-        self.path = Path(path)
-        self._connections = Connections(self.path, timeout, explained)
-        if not self.path.is_file():
-            raise StoreError(f"no proposal store at {self.path}; make one with `clickgrain propose`")
-        with explained(self.path):
-            application, version = SCHEMA.found(self._connections.get())
-        if application != SCHEMA.application:
-            raise StoreError(f"{self.path} is a database but no proposal store; give another path")
-        if version != SCHEMA.version:
-            raise StoreError(
-                f"{self.path} is a proposal store of version {version}, this clickgrain reads version"
-                f" {SCHEMA.version}; delete it and run `clickgrain propose` again, or use the clickgrain that wrote"
-                " it"
-            )
+    def __init__(self, path: str | Path | Sequence[str | Path], *, timeout: float = 30.0) -> None:
+        self.paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+        if not self.paths:
+            raise StoreError("a store of no files; name one or more")
+        self.path = self.paths[0]
+        self._shards = [Connections(one, timeout, explained) for one in self.paths]
+        self._connections = self._shards[0]
+        for shard in self._shards:
+            if not shard.path.is_file():
+                raise StoreError(f"no proposal store at {shard.path}; make one with `clickgrain propose`")
+            with explained(shard.path):
+                application, version = SCHEMA.found(shard.get())
+            if application != SCHEMA.application:
+                raise StoreError(f"{shard.path} is a database but no proposal store; give another path")
+            if version != SCHEMA.version:
+                raise StoreError(
+                    f"{shard.path} is a proposal store of version {version}, this clickgrain reads version"
+                    f" {SCHEMA.version}; delete it and run `clickgrain propose` again, or use the clickgrain that"
+                    " wrote it"
+                )
+
+    @classmethod
+    def open(cls, where: str | Path | Sequence[str | Path], *, timeout: float = 30.0) -> "ProposalStore":
+        """Open what exists: a file, a list of files, a folder of *.db, or a pattern such as "shards/*.db".
+
+        Raises:
+            StoreError: as of the class, and where folder or pattern have no file.
+        """
+        if not isinstance(where, str | Path):
+            return cls(where, timeout=timeout)
+        found = shard_files(Path(where))
+        if not found:
+            raise StoreError(f"no proposal store at {where}: no file *.db; make one with `clickgrain propose`")
+        return cls(found, timeout=timeout)
 
     @classmethod
     def create(cls, path: str | Path, *, timeout: float = 30.0) -> "ProposalStore":
-        """Open a store; if the file is missing, make it (and its folder) first."""
+        """Open a store or shards (see `open`); if the file is missing, make it (and its folder) first."""
         path = Path(path)
+        if shards := [] if path.is_file() else [one for one in shard_files(path) if one != path]:
+            return cls(shards, timeout=timeout)
         if path.is_dir():
             raise StoreError(f"{path} is a folder; give the path of a file, e.g. {path / 'trees.db'}")
         try:
@@ -134,20 +159,22 @@ class ProposalStore:
         return cls(path, timeout=timeout)
 
     def __len__(self) -> int:
-        return int(self._connections.rows("SELECT count(*) FROM trees")[0][0])
+        if len(self._shards) > 1:  # a photo may be in two shards
+            return len(self.keys())
+        return int(self._rows("SELECT count(*) FROM trees")[0][0])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
     def __contains__(self, key: object) -> bool:
-        return bool(self._one("SELECT count(*) FROM trees WHERE path = ?", key)[0])
+        return self._one("SELECT 1 FROM trees WHERE path = ?", key) is not None
 
     def __getitem__(self, key: str) -> MergeTree:
         return self.tree(key)
 
     def keys(self) -> list[str]:
         """Relative paths of all photos, sorted by code point."""
-        return [str(row[0]) for row in self._connections.rows("SELECT path FROM trees ORDER BY path")]
+        return sorted({str(row[0]) for row in self._rows("SELECT path FROM trees")})
 
     def tree(self, key: str) -> MergeTree:
         """The merge tree of a photo.
@@ -187,7 +214,8 @@ class ProposalStore:
 
     def metas(self) -> list[ProposalMeta]:
         """`meta` of all photos, sorted by key."""
-        return [_meta_of(row) for row in self._connections.rows(f"SELECT {_META} FROM trees ORDER BY path")]
+        first = {row[0]: row for row in reversed(self._rows(f"SELECT {_META} FROM trees"))}
+        return [_meta_of(first[key]) for key in sorted(first, key=str)]  # a damaged file may have NULL
 
     def settings(self, digest: str) -> str:
         """The settings behind a settings hash, as JSON."""
@@ -211,36 +239,57 @@ class ProposalStore:
         with self._connections.writing() as db:
             db.executemany("INSERT OR IGNORE INTO settings VALUES (?, ?)", list((settings or {}).items()))
             db.executemany(f"INSERT OR REPLACE INTO trees ({_COLUMNS}) VALUES ({marks})", map(_values_of, rows))
+        for shard in self._shards[1:]:  # after it: an interruption leaves the older tree behind the new one
+            with shard.writing() as db:
+                db.executemany("DELETE FROM trees WHERE path = ?", [(row.meta.key,) for row in rows])
 
     def touch(self, key: str, source: Source) -> None:
         """Note a new time of change of a file whose bytes are the same."""
-        with self._connections.writing() as db:
-            values = (source.mtime_ns, source.size, key)
-            db.execute("UPDATE trees SET source_mtime_ns = ?, source_bytes = ? WHERE path = ?", values)
+        for shard in self._shards:
+            with shard.writing() as db:
+                values = (source.mtime_ns, source.size, key)
+                db.execute("UPDATE trees SET source_mtime_ns = ?, source_bytes = ? WHERE path = ?", values)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Forget photos; unknown keys are no error."""
-        with self._connections.writing() as db:
-            db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys])
+        for shard in self._shards:
+            with shard.writing() as db:
+                db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys])
 
     def merge(self, other: "ProposalStore") -> int:
-        """Take over every row of another store (a shard made on another machine); returns how many."""
-        with explained(self.path):
-            db = self._connections.get()
-            db.execute("ATTACH DATABASE ? AS other", (str(other.path),))
-            try:
-                with transaction(db):
-                    db.execute("INSERT OR IGNORE INTO settings SELECT * FROM other.settings")
-                    copied = db.execute(
-                        f"INSERT OR REPLACE INTO trees ({_COLUMNS}) SELECT {_COLUMNS} FROM other.trees"
-                    ).rowcount
-            finally:
-                db.execute("DETACH DATABASE other")
-        return int(copied)
+        """Take over every row of another store (shards made on other machines); returns how many."""
+        copied = 0
+        for path in reversed(other.paths):  # the first shard wins, so it comes last
+            with explained(self.path):
+                db = self._connections.get()
+                db.execute("ATTACH DATABASE ? AS other", (str(path),))
+                try:
+                    with transaction(db):
+                        db.execute("INSERT OR IGNORE INTO settings SELECT * FROM other.settings")
+                        copied += db.execute(
+                            f"INSERT OR REPLACE INTO trees ({_COLUMNS}) SELECT {_COLUMNS} FROM other.trees"
+                        ).rowcount
+                finally:
+                    db.execute("DETACH DATABASE other")
+        return copied
+
+    def compact(self) -> int:
+        """Drop what an earlier shard has too, and give unused space back; returns the bytes won."""
+        before, seen = _bytes_of(self.paths), set[str]()
+        for shard in self._shards:
+            keys = {str(row[0]) for row in shard.rows("SELECT path FROM trees")}
+            with shard.writing() as db:
+                db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys & seen])
+            seen |= keys
+            with explained(shard.path):
+                shard.get().execute("VACUUM")
+                shard.get().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return before - _bytes_of(self.paths)
 
     def close(self) -> None:
-        """Close this thread's connection; the next use opens another."""
-        self._connections.close()
+        """Close this thread's connections; the next use opens others."""
+        for shard in self._shards:
+            shard.close()
 
     def __enter__(self) -> "ProposalStore":
         return self
@@ -251,17 +300,58 @@ class ProposalStore:
         self.close()
 
     def __repr__(self) -> str:
-        return f"ProposalStore({str(self.path)!r}, {len(self)} trees)"
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"ProposalStore({str(self.path)!r}{more}, {len(self)} trees)"
+
+    def _rows(self, query: str) -> list[Any]:
+        return [row for shard in self._shards for row in shard.rows(query)]
 
     def _one(self, query: str, value: Any) -> Any:
-        rows = self._connections.rows(query, value)
-        return rows[0] if rows else None
+        return next((rows[0] for shard in self._shards if (rows := shard.rows(query, value))), None)
 
     def _found(self, query: str, key: str) -> Any:
         row = self._one(query, key)
         if row is None:
             raise StoreError(f"{self.path} holds no tree of {key!r}; run `clickgrain propose` on its folder")
         return row
+
+
+def shard_files(where: Path) -> list[Path]:
+    """The files behind a path: itself; of a folder its *.db; of a pattern with * what it finds. Sorted."""
+    if where.is_dir():
+        return sorted(where.glob("*.db"))
+    if not where.exists() and any(mark in str(where) for mark in "*?["):
+        found = glob(str(where))  # noqa: PTH207 - a pattern may be absolute
+        return sorted(Path(name) for name in found if not name.endswith(("-wal", "-shm")))
+    return [where]
+
+
+def verify(path: Path) -> tuple[int, list[str]]:
+    """Check one file and unpack every tree: number of whole trees, and what is damaged, in words.
+
+    Damaged trees are removed, so that the next `clickgrain propose` makes them again.
+    """
+    whole, problems = 0, list[str]()
+    try:
+        with ProposalStore(path) as store:
+            with explained(path):
+                check = str(store._rows("PRAGMA integrity_check(1)")[0][0])
+                if check != "ok":
+                    raise sqlite3.DatabaseError(f"malformed: {check}")
+            for key in store:
+                try:
+                    store.tree(key)
+                    whole += 1
+                except StoreError as error:
+                    problems.append(str(error))
+    except StoreError as error:
+        problems.append(str(error))
+    return whole, problems
+
+
+def _bytes_of(paths: Sequence[Path]) -> int:
+    files = [path.with_name(path.name + end) for path in paths for end in ("", "-wal")]
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 @contextmanager

@@ -244,7 +244,7 @@ class LearnArgs(RunArgs):
             flipped upside down.
         start: the trained model to start from, a folder or a Hugging Face id; the one in the package when None and
             the recipe is auto.
-        store: proposal store to use (and continue); DIR/proposals.db when not given.
+        store: proposal store to use (and continue), or a folder of shards *.db; DIR/proposals.db when not given.
         ignore: patterns of files and folders to leave out.
         cutouts: folder of RGBA images, each the exact cutout of one whole object; a fifth of the composites show
             them.

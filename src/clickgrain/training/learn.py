@@ -111,7 +111,7 @@ def train(
         )
     bar: Progress = progress or Bar()
     setup = settle(args, bar, recipe)
-    ProposalStore(args.store)  # reject a missing or foreign file before the run's folder is made
+    ProposalStore.open(args.store)  # reject a missing or foreign file before the run's folder is made
     with locked(args.out), bar:
         return _train(setup, bar, regions)
 
@@ -145,7 +145,7 @@ def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setu
 def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf] | None = None) -> LearnResult:
     args, recipe, extractor = setup.args, setup.recipe, setup.extractor
     assert args.store is not None, "settled"
-    store = ProposalStore(args.store)
+    store = ProposalStore.open(args.store)
     saved = read_run(args)  # again: another process may have trained before the lock
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickgrain.errors import StoreError
-from clickgrain.proposals.store import ProposalStore, Row, Source, pack_tree, unpack_tree
+from clickgrain.proposals.store import ProposalStore, Row, Source, pack_tree, unpack_tree, verify
 
 SOURCE = Source("ab" * 32, 1234, 5678)
 
@@ -104,6 +104,76 @@ def test_shards_merge(store, row, tmp_path):
     assert_same_tree(store["a.jpg"], other["a.jpg"])
     assert store.keys() == ["a.jpg", "b.jpg"]
     assert store.settings("s1") == "{}"
+
+
+@pytest.fixture
+def shards(tmp_path, row):
+    """a, b in the first; b (another tree), c in the second."""
+    first, second = (ProposalStore.create(tmp_path / "shards" / f"{i}.db") for i in (1, 2))
+    first.write([row("a.jpg", seed=1), row("b.jpg", seed=2)], {"s1": "{}"})
+    second.write([row("b.jpg", seed=3), row("c.jpg", seed=4)], {"s2": "[]"})
+    with first, second:
+        yield tmp_path / "shards"
+
+
+@pytest.mark.parametrize("where", [str, lambda folder: folder / "*.db", lambda folder: sorted(folder.glob("*.db"))])
+def test_shards_behave_as_one(shards, where, make_random_tree):
+    with ProposalStore.open(where(shards)) as store:
+        assert store.keys() == ["a.jpg", "b.jpg", "c.jpg"] == [meta.key for meta in store.metas()]
+        assert len(store) == 3
+        assert "c.jpg" in store
+        assert "d.jpg" not in store
+        assert (store.settings("s1"), store.settings("s2")) == ("{}", "[]")
+        for key, seed in (("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 4)):
+            assert_same_tree(store[key], make_random_tree(5, 6, seed, image_size=(40, 48)))
+
+
+def test_a_new_tree_in_shards_replaces_the_old_one(shards, row):
+    with ProposalStore.create(shards) as store:
+        store.write([row("c.jpg", seed=9, h=3)])
+        store.touch("b.jpg", Source("x", 1, 2))
+        assert store["c.jpg"].grid == (3, 6)
+    with ProposalStore(shards / "2.db") as second:
+        assert second.keys() == ["b.jpg"]
+        assert second.meta("b.jpg").source.mtime_ns == 2
+
+
+def test_a_store_of_shards_merges_as_it_reads(shards, tmp_path):
+    with ProposalStore.create(tmp_path / "all.db") as joined, ProposalStore.open(shards) as store:
+        joined.merge(store)
+        assert joined.keys() == store.keys()
+        assert_same_tree(joined["b.jpg"], store["b.jpg"])
+
+
+def test_compact_drops_copies_and_gives_space_back(shards, row):
+    with ProposalStore.open(shards) as store:
+        store.write([row(f"{i}.jpg", seed=i, h=40, w=40) for i in range(30)])
+        store.remove([f"{i}.jpg" for i in range(30)])
+        tree = store["b.jpg"]
+        assert store.compact() > 100_000
+        assert_same_tree(store["b.jpg"], tree)
+        assert len(store) == 3
+    with ProposalStore(shards / "2.db") as second:
+        assert second.keys() == ["c.jpg"]
+
+
+def test_verify_names_and_removes_what_is_damaged(shards):
+    with sqlite3.connect(shards / "1.db") as db:
+        db.execute("UPDATE trees SET cost = x'00' WHERE path = 'a.jpg'")
+    db.close()
+    whole, problems = verify(shards / "1.db")
+    assert whole == 1
+    assert len(problems) == 1
+    assert "1.db: the tree of 'a.jpg' was damaged" in problems[0]
+    assert verify(shards / "1.db") == (1, [])
+    (shards / "3.db").write_bytes(b"no database at all" * 100)
+    assert "not a proposal store" in verify(shards / "3.db")[1][0]
+
+
+def test_no_shards(tmp_path):
+    for where in (tmp_path, tmp_path / "*.db", []):
+        with pytest.raises(StoreError, match=r"no proposal store at|no files"):
+            ProposalStore.open(where)
 
 
 def read_in_child(store, keys, queue):
