@@ -286,7 +286,9 @@ def carried(browser: Any, model: str) -> tuple[float, int]:
             wait(page, "clickgrain.store.state.active !== null")
             start = perf_counter()
             page.keyboard.press("t")
-            wait(page, "clickgrain.store.state.carry?.result?.images && clickgrain.store.state.active !== null", 120)
+            wait(
+                page, "clickgrain.store.state.carry?.result?.images && clickgrain.store.state.active !== null", 120
+            )
             seconds = perf_counter() - start
             count = page.evaluate("clickgrain.store.state.carry.result.images.length")
             page.close()
