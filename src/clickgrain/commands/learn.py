@@ -28,8 +28,22 @@ def propose(args: ProposeArgs) -> None:
 
     settings = asdict(args)
     photos, store, name = (settings.pop(key) for key in ("photos", "store", "extractor"))
-    extractor = load_extractor(name, device=choose_device(settings.pop("device")))
-    report = build_trees(photos, store, extractor=extractor, progress=stderr().is_terminal, **settings)
+    device, engine, address = (settings.pop(key) for key in ("device", "engine", "address"))
+    if engine == "ray":
+        from clickgrain.proposals.cluster import propose_on_ray
+
+        # The machine that starts the run may have no GPU; workers that were given one use it.
+        report = propose_on_ray(
+            photos,
+            store,
+            load=lambda gpu: load_extractor(name, device="cuda" if gpu else "cpu"),
+            address=address,
+            progress=stderr().is_terminal,
+            **settings,
+        )
+    else:
+        extractor = load_extractor(name, device=choose_device(device))
+        report = build_trees(photos, store, extractor=extractor, progress=stderr().is_terminal, **settings)
     say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")

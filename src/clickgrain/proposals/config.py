@@ -50,7 +50,7 @@ class ProposeArgs:
 
     Attributes:
         photos: folder of photos, walked recursively.
-        store: SQLite file that keeps the trees; an existing one is continued.
+        store: SQLite file that keeps the trees, or a folder of such files; existing ones are continued.
         extractor: "default", "color-texture", a Hugging Face id or a local folder.
         device: torch device of the extractor, e.g. cpu or cuda.
         shard: "i/n": only part i of n of the photos (1-based), for several machines.
@@ -60,6 +60,8 @@ class ProposeArgs:
         long_side: larger photos are shrunk to this many pixels before features are computed; 0 never shrinks.
         connectivity: 4 or 8 neighbors on the patch grid, or 0 for no spatial constraint.
         linkage: merging cost; ward is the paper's.
+        engine: local: threads of this process; ray: Ray, on this machine or a cluster; --out is then a folder.
+        address: ray: of a running cluster; left out, Ray starts on this machine with --workers CPUs.
     """
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
@@ -73,8 +75,12 @@ class ProposeArgs:
     long_side: int = 512
     connectivity: Literal[0, 4, 8] = 4
     linkage: Linkage = "ward"
+    engine: Literal["local", "ray"] = "local"
+    address: str = ""
 
     def __post_init__(self) -> None:
+        if self.address and self.engine != "ray":
+            raise ConfigError(f"--address {self.address} is of no use without --engine ray")
         Shard.parse(self.shard)
         if self.batch < 1:
             raise ConfigError(f"--batch {self.batch} is not positive; use 1 or more images per forward pass")

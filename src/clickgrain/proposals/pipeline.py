@@ -136,7 +136,7 @@ def propose(
             key = found.relative_to(folder).as_posix() if found != folder else found.name
             if (only is None or key in only) and part.holds(key):
                 paths[key] = found
-        run = _Pass(
+        run = Pass(
             opened, extractor, text, connectivity, linkage, long_side, threads, 2 * (batch + threads), report, bar
         )
         with bar, run:
@@ -162,7 +162,7 @@ def propose(
 
 
 @dataclass
-class _Pass:
+class Pass:
     """One pass over a folder. Leave the `with` block in any way: finished trees are in the store.
 
     Attributes:
@@ -199,7 +199,7 @@ class _Pass:
         self.digest, self.written = hash_bytes(self.settings.encode()), time.monotonic()
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="merge")
 
-    def __enter__(self) -> "_Pass":
+    def __enter__(self) -> "Pass":
         return self
 
     def __exit__(
@@ -223,7 +223,7 @@ class _Pass:
                 self._fail(jobs.pop(path).key, reason)
             reading.bad.clear()
 
-        for path, image in read_images(self._todo(paths, jobs), workers=self.threads, report=reading):
+        for path, image in read_images(self.todo(paths, jobs), workers=self.threads, report=reading):
             report_bad()
             yield jobs.pop(path), image
         report_bad()
@@ -231,20 +231,20 @@ class _Pass:
 
     def forward(self, group: list[tuple[Job, UInt8]]) -> None:
         """One forward pass; the features go to the merging threads."""
-        images = []
-        for _, image in group:
-            size, shrink = (image.shape[0], image.shape[1]), 0 < self.long_side < max(image.shape[:2])
-            images.append(resize(image, fit_size(size, self.long_side)) if shrink else image)
-        for (job, image), features in zip(group, self._features(images, group)):
+        images = [shrunk(image, self.long_side) for _, image in group]
+        for (job, image), features in zip(group, self.features(images, group)):
             if features is None:
                 continue
             self.broken.clear()
-            size = (image.shape[0], image.shape[1])
-            self.merging.append((job, self.pool.submit(self._row, job, size, features)))
+            self.merge(job, (image.shape[0], image.shape[1]), features)
             while self.merging and (len(self.merging) > self.waiting or self.merging[0][1].done()):
                 self._collect()
             if len(self.rows) >= COMMIT_ROWS or time.monotonic() - self.written > COMMIT_SECONDS:
                 self._write()
+
+    def merge(self, job: Job, size: Size, features: Float) -> None:
+        """Give the features of an image of that size to the merging threads."""
+        self.merging.append((job, self.pool.submit(self._row, job, size, features)))
 
     def finish(self) -> None:
         """Wait for all trees, write them, and report failed batches.
@@ -263,7 +263,8 @@ class _Pass:
                 " --batch is quicker"
             )
 
-    def _todo(self, paths: dict[str, Path], jobs: dict[Path, Job]) -> Iterator[Path]:
+    def todo(self, paths: dict[str, Path], jobs: dict[Path, Job]) -> Iterator[Path]:
+        """Paths whose photos need a tree; `jobs` takes what is known of them."""
         for key, path in paths.items():
             try:
                 key.encode()
@@ -292,7 +293,8 @@ class _Pass:
         self.store.touch(key, Source(meta.source.sha256, state.st_size, state.st_mtime_ns))
         return True
 
-    def _features(self, images: list[UInt8], group: list[tuple[Job, UInt8]]) -> Iterable[Float | None]:
+    def features(self, images: list[UInt8], group: list[tuple[Job, UInt8]]) -> Iterable[Float | None]:
+        """One forward pass; None for images that the extractor fails on, which go to the report."""
         try:
             features = self.extractor.batch(images)
             if len(features) != len(images):
@@ -327,7 +329,7 @@ class _Pass:
         after = job.path.stat()
         if (after.st_size, after.st_mtime_ns) != (source.size, source.mtime_ns):
             raise StoreError(f"{job.path}: the file changed while it was read; run again")
-        return Row.of(job.key, source, tree, self.extractor.name, self.digest)
+        return Row.of(job.key, source, tree, json.loads(self.settings)["extractor"], self.digest)
 
     def _collect(self) -> None:
         job, future = self.merging.popleft()
@@ -352,6 +354,12 @@ class _Pass:
     def _fail(self, key: str, reason: str) -> None:
         self.report.failed.append(Failure(key, reason))
         self.bar.advance()
+
+
+def shrunk(image: UInt8, long_side: int) -> UInt8:
+    """An image of at most that long side (0: any)."""
+    size = (image.shape[0], image.shape[1])
+    return resize(image, fit_size(size, long_side)) if 0 < long_side < max(size) else image
 
 
 def _cause(error: Exception) -> str:

@@ -273,14 +273,20 @@ class ProposalStore:
                     db.execute("DETACH DATABASE other")
         return copied
 
-    def compact(self) -> int:
-        """Drop what an earlier shard has too, and give unused space back; returns the bytes won."""
-        before, seen = _bytes_of(self.paths), set[str]()
+    def drop_copies(self) -> None:
+        """Remove every tree that an earlier shard has too."""
+        seen = set[str]()
         for shard in self._shards:
             keys = {str(row[0]) for row in shard.rows("SELECT path FROM trees")}
             with shard.writing() as db:
                 db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys & seen])
             seen |= keys
+
+    def compact(self) -> int:
+        """Drop copies and give unused space back; returns the bytes won."""
+        before = _bytes_of(self.paths)
+        self.drop_copies()
+        for shard in self._shards:
             with explained(shard.path):
                 shard.get().execute("VACUUM")
                 shard.get().execute("PRAGMA wal_checkpoint(TRUNCATE)")
