@@ -170,6 +170,20 @@ def test_shards_together_are_the_folder(run, tmp_path):
     assert len(whole) == 9
 
 
+def test_a_folder_of_shards_is_continued(run, photos, tmp_path):
+    for part in (1, 2):
+        run(store=tmp_path / "shards" / f"{part}.db", shard=f"{part}/2")
+    again = run(store=tmp_path / "shards")
+    assert (again.skipped, again.done) == (9, 0)
+    key = ProposalStore(tmp_path / "shards" / "2.db").keys()[0]
+    paint(photos / key, seed=77, size=(40, 40))
+    paint(photos / "new.png", seed=78)
+    assert run(store=tmp_path / "shards").done == 2
+    counts = [len(ProposalStore(tmp_path / "shards" / f"{part}.db")) for part in (1, 2)]
+    assert sum(counts) == len(ProposalStore.open(tmp_path / "shards")) == 10
+    assert ProposalStore.open(tmp_path / "shards").tree(key).image_size == (40, 40)
+
+
 def test_ignored_photos_are_left_out(run):
     assert run(ignore=("album 1",)).done == 5
 
