@@ -340,7 +340,7 @@ def test_every_command_and_flag_is_documented(name, capsys, monkeypatch):
     flags = flags_of(name, capsys, monkeypatch)
     cells = re.findall(r"^\| (`--.*?) \| \S", section(name), re.MULTILINE)
     documented = {flag for cell in cells for flag in re.findall(r"`(--[a-z][a-z-]*)", cell)}
-    assert len(flags) > 1
+    assert flags
     assert documented == flags
     assert f"\nclickgrain {name} " in section(name), "an example is missing"
 
