@@ -8,8 +8,8 @@ running already); hover under 50 ms at the 95th percentile from the pointer's ev
 120 ms to a drawn mask (server and disk included), also among 300 objects, where one that changes is drawn within
 60 ms; what a click would add, within 100 ms of the pointer's event (30 of which it rests); an encoded image under
 150 ms: the best of 5 runs each (2 among 300), as other work on the machine only adds. 99 coins like one are to be
-found, and taken, within 1 s; an object carried through 50 frames within 15 s. Needs chromium and Playwright; says so
-and ends where they are missing.
+found, and taken, within 1 s; an object carried through 50 frames within 15 s. Needs chromium and Playwright; says
+so and ends where they are missing.
 """
 
 import re
