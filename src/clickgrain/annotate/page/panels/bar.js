@@ -81,7 +81,7 @@ function showSaved(element, { waiting, problem }) {
 
 /** @param {any} element @param {any[]} jobs */
 function showJob(element, jobs) {
-  const running = jobs.find((job) => atWork(job) && job.kind !== "encode");
+  const running = jobs.find((job) => atWork(job) && !["encode", "carry"].includes(job.kind));
   element.hidden = !running;
   if (!running) return;
   fill(
