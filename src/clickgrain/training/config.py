@@ -348,7 +348,7 @@ def grain_small() -> Recipe:
     args = TrainArgs(
         steps=3000, batch=24, lr=2e-3, validate_every=500,
         data=DataArgs(
-            crop=160, tiles=4, window=(0.2, 1.05), whole_looks=0.5, masks_per_image=1,
+            crop=160, tiles=4, masks_per_image=1,
             objects=0.4, hidden=0.7, edges=0.3, large=0.4,
         ),
     )  # fmt: skip
@@ -363,7 +363,7 @@ def grain() -> Recipe:
     time:     not measured yet; see docs/experiments.md
     """
     data = DataArgs(
-        crop=224, tiles=4, window=(0.2, 1.05), whole_looks=0.5, masks_per_image=4,
+        crop=224, tiles=4, masks_per_image=4,
         objects=0.4, hidden=0.7, edges=0.3, large=0.4,
     )  # fmt: skip
     args = TrainArgs(
