@@ -6,7 +6,6 @@ and write, each to its own store, so a folder of stores comes out. Ray bounds wh
 
 import json
 import logging
-import pickle
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -152,7 +151,7 @@ def _stream(
     pool, gpus = max(1, int(resources.get("CPU", 1)) // 2), int(resources.get("GPU", 0))
     # Actors hold their CPUs for the whole run. At a quarter each, half a CPU is left for reading on one core.
     stages = ray.data.from_items(
-        [{"item": pickle.dumps(job)} for job in jobs], override_num_blocks=min(10_000, -(-len(jobs) // batch))
+        [{"item": job} for job in jobs], override_num_blocks=min(10_000, -(-len(jobs) // batch))
     )
     stages = stages.map_batches(
         lambda items: _decoded(items, settings), batch_size=batch, num_cpus=0.5, compute=TaskPoolStrategy(pool)
@@ -237,11 +236,12 @@ def _is_ready(item: Any) -> bool:
 
 
 def _packed(items: list[Any]) -> Batch:
-    """Any objects as a column of bytes, which Ray takes as they are."""
+    """Any objects as a column."""
     column = np.empty(len(items), object)
-    column[:] = [pickle.dumps(item, protocol=5) for item in items]
+    for i, item in enumerate(items):  # tuples in a list would become a table
+        column[i] = item
     return {"item": column}
 
 
 def _items(group: Batch) -> list[Any]:
-    return [pickle.loads(item) for item in group["item"]]  # made by `_packed` in this run
+    return list(group["item"])
