@@ -27,13 +27,7 @@ def size_class(area: float) -> SizeClass:
 
 
 class Benchmark:
-    """A named list of targets; holds no pixels unless built by `Benchmark.of`.
-
-    Attributes:
-        name: as given on the command line.
-        targets: in a stable order, those of one image next to each other.
-        notes: what a reader of the figures must know: files left out, an incomplete set.
-    """
+    """A named list of targets; holds no pixels unless built by `Benchmark.of`."""
 
     def __init__(self, name: str, targets: Iterable[Target], notes: Iterable[str] = ()) -> None:
         self.name = name
@@ -85,7 +79,7 @@ class Benchmark:
             image_id = images.setdefault(id(image), f"{number}")
             check = partial(checked_mask, mask, f"mask {number}")
             digest = partial(_arrays_digest, image, np.asarray(mask))
-            targets.append(Target(f"{number}", image_id, partial(_same, image), check, digest))
+            targets.append(Target(f"{number}", image_id, partial(np.asarray, image), check, digest))
         return cls(name, targets)
 
 
@@ -106,10 +100,6 @@ def load_group(group: list[Target], skipped: list[str]) -> tuple[UInt8 | None, l
         except (ImageError, DataError) as error:
             skipped.append(f"target {target.id}: {error}")
     return image, masks
-
-
-def _same(image: UInt8) -> UInt8:
-    return image
 
 
 def load_benchmark(name: str, root: str | Path) -> Benchmark:

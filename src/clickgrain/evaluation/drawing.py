@@ -44,28 +44,15 @@ def target_loader(benchmark: Benchmark) -> TargetLoader:
 
 
 def overlay(
-    image: UInt8,
-    mask: Bool | None = None,
-    clicks: Sequence[Given] = (),
+    image: UInt8,  # H x W x 3 uint8 RGB
+    mask: Bool | None = None,  # H x W
+    clicks: Sequence[Given] = (),  # positive ones become green disks, negative ones red squares
     *,
-    target: Bool | None = None,
-    color: Color = BLUE,
-    long_side: int = 480,
+    target: Bool | None = None,  # H x W bool whose outline is drawn in dashed white, or None
+    color: Color = BLUE,  # RGB of the mask
+    long_side: int = 480,  # of the result, in pixels
 ) -> UInt8:
-    """The image with a mask tinted and outlined, the wanted outline dashed, and numbered clicks.
-
-    Args:
-        image: H x W x 3 uint8 RGB.
-        mask: H x W bool or None.
-        clicks: (x, y, label) in image pixels, in order; positive ones are drawn as green disks, negative ones as
-            red squares, boxes and strokes with their number at the first point.
-        target: H x W bool whose outline is drawn in dashed white, or None.
-        color: RGB of the mask.
-        long_side: of the result, in pixels.
-
-    Returns:
-        h x w x 3 uint8 RGB.
-    """
+    """The image with a mask tinted and outlined, the wanted outline dashed, and numbered clicks."""
     height, width = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
     shown = resize(image, (height, width))
     if mask is not None:
@@ -79,16 +66,7 @@ def overlay(
 
 
 def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int = 480) -> UInt8:
-    """Regions in their mean color with borders between them.
-
-    Args:
-        image: H x W x 3 uint8 RGB.
-        labels: h x w, 0..k-1, over the whole image (such as `MergeTree.cut(k)`).
-        long_side: of the result, in pixels.
-
-    Returns:
-        h x w x 3 uint8 RGB.
-    """
+    """The regions of h x w labels 0..k-1 over an image, in their mean color, with borders between them."""
     size = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
     shown = resize(image, size)
     smooth = _smooth(labels, size)
@@ -106,13 +84,7 @@ def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int 
 
 
 def feature_map(features: Float, image_size: Size, *, long_side: int = 480) -> UInt8:
-    """Three leading principal components of features as red, green and blue.
-
-    Args:
-        features: h x w x d.
-        image_size: (H, W) pixels of their image, which gives the result its shape.
-        long_side: of the result, in pixels.
-    """
+    """Three leading principal components of h x w x d features as red, green and blue, in the image's shape."""
     h, w, d = features.shape
     centered = features.reshape(h * w, d) - features.reshape(h * w, d).mean(0)
     _, _, axes = np.linalg.svd(centered[:: max(1, h * w // 2000)], full_matrices=False)

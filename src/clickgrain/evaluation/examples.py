@@ -49,16 +49,7 @@ def examples(
     leader: int = 0,
     clicks: int = 3,
 ) -> list[tuple[str, list[Figure]]]:
-    """The best, median and worst target of one result, each with every model's mask after a few clicks.
-
-    Args:
-        results: of the same benchmark.
-        labels: their names on the page.
-        predictors: those of the results; each answers its recorded clicks again. None shows clicks without a mask.
-        load: loads a target (`target_loader`); those that cannot be read are left out.
-        leader: which result ranks the targets.
-        clicks: how many are shown.
-    """
+    """The best, median and worst target of one result, each with every model's mask after a few clicks."""
     shown = []
     for place, id_ in places(results[leader]):
         try:
@@ -146,14 +137,7 @@ def hardest(results: Sequence[Result], ids: frozenset[str], load: TargetLoader, 
 
 
 def tree_figures(image: UInt8, tree: MergeTree, click: tuple[int, int], *, level: float = 0.6) -> list[Figure]:
-    """The image with a click, its tree cut at three levels, and the node that the click means.
-
-    Args:
-        image: H x W x 3 uint8 RGB, of the tree's image size.
-        tree: its merge tree.
-        click: (x, y) image pixels.
-        level: of the node.
-    """
+    """The image with a click (x, y), its tree cut at three levels, and the node that the click means at `level`."""
     node = tree.node_at(*click, level)
     chosen = tree.upsample(node, image) > 0.5
     cuts = [k for k in (120, 30, 8) if k <= tree.n_leaves] or [1]

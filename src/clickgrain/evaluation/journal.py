@@ -17,24 +17,13 @@ _WORDS = {"data": "images or masks with the hash"}
 
 
 def header(model: str, benchmark: str, settings: Mapping[str, Any], data: str | None = None) -> dict[str, Any]:
-    """The first line: everything that the rows depend on; a file with another header is not resumed.
-
-    Args:
-        model, benchmark: names.
-        settings: of the protocol and the user.
-        data: hash of the benchmark's content (`data_hash`), or None if unknown.
-    """
+    """The first line: everything that the rows depend on; a file with another header is not resumed."""
     named = {"model": model, "benchmark": benchmark, "settings": dict(settings), "data": data}
     return {"format": _FORMAT, "version": VERSION, "clickgrain": __version__, **named}
 
 
 class Journal:
     """A header line, then one line per target, each written when its target is done.
-
-    Args:
-        path: the file; None writes nothing.
-        head: `header(...)`; a file with another header is refused.
-        resume: continue an existing file; otherwise it is overwritten.
 
     Attributes:
         done: id -> row of the targets in the file; rows with an error are left out, to be tried again.
@@ -67,11 +56,7 @@ class Journal:
             raise DataError(f"{path}: cannot be read or written ({error.strerror}); choose another file") from error
 
     def add(self, row: TargetResult) -> None:
-        """Write one row.
-
-        Raises:
-            DataError: when it cannot be written; earlier rows are kept.
-        """
+        """Write one row; DataError when it cannot be written, earlier rows are kept."""
         self._write(row.to_dict())
 
     def _write(self, value: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
@@ -32,21 +32,15 @@ MaskReader = Callable[[Path, Size], UInt8]
 
 @dataclass(frozen=True)
 class Target:
-    """One object to be found in one image.
+    """One object to be found in one image."""
 
-    Attributes:
-        id: unique in its benchmark.
-        image_id: shared by the targets of one image.
-        image: loads the H x W x 3 uint8 RGB image; raises ImageError.
-        mask: given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255
-            object); raises ImageError or DataError, naming the file, when it cannot be used.
-        digest: hashes the content of image and mask, if that is cheap.
-    """
-
-    id: str
-    image_id: str
-    image: Callable[[], UInt8] = field(repr=False)
+    id: str  # unique in its benchmark
+    image_id: str  # shared by the targets of one image
+    image: Callable[[], UInt8] = field(repr=False)  # loads the H x W x 3 uint8 RGB image; raises ImageError
+    # given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255 object); raises
+    # ImageError or DataError, naming the file, when it cannot be used
     mask: Callable[[Size], UInt8] = field(repr=False)
+    # hashes the content of image and mask, if that is cheap
     digest: Callable[[], str] | None = field(default=None, repr=False)
 
 
@@ -55,26 +49,17 @@ Found = tuple[list[Target], list[str]]  # targets in a stable order, and notes a
 
 @dataclass(frozen=True)
 class Layout:
-    """How one benchmark lies on disk.
+    """How one benchmark lies on disk."""
 
-    Attributes:
-        needs: folders and files below the root that must exist.
-        tree: the expected layout, for people.
-        find: lists the targets below a root. Sets of one mask per file are listed by their names alone; where a
-            file holds several objects, all mask files are read once, one at a time.
-        source: where to get the set, for people.
-        images: number of images of the complete set, if published.
-        targets: number of targets of the complete set, if published.
-        remark: what must be said with every figure on this set.
-    """
-
-    needs: tuple[str, ...]
-    tree: str
+    needs: tuple[str, ...]  # folders and files below the root that must exist
+    tree: str  # the expected layout, for people
+    # lists the targets below a root. Sets of one mask per file are listed by their names alone; where a file holds
+    # several objects, all mask files are read once, one at a time.
     find: Callable[[Path], Found]
-    source: str = ""
-    images: int | None = None
-    targets: int | None = None
-    remark: str = ""
+    source: str = ""  # where to get the set, for people
+    images: int | None = None  # number of images of the complete set, if published
+    targets: int | None = None  # number of targets of the complete set, if published
+    remark: str = ""  # what must be said with every figure on this set
 
     def missing(self, root: Path) -> list[str]:
         """The needed folders and files that do not exist."""
@@ -216,138 +201,135 @@ def _label_maps(root: Path, images: str, masks: str, read: Callable[[Path], Labe
     return found, notes + [f"{by_stem[stem]}: left out, it has no mask" for stem in sorted({*by_stem} - {*labels})]
 
 
-GENERIC = Layout(
-    needs=("images", "masks"),
-    tree="""\
-  images/<id>.*         one file per image: .jpg, .png, .webp, .tif, .bmp
-  masks/<id>#<k>.png    one per target, k = 0, 1, ...: 0 background, 128 ignore, 255 object""",
-    find=_generic,
-)
-
-_DAVIS = Layout(
-    needs=("img", "gt"),
-    tree="""\
-  img/<id>.*            345 frames
-  gt/<id>.*             their masks: object where any channel is above 0""",
-    find=partial(_same_names, images="img", masks="gt", read=read_any),
-    source="the data sets listed by the RITM project (345 frames of DAVIS 2016, davischallenge.org)",
-    targets=345,
-)
-
-_SBD = Layout(
-    needs=("img", "inst", "val.txt"),
-    tree="""\
-  img/<id>.jpg          photos
-  inst/<id>.mat         their instances, key GTinst
-  val.txt               names of the 2857 images to use, one a line""",
-    find=partial(_listed, list_="val.txt", image="img/{}.jpg", mask="inst/{}.mat", read=read_sbd, ignore=None),
-    source="the Semantic Boundaries Dataset (Hariharan et al. 2011): the folder `dataset` of benchmark.tgz",
-    images=2857,
-    targets=6671,
-)
+def _tree(files: Mapping[str, str], width: int = 22) -> str:
+    return "\n".join(f"  {path:<{width}}{what}" for path, what in files.items())
 
 
-def _hqseg(images: str, masks: str, part: str, count: int) -> Layout:
+def _pairs(
+    images: str, masks: str, read: MaskReader, count: int, source: str, coding: str, what: str = "images"
+) -> Layout:
+    """A set of one mask per image, of the same name."""
+    tree = _tree({f"{images}/<id>.*": f"{count} {what}", f"{masks}/<id>.*": coding})
+    find = partial(_same_names, images=images, masks=masks, read=read)
+    return Layout((images, masks), tree, find, source, targets=count)
+
+
+def _sbd(list_: str, images: int, targets: int | None) -> Layout:
+    names = f"names of the {images} images to use, one a line"
     return Layout(
-        needs=(images, masks),
-        tree=f"""\
-  {f"{images}/<id>.*":<22}{count} images
-  {f"{masks}/<id>.*":<22}their masks, grey: object from 128 up""",
-        find=partial(_same_names, images=images, masks=masks, read=read_half),
-        source=f"the HQ-SAM project: HQSeg-44K, part {part}",
-        targets=count,
+        ("img", "inst", list_),
+        _tree({"img/<id>.jpg": "photos", "inst/<id>.mat": "their instances, key GTinst", list_: names}),
+        partial(_listed, list_=list_, image="img/{}.jpg", mask="inst/{}.mat", read=read_sbd, ignore=None),
+        "the Semantic Boundaries Dataset (Hariharan et al. 2011): the folder `dataset` of benchmark.tgz",
+        images=images,
+        targets=targets,
     )
 
 
+def _hqseg(images: str, masks: str, part: str, count: int) -> Layout:
+    source, coding = f"the HQ-SAM project: HQSeg-44K, part {part}", "their masks, grey: object from 128 up"
+    return _pairs(images, masks, read_half, count, source, coding)
+
+
+_OBJECTS = "their masks: object where any channel is above 0"
+
+GENERIC = Layout(
+    ("images", "masks"),
+    _tree(
+        {
+            "images/<id>.*": "one file per image: .jpg, .png, .webp, .tif, .bmp",
+            "masks/<id>#<k>.png": "one per target, k = 0, 1, ...: 0 background, 128 ignore, 255 object",
+        }
+    ),
+    _generic,
+)
+
 LOADERS: Mapping[str, Layout] = {
-    "grabcut": Layout(
-        needs=("data_GT", "boundary_GT"),
-        tree="""\
-  data_GT/<id>.*        50 images
-  boundary_GT/<id>.*    their trimaps: 128 ignore, above 128 object, below background""",
-        find=partial(_same_names, images="data_GT", masks="boundary_GT", read=read_trimap),
-        source="the GrabCut page of Microsoft Research Cambridge, or the data sets listed by the RITM project",
-        targets=50,
+    "grabcut": _pairs(
+        "data_GT", "boundary_GT", read_trimap, 50,
+        "the GrabCut page of Microsoft Research Cambridge, or the data sets listed by the RITM project",
+        "their trimaps: 128 ignore, above 128 object, below background",
     ),
     "berkeley": Layout(
-        needs=("images", "masks"),
-        tree="""\
-  images/<id>.*         96 images, or 100 with those of two objects twice
-  masks/<id>.*          100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>, <id>-<k>
-                        or <id>_<k>""",
-        find=_berkeley,
-        source="the data sets listed by the RITM project (objects of McGuinness and O'Connor 2010)",
+        ("images", "masks"),
+        _tree(
+            {
+                "images/<id>.*": "96 images, or 100 with those of two objects twice",
+                "masks/<id>.*": "100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>,"
+                " <id>-<k> or <id>_<k>",
+            }
+        ),
+        _berkeley,
+        "the data sets listed by the RITM project (objects of McGuinness and O'Connor 2010)",
         targets=100,
         remark="berkeley: its photos are BSDS photos; say so with the figure if any was trained on",
     ),
-    "sbd": _SBD,
-    "sbd-train": replace(
-        _SBD,
-        needs=("img", "inst", "train.txt"),
-        tree=_SBD.tree.replace("val.txt  ", "train.txt").replace("2857", "8498"),
-        find=partial(
-            _listed, list_="train.txt", image="img/{}.jpg", mask="inst/{}.mat", read=read_sbd, ignore=None
-        ),
-        images=8498,
-        targets=None,
+    "sbd": _sbd("val.txt", 2857, 6671),
+    "sbd-train": _sbd("train.txt", 8498, None),
+    "davis": _pairs(
+        "img", "gt", read_any, 345,
+        "the data sets listed by the RITM project (345 frames of DAVIS 2016, davischallenge.org)",
+        _OBJECTS, "frames",
     ),
-    "davis": _DAVIS,
     "pascalvoc": Layout(
-        needs=("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
-        tree="""\
-  JPEGImages/<id>.jpg
-  SegmentationObject/<id>.png       palette PNG: one index per object, 0 background, 255 ignore
-  ImageSets/Segmentation/val.txt    names of the 1449 images to use, one a line""",
-        find=partial(
-            _listed,
-            list_="ImageSets/Segmentation/val.txt",
-            image="JPEGImages/{}.jpg",
-            mask="SegmentationObject/{}.png",
-            read=read_labels,
-            ignore=VOID,
+        ("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
+        _tree(
+            {
+                "JPEGImages/<id>.jpg": "images",
+                "SegmentationObject/<id>.png": "palette PNG: one index per object, 0 background, 255 ignore",
+                "ImageSets/Segmentation/val.txt": "names of the 1449 images to use, one a line",
+            },
+            width=34,
         ),
-        source="the PASCAL VOC 2012 page (host.robots.ox.ac.uk/pascal/VOC/voc2012): the folder VOC2012",
+        partial(
+            _listed, list_="ImageSets/Segmentation/val.txt", image="JPEGImages/{}.jpg",
+            mask="SegmentationObject/{}.png", read=read_labels, ignore=VOID,
+        ),
+        "the PASCAL VOC 2012 page (host.robots.ox.ac.uk/pascal/VOC/voc2012): the folder VOC2012",
         images=1449,
         targets=3417,
     ),
-    "coco-mval": replace(
-        _DAVIS,
-        tree=_DAVIS.tree.replace("345 frames", "800 images"),
-        source="the data sets listed by the RITM and SimpleClick projects (10 objects of each of 80 COCO classes)",
-        targets=800,
+    "coco-mval": _pairs(
+        "img", "gt", read_any, 800,
+        "the data sets listed by the RITM and SimpleClick projects (10 objects of each of 80 COCO classes)",
+        _OBJECTS,
     ),
     "sstem": Layout(
-        needs=("raw", "mitochondria"),
-        tree="""\
-  raw/<id>.tif          20 sections
-  mitochondria/<id>.png their masks; every 4-connected component above 0 is a target""",
-        find=partial(_label_maps, images="raw", masks="mitochondria", read=read_components),
-        source="Gerhard et al. 2013, segmented anisotropic ssTEM data set of neural tissue (figshare): stack1",
+        ("raw", "mitochondria"),
+        _tree(
+            {
+                "raw/<id>.tif": "20 sections",
+                "mitochondria/<id>.png": "their masks; every 4-connected component above 0 is a target",
+            },
+            width=24,
+        ),
+        partial(_label_maps, images="raw", masks="mitochondria", read=read_components),
+        "Gerhard et al. 2013, segmented anisotropic ssTEM data set of neural tissue (figshare): stack1",
         images=20,
     ),
-    "brats": Layout(
-        needs=("image", "annotation"),
-        tree="""\
-  image/<id>.*          369 slices, one of each volume, as images
-  annotation/<id>.*     their label maps: object (the whole tumor) where any channel is above 0""",
-        find=partial(_same_names, images="image", masks="annotation", read=read_any),
-        source="the SimpleClick project (slices of BraTS 2020, med.upenn.edu/cbica/brats2020)",
-        targets=369,
+    "brats": _pairs(
+        "image", "annotation", read_any, 369,
+        "the SimpleClick project (slices of BraTS 2020, med.upenn.edu/cbica/brats2020)",
+        "their label maps: object (the whole tumor) where any channel is above 0",
+        "slices, one of each volume, as images",
     ),
     "oai-zib": Layout(
-        needs=("image", "annotation"),
-        tree="""\
-  image/<id>.*          150 slices, one of each volume, as images
-  annotation/<id>.*     their label maps, grey or palette: every label above 0 is a target""",
-        find=partial(_label_maps, images="image", masks="annotation", read=read_labels),
-        source="the SimpleClick project (slices of OAI-ZIB, pubdata.zib.de)",
+        ("image", "annotation"),
+        _tree(
+            {
+                "image/<id>.*": "150 slices, one of each volume, as images",
+                "annotation/<id>.*": "their label maps, grey or palette: every label above 0 is a target",
+            }
+        ),
+        partial(_label_maps, images="image", masks="annotation", read=read_labels),
+        "the SimpleClick project (slices of OAI-ZIB, pubdata.zib.de)",
         images=150,
     ),
     "hqseg-dis": _hqseg("im", "gt", "DIS5K/DIS-VD", 470),
     "hqseg-coift": _hqseg("images", "masks", "thin_object_detection/COIFT", 280),
     "hqseg-hrsod": _hqseg("images", "masks_max255", "thin_object_detection/HRSOD", 287),
     "hqseg-thin": _hqseg("images_test", "masks_test", "thin_object_detection/ThinObject5K", 500),
-}
+}  # fmt: skip
 """Benchmark name -> layout; any other name has the generic layout. Case and _ for - do not matter."""
 
 

@@ -70,11 +70,7 @@ def read_components(path: Path) -> Labels:
 
 
 def read_sbd(path: Path) -> Labels:
-    """H x W int32 instances of an SBD file: `GTinst.Segmentation`, 0 background.
-
-    Raises:
-        DataError: when the file cannot be read or holds no `GTinst`.
-    """
+    """H x W int32 instances of an SBD file, 0 background; DataError if it cannot be read or holds no `GTinst`."""
     try:
         instances = loadmat(path)["GTinst"]["Segmentation"][0, 0]
         return np.asarray(instances, np.int32).reshape(instances.shape[0], -1)
@@ -93,12 +89,6 @@ def label_mask(labels: Labels, label: int, name: str, size: Size, ignore: int | 
 
 def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict: bool = True) -> UInt8:
     """The mask as H x W uint8 of 0, 128 and 255 only.
-
-    Args:
-        mask: H x W bool, or uint8 of 0, 128 and 255.
-        name: what the message calls it.
-        size: (height, width) of its image.
-        strict: refuse other values; otherwise those below 128 are background, those above are object.
 
     Raises:
         DataError: for another shape, dtype or value, or when no pixel is object.

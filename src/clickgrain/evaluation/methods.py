@@ -8,26 +8,15 @@ from clickgrain.types import Predictor
 
 @dataclass(frozen=True)
 class Method:
-    """A method as plain values, which other processes can be given; calling it makes the predictor.
+    """A method as plain values, which other processes can be given; calling it makes the predictor."""
 
-    Attributes:
-        name: "tree", "default", a model folder, a Hugging Face id, or what `load_baseline` takes.
-        device: of the model and of the extractor.
-        extractor: whose features make the merge trees; None: what the model was trained with.
-        cut: whether guard and cut follow the model (`clickgrain.cut`); baselines have neither.
-    """
-
-    name: str
-    device: str = "cpu"
-    extractor: str | None = None
-    cut: bool = True
+    name: str  # "tree", "default", a model folder, a Hugging Face id, or what `load_baseline` takes
+    device: str = "cpu"  # of the model and of the extractor
+    extractor: str | None = None  # whose features make the merge trees; None: what the model was trained with
+    cut: bool = True  # whether guard and cut follow the model (`clickgrain.cut`); baselines have neither
 
     def __call__(self) -> Predictor:
-        """Make the predictor.
-
-        Raises:
-            ConfigError, WeightsError: when it cannot be made.
-        """
+        """Make the predictor; ConfigError or WeightsError when that fails."""
         from clickgrain.evaluation.baselines import is_baseline, load_baseline
         from clickgrain.segmenter import Segmenter
 
@@ -37,11 +26,7 @@ class Method:
 
     @property
     def stamp(self) -> str:
-        """ "@" and a hash of the weights, or of the module of an import path: differs between versions.
-
-        Raises:
-            ConfigError, WeightsError: there is no such module, name or model.
-        """
+        """ "@" and a hash of the weights, or of the module of an import path; raises as `__call__`."""
         from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
         from clickgrain.evaluation.baselines.external import find_object
         from clickgrain.files import hash_file

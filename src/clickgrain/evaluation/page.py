@@ -112,23 +112,16 @@ _DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (
 
 
 def line_chart(
-    lines: Sequence[Line],
+    lines: Sequence[Line],  # at least one, each with at least one point
     *,
-    x: str,
+    x: str,  # what the axes show
     y: str,
-    title: str,
+    title: str,  # for screen readers
+    # smallest and largest value shown; from 0 or below to the largest value when None
     y_range: tuple[float, float] | None = None,
-    dots: bool = True,
+    dots: bool = True,  # mark every point
 ) -> Chart:
-    """A chart of lines, named at their ends if there are several.
-
-    Args:
-        lines: at least one, each with at least one point.
-        x, y: what the axes show.
-        title: for screen readers.
-        y_range: smallest and largest value shown; from 0 or below to the largest value when None.
-        dots: mark every point.
-    """
+    """A chart of lines, named at their ends if there are several."""
     values = [value for line in lines for _, value in line.points]
     low, high = y_range or (min(0.0, *values), max(values))
     high = max(high, low + 1e-9)
@@ -201,12 +194,9 @@ def _drawn(draw: Callable[[Axes], None], height: float, place: tuple[float, floa
 
 
 def write_page(path: str | Path, template: Path, **context: object) -> Path:
-    """Fill a template and write the page whole or not at all; returns where it is.
+    """Fill a template and write the page whole or not at all; returns its absolute path.
 
-    Args:
-        path: of the page.
-        template: may extend `page.html` and import `macros.html`. All that it shows is escaped.
-        context: what the template shows.
+    The template may extend `page.html` and import `macros.html`. All that it shows is escaped.
 
     Raises:
         DataError: if the disk is full or the folder cannot be written.

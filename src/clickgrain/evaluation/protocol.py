@@ -17,7 +17,6 @@ from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSe
 from clickgrain.evaluation.datasets import Benchmark, Target, data_hash, load_group, size_class
 from clickgrain.evaluation.journal import Journal, header
 from clickgrain.evaluation.result import Result, TargetResult
-from clickgrain.evaluation.workers import click_images
 from clickgrain.types import Bool, Mask, Predictor, Scribble, UInt8
 
 Found = TargetResult | str  # a row, or why a target cannot be used
@@ -120,6 +119,8 @@ def _click_all(
 ) -> Generator[Found, None, None]:
     """What `click_image` yields for all groups, in this process or in others."""
     if groups and processes > 1:
+        from clickgrain.evaluation.workers import click_images  # which imports this module
+
         yield from click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
     elif groups:
         made = cast(Callable[[], Predictor], predictor)() if _makes_one(predictor) else cast(Predictor, predictor)
@@ -130,14 +131,7 @@ def _click_all(
 def click_image(
     predictor: Predictor, group: list[Target], settings: EvaluationSettings, user: User
 ) -> Iterator[Found]:
-    """Rows of the targets of one image as they are finished; a line of text for every unusable one.
-
-    Args:
-        predictor: its errors are recorded in the rows.
-        group: targets that share their image.
-        settings: of the protocol.
-        user: who clicks; told when a target begins.
-    """
+    """Rows of the targets of one image as they are finished; a line of text for every unusable one."""
     skipped: list[str] = []
     image, masks = load_group(group, skipped)
     yield from skipped
@@ -214,11 +208,7 @@ def _click(
 
 
 def prompt_of(given: Sequence[Given]) -> dict[str, Any]:
-    """Arguments of `Predictor.predict`: `points` and `labels`, and `box` and `scribbles` only if they were given.
-
-    Args:
-        given: interactions in order; of several boxes the last counts.
-    """
+    """Arguments of `Predictor.predict`; `box` (the last one) and `scribbles` only if they were given."""
     clicks = [one for one in given if not isinstance(one, Drawn)]
     values = np.array(clicks, np.float32).reshape(-1, 3)
     prompt: dict[str, Any] = {"points": values[:, :2], "labels": values[:, 2].astype(np.uint8)}
@@ -276,11 +266,7 @@ def boundary(mask: Bool) -> Bool:
 
 
 class Scorer:
-    """Scores predictions of one target.
-
-    Args:
-        target: H x W uint8 (0 background, 128 ignore, 255 object) or bool.
-    """
+    """Scores predictions of one target: H x W uint8 (0 background, 128 ignore, 255 object) or bool."""
 
     def __init__(self, target: UInt8 | Bool) -> None:
         self._object, self._valid = split_target(target)

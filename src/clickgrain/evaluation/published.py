@@ -25,47 +25,28 @@ DEVELOPMENT = frozenset({"bsds", "objects"})
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """One result that was not measured in this evaluation.
+    """One result that was not measured in this evaluation."""
 
-    Attributes:
-        method: as its authors call it.
-        kind: what it was trained with, or "before" for our own.
-        figures: by their names in `Result.summary`; IoU in 0..1.
-        source: where the figures are published, or the command, date and versions that they were measured with.
-        remark: what must be said with them.
-        compares: False where the authors measured something else under the same name.
-    """
-
-    method: str
-    kind: Kind
-    figures: Mapping[str, float]
-    source: str
-    remark: str = ""
-    compares: bool = True
+    method: str  # as its authors call it
+    kind: Kind  # what it was trained with, or "before" for our own
+    figures: Mapping[str, float]  # by their names in `Result.summary`; IoU in 0..1
+    source: str  # where the figures are published, or the command, date and versions that they were measured with
+    remark: str = ""  # what must be said with them
+    compares: bool = True  # False where the authors measured something else under the same name
 
 
 @dataclass(frozen=True)
 class Published:
-    """The published results on a set, and how far they compare.
+    """The published results on a set, and how far they compare."""
 
-    Attributes:
-        name: of the published set, as papers write it.
-        rows: in the order of `KINDS`.
-        caveats: why measured rows do not compare directly; empty where set and protocol are the same.
-    """
-
-    name: str
-    rows: tuple[PublishedResult, ...] = ()
+    name: str  # of the published set, as papers write it
+    rows: tuple[PublishedResult, ...] = ()  # in the order of `KINDS`
+    # why measured rows do not compare directly; empty where set and protocol are the same
     caveats: tuple[str, ...] = ()
 
 
 def published(name: str, targets: int) -> Published | None:
-    """Published results on the set called `name`, or on the set that it is a part of; None if there are none.
-
-    Args:
-        name: of a benchmark, as given on the command line.
-        targets: how many were evaluated; a number other than the published one becomes a caveat.
-    """
+    """Published results on the set called `name`, or on the set that it is a part of; None if there are none."""
     table = _table("published.json")
     given = name.lower().replace("_", "-")
     known = table["parts"].get(given, given)
@@ -90,12 +71,7 @@ def published(name: str, targets: int) -> Published | None:
 
 
 def measured_before(data: str, settings: EvaluationSettings) -> tuple[PublishedResult, ...]:
-    """Earlier results of our slow baselines on exactly the same images and masks, with the same protocol.
-
-    Args:
-        data: `data_hash` of all that was evaluated.
-        settings: of the protocol; `full_curves` does not matter.
-    """
+    """Earlier results of our slow baselines on exactly the same images and masks, with the same protocol."""
     wanted = (data, settings.max_clicks, settings.threshold)
     return tuple(
         PublishedResult(

@@ -24,25 +24,15 @@ WANTED = 0.9  # IoU that a target must reach; otherwise it counts as a failure
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of the comparison.
+    """One figure of the comparison."""
 
-    Attributes:
-        name: in `Result.summary`, and the heading of the column.
-        form: format of a value.
-        sign: whether more (1) or less (-1) is better.
-        scale: factor to the shown unit.
-        twin: name of a second count, shown after a slash if it differs.
-        ends: format of the ends of an interval.
-        head: heading of the column instead of `name`.
-    """
-
-    name: str
-    form: str
-    sign: int
-    scale: float = 1.0
-    twin: str = ""
-    ends: str = "{:.1f}"
-    head: str = ""
+    name: str  # in `Result.summary`, and the heading of the column
+    form: str  # format of a value
+    sign: int  # whether more (1) or less (-1) is better
+    scale: float = 1.0  # factor to the shown unit
+    twin: str = ""  # name of a second count, shown after a slash if it differs
+    ends: str = "{:.1f}"  # format of the ends of an interval
+    head: str = ""  # heading of the column instead of `name`
 
     def text(self, figures: Mapping[str, float]) -> str:
         """The value as it is shown."""
@@ -198,25 +188,14 @@ def _clicks(result: Result | None, figures: Mapping[str, float] | None = None) -
 def section(
     results: Sequence[Result],
     labels: Sequence[str],
-    benchmark: Benchmark | None,
-    predictors: Sequence[Predictor | None],
-    leader: int = 0,
-    clicks: int = CLICKS,
-    colors: Sequence[int] | None = None,
-    drawn: int | None = None,
+    benchmark: Benchmark | None,  # for images and border contact; None: neither
+    predictors: Sequence[Predictor | None],  # one per result, to make its masks again; None draws its clicks alone
+    leader: int = 0,  # whose best, median and worst targets are shown
+    clicks: int = CLICKS,  # how many are shown on them
+    colors: Sequence[int] | None = None,  # number of each result's color; its place if None
+    drawn: int | None = None,  # only the first N results are shown on them
 ) -> dict[str, Any]:
-    """The results of one benchmark as the macro `clicks` in `templates/macros.html` takes them.
-
-    Args:
-        results: at least one.
-        labels: their names on the page.
-        benchmark: for images and border contact; None: neither.
-        predictors: one per result, to make its masks again; None draws its clicks alone.
-        leader: whose best, median and worst targets are shown.
-        clicks: how many are shown on them.
-        colors: number of each result's color; its place if None.
-        drawn: only the first N results are shown on them.
-    """
+    """The results of one benchmark as the macro `clicks` in `templates/macros.html` takes them."""
     numbers = colors or range(len(results))
     entries = [Entry(result, label, i % COLORS) for result, label, i in zip(results, labels, numbers)]
     skipped = list(dict.fromkeys(reason for result in results for reason in result.skipped))

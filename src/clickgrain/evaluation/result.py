@@ -23,34 +23,22 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TargetResult:
-    """The clicks on one target and what they reached.
-
-    Attributes:
-        id, image: of the target and of its image.
-        area: share of the image that is object, 0..1.
-        size: class of `area` (see `size_class`).
-        ious: IoU after each click that was made; after the last one it stays the same.
-        boundary_ious: boundary IoU after each of them.
-        disobeyed: after each of them, how many of the clicks so far lie on the wrong side of the mask.
-        clicks: (x, y, label) in image pixels; `given` has boxes and strokes as well.
-        click_seconds: of each prediction, the full-size probability included.
-        encode_seconds: of the image's `set_image`.
-        error: what stopped the predictor on this target, or None.
-        drawn: boxes and strokes, with their places among all interactions (from 0); `ious`, `boundary_ious` and
-            `disobeyed` have a value for each of them too.
-    """
+    """The clicks on one target and what they reached."""
 
     id: str
     image: str
-    area: float
-    size: SizeClass
-    ious: tuple[float, ...]
-    boundary_ious: tuple[float, ...]
+    area: float  # share of the image that is object, 0..1
+    size: SizeClass  # class of `area` (see `size_class`)
+    ious: tuple[float, ...]  # IoU after each click that was made; after the last one it stays the same
+    boundary_ious: tuple[float, ...]  # boundary IoU after each of them
+    # after each of them, how many of the clicks so far lie on the wrong side of the mask
     disobeyed: tuple[int, ...]
-    clicks: tuple[tuple[int, int, int], ...]
-    click_seconds: tuple[float, ...]
-    encode_seconds: float
-    error: str | None = None
+    clicks: tuple[tuple[int, int, int], ...]  # (x, y, label) in image pixels; `given` has boxes and strokes as well
+    click_seconds: tuple[float, ...]  # of each prediction, the full-size probability included
+    encode_seconds: float  # of the image's `set_image`
+    error: str | None = None  # what stopped the predictor on this target, or None
+    # boxes and strokes, with their places among all interactions (from 0); `ious`, `boundary_ious` and `disobeyed`
+    # have a value for each of them too
     drawn: tuple[tuple[int, Drawn], ...] = ()
 
     @property
@@ -69,11 +57,7 @@ class TargetResult:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "TargetResult":
-        """Inverse of `to_dict`, after JSON.
-
-        Raises:
-            DataError: when the row was not made by `to_dict`.
-        """
+        """Inverse of `to_dict`, after JSON; DataError for a row that it did not make."""
         try:
             sequences = {name: tuple(row[name]) for name in ("ious", "boundary_ious", "disobeyed", "click_seconds")}
             clicks = tuple((x, y, label) for x, y, label in row["clicks"])
@@ -114,35 +98,23 @@ class TargetResult:
 
 
 class NoF(NamedTuple):
-    """How many targets are failures, counted in both ways in use.
+    """How many targets are failures, counted in both ways in use."""
 
-    Attributes:
-        never: targets that never reach the IoU.
-        at_max: targets whose NoC is max_clicks, as in published tables; includes success at the last click.
-    """
-
-    never: int
-    at_max: int
+    never: int  # targets that never reach the IoU
+    at_max: int  # targets whose NoC is max_clicks, as in published tables; includes success at the last click
 
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one predictor on one benchmark. A target on which the predictor failed counts as never reached.
+    """Figures of one predictor on one benchmark. A target on which the predictor failed counts as never reached."""
 
-    Attributes:
-        model, benchmark, user: names.
-        settings: of the protocol.
-        rows: one per target, in the benchmark's order.
-        notes: what a reader must know, such as an incomplete set.
-        skipped: targets that could not be used (a bad image or mask), with the reason; excluded from all figures.
-    """
-
-    model: str
+    model: str  # model, benchmark, user: names
     benchmark: str
     user: str
-    settings: EvaluationSettings
-    rows: tuple[TargetResult, ...]
-    notes: tuple[str, ...] = ()
+    settings: EvaluationSettings  # of the protocol
+    rows: tuple[TargetResult, ...]  # one per target, in the benchmark's order
+    notes: tuple[str, ...] = ()  # what a reader must know, such as an incomplete set
+    # targets that could not be used (a bad image or mask), with the reason; excluded from all figures
     skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -301,11 +273,7 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str) -> "Result":
-        """Inverse of `to_json`.
-
-        Raises:
-            DataError: for text that `to_json` of this version did not write.
-        """
+        """Inverse of `to_json`; DataError for text that this version's did not write."""
         try:
             data = json.loads(text)
             version = data.pop("version")
@@ -321,15 +289,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much a figure of one result is above that of another, on the targets of both.
+    """By how much a figure of one result is above that of another, on the targets of both."""
 
-    Attributes:
-        value: figure minus the other figure; below 0 is better for all of `COMPARED`.
-        interval: bootstrap 95 % interval over images; None for a single image.
-    """
-
-    value: float
-    interval: tuple[float, float] | None
+    value: float  # figure minus the other figure; below 0 is better for all of `COMPARED`
+    interval: tuple[float, float] | None  # bootstrap 95 % interval over images; None for a single image
 
     def __str__(self) -> str:
         ends = "" if self.interval is None else " [{:+.2f}, {:+.2f}]".format(*self.interval)
@@ -383,15 +346,6 @@ def bootstrap_ratios(
     Targets of one image share its difficulties; resampling targets would make the intervals too narrow (Davison
     and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The same images and seed give the same
     samples, so that columns of two models can be subtracted: a paired comparison.
-
-    Args:
-        numerators, denominators: N x K, one row a target; ones below make a ratio a mean. 0 / 0 is 0.
-        images: of each target.
-        samples: how often the images are drawn, with replacement.
-        seed: of the drawing.
-
-    Returns:
-        samples x K ratios; None for fewer than two images.
     """
     _, group = np.unique(np.asarray(images), return_inverse=True)
     count = int(group.max(initial=-1)) + 1

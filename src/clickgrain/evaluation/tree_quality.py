@@ -24,46 +24,28 @@ AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
 
 @dataclass(frozen=True)
 class TreeRow:
-    """How well a tree matches one target.
+    """How well a tree matches one target."""
 
-    Attributes:
-        id, image: of the target and of its image.
-        area: share of the image that is object, 0..1.
-        size: class of `area` (small < 3 %, medium 3-15 %, large > 15 %).
-        best_iou: of the best of all nodes.
-        best_level: level of that node, 0..1.
-        cut_ious: IoU of the best region of each cut.
-        seconds: to build the image's tree, features included.
-    """
-
-    id: str
+    id: str  # id, image: of the target and of its image
     image: str
-    area: float
-    size: SizeClass
-    best_iou: float
-    best_level: float
-    cut_ious: tuple[float, ...]
-    seconds: float
+    area: float  # share of the image that is object, 0..1
+    size: SizeClass  # class of `area` (small < 3 %, medium 3-15 %, large > 15 %)
+    best_iou: float  # of the best of all nodes
+    best_level: float  # level of that node, 0..1
+    cut_ious: tuple[float, ...]  # IoU of the best region of each cut
+    seconds: float  # to build the image's tree, features included
 
 
 @dataclass(frozen=True)
 class TreeQuality:
-    """Quality of one kind of tree on one benchmark.
+    """Quality of one kind of tree on one benchmark."""
 
-    Attributes:
-        name: of the extractor or tree builder.
-        benchmark: name.
-        cuts: the numbers of regions k that `ar` knows.
-        rows: one per target, in the benchmark's order.
-        notes: what a reader must know, such as an incomplete set.
-        skipped: targets without a usable image, mask or tree, with the reason; excluded from all figures.
-    """
-
-    name: str
-    benchmark: str
-    cuts: tuple[int, ...]
-    rows: tuple[TreeRow, ...]
-    notes: tuple[str, ...] = ()
+    name: str  # of the extractor or tree builder
+    benchmark: str  # name
+    cuts: tuple[int, ...]  # the numbers of regions k that `ar` knows
+    rows: tuple[TreeRow, ...]  # one per target, in the benchmark's order
+    notes: tuple[str, ...] = ()  # what a reader must know, such as an incomplete set
+    # targets without a usable image, mask or tree, with the reason; excluded from all figures
     skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -84,11 +66,7 @@ class TreeQuality:
         return _mean(self._ious(size) >= iou)
 
     def ar(self, k: int, size: SizeClass | None = None) -> float:
-        """AR@k: recall of the regions of the cut into k, averaged over IoU thresholds .5, .55, ... .95.
-
-        Raises:
-            DataError: for a k that was not evaluated.
-        """
+        """AR@k: recall of the regions of the cut into k, averaged over IoU thresholds .5, .55, ... .95."""
         if k not in self.cuts:
             raise DataError(f"no cut into {k} regions was evaluated; choose from {list(self.cuts)}")
         index = self.cuts.index(k)
@@ -119,11 +97,7 @@ class TreeQuality:
 
     @classmethod
     def from_json(cls, text: str) -> "TreeQuality":
-        """Inverse of `to_json`.
-
-        Raises:
-            DataError: for text that `to_json` of this version did not write.
-        """
+        """Inverse of `to_json`; DataError for text that this version's did not write."""
         try:
             data: dict[str, Any] = json.loads(text)
             if data.pop("version") != VERSION:

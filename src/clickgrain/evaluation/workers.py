@@ -8,19 +8,18 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, resource_tracker
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
 
+import cv2
+
+from clickgrain.clicks.robot import User
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
+from clickgrain.evaluation.config import EvaluationSettings
+from clickgrain.evaluation.datasets import Target
+from clickgrain.evaluation.protocol import Found, click_image
 from clickgrain.files import core_count
+from clickgrain.types import Predictor
 
-if TYPE_CHECKING:
-    from clickgrain.clicks.robot import User
-    from clickgrain.evaluation.config import EvaluationSettings
-    from clickgrain.evaluation.datasets import Target
-    from clickgrain.evaluation.protocol import Found
-    from clickgrain.types import Predictor
-
-    Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
+Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -32,20 +31,13 @@ THREADS = (
 
 
 def click_images(
-    make: "Callable[[], Predictor]",
-    groups: "list[list[Target]]",
-    settings: "EvaluationSettings",
-    user: "User",
+    make: Callable[[], Predictor],
+    groups: list[list[Target]],
+    settings: EvaluationSettings,
+    user: User,
     processes: int,
-) -> "Iterator[Found]":
+) -> Iterator[Found]:
     """What `click_image` yields, one image at a time, in the order in which they finish.
-
-    Args:
-        make: makes the predictor in every process; it, the targets and the user must be picklable.
-        groups: the targets of each image.
-        settings: of the protocol.
-        user: who clicks.
-        processes: maximum number; each has its share of the machine's cores as threads.
 
     Raises:
         ConfigError: for objects that cannot be pickled.
@@ -89,24 +81,20 @@ def click_images(
         pool.shutdown(cancel_futures=True)
 
 
-_job: "Job | None" = None
-_predictor: "Predictor | None" = None
+_job: Job | None = None
+_predictor: Predictor | None = None
 
 
-def _start(job: "Job") -> None:
+def _start(job: Job) -> None:
     """Initialize a process."""
-    import cv2
-
     global _job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it could not be blocked from the start
     cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
     _job = job
 
 
-def _click(group: "list[Target]") -> "list[Found]":
+def _click(group: list[Target]) -> list[Found]:
     """In another process: all targets of an image; the predictor is made for the first image."""
-    from clickgrain.evaluation.protocol import click_image
-
     global _predictor
     assert _job is not None
     make, settings, user = _job

@@ -24,11 +24,7 @@ class Prompted(ABC):
     """(height, width) of the image that is set."""
 
     def set_image(self, image: UInt8) -> None:
-        """Take an H x W x 3 uint8 RGB image.
-
-        Raises:
-            ImageError: if the array is no such image.
-        """
+        """Take an H x W x 3 uint8 RGB image; ImageError if the array is no such image."""
         image = check_image(image)
         self._prepare(image)
         self.size = (image.shape[0], image.shape[1])
@@ -42,11 +38,7 @@ class Prompted(ABC):
         level: float | None = None,
         previous: "Mask | Float | None" = None,
     ) -> Mask:
-        """Answer a prompt; arguments as in `Predictor.predict`.
-
-        Raises:
-            PromptError: before `set_image`, for a prompt that `Prompt.of` refuses or the method does not take.
-        """
+        """As `Predictor.predict`; PromptError before `set_image`, and for what the method does not take."""
         if self.size is None:
             raise PromptError("no image has been set; call set_image(image) first")
         prompt = Prompt.of(points, labels, size=self.size, box=box, scribbles=scribbles, level=level)

@@ -34,11 +34,7 @@ class SlicTree(Segmenter):
 
 
 class RegionEngine(TreeEngine):
-    """Tree mode on the hierarchy of an image's regions.
-
-    Args:
-        segment: h x w x 3 uint8 RGB -> h x w labels of its regions.
-    """
+    """Tree mode on the regions of an image; `segment`: h x w x 3 uint8 RGB -> h x w labels of its regions."""
 
     def __init__(self, segment: Callable[[UInt8], Labels]) -> None:
         self.segment = segment
@@ -51,13 +47,7 @@ class RegionEngine(TreeEngine):
 
 
 def region_tree(labels: Labels, colors: Float, image_size: tuple[int, int]) -> MergeTree:
-    """First the pixels of each region merge at no cost, then the regions (scikit-image's region adjacency graph).
-
-    Args:
-        labels: h x w, any integers; connected regions.
-        colors: h x w x 3 float32 whose regional means are compared.
-        image_size: (H, W) of the image that the tree covers.
-    """
+    """Pixels of each of h x w `labels` merge at no cost, then the regions, by scikit-image's adjacency graph."""
     _, compact = np.unique(labels, return_inverse=True)
     children: list[tuple[int, int]] = []
     node = [-1] * (int(compact.max()) + 1)  # of every region
