@@ -4,6 +4,8 @@ Each message says what was wrong, shows the value, and says what to do. The comm
 alone (no traceback) and exits with status 1.
 """
 
+from math import inf
+
 
 class ClickgrainError(Exception):
     """Base of all errors raised on purpose."""
@@ -43,3 +45,20 @@ class ConfigError(ClickgrainError, ValueError):
 
 class TrainingError(ClickgrainError):
     """A training run that cannot start or continue (diverged, other settings, nothing to learn from)."""
+
+
+def check_range(
+    settings: object, names: str, least: float, most: float = inf, *, above: bool = False, prefix: str = "--"
+) -> None:
+    """Refuse settings outside least..most (not `least` itself if `above`), naming the flag; None is not set.
+
+    Raises:
+        ConfigError: for the first of the space-separated `names` that is outside, infinite or NaN.
+    """
+    for name in names.split():
+        value = getattr(settings, name)
+        if value is None or ((least < value if above else least <= value) and value <= most and value != inf):
+            continue
+        wanted = f"must be a number above {least:g}" if above else f"must be {least:g} or more"
+        wanted = f"is outside {least:g}..{most:g}" if most < inf else wanted
+        raise ConfigError(f"{prefix}{name.replace('_', '-')} {value} {wanted}")

@@ -18,27 +18,18 @@ from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.weights import check_state, load_model, load_state
 
 
-def build_model(config: Mapping[str, Any]) -> ClickModel:
-    """A model with fresh weights, of the kind and sizes of a config.json.
-
-    Raises:
-        WeightsError: for a kind that this version does not know.
-        ConfigError: for missing or unknown keys.
-    """
-    kind = config.get("kind")
-    if kind == "grain":
-        return GrainModel(GrainConfig.from_json(dict(config)))
-    if kind == "paper":
-        return PaperModel(PaperConfig.from_json(dict(config)))
-    raise WeightsError(f"the config names a model of kind {kind!r}; this version knows 'grain' and 'paper'")
+def build_model(config: Mapping[str, Any] | GrainConfig | PaperConfig) -> ClickModel:
+    """A model with fresh weights, of a config or a config.json; WeightsError for an unknown kind."""
+    if isinstance(config, Mapping):
+        kinds: dict[Any, type[GrainConfig | PaperConfig]] = {"grain": GrainConfig, "paper": PaperConfig}
+        if (kind := config.get("kind")) not in kinds:
+            raise WeightsError(f"the config names a model of kind {kind!r}; this version knows 'grain' and 'paper'")
+        config = kinds[kind].from_json(dict(config))
+    return GrainModel(config) if isinstance(config, GrainConfig) else PaperModel(config)
 
 
 def load_click_model(source: str | Path, *, revision: str | None = None, strict: bool = True) -> ClickModel:
-    """The trained model in a folder, on Hugging Face, or "default"; `ClickModel.from_pretrained` has the arguments.
-
-    Raises:
-        WeightsError: if it cannot be found, read or matched.
-    """
+    """The trained model in a folder, on Hugging Face, or "default"; see `ClickModel.from_pretrained`."""
     config, tensors = load_model(source, revision=revision)
     try:
         if not strict:

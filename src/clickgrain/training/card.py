@@ -15,12 +15,7 @@ SAID = ("recipe", "extractor", "seed", "batch", "crop", "lr", "any_orientation",
 
 
 def write_card(folder: Path) -> None:
-    """Write the card of a finished run, unless someone has edited the one that is there.
-
-    Raises:
-        TrainingError: it cannot be written.
-        WeightsError: the folder holds no model.
-    """
+    """Write the card of a finished run, unless someone has edited the one that is there."""
     path, mark = folder / CARD, "<!-- written by clickgrain; remove this line to keep your changes -->\n"
     try:
         if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace"):
@@ -34,11 +29,7 @@ def write_card(folder: Path) -> None:
 
 
 def model_card(folder: Path) -> str:
-    """Markdown with the metadata that Hugging Face reads, from config.json, run.json and metrics.jsonl.
-
-    Raises:
-        WeightsError: the folder holds no model.
-    """
+    """Markdown with the metadata that Hugging Face reads, from config.json, run.json and metrics.jsonl."""
     config = read_config(folder)
     run: dict[str, Any] = json.loads((folder / RUN).read_text())
     metrics = folder / METRICS
@@ -72,38 +63,5 @@ def model_card(folder: Path) -> str:
         else "Trained without labels: its masks were regions of merge trees of images, and clicks on them were"
         " simulated (Multi-granularity Interaction Simulation, ICCV 2023)."
     )
-    return f"""---
-library_name: clickgrain
-pipeline_tag: mask-generation
-tags:
-- clickgrain
-- interactive-segmentation
-- self-supervised
----
-
-# A click model
-
-It turns clicks, strokes, a box and a wanted level into the mask of what is meant. {how}
-
-```python
-import clickgrain
-
-seg = clickgrain.Segmenter.load("MODEL")  # this folder, or its name on Hugging Face
-seg.set_image(clickgrain.read_image("photo.jpg"))
-mask = seg.predict([[220, 120]], [1])  # (x, y) pixels; 1 object, 0 background
-```
-
-## Training
-
-| | |
-|---|---|
-{table}
-
-## Validation
-
-{checked}
-
-## Before you publish
-
-Say which images it was trained on and under which terms, and choose a licence (`license:` in the metadata above).
-"""
+    text = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    return text.format(how=how, table=table, checked=checked)

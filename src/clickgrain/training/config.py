@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from clickgrain.clicks.config import ClickSimulation
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, check_range
 from clickgrain.files import hash_bytes
 from clickgrain.models.config import GrainConfig, LossWeights, PaperConfig
 from clickgrain.proposals.config import AREA, Sampler
@@ -23,52 +23,38 @@ NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every"
 
 @dataclass(frozen=True)
 class DataArgs:
-    """What a training sample is made of.
+    """What a training sample is made of."""
 
-    Attributes:
-        crop: side in pixels of the square crops that the network sees; a multiple of 32.
-        photo_side: photos are kept decoded, shrunk to this long side.
-        tiles: most zoom crops of a photo that are added as images; photos under twice `photo_side` get none.
-        window: smallest and largest part of a photo's long side that a crop shows, log-uniform.
-        whole_looks: share of the zoom crops (under 0.45 of the long side) that start from a simulated answer to the
-            whole image (`clickgrain.training.samples.whole_look`), as zoom crops do in use.
-        rotate: share of crops that are turned, by up to 15 degrees.
-        any_orientation: also turn crops by quarters and flip them upside down, for images that have no up:
-            micrographs, aerial images.
-        composites: share of the samples made from composites, whose masks are exact.
-        composites_per_photo: composites made per photo.
-        cutouts: share of the composites that show a whole object from the `--cutouts` folder, if there is one.
-        objects: share of the other samples made from photos with a salient object, whose mask is a target; 0 skips
-            the search for objects.
-        edges: share of the samples without an exact mask whose targets come from the photo's edge tree
-            (`clickgrain.tree.edge_tree`) instead of the tree of its features.
-        hidden: share of all samples whose targets are regions that the click maps cannot show
-            (`clickgrain.training.regions.hidden_regions`); nodes of the maps' own trees teach blind trust in them.
-        large: share of the samples whose proposals are drawn by the published sampler, which prefers large regions.
-        masks_per_image: prompts per crop; the encoder runs once for all of them.
-        sampler: how proposals are drawn.
-        color: strength of brightness, contrast and saturation jitter; 0 for none.
-        held_out: share of the photos kept for validation (at least 1, at most 64).
-    """
-
-    crop: int = 192
-    photo_side: int = 256
-    tiles: int = 0
+    crop: int = 192  # side in pixels of the square crops that the network sees; a multiple of 32
+    photo_side: int = 256  # photos are kept decoded, shrunk to this long side
+    tiles: int = 0  # most zoom crops of a photo that are added as images; photos under twice `photo_side` get none
+    # smallest and largest part of a photo's long side that a crop shows, log-uniform
     window: tuple[float, float] = (0.45, 1.05)
+    # share of the zoom crops (under 0.45 of the long side) that start from a simulated answer to the whole image
+    # (`clickgrain.training.samples.whole_look`), as zoom crops do in use
     whole_looks: float = 0.0
-    rotate: float = 0.2
+    rotate: float = 0.2  # share of crops that are turned, by up to 15 degrees
+    # also turn crops by quarters and flip them upside down, for images that have no up: micrographs, aerial images
     any_orientation: bool = False
-    composites: float = 0.5
-    composites_per_photo: float = 1.0
+    composites: float = 0.5  # share of the samples made from composites, whose masks are exact
+    composites_per_photo: float = 1.0  # composites made per photo
+    # share of the composites that show a whole object from the `--cutouts` folder, if there is one
     cutouts: float = 0.2
+    # share of the other samples made from photos with a salient object, whose mask is a target; 0 skips the search
+    # for objects
     objects: float = 0.0
+    # share of the samples without an exact mask whose targets come from the photo's edge tree
+    # (`clickgrain.tree.edge_tree`) instead of the tree of its features
     edges: float = 0.0
+    # share of all samples whose targets are regions that the click maps cannot show
+    # (`clickgrain.training.regions.hidden_regions`); nodes of the maps' own trees teach blind trust in them
     hidden: float = 0.0
+    # share of the samples whose proposals are drawn by the published sampler, which prefers large regions
     large: float = 0.0
-    masks_per_image: int = 2
-    sampler: Sampler = AREA
-    color: float = 0.2
-    held_out: float = 0.05
+    masks_per_image: int = 2  # prompts per crop; the encoder runs once for all of them
+    sampler: Sampler = AREA  # how proposals are drawn
+    color: float = 0.2  # strength of brightness, contrast and saturation jitter; 0 for none
+    held_out: float = 0.05  # share of the photos kept for validation (at least 1, at most 64)
 
     def __post_init__(self) -> None:
         if self.crop < 32 or self.crop % 32:
@@ -78,62 +64,38 @@ class DataArgs:
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
         shares = "whole_looks rotate composites cutouts objects edges hidden large held_out"
-        for name in shares.split():
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"--data.{name.replace('_', '-')} {getattr(self, name)} is outside 0..1")
-        if self.masks_per_image < 1 or min(self.composites_per_photo, self.color, self.tiles) < 0:
-            raise ConfigError(
-                "--data.masks-per-image must be 1 or more; --data.composites-per-photo, --data.color and"
-                " --data.tiles 0 or more"
-            )
+        check_range(self, shares, 0, 1, prefix="--data.")
+        check_range(self, "masks_per_image", 1, prefix="--data.")
+        check_range(self, "composites_per_photo color tiles", 0, prefix="--data.")
 
 
 @dataclass(frozen=True)
 class TrainArgs:
-    """A training run. Order and augmentation are functions of `seed` and step alone.
+    """A training run. Order and augmentation are functions of `seed` and step alone."""
 
-    Attributes:
-        steps: optimizer steps in all.
-        batch: crops per step and process.
-        lr: peak learning rate.
-        warmup: steps of linear warm-up.
-        schedule: "cosine" to zero, or "steps": x0.1 at 50/55 of the run (the paper's).
-        weight_decay: of AdamW, on weights of two or more dimensions; 0 makes it Adam.
-        clip: largest norm of the gradient.
-        ema: decay of the weights' moving average, which is what is validated and saved.
-        supervise: "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or
-            only the "last" (the paper's).
-        ignore_band: half width in crop pixels of the band around a proposal's outline that neither loss nor
-            corrective clicks use; composites and objects have exact masks and no band.
-        seed: of everything random.
-        precision: of the forward passes; auto is bf16 where the device gains by it, float32 elsewhere.
-        compile: run encoder and decoder through torch.compile.
-        threads: workers that prepare batches; 0: all cores but one.
-        validate_every: steps between validations; 0: only at the end.
-        validation_targets: proposals, and as many composites, of held-out photos.
-        checkpoint_every: seconds between checkpoints.
-        data: see `DataArgs`.
-        clicks: see `ClickSimulation`.
-        losses: see `LossWeights`.
-    """
-
-    steps: int = 2000
-    batch: int = 16
-    lr: float = 1e-3
-    warmup: int = 100
+    steps: int = 2000  # optimizer steps in all
+    batch: int = 16  # crops per step and process
+    lr: float = 1e-3  # peak learning rate
+    warmup: int = 100  # steps of linear warm-up
+    # "cosine" to zero, or "steps": x0.1 at 50/55 of the run (the paper's)
     schedule: Literal["cosine", "steps"] = "cosine"
-    weight_decay: float = 0.02
-    clip: float = 1.0
-    ema: float = 0.998
+    weight_decay: float = 0.02  # of AdamW, on weights of two or more dimensions; 0 makes it Adam
+    clip: float = 1.0  # largest norm of the gradient
+    ema: float = 0.998  # decay of the weights' moving average, which is what is validated and saved
+    # "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or only the
+    # "last" (the paper's)
     supervise: Literal["two", "all", "last"] = "two"
+    # half width in crop pixels of the band around a proposal's outline that neither loss nor corrective clicks use;
+    # composites and objects have exact masks and no band
     ignore_band: int = 0
-    seed: int = 0
+    seed: int = 0  # of everything random
+    # of the forward passes; auto is bf16 where the device gains by it, float32 elsewhere
     precision: Precision = "auto"
-    compile: bool = False
-    threads: int = 0
-    validate_every: int = 500
-    validation_targets: int = 16
-    checkpoint_every: float = 120.0
+    compile: bool = False  # run encoder and decoder through torch.compile
+    threads: int = 0  # workers that prepare batches; 0: all cores but one
+    validate_every: int = 500  # steps between validations; 0: only at the end
+    validation_targets: int = 16  # proposals, and as many composites, of held-out photos
+    checkpoint_every: float = 120.0  # seconds between checkpoints
     data: DataArgs = field(default_factory=DataArgs)
     clicks: ClickSimulation = field(default_factory=ClickSimulation.grain)
     losses: LossWeights = field(default_factory=lambda: LossWeights(smoothness=0.0, dice=0.5, iou=0.2))
@@ -142,23 +104,9 @@ class TrainArgs:
         for name, former in FORMER.items():
             if self.precision == former:
                 object.__setattr__(self, "precision", name)
-        for name in ("steps", "batch", "validation_targets"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 1 or more")
-        for name in ("lr", "clip"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"--{name} {getattr(self, name)} must be a number above 0")
-        for name in (
-            "warmup",
-            "weight_decay",
-            "ignore_band",
-            "seed",
-            "threads",
-            "validate_every",
-            "checkpoint_every",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 0 or more")
+        check_range(self, "steps batch validation_targets", 1)
+        check_range(self, "lr clip", 0, above=True)
+        check_range(self, "warmup weight_decay ignore_band seed threads validate_every checkpoint_every", 0)
         if not 0 <= self.ema < 1:
             raise ConfigError(f"--ema {self.ema} must lie in 0..1, below 1")
 
@@ -219,15 +167,11 @@ class RunArgs:
         """Reject numbers that no training can have, before photos and models are read; None is the recipe's."""
         if self.from_scratch and self.start is not None:
             raise ConfigError("--from and --from-scratch contradict each other; give one of them")
-        if self.seed < 0:
-            raise ConfigError(f"--seed {self.seed} must be 0 or more")
-        for name, count in (("steps", self.steps), ("batch", self.batch)):
-            if count is not None and count < 1:
-                raise ConfigError(f"--{name} {count} must be 1 or more")
+        check_range(self, "seed", 0)
+        check_range(self, "steps batch", 1)
+        check_range(self, "lr", 0, above=True)
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
             raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise ConfigError(f"--lr {self.lr:g} must be a number above 0")
 
 
 @dataclass(frozen=True)
@@ -264,8 +208,7 @@ class LearnArgs(RunArgs):
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
             raise ConfigError("--minutes and --steps both say how long to train; give one of them")
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
+        check_range(self, "minutes", 0, above=True)
         super().__post_init__()
 
 
@@ -313,17 +256,11 @@ def named_set(text: str) -> tuple[str, Path]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how it is trained.
+    """A network and how it is trained."""
 
-    Attributes:
-        model: config of the network.
-        args: of the run.
-        backbone: Hugging Face id or folder whose weights start the network, or None.
-    """
-
-    model: GrainConfig | PaperConfig
-    args: TrainArgs
-    backbone: str | None = None
+    model: GrainConfig | PaperConfig  # config of the network
+    args: TrainArgs  # of the run
+    backbone: str | None = None  # Hugging Face id or folder whose weights start the network, or None
 
     def with_settings(self, **changes: Any) -> "Recipe":
         """The recipe with other values; None leaves a value as it is.

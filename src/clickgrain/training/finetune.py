@@ -70,7 +70,7 @@ def finetune_on(
     if args.from_scratch:
         torch.manual_seed(args.seed)
         fresh = recipe or named.with_settings(tree=usable_extractor(args.extractor, bar))
-        model = build_model(fresh.model.to_json())
+        model = build_model(fresh.model)
     else:
         try:
             model = load_click_model(args.start or "default")
@@ -140,12 +140,6 @@ class Subset:
 def choose_labelled(benchmark: Benchmark, share: float, *, held_out: float, seed: int) -> Subset:
     """A share of a set's images. Subsets of one seed are nested: 1 % is inside 5 %, and so on.
 
-    Args:
-        benchmark: the labelled set.
-        share: of the images that are not held out, in 0..1; one image at least.
-        held_out: share of all images that is kept for validation; at least 1 image, at most 64.
-        seed: of the order.
-
     Raises:
         DataError: for a set of a single image.
     """
@@ -163,17 +157,11 @@ def choose_labelled(benchmark: Benchmark, share: float, *, held_out: float, seed
 
 @dataclass(frozen=True)
 class LabelRegions:
-    """The masks of one image, drawn without regard to their area.
+    """The masks of one image, drawn without regard to their area."""
 
-    Attributes:
-        masks: h x w float32 in 0..1, of the image at its training size.
-        grid: (h, w).
-        ignored: pixels that count nowhere, or None.
-    """
-
-    masks: tuple[Float, ...]
-    grid: Size
-    ignored: Bool | None = None
+    masks: tuple[Float, ...]  # h x w float32 in 0..1, of the image at its training size
+    grid: Size  # (h, w)
+    ignored: Bool | None = None  # pixels that count nowhere, or None
     exact: bool = True
 
     @property
@@ -205,18 +193,7 @@ class _Labelled:
 def load_labelled(
     groups: Sequence[Group], side: int, extractor: FeatureExtractor, bar: Progress, *, threads: int
 ) -> tuple[ImageSet, list[str]]:
-    """An image set of labelled images, and why others are left out.
-
-    Args:
-        groups: targets by image.
-        side: long side that images are shrunk to.
-        extractor: gives the features of the trees behind the click maps.
-        bar: shows the progress.
-        threads: that read and merge.
-
-    Raises:
-        DataError: if no image with a mask is left.
-    """
+    """An image set of labelled images, and why others are left out; DataError if no image with a mask is left."""
     failed: list[str] = []
     bar.start("labelled images", len(groups))
     image_set, labels = ImageSet(side), list[_Labelled]()

@@ -79,7 +79,10 @@ class ImageSet:
         self.large: set[int] = set()
         self.regions: RegionsOf | None = None
         self.tree = _cached(self._read_tree, lambda i: self._read_tree(i).n_leaves)
-        self.edge_tree = _cached(self._edge_tree, lambda i: self.tree(i).n_leaves)
+        self.edge_tree = _cached(
+            lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size),
+            lambda i: self.tree(i).n_leaves,
+        )
         self.hidden = _cached(
             lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)),
             lambda i: FINENESS**2 * self.tree(i).n_leaves,
@@ -186,10 +189,6 @@ class ImageSet:
         assert self.store is not None
         return self.store.tree(self.names[i])
 
-    def _edge_tree(self, i: int) -> MergeTree:
-        tree = self.tree(i)
-        return edge_tree(self.image(i), tree.grid, tree.image_size)
-
     def _room(self, size: int) -> UInt8:
         """So many bytes in memory, or in an unnamed file on disk once pixels have had their share of it."""
         self._left -= size
@@ -265,34 +264,20 @@ def available_memory() -> int:
 
 def add_composites(
     image_set: ImageSet,
-    count: int,
-    extractor: FeatureExtractor,
+    count: int,  # how many
+    extractor: FeatureExtractor,  # gives the features of their trees
     *,
-    photos: Sequence[int] | None = None,
-    seed: int,
-    cutouts: Sequence[Path] = (),
-    share: float = 0.2,
-    threads: int = 1,
-    advance: Callable[[], None] = lambda: None,
+    photos: Sequence[int] | None = None,  # indices of the photos to make them of; all of them when None
+    seed: int,  # of everything random
+    cutouts: Sequence[Path] = (),  # files that `read_cutout` reads
+    share: float = 0.2,  # of the composites that show one of these
+    threads: int = 1,  # that work on them
+    advance: Callable[[], None] = lambda: None,  # called once per composite
 ) -> range:
     """Add composites: whole objects, regions of trees and cutouts with exact alpha, pasted into other photos.
 
     Whole objects are those on plain backgrounds, and the image set's salient ones. Composite i depends on the
     photos, `seed` and i alone. Their trees are built here.
-
-    Args:
-        image_set: with photos.
-        count: how many.
-        extractor: gives the features of their trees.
-        photos: indices of the photos to make them of; all of them when None.
-        seed: of everything random.
-        cutouts: files that `read_cutout` reads.
-        share: of the composites that show one of these.
-        threads: that work on them.
-        advance: called once per composite.
-
-    Returns:
-        Their indices.
     """
     first = len(image_set)
     if count == 0:

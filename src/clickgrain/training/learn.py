@@ -35,36 +35,22 @@ CONTINUED = 0.25
 
 @dataclass(frozen=True)
 class LearnResult:
-    """What came of `learn`.
+    """What came of `learn`."""
 
-    Attributes:
-        folder: the model; `Segmenter.load(folder)`.
-        fit: steps, seconds and the last validation.
-        photos: trained on.
-        failed: photos that could not be used, with reasons.
-    """
-
-    folder: Path
-    fit: FitResult
-    photos: int
-    failed: list[str]
+    folder: Path  # the model; `Segmenter.load(folder)`
+    fit: FitResult  # steps, seconds and the last validation
+    photos: int  # trained on
+    failed: list[str]  # photos that could not be used, with reasons
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A run as `learn` settles it before any long work; nothing in it is resolved again later.
+    """A run as `learn` settles it before any long work; nothing in it is resolved again later."""
 
-    Attributes:
-        args: as given, with the extractor's name and the store filled in.
-        device: torch device.
-        extractor: gives the features of the merge trees.
-        recipe: with all that `args` change in it.
-    """
-
-    args: LearnArgs
-    device: str
-    extractor: FeatureExtractor
-    recipe: Recipe
+    args: LearnArgs  # as given, with the extractor's name and the store filled in
+    device: str  # torch device
+    extractor: FeatureExtractor  # gives the features of the merge trees
+    recipe: Recipe  # with all that `args` change in it
 
 
 def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
@@ -94,17 +80,12 @@ def train(
     args: LearnArgs,
     progress: Progress | None = None,
     *,
+    # instead of the one that `args` name; a run that continues is not checked for the same one
     recipe: Recipe | None = None,
+    # given the photos and composites, where targets come from instead of their trees' nodes
     regions: Callable[[ImageSet], RegionsOf] | None = None,
 ) -> LearnResult:
-    """Train on the photos of an existing proposal store (`args.store`); see `learn`.
-
-    Args:
-        args: see `LearnArgs`.
-        progress: as in `learn`.
-        recipe: instead of the one that `args` name; a run that continues is not checked for the same one.
-        regions: given the photos and composites, where targets come from instead of their trees' nodes.
-    """
+    """Train on the photos of an existing proposal store (`args.store`); see `learn`."""
     if args.store is None:
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
@@ -197,9 +178,6 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
 
     The model is `args.start`, else the recipe's backbone, else the one in the package (for the recipe "auto"), else
     fresh. A trained `grain` model gets the recipe's click maps that it has not seen yet.
-
-    Raises:
-        WeightsError: the model to start from does not exist.
     """
     torch.manual_seed(args.seed)
     if recipe.backbone is not None and args.start is None:
@@ -217,4 +195,4 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
             if args.start is not None:
                 raise
             bar.note("no trained model ships with this version; training starts from scratch")
-    return build_model(recipe.model.to_json()), recipe
+    return build_model(recipe.model), recipe

@@ -50,33 +50,28 @@ Validator = Callable[[ClickModel, int], dict[str, float]]
 
 @dataclass
 class FitResult:
-    """What came of a run.
+    """What came of a run."""
 
-    Attributes:
-        steps: done in all, over all sessions.
-        seconds: of this session.
-        metrics: of the last validation.
-        losses: of this session's steps.
-        skipped: steps, over all sessions, that changed nothing because loss or gradient were not finite.
-    """
-
-    steps: int
-    seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    skipped: int = 0
+    steps: int  # done in all, over all sessions
+    seconds: float  # of this session
+    metrics: dict[str, float] = field(default_factory=dict)  # of the last validation
+    losses: list[float] = field(default_factory=list)  # of this session's steps
+    skipped: int = 0  # steps, over all sessions, that changed nothing because loss or gradient were not finite
 
 
 def fit(
-    model: ClickModel,
-    image_set: ImageSet,
-    images: Sequence[int],
+    model: ClickModel,  # with its first weights; its `config` is saved with the result
+    image_set: ImageSet,  # photos and composites
+    images: Sequence[int],  # indices into the image set to train on
     args: TrainArgs,
-    out: Path,
+    out: Path,  # folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`
     *,
-    validate: Validator | None = None,
+    validate: Validator | None = None,  # called every `args.validate_every` steps and at the end
+    # device, precision and processes; one process on the CPU or the only GPU when None
     fabric: Fabric | None = None,
     progress: Progress | None = None,
+    # to fill with training, over all sessions, from the first optimizer step on; `args.steps` is only a first guess
+    # then
     seconds: float | None = None,
 ) -> FitResult:
     """Train a click model, or continue to, and leave the averaged weights in `out`.
@@ -84,18 +79,6 @@ def fit(
     A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
     same settings it ends bit-identical to one that was not stopped (same machine and number of threads; not when
     `seconds` are given: the clock decides then). A step whose loss or gradient is not finite changes nothing.
-
-    Args:
-        model: with its first weights; its `config` is saved with the result.
-        image_set: photos and composites.
-        images: indices into the image set to train on.
-        args: settings.
-        out: folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`.
-        validate: called every `args.validate_every` steps and at the end.
-        fabric: device, precision and processes; one process on the CPU or the only GPU when None.
-        progress: shows steps, loss and seconds a step.
-        seconds: to fill with training, over all sessions, from the first optimizer step on; `args.steps` is only a
-            first guess then.
 
     Raises:
         TrainingError: if the state in `out` is of other settings, the disk is full, many losses or gradients in a
@@ -162,10 +145,6 @@ class Plan:
     Steps differ in length by a factor of ten (a sample takes up to ten corrections), and a laptop has other work to
     do: a number that is fixed at the start can be off by half. The clock starts with the first optimizer step, so
     that compilation and reading do not count.
-
-    Args:
-        steps: of the run; with `seconds` a first guess.
-        seconds: to fill with steps and validations, over all sessions; None: exactly `steps` steps.
     """
 
     def __init__(self, steps: int, seconds: float | None = None) -> None:
@@ -216,12 +195,7 @@ class Plan:
 
 
 class MovingAverage:
-    """Exponential moving average of parameters; its memory grows from a few steps to 1 / (1 - decay).
-
-    Args:
-        model: whose weights are followed.
-        decay: of the average once it is warm.
-    """
+    """Exponential moving average of parameters; its memory grows from a few steps to 1 / (1 - decay)."""
 
     def __init__(self, model: torch.nn.Module, decay: float) -> None:
         self.decay = decay
@@ -265,8 +239,7 @@ class _Run:
         self.step, self.changed, self.in_a_row = 0, False, 0
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
-        self.own: dict[str, Tensor] | None = None
-        """The model's own weights while it has the averaged ones."""
+        self.own: dict[str, Tensor] | None = None  # the model's own weights while it has the averaged ones
         trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [  # weight decay on matrices and kernels, not on biases and norms
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay},
@@ -350,11 +323,7 @@ class _Run:
                 saved = ended
 
     def train(self, batch: Batch) -> float | None:
-        """One optimizer step: its loss, or None if loss or gradient were not finite and nothing was changed.
-
-        Raises:
-            TrainingError: if that happened many times in a row.
-        """
+        """One optimizer step: its loss, or None if loss or gradient were not finite and nothing was changed."""
         started = time.monotonic()
         self.model.train()
         torch.manual_seed(self.args.seed * 1_000_003 + self.step)  # dropout, as if there had been no stop

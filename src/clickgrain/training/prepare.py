@@ -39,34 +39,21 @@ Found = dict[str, UInt8]  # photo -> its mask as the bytes of a PNG file; empty 
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos that have trees.
+    """Photos that have trees."""
 
-    Attributes:
-        folder: that the keys are relative to.
-        keys: sorted by code point.
-        failed: reasons why others are left out.
-    """
-
-    folder: Path
-    keys: list[str]
-    failed: list[str]
+    folder: Path  # that the keys are relative to
+    keys: list[str]  # sorted by code point
+    failed: list[str]  # reasons why others are left out
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run trains and validates on.
+    """What a run trains and validates on."""
 
-    Attributes:
-        image_set: photos, their zoom crops, and composites.
-        images: indices of those to train on; none shows a held-out photo.
-        validation: targets on held-out photos.
-        failed: reasons why photos are left out.
-    """
-
-    image_set: ImageSet
-    images: list[int]
-    validation: Validation
-    failed: list[str]
+    image_set: ImageSet  # photos, their zoom crops, and composites
+    images: list[int]  # indices of those to train on; none shows a held-out photo
+    validation: Validation  # targets on held-out photos
+    failed: list[str]  # reasons why photos are left out
 
 
 def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:
@@ -77,9 +64,6 @@ def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], ext
         store: its trees.
         ignore: patterns of files and folders to leave out.
         extractor: name of the extractor that trees must come from, or None for any.
-
-    Raises:
-        DataError: no such folder, or no image in it.
     """
     folder = photos if photos.is_dir() else photos.parent
     there = {path.relative_to(folder).as_posix() for path in find_images(photos, ignore=ignore)}
@@ -99,24 +83,14 @@ def prepare(
     photos: Photos,
     store: ProposalStore,
     args: TrainArgs,
-    extractor: FeatureExtractor,
-    bar: Progress,
+    extractor: FeatureExtractor,  # gives the features of the trees of zoom crops and composites
+    bar: Progress,  # shows the stages
     *,
-    seed: int,
-    cache: Path | None = None,
-    cutouts: Path | None = None,
+    seed: int,  # of the split and all that is drawn
+    cache: Path | None = None,  # file that remembers the objects
+    cutouts: Path | None = None,  # folder of whole objects for the composites
 ) -> TrainingData:
     """Decode photos, cut zoom crops, find objects, hold some photos out, and make composites of either part.
-
-    Args:
-        photos: to decode.
-        store: their trees.
-        args: of the run.
-        extractor: gives the features of the trees of zoom crops and composites.
-        bar: shows the stages.
-        seed: of the split and all that is drawn.
-        cache: file that remembers the objects.
-        cutouts: folder of whole objects for the composites.
 
     Raises:
         TrainingError: if no photo is left, or no cutout.
@@ -157,24 +131,17 @@ def prepare(
 
 def load_image_set(
     folder: Path,
-    store: ProposalStore,
+    store: ProposalStore,  # trees by relative path
     *,
-    side: int,
-    keys: Sequence[str] | None = None,
-    advance: Callable[[], None] = lambda: None,
+    side: int,  # long side that images are shrunk to
+    keys: Sequence[str] | None = None,  # only these photos
+    advance: Callable[[], None] = lambda: None,  # called once per photo
+    # notes the photos that cannot be read, or whose tree is damaged; they are left out
     report: ReadReport | None = None,
+    # shown each photo before it is shrunk: its index in the image set, its key, H x W x 3 uint8
     look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
 ) -> ImageSet:
     """Decode the photos of a folder whose trees are in a store.
-
-    Args:
-        folder: that `propose` walked.
-        store: trees by relative path.
-        side: long side that images are shrunk to.
-        keys: only these photos.
-        advance: called once per photo.
-        report: notes the photos that cannot be read, or whose tree is damaged; they are left out.
-        look: shown each photo before it is shrunk: its index in the image set, its key, H x W x 3 uint8.
 
     Raises:
         TrainingError: if no photo is left.
@@ -204,19 +171,13 @@ class ZoomCrops:
 
     Photos are kept at 256 pixels. A cell of 40 pixels in a micrograph of 2,000 would be a single leaf there,
     nothing to learn from; and zoom (`clickgrain.models.zoom`) shows a model exactly such parts of an image.
-
-    Attributes:
-        side: long side that images are kept at; photos of less than twice as much get no zoom crops.
-        most: zoom crops of a photo; larger photos get more.
-        photos: how many photos there are.
-        seed: of where the crops lie.
-        cut: (index of the photo, h x w x 3 uint8 with `side` pixels on the long side) so far.
     """
 
-    side: int
-    most: int
-    photos: int
-    seed: int
+    side: int  # long side that images are kept at; photos of less than twice as much get no zoom crops
+    most: int  # zoom crops of a photo; larger photos get more
+    photos: int  # how many photos there are
+    seed: int  # of where the crops lie
+    # (index of the photo, h x w x 3 uint8 with `side` pixels on the long side) so far
     cut: list[tuple[int, UInt8]] = field(default_factory=list)
 
     def look(self, number: int, name: str, image: UInt8) -> None:
@@ -247,13 +208,6 @@ def add_zoom_crops(
 ) -> dict[int, int]:
     """Add zoom crops as photos with trees of their own, after the others, and mark their photos as large.
 
-    Args:
-        image_set: of photos alone.
-        crops: gives its crops away, so that they are not held twice.
-        extractor: gives the features of their trees.
-        threads: that build trees.
-        advance: called once per crop.
-
     Returns:
         Index of a crop -> index of its photo.
     """
@@ -276,14 +230,7 @@ def add_zoom_crops(
 def find_objects(
     image_set: ImageSet, *, cache: Path | None = None, threads: int = 1, advance: Callable[[], None] = lambda: None
 ) -> None:
-    """Enter the salient objects of an image set's photos into it.
-
-    Args:
-        image_set: of photos with trees.
-        cache: file of an earlier call, continued; a missing or damaged one is made.
-        threads: that search.
-        advance: called once per photo.
-    """
+    """Enter the salient objects of an image set's photos into it; `cache` is the file of an earlier call."""
     found = {} if cache is None else load_objects(cache)
     keys = [object_key(image_set, i) for i in range(image_set.photos)]
     todo = [i for i in range(image_set.photos) if not _fits(found.get(keys[i]), image_set.image(i))]
@@ -338,12 +285,7 @@ def save_objects(path: Path, found: Found) -> None:
 
 
 def usable_cutouts(folder: Path) -> tuple[list[Path], list[str]]:
-    """The cutouts in a folder, and why the other images in it are none.
-
-    Raises:
-        DataError: no such folder, or no image in it.
-        TrainingError: if none of its images is a cutout.
-    """
+    """The cutouts in a folder, and why the other images in it are none; TrainingError if there is no cutout."""
     usable, bad = list[Path](), list[str]()
     for path in find_images(folder):
         try:

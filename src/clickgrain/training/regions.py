@@ -31,19 +31,12 @@ AROUND = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Target:
-    """A target on the grid of its `Regions`.
+    """A target on the grid of its `Regions`."""
 
-    Attributes:
-        mask: h x w float32 in 0..1.
-        cells: indices of the target's cells (raster numbering, any order); at least one.
-        sibling: h x w float32, a neighbor that is easily confused with it, or None.
-        level: granularity 0..1, or None.
-    """
-
-    mask: Float
-    cells: npt.NDArray[np.integer]
-    sibling: Float | None = None
-    level: float | None = None
+    mask: Float  # h x w float32 in 0..1
+    cells: npt.NDArray[np.integer]  # indices of the target's cells (raster numbering, any order); at least one
+    sibling: Float | None = None  # h x w float32, a neighbor that is easily confused with it, or None
+    level: float | None = None  # granularity 0..1, or None
 
     @classmethod
     def of(cls, mask: Float) -> "Target":
@@ -98,17 +91,12 @@ def level_of(share: float, tree: MergeTree) -> float:
 
 @dataclass(frozen=True)
 class TreeRegions:
-    """Nodes of a merge tree (MIS, section 3.2).
+    """Nodes of a merge tree (MIS, section 3.2)."""
 
-    Attributes:
-        tree: whose nodes they are.
-        exact, ignored: see `Regions`.
-        scale: the tree of the features, whose levels say how large a node is, where `tree` is another.
-    """
-
-    tree: MergeTree
-    exact: bool = False
+    tree: MergeTree  # whose nodes they are
+    exact: bool = False  # see `Regions`, as for `ignored`
     ignored: Bool | None = None
+    # the tree of the features, whose levels say how large a node is, where `tree` is another
     scale: MergeTree | None = None
 
     @property
@@ -136,14 +124,10 @@ class TreeRegions:
 
 @dataclass(frozen=True)
 class HiddenRegions(TreeRegions):
-    """Nodes of a merge tree, the better outlined ones preferred.
+    """Nodes of a merge tree, the better outlined ones preferred."""
 
-    Attributes:
-        strength: h x w float32, the image's edges on the tree's leaves.
-        known: node -> how well it is outlined, as far as computed.
-    """
-
-    strength: Float = field(kw_only=True)
+    strength: Float = field(kw_only=True)  # h x w float32, the image's edges on the tree's leaves
+    # node -> how well it is outlined, as far as computed
     known: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
@@ -167,13 +151,7 @@ class HiddenRegions(TreeRegions):
 
 
 def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> HiddenRegions:
-    """Regions between the edges of a blurred image, on leaves finer than those of its merge tree.
-
-    Args:
-        image: H x W x 3 uint8 RGB.
-        tree: its merge tree, of this size or another.
-        rng: draws the strength of the blur.
-    """
+    """Regions between the edges of a blurred H x W x 3 image, on leaves finer than those of its merge tree."""
     height, width = image.shape[:2]
     low, high = BLUR
     sigma = low * (high / low) ** rng.random() * max(height, width) / 256
@@ -186,9 +164,7 @@ def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> H
 def outlined(mask: Float | Bool, strength: Float) -> float:
     """Edge strength along the weakest part of a region's outline, over the mean edge strength of the image.
 
-    Args:
-        mask: h x w, 1 inside; the image's border is no outline.
-        strength: h x w float32.
+    The image's border is no outline.
     """
     inside = mask.astype(np.uint8)
     outline = cv2.dilate(inside, AROUND) != cv2.erode(inside, AROUND)

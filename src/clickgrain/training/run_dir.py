@@ -31,11 +31,7 @@ Asked = LearnArgs | FinetuneArgs
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold a run's folder so that no second process trains in it; the system frees the lock of a process that died.
-
-    Raises:
-        TrainingError: if another process holds it, or the folder cannot be written.
-    """
+    """Hold a run's folder so that no second process trains in it; the system frees the lock of a dead process."""
     lock = FileLock(out / LOCK, blocking=False)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -80,11 +76,7 @@ def postponed_interrupts() -> Iterator[None]:
 
 
 def read_run(args: Asked) -> dict[str, Any] | None:
-    """What was written about the run in `args.out`, or None for a new run.
-
-    Raises:
-        TrainingError: if the run had other settings, or the file is damaged.
-    """
+    """What was written about the run in `args.out`, None for a new run; TrainingError if it had other settings."""
     path = args.out / RUN
     try:
         saved = json.loads(path.read_bytes())
@@ -109,11 +101,7 @@ def read_run(args: Asked) -> dict[str, Any] | None:
 
 
 def write_run(args: Asked, steps: int, **more: Any) -> None:
-    """Write down the settings of a run and its number of steps.
-
-    Raises:
-        TrainingError: if it cannot be written.
-    """
+    """Write down the settings of a run and its number of steps."""
     text = json.dumps({"asked": _asked(args), "steps": steps, **more}, indent=1)
     write_or_raise(args.out / RUN, text.encode(), TrainingError, "free some space or choose another --out")
 
@@ -150,31 +138,19 @@ def begun_precision(
 
 @dataclass(frozen=True)
 class RunState:
-    """All that a run needs to end as if it had not been stopped.
+    """All that a run needs to end as if it had not been stopped."""
 
-    Attributes:
-        step: steps done.
-        model, average, optimizer: state dicts.
-        fingerprint: hash of the settings.
-        planned: number of steps as it was planned last; 0 in files that do not have it.
-        spent: seconds of training that count against `--minutes`.
-    """
-
-    step: int
-    model: dict[str, Any]
+    step: int  # steps done
+    model: dict[str, Any]  # state dicts, as are the next two
     average: dict[str, Any]
     optimizer: dict[str, Any]
-    fingerprint: str
-    planned: int = 0
-    spent: float = 0.0
+    fingerprint: str  # hash of the settings
+    planned: int = 0  # number of steps as it was planned last; 0 in files that do not have it
+    spent: float = 0.0  # seconds of training that count against `--minutes`
 
 
 def save_state(out: Path, state: RunState) -> None:
-    """Write a state whole or not at all; the one before it stays as `state-before.pt`.
-
-    Raises:
-        TrainingError: if the disk is full or the folder cannot be written; the state before is still there.
-    """
+    """Write a state whole or not at all; the one before it stays as `state-before.pt`."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **vars(state)}, buffer)
     path, before = out / STATE, out / BEFORE
@@ -233,27 +209,17 @@ class MetricsLog:
     """metrics.jsonl: a line per step and a line per validation, in order, for whatever plots them.
 
     A step has its loss, or the reason why it was skipped.
-
-    Args:
-        path: of the file; its folder is made when the first lines are written.
-        writes: False in processes that leave it to the first.
     """
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path, self.writes = path, writes
-        self.validated: dict[str, float] = {}
-        """The last validation's metrics."""
+        self.validated: dict[str, float] = {}  # the last validation's metrics
         self.validated_step = 0
-        self.skipped = 0
-        """Steps that changed nothing, over all sessions."""
+        self.skipped = 0  # steps that changed nothing, over all sessions
         self._waiting: list[dict[str, Any]] = []
 
     def rewind(self, step: int) -> None:
-        """Drop what was written of later steps, and lines that a crash left unfinished.
-
-        Raises:
-            TrainingError: if the file cannot be read or written.
-        """
+        """Drop what was written of later steps, and lines that a crash left unfinished."""
         if not self.writes or not self.path.exists():
             return
         try:
@@ -280,11 +246,7 @@ class MetricsLog:
             self.flush()
 
     def flush(self) -> None:
-        """Append what waits to the file.
-
-        Raises:
-            TrainingError: if it cannot be written (full disk, read-only folder).
-        """
+        """Append what waits to the file; TrainingError if that fails (full disk, read-only folder)."""
         waiting, self._waiting = self._waiting, []
         if not self.writes or not waiting:
             return

@@ -48,56 +48,37 @@ class CropTarget:
 
 @dataclass(frozen=True)
 class Sample:
-    """One crop with its targets and first prompts.
+    """One crop with its targets and first prompts."""
 
-    Attributes:
-        image: index into the image set.
-        to_image: from crop to image pixels.
-        to_tree: from crop pixels to pixels of the tree's image.
-        valid: S x S bool, False outside the image.
-        rounds: corrective clicks after each first prompt.
-        before: S x S float32 previous mask of each first prompt, or None.
-    """
-
-    image: int
-    to_image: Affine
-    to_tree: Affine
-    valid: Bool
+    image: int  # index into the image set
+    to_image: Affine  # from crop to image pixels
+    to_tree: Affine  # from crop pixels to pixels of the tree's image
+    valid: Bool  # S x S bool, False outside the image
     targets: tuple[CropTarget, ...]
     prompts: tuple[Prompt, ...] = ()
-    rounds: tuple[int, ...] = ()
-    before: tuple[Float | None, ...] = ()
+    rounds: tuple[int, ...] = ()  # corrective clicks after each first prompt
+    before: tuple[Float | None, ...] = ()  # S x S float32 previous mask of each first prompt, or None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B crops with M prompts in all.
-
-    Attributes:
-        first: number of the first crop among those of the step (other processes have the others).
-        matrices: B x 2 x 3 from crop to image pixels.
-        masks: M x 1 x S x S float32 targets.
-        valid: B x 1 x S x S float32.
-        index: crop of each prompt.
-        rounds: corrective clicks after each of the M first prompts.
-        before: M x 1 x S x S float32 previous masks of the first prompts, zeros for none; None if all have none.
-        exact: M flags: masks that are not snapped to the image's edges.
-    """
+    """B crops with M prompts in all."""
 
     step: int
-    first: int
+    first: int  # number of the first crop among those of the step (other processes have the others)
     images: list[int]
-    matrices: Tensor
+    matrices: Tensor  # B x 2 x 3 from crop to image pixels
     to_tree: list[Affine]
     trees: list[MergeTree]
     edge_trees: list[MergeTree]
     leaf_lab: list[Float]
-    masks: Tensor
-    valid: Tensor
-    index: list[int]
+    masks: Tensor  # M x 1 x S x S float32 targets
+    valid: Tensor  # B x 1 x S x S float32
+    index: list[int]  # crop of each prompt
     prompts: list[Prompt]
-    rounds: list[int]
-    exact: list[bool]
+    rounds: list[int]  # corrective clicks after each of the M first prompts
+    exact: list[bool]  # M flags: masks that are not snapped to the image's edges
+    # M x 1 x S x S float32 previous masks of the first prompts, zeros for none; None if all have none
     before: Tensor | None = None
 
 
@@ -112,11 +93,7 @@ def make_batch(
     first: int = 0,
     count: int = 16,
 ) -> Batch:
-    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `images` (indices into the image set).
-
-    Raises:
-        TrainingError: for no images, or if they hold no target of a useful size.
-    """
+    """Batch of a step: samples `first` .. `first + count - 1`, drawn from `images` (indices into the image set)."""
     if not images:
         raise TrainingError("there are no images to train on; give the indices of some")
     photos = [i for i in images if i < image_set.photos]
@@ -138,11 +115,7 @@ def draw_sample(
     rng: np.random.Generator,
     objects: Sequence[int] = (),
 ) -> Sample:
-    """One crop with targets of a useful size; `objects` are the photos with a salient object.
-
-    Raises:
-        TrainingError: if none is found in many tries (photos of one color, say).
-    """
+    """One crop with targets of a useful size; `objects` are the photos with a salient object."""
     for _ in range(TRIES):
         exact = bool(composites) and (rng.random() < data.composites or not photos)
         pool = composites if exact else photos

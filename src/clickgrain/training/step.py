@@ -21,12 +21,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class ClickStep(nn.Module):
-    """A click model with everything between a batch and its loss, so that one forward call serves DDP.
-
-    Args:
-        model: the network to train.
-        args: of the run.
-    """
+    """A click model with everything between a batch and its loss, so that one forward call serves DDP."""
 
     def __init__(self, model: ClickModel, args: TrainArgs) -> None:
         super().__init__()
@@ -137,24 +132,15 @@ class ClickStep(nn.Module):
 
 @dataclass
 class _Scene:
-    """Images, targets and clicks of a step.
+    """Images, targets and clicks of a step."""
 
-    Attributes:
-        images: B x 3 x h x w in 0..255.
-        targets, valid: M x 1 x h x w.
-        maps: of the M prompts.
-        prompts: with all their clicks so far.
-        shown: M x 1 x h x w, the last answer; zeros before the first.
-        answered: M x 1 x 1 x 1 bool, whether `shown` is an answer.
-    """
-
-    images: Tensor
-    targets: Tensor
+    images: Tensor  # B x 3 x h x w in 0..255
+    targets: Tensor  # M x 1 x h x w, as `valid`
     valid: Tensor
-    maps: ClickMaps
-    prompts: list[Prompt]
-    shown: Tensor
-    answered: Tensor
+    maps: ClickMaps  # of the M prompts
+    prompts: list[Prompt]  # with all their clicks so far
+    shown: Tensor  # M x 1 x h x w, the last answer; zeros before the first
+    answered: Tensor  # M x 1 x 1 x 1 bool, whether `shown` is an answer
 
 
 def _number(batch: Batch, row: int) -> int:

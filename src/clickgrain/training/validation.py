@@ -1,6 +1,6 @@
 """Validation by clicks on held-out photos: NoC by kind of target, and a preview image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,35 +29,24 @@ Pair = tuple[UInt8, Bool]  # an image and the target mask of the robot user
 
 @dataclass(frozen=True)
 class Validation:
-    """Targets on held-out images.
+    """Targets on held-out images."""
 
-    Attributes:
-        proposals: nodes of the trees that the click maps show.
-        hidden: regions that the click maps cannot show, as objects are; empty if training draws none either.
-        composites: exact masks; empty without held-out composites.
-        objects: salient objects; empty where training does not search for them.
-        max_clicks: of the robot user.
-        labelled: targets with masks of their own, or None.
-    """
-
-    proposals: list[Pair]
-    composites: list[Pair]
+    proposals: list[Pair]  # nodes of the trees that the click maps show
+    composites: list[Pair]  # exact masks; empty without held-out composites
+    # salient objects; empty where training does not search for them
     objects: list[Pair] = field(default_factory=list)
+    # regions that the click maps cannot show, as objects are; empty if training draws none either
     hidden: list[Pair] = field(default_factory=list)
-    max_clicks: int = 10
-    labelled: Benchmark | None = None
+    max_clicks: int = 10  # of the robot user
+    labelled: Benchmark | None = None  # targets with masks of their own, or None
 
-    def run(self, segmenter: Segmenter, advance: Callable[[], None] = lambda: None) -> dict[str, Result]:
+    def run(self, segmenter: Segmenter) -> dict[str, Result]:
         """Results by kind of target."""
         kinds = ("proposals", "hidden", "composites", "objects")
         benchmarks = {kind: Benchmark.of(getattr(self, kind), kind) for kind in kinds if getattr(self, kind)}
         if self.labelled is not None:
             benchmarks["labelled"] = self.labelled
-        results = {}
-        for kind, benchmark in benchmarks.items():
-            results[kind] = evaluate(segmenter, benchmark, max_clicks=self.max_clicks)
-            advance()
-        return results
+        return {kind: evaluate(segmenter, own, max_clicks=self.max_clicks) for kind, own in benchmarks.items()}
 
 
 def split(image_set: ImageSet, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
@@ -71,23 +60,14 @@ def split(image_set: ImageSet, data: DataArgs, seed: int) -> tuple[list[int], li
 
 def make_validation(
     image_set: ImageSet,
-    held_out: Sequence[int],
-    composites: Sequence[int],
-    data: DataArgs,
+    held_out: Sequence[int],  # their indices
+    composites: Sequence[int],  # indices of composites that are made of held-out photos only
+    data: DataArgs,  # has the sampler of the proposals
     *,
-    count: int,
+    count: int,  # most targets of each kind
     seed: int,
 ) -> Validation:
-    """Targets for validation.
-
-    Args:
-        image_set: with the held-out photos.
-        held_out: their indices.
-        composites: indices of composites that are made of held-out photos only.
-        data: has the sampler of the proposals.
-        count: most targets of each kind.
-        seed: of the drawing.
-    """
+    """Targets for validation."""
     found: dict[RegionKind, list[Pair]] = {"features": [], "hidden": []}
     for i in range(count):
         image = image_set.image(held_out[i % len(held_out)])
@@ -102,13 +82,7 @@ def make_validation(
 
 
 class ClickValidator:
-    """Clicks held-out targets with the current model, and writes a preview image.
-
-    Args:
-        validation: the targets.
-        out: the run's folder; preview images go to `previews/`.
-        device: torch device.
-    """
+    """Clicks held-out targets with the current model, and writes a preview image."""
 
     def __init__(self, validation: Validation, out: Path, device: str) -> None:
         self.validation, self.out, self.device = validation, out, device
@@ -126,11 +100,7 @@ class ClickValidator:
 
 
 def write_preview(path: Path, segmenter: Segmenter, pairs: Sequence[Pair]) -> None:
-    """A PNG with one row per target: the wanted mask, then the answers after 1, 3 and 5 robot clicks.
-
-    Raises:
-        TrainingError: if it cannot be written.
-    """
+    """A PNG with one row per target: the wanted mask, then the answers after 1, 3 and 5 robot clicks."""
     rows = [np.concatenate(_row(segmenter, image, target), axis=1) for image, target in pairs]
     _, encoded = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
     advice = "free some space or choose another --out (the last training state is still there)"
