@@ -14,16 +14,7 @@ TINT, OBJECT, BACKGROUND, WHITE = (30, 144, 255), (40, 200, 80), (230, 50, 50), 
 
 
 def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
-    """The image with the mask tinted and outlined, positive clicks and strokes green, negative ones red.
-
-    Args:
-        image: H x W x 3 uint8 RGB.
-        mask: H x W bool.
-        prompt: in pixels of the image.
-
-    Returns:
-        H x W x 3 uint8 RGB.
-    """
+    """The image with the mask tinted and outlined, positive clicks and strokes green, negative ones red."""
     canvas = image.copy()
     tint: UInt8 = np.array(TINT, np.uint8)
     canvas[mask] = (0.55 * image[mask] + 0.45 * tint).astype(np.uint8)
@@ -43,11 +34,7 @@ def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
 
 
 def save_overlay(path: Path, image: UInt8) -> None:
-    """Write an H x W x 3 uint8 RGB image in the format of the path's suffix, atomically.
-
-    Raises:
-        ImageError: it cannot be written.
-    """
+    """Write an H x W x 3 uint8 RGB image in the format of the path's suffix, atomically."""
     done, content = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise ImageError(

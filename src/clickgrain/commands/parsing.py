@@ -23,11 +23,7 @@ def arguments_of(function: Callable[[Any], None]) -> type[Any]:
 
 
 def run(function: Callable[[Any], None], argv: Sequence[str], *, prog: str) -> int:
-    """Call a command with what `argv` says; returns the exit status (0 when it finished, 2 for a wrong flag).
-
-    Raises:
-        ClickgrainError: what the dataclass or the command raises.
-    """
+    """Call a command with what `argv` says; returns the exit status (0 when it finished, 2 for a wrong flag)."""
     stop, arguments = parse(arguments_of(function), argv, prog=prog)
     if stop is None:
         function(arguments)
@@ -35,11 +31,7 @@ def run(function: Callable[[Any], None], argv: Sequence[str], *, prog: str) -> i
 
 
 def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | None, Any]:
-    """(None, the dataclass), or (exit status, None) once help or a usage error has been shown.
-
-    Raises:
-        ClickgrainError: what `kind` raises for settings that contradict each other.
-    """
+    """(None, the dataclass), or (exit status, None) once help or a usage error has been shown."""
     import tyro
 
     # tyro checks only whether stdout is a terminal, and may drop this switch (it is marked experimental).
@@ -67,11 +59,7 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
 
 
 def parse_data(text: str) -> tuple[str, Path]:
-    """ "NAME=DIR" as its two parts.
-
-    Raises:
-        ConfigError: for anything else.
-    """
+    """ "NAME=DIR" as its two parts; ConfigError for anything else."""
     name, _, folder = text.partition("=")
     if not name.strip() or not folder:
         raise ConfigError(f"--data {text!r} is not NAME=DIR; write e.g. mine=photos/eval")
@@ -85,11 +73,7 @@ def check_limit(limit: int | None) -> None:
 
 
 def parse_click(text: str) -> tuple[Point, int]:
-    """ "120,80" or "120,80,+" marks object (1), "120,80,-" background (0).
-
-    Raises:
-        ConfigError: for anything else.
-    """
+    """ "120,80" or "120,80,+" marks object (1), "120,80,-" background (0); ConfigError for anything else."""
     rest, label = _label(text)
     try:
         x, y = _numbers(rest)
@@ -120,11 +104,7 @@ def parse_scribble(text: str) -> tuple[tuple[Point, ...], int]:
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:
-    """ "10,20,110,90" is x1, y1, x2, y2 in pixels.
-
-    Raises:
-        ConfigError: for anything else.
-    """
+    """ "10,20,110,90" is x1, y1, x2, y2 in pixels; ConfigError for anything else."""
     try:
         x1, y1, x2, y2 = _numbers(text)
     except ValueError:
@@ -152,9 +132,5 @@ def file_name(text: str) -> str:
 
 
 def save_json(path: Path, text: str) -> None:
-    """Write a result, whole or not at all.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write a result, whole or not at all; DataError if that fails."""
     write_or_raise(path, text.encode(), DataError, "choose another place with --out")

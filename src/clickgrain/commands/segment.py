@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from clickgrain.commands.parsing import parse_box, parse_click, parse_scribble
-from clickgrain.errors import ConfigError, PromptError
+from clickgrain.errors import ConfigError, PromptError, WeightsError, check_range
 
 OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -64,8 +64,7 @@ class SegmentArgs:
                 parse(text)
         if self.box is not None:
             parse_box(self.box)
-        if self.level is not None and not 0.0 <= self.level <= 1.0:
-            raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the smallest part, 1 the whole image")
+        check_range(self, "level", 0, 1)
         if self.runtime == "onnx" and not self.device.startswith("cpu"):
             raise ConfigError(
                 f"--runtime onnx works on --device cpu only, not {self.device}; leave one of them out"
@@ -88,6 +87,7 @@ def segment(args: SegmentArgs) -> None:
     from clickgrain.images import read_image, save_mask
     from clickgrain.segmenter import Segmenter
     from clickgrain.types import Prompt, Scribble
+    from clickgrain.weights import find_model
 
     notes: list[str] = []
     image = read_image(args.image, notes=notes)
@@ -106,7 +106,16 @@ def segment(args: SegmentArgs) -> None:
         prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))
     except PromptError as error:
         raise ConfigError(str(error)) from error
-    model = args.model or _default_model()
+    model = args.model or "default"
+    if args.model is None:
+        try:
+            find_model(model)
+        except WeightsError:
+            say(
+                'no "default" weights ship with this version; answering with "tree" (--model chooses)',
+                style="yellow",
+            )
+            model = "tree"
     segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut, runtime=args.runtime)
     segmenter.set_image(image)
     mask = segmenter.predict(**given)
@@ -119,17 +128,3 @@ def segment(args: SegmentArgs) -> None:
         say("the mask is empty; click on the object", style="yellow")
     level = "" if mask.level is None else f" level={mask.level:.3f}"
     print(f"{args.out} area={mask.binary.mean():.4f} score={mask.score:.3f}{level}")
-
-
-def _default_model() -> str:
-    """ "default", or "tree" as long as no weights ship."""
-    from clickgrain.commands.console import say
-    from clickgrain.errors import WeightsError
-    from clickgrain.weights import find_model
-
-    try:
-        find_model("default")
-    except WeightsError:
-        say('no "default" weights ship with this version; answering with "tree" (--model chooses)', style="yellow")
-        return "tree"
-    return "default"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from clickgrain.annotate.config import LOOPBACK
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, check_range
 
 URLS = {"label-studio": "http://localhost:8080", "cvat": "https://app.cvat.ai"}
 OF_LABEL_STUDIO = ("host", "port", "password", "api_key", "root", "allow_host", "memory")
@@ -64,10 +64,8 @@ class ServeArgs:
         for name in others:
             if getattr(self, name) != getattr(type(self), name):
                 raise ConfigError(f"--{name.replace('_', '-')} is not for {self.tool}; leave it out")
-        if self.level is not None and not 0.0 <= self.level <= 1.0:
-            raise ConfigError(f"--level {self.level} is outside 0..1; 0 is the smallest part, 1 the whole image")
-        if not 0 <= self.port <= 65_535:
-            raise ConfigError(f"--port {self.port} is no port; give 0..65535, 0 for any free one")
+        check_range(self, "level", 0, 1)
+        check_range(self, "port", 0, 65_535)
         if self.memory < 16:
             raise ConfigError(f"--memory {self.memory} megabytes hold no image; give 16 or more")
         if self.url is not None and not self.url.startswith(("http://", "https://")):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from clickgrain.commands.parsing import parse_box, parse_click
-from clickgrain.errors import ConfigError, PromptError
+from clickgrain.errors import ConfigError, PromptError, check_range
 
 if TYPE_CHECKING:
     from clickgrain.types import Bool, UInt8
@@ -59,14 +59,15 @@ class TrackArgs:
             parse_click(text)
         if self.box is not None:
             parse_box(self.box)
-        if not 0.0 <= self.score <= 1.0:
-            raise ConfigError(f"--score {self.score} is outside 0..1")
+        check_range(self, "score", 0, 1)
         if self.out.resolve() == self.frames.resolve():
             raise ConfigError("--out is the folder of the frames; give another one, masks have the frames' names")
 
 
 def track(args: TrackArgs) -> None:
     """One line on stdout: how many frames, and where it ended. Frames that cannot be read are left out."""
+    import cv2
+
     from clickgrain.commands.console import say
     from clickgrain.errors import ImageError
     from clickgrain.export.records import name_for
@@ -74,6 +75,7 @@ def track(args: TrackArgs) -> None:
     from clickgrain.images import save_mask
     from clickgrain.progress import Bar
     from clickgrain.tracking import Tracked, Tracker
+    from clickgrain.types import Prompt
 
     frames, taken = _frames(args), set[str]()
     files = {name: name_for(name, ".png", taken) for name in frames}  # also where a start skips some
@@ -104,8 +106,15 @@ def track(args: TrackArgs) -> None:
                     break
                 save_mask(args.out / files[name], tracked.mask)
                 if args.overlay:
-                    _draw(args.out / "overlay" / files[name], image, tracked.mask)
-                rows[name] = _row(name, tracked.mask, tracked.score)
+                    from clickgrain.commands.overlay import draw_overlay, save_overlay
+
+                    drawn = draw_overlay(image, tracked.mask, Prompt())
+                    save_overlay((args.out / "overlay" / files[name]).with_suffix(".jpg"), drawn)
+                x, y, w, h = cv2.boundingRect(
+                    tracked.mask.astype("uint8")
+                )  # the box is XYXY, right and bottom outside
+                box = f"{x},{y},{x + w},{y + h}"
+                rows[name] = f"{name},{int(tracked.mask.sum())},{box},{tracked.score:.3f}"
                 bar.advance(name)
     finally:  # also after Ctrl-C
         lines = [HEAD, *(rows[name] for name in files if name in rows)]
@@ -168,18 +177,3 @@ def _rows_of(table: Path, frames: set[str]) -> dict[str, str]:
         return {}
     found = {line.rsplit(",", 6)[0]: line for line in lines} if head == HEAD else {}
     return {name: line for name, line in found.items() if name in frames}
-
-
-def _row(name: str, mask: "Bool", score: float) -> str:
-    """One line of track.csv: the box is XYXY pixels, right and bottom outside."""
-    import cv2
-
-    x, y, width, height = cv2.boundingRect(mask.astype("uint8"))
-    return f"{name},{int(mask.sum())},{x},{y},{x + width},{y + height},{score:.3f}"
-
-
-def _draw(path: Path, image: "UInt8", mask: "Bool") -> None:
-    from clickgrain.commands.overlay import draw_overlay, save_overlay
-    from clickgrain.types import Prompt
-
-    save_overlay(path.with_suffix(".jpg"), draw_overlay(image, mask, Prompt()))

@@ -21,33 +21,20 @@ SCALE = 256  # integer capacities per unit of energy
 
 @dataclass(frozen=True)
 class CutSettings:
-    """Weights of the energy, and what is free.
+    """Weights of the energy, and what is free."""
 
-    Attributes:
-        strength: of the smoothness term.
-        logit: weight of the network's logit.
-        color: weight of the color log odds.
-        first: what is left of it at the first click, when the colors are learned from the network's one guess.
-        odds: largest color log odds, either way.
-        band: pixels on both sides of the outline that are free.
-        zone: pixels whose probability lies between this and one minus this are free.
-        margin: pixels around the mask's box that the colors of the background come from.
-        disk: radius in pixels around clicks that keeps the click's label.
-        free: most free pixels of the coarsest level; the image is halved until there are no more.
-        least: pixels of the smallest mask that is cut; color models of smaller ones harm.
-    """
-
-    strength: float = 10.0
-    logit: float = 1.0
-    color: float = 1.0
+    strength: float = 10.0  # of the smoothness term
+    logit: float = 1.0  # weight of the network's logit
+    color: float = 1.0  # weight of the color log odds
+    # what is left of it at the first click, when the colors are learned from the network's one guess
     first: float = 0.5
-    odds: float = 5.0
-    band: int = 2
-    zone: float = 0.2
-    margin: int = 40
-    disk: int = 3
-    free: int = 6000
-    least: int = 1500
+    odds: float = 5.0  # largest color log odds, either way
+    band: int = 2  # pixels on both sides of the outline that are free
+    zone: float = 0.2  # pixels whose probability lies between this and one minus this are free
+    margin: int = 40  # pixels around the mask's box that the colors of the background come from
+    disk: int = 3  # radius in pixels around clicks that keeps the click's label
+    free: int = 6000  # most free pixels of the coarsest level; the image is halved until there are no more
+    least: int = 1500  # pixels of the smallest mask that is cut; color models of smaller ones harm
 
 
 def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSettings | None = None) -> Float:

@@ -43,12 +43,12 @@ def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
     before = before > 0.5
 
     others = (prompt.points[prompt.labels != label] - prompt.points[-1]) * scale
-    depth = min(float(_depth(before != label)[row, column]), np.hypot(*others.T).min(initial=np.inf))
+    depth = min(float(depth_in(before != label)[row, column]), np.hypot(*others.T).min(initial=np.inf))
     distance = np.hypot(*np.ogrid[-row : size[1] - row, -column : size[0] - column]).astype(np.float32)
     weight = INERTIA * np.clip(distance / (NEAR * depth + 1), 0, 1) ** 2
     held = (after + weight * before) / (1 + weight)
     changed = (held > 0.5) != before
-    core = _depth(changed) > SLACK * depth + 1
+    core = depth_in(changed) > SLACK * depth + 1
     result = probability + cv2.resize(held - after, (width, height), interpolation=cv2.INTER_LINEAR)
     if core.any():
         away = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
@@ -63,7 +63,7 @@ def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
     return np.clip(result, 0, 1, out=result)
 
 
-def _depth(region: Bool) -> Float:
+def depth_in(region: Bool) -> Float:
     """Distance of every pixel of a region to the nearest one outside of it or of the image."""
-    padded = np.pad(region.astype(np.uint8), 1)
+    padded = np.pad(region, 1).astype(np.uint8)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)

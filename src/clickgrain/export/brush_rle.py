@@ -15,8 +15,7 @@ import numpy as np
 from clickgrain.errors import DataError
 from clickgrain.types import Bool, Size
 
-SIZES = (3, 4, 8, 16)
-"""Bits of a count that our streams declare."""
+SIZES = (3, 4, 8, 16)  # bits of a count that our streams declare
 HEADER = 32 + 5 + 4 * 4
 
 
@@ -43,11 +42,7 @@ def encode(mask: Bool) -> list[int]:
 
 
 def decode(rle: Sequence[int], size: Size) -> Bool:
-    """The H x W bool mask of a stream: where alpha is above one half.
-
-    Raises:
-        DataError: not such a stream, or of an image of another size.
-    """
+    """The H x W bool mask of a stream: where alpha is above one half; DataError if it is none of this size."""
     height, width = size
     try:
         data = bytes(rle) + bytes(8)

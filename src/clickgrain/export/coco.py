@@ -62,26 +62,16 @@ def write_coco(
 
 
 def _geometry(mask: Bool, polygons: bool, tolerance: float) -> dict[str, Any]:
-    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     outlines = [simplified(loop, tolerance) for loop in loops(mask)] if polygons else []
     shape: Any = [loop.ravel().tolist() for loop in outlines]
     if not outlines or any(area(loop) < 0 for loop in outlines):
         shape = {"size": list(mask.shape), "counts": rle.encode(mask)}
-    return {
-        "segmentation": shape,
-        "bbox": [x, y, width, height],
-        "area": int(np.count_nonzero(mask)),
-        "iscrowd": 0,
-    }
+    box = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return {"segmentation": shape, "bbox": list(box), "area": int(np.count_nonzero(mask)), "iscrowd": 0}
 
 
 def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
     """Images and objects of COCO JSON; masks are decoded and checked when `objects` is called.
-
-    Args:
-        content: the JSON.
-        name: of the file, for messages.
-        skipped: takes a line for each record that is left out; the others are read.
 
     Raises:
         DataError: without images or annotations, or if none of its images can be used.
@@ -106,7 +96,9 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
         try:
             id_ = _id(entry, "image_id")
             if id_ not in found:
-                raise DataError(f"its image_id {brief(id_)} is none of the file's usable images{_twin(id_, found)}")
+                twin = int(id_) if isinstance(id_, str) and id_.isdecimal() and len(id_) < 20 else str(id_)
+                hint = f" (but {twin!r} is: a number on one side, a text on the other)" if twin in found else ""
+                raise DataError(f"its image_id {brief(id_)} is none of the file's usable images{hint}")
             found[id_].append(entry)
         except DataError as error:
             leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
@@ -178,21 +170,11 @@ def _mask(shape: Any, size: Size) -> Bool:
 
 
 def _id(entry: Any, key: str) -> Any:
-    """A record's id, hashable.
-
-    Raises:
-        DataError: neither a number nor a text.
-    """
+    """A record's id, hashable; DataError for neither a number nor a text."""
     value = entry.get(key) if isinstance(entry, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise DataError(f"its {key} is {brief(value)}, neither a number nor a text")
     return value
-
-
-def _twin(id_: Any, found: dict[Any, Any]) -> str:
-    """A hint if one part of a file writes ids as texts, the other as numbers."""
-    twin: Any = int(id_) if isinstance(id_, str) and id_.isdecimal() and len(id_) < 20 else str(id_)
-    return f" (but {twin!r} is: a number on one side, a text on the other)" if twin in found else ""
 
 
 def _number(entry: Any) -> str:

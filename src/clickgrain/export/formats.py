@@ -31,27 +31,18 @@ READ = (".json", ".txt", ".yaml", ".yml")  # suffixes of files that may hold ann
 
 def export_files(
     format_: Format,
-    images: Iterable[ImageRecord],
+    images: Iterable[ImageRecord],  # with their objects, the lowest first
     labels: Sequence[LabelRecord],
     *,
-    left_out: list[str] | None = None,
-    polygons: bool = True,
+    left_out: list[str] | None = None,  # takes a line for each object without pixels; no format can hold one
+    polygons: bool = True,  # COCO only: polygons for masks without holes; otherwise run lengths for all
+    # COCO, YOLO and GeoJSON: how far in pixels polygons may leave the edges of the mask's pixels
     tolerance: float = 0.0,
+    # YOLO only: called with (name of an image, where readers look for it below the export folder)
     place: Callable[[str, str], None] | None = None,
-    locate: Locate | None = None,
+    locate: Locate | None = None,  # GeoJSON only: where an image of this name lies on the map
 ) -> Iterator[File]:
-    """(name, content) of every file of an export, one image at a time.
-
-    Args:
-        format_: a name.
-        images: with their objects, the lowest first.
-        labels: all classes.
-        left_out: takes a line for each object without pixels; no format can hold one.
-        polygons: COCO only: polygons for masks without holes; otherwise run lengths for all.
-        tolerance: COCO, YOLO and GeoJSON: how far in pixels polygons may leave the edges of the mask's pixels.
-        place: YOLO only: called with (name of an image, where readers look for it below the export folder).
-        locate: GeoJSON only: where an image of this name lies on the map.
-    """
+    """(name, content) of every file of an export, one image at a time."""
     left_out = [] if left_out is None else left_out
     seen = (replace(image, objects=partial(_seen, image, left_out)) for image in images)
     if format_ == "coco":
@@ -85,12 +76,6 @@ def read_any(
 
     What a file is, its content says.
 
-    Args:
-        content: bytes of the file.
-        name: of the file, for messages and for labelme's relative paths.
-        skipped: takes a line for each part that is left out.
-        beside: reads files next to this one, which panoptic JSON needs.
-
     Raises:
         DataError: for other files, or one that takes too much time or memory.
     """
@@ -110,13 +95,7 @@ def read_any(
 def read_many(
     files: Mapping[str, Callable[[], bytes]], skipped: list[str], open_file: Callable[[str], bytes] | None = None
 ) -> Iterator[tuple[Format, list[ImageRecord]]]:
-    """(format, images) of several files: each JSON by itself, text and YAML files together as a YOLO data set.
-
-    Args:
-        files: reads a file by its name.
-        skipped: takes a line for each file, and each part of one, that is left out.
-        open_file: reads any other file by its name, such as the PNGs of panoptic JSON.
-    """
+    """(format, images) of several files: each JSON by itself, text and YAML files together as a YOLO data set."""
     for name, read in files.items():
         if not name.lower().endswith(".json"):
             continue
@@ -136,11 +115,7 @@ def read_many(
 
 
 def file_beside(open_file: Callable[[str], bytes], name: str, relative: str) -> bytes:
-    """A file below the folder of an annotation file.
-
-    Raises:
-        DataError: the path leads out of the folder.
-    """
+    """A file below the folder of an annotation file; DataError for a path that leads out of it."""
     path = PurePosixPath(relative)
     if path.is_absolute() or ".." in path.parts or "\\" in relative:
         raise DataError(f"{relative} lies outside the folder of {name}")
@@ -181,6 +156,13 @@ def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list
         raise DataError(f"{name}: its files are larger than {MOST_UNPACKED:,} bytes; import it in parts")
     memory = 0
 
+    def read(entry: zipfile.ZipInfo) -> bytes:
+        try:
+            with archive.open(entry) as file:
+                return file.read(entry.file_size + 1)  # bounded, since the stated size may be wrong
+        except Exception as error:
+            raise DataError(f"{entry.filename}: damaged or encrypted in {name} ({error}); make it again") from error
+
     def picture(path: str) -> bytes:
         try:
             entry = archive.getinfo(path)
@@ -188,19 +170,11 @@ def _of_zip(content: bytes, name: str, skipped: list[str]) -> tuple[Format, list
             raise FileNotFoundError(f"{path}: not in {name}") from None
         if entry.file_size > LARGEST_PICTURE:
             raise DataError(f"{path}: {entry.file_size:,} bytes are too many for a map")
-        try:
-            with archive.open(entry) as file:
-                return file.read(entry.file_size + 1)
-        except Exception as error:
-            raise DataError(f"{path}: damaged or encrypted in {name} ({error}); make it again") from error
+        return read(entry)
 
     def unpacked(entry: zipfile.ZipInfo) -> bytes:
         nonlocal memory
-        try:
-            with archive.open(entry) as file:
-                part = file.read(entry.file_size + 1)  # bounded, since the stated size may be wrong
-        except Exception as error:
-            raise DataError(f"{entry.filename}: damaged or encrypted in {name} ({error}); make it again") from error
+        part = read(entry)
         memory += _memory(part) if entry.filename.lower().endswith(".json") else 0
         if memory > MOST_MEMORY:
             raise DataError(f"{entry.filename}: too much with what was read of {name} before; import it in parts")

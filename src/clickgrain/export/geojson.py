@@ -16,25 +16,19 @@ from clickgrain.types import Bool
 
 SCALE, TIEPOINT, MATRIX = 33550, 33922, 34264
 """Tags of GeoTIFF 1.1 (OGC 19-008r4): ModelPixelScale, ModelTiepoint, ModelTransformation."""
-POINTS = 2
-"""GTRasterType where coordinates mean the centers of pixels instead of their corners."""
+POINTS = 2  # GTRasterType where coordinates mean the centers of pixels instead of their corners
 
 
 @dataclass(frozen=True)
 class Georeference:
-    """From pixels to map coordinates.
+    """From pixels to map coordinates."""
 
-    Attributes:
-        matrix: 2 x 3, applied to (x, y, 1), x and y in pixels from the upper left corner of the image.
-        epsg: code of the coordinate system, None if the file names none.
-    """
-
+    # 2 x 3, applied to (x, y, 1), x and y in pixels from the upper left corner of the image
     matrix: npt.NDArray[np.float64]
-    epsg: int | None
+    epsg: int | None  # code of the coordinate system, None if the file names none
 
 
-Locate = Callable[[str], Georeference | None]
-"""Name of an image -> where it lies, None where it is no map."""
+Locate = Callable[[str], Georeference | None]  # name of an image -> where it lies, None where it is no map
 
 
 def georeference(path: Path) -> Georeference | None:
@@ -64,13 +58,7 @@ def georeference(path: Path) -> Georeference | None:
 def geojson_files(
     images: Iterable[ImageRecord], locate: Locate | None = None, tolerance: float = 0.0
 ) -> Iterator[tuple[str, bytes]]:
-    """`<name>.geojson` for every image, a feature for every object.
-
-    Args:
-        images: with their objects.
-        locate: says where images lie; the others, and all if None, are in pixels, y downwards.
-        tolerance: how far in pixels outlines may leave the edges of the mask's pixels.
-    """
+    """`<name>.geojson` for every image, a feature for every object."""
     taken = set[str]()
     for image in images:
         place = None if locate is None else locate(image.name)

@@ -73,7 +73,11 @@ def panoptic_files(
     taken = set[str]()
     for image_id, image in enumerate(images, 1):
         canvas, names = _painted(image, left_out)
-        segments = [_segment(canvas == one, one, numbers.get(name or "", nowhere)) for one, name in names.items()]
+        segments = []
+        for one, name in names.items():
+            mask, category = canvas == one, numbers.get(name or "", nowhere)
+            extent = {"area": int(np.count_nonzero(mask)), "bbox": list(cv2.boundingRect(mask.view(np.uint8)))}
+            segments.append({"id": one, "category_id": category, **extent, "iscrowd": 0})
         file = name_for(image.name, ".png", taken, after=True)
         height, width = canvas.shape
         content["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
@@ -111,27 +115,10 @@ def png(values: npt.NDArray[np.uint8] | Map) -> bytes:
     return content.tobytes()
 
 
-def _segment(mask: npt.NDArray[np.bool_], number: int, category: int) -> dict[str, Any]:
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    return {
-        "id": number,
-        "category_id": category,
-        "area": int(np.count_nonzero(mask)),
-        "bbox": [x, y, width, height],
-        "iscrowd": 0,
-    }
-
-
 def read_panoptic(
     content: dict[str, Any], name: str, skipped: list[str], beside: Beside | None
 ) -> list[ImageRecord]:
     """Images and objects of COCO panoptic JSON; a PNG is read when the objects of its image are asked for.
-
-    Args:
-        content: the JSON.
-        name: of the file; the PNGs lie in a folder of its name, in `panoptic`, or next to it.
-        skipped: takes a line for each image and segment that is left out.
-        beside: reads the PNGs; None where the JSON came alone.
 
     Raises:
         DataError: the JSON came alone, or none of its images can be used.

@@ -70,11 +70,6 @@ def _shape(one: ObjectRecord) -> dict[str, Any]:
 def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> ImageRecord:
     """The image and objects of one file of labelme or X-AnyLabeling.
 
-    Args:
-        content: the JSON.
-        name: of the JSON file relative to the folder of images; `imagePath` is relative to it.
-        skipped: takes a line for each shape that is left out, such as points and lines.
-
     Raises:
         DataError: without an image name or shapes, or with an impossible size.
     """

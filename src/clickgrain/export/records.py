@@ -1,4 +1,7 @@
-"""Images, objects and labels independent of any format, and what all readers share."""
+"""Images, objects and labels independent of any format, and what all readers share.
+
+Readers leave out what they cannot use, with a line in `skipped`, and read the rest.
+"""
 
 import itertools
 import reprlib
@@ -29,37 +32,26 @@ class LabelRecord:
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """An object.
+    """An object."""
 
-    Attributes:
-        mask: H x W bool.
-        label: name, None if unlabelled.
-        extra: our own JSON (steps, level, model), for formats that can hold it.
-    """
-
-    mask: Bool
-    label: str | None = None
+    mask: Bool  # H x W bool
+    label: str | None = None  # name, None if unlabelled
+    # our own JSON (steps, level, model), for formats that can hold it
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image and its objects, the lowest first.
+    """An image and its objects, the lowest first."""
 
-    Attributes:
-        name: path relative to the folder of images, with forward slashes; ends in `.*` if the suffix is unknown.
-        size: (H, W) of the file; None if the annotations do not have it.
-        objects: yields one object at a time, since all masks together may not fit into memory.
-        file: of the annotations, for messages.
-        sized: if `size` is None: makes the record for an image of (H, W).
-        classes: (name, COCO category id or None) of all classes of its file, used here or not.
-    """
-
-    name: str
-    size: Size | None
+    name: str  # path relative to the folder of images, with forward slashes; ends in `.*` if the suffix is unknown
+    size: Size | None  # (H, W) of the file; None if the annotations do not have it
+    # yields one object at a time, since all masks together may not fit into memory
     objects: Callable[[], Iterable[ObjectRecord]] = tuple
-    file: str = ""
+    file: str = ""  # of the annotations, for messages
+    # if `size` is None: makes the record for an image of (H, W)
     sized: "Callable[[Size], ImageRecord] | None" = None
+    # (name, COCO category id or None) of all classes of its file, used here or not
     classes: tuple[tuple[str, int | None], ...] = ()
 
 
@@ -98,11 +90,7 @@ def leave_out(lines: list[str], line: str) -> None:
 
 
 def read_size(height: Any, width: Any) -> Size:
-    """(H, W) from a file; compare it with the photo's size before allocating anything of that size.
-
-    Raises:
-        DataError: for an impossible size.
-    """
+    """(H, W) from a file; compare it with the photo's size before allocating anything of that size."""
     size = []
     for side, value in (("height", height), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 2**31 or value % 1:
@@ -112,11 +100,7 @@ def read_size(height: Any, width: Any) -> Size:
 
 
 def read_text(record: Any, key: str) -> str:
-    """A name in a file's record; numbers count as names.
-
-    Raises:
-        DataError: there is none, or an empty one.
-    """
+    """A name in a file's record; numbers count as names. DataError for none, or an empty one."""
     value = record.get(key) if isinstance(record, dict) else None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"its {key} is {reprlib.repr(value)}, not a name")
@@ -124,11 +108,7 @@ def read_text(record: Any, key: str) -> str:
 
 
 def solid(mask: Bool) -> Bool:
-    """The mask, if it holds a pixel.
-
-    Raises:
-        DataError: it is empty.
-    """
+    """The mask, if it holds a pixel; DataError if it is empty."""
     if not mask.any():
         raise DataError("it covers no pixel: it is smaller than one, or outside the image")
     return mask

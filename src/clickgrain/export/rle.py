@@ -41,11 +41,7 @@ def encode(mask: Bool) -> str:
 
 
 def decode(coded: Sequence[Any] | str, size: Size) -> Bool:
-    """The H x W bool mask of coded counts (a list or COCO's string).
-
-    Raises:
-        DataError: the counts do not fill the image.
-    """
+    """The H x W bool mask of coded counts (a list or COCO's string); DataError if they do not fill the image."""
     height, width = size
     if isinstance(coded, str):
         runs = _of_string(coded, height * width)
@@ -64,11 +60,7 @@ def decode(coded: Sequence[Any] | str, size: Size) -> Bool:
 
 
 def _of_string(text: str, pixels: int) -> Counts:
-    """Counts of COCO's compact string; time and memory grow with its length alone.
-
-    Raises:
-        DataError: an invalid character, an unfinished number, or more than an image can hold.
-    """
+    """Counts of COCO's compact string; time and memory grow with its length alone."""
     codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8) - np.uint8(48)  # below "0": wraps to over 200
     if not len(codes) or codes.max() >= 64 or codes[-1] >= 32:
         raise DataError("its RLE string is truncated or holds an invalid character; export it again")

@@ -32,19 +32,11 @@ SLACK = 0.01  # how far outside the image readers of YOLO allow a corner, as a s
 def yolo_files(
     images: Iterable[ImageRecord],
     labels: Sequence[LabelRecord],
-    left_out: list[str],
-    place: Callable[[str, str], None] | None = None,
-    tolerance: float = 0.0,
+    left_out: list[str],  # takes a line for each image whose name differs from another only in the suffix
+    place: Callable[[str, str], None] | None = None,  # called with (name of an image, where readers look for it)
+    tolerance: float = 0.0,  # how far in pixels polygons may leave the edges of the mask's pixels
 ) -> Iterator[tuple[str, bytes]]:
-    """`labels/<name>.txt` and `data.yaml`; pieces and holes are joined to one polygon by bridges of zero width.
-
-    Args:
-        images: with their objects; an image without objects gets an empty file.
-        labels: become classes in this order.
-        left_out: takes a line for each image whose name differs from another only in the suffix.
-        place: called with (name of an image, where readers look for it).
-        tolerance: how far in pixels polygons may leave the edges of the mask's pixels.
-    """
+    """`labels/<name>.txt` and `data.yaml`; pieces and holes are joined to one polygon by bridges of zero width."""
     names = [label.name for label in labels]
     unlabelled, taken = False, set[str]()
     for image in images:
@@ -71,13 +63,7 @@ def yolo_files(
 
 
 def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> list[ImageRecord]:
-    """Images and objects of a YOLO data set: polygons, or boxes, which become rectangles.
-
-    Args:
-        files: reads a file by its name: label files (.txt below a folder `labels`; without such a folder anywhere,
-            if there is a list of classes), and the classes in a .yaml or in classes.txt.
-        skipped: takes a line for each part that is left out; the others are read.
-    """
+    """Images and objects of a YOLO data set: polygons, or boxes, which become rectangles."""
     texts = {name: read for name, read in files.items() if name.lower().endswith(".txt")}
     lists = [name for name in files if name not in texts or PurePosixPath(name).name.lower() == "classes.txt"]
     names = _classes([(name, files[name]) for name in sorted(lists, key=len)], skipped)

@@ -24,8 +24,7 @@ try:
 except ImportError as error:
     raise ConfigError("cvat-sdk is not installed; pip install 'clickgrain[cvat]'") from error
 
-WHOLE_LEVEL = 0.65
-"""Of the regions of a whole image, where none is asked for: about twenty on a photo."""
+WHOLE_LEVEL = 0.65  # of the regions of a whole image, where none is asked for: about twenty on a photo
 
 
 class Clicks:
@@ -40,11 +39,7 @@ class Clicks:
         return self.segmenter.encode(np.asarray(image.convert("RGB")))
 
     def detect(self, context: Any, pp_image: Encoded, prompts: Any) -> list[Any]:
-        """One mask in CVAT's run lengths with the model's confidence; none where nothing is found.
-
-        Raises:
-            PromptError: for a prompt outside the image.
-        """
+        """One mask in CVAT's run lengths with the model's confidence; none where nothing is found."""
         points = [*prompts.pos_points, *prompts.neg_points]
         labels = [1] * len(prompts.pos_points) + [0] * len(prompts.neg_points)
         corners = prompts.bounding_box

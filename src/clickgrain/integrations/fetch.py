@@ -20,21 +20,13 @@ from clickgrain.images import read_image
 from clickgrain.types import UInt8
 
 MOST_BYTES = 100_000_000
-SECONDS = 30.0
-"""For an image altogether."""
+SECONDS = 30.0  # for an image altogether
 REDIRECTS = 4
 SHOWN = 120
 
 
 class Fetcher:
-    """Reads the images that tasks name.
-
-    Args:
-        url: of Label Studio.
-        api_key: for it: an access token of a user, legacy or personal; `/setup` may bring one later.
-        root: folder that `/data/local-files/?d=...` is read from; None asks Label Studio for these.
-        hosts: names that may have addresses of the local network.
-    """
+    """Reads the images that tasks name."""
 
     def __init__(
         self, url: str, *, api_key: str | None = None, root: Path | None = None, hosts: Iterable[str] = ()
@@ -43,11 +35,7 @@ class Fetcher:
         self.hosts = {host.lower() for host in hosts}
 
     def read(self, source: str) -> UInt8:
-        """H x W x 3 uint8 RGB of an address as it stands in a task.
-
-        Raises:
-            ImageError: it cannot be reached, is not allowed, too large, or no image.
-        """
+        """H x W x 3 uint8 RGB of an address as it stands in a task; ImageError if that cannot be had."""
         shown = source if len(source) <= SHOWN else f"{source[:SHOWN]}..."
         if self.root is not None and "/data/local-files/" in source:
             return read_image(self._local(source, self.root))
@@ -128,11 +116,7 @@ class Fetcher:
 
 
 def read_bytes(content: bytes, name: str) -> UInt8:
-    """H x W x 3 uint8 RGB of an image file in memory; `name` stands for it in errors.
-
-    Raises:
-        ImageError: as `read_image`.
-    """
+    """H x W x 3 uint8 RGB of an image file in memory; `name` stands for it in errors."""
     with tempfile.NamedTemporaryFile(prefix="clickgrain-") as file:
         file.write(content)
         file.flush()

@@ -21,6 +21,7 @@ from fastapi.responses import JSONResponse
 
 from clickgrain import __version__
 from clickgrain.annotate.security import whole_body
+from clickgrain.cut import depth_in
 from clickgrain.errors import ClickgrainError, DataError, ImageError, PromptError
 from clickgrain.export import brush_rle
 from clickgrain.files import hash_bytes
@@ -29,40 +30,27 @@ from clickgrain.integrations.fetch import Fetcher
 from clickgrain.integrations.image_cache import ImageCache
 from clickgrain.types import Bool, Scribble, Size
 
-BODY_BYTES = 150_000_000
-"""Of a request: a data: URI of an image and brush strokes fit in."""
+BODY_BYTES = 150_000_000  # of a request: a data: URI of an image and brush strokes fit in
 BODY_SECONDS = 30.0
-STROKE_POINTS = 24
-"""Most points that stand for one brush stroke."""
-LEVEL = "level"
-"""Name of a control, or of an attribute of one, that tells the level."""
-LABELED = ("keypointlabels", "rectanglelabels", "brushlabels", "labels")
-"""Types of results that carry a label."""
+STROKE_POINTS = 24  # most points that stand for one brush stroke
+LEVEL = "level"  # name of a control, or of an attribute of one, that tells the level
+LABELED = ("keypointlabels", "rectanglelabels", "brushlabels", "labels")  # types of results that carry a label
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a labeling config says.
+    """What a labeling config says."""
 
-    Attributes:
-        image_key: of the task's data that holds the image; image: name of the tag that shows it.
-        brush: name of the BrushLabels that takes the masks; labels: what it offers.
-        levels: by the name of a control, or control and label, that has the attribute `level`.
-    """
-
-    image_key: str
-    image: str
-    brush: str
-    labels: tuple[str, ...]
+    image_key: str  # of the task's data that holds the image
+    image: str  # name of the tag that shows it
+    brush: str  # name of the BrushLabels that takes the masks
+    labels: tuple[str, ...]  # what it offers
+    # by the name of a control, or control and label, that has the attribute `level`
     levels: Mapping[tuple[str, str | None], float]
 
     @classmethod
     def parse(cls, text: str) -> "Config":
-        """The config of a project.
-
-        Raises:
-            DataError: it is no XML, or has no image or no BrushLabels.
-        """
+        """The config of a project; DataError if it is no XML, or has no image or no BrushLabels."""
         if "<!" in text.replace("<!--", ""):  # entities can make a small text huge
             raise DataError("the labeling config holds a document type; remove what begins with <!")
         try:
@@ -89,14 +77,7 @@ class Config:
 
 
 class Backend:
-    """Answers Label Studio's requests, whatever carries them.
-
-    Args:
-        images: encoded images, and the segmenter.
-        fetcher: reads the images of tasks.
-        level: wanted granularity where nothing else tells it; None lets the model choose.
-        say: takes lines for the operator.
-    """
+    """Answers Label Studio's requests, whatever carries them."""
 
     def __init__(
         self,
@@ -155,7 +136,10 @@ class Backend:
             elif kind.startswith("rectangle"):
                 box = _box(value, encoded.size)  # of several the last one
             elif kind.startswith("brush"):
-                stroke = brush_rle.decode(value.get("rle") or [], _size_of(item))
+                rows, columns = int(item["original_height"]), int(item["original_width"])
+                if min(rows, columns) < 1 or rows * columns > MAX_PIXELS:
+                    raise DataError(f"a brush's image has {columns} x {rows} pixels; draw the stroke again")
+                stroke = brush_rle.decode(value.get("rle") or [], (rows, columns))
                 strokes += [Scribble(point, sign) for point in _stroke(stroke, encoded.size)]
             told = config.levels.get((item.get("from_name"), None))
             named = next(iter(value.get(kind) or []), None) if isinstance(value.get(kind), list) else None
@@ -296,16 +280,9 @@ def _box(value: Mapping[str, Any], size: Size) -> tuple[float, float, float, flo
     return max(x, 0.0), max(y, 0.0), min(right, float(width)), min(bottom, float(height))
 
 
-def _size_of(item: Mapping[str, Any]) -> Size:
-    height, width = int(item["original_height"]), int(item["original_width"])
-    if min(height, width) < 1 or height * width > MAX_PIXELS:
-        raise DataError(f"a brush's image has {width} x {height} pixels; draw the stroke again")
-    return height, width
-
-
 def _stroke(mask: Bool, size: Size) -> list[Any]:
     """1 x 2 (x, y) pixels of an image of `size`: middles of the largest disks in a stroke, each apart."""
-    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    distance = depth_in(mask)
     thick = float(distance.max())
     found: list[Any] = []
     while len(found) < STROKE_POINTS and distance.max() > thick / 2:
