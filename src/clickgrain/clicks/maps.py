@@ -35,7 +35,8 @@ class MapContext:
         leaf_lab: mean Lab on each tree's leaves, h x w x 3.
         to_image: B matrices from pixels of the working image to pixels of each tree's image.
         stride: working pixels per map pixel.
-        edges: B edge trees on the same leaves, or none: `centre` maps use both kinds, `edge` maps these.
+        edges: B edge trees on the same leaves, or none: `centre` maps use all kinds, `edge` maps these.
+        semantic: B semantic trees on the same leaves, or none.
     """
 
     lab: Array
@@ -45,6 +46,7 @@ class MapContext:
     to_image: list[Affine]
     stride: int
     edges: list[MergeTree] = field(default_factory=list)
+    semantic: list[MergeTree] = field(default_factory=list)
 
     @property
     def size(self) -> Size:
@@ -60,6 +62,7 @@ class MapContext:
         leaf_lab: Sequence[Float] = (),
         to_image: Sequence[Affine] | None = None,
         edges: Sequence[MergeTree] = (),
+        semantic: Sequence[MergeTree] = (),
     ) -> "MapContext":
         """Of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
 
@@ -74,7 +77,8 @@ class MapContext:
         if to_image is None:
             scales = [(tree.image_size[1] / width, tree.image_size[0] / height) for tree in trees]
             to_image = [np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]], np.float64) for x, y in scales]
-        return cls(lab, lab_bins(lab), list(trees), list(leaf_lab), list(to_image), stride, list(edges))
+        kinds = list(trees), list(leaf_lab), list(to_image), stride, list(edges), list(semantic)
+        return cls(lab, lab_bins(lab), *kinds)
 
 
 def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
@@ -241,7 +245,8 @@ class ClickMaps:
             def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
                 return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
 
-            trees = [tree, *context.edges[image : image + 1]]
+            others = [*context.edges[image : image + 1], *context.semantic[image : image + 1]]
+            trees = [tree, *(other for other in others if other is not tree)]
             lab, known = context.leaf_lab[image], self.first[row]
             shown = cv2.resize(before[i], cells[::-1], interpolation=cv2.INTER_AREA) > 0.5
             coarse = centre_maps(names, crop, prompt, shown, trees, leaf_of, lab, known)

@@ -11,7 +11,7 @@ from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
 from clickgrain.models.zoom import Window, Zoom, bounds
-from clickgrain.tree import MergeTree, build_tree, edge_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_tree
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 OTHER_LEVELS = (0.45, 0.65, 0.85)  # levels of the alternatives when none is asked for
@@ -76,15 +76,15 @@ class GrainEngine:
     def __init__(self, network: GrainNetwork, extractor: FeatureExtractor) -> None:
         self.network, self.extractor = network, extractor
 
-    def encode(self, image: UInt8) -> GrainImage:
-        """Tree, context and features of an H x W x 3 uint8 RGB image."""
+    def encode(self, image: UInt8, *, whole: bool = True) -> GrainImage:
+        """Trees, context and features of an H x W x 3 uint8 RGB image; a semantic one if it is whole."""
         config = self.network.config
         work = fit_size((image.shape[0], image.shape[1]), config.long_side, 32)
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
-        edges = edge_tree(image, tree.grid)
-        context = MapContext.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], edges=[edges])
+        kinds = {"edges": [edge_tree(image, tree.grid)], "semantic": [semantic_tree(image, tree)] * whole}
+        context = MapContext.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], **kinds)
         return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels))
 
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
@@ -107,7 +107,7 @@ class GrainEngine:
             clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
             part = encoded.close.get(window)
             if part is None:
-                part = self.encode(np.ascontiguousarray(encoded.image[window.slices]))
+                part = self.encode(np.ascontiguousarray(encoded.image[window.slices]), whole=False)
                 encoded.close.clear()
                 encoded.close[window] = part
             close = resized(before[None, None, *window.slices], part.context.size)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
-from clickgrain.tree import MergeTree, build_tree, edge_tree, snap
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_tree, snap
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
@@ -19,7 +19,7 @@ OTHER_LEVELS = (0.45, 0.75, 0.88)  # levels offered as alternatives to a single 
 
 @dataclass(frozen=True)
 class TreeImage:
-    """An image, its merge tree, and its edge tree (if used) on the same leaves.
+    """An image, its merge tree, and its edge tree and semantic tree (if used) on the same leaves.
 
     `leaf_features` (h x w x d) are those that the tree was built on.
     """
@@ -27,16 +27,17 @@ class TreeImage:
     image: UInt8
     tree: MergeTree
     edges: MergeTree | None = None
+    semantic: MergeTree | None = None
     leaf_features: Float | None = None
 
 
 class TreeEngine:
     """Clicks take nodes of the tree, one after the other; a click lies in the middle of the node that it means.
 
-    The first click takes the weighted median of the nodes around it, as `clicks.centre` weighs them, in two trees:
-    one of features, one of edges. A later one adds such a region to the answer or takes it away, never over a click
-    of the other kind. A box begins with the node that fits it best; the points of a scribble correct what is still
-    wrong at them.
+    The first click takes the weighted median of the nodes around it, as `clicks.centre` weighs them, in three
+    trees: of features, of edges, and the semantic one. A later one adds such a region to the answer or takes it
+    away, never over a click of the other kind. A box begins with the node that fits it best; the points of a
+    scribble correct what is still wrong at them.
 
     With a wanted level, or without a positive click, one mark takes the node at that level, more marks the smallest
     node with all positives and no negative, grown up to the level while it stays free of negatives; where no such
@@ -55,7 +56,7 @@ class TreeEngine:
         """The trees of an H x W x 3 uint8 RGB image."""
         features = self.extractor(image)
         tree = build_tree(features, image.shape[:2])
-        return TreeImage(image, tree, edge_tree(image, tree.grid), features)
+        return TreeImage(image, tree, edge_tree(image, tree.grid), semantic_tree(image, tree), features)
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """Mask of a prompt; the previous mask is not used."""
@@ -76,7 +77,7 @@ class TreeEngine:
     def _one_by_one(self, encoded: TreeImage, prompt: Prompt, by_label: tuple[Float, Float]) -> Mask:
         """The answer to clicks, one after the other, and then to scribbles."""
         tree, leaves = encoded.tree, np.zeros(encoded.tree.grid, bool)
-        trees = [tree] if encoded.edges is None else [tree, encoded.edges]
+        trees = [tree, *(other for other in (encoded.edges, encoded.semantic) if other not in (None, tree))]
         if prompt.box is not None:
             none = np.zeros(0, np.int64)
             leaves = tree.mask(_choose(tree, none, none, prompt)[0])

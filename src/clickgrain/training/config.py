@@ -46,6 +46,8 @@ class DataArgs:
     # share of the samples without an exact mask whose targets come from the photo's edge tree
     # (`clickgrain.tree.edge_tree`) instead of the tree of its features
     edges: float = 0.0
+    # likewise from its semantic tree (`clickgrain.tree.semantic_tree`), which is looked at first
+    semantic: float = 0.0
     # share of all samples whose targets are regions that the click maps cannot show
     # (`clickgrain.training.regions.hidden_regions`); nodes of the maps' own trees teach blind trust in them
     hidden: float = 0.0
@@ -63,7 +65,7 @@ class DataArgs:
             raise ConfigError(f"--data.photo-side {self.photo_side} is under 32 pixels")
         if not 0 < self.window[0] <= self.window[1] <= 4:
             raise ConfigError(f"--data.window {self.window} must be two parts of a photo's side, small one first")
-        shares = "whole_looks rotate composites cutouts objects edges hidden large held_out"
+        shares = "whole_looks rotate composites cutouts objects edges semantic hidden large held_out"
         check_range(self, shares, 0, 1, prefix="--data.")
         check_range(self, "masks_per_image", 1, prefix="--data.")
         check_range(self, "composites_per_photo color tiles", 0, prefix="--data.")

@@ -32,11 +32,11 @@ from clickgrain.proposals.cutouts import (
 )
 from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
 from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
-from clickgrain.tree import MergeTree, build_tree, edge_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_tree
 from clickgrain.types import Float, Size, UInt8
 
 T = TypeVar("T")
-RegionKind = Literal["features", "edges", "hidden"]
+RegionKind = Literal["features", "edges", "semantic", "hidden"]
 PIXEL_SHARE = 0.5  # of the available memory, that pixels may take; more lie in an unnamed file on disk
 CHUNK = 1 << 26  # bytes of pixels that are allocated at once; untouched memory costs nothing
 MEMORY_SHARE = 0.2  # of the available memory, that each kind of tree may take
@@ -67,6 +67,7 @@ class ImageSet:
         regions: where the targets of image i come from; the nodes of its tree when None.
         tree: image -> its merge tree.
         edge_tree: image -> its tree by edges, on the grid of its merge tree; made on first use.
+        semantic_tree: image -> its semantic tree, likewise.
         hidden: image -> regions of it that the click maps cannot show; found on first use.
     """
 
@@ -81,6 +82,10 @@ class ImageSet:
         self.tree = _cached(self._read_tree, lambda i: self._read_tree(i).n_leaves)
         self.edge_tree = _cached(
             lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size),
+            lambda i: self.tree(i).n_leaves,
+        )
+        self.semantic_tree = _cached(
+            lambda i: semantic_tree(self.image(i), self.tree(i)),
             lambda i: self.tree(i).n_leaves,
         )
         self.hidden = _cached(
@@ -147,12 +152,15 @@ class ImageSet:
         return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
 
     def source(self, i: int, kind: RegionKind = "features") -> Regions:
-        """The possible targets of image i, its exact mask aside: of its merge tree, its edge tree, or hidden."""
+        """The possible targets of image i, its exact mask aside: nodes of one of its trees, or hidden regions."""
         if self.regions is not None:
             return self.regions(i)
         if kind == "hidden":
             return self.hidden(i)
-        return TreeRegions(self.edge_tree(i), scale=self.tree(i)) if kind == "edges" else TreeRegions(self.tree(i))
+        if kind == "features":
+            return TreeRegions(self.tree(i))
+        tree = self.edge_tree(i) if kind == "edges" else self.semantic_tree(i)
+        return TreeRegions(tree, scale=self.tree(i))
 
     def leaf_lab(self, i: int) -> Float:
         """Mean Lab on the leaves of image i's tree."""

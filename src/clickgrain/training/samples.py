@@ -71,6 +71,7 @@ class Batch:
     to_tree: list[Affine]
     trees: list[MergeTree]
     edge_trees: list[MergeTree]
+    semantic_trees: list[MergeTree]
     leaf_lab: list[Float]
     masks: Tensor  # M x 1 x S x S float32 targets
     valid: Tensor  # B x 1 x S x S float32
@@ -125,6 +126,8 @@ def draw_sample(
         kind: RegionKind = "features"
         if data.hidden > 0 and rng.random() < data.hidden:
             kind = "hidden"
+        elif not exact and data.semantic > 0 and rng.random() < data.semantic:
+            kind = "semantic"
         elif not exact and data.edges > 0 and rng.random() < data.edges:
             kind = "edges"
         source = image_set.source(image, kind)
@@ -307,6 +310,7 @@ def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: i
         to_tree=[s.to_tree for s in samples],
         trees=[image_set.tree(s.image) for s in samples],
         edge_trees=[image_set.edge_tree(s.image) for s in samples],
+        semantic_trees=[image_set.semantic_tree(s.image) for s in samples],
         leaf_lab=[image_set.leaf_lab(s.image) for s in samples],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),

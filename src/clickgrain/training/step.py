@@ -82,7 +82,8 @@ class ClickStep(nn.Module):
         targets = snapped_targets(batch, crops)
         valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
-        context = MapContext.of(crops, spec, batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees)
+        trees = batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees, batch.semantic_trees
+        context = MapContext.of(crops, spec, *trees)
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
         size = context.lab.shape[2:]
         images, targets, valid, shown = (

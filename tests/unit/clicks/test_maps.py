@@ -343,6 +343,18 @@ class TestEdges:
             torch.use_deterministic_algorithms(before)
         assert all(torch.equal(first, other) for other in others)
 
+    def test_a_semantic_tree_votes_on_what_a_click_means(self):
+        spec, image = MapSpec(("centre", "correction+", "level+"), 2), photo(0)
+        alone, tree = (
+            context_of(spec, image),
+            build_tree(np.random.default_rng(3).normal(size=(12, 16, 3)), (48, 64)),
+        )
+        semantic = build_tree(np.random.default_rng(3).normal(size=(*alone.trees[0].grid, 3)), tree.image_size)
+        more = context_of(spec, image, semantic=[semantic])
+        before, after = (click_maps(spec, context, [prompt([(30, 20)])])[0] for context in (alone, more))
+        assert not torch.equal(before[0], after[0])
+        assert torch.equal(before[2], after[2])
+
     def test_carry_no_gradients(self):
         spec = MapSpec(MAP_NAMES, 2)
         previous = torch.full((1, 1, 24, 32), 0.7, requires_grad=True)

@@ -45,7 +45,7 @@ def looks(monkeypatch):
     """Shapes of what is encoded from now on."""
     shapes, real = [], GrainEngine.encode
     monkeypatch.setattr(
-        GrainEngine, "encode", lambda self, image: shapes.append(image.shape[:2]) or real(self, image)
+        GrainEngine, "encode", lambda self, image, **how: shapes.append(image.shape[:2]) or real(self, image, **how)
     )
     return shapes
 
@@ -151,6 +151,11 @@ class TestGoingOn:
             mask = ask(engine, encoded, [*FIVE, *[[63, 55]] * k], mask)
             assert mask.roi is not None
         assert len(looks) == 2
+
+    def test_only_a_whole_image_has_a_semantic_tree(self, engine, encoded):
+        ask(engine, encoded, FIVE, Mask(blob()))
+        (part,) = encoded.close.values()
+        assert [len(image.context.semantic) for image in (encoded, part)] == [1, 0]
 
     def test_back_to_the_whole_image(self, engine, encoded):
         """A mask from a close look is a previous mask like any other."""

@@ -211,14 +211,14 @@ class TestClicksWithoutALevel:
     def test_the_first_click_takes_the_weighted_median_of_its_nodes(self):
         engine, encoded = engine_and_image((9, 11), seed=3)
         tree, leaf = encoded.tree, 49
-        nested = [path_ranks(each, leaf) for each in (tree, encoded.edges)]
+        nested = [path_ranks(each, leaf) for each in (tree, encoded.edges, encoded.semantic)]
         votes = centre_map(nested, Evidence(divmod(leaf, 11), np.ones((9, 11), bool)))
         found = leaves_of(ask(engine, encoded, [leaf]), encoded)
         assert found == set(np.flatnonzero(votes > 0.5).tolist())
 
-    def test_without_edges_the_first_click_takes_a_node(self):
+    def test_with_one_tree_the_first_click_takes_a_node(self):
         engine, encoded = engine_and_image((9, 11), seed=3)
-        alone = replace(encoded, edges=None)
+        alone = replace(encoded, edges=None, semantic=None)
         found = leaves_of(ask(engine, alone, [49]), alone)
         assert any(found == leaves for leaves in regions(encoded.tree))
 
@@ -226,7 +226,8 @@ class TestClicksWithoutALevel:
         features = np.random.default_rng(0).normal(size=(16, 16, 3)) * 0.05
         features[4:11, 5:12] += 3
         engine = TreeEngine(Given(features))
-        encoded = replace(engine.encode(np.zeros((16 * SIDE, 16 * SIDE, 3), np.uint8)), edges=None)
+        encoded = engine.encode(np.zeros((16 * SIDE, 16 * SIDE, 3), np.uint8))
+        encoded = replace(encoded, edges=None, semantic=None)
         square = {row * 16 + column for row in range(4, 11) for column in range(5, 12)}
         assert leaves_of(ask(engine, encoded, [7 * 16 + 8]), encoded) == square
         assert leaves_of(ask(engine, encoded, [7 * 16 + 8], [1 * 16 + 1]), encoded) == square
