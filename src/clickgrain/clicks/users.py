@@ -125,12 +125,7 @@ class ScribbleUser(_Seeded):
 
 
 def middle_line(region: Bool, point: tuple[int, int]) -> Pixels:
-    """K x 2 (x, y) pixels in order: the longest shortest path of the skeleton of one connected part of a region.
-
-    Args:
-        region: H x W bool.
-        point: (x, y), a pixel of the region; its 8-connected part is taken.
-    """
+    """K x 2 (x, y) pixels in order: the longest shortest path in the skeleton of the region's part at `point`."""
     parts, _ = components(region, np.ones((3, 3)))
     rows, columns = np.nonzero(parts == parts[point[1], point[0]])
     top, left = rows.min(), columns.min()
@@ -156,10 +151,6 @@ def _farthest(distance: npt.NDArray[np.float64]) -> int:
 
 def make_user(name: str, seed: int = 0) -> User:
     """The user called "robot", "noisy", "box-first" or "scribble".
-
-    Args:
-        name: of the user.
-        seed: of what it draws at random; the robot has none.
 
     Raises:
         ConfigError: for another name, or a seed that says nothing.
