@@ -108,7 +108,7 @@ class NoF(NamedTuple):
 class Result:
     """Figures of one predictor on one benchmark. A target on which the predictor failed counts as never reached."""
 
-    model: str  # model, benchmark, user: names
+    model: str
     benchmark: str
     user: str
     settings: EvaluationSettings  # of the protocol

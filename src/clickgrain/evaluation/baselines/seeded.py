@@ -22,7 +22,6 @@ from clickgrain.images import to_lab
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 Values = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 
 class OpenCVGrabCut(Prompted):
