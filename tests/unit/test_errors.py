@@ -28,5 +28,5 @@ def test_an_open_end_excludes_it():
 
 
 def test_the_first_wrong_one_of_several_is_named():
-    with pytest.raises(ConfigError, match="^--batch 0 must be 1 or more$"):
+    with pytest.raises(ConfigError, match=r"^--batch 0 must be 1 or more$"):
         check_range(SimpleNamespace(steps=3, batch=0, crop=-1), "steps batch crop", 1)
