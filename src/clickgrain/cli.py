@@ -27,17 +27,12 @@ FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 @dataclass(frozen=True)
 class Command:
-    """One entry of the table.
+    """One entry of the table."""
 
-    Attributes:
-        name: as typed.
-        help: one line for the top-level help.
-        target: "module:function". The function takes one dataclass, whose fields are the flags; its module imports
-            neither torch, cv2, numba nor transformers, so that `clickgrain NAME --help` answers at once.
-    """
-
-    name: str
-    help: str
+    name: str  # as typed
+    help: str  # one line for the top-level help
+    # "module:function". The function takes one dataclass, whose fields are the flags; its module imports neither
+    # torch, cv2, numba nor transformers, so that `clickgrain NAME --help` answers at once.
     target: str
 
     def function(self) -> Callable[[Any], None]:
@@ -91,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that are not text: escape them
         sys.stdout.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # a machine shuts down: save finished work, as on Ctrl-C
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # a machine shuts down: save finished work, as on Ctrl-C
     try:
         status = _dispatch([argument for argument in arguments if argument != "--debug"])
         sys.stdout.flush()
@@ -109,14 +106,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help"):
-        print(top_help(), end="")
+        width = max(len(command.name) for command in COMMANDS)
+        print(
+            "usage: clickgrain COMMAND [OPTIONS]\n\nClick segmentation learned from unlabelled images.\n\ncommands:"
+        )
+        print(*(f"  {command.name:{width}}  {command.help}" for command in COMMANDS), sep="\n")
+        print("\noptions:\n  -h, --help     show this help, or after a command its own")
+        print("  -V, --version  show the version\n  --debug        show where an error came from")
         return 0
     if first in ("-V", "--version"):
         print(f"clickgrain {__version__}")
@@ -131,20 +130,6 @@ def _dispatch(arguments: list[str]) -> int:
     close = difflib.get_close_matches(first, names, n=1)
     guess = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
     return _refuse(f"there is no {kind} {first!r}; {guess}", MISUSED)
-
-
-def top_help() -> str:
-    """The help of `clickgrain` itself: one line per command."""
-    width = max(len(command.name) for command in COMMANDS)
-    lines = [f"  {command.name:{width}}  {command.help}" for command in COMMANDS]
-    return (
-        "usage: clickgrain COMMAND [OPTIONS]\n\nClick segmentation learned from unlabelled images.\n\ncommands:\n"
-        + "\n".join(lines)
-        + "\n\noptions:\n"
-        + "  -h, --help     show this help, or after a command its own\n"
-        + "  -V, --version  show the version\n"
-        + "  --debug        show where an error came from\n"
-    )
 
 
 def _refuse(message: str, status: int) -> int:

@@ -45,11 +45,6 @@ def resolve_precision(asked: str, device: str, parameters: int) -> Literal["floa
     takes 1.0 to 1.2 times as long, since its channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76
     times and one of `paper` (97 M) 0.53 times (`python -m benchmarks train`; docs/benchmarks.md has the figures).
 
-    Args:
-        asked: "auto", "float32" or "bf16".
-        device: as `choose_device` gives it.
-        parameters: of the network.
-
     Raises:
         ConfigError: for another name.
     """

@@ -87,11 +87,7 @@ def hash_bytes(content: bytes) -> str:
 
 
 def hash_file(path: str | Path) -> str:
-    """First 20 hex digits of the SHA-256 of a file's content.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """First 20 hex digits of the SHA-256 of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
 

@@ -34,11 +34,7 @@ class Quiet(Progress):
 
 
 class Bar(Progress):
-    """A rich progress bar on stderr; may be entered again inside itself.
-
-    Args:
-        transient: shown on terminals only, and gone at the end.
-    """
+    """A rich progress bar on stderr, which may be entered again inside itself; gone at the end if `transient`."""
 
     def __init__(self, *, transient: bool = False) -> None:
         self.console = Console(stderr=True)

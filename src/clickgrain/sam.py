@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.annotate.encoder import Scene, SceneMaker
-from clickgrain.annotate.leafmap import cut_nodes, partition, to_size
+from clickgrain.cut import depth_in
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.export import rle
 from clickgrain.images import check_image, resize
+from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import MOST_PIXELS, Encoded, Segmenter
 from clickgrain.tree import MergeTree
+from clickgrain.tree.leaf_map import cut_nodes, partition, to_size
 from clickgrain.types import Bool, Float, Mask, Size, UInt8
 
 SIDE = 256
@@ -215,8 +216,7 @@ class SamAutomaticMaskGenerator:
         area = int(np.count_nonzero(mask))
         if stability < self.least[1] or area < self.least[2]:
             return None
-        distance = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-        y, x = np.unravel_index(int(distance.argmax()), region.shape)
+        y, x = divmod(int(depth_in(region).argmax()), region.shape[1])
         answer = self.model.predict([[x, y]], [1], level=level, encoded=scene.encoded)
         if (agreement := _iou(region, answer.binary)) < self.least[0]:
             return None

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.cut import CutSettings, cut_mask
+from clickgrain.cut import CutSettings, cut_mask, depth_in
 from clickgrain.errors import ImageError, PromptError
 from clickgrain.images import check_image, resize
 from clickgrain.types import Bool, Float, Prompt, Size, UInt8
@@ -192,6 +192,5 @@ def _middle(mask: Bool) -> tuple[int, int] | None:
     """(x, y) of the pixel farthest from the mask's border."""
     if not mask.any():
         return None
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = divmod(int(depth.argmax()), mask.shape[1])
+    y, x = divmod(int(depth_in(mask).argmax()), mask.shape[1])
     return x, y

@@ -33,19 +33,12 @@ Tensors = dict[str, "torch.Tensor"]
 def save_model(
     folder: str | Path,
     *,
-    config: Mapping[str, Any],
-    tensors: "Mapping[str, torch.Tensor]",
-    extra: Mapping[str, bytes] | None = None,
-    half: bool = False,
+    config: Mapping[str, Any],  # JSON values with `kind`; `format` and `clickgrain` are added
+    tensors: "Mapping[str, torch.Tensor]",  # the state dict, on any device
+    extra: Mapping[str, bytes] | None = None,  # further files by name (a model card, metrics), written first
+    half: bool = False,  # store floating-point tensors as float16 (half the size; `load_model` gives back float32)
 ) -> None:
     """Write a model so that a failure at any time leaves the previous files whole.
-
-    Args:
-        folder: made if missing.
-        config: JSON values with `kind`; `format` and `clickgrain` are added.
-        tensors: the state dict, on any device.
-        extra: further files by name (a model card, metrics), written first.
-        half: store floating-point tensors as float16 (half the size; `load_model` gives back float32).
 
     Raises:
         WeightsError: the config has no `kind` or is not JSON, or the folder cannot be written (full disk,
@@ -101,11 +94,7 @@ def find_model(source: str | Path, *, revision: str | None = None) -> Path:
 
 
 def load_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
-    """Fill `module` with `tensors`; keys and shapes must match exactly.
-
-    Raises:
-        WeightsError: as `check_state`; the module is unchanged.
-    """
+    """Fill `module` with `tensors`; keys and shapes must match exactly. WeightsError as `check_state`."""
     check_state(module, tensors)
     module.load_state_dict(dict(tensors))
 
@@ -192,11 +181,7 @@ def _replace_all(files: Mapping[Path, bytes]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What stands in the config.json of a model folder.
-
-    Raises:
-        WeightsError: it is missing, damaged, or of another format version.
-    """
+    """What stands in the config.json of a model folder; WeightsError if it is missing or damaged."""
     path = folder / CONFIG
     try:
         config = json.loads(path.read_bytes())

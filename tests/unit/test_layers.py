@@ -18,7 +18,7 @@ FLOORS = (
     ("proposals",),
     ("clicks", "cut"),
     ("models",),
-    ("segmenter", "onnx", "tracking"),
+    ("segmenter", "onnx", "scene", "tracking"),
     ("evaluation",),
     ("training",),
     ("export",),

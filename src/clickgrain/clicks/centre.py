@@ -35,18 +35,13 @@ BALLS = 24
 
 @dataclass(frozen=True)
 class Evidence:
-    """The clicks around which nested regions are weighed, all on the same h x w grid of cells.
+    """The clicks around which nested regions are weighed, all on the same h x w grid of cells."""
 
-    Attributes:
-        click: (row, column) of the click that they surround.
-        free: h x w bool, cells that count: all of them for a first click, those that the last mask missed (or
-            added) for a correction.
-        positives, negatives: (row, column) of the other clicks.
-    """
-
-    click: tuple[int, int]
+    click: tuple[int, int]  # (row, column) of the click that they surround
+    # h x w bool, cells that count: all of them for a first click, those that the last mask missed (or added) for a
+    # correction
     free: Bool
-    positives: tuple[tuple[int, int], ...] = ()
+    positives: tuple[tuple[int, int], ...] = ()  # (row, column) of the other clicks
     negatives: tuple[tuple[int, int], ...] = ()
 
 
@@ -82,15 +77,10 @@ def ball_ranks(length: Float) -> Ranks:
 
 @dataclass(frozen=True)
 class Nested:
-    """Regions around a click, and their weights by shape alone.
+    """Regions around a click, and their weights by shape alone."""
 
-    Attributes:
-        ranks: h x w, see `Ranks`.
-        weights: of the region of each rank, float64.
-    """
-
-    ranks: Ranks
-    weights: npt.NDArray[np.float64]
+    ranks: Ranks  # h x w, see `Ranks`
+    weights: npt.NDArray[np.float64]  # of the region of each rank, float64
 
 
 def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
@@ -99,13 +89,6 @@ def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
     All regions vote together, whichever hierarchy they come from. A region weighs its stretch of log-area, times
     area^0.25, times (depth of the click / largest depth)^4, times the square root of its compactness; depth is the
     distance to the nearest cell outside the region or the crop.
-
-    Args:
-        nested: of one or more hierarchies the h x w ranks of nested regions around the click.
-        evidence: on the same grid.
-
-    Returns:
-        h x w float32 in 0..1.
     """
     return votes(weighed(nested, evidence.click, evidence.free), evidence)
 
@@ -205,17 +188,11 @@ CELL = 4  # working pixels per cell of the grid that regions are weighed on, whe
 
 @dataclass(frozen=True)
 class Crop:
-    """A crop's or image's grid of cells, and how it sees a tree.
+    """A crop's or image's grid of cells, and how it sees a tree."""
 
-    Attributes:
-        to_leaf: 2 x 3 matrix from cells (x, y) to leaves.
-        size: cells down and across.
-        stride: working pixels per cell.
-    """
-
-    to_leaf: Affine
-    size: Size
-    stride: int
+    to_leaf: Affine  # 2 x 3 matrix from cells (x, y) to leaves
+    size: Size  # cells down and across
+    stride: int  # working pixels per cell
 
     def cell(self, point: Float) -> tuple[int, int]:
         """(row, column) of an (x, y) point in working pixels, clamped into the crop."""

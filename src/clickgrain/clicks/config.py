@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, check_range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,17 +29,11 @@ CENTRE_MAPS = ("centre", "ball", "correction+", "correction-")
 
 @dataclass(frozen=True)
 class MapSpec:
-    """Click maps, in channel order.
+    """Click maps, in channel order."""
 
-    Args:
-        names: out of `MAP_NAMES`.
-        stride: pixels of the working image per map pixel.
-        radius: of the disks, in pixels of the working image.
-    """
-
-    names: tuple[str, ...]
-    stride: int = 1
-    radius: float = 5.0
+    names: tuple[str, ...]  # out of `MAP_NAMES`
+    stride: int = 1  # pixels of the working image per map pixel
+    radius: float = 5.0  # of the disks, in pixels of the working image
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.names if name not in MAP_NAMES]
@@ -56,23 +50,14 @@ class MapSpec:
 
 @dataclass(frozen=True)
 class ClickPlan:
-    """What one training sample is given; drawn by `ClickSimulation.plan`.
+    """What one training sample is given; drawn by `ClickSimulation.plan`."""
 
-    Attributes:
-        bare: begins with the box or scribble alone, without any click.
-        single: begins with exactly one positive click (hand it to `initial_clicks(..., single=...)`).
-        rounds: corrective clicks that follow, each after a prediction that becomes the previous mask.
-        box: also gets a box.
-        scribble: also gets a scribble.
-        level: is told the level of its proposal.
-    """
-
-    bare: bool
-    single: bool
-    rounds: int
-    box: bool
-    scribble: bool
-    level: bool
+    bare: bool  # begins with the box or scribble alone, without any click
+    single: bool  # begins with exactly one positive click (hand it to `initial_clicks(..., single=...)`)
+    rounds: int  # corrective clicks that follow, each after a prediction that becomes the previous mask
+    box: bool  # also gets a box
+    scribble: bool  # also gets a scribble
+    level: bool  # is told the level of its proposal
 
 
 @dataclass(frozen=True)
@@ -83,54 +68,40 @@ class ClickSimulation:
         ConfigError: for values outside their range or shares that contradict each other; names the flag.
     """
 
-    max_points: int = 24
-    """Largest number of initial positive clicks, and of initial negative ones."""
-    decay: float = 0.8
-    """1 + k positive and k negative clicks, P(k) ~ decay^k."""
-    erosion: int = 3
-    """3x3 erosions of the mask before positive clicks are drawn from it."""
-    share_erosion: float = 0.9
-    """Share of samples whose mask is eroded."""
-    min_eroded: int = 10
-    """The eroded mask is used only if more pixels than this remain."""
+    max_points: int = 24  # largest number of initial positive clicks, and of initial negative ones
+    decay: float = 0.8  # 1 + k positive and k negative clicks, P(k) ~ decay^k
+    erosion: int = 3  # 3x3 erosions of the mask before positive clicks are drawn from it
+    share_erosion: float = 0.9  # share of samples whose mask is eroded
+    min_eroded: int = 10  # the eroded mask is used only if more pixels than this remain
+    # share of the negatives drawn from the band around the object; the others come from all of the background
     share_border: float = 0.5
-    """Share of the negatives drawn from the band around the object; the others come from all of the background."""
-    border_ratio: float = 0.1
-    """Width of that band over the square root of the object's area (rounded up to pixels)."""
-    corrective: tuple[int, int] = (0, 3)
-    """Fewest and most corrective clicks after the initial ones, uniform."""
+    border_ratio: float = 0.1  # width of that band over the square root of the object's area (rounded up to pixels)
+    corrective: tuple[int, int] = (0, 3)  # fewest and most corrective clicks after the initial ones, uniform
+    # share of samples that begin with exactly one positive click; corrective clicks follow as in all others
     share_single: float = 0.0
-    """Share of samples that begin with exactly one positive click; corrective clicks follow as in all others."""
+    # share of samples made of corrective clicks only, from one first click on (on top of share_single)
     share_recursive: float = 0.0
-    """Share of samples made of corrective clicks only, from one first click on (on top of share_single)."""
-    recursive: tuple[int, int] = (1, 6)
-    """Fewest and most corrective clicks of these samples, uniform."""
+    recursive: tuple[int, int] = (1, 6)  # fewest and most corrective clicks of these samples, uniform
+    # share of single first clicks at the very centre of the object; the others lie anywhere well inside
     share_centre: float = 0.5
-    """Share of single first clicks at the very centre of the object; the others lie anywhere well inside."""
+    # share of corrective clicks at the very centre of the error; the others lie anywhere well inside
     share_centre_corrective: float = 0.0
-    """Share of corrective clicks at the very centre of the error; the others lie anywhere well inside."""
+    # share of the negatives drawn from the sibling region in the merge tree, if it has one
     share_sibling: float = 0.0
-    """Share of the negatives drawn from the sibling region in the merge tree, if it has one."""
-    share_box: float = 0.0
-    """Share of samples given a box."""
-    share_scribble: float = 0.0
-    """Share of samples given a scribble."""
-    share_bare: float = 0.0
-    """Share of the samples with a box or scribble that begin without any click."""
-    share_level: float = 0.0
-    """Share of samples told the level of their proposal."""
+    share_box: float = 0.0  # share of samples given a box
+    share_scribble: float = 0.0  # share of samples given a scribble
+    share_bare: float = 0.0  # share of the samples with a box or scribble that begin without any click
+    share_level: float = 0.0  # share of samples told the level of their proposal
 
     def __post_init__(self) -> None:
-        _check(self.max_points >= 1, "max_points", self.max_points, "give 1 or more")
-        _check(0.0 < self.decay <= 1.0, "decay", self.decay, "give a number above 0, up to 1")
-        _check(self.erosion >= 0, "erosion", self.erosion, "give 0 or more iterations")
-        _check(self.min_eroded >= 0, "min_eroded", self.min_eroded, "give 0 or more pixels")
-        _check(0.0 < self.border_ratio < float("inf"), "border_ratio", self.border_ratio, "give a number above 0")
-        for name in ("corrective", "recursive"):
-            low, high = getattr(self, name)
-            _check(0 <= low <= high, name, (low, high), "give two numbers, 0 <= fewest <= most")
-        for share in (f.name for f in fields(self) if f.name.startswith("share_")):
-            _check(0.0 <= getattr(self, share) <= 1.0, share, getattr(self, share), "give a share in 0..1")
+        check_range(self, "max_points", 1)
+        check_range(self, "decay", 0, 1, above=True)
+        check_range(self, "erosion min_eroded", 0)
+        check_range(self, "border_ratio", 0, above=True)
+        for name, (low, high) in (("corrective", self.corrective), ("recursive", self.recursive)):
+            if not 0 <= low <= high:
+                raise ConfigError(f"--{name} {(low, high)} is out of range; give two numbers, 0 <= fewest <= most")
+        check_range(self, " ".join(f.name for f in fields(self) if f.name.startswith("share_")), 0, 1)
         if self.share_single + self.share_recursive > 1.0 + 1e-9:
             raise ConfigError(
                 f"--share-single {self.share_single:g} and --share-recursive {self.share_recursive:g} add up"
@@ -172,8 +143,3 @@ class ClickSimulation:
             scribble=has_scribble,
             level=bool(level < self.share_level),
         )
-
-
-def _check(good: bool, name: str, value: object, remedy: str) -> None:
-    if not good:
-        raise ConfigError(f"--{name.replace('_', '-')} {value} is out of range; {remedy}")

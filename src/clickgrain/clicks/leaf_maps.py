@@ -114,14 +114,7 @@ def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
 
 
 def map_to_leaf(grid: Size, image_size: Size, to_image: Affine, stride: int) -> Affine:
-    """2 x 3 matrix from map pixels (x, y) to leaf coordinates, pixel centres at whole numbers.
-
-    Args:
-        grid: leaves down and across.
-        image_size: (H, W) of the tree's image.
-        to_image: from pixels of the working image to pixels of the tree's image.
-        stride: working pixels per map pixel.
-    """
+    """2 x 3 matrix from map pixels (x, y) to leaf coordinates, pixel centres at whole numbers."""
     work = _affine(stride, stride, (stride - 1) / 2, (stride - 1) / 2)
     sx, sy = grid[1] / image_size[1], grid[0] / image_size[0]
     leaf = _affine(sx, sy, (sx - 1) / 2, (sy - 1) / 2)

@@ -26,27 +26,17 @@ COLOR_RANGE = 20.0  # Lab units at which color closeness falls to 1/e
 
 @dataclass
 class MapContext:
-    """What click maps need of B images of one working size, computed once per image (or augmented crop).
+    """What click maps need of B images of one working size, computed once per image (or augmented crop)."""
 
-    Attributes:
-        lab: B x 3 x h x w Lab at map resolution.
-        bins: B x h x w int64, color bin of each map pixel.
-        trees: B merge trees (empty where the spec uses none).
-        leaf_lab: mean Lab on each tree's leaves, h x w x 3.
-        to_image: B matrices from pixels of the working image to pixels of each tree's image.
-        stride: working pixels per map pixel.
-        edges: B edge trees on the same leaves, or none: `centre` maps use all kinds, `edge` maps these.
-        semantic: B semantic trees on the same leaves, or none.
-    """
-
-    lab: Array
-    bins: Array
-    trees: list[MergeTree]
-    leaf_lab: list[Float]
-    to_image: list[Affine]
-    stride: int
+    lab: Array  # B x 3 x h x w Lab at map resolution
+    bins: Array  # B x h x w int64, color bin of each map pixel
+    trees: list[MergeTree]  # B merge trees (empty where the spec uses none)
+    leaf_lab: list[Float]  # mean Lab on each tree's leaves, h x w x 3
+    to_image: list[Affine]  # B matrices from pixels of the working image to pixels of each tree's image
+    stride: int  # working pixels per map pixel
+    # B edge trees on the same leaves, or none: `centre` maps use all kinds, `edge` maps these
     edges: list[MergeTree] = field(default_factory=list)
-    semantic: list[MergeTree] = field(default_factory=list)
+    semantic: list[MergeTree] = field(default_factory=list)  # B semantic trees on the same leaves, or none
 
     @property
     def size(self) -> Size:
@@ -90,18 +80,11 @@ def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
 def click_maps(
     spec: MapSpec,
     context: MapContext,
-    prompts: Sequence[Prompt],
-    previous: Array | None = None,
-    index: Sequence[int] | None = None,
+    prompts: Sequence[Prompt],  # M prompts in pixels of the working images; scribbles count as rows of clicks
+    previous: Array | None = None,  # M x 1 x h' x w' probabilities of any resolution; zeros when None
+    index: Sequence[int] | None = None,  # the image of each prompt; prompt i belongs to image i when None
 ) -> Array:
     """Maps of several prompts, drawn once; see `ClickMaps`.
-
-    Args:
-        spec: which maps.
-        context: of B images.
-        prompts: M prompts in pixels of the working images; scribbles count as rows of clicks.
-        previous: M x 1 x h' x w' probabilities of any resolution; zeros when None.
-        index: the image of each prompt; prompt i belongs to image i when None.
 
     Returns:
         M x C x h x w float32; every map lies in 0..1, only "box" in -1..1. They carry no gradients.
@@ -113,11 +96,6 @@ def click_maps(
 
 class ClickMaps:
     """Maps of M prompts that grow click by click; most are maxima over clicks, so that each click is drawn once.
-
-    Args:
-        spec: which maps.
-        context: of B images.
-        index: the image of each of the M prompts.
 
     Raises:
         ConfigError: for maps of an edge tree that the context lacks.
@@ -141,18 +119,24 @@ class ClickMaps:
         self.first: list[dict[str, list[Nested]]] = [{} for _ in self.index]
 
     def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Array | None = None) -> None:
-        """Draw prompts for the first time, or with further clicks.
-
-        Args:
-            rows: the number of each prompt among the M.
-            prompts: as many, in pixels of the working images.
-            previous: K x 1 x h' x w' probabilities of any resolution; zeros when None.
-        """
+        """Draw prompts (K of the M) for the first time, or with further clicks; see `click_maps` for `previous`."""
         previous = self._zeros(len(rows), 1) if previous is None else resized(plain(previous), self.size)
         self._put("previous", rows, previous[:, 0])
-        fresh = [i for i, row in enumerate(rows) if self.clicks[row] is None]
-        self._put_given([rows[i] for i in fresh], [prompts[i] for i in fresh])
-        added = [self._added(row, prompt) for row, prompt in zip(rows, prompts)]
+        added: list[tuple[Float, Float]] = []  # (negative, positive) points that are not drawn yet
+        for row, prompt in zip(rows, prompts):
+            known, self.clicks[row] = self.clicks[row], len(prompt.points)
+            if known is not None:
+                points, labels = prompt.points[known:], prompt.labels[known:]
+                added.append((points[labels == 0], points[labels == 1]))
+                continue
+            added.append(prompt.by_label(self.spec.radius))  # strokes, box and level all come with the first prompt
+            self._put("level", [row], prompt.level or 0.0)
+            self._put("level?", [row], float(prompt.level is not None))
+            if "box" in self.channels and prompt.box is not None:
+                x1, y1, x2, y2 = (v / self.context.stride for v in prompt.box)
+                plane = self.planes[row, self.channels["box"]]
+                plane[:] = -1
+                plane[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 1
         for sign, label in (("+", 1), ("-", 0)):
             chosen = [i for i, sides in enumerate(added) if len(sides[label])]
             if chosen:
@@ -180,25 +164,6 @@ class ClickMaps:
 
     def _raise(self, name: str, rows: list[int], values: Array) -> None:
         self._put(name, rows, library(values).maximum(self._plane(name, rows), values))
-
-    def _put_given(self, rows: list[int], prompts: Sequence[Prompt]) -> None:
-        """Box and level, which do not change."""
-        for row, prompt in zip(rows, prompts):
-            self._put("level", [row], prompt.level or 0.0)
-            self._put("level?", [row], float(prompt.level is not None))
-            if "box" in self.channels and prompt.box is not None:
-                x1, y1, x2, y2 = (v / self.context.stride for v in prompt.box)
-                plane = self.planes[row, self.channels["box"]]
-                plane[:] = -1
-                plane[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = 1
-
-    def _added(self, row: int, prompt: Prompt) -> tuple[Float, Float]:
-        """(negative, positive) points that are not drawn yet; strokes are all given with the first prompt."""
-        known, self.clicks[row] = self.clicks[row], len(prompt.points)
-        if known is None:
-            return prompt.by_label(self.spec.radius)
-        points, labels = prompt.points[known:], prompt.labels[known:]
-        return points[labels == 0], points[labels == 1]
 
     def _add_clicks(self, sign: str, rows: list[int], added: list[Float]) -> None:
         """What clicks of one label add to the maps of some prompts."""

@@ -21,28 +21,19 @@ Click = tuple[int, int, int]  # (x, y, label): image pixels, label 1 = object, 0
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a user draws instead of clicking, as plain values.
-
-    Attributes:
-        kind: "box" or "scribble".
-        points: (x, y) image pixels: the top left and bottom right corner of a box (XYXY), or those along a stroke.
-        label: 1 = object, 0 = background; 1 for a box.
-    """
+    """What a user draws instead of clicking, as plain values."""
 
     kind: Literal["box", "scribble"]
+    # (x, y) image pixels: the top left and bottom right corner of a box (XYXY), or those along a stroke
     points: tuple[tuple[float, float], ...]
-    label: int = 1
+    label: int = 1  # 1 = object, 0 = background; 1 for a box
 
 
 Given = Click | Drawn  # one interaction: a click, a box or a stroke
 
 
 def split_target(target: UInt8 | Bool) -> tuple[Bool, Bool]:
-    """The H x W bool masks (object, valid) of a target: uint8 (128 ignored, above object) or bool.
-
-    Raises:
-        DataError: for another shape or dtype.
-    """
+    """The H x W bool masks (object, valid) of a target: uint8 (128 ignored, above object) or bool."""
     if target.ndim != 2 or target.dtype not in (np.uint8, np.bool_):
         raise DataError(
             f"the target has shape {target.shape} and dtype {target.dtype};"
@@ -54,11 +45,7 @@ def split_target(target: UInt8 | Bool) -> tuple[Bool, Bool]:
 
 
 def error_masks(target: UInt8 | Bool, prediction: Bool) -> tuple[Bool, Bool]:
-    """The H x W bool masks (missed, spurious): object not predicted, and predicted background.
-
-    Raises:
-        DataError: when the prediction is not a bool array of the target's shape.
-    """
+    """The H x W bool masks (missed, spurious): object not predicted, and predicted background."""
     object_, valid = split_target(target)
     if prediction.shape != object_.shape or prediction.dtype != np.bool_:
         raise DataError(
@@ -109,11 +96,7 @@ class ErrorDepth:
 
 
 def larger_error(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> tuple[ErrorDepth, float, int]:
-    """(depths, their maximum, label) of the error to correct; a tie goes to the spurious object.
-
-    Raises:
-        DataError: for arrays of a wrong shape or dtype.
-    """
+    """(depths, their maximum, label) of the error to correct; a tie goes to the spurious object."""
     missed, spurious = (ErrorDepth(error, clicked) for error in error_masks(target, prediction))
     missed_depth, spurious_depth = missed.maximum, spurious.maximum
     if missed_depth > spurious_depth:
@@ -144,25 +127,15 @@ def next_click(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -
 
 
 class User(Protocol):
-    """Who clicks in an evaluation.
+    """Who clicks in an evaluation."""
 
-    Attributes:
-        name: identifies the user and all its settings; part of an evaluation's settings.
-    """
-
-    name: str
+    name: str  # identifies the user and all its settings; part of an evaluation's settings
 
     def start(self, target_id: str) -> None:
         """Begin a target; what follows must depend on the target alone, so that runs can be resumed."""
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
-        """The next click, box or stroke, or None to stop.
-
-        Args:
-            target: H x W uint8 (0 background, 128 ignore, 255 object) or bool.
-            prediction: H x W bool; all False before the first interaction.
-            clicked: N x 2 (x, y) pixels of all clicks and strokes so far.
-        """
+        """The next click, box or stroke, None to stop; `clicked`: N x 2 (x, y) of clicks and strokes so far."""
         ...
 
 

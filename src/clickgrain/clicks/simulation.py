@@ -5,11 +5,8 @@ pixels: nothing is drawn there. Points are (x, y) in pixels and always lie on a 
 Everything is a function of the given numpy Generator.
 """
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.robot import Click, ErrorDepth
@@ -26,8 +23,10 @@ def initial_clicks(
     rng: np.random.Generator,
     settings: ClickSimulation,
     *,
-    sibling: SoftMask | None = None,
-    valid: Bool | None = None,
+    sibling: SoftMask | None = None,  # H x W region of the sibling node in the merge tree
+    valid: Bool | None = None,  # H x W, where clicks may fall
+    # True for exactly one positive click (`first_click`), False for 1 + k; None draws it with probability
+    # share_single + share_recursive
     single: bool | None = None,
 ) -> tuple[Float, UInt8]:
     """The clicks that a sample begins with: 1 + k positives, then 0 or more negatives.
@@ -35,15 +34,6 @@ def initial_clicks(
     Positives are uniform in the eroded mask. Each negative comes from `sibling` with `share_sibling` (where
     that region has pixels outside the mask), otherwise from the border band with `share_border`, otherwise
     from the whole background. A mask without background gets no negatives.
-
-    Args:
-        mask: H x W object.
-        rng: source of randomness.
-        settings: how clicks are drawn.
-        sibling: H x W region of the sibling node in the merge tree.
-        valid: H x W, where clicks may fall.
-        single: True for exactly one positive click (`first_click`), False for 1 + k; None draws it with
-            probability share_single + share_recursive.
 
     Returns:
         N x 2 float32 (x, y) and N uint8 labels (1 object, 0 background), positives first.
@@ -73,9 +63,6 @@ def first_click(
 
     With probability `share_centre` it is the pixel farthest from the object's outline (first maximum of the exact
     distance transform, the robot user's click), otherwise a uniform pixel farther from it than half that maximum.
-
-    Raises:
-        PromptError: for an empty mask.
     """
     depth = ErrorDepth(object_and_background(mask, valid)[0], ())
     return depth.point(int(depth.depth.argmax())) if rng.random() < share_centre else _random_deep(depth, rng)
@@ -97,9 +84,6 @@ def corrective_click(
 
     Returns:
         (x, y, label) or None.
-
-    Raises:
-        PromptError: for unequal shapes.
     """
     wanted = as_bool(target, "target")
     predicted = as_bool_like(prediction, wanted, "prediction")
@@ -149,12 +133,6 @@ def simulated_scribble(
     8-connected chain of pixels, so that it stays inside however it is drawn. On lines one pixel wide it may be
     a single point.
 
-    Args:
-        mask: H x W object, whatever the label.
-        rng: source of randomness.
-        label: 1 object, 0 background.
-        valid: H x W, where the stroke may run.
-
     Raises:
         PromptError: for an empty mask, a background stroke without background, or another label.
     """
@@ -169,15 +147,10 @@ def simulated_scribble(
     return Scribble(_longest_stroke(region, starts, length, rng), label)
 
 
-@lru_cache(maxsize=16)
-def _cumulative(most: int, decay: float) -> npt.NDArray[np.float64]:
-    weights = decay ** np.arange(most + 1)
-    return np.cumsum(weights / weights.sum())[:-1]
-
-
 def _count(most: int, decay: float, rng: np.random.Generator) -> int:
     """A number in 0..most with P(k) ~ decay^k."""
-    return int(np.searchsorted(_cumulative(most, decay), rng.random(), side="right"))
+    weights = decay ** np.arange(most + 1)
+    return int(np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(), side="right"))
 
 
 def _negatives(
@@ -218,11 +191,7 @@ def _longest_stroke(region: Bool, starts: Float, length: int, rng: np.random.Gen
 
 
 def object_and_background(mask: SoftMask, valid: Bool | None) -> tuple[Bool, Bool]:
-    """Valid pixels of the object, and valid pixels of the background.
-
-    Raises:
-        PromptError: for an object without a valid pixel, or unequal shapes.
-    """
+    """Valid pixels of the object, and of the background; PromptError for an object without a valid pixel."""
     inside = as_bool(mask, "mask")
     outside = ~inside
     if valid is not None:

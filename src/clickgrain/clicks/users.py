@@ -13,17 +13,8 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.graph import pixel_graph
 from skimage.morphology import skeletonize
 
-from clickgrain.clicks.robot import (
-    Click,
-    Drawn,
-    Given,
-    RobotUser,
-    User,
-    error_masks,
-    larger_error,
-    next_click,
-    split_target,
-)
+from clickgrain.clicks import robot
+from clickgrain.clicks.robot import Click, Drawn, Given, RobotUser, User
 from clickgrain.errors import ConfigError
 from clickgrain.types import Bool, UInt8
 
@@ -62,7 +53,7 @@ class NoisyUser(_Seeded):
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
         """A random (x, y, label); None when no error pixel is left unclicked."""
-        error, depth, label = larger_error(target, prediction, clicked)
+        error, depth, label = robot.larger_error(target, prediction, clicked)
         if depth == 0:
             return None
         x, y = error.point(int(self._rng.choice(np.flatnonzero(error.depth > depth / 2))))
@@ -86,8 +77,8 @@ class BoxFirstUser(_Seeded):
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
         """The box at first, then `next_click`."""
         if not self._due:
-            return next_click(target, prediction, clicked)
-        self._due, object_ = False, split_target(target)[0]
+            return robot.next_click(target, prediction, clicked)
+        self._due, object_ = False, robot.split_target(target)[0]
         rows, columns = np.flatnonzero(object_.any(1)), np.flatnonzero(object_.any(0))
         if not rows.size:
             return None
@@ -112,11 +103,11 @@ class ScribbleUser(_Seeded):
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
         """A stroke; None when no error pixel is left unmarked."""
-        error, depth, label = larger_error(target, prediction, clicked)
+        error, depth, label = robot.larger_error(target, prediction, clicked)
         if depth == 0:
             return None
         x, y = error.point(int(error.depth.argmax()))
-        wrong = error_masks(target, prediction)[0 if label else 1]
+        wrong = robot.error_masks(target, prediction)[0 if label else 1]
         line = middle_line(wrong, (x, y))
         cut = np.rint(self._rng.uniform(0, SHORTENED, 2) * len(line)).astype(int)
         kept = line[cut[0] : len(line) - cut[1]]
@@ -125,12 +116,7 @@ class ScribbleUser(_Seeded):
 
 
 def middle_line(region: Bool, point: tuple[int, int]) -> Pixels:
-    """K x 2 (x, y) pixels in order: the longest shortest path of the skeleton of one connected part of a region.
-
-    Args:
-        region: H x W bool.
-        point: (x, y), a pixel of the region; its 8-connected part is taken.
-    """
+    """K x 2 (x, y) pixels in order: the longest shortest path in the skeleton of the region's part at `point`."""
     parts, _ = components(region, np.ones((3, 3)))
     rows, columns = np.nonzero(parts == parts[point[1], point[0]])
     top, left = rows.min(), columns.min()
@@ -156,10 +142,6 @@ def _farthest(distance: npt.NDArray[np.float64]) -> int:
 
 def make_user(name: str, seed: int = 0) -> User:
     """The user called "robot", "noisy", "box-first" or "scribble".
-
-    Args:
-        name: of the user.
-        seed: of what it draws at random; the robot has none.
 
     Raises:
         ConfigError: for another name, or a seed that says nothing.

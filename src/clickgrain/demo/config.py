@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from clickgrain.errors import ConfigError
+from clickgrain.errors import check_range
 
 EXTRACTOR = "color-texture"  # the extractor whose features make the trees
 
@@ -29,34 +29,20 @@ class DemoArgs:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.minutes < float("inf"):
-            raise ConfigError(f"--minutes {self.minutes:g} must be a number above 0")
-        if self.seed < 0:
-            raise ConfigError(f"--seed {self.seed} must be 0 or more")
+        check_range(self, "minutes", 0, above=True)
+        check_range(self, "seed", 0)
 
 
 @dataclass(frozen=True)
 class DemoScale:
-    """How large the demo is; smaller for tests.
+    """How large the demo is; smaller for tests."""
 
-    Attributes:
-        learn: photos to learn from, at most.
-        held_out: photos that targets are made of, at most.
-        side: long side of photos and targets in pixels.
-        composites: made for training.
-        targets: to click.
-        crop: side of the crops that the network trains on, in pixels.
-        batch: crops per step.
-        widths: channels of the image encoder at strides 2, 4, 8, 16, 32.
-        steps: of training; None: as many as fill the minutes.
-    """
-
-    learn: int = 99
-    held_out: int = 99
-    side: int = 256
-    composites: int = 80
-    targets: int = 20
-    crop: int = 96
-    batch: int = 8
-    widths: tuple[int, ...] = (8, 16, 24, 32, 48)
-    steps: int | None = None
+    learn: int = 99  # photos to learn from, at most
+    held_out: int = 99  # photos that targets are made of, at most
+    side: int = 256  # long side of photos and targets in pixels
+    composites: int = 80  # made for training
+    targets: int = 20  # to click
+    crop: int = 96  # side of the crops that the network trains on, in pixels
+    batch: int = 8  # crops per step
+    widths: tuple[int, ...] = (8, 16, 24, 32, 48)  # channels of the image encoder at strides 2, 4, 8, 16, 32
+    steps: int | None = None  # of training; None: as many as fill the minutes

@@ -26,31 +26,19 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Lesson:
-    """The trained model and how training went.
+    """The trained model and how training went."""
 
-    Attributes:
-        folder: of the model.
-        steps: made in all.
-        losses: loss by step, over all sessions.
-        parameters: of the network.
-        start: the network with its first weights; it follows a rule on the click maps that training builds on.
-        start_name: differs between seeds and sizes.
-    """
-
-    folder: Path
-    steps: int
-    losses: list[float]
-    parameters: int
+    folder: Path  # of the model
+    steps: int  # made in all
+    losses: list[float]  # loss by step, over all sessions
+    parameters: int  # of the network
+    # the network with its first weights; it follows a rule on the click maps that training builds on
     start: GrainModel
-    start_name: str
+    start_name: str  # differs between seeds and sizes
 
 
 def teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
-    """Train, or continue, in `args.out / "model"`; start over if the settings differ from last time.
-
-    Raises:
-        TrainingError: when the disk is full.
-    """
+    """Train, or continue, in `args.out / "model"`; start over if the settings differ from last time."""
     folder, images = args.out / "model", list(range(len(image_set.sizes)))
     torch.manual_seed(args.seed)
     # Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo.

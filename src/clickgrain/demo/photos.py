@@ -27,17 +27,12 @@ ADVICE = "make room or choose another --out"
 
 @dataclass(frozen=True)
 class DemoPhoto:
-    """One bundled photo.
+    """One bundled photo."""
 
-    Attributes:
-        file: its name in scikit-image's data folder.
-        click: where its tree is clicked for the report, as fractions (x, y) of width and height; None: not shown.
-        level: of the region that this click asks for.
-    """
-
-    file: str
+    file: str  # its name in scikit-image's data folder
+    # where its tree is clicked for the report, as fractions (x, y) of width and height; None: not shown
     click: tuple[float, float] | None = None
-    level: float = 0.6
+    level: float = 0.6  # of the region that this click asks for
 
 
 LEARN = (
@@ -81,13 +76,6 @@ def write_targets(
     image_set: ImageSet, folder: Path, count: int, *, seed: int, advance: Callable[[], None] = lambda: None
 ) -> tuple[Benchmark, str]:
     """Make targets, write them into a folder in the generic layout, and read that back as a benchmark.
-
-    Args:
-        image_set: the photos to make them of.
-        folder: gets `images/<n>.png` and `masks/<n>#0.png`.
-        count: how many.
-        seed: target n depends on the image set, the seed and n alone.
-        advance: called once per target.
 
     Returns:
         The benchmark, and a hash of all its pixels and of the version that answers are made with.

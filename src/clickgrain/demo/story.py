@@ -41,11 +41,6 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
     a robot clicks composites of the others with tree mode, OpenCV's GrabCut and that model. Finished work is kept
     when it is interrupted, and the same call continues.
 
-    Args:
-        args: see `DemoArgs`.
-        scale: how large; the size of `clickgrain demo` when None.
-        progress: shows the stages; bars on stderr when None.
-
     Raises:
         DataError: if the photos are missing, or a folder cannot be written.
         TrainingError: if the training state cannot be written.

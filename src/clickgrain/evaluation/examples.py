@@ -43,11 +43,11 @@ def places(result: Result) -> list[tuple[str, str]]:
 def examples(
     results: Sequence[Result],
     labels: Sequence[str],
-    predictors: Sequence[Predictor | None],
-    load: TargetLoader,
+    predictors: Sequence[Predictor | None],  # each answers its recorded clicks again; None shows clicks alone
+    load: TargetLoader,  # targets that cannot be read are left out
     *,
-    leader: int = 0,
-    clicks: int = 3,
+    leader: int = 0,  # which result ranks the targets
+    clicks: int = 3,  # how many are shown
 ) -> list[tuple[str, list[Figure]]]:
     """The best, median and worst target of one result, each with every model's mask after a few clicks."""
     shown = []

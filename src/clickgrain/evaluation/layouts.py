@@ -130,10 +130,6 @@ def _pair(
     return found, notes + [f"{by_stem[stem][0]}: left out, it has no mask" for stem in sorted({*by_stem} - used)]
 
 
-def _same_names(root: Path, images: str, masks: str, read: MaskReader) -> Found:
-    return _pair(_files(root / images), _files(root / masks), read)
-
-
 def _generic(root: Path) -> Found:
     def by_number(mask: Path) -> tuple[str, int, str]:
         stem, _, number = mask.stem.rpartition("#")
@@ -210,7 +206,10 @@ def _pairs(
 ) -> Layout:
     """A set of one mask per image, of the same name."""
     tree = _tree({f"{images}/<id>.*": f"{count} {what}", f"{masks}/<id>.*": coding})
-    find = partial(_same_names, images=images, masks=masks, read=read)
+
+    def find(root: Path) -> Found:
+        return _pair(_files(root / images), _files(root / masks), read)
+
     return Layout((images, masks), tree, find, source, targets=count)
 
 

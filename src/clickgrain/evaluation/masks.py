@@ -88,7 +88,9 @@ def label_mask(labels: Labels, label: int, name: str, size: Size, ignore: int | 
 
 
 def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict: bool = True) -> UInt8:
-    """The mask as H x W uint8 of 0, 128 and 255 only.
+    """The mask (bool, or uint8) as H x W uint8 of 0, 128 and 255 only.
+
+    Other values are refused if `strict`; else those below 128 are background, those above are object.
 
     Raises:
         DataError: for another shape, dtype or value, or when no pixel is object.

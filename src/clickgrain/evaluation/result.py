@@ -108,7 +108,7 @@ class NoF(NamedTuple):
 class Result:
     """Figures of one predictor on one benchmark. A target on which the predictor failed counts as never reached."""
 
-    model: str  # model, benchmark, user: names
+    model: str
     benchmark: str
     user: str
     settings: EvaluationSettings  # of the protocol
@@ -341,7 +341,9 @@ def differences_to_first(results: Iterable[Result]) -> Iterator[tuple[Result, Re
 def bootstrap_ratios(
     numerators: Values, denominators: Values, images: Sequence[str], *, samples: int = SAMPLES, seed: int = SEED
 ) -> Values | None:
-    """Ratios of column sums in bootstrap samples of whole images (clusters).
+    """samples x K ratios of column sums (0 / 0 is 0) of N x K arrays, in bootstrap samples of whole images.
+
+    None for fewer than two images.
 
     Targets of one image share its difficulties; resampling targets would make the intervals too narrow (Davison
     and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The same images and seed give the same

@@ -26,7 +26,7 @@ AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
 class TreeRow:
     """How well a tree matches one target."""
 
-    id: str  # id, image: of the target and of its image
+    id: str
     image: str
     area: float  # share of the image that is object, 0..1
     size: SizeClass  # class of `area` (small < 3 %, medium 3-15 %, large > 15 %)

@@ -39,6 +39,9 @@ def click_images(
 ) -> Iterator[Found]:
     """What `click_image` yields, one image at a time, in the order in which they finish.
 
+    Every process makes its own predictor (so `make`, the targets and the user must be picklable) and has its share
+    of the cores as threads.
+
     Raises:
         ConfigError: for objects that cannot be pickled.
         DataError: when a process dies or the predictor cannot be made. Close the iterator to end the processes.

@@ -10,20 +10,9 @@ import cv2
 import numpy as np
 
 from clickgrain.errors import DataError
-from clickgrain.export import rle
+from clickgrain.export import records, rle
 from clickgrain.export.polygons import area, fill, loops, simplified
-from clickgrain.export.records import (
-    OURS,
-    UNLABELLED,
-    ImageRecord,
-    LabelRecord,
-    ObjectRecord,
-    leave_out,
-    read_size,
-    read_text,
-    reason,
-    solid,
-)
+from clickgrain.export.records import OURS, UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
 from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
@@ -84,13 +73,13 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
     why = ""
     for entry in content["images"]:
         try:
-            id_, image = _id(entry, "id"), read_text(entry, "file_name")
+            id_, image = _id(entry, "id"), records.read_text(entry, "file_name")
             if id_ in images:
                 raise DataError("its id is taken by another image")
-            images[id_] = (image, read_size(entry.get("height"), entry.get("width")))
+            images[id_] = (image, records.read_size(entry.get("height"), entry.get("width")))
         except DataError as error:
             why = why or f"image {brief(entry)}: {error}"
-            leave_out(skipped, f"{name}: image {brief(entry)} is left out: {error}")
+            records.leave_out(skipped, f"{name}: image {brief(entry)} is left out: {error}")
     found: dict[Any, list[dict[str, Any]]] = {id_: [] for id_ in images}
     for entry in content["annotations"]:
         try:
@@ -101,7 +90,7 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
                 raise DataError(f"its image_id {brief(id_)} is none of the file's usable images{hint}")
             found[id_].append(entry)
         except DataError as error:
-            leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
+            records.leave_out(skipped, f"{name}: annotation {_number(entry)} is left out: {error}")
     if why and not images:
         raise DataError(f"{name}: not one of its images can be used, such as {why}; export it again")
     exact = {id_: id_ if isinstance(id_, int) and 0 <= id_ <= LARGEST_ID else None for id_ in categories}
@@ -120,15 +109,17 @@ def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str 
     names = set[str]()
     for entry in given if isinstance(given, list) else ():
         try:
-            id_, label = _id(entry, "id"), read_text(entry, "name")
+            id_, label = _id(entry, "id"), records.read_text(entry, "name")
             if id_ in categories:
                 raise DataError("its id is taken by another category")
             if label in names:
-                leave_out(skipped, f"{name}: several categories are called {label!r}; they become one label")
+                records.leave_out(
+                    skipped, f"{name}: several categories are called {label!r}; they become one label"
+                )
             names.add(label)
             categories[id_] = None if label == UNLABELLED else label
         except DataError as error:
-            leave_out(skipped, f"{name}: category {brief(entry)} is left out: {error}")
+            records.leave_out(skipped, f"{name}: category {brief(entry)} is left out: {error}")
     return categories
 
 
@@ -144,13 +135,15 @@ def _objects(
         where = f"{name}: annotation {_number(entry)} of {image}"
         try:
             category = None if entry.get("category_id") is None else _id(entry, "category_id")
-            mask = solid(_mask(entry["segmentation"], size))
+            mask = records.solid(_mask(entry["segmentation"], size))
             extra = entry.get(OURS)
         except Exception as error:  # a bad record may raise anything, and must not stop the others
-            leave_out(skipped, f"{where} is left out: {reason(error)}")
+            records.leave_out(skipped, f"{where} is left out: {records.reason(error)}")
             continue
         if category is not None and category not in categories:
-            leave_out(skipped, f"{where} is imported without a label: the file names no category {brief(category)}")
+            records.leave_out(
+                skipped, f"{where} is imported without a label: the file names no category {brief(category)}"
+            )
         yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 

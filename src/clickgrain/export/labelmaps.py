@@ -12,19 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError
+from clickgrain.export import records
 from clickgrain.export.coco import read_categories
-from clickgrain.export.records import (
-    UNLABELLED,
-    ImageRecord,
-    LabelRecord,
-    ObjectRecord,
-    leave_out,
-    name_for,
-    read_size,
-    read_text,
-    reason,
-    solid,
-)
+from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
 from clickgrain.types import Size
 
 Map = npt.NDArray[np.uint16]
@@ -45,7 +35,7 @@ def semantic_files(
             numbers[number] = index.get(name or "", 0)
         classes: Map = np.array(numbers, np.uint16)[canvas]
         content = png(classes if len(labels) > 255 else classes.astype(np.uint8))
-        yield f"semantic/{name_for(image.name, '.png', taken, after=True)}", content
+        yield f"semantic/{records.name_for(image.name, '.png', taken, after=True)}", content
     listed = {str(number): name for name, number in index.items()}
     yield "labels.json", json.dumps({"0": "background", **listed}, indent=1).encode()
 
@@ -59,7 +49,7 @@ def instance_files(
     for image in images:
         canvas, names = _painted(image, left_out)
         listed[image.name] = {str(number): name or UNLABELLED for number, name in names.items()}
-        yield f"instance/{name_for(image.name, '.png', taken, after=True)}", png(canvas)
+        yield f"instance/{records.name_for(image.name, '.png', taken, after=True)}", png(canvas)
     yield "objects.json", json.dumps(listed, indent=1).encode()
 
 
@@ -78,7 +68,7 @@ def panoptic_files(
             mask, category = canvas == one, numbers.get(name or "", nowhere)
             extent = {"area": int(np.count_nonzero(mask)), "bbox": list(cv2.boundingRect(mask.view(np.uint8)))}
             segments.append({"id": one, "category_id": category, **extent, "iscrowd": 0})
-        file = name_for(image.name, ".png", taken, after=True)
+        file = records.name_for(image.name, ".png", taken, after=True)
         height, width = canvas.shape
         content["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
         content["annotations"].append({"image_id": image_id, "file_name": file, "segments_info": segments})
@@ -104,7 +94,7 @@ def _painted(image: ImageRecord, left_out: list[str]) -> tuple[Map, dict[int, st
     areas = np.bincount(canvas.ravel(), minlength=len(names) + 1)
     for number in [number for number in names if not areas[number]]:
         named = f"object {ids[number]} ({names.pop(number) or UNLABELLED})"
-        leave_out(left_out, f"{image.name}: {named} is left out of the map: others cover it")
+        records.leave_out(left_out, f"{image.name}: {named} is left out of the map: others cover it")
     return canvas, names
 
 
@@ -135,12 +125,12 @@ def read_panoptic(
     for entry in content["annotations"]:
         try:
             image = images[brief(entry["image_id"])]
-            size = read_size(image.get("height"), image.get("width"))
-            map_ = read_text(entry, "file_name")
+            size = records.read_size(image.get("height"), image.get("width"))
+            map_ = records.read_text(entry, "file_name")
             objects = partial(_segments, entry, map_, size, categories, name, skipped, beside)
-            found.append(ImageRecord(read_text(image, "file_name"), size, objects, name))
+            found.append(ImageRecord(records.read_text(image, "file_name"), size, objects, name))
         except Exception as error:  # a bad record may raise anything, and must not stop the others
-            leave_out(skipped, f"{name}: annotation {brief(entry)} is left out: {reason(error)}")
+            records.leave_out(skipped, f"{name}: annotation {brief(entry)} is left out: {records.reason(error)}")
     if content["annotations"] and not found:
         raise DataError(f"{name}: not one of its images can be used: {skipped[-1]}; export it again")
     return found
@@ -158,17 +148,19 @@ def _segments(
     try:
         ids = _ids(map_, PurePosixPath(name).stem, size, beside)
     except (DataError, OSError) as error:
-        leave_out(skipped, f"{name}: the segments of {map_} are left out: {error}")
+        records.leave_out(skipped, f"{name}: the segments of {map_} are left out: {error}")
         return
     for segment in entry.get("segments_info") or ():
         try:
-            mask = solid(ids == int(segment["id"]))
+            mask = records.solid(ids == int(segment["id"]))
             category = segment.get("category_id")
         except Exception as error:  # as above
-            leave_out(skipped, f"{name}: segment {brief(segment)} of {map_} is left out: {reason(error)}")
+            records.leave_out(
+                skipped, f"{name}: segment {brief(segment)} of {map_} is left out: {records.reason(error)}"
+            )
             continue
         if category not in categories:
-            leave_out(
+            records.leave_out(
                 skipped, f"{name}: segment {brief(segment)} comes in without a label: there is no such category"
             )
         yield ObjectRecord(mask, categories.get(category))

@@ -13,20 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError
+from clickgrain.export import records
 from clickgrain.export.labelmaps import png
 from clickgrain.export.polygons import FARTHEST, fill
-from clickgrain.export.records import (
-    OURS,
-    UNLABELLED,
-    ImageRecord,
-    ObjectRecord,
-    leave_out,
-    name_for,
-    read_size,
-    read_text,
-    reason,
-    solid,
-)
+from clickgrain.export.records import OURS, UNLABELLED, ImageRecord, ObjectRecord
 from clickgrain.types import Bool, Size
 
 VERSION = "5.5.0"  # of the file format; 5.2 introduced masks
@@ -48,7 +38,7 @@ def labelme_files(images: Iterable[ImageRecord]) -> Iterator[tuple[str, bytes]]:
             "imageHeight": image.size[0],
             "imageWidth": image.size[1],
         }
-        yield name_for(image.name, ".json", taken), json.dumps(content, indent=1).encode()
+        yield records.name_for(image.name, ".json", taken), json.dumps(content, indent=1).encode()
 
 
 def _shape(one: ObjectRecord) -> dict[str, Any]:
@@ -74,9 +64,9 @@ def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> Imag
         DataError: without an image name or shapes, or with an impossible size.
     """
     try:
-        image = str(PurePosixPath(name).parent / read_text(content, "imagePath").replace("\\", "/"))
+        image = str(PurePosixPath(name).parent / records.read_text(content, "imagePath").replace("\\", "/"))
         height, width, shapes = content.get("imageHeight"), content.get("imageWidth"), content["shapes"]
-        size = None if height is None or width is None else read_size(height, width)
+        size = None if height is None or width is None else records.read_size(height, width)
         if not isinstance(shapes, list):
             raise DataError(f"its shapes are {brief(shapes)}, not a list")
     except DataError as error:
@@ -91,11 +81,11 @@ def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> Imag
 def _objects(shapes: list[Any], size: Size, name: str, skipped: list[str]) -> Iterator[ObjectRecord]:
     for number, shape in enumerate(shapes):
         try:
-            label = UNLABELLED if shape.get("label") in (None, "") else read_text(shape, "label")
+            label = UNLABELLED if shape.get("label") in (None, "") else records.read_text(shape, "label")
             extra = shape.get(OURS)
-            mask = solid(_mask(shape, size))
+            mask = records.solid(_mask(shape, size))
         except Exception as error:  # a bad shape may raise anything, and must not stop the others
-            leave_out(skipped, f"{name}: shape {number} is left out: {reason(error)}")
+            records.leave_out(skipped, f"{name}: shape {number} is left out: {records.reason(error)}")
             continue
         yield ObjectRecord(mask, None if label == UNLABELLED else label, extra if isinstance(extra, dict) else {})
 

@@ -11,18 +11,9 @@ import numpy as np
 import yaml
 
 from clickgrain.errors import DataError
+from clickgrain.export import records
 from clickgrain.export.polygons import fill, joined, loops, simplified
-from clickgrain.export.records import (
-    UNLABELLED,
-    ImageRecord,
-    LabelRecord,
-    ObjectRecord,
-    leave_out,
-    name_for,
-    read_text,
-    reason,
-    solid,
-)
+from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
 from clickgrain.types import Bool, Size
 
 LARGEST_TEXT = 33_554_432  # bytes of one label file
@@ -47,11 +38,11 @@ def yolo_files(
             assert image.size is not None
             points = joined([simplified(loop, tolerance) for loop in loops(one.mask)]) / image.size[::-1]
             lines.append(f"{number} {' '.join(f'{x:.6f} {y:.6f}' for x, y in points.tolist())}\n")
-        name = name_for(image.name, ".txt", taken)
+        name = records.name_for(image.name, ".txt", taken)
         if place is not None:
             place(image.name, f"images/{name.removesuffix('.txt')}{path.suffix}")
         elif name != str(path.with_suffix(".txt")):
-            leave_out(
+            records.leave_out(
                 left_out,
                 f"{image.name}: its labels are in {name}, since readers of YOLO take one label file for photos that"
                 " differ in their suffix only; rename the photo, or export the images too (--images copy)",
@@ -70,7 +61,7 @@ def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> l
     classes = tuple((name, None) for name in names.values() if name != UNLABELLED)
     below = [name for name in texts if "labels" in PurePosixPath(name).parts[:-1] and name not in lists]
     loose = [name for name in texts if name not in lists] if lists else []
-    records = []
+    found = []
     for name in below or loose:
         parts = PurePosixPath(name).with_suffix("").parts
         start = len(parts) - parts[::-1].index("labels") if "labels" in parts[:-1] else 0
@@ -80,8 +71,8 @@ def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> l
             read = partial(_objects, texts[name], size, names, name, skipped)
             return ImageRecord(image, size, read, name, classes=classes)
 
-        records.append(ImageRecord(image, None, file=name, sized=of_size, classes=classes))
-    return records
+        found.append(ImageRecord(image, None, file=name, sized=of_size, classes=classes))
+    return found
 
 
 def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -> dict[int, str]:
@@ -99,13 +90,13 @@ def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -
             if not isinstance(given, dict | list):
                 raise DataError(f"its names are {brief(given)}, not a list of classes")
         except Exception as error:  # the YAML reader raises many kinds of errors
-            leave_out(skipped, f"{name} is left out: {reason(error)}")
+            records.leave_out(skipped, f"{name} is left out: {records.reason(error)}")
             continue
         for number, value in given.items() if isinstance(given, dict) else enumerate(given):
             try:
-                names[int(number)] = read_text({"name": value}, "name")
+                names[int(number)] = records.read_text({"name": value}, "name")
             except (DataError, ValueError, TypeError, OverflowError) as error:
-                leave_out(skipped, f"{name}: class {brief(number)} is left out: {reason(error)}")
+                records.leave_out(skipped, f"{name}: class {brief(number)} is left out: {records.reason(error)}")
         if names:
             return dict(sorted(names.items()))
     return {}
@@ -126,12 +117,12 @@ def _objects(
                 raise DataError(f"its class {class_:g} is no whole number")
             label = names.get(int(class_))
             if label is None and names:
-                leave_out(
+                records.leave_out(
                     skipped, f"{name}: line {number} is imported without a label: there is no class {class_:g}"
                 )
-            mask = solid(_mask(shares, size))
+            mask = records.solid(_mask(shares, size))
         except Exception as error:  # a bad line may raise anything, and must not stop the others
-            leave_out(skipped, f"{name}: line {number} is left out: {reason(error)}")
+            records.leave_out(skipped, f"{name}: line {number} is left out: {records.reason(error)}")
             continue
         label = label or (None if names else f"{class_:g}")
         yield ObjectRecord(mask, None if label == UNLABELLED else label)

@@ -51,11 +51,7 @@ FAMILIES = {
 
 
 def read_config(source: str | Path) -> dict[str, Any]:
-    """The `config.json` of a folder or a Hugging Face id; of an id, this file alone is downloaded.
-
-    Raises:
-        WeightsError: no such folder or id, no network, no config.json, or no JSON object in it.
-    """
+    """The `config.json` of a folder or a Hugging Face id; of an id, this file alone is downloaded."""
     path = _file(source, "config.json")
     if path is None:
         raise WeightsError(
@@ -81,11 +77,7 @@ def read_normalization(source: str | Path) -> tuple[tuple[float, ...], tuple[flo
 
 
 def family_of(source: str | Path, config: dict[str, Any]) -> Family:
-    """How to load a model with this config.
-
-    Raises:
-        FeatureError: for a `model_type` other than those in `FAMILIES`, or with other than square patches of RGB.
-    """
+    """How to load a model with this config; FeatureError for other types than `FAMILIES`."""
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise FeatureError(
@@ -102,12 +94,7 @@ def family_of(source: str | Path, config: dict[str, Any]) -> Family:
 
 
 def load_backbone(source: str | Path) -> tuple[Any, Family]:
-    """The encoder of a checkpoint in float32, in evaluation mode on the CPU, and its family.
-
-    Raises:
-        FeatureError: for an unsupported model type, or one that the installed transformers lacks.
-        WeightsError: files that cannot be found or read, or whose tensors are not exactly the encoder's.
-    """
+    """The encoder of a checkpoint in float32, in evaluation mode on the CPU, and its family."""
     config = read_config(source)
     family = family_of(source, config)
     try:

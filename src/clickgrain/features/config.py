@@ -14,15 +14,10 @@ WIDEST, DEEPEST = 4096, 100
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes of the encoder.
+    """Sizes of the encoder."""
 
-    Args:
-        widths: channels at strides 2, 4, 8, 16, 32.
-        depths: residual blocks at each of them.
-    """
-
-    widths: tuple[int, ...] = (16, 32, 64, 128, 160)
-    depths: tuple[int, ...] = (1, 1, 2, 2, 2)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 160)  # channels at strides 2, 4, 8, 16, 32
+    depths: tuple[int, ...] = (1, 1, 2, 2, 2)  # residual blocks at each of them
 
     def __post_init__(self) -> None:
         for name, values, most in (("widths", self.widths, WIDEST), ("depths", self.depths, DEEPEST)):
@@ -43,10 +38,7 @@ _NAMED = {
 
 
 def differences(cls: type, values: object, prefix: str = "") -> list[str]:
-    """What is missing from, unknown or of another type among the values of a dataclass, in words.
-
-    `prefix` names their place.
-    """
+    """What is missing from, unknown or of another type among a dataclass's values; `prefix` names their place."""
     if not isinstance(values, dict):
         return [f"{prefix.rstrip('.')} is {shortened(values)}"]
     hints = get_type_hints(cls)

@@ -83,14 +83,7 @@ class _Config:
 
 
 class GrainExtractor:
-    """The encoder of a trained `grain` model as a feature extractor, at stride 8.
-
-    Args:
-        encoder: the network, in eval mode.
-        long_side: images are scaled to this long side, sides rounded to multiples of 32.
-        device: torch device.
-        name: identifies the weights.
-    """
+    """The encoder of a trained `grain` model as a feature extractor, at stride 8."""
 
     patch_size = 8
 
@@ -101,11 +94,7 @@ class GrainExtractor:
 
     @classmethod
     def load(cls, source: str | Path, *, device: str = "cpu") -> "GrainExtractor":
-        """Encoder of the grain checkpoint in a folder, on the hub, or "default".
-
-        Raises:
-            WeightsError: if there is none, or it does not fit this version.
-        """
+        """Encoder of the grain checkpoint in a folder, on the hub, or "default"; WeightsError without one."""
         config, tensors = load_model(source)
         own = {key[8:]: value for key, value in tensors.items() if key.startswith("encoder.")}
         try:

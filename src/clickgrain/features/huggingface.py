@@ -62,7 +62,16 @@ class HuggingFaceExtractor:
         max_patches: int = 8192,
         batch_size: int = 8,
     ) -> None:
-        _check_settings(scale, max_patches, batch_size, remove_position)
+        if not (math.isfinite(scale) and scale > 0):
+            raise FeatureError(f"scale {scale!r} is not a positive number; 1 gives one patch per 8 pixels")
+        counts = {
+            "max_patches": (max_patches, 1),
+            "batch_size": (batch_size, 1),
+            "remove_position": (remove_position, 0),
+        }
+        for name, (value, least) in counts.items():
+            if value < least:
+                raise FeatureError(f"{name} {value!r} is below {least}; give {least} or more")
         self._device = torch.device(choose_device(device))
         self._dtype = _dtype(dtype, self._device)
         model, family = load_backbone(source)
@@ -84,19 +93,11 @@ class HuggingFaceExtractor:
             self.name += f",position={remove_position}"
 
     def __call__(self, image: UInt8) -> Float:
-        """Features of one H x W x 3 uint8 RGB image: h x w x d float32.
-
-        Raises:
-            ImageError: the array is no such image.
-            FeatureError: the model overflowed, or the device ran out of memory.
-        """
+        """Features of one H x W x 3 uint8 RGB image: h x w x d float32."""
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
-        """Features of several images, of any sizes, in their order.
-
-        Images of equal patch grids share forward passes of at most `batch_size`.
-        """
+        """Features of images of any sizes, in order; equal patch grids share passes of at most `batch_size`."""
         groups: dict[Size, list[int]] = {}
         for index, image in enumerate(images):
             groups.setdefault(self.grid(check_image(image).shape[:2]), []).append(index)
@@ -166,18 +167,6 @@ class HuggingFaceExtractor:
         ]
         mean, std = ("/".join(f"{value:g}" for value in values) for values in normalization)
         return f"{label}@{digest}:{','.join([*settings, f'mean={mean}', f'std={std}'])}"
-
-
-def _check_settings(scale: float, max_patches: int, batch_size: int, remove_position: int) -> None:
-    if not (math.isfinite(scale) and scale > 0):
-        raise FeatureError(f"scale {scale!r} is not a positive number; 1 gives one patch per 8 pixels")
-    for name, value, least in (
-        ("max_patches", max_patches, 1),
-        ("batch_size", batch_size, 1),
-        ("remove_position", remove_position, 0),
-    ):
-        if value < least:
-            raise FeatureError(f"{name} {value!r} is below {least}; give {least} or more")
 
 
 def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:

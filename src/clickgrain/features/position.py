@@ -25,9 +25,6 @@ def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path
 
     Measured once per `extractor.name` and cached in `folder` (default: the user's cache folder); if that cannot be
     written, it is measured again next time.
-
-    Raises:
-        FeatureError: more directions than the extractor has (at most 64, and fewer than d).
     """
     key = f"{extractor.name}|{NOISE_IMAGES}|{NOISE_SIZE}"
     path = (folder or cache_dir() / "position") / f"{hash_bytes(key.encode())}.npy"
@@ -50,12 +47,7 @@ def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path
 def measure_directions(
     extractor: FeatureExtractor, *, images: int = NOISE_IMAGES, size: Size = NOISE_SIZE, seed: int = 0
 ) -> Float:
-    """Up to 64 directions of positional bias, strongest first: m x d float32, orthonormal rows.
-
-    Args:
-        images: number of uniform noise images to average over.
-        size: their (height, width) in pixels.
-    """
+    """Up to 64 directions of positional bias, strongest first: m x d float32, orthonormal rows."""
     rng = np.random.default_rng(seed)
     mean = np.zeros(0)
     for _ in range(images):  # one at a time: 16 grids of a large model need not be in memory together

@@ -67,9 +67,6 @@ def default_extractor() -> str:
     """The name behind "default": the extractor that the model in the package was trained with.
 
     A trained model must keep this name, not "default", which another version may give another meaning.
-
-    Raises:
-        WeightsError: when no model ships, or its config cannot be read; the message names what works.
     """
     return str(load_model("default")[0].get("tree", "default"))
 

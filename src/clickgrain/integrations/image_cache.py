@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from clickgrain.annotate.encoder import size_of
+from clickgrain.scene import size_of
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.types import UInt8
 

@@ -17,16 +17,11 @@ from clickgrain.weights import CARD, find_model, save_model
 
 
 class Decoded(NamedTuple):
-    """What a click model says about a batch of prompts.
+    """What a click model says about a batch of prompts."""
 
-    Attributes:
-        logits: B x 1 x H' x W' float; sigmoid gives the probability of *object*. H' x W' may be smaller than
-            the image.
-        score: B float in 0..1, the IoU that the model expects of `logits > 0`.
-    """
-
+    # B x 1 x H' x W' float; sigmoid gives the probability of *object*. H' x W' may be smaller than the image.
     logits: Tensor
-    score: Tensor
+    score: Tensor  # B float in 0..1, the IoU that the model expects of `logits > 0`
 
 
 class ClickModel(nn.Module, ABC):
@@ -69,11 +64,7 @@ class ClickModel(nn.Module, ABC):
         return self.decode(self.encode(images), maps)
 
     def save_pretrained(self, folder: str | Path, *, half: bool = True) -> None:
-        """Write model.safetensors, config.json and the card; `half` stores the weights as float16.
-
-        Raises:
-            WeightsError: the folder cannot be written; what was in it is whole.
-        """
+        """Write model.safetensors, config.json and the card; `half` stores the weights as float16."""
         extra = {} if self.card is None else {CARD: self.card.encode()}
         save_model(folder, config=self.config.to_json(), tensors=self.state_dict(), extra=extra, half=half)
 

@@ -1,11 +1,10 @@
 """Settings of the click models and their losses; no torch, so that the command line can show them at once."""
 
-import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from clickgrain.clicks.config import MAP_NAMES, MapSpec
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, check_range
 from clickgrain.features.config import WIDEST, EncoderConfig, differences
 
 LARGEST_SIDE = 8192
@@ -22,11 +21,7 @@ class _Saved:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over.
-
-        Raises:
-            ConfigError: for missing or unknown keys, values of another type or out of range, or settings at odds.
-        """
+        """From config.json; keys that describe the file (kind, format, clickgrain) are passed over."""
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
         if problems := differences(cls, own):
             raise ConfigError(f"config of a {cls.kind} model does not fit this version: {', '.join(problems)}")
@@ -35,24 +30,15 @@ class _Saved:
 
 @dataclass(frozen=True)
 class GrainConfig(_Saved):
-    """Encode once, then milliseconds per click.
-
-    Args:
-        encoder: sizes of the image encoder.
-        decoder_widths: channels of the click decoder at strides 2, 4, 8, 16.
-        maps: click maps that the decoder sees, in order.
-        radius: of click disks, in pixels of the working image.
-        long_side: images are scaled to this long side (sides rounded to multiples of 32).
-        tree: extractor whose features give the merge tree behind the maps.
-    """
+    """Encode once, then milliseconds per click."""
 
     kind: ClassVar[str] = "grain"
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    decoder_widths: tuple[int, ...] = (16, 32, 48, 96)
-    maps: tuple[str, ...] = MAP_NAMES
-    radius: float = 5.0
-    long_side: int = 384
-    tree: str = "color-texture"
+    decoder_widths: tuple[int, ...] = (16, 32, 48, 96)  # channels of the click decoder at strides 2, 4, 8, 16
+    maps: tuple[str, ...] = MAP_NAMES  # click maps that the decoder sees, in order
+    radius: float = 5.0  # of click disks, in pixels of the working image
+    long_side: int = 384  # images are scaled to this long side (sides rounded to multiples of 32)
+    tree: str = "color-texture"  # extractor whose features give the merge tree behind the maps
 
     def __post_init__(self) -> None:
         if isinstance(self.encoder, dict):  # from config.json
@@ -65,10 +51,7 @@ class GrainConfig(_Saved):
             )
         if not self.maps:
             raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
-        if self.long_side < 64:
-            raise ConfigError(f"--long-side {self.long_side} is under 64 pixels, too small to see an object")
-        if self.long_side > LARGEST_SIDE:
-            raise ConfigError(f"--long-side {self.long_side} is over {LARGEST_SIDE} pixels, too large to work at")
+        check_range(self, "long_side", 64, LARGEST_SIDE)
         self.map_spec  # noqa: B018  (checks the names)
 
     @property
@@ -99,34 +82,23 @@ WIDEST_VIT, DEEPEST_VIT = 8192, 200  # more than any of them needs; what has mor
 class PaperConfig(_Saved):
     """Early-fusion ViT click model; the defaults are the published ViT-B/16 at 448 x 448.
 
-    Attributes:
-        size: "b", "s" or "ti".
-        image_size: side in pixels that the position embedding is made for; other sizes resize it.
-        patch_size: side of a patch in pixels, a multiple of 4.
-        dim: token width, a multiple of 12 and of `heads`; 0 is the size's own.
-        depth: number of transformer blocks; 0 is the size's own.
-        heads: attention heads per block; 0 is the size's own.
-        window_blocks: 1-based numbers of the blocks that attend within a 2 x 2 split of the token grid. None
-            is the published rule: all but every (depth / 2)-th, so 1-5 and 7-11 of 12.
-        head_channels: width of the MLP head.
-        dropout: probability in the head, while training.
-        radius: radius of a click's disk in pixels at the network's resolution.
-
     Raises:
         ConfigError: for settings that contradict each other; the message names the flag.
     """
 
     kind: ClassVar[str] = "paper"
     size: Literal["b", "s", "ti"] = "b"
-    image_size: int = 448
-    patch_size: int = 16
-    dim: int = 0
-    depth: int = 0
-    heads: int = 0
+    image_size: int = 448  # side in pixels that the position embedding is made for; other sizes resize it
+    patch_size: int = 16  # side of a patch in pixels, a multiple of 4
+    dim: int = 0  # token width, a multiple of 12 and of `heads`; 0 is the size's own
+    depth: int = 0  # number of transformer blocks; 0 is the size's own
+    heads: int = 0  # attention heads per block; 0 is the size's own
+    # 1-based numbers of the blocks that attend within a 2 x 2 split of the token grid. None is the published rule:
+    # all but every (depth / 2)-th, so 1-5 and 7-11 of 12.
     window_blocks: tuple[int, ...] | None = None
-    head_channels: int = 256
-    dropout: float = 0.1
-    radius: float = 5.0
+    head_channels: int = 256  # width of the MLP head
+    dropout: float = 0.1  # probability in the head, while training
+    radius: float = 5.0  # radius of a click's disk in pixels at the network's resolution
 
     def __post_init__(self) -> None:
         if self.window_blocks is not None:
@@ -189,12 +161,10 @@ class PaperConfig(_Saved):
             raise ConfigError(
                 f"--image-size {self.image_size} is no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
             )
-        if self.head_channels < 1:
-            raise ConfigError(f"--head-channels {self.head_channels} is not positive; the published width is 256")
+        check_range(self, "head_channels", 1)
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"--dropout {self.dropout} is outside 0..1")
-        if not self.radius > 0.0:
-            raise ConfigError(f"--radius {self.radius} is not positive; the published value is 5 pixels")
+        check_range(self, "radius", 0, above=True)
 
 
 VARIANTS = ("bilateral", "published")
@@ -204,16 +174,6 @@ VARIANTS = ("bilateral", "published")
 class LossWeights:
     """Weights of the terms of `total_loss`; a term of weight 0 is not computed. The defaults are the paper's.
 
-    Attributes:
-        bce: binary cross-entropy.
-        dice: dice loss.
-        smoothness: bilateral smoothness.
-        smoothness_variant: "bilateral" (on probabilities, as the formula reads) or "published" (as in the
-            paper's implementation, on logits; for faithful reproduction).
-        iou: squared error of the score against the true IoU.
-        kept: cross-entropy of pixels that were right in the answer before a click and are wrong after it. At 1
-            such a pixel costs twice what another wrong one costs: itself, and the click that brings it back.
-
     Raises:
         ConfigError: for negative or unbounded weights, an unknown variant, or all weights 0.
     """
@@ -221,14 +181,16 @@ class LossWeights:
     bce: float = 1.0
     dice: float = 0.0
     smoothness: float = 10.0
+    # "bilateral" (on probabilities, as the formula reads) or "published" (as in the paper's implementation, on
+    # logits; for faithful reproduction)
     smoothness_variant: Literal["bilateral", "published"] = "bilateral"
-    iou: float = 0.0
+    iou: float = 0.0  # squared error of the score against the true IoU
+    # cross-entropy of pixels that were right in the answer before a click and are wrong after it. At 1 such a pixel
+    # costs twice what another wrong one costs: itself, and the click that brings it back.
     kept: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in self.terms().items():
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ConfigError(f"--{name} {value} is not a finite weight of 0 or more")
+        check_range(self, " ".join(self.terms()), 0)
         if not any(self.terms().values()):
             raise ConfigError("all loss weights are 0, so nothing would be learned; set --bce or another above 0")
         if self.smoothness_variant not in VARIANTS:

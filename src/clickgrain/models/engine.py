@@ -9,13 +9,9 @@ from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 
 class Engine(Protocol):
-    """Answers prompts on encoded images; keeps no state between calls.
+    """Answers prompts on encoded images; keeps no state between calls."""
 
-    Attributes:
-        one_by_one: clicks given at once must be answered one after the other, each from the mask before it.
-    """
-
-    one_by_one: bool
+    one_by_one: bool  # clicks given at once must be answered one after the other, each from the mask before it
 
     def encode(self, image: UInt8) -> Any:
         """All that the engine computes once for an H x W x 3 uint8 RGB image."""
@@ -27,22 +23,14 @@ class Engine(Protocol):
 
 
 def previous_probability(previous: Mask, size: Size) -> Float:
-    """H x W float32, writable and contiguous: the probability of a previous mask of an image of `size`.
-
-    Raises:
-        PromptError: for a mask of another size.
-    """
+    """H x W float32, writable and contiguous: the probability of a previous mask of an image of `size`."""
     probability = previous.probability
     check_previous_size((probability.shape[0], probability.shape[1]), size)
     return np.require(probability, np.float32, ["C", "W"])
 
 
 def check_previous_size(found: Size, size: Size) -> None:
-    """Refuse a previous mask whose (height, width) is not the image's.
-
-    Raises:
-        PromptError: naming both.
-    """
+    """Refuse a previous mask whose (height, width) is not the image's, with a PromptError that names both."""
     if found != size:
         raise PromptError(
             f"the previous mask is {found[0]} x {found[1]}, the image {size[0]} x {size[1]} (H x W);"
@@ -56,11 +44,6 @@ def obey(probability: Float, prompt: Prompt, radius: float) -> Float:
     Only clicks that the mask disobeys change anything: within `radius` pixels of such a click (at most half the
     way to the nearest click of the other label) the probability is pushed over (under) one half. Of opposite
     clicks on one pixel the last counts.
-
-    Args:
-        probability: H x W float32 in 0..1.
-        prompt: in pixels of the same image.
-        radius: pixels.
     """
     changed = probability
     height, width = probability.shape
@@ -72,16 +55,13 @@ def obey(probability: Float, prompt: Prompt, radius: float) -> Float:
             changed = probability.copy()
         others = pixels[prompt.labels != label]
         free = np.hypot(*(others - [column, row]).T).min(initial=np.inf) / 2
-        _push(changed, (int(row), int(column)), min(radius, float(free)), bool(label))
+        around = min(radius, float(free))
+        reach = int(np.ceil(around))
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        patch = changed[top : row + reach + 1, left : column + reach + 1]
+        y, x = np.ogrid[: patch.shape[0], : patch.shape[1]]
+        distance = np.hypot(y - (row - top), x - (column - left))
+        bump = np.float32(0.5) + np.float32(0.5) * np.clip(1 - distance / (around + 1), 0, 1).astype(np.float32)
+        disk = distance <= around
+        patch[disk] = np.maximum(patch, bump)[disk] if label else np.minimum(patch, 1 - bump)[disk]
     return changed
-
-
-def _push(probability: Float, center: Size, radius: float, inside: bool) -> None:
-    reach = int(np.ceil(radius))
-    top, left = max(center[0] - reach, 0), max(center[1] - reach, 0)
-    patch = probability[top : center[0] + reach + 1, left : center[1] + reach + 1]
-    y, x = np.ogrid[: patch.shape[0], : patch.shape[1]]
-    distance = np.hypot(y - (center[0] - top), x - (center[1] - left))
-    bump = np.float32(0.5) + np.float32(0.5) * np.clip(1 - distance / (radius + 1), 0, 1).astype(np.float32)
-    disk = distance <= radius
-    patch[disk] = np.maximum(patch, bump)[disk] if inside else np.minimum(patch, 1 - bump)[disk]

@@ -25,12 +25,7 @@ MAP_WEIGHTS = ("decoder.downs.0.weight", "decoder.shortcut.weight")  # those tha
 
 
 class GrainDecoder(nn.Module):
-    """A U-Net over click maps that meets the image's features at strides 2, 4, 8 and 16.
-
-    Args:
-        maps: names of the click maps.
-        widths: channels at strides 2, 4, 8, 16.
-    """
+    """A U-Net over click maps that meets the image's features at strides 2, 4, 8 and 16 (`widths` channels)."""
 
     def __init__(self, maps: tuple[str, ...], widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -61,14 +56,11 @@ class GrainDecoder(nn.Module):
         for i in range(len(self.merges) - 1, -1, -1):
             x = self.merges[i](skips[i] + functional.interpolate(self.ups[i](x), scale_factor=2.0))
         logits = self.head(x) + self.shortcut(maps)
-        return Decoded(logits, self._score(deepest, logits))
-
-    def _score(self, deepest: Tensor, logits: Tensor) -> Tensor:
-        """IoU that the mask is expected to reach, from features inside it and overall."""
+        # the IoU that the mask is expected to reach, from features inside it and overall
         inside = functional.avg_pool2d(logits.detach().sigmoid(), 8)  # from stride 2 to 16
         within = (deepest * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(1e-3)
         score: Tensor = self.score(torch.cat([within, deepest.mean((2, 3))], dim=1))
-        return score.float().sigmoid().squeeze(1)
+        return Decoded(logits, score.float().sigmoid().squeeze(1))
 
 
 class GrainModel(ClickModel):
@@ -88,14 +80,7 @@ class GrainModel(ClickModel):
         self.decoder = GrainDecoder(self.config.maps, self.config.decoder_widths)
 
     def with_maps(self, names: Sequence[str]) -> "GrainModel":
-        """A copy that sees other click maps, too: what it answers is the same until it has learned to use them.
-
-        Args:
-            names: of all its maps, in order; those that it sees already must be among them.
-
-        Raises:
-            ConfigError: where one of them is missing, or a name is unknown.
-        """
+        """A copy that sees other click maps, too: its answers stay the same until it has learned to use them."""
         missing = [name for name in self.config.maps if name not in names]
         if missing:
             raise ConfigError(f"a model cannot unlearn its click maps; add {', '.join(missing)}")
@@ -120,12 +105,7 @@ class GrainModel(ClickModel):
 
 
 class TorchGrain:
-    """The network computed by torch: a `GrainNetwork` (`clickgrain.models.grain_engine`).
-
-    Args:
-        model: moved to the device, in eval mode.
-        device: torch device.
-    """
+    """The network computed by torch, on a device and in eval mode: a `GrainNetwork` (`models.grain_engine`)."""
 
     def __init__(self, model: GrainModel, device: str = "cpu") -> None:
         self.model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

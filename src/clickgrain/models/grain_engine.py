@@ -65,10 +65,6 @@ class GrainEngine:
     """Encodes an image once, then runs maps and decoder per click.
 
     Each answer corrects the previous mask: of clicks given at once, `Segmenter` hands it one after the other.
-
-    Args:
-        network: of the model.
-        extractor: gives the features of the merge tree (`network.config.tree`).
     """
 
     one_by_one = True
@@ -92,9 +88,6 @@ class GrainEngine:
 
         From the fifth click on (the second for small objects) a zoom crop around the last mask is answered instead
         of the whole image, if the prompt has clicks alone: no box, scribbles or level.
-
-        Raises:
-            PromptError: for a previous mask of another image's size.
         """
         window = _close_window(encoded.size, prompt, previous)
         before = None if previous is None else previous_probability(previous, encoded.size)
@@ -111,15 +104,17 @@ class GrainEngine:
                 encoded.close.clear()
                 encoded.close[window] = part
             close = resized(before[None, None, *window.slices], part.context.size)
-            mask = _pasted(self._decoded(part, [clicks], close)[0], window, encoded.size)
-        if prompt.level is None:
-            mask.offer(lambda: self._at_other_levels(encoded, prompt, whole))
-        return mask
+            inner = self._decoded(part, [clicks], close)[0]
+            mask = Mask(lambda: window.paste(inner.probability, encoded.size), score=inner.score, roi=window.box)
 
-    def _at_other_levels(self, encoded: GrainImage, prompt: Prompt, before: Float | None) -> list[Mask]:
-        prompts = [replace(prompt, level=level) for level in OTHER_LEVELS]
-        repeated = None if before is None else np.repeat(before, len(prompts), 0)
-        return sorted(self._decoded(encoded, prompts, repeated), key=lambda mask: -mask.score)
+        def at_other_levels() -> list[Mask]:
+            prompts = [replace(prompt, level=level) for level in OTHER_LEVELS]
+            repeated = None if whole is None else np.repeat(whole, len(prompts), 0)
+            return sorted(self._decoded(encoded, prompts, repeated), key=lambda mask: -mask.score)
+
+        if prompt.level is None:
+            mask.offer(at_other_levels)
+        return mask
 
     def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> list[Mask]:
         scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
@@ -142,17 +137,6 @@ def _close_window(size: Size, prompt: Prompt, previous: Mask | None) -> Window |
     last = None if previous.roi is None else Window.of_box(previous.roi)
     window = zoom.window(None, prompt.positives, found.box, last, size)
     return window if max(window.size) <= ZOOM_MOST * max(size) else None
-
-
-def _pasted(mask: Mask, window: Window, size: Size) -> Mask:
-    """The mask of a zoom crop as one of its image, 0 outside the window."""
-
-    def render() -> Float:
-        probability = np.zeros(size, np.float32)
-        probability[window.slices] = mask.probability
-        return probability
-
-    return Mask(render, score=mask.score, roi=window.box)
 
 
 def _mask(encoded: GrainImage, prompt: Prompt, logits: Float, score: float) -> Mask:

@@ -23,11 +23,7 @@ MAPS, LOGITS, SCORE = "click_maps", "low_res_masks", "iou_predictions"
 
 
 def need(package: str, what: str) -> None:
-    """Import a package of the extra.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
+    """Import a package of the extra; ConfigError if it is not installed."""
     try:
         __import__(package)
     except ImportError as error:
@@ -45,9 +41,6 @@ def onnx_folder(source: str | Path) -> Path:
     """The folder that holds the ONNX files of a model.
 
     Weights for torch are exported once, in fp32, into the cache; that alone needs torch.
-
-    Raises:
-        WeightsError, ConfigError: there is no such model, or it cannot be exported.
     """
     folder = find_model(source)
     if is_onnx(folder):
@@ -73,9 +66,6 @@ def onnx_engine(source: str | Path, extractor: str | None = None) -> GrainEngine
 
 class OnnxGrain:
     """A `GrainNetwork` (`clickgrain.models.grain_engine`) on the CPU.
-
-    Args:
-        folder: what `export-model` wrote.
 
     Raises:
         ConfigError: onnxruntime is not installed.

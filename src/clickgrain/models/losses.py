@@ -78,10 +78,6 @@ def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
     It differs from `smoothness` in that it compares unbounded logits; applies the YUV matrix transposed; uses
     16 and 8 as the variances of Y and UV (the affinity is nearly 0 at a step of 16 grey levels); counts padded
     pixels; and sees zeros, in logits and in colors, outside the image.
-
-    Args:
-        logits: B x 1 x h x w.
-        images: B x 3 x h x w RGB in 0..255.
     """
     size = logits.shape[-2:]
     logits, yuv = _float(logits), _combine(images, tuple(zip(*RGB_TO_YUV)))
@@ -110,12 +106,6 @@ def kept(logits: Tensor, target: Tensor, right: Tensor | None, weight: Tensor | 
     """Cross-entropy of the pixels that were right in the answer before and are wrong now, over all weighted pixels.
 
     A click must not destroy what was right: at weight w such a pixel costs 1 + w times what it costs in `bce`.
-
-    Args:
-        logits: B x 1 x h x w.
-        target: B x 1 x h x w.
-        right: B x 1 x h x w bool, pixels that the answer before had right; none of them where there was no answer.
-        weight: B x 1 x h x w or None.
     """
     weight = _weight(logits, weight)
     if right is None:

@@ -56,19 +56,14 @@ def export_onnx(
     model: ClickModel,
     folder: str | Path,
     *,
+    # "fp16" and "int8" (of convolutions alone) are for size and for devices that compute them; inputs and outputs
+    # stay float32
     precision: Precision = "fp32",
+    # for int8, a folder of photos like those that it will see (at most 32 are used); None: bundled ones
     photos: str | Path | None = None,
-    notes: list[str] | None = None,
+    notes: list[str] | None = None,  # takes a line about photos that could not be read
 ) -> None:
     """Write the ONNX files of a model; `config.json` comes last.
-
-    Args:
-        model: a `grain` model whose trees need no network.
-        folder: made if missing.
-        precision: "fp16" and "int8" (of convolutions alone) are for size and for devices that compute them; inputs
-            and outputs stay float32.
-        photos: for int8, a folder of photos like those that it will see (at most 32 are used); None: bundled ones.
-        notes: takes a line about photos that could not be read.
 
     Raises:
         ConfigError: for another kind of model, or where a package of the extra is missing.

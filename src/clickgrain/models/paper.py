@@ -86,11 +86,7 @@ class PaperModel(ClickModel):
         return paper
 
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalised images: early fusion leaves nothing else to keep.
-
-        Args:
-            images: B x 3 x H x W float32 RGB in 0..255, H and W multiples of two patches.
-        """
+        """Normalized B x 3 x H x W images, H and W multiples of two patches; nothing else can be kept."""
         step = self.config.step
         if images.dim() != 4 or images.shape[1] != 3:
             raise ConfigError(f"images have shape {tuple(images.shape)}; give B x 3 x H x W in 0..255")
@@ -197,15 +193,7 @@ class EarlyFusionViT(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor, maps: Tensor) -> Tensor:
-        """Last block's tokens.
-
-        Args:
-            images: B x 3 x H x W float, normalized; H and W multiples of two patches.
-            maps: B x 3 x H x W float.
-
-        Returns:
-            B x C x h x w, one vector per patch.
-        """
+        """The last block's tokens, B x C x h x w, of normalized B x 3 x H x W images and maps."""
         grid = (self.embed_image(images) + self.embed_clicks(maps)).permute(0, 2, 3, 1)
         h, w = grid.shape[1:3]
         tokens = to_windows(grid + resize_positions(self.positions, h, w))
@@ -292,7 +280,11 @@ def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
                 f"{model} has {name} {found}, this model needs {value}; choose --size (b, s, ti) and"
                 " --patch-size to match the checkpoint"
             )
-    theirs = {_newer_name(key): value for key, value in encoder.state_dict().items()}
+    theirs = {}
+    for key, value in encoder.state_dict().items():
+        for pattern, name in RENAMED:
+            key = re.sub(pattern, name, key)
+        theirs[key] = value
     sources: dict[str, tuple[str, ...]] = {"embed_image": ("embeddings.patch_embeddings.projection",)}
     for i in range(config.vit.depth):
         sources |= {
@@ -310,9 +302,3 @@ def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
     side = math.isqrt(patches.shape[1])
     positions = resize_positions(patches.reshape(1, side, side, -1), config.grid, config.grid)
     return {**ours, "positions": positions}
-
-
-def _newer_name(key: str) -> str:
-    for pattern, name in RENAMED:
-        key = re.sub(pattern, name, key)
-    return key

@@ -3,7 +3,6 @@
 Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +39,6 @@ class PaperEngine:
     stands for one, and a box is zoomed in on from the start. The level is ignored. Clicks are not enforced: the
     mask is what the network says. The `roi` of `previous` is where the last answer zoomed in; without one (a plain
     probability) it is computed again.
-
-    Args:
-        model: the network (any `ClickModel` whose maps need no tree); moved to the device, in eval mode.
-        device: torch device.
-        flip: average the logits with those of the mirrored image: twice the time, published figures use it.
-        image_size: side in pixels that the window is resized to, aspect not kept; the model's own when None
-            (published: 448, and 672 on DAVIS).
-        zoom: where to look.
     """
 
     one_by_one = False
@@ -57,9 +48,12 @@ class PaperEngine:
         model: PaperModel | ClickModel,
         device: str = "cpu",
         *,
+        # average the logits with those of the mirrored image: twice the time, published figures use it
         flip: bool = False,
+        # side in pixels that the window is resized to, aspect not kept; the model's own when None (published: 448,
+        # and 672 on DAVIS)
         image_size: int | None = None,
-        zoom: Zoom | None = None,
+        zoom: Zoom | None = None,  # where to look
     ) -> None:
         self.model = model.to(device).eval()
         self.device, self.flip, self.zoom = device, flip, zoom or Zoom()
@@ -72,11 +66,7 @@ class PaperEngine:
 
     @torch.inference_mode()
     def answer(self, encoded: PaperImage, prompt: Prompt, previous: Mask | None) -> Mask:
-        """The mask of a prompt; `roi` says what the network looked at.
-
-        Raises:
-            PromptError: for a previous mask of another image's size.
-        """
+        """The mask of a prompt; `roi` says what the network looked at."""
         before = None if previous is None else previous_probability(previous, encoded.size)
         # close enough for the disks to touch even where a window of the smallest side is enlarged
         spacing = self.model.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
@@ -85,7 +75,13 @@ class PaperEngine:
         binary = None if before is None else before > THRESHOLD
         window = self.zoom.window(binary, clicks.positives, prompt.box, last, encoded.size)
         logits, score = self._decoded(encoded, clicks, before, window)
-        return Mask(_pasting(logits, window, encoded.size), score=score, roi=window.box)
+
+        def render() -> Float:
+            with torch.inference_mode():
+                inside = _resized(logits.sigmoid(), window.size)[0, 0].numpy()
+            return window.paste(inside.clip(0, 1), encoded.size)
+
+        return Mask(render, score=score, roi=window.box)
 
     def _decoded(
         self, encoded: PaperImage, clicks: Prompt, before: Float | None, window: Window
@@ -131,19 +127,6 @@ def _moved(clicks: Prompt, window: Window, side: int) -> Prompt:
     corner = np.array([window.left, window.top], np.float32)
     scale = side / np.array(window.size[::-1], np.float32)
     return Prompt(((clicks.points - corner) * scale).astype(np.float32), clicks.labels)
-
-
-def _pasting(logits: Tensor, window: Window, size: Size) -> Callable[[], Float]:
-    """A function that gives the H x W probability: that of the logits within the window, 0 outside."""
-
-    def render() -> Float:
-        with torch.inference_mode():
-            inside = _resized(logits.sigmoid(), window.size)[0, 0].numpy()
-        probability = np.zeros(size, np.float32)
-        probability[window.slices] = inside.clip(0, 1)
-        return probability
-
-    return render
 
 
 def _resized(maps: Tensor, size: Size) -> Tensor:

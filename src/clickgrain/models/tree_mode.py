@@ -42,9 +42,6 @@ class TreeEngine:
     With a wanted level, or without a positive click, one mark takes the node at that level, more marks the smallest
     node with all positives and no negative, grown up to the level while it stays free of negatives; where no such
     node exists, the union of each positive's largest negative-free node.
-
-    Args:
-        extractor: its features give the trees.
     """
 
     one_by_one = False

@@ -39,6 +39,12 @@ class Window(NamedTuple):
         """Of an H x W array."""
         return slice(self.top, self.bottom + 1), slice(self.left, self.right + 1)
 
+    def paste(self, values: Float, size: Size) -> Float:
+        """H x W float32 of an image of `size`: values within the window, 0 outside."""
+        whole = np.zeros(size, np.float32)
+        whole[self.slices] = values
+        return whole
+
     def holds(self, points: Float) -> bool:
         """Whether every one of N x 2 (x, y) points lies inside."""
         column, row = np.floor(points).astype(np.int64).T
@@ -57,17 +63,11 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Zoom:
-    """The rule for the window; the defaults are the published ones.
+    """The rule for the window; the defaults are the published ones."""
 
-    Args:
-        expansion: of the bounding box, about its center.
-        min_side: pixels that the expanded box has at least, before it is clamped to the image.
-        keep: the last window stays while its overlap with the new one is at least this much.
-    """
-
-    expansion: float = 1.4
-    min_side: int = 200
-    keep: float = 0.5
+    expansion: float = 1.4  # of the bounding box, about its center
+    min_side: int = 200  # pixels that the expanded box has at least, before it is clamped to the image
+    keep: float = 0.5  # the last window stays while its overlap with the new one is at least this much
 
     def window(
         self, before: Bool | None, positives: Float, box: Box | None, last: Window | None, size: Size

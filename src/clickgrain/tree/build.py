@@ -68,11 +68,7 @@ def _floats(features: npt.ArrayLike) -> Floats:
 
 
 def _scale(array: Floats) -> float:
-    """1, or the power of two that brings very large or small features to about 1, where squares keep their digits.
-
-    Raises:
-        TreeError: for features that hold NaN or infinities.
-    """
+    """1, or the power of two that brings very large or small features to about 1: squares keep their digits."""
     power = float(np.vdot(array, array)) / array.size  # one quick pass; it shows NaN and infinities too
     if 1e-12 < power < 1e12:
         return 1.0

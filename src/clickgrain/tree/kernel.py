@@ -388,11 +388,7 @@ def _merge(means: Any, w: int, eight: bool, ward: bool, regions: Any, pool: Any,
 def merge(
     features: npt.NDArray[np.floating], *, connectivity: int, ward: bool, scale: float = 1.0
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Children (n-1) x 2 and costs (n-1) of greedy merging of an h x w x d grid; features must be finite.
-
-    Args:
-        scale: features are multiplied by this first.
-    """
+    """Children (n-1) x 2 and costs (n-1) of greedily merging an h x w x d grid of finite features times `scale`."""
     h, w, d = features.shape
     means = np.empty((h * w, d), np.float64 if d <= FEW else np.float32)
     np.multiply(features.reshape(h * w, d), features.dtype.type(scale), out=means, casting="same_kind")

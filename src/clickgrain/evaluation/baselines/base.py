@@ -20,8 +20,7 @@ class Prompted(ABC):
     """A `Predictor` that answers one image at a time."""
 
     name: str
-    size: Size | None = None
-    """(height, width) of the image that is set."""
+    size: Size | None = None  # (height, width) of the image that is set
 
     def set_image(self, image: UInt8) -> None:
         """Take an H x W x 3 uint8 RGB image; ImageError if the array is no such image."""

@@ -112,13 +112,6 @@ class SAMStyle(Prompted):
         """The best mask, the others as alternatives."""
         if prompt.box is not None and "box" not in self._known:
             raise PromptError(f"{self.name}: its predict takes no box; give clicks or scribbles")
-        masks, scores, logits = self._model.predict(**self._arguments(prompt, previous))
-        ranked = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-        found = [self._mask(np.asarray(masks)[i], float(scores[i]), np.asarray(logits)[i]) for i in ranked]
-        found[0].offer(lambda: found[1:])
-        return found[0]
-
-    def _arguments(self, prompt: Prompt, previous: "Mask | Float | None") -> dict[str, Any]:
         background, object_ = prompt.by_label(SPACING)
         coords = np.concatenate([object_, background])
         labels = np.repeat(np.array([1, 0], np.int32), [len(object_), len(background)])
@@ -128,9 +121,13 @@ class SAMStyle(Prompted):
             "mask_input": state.logits[None] if isinstance(state, _LowResolution) else None,
             "multimask_output": len(coords) == 1 and prompt.box is None,
         }
-        taken = {key: value for key, value in optional.items() if key in self._known}
-        empty = len(coords) == 0
-        return {"point_coords": None if empty else coords, "point_labels": None if empty else labels, **taken}
+        given: dict[str, Any] = {key: value for key, value in optional.items() if key in self._known}
+        given |= {"point_coords": coords if len(coords) else None, "point_labels": labels if len(coords) else None}
+        masks, scores, logits = self._model.predict(**given)
+        ranked = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+        found = [self._mask(np.asarray(masks)[i], float(scores[i]), np.asarray(logits)[i]) for i in ranked]
+        found[0].offer(lambda: found[1:])
+        return found[0]
 
     def _mask(self, mask: npt.NDArray[Any], score: float, logits: npt.NDArray[Any]) -> Mask:
         if mask.shape != self.size:
@@ -154,10 +151,6 @@ class OnnxModel(Prompted):
 
     The first output, 1 x 1 x h x w, is taken as logits, or as it is where its name is `probability`, `prob` (or
     their plurals), and resized to the image bilinearly.
-
-    Args:
-        path: of the ONNX file.
-        threads: of ONNX Runtime; 0 leaves the choice to it and to OMP_NUM_THREADS.
 
     Raises:
         ConfigError: without onnxruntime, for a file that it cannot load, or another contract.
@@ -186,23 +179,20 @@ class OnnxModel(Prompted):
     def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
         if prompt.box is not None or prompt.scribbles:
             raise PromptError(f"{self.name}: it takes clicks only; leave boxes and scribbles out")
-        (answer,) = self._session.run([self._output], self._feed(prompt, size, previous))[:1]
+        image, before = self._image, previous.probability if isinstance(previous, Mask) else previous
+        small: Size = (image.shape[2], image.shape[3])
+        shown = np.zeros(small, np.float32) if before is None else _resized(np.asarray(before, np.float32), small)
+        channel = np.ascontiguousarray(shown[None, None], np.float32)
+        fed = np.concatenate([image, channel], axis=1) if self._image_shape[1] == 4 else image
+        feed = {"image": np.ascontiguousarray(fed), self._points: self._rows(prompt, size, small)}
+        feed |= {self._previous: channel} if self._previous else {}
+        (answer,) = self._session.run([self._output], feed)[:1]
         if answer.ndim != 4 or answer.shape[:2] != (1, 1):
             raise PromptError(f"{self.name}: an answer of shape {answer.shape}; export one of 1 x 1 x h x w")
         probability = (
             answer[0, 0] if self._output in PROBABILITIES else 1 / (1 + np.exp(-np.clip(answer[0, 0], -80, 80)))
         )
         return Mask(_resized(np.asarray(probability, np.float32), size).clip(0, 1))
-
-    def _feed(self, prompt: Prompt, image_size: Size, previous: "Mask | Float | None") -> dict[str, Any]:
-        image = self._image
-        size: Size = (image.shape[2], image.shape[3])
-        before = previous.probability if isinstance(previous, Mask) else previous
-        shown = np.zeros(size, np.float32) if before is None else _resized(np.asarray(before, np.float32), size)
-        channel = np.ascontiguousarray(shown[None, None], np.float32)
-        fed = np.concatenate([image, channel], axis=1) if self._image_shape[1] == 4 else image
-        feed = {"image": np.ascontiguousarray(fed), self._points: self._rows(prompt, image_size, size)}
-        return {**feed, self._previous: channel} if self._previous else feed
 
     def _rows(self, prompt: Prompt, image_size: Size, size: Size) -> Float:
         """1 x 2K x 3 (y, x, number)."""
@@ -228,7 +218,7 @@ def _session(path: Path, threads: int) -> Any:
     except ImportError as error:
         raise ConfigError(f"{ONNX}{path} needs ONNX Runtime ({error}); pip install onnxruntime") from error
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads  # 0 leaves the choice to the runtime and to OMP_NUM_THREADS
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has its own exceptions

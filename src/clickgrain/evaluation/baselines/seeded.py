@@ -22,7 +22,6 @@ from clickgrain.images import to_lab
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 Values = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 
 class OpenCVGrabCut(Prompted):
@@ -83,8 +82,7 @@ class RandomWalker(SeededBaseline):
     beta = 500
     """How much an edge keeps the walker back; of 130 (scikit-image's), 500, 1500 the best on 10 targets of bsds."""
 
-    tolerance = 1e-3
-    """Of the linear solver; 1e-5 took three times as long and gave no better masks at beta 130."""
+    tolerance = 1e-3  # of the linear solver; 1e-5 took three times as long and gave no better masks at beta 130
 
     def _study(self, image: UInt8) -> None:
         self._color = image / 255.0
@@ -117,8 +115,7 @@ class Geodesic(SeededBaseline):
 
     name = "geodesic"
     long_side = 384
-    gamma = 3.0
-    """Pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds."""
+    gamma = 3.0  # pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds
 
     def _study(self, image: UInt8) -> None:
         padded = np.pad(to_lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -144,12 +141,9 @@ class GraphCut(SeededBaseline):
     name = "graph-cut"
     long_side = 256
     smoothness = 6.0
-    bandwidth = 8.0
-    """Of the kernel density, in Lab units."""
-    limit = 3.0
-    """The log-likelihood ratio of a color is clipped here, so that no color is certain."""
-    unit = 1000
-    """Capacities are whole numbers: thousandths."""
+    bandwidth = 8.0  # of the kernel density, in Lab units
+    limit = 3.0  # the log-likelihood ratio of a color is clipped here, so that no color is certain
+    unit = 1000  # capacities are whole numbers: thousandths
     certain = 1_000_000
 
     def _study(self, image: UInt8) -> None:
