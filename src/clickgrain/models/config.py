@@ -17,8 +17,9 @@ class _Saved:
     kind: ClassVar[str]
 
     def to_json(self: Any) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return {"kind": self.kind, **asdict(self)}
+        """Plain values for config.json; `labelled` only where it is so: older models do not have it."""
+        values = {"kind": self.kind, **asdict(self)}
+        return values if values["labelled"] else {key: values[key] for key in values if key != "labelled"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
@@ -28,6 +29,7 @@ class _Saved:
             ConfigError: for missing or unknown keys, values of another type or out of range, or settings at odds.
         """
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
+        own.setdefault("labelled", False)
         if problems := differences(cls, own):
             raise ConfigError(f"config of a {cls.kind} model does not fit this version: {', '.join(problems)}")
         return cls(**own)
@@ -44,6 +46,7 @@ class GrainConfig(_Saved):
         radius: of click disks, in pixels of the working image.
         long_side: images are scaled to this long side (sides rounded to multiples of 32).
         tree: extractor whose features give the merge tree behind the maps.
+        labelled: whether masks of people were among its targets: then it is not label-free.
     """
 
     kind: ClassVar[str] = "grain"
@@ -53,6 +56,7 @@ class GrainConfig(_Saved):
     radius: float = 5.0
     long_side: int = 384
     tree: str = "color-texture"
+    labelled: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.encoder, dict):  # from config.json
@@ -111,6 +115,7 @@ class PaperConfig(_Saved):
         head_channels: width of the MLP head.
         dropout: probability in the head, while training.
         radius: radius of a click's disk in pixels at the network's resolution.
+        labelled: whether masks of people were among its targets: then it is not label-free.
 
     Raises:
         ConfigError: for settings that contradict each other; the message names the flag.
@@ -127,6 +132,7 @@ class PaperConfig(_Saved):
     head_channels: int = 256
     dropout: float = 0.1
     radius: float = 5.0
+    labelled: bool = False
 
     def __post_init__(self) -> None:
         if self.window_blocks is not None:
