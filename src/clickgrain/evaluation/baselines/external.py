@@ -165,7 +165,7 @@ class OnnxModel(Prompted):
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         self.name = f"{ONNX}{path}"
-        self._session = _session(Path(path), threads)
+        self._session = onnx_session(Path(path), threads)
         inputs = {one.name: one.shape for one in self._session.get_inputs()}
         points = next((name for name in POINTS if name in inputs), None)
         self._previous = next((name for name in PREVIOUS if name in inputs), None)
@@ -220,7 +220,12 @@ class OnnxModel(Prompted):
         return filled
 
 
-def _session(path: Path, threads: int) -> Any:
+def onnx_session(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Raises:
+        ConfigError: without onnxruntime, or for a file that it cannot load.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file; give {ONNX}FILE with an exported network")
     try:
