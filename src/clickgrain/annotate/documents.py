@@ -146,10 +146,14 @@ class Item(Strict):
 
 
 class Document(Strict):
-    """All objects of an image, bottom first, and the image's status."""
+    """All objects of an image, bottom first, and the image's status.
+
+    `refused` are the masks of what *Find the same* offered and the user said is not the same.
+    """
 
     objects: tuple[Item, ...] = ()
     status: Status = "todo"
+    refused: tuple[MaskHash, ...] = ()
 
     def find(self, id_: int) -> Item | None:
         """The object with a number."""
@@ -291,6 +295,13 @@ class AddNodes(Strict):
     label: LabelId | None = None
 
 
+class RefuseNodes(Strict):
+    """Say that tree nodes are not what was searched for."""
+
+    kind: Literal["object.refuse"]
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=2_000)]
+
+
 class CopyObjects(Strict):
     """Copies of objects of an image: in the same one a little aside, in another one snapped to what is there."""
 
@@ -341,6 +352,7 @@ ImageRequest = Annotated[
     | MergeObjects
     | SplitObject
     | AddNodes
+    | RefuseNodes
     | CopyObjects
     | PartitionImage
     | SetStatus

@@ -68,8 +68,9 @@ def patch_between(before: Document, after: Document) -> dict[str, Any]:
     patch: dict[str, Any] = {key: value for key, value in (("put", put), ("remove", sorted(gone))) if value}
     if order != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in order if id_ not in old]:
         patch["order"] = order  # by default: the objects that stay, then the new ones
-    if after.status != before.status:
-        patch["status"] = after.status
+    patch |= {
+        key: getattr(after, key) for key in ("status", "refused") if getattr(after, key) != getattr(before, key)
+    }
     return patch
 
 
@@ -84,8 +85,8 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
         kept = () if old is None else old.steps[: steps["keep"]]
         items[values["id"]] = added.model_copy(update={"steps": (*kept, *added.steps)})
     order: Sequence[int] = patch.get("order") or list(items)
-    status = patch.get("status", document.status)
-    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status)
+    status, refused = patch.get("status", document.status), tuple(patch.get("refused", document.refused))
+    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status, refused=refused)
 
 
 def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:

@@ -292,6 +292,12 @@ export class Annotator {
     this.say(by ? `A label was ${by > 0 ? "brought back" : "taken away"}.` : "Labels are as they were.");
   }
 
+  /** Mark the image that cannot be opened. */
+  async skip() {
+    const place = await this.gallery.skipBroken();
+    if (place) this.remember({ found: [place], how: "skipped" });
+  }
+
   /**
    * Objects found in other images, newest first; an image that was changed since keeps its object.
    * @param {string} kind @param {Found[]} found @param {string} [how] they were made @returns {Promise<Found[]>} what to move next time
@@ -308,6 +314,11 @@ export class Annotator {
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
       }
+    }
+    if (how === "skipped") {
+      if (moved.length) await this.gallery.show(moved[0].image);
+      this.say(kind === "undo" ? "This image is no longer marked as skipped." : "This image is marked as skipped again.");
+      return moved;
     }
     const sum = (/** @type {Found[]} */ all) => all.reduce((so_far, { objects }) => so_far + objects, 0),
       kept = sum(found) - sum(moved),

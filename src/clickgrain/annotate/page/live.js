@@ -24,12 +24,17 @@ export class Live {
   }
 
   async #everything() {
-    const [state, { jobs }] = await Promise.all([get("/api/state"), get("/api/jobs"), this.gallery.loadList()]);
+    const [state, { jobs }, { models }] = await Promise.all([
+      get("/api/state"),
+      get("/api/jobs"),
+      get("/api/models"),
+      this.gallery.loadList(),
+    ]);
     this.boot = state.boot;
     this.change = state.change;
     this.annotator.takeProject(state.document);
     const { project, model, notice, compiling } = state;
-    this.store.set({ project, model, notice, compiling, jobs });
+    this.store.set({ project, model, notice, compiling, jobs, models });
     document.title = `${state.project.name} · clickgrain`;
   }
 
@@ -44,7 +49,7 @@ export class Live {
   async poll() {
     try {
       const image = this.store.state.image;
-      const news = await get(`/api/changes?since=${this.change}${image ? `&image=${image.id}` : ""}`);
+      const news = await get(`/api/changes?since=${this.change}${image && !image.passing ? `&image=${image.id}` : ""}`);
       if (this.store.state.banner?.offline) this.store.set({ banner: null });
       await this.#take(news, image);
     } catch (error) {
@@ -74,8 +79,8 @@ export class Live {
   }
 
   async #switched() {
-    const state = await get("/api/state");
-    this.store.set({ model: state.model, notice: state.notice });
+    const [state, { models }] = await Promise.all([get("/api/state"), get("/api/models")]);
+    this.store.set({ model: state.model, notice: state.notice, models });
     await this.store.state.image?.renewTree();
   }
 

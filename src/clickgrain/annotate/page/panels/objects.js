@@ -7,8 +7,8 @@ import { details } from "./details.js";
 import { startLabels } from "./labels.js";
 import { STATUS } from "./images.js";
 import { labelOf } from "../core/color.js";
-import { NEUTRAL } from "../canvas/tones.js";
 import { remember } from "../preferences.js";
+import { tonePanel } from "./tones.js";
 
 const REPLACED =
   "Drawn on an older version of this photo, whose file was replaced since. Check it; its next click or stroke is answered on the new one.";
@@ -238,30 +238,8 @@ function startFoot(app) {
         overlap,
         "Objects may overlap",
       ),
-      tones(store),
+      tonePanel(store),
     ),
     h("div", { class: "row" }, status, done),
   ];
-}
-
-/** How the image is looked at; nothing else changes. @param {any} store */
-function tones(store) {
-  const sliders = Object.entries({ brightness: [-1, 1], contrast: [-1, 1], gamma: [0.2, 5] }).map(([name, [min, max]]) => {
-    // gamma in equal steps of brightness
-    const [to, from] = name === "gamma" ? [Math.log, Math.exp] : [Number, Number],
-      title = name[0].toUpperCase() + name.slice(1);
-    const slider = h("input", {
-      type: "range",
-      min: to(min),
-      max: to(max),
-      step: 0.02,
-      class: "grow",
-      oninput: () => store.set({ tones: { ...store.state.tones, [name]: from(Number(slider.value)) } }),
-    });
-    store.on(["tones"], (/** @type {any} */ state) => (slider.value = String(to(state.tones[name]))));
-    return h("label", { class: "row" }, title, slider);
-  });
-  const back = h("button", { class: "button", type: "button", onclick: () => store.set({ tones: NEUTRAL }) }, "As it is");
-  store.on(["tones"], (/** @type {any} */ state) => (back.hidden = state.tones === NEUTRAL));
-  return [sliders, back];
 }
