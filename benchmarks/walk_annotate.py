@@ -1,7 +1,8 @@
 """The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
-the whole image; find the same here.
+the whole image; find the same here; corners; what Learn shows. `python -m benchmarks.count_actions` counts what a job
+of ten photos takes.
 """
 
 import sys
@@ -121,8 +122,41 @@ def coins(page: Any, out: Path) -> None:
     keep(page, out / "annotate-4-same.png")
 
 
+def corners(page: Any, out: Path) -> None:
+    """A coin as a polygon, near by."""
+    act(page, lambda: page.keyboard.press("Enter"))
+    place = point(page, 103, 126)
+    page.keyboard.press("c")
+    page.mouse.click(*place)
+    page.keyboard.press("p")
+    page.mouse.move(*place)
+    for _ in range(5):
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -240)
+        page.keyboard.up("Control")
+    page.wait_for_timeout(500)
+    keep(page, out / "annotate-5-corners.png")
+
+
+def learned(page: Any, out: Path) -> None:
+    """What Learn says before a new model answers; the figures are made up for the picture."""
+    old = page.evaluate("clickgrain.store.state.model")
+    new = {"id": "run-001", "name": "run-001"}
+    taught = [f"coins.png#{number}" for number in range(1, 17)]
+    result = {
+        "old": old, "new": new, "objects": 8, "images": 3, "old_clicks": 3.1, "old_interval": [2.4, 3.9],
+        "new_clicks": 1.9, "new_interval": [1.5, 2.4], "difference": -1.2, "interval": [-1.9, -0.5],
+        "over": "images", "taught": taught, "rows": [{"old": 3, "new": 2}] * 6 + [{"old": 2, "new": 3}] * 2,
+    }  # fmt: skip
+    job = {"id": "j1", "kind": "learn", "state": "done", "done": 1, "total": 1, "text": "", "result": result}
+    page.evaluate("(job) => clickgrain.live.takeJobs([job])", job)
+    page.evaluate("clickgrain.open.learn()")
+    page.wait_for_timeout(900)
+    keep(page, out / "annotate-6-learn.png")
+
+
 def main(out: Path) -> None:
-    """Walk, and keep four pictures."""
+    """Walk, and keep six pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
@@ -132,7 +166,8 @@ def main(out: Path) -> None:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
-            for visit in (coffee, astronaut, chelsea, coins):
+            page.get_by_role("button", name="Close: I know how").click()
+            for visit in (coffee, astronaut, chelsea, coins, corners, learned):
                 visit(page, out)
             browser.close()
 

@@ -11,7 +11,7 @@ import numpy as np
 from clickgrain import cut
 from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, apply
 from clickgrain.annotate.database import Action, Database
-from clickgrain.annotate.documents import ImageRequest, Posted, Steps
+from clickgrain.annotate.documents import ImageRequest, Posted, Redo, Steps, Undo
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus, Scene, SceneMaker
 from clickgrain.annotate.folding import Fold, MaskReplayer
 from clickgrain.annotate.gallery import Gallery
@@ -208,7 +208,9 @@ class Project:
         with self.logs.lock_of(image):
             self.logs.notice_others()
             history = self.logs.history(image)
-            if not blind and post.seq != history.seq:
+            of = request.of if isinstance(request, Undo | Redo) else None
+            seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
+            if not blind and not seen:
                 raise self.logs.conflict(image, post.seq)
             history.check(request.kind)
             content, active = self.gallery.content(image), self._active(image, post, history)

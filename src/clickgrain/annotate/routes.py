@@ -241,13 +241,16 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @router.get("/labelled")
     @reads
     def labelled() -> Response:
-        """Which labels, and none (null), the objects of every image have."""
-        known, found = project.logs.labels().document, dict[int, list[int | None]]()
+        """Which labels, and none (null), the objects of every image have, and the score of the least sure one."""
+        known, found, least = project.logs.labels().document, dict[int, list[int | None]](), dict[int, float]()
         for image in gallery.logged():
             with suppress(ClickgrainError):  # a damaged log; opening the image says so
-                labels = {known.find(item.label) for item in project.logs.history(image).document.objects}
+                objects = project.logs.history(image).document.objects
+                labels = {known.find(item.label) for item in objects}
                 found[image] = [None if label is None else label.id for label in labels]
-        return as_json({"images": found})
+                if scores := [item.score for item in objects if item.score is not None]:
+                    least[image] = min(scores)
+        return as_json({"images": found, "least": least})
 
     @router.get("/images/{image}")
     @reads

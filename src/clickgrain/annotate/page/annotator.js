@@ -305,11 +305,10 @@ export class Annotator {
   async #historyOfFound(kind, found, how = "found") {
     const moved = [];
     for (const { image, seq, objects } of [...found].reverse()) {
-      const body = { seq, client: this.gallery.tab, active: 0, action: { kind } };
+      const body = { seq, client: this.gallery.tab, active: 0, action: { kind, of: seq } };
       try {
         const answer = await post(`/api/images/${image}/actions`, body);
-        // what the next undo or redo there must have seen
-        moved.push({ image, seq: answer.seq, objects });
+        moved.push({ image, seq, objects });
         this.gallery.heard({ image, seq: answer.seq });
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;

@@ -20,7 +20,7 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
  * @property {{id: number, name: string, reason: string} | null} broken image that cannot be opened, in place of `image`
  * @property {{words: string, status: string}} filter of the list of images
  * @property {any[]} images @property {import("./image.js").OpenImage | null} image @property {number} revision counts changes of the open image
- * @property {"click" | "box" | "scribble" | "brush" | "eraser" | "hand"} tool @property {0 | 1} polarity
+ * @property {"click" | "box" | "scribble" | "brush" | "eraser" | "polygon" | "hand"} tool @property {0 | 1} polarity
  * @property {number} level @property {boolean} auto @property {number} radius
  * @property {number | null} active object in hand @property {number[]} selection
  * @property {import("./canvas/tones.js").Tones} tones of the view

@@ -30,8 +30,9 @@ export class Gallery {
 
   /** Learn which labels every image has; those of the open image are kept up to date. */
   async loadLabels() {
-    const { images } = await get("/api/labelled");
-    this.store.set({ images: this.store.state.images.map((each) => ({ ...each, labels: images[each.id] ?? [] })) });
+    const { images, least } = await get("/api/labelled");
+    const about = (/** @type {any} */ { id }) => ({ labels: images[id] ?? [], least: least[id] });
+    this.store.set({ images: this.store.state.images.map((each) => ({ ...each, ...about(each) })) });
   }
 
   /** To the next object without a label, here or in another image. */
@@ -158,7 +159,10 @@ export class Gallery {
   /** Those that search and filter show, from the open one on. @param {number} direction @returns {any[]} */
   way(direction) {
     const { images, filter } = this.store.state,
-      shown = new Set(filtered(images, filter.words, filter.status)),
+      list = filtered(images, filter.words, filter.status),
+      at = list.findIndex((each) => each.id === this.goal);
+    if (at >= 0) return direction > 0 ? list.slice(at + 1) : list.slice(0, at).reverse();
+    const shown = new Set(list),
       here = images.findIndex((each) => each.id === this.goal),
       way = direction > 0 ? images.slice(here + 1) : images.slice(0, Math.max(here, 0)).reverse();
     return way.filter((each) => shown.has(each));
@@ -206,6 +210,7 @@ export class Gallery {
       status: document.status,
       objects: document.objects.length,
       labels: [...new Set(document.objects.map((each) => this.#label(each)))],
+      least: Math.min(...document.objects.map((each) => each.score ?? Infinity)),
       seq: document.seq,
       encoded: entry.encoded || !!image.tree,
     };

@@ -10,6 +10,7 @@ const STEP_WORDS = /** @type {Record<string, string>} */ ({
   level: "level",
   choose: "outline",
   brush: "brush",
+  polygon: "corners",
   mask: "mask",
 });
 
@@ -72,7 +73,7 @@ function colour({ store, annotator }, thing) {
 
 /** Which model made the mask of all clicks: each is answered again when another model takes over. @param {any} app @param {any} thing */
 function answeredBy({ store }, { model: hash, steps }) {
-  const asked = steps.filter((/** @type {any} */ step) => !["brush", "mask", "region"].includes(step.type)).length,
+  const asked = steps.filter((/** @type {any} */ step) => !["brush", "mask", "polygon", "region"].includes(step.type)).length,
     { models, model } = store.state;
   if (!hash || !asked) return null;
   const known = models.find((/** @type {any} */ each) => each.hash === hash) ?? (model?.hash === hash ? model : null);
