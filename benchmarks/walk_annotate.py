@@ -1,8 +1,8 @@
 """The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
-the whole image; find the same here; corners; what Learn shows. `python -m benchmarks.count_actions` counts what a job
-of ten photos takes.
+the whole image; find the same here; corners. `python -m benchmarks.count_actions` counts what a job of ten photos
+takes.
 """
 
 import sys
@@ -138,25 +138,8 @@ def corners(page: Any, out: Path) -> None:
     keep(page, out / "annotate-5-corners.png")
 
 
-def learned(page: Any, out: Path) -> None:
-    """What Learn says before a new model answers; the figures are made up for the picture."""
-    old = page.evaluate("clickgrain.store.state.model")
-    new = {"id": "run-001", "name": "run-001"}
-    taught = [f"coins.png#{number}" for number in range(1, 17)]
-    result = {
-        "old": old, "new": new, "objects": 8, "images": 3, "old_clicks": 3.1, "old_interval": [2.4, 3.9],
-        "new_clicks": 1.9, "new_interval": [1.5, 2.4], "difference": -1.2, "interval": [-1.9, -0.5],
-        "over": "images", "taught": taught, "rows": [{"old": 3, "new": 2}] * 6 + [{"old": 2, "new": 3}] * 2,
-    }  # fmt: skip
-    job = {"id": "j1", "kind": "learn", "state": "done", "done": 1, "total": 1, "text": "", "result": result}
-    page.evaluate("(job) => clickgrain.live.takeJobs([job])", job)
-    page.evaluate("clickgrain.open.learn()")
-    page.wait_for_timeout(900)
-    keep(page, out / "annotate-6-learn.png")
-
-
 def main(out: Path) -> None:
-    """Walk, and keep six pictures."""
+    """Walk, and keep five pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
@@ -167,7 +150,7 @@ def main(out: Path) -> None:
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
             page.get_by_role("button", name="Close: I know how").click()
-            for visit in (coffee, astronaut, chelsea, coins, corners, learned):
+            for visit in (coffee, astronaut, chelsea, coins, corners):
                 visit(page, out)
             browser.close()
 

@@ -1,6 +1,6 @@
 """axe-core finds nothing in the page or its dialogs, in either theme.
 
-axe-core (MPL-2.0) is no part of clickgrain: CLICKGRAIN_AXE names its file, else npm fetches it; skipped without both.
+axe-core (MPL-2.0) is no part of clickgrain: CLICKGRAIN_AXE names its file, else npm fetches it; else skipped.
 """
 
 import os
