@@ -82,6 +82,7 @@ def before(page: Any, first: bool) -> None:
     named(page, "coin")
     page.keyboard.press("Escape")
     for x, y in middles():
+        page.evaluate("clickgrain.store.set({ label: null })")  # none stayed
         click(page, x, y)
         named(page, "box")
         page.keyboard.press("Enter")

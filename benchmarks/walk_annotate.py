@@ -130,10 +130,9 @@ def corners(page: Any, out: Path) -> None:
     page.mouse.click(*place)
     page.keyboard.press("p")
     page.mouse.move(*place)
-    for _ in range(5):
-        page.keyboard.down("Control")
-        page.mouse.wheel(0, -240)
-        page.keyboard.up("Control")
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
     page.wait_for_timeout(500)
     keep(page, out / "annotate-5-corners.png")
 
