@@ -1,8 +1,8 @@
 """The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
-the whole image; find the same here; corners; half a minute of Learn. `python -m benchmarks.count_actions` counts what
-a job of ten photos takes.
+the whole image; find the same here; corners; half a minute of Learn. `python -m benchmarks.count_actions` counts
+what a job of ten photos takes.
 """
 
 import sys
