@@ -111,6 +111,8 @@ def test_a_difference_that_may_be_chance_is_called_so(shared, tab, expect):
     job = learned(
         type("Model", (), {"id": "x", "name": "x"}), difference=-0.2, interval=[-0.8, 0.5], over="objects"
     )
+    page.page.evaluate(f"clickgrain.live.takeJobs([{{ ...{job}, state: 'running' }}])")
     page.page.evaluate(f"clickgrain.live.takeJobs([{job}])")
+    expect(page.page.locator("#hint")).to_contain_text("A new model is ready")
     page.page.get_by_role("button", name="Learn from this folder").click()
     expect(page.page.locator(".learn .report")).to_contain_text("No certain difference in clicks: -0.2")

@@ -5,8 +5,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from clickgrain.errors import ClickgrainError, PromptError
 from clickgrain.evaluation.baselines import OnnxModel, OnnxSam, load_baseline
+from clickgrain.evaluation.baselines.external import parameters_of
 from clickgrain.evaluation.methods import Method
 from clickgrain.evaluation.protocol import one_line
 from clickgrain.types import Mask, Predictor, Prompt, UInt8
@@ -18,6 +21,12 @@ class _Shown:
 
     image: UInt8
     predictor: Predictor
+
+    @property
+    def own_bytes(self) -> int:
+        """Without the network, which all images share."""
+        arrays = [value for value in vars(self.predictor).values() if isinstance(value, np.ndarray)]
+        return sum(array.nbytes for array in arrays) if isinstance(self.predictor, OnnxModel | OnnxSam) else 0
 
 
 class ForeignEngine:
@@ -35,6 +44,7 @@ class ForeignEngine:
     def __init__(self, source: str) -> None:
         self.source, self.predictor = source, load_baseline(source)
         self._shared = not isinstance(self.predictor, OnnxModel | OnnxSam)
+        self._takes = parameters_of(self.predictor.predict)
         self._current: UInt8 | None = None
         self._lock = threading.Lock()
 
@@ -54,6 +64,8 @@ class ForeignEngine:
         """
         given: dict[str, Any] = {"box": prompt.box, "scribbles": prompt.scribbles or None, "level": prompt.level}
         known = {name: value for name, value in given.items() if value is not None}
+        if "level" not in self._takes:
+            known.pop("level", None)  # a wish that it does not know
         try:
             with self._lock:
                 if self._shared and self._current is not encoded.image:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clickgrain.annotate import models
-from clickgrain.annotate.documents import Click
+from clickgrain.annotate.documents import BoxStep, Click, LevelStep
 from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.errors import PromptError, WeightsError
@@ -54,6 +54,10 @@ def test_an_import_path_answers_clicks_on_each_image(module, photos, iou, red):
         assert np.array_equal(first, again)
         assert not np.array_equal(first, second)
         assert project.model.kind == "python"
+        level = LevelStep(level=0.7)  # a wish that it does not know
+        assert np.array_equal(project.fold(1, (level, Click(x=20, y=20))).binary, first)
+        with pytest.raises(PromptError, match="box"):
+            project.fold(1, (BoxStep(box=(5, 5, 30, 30)),))
         assert project.scene(1).tree.n_leaves > 1  # regions to point at, all the same
         with pytest.raises(PromptError, match="two clicks are enough"):
             project.fold(1, tuple(Click(x=20, y=y) for y in (18, 20, 22)))
@@ -92,6 +96,7 @@ def test_a_pair_of_onnx_files_answers_and_the_object_says_which_model(tmp_path, 
         assert fold.model == project.model.hash
         first = project.scene(1).encoded.state.predictor
         assert first is not project.scene(2).encoded.state.predictor  # each image keeps what was computed of it
+        assert 0 < project.scene(1).encoded.state.own_bytes < 10_000_000
         assert first._encoder is project.scene(2).encoded.state.predictor._encoder
     finally:
         project.close()

@@ -1,6 +1,7 @@
 // What changes elsewhere: other tabs, jobs, the server itself.
 
 import { ApiError, get } from "./api.js";
+import { atWork } from "./dialogs/learn.js";
 
 const EVERY = 1000;
 
@@ -95,6 +96,10 @@ export class Live {
   /** @param {any[]} jobs */
   takeJobs(jobs) {
     const fresh = new Map(jobs.map((job) => [job.id, job]));
+    const ready = jobs.some(
+      (job) => job.kind === "learn" && job.state === "done" && this.store.state.jobs.some((old) => old.id === job.id && atWork(old)),
+    );
+    if (ready) this.annotator.say("A new model is ready. Learn (Shift+N) shows what it gains, and switches to it.");
     const old = this.store.state.jobs.filter((job) => !fresh.has(job.id));
     this.store.set({ jobs: [...old, ...jobs] });
   }

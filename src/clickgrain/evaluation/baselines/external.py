@@ -47,7 +47,7 @@ def load_object(path: str) -> Predictor:
         raise ConfigError(
             f"{path}: a {type(made).__name__} has no set_image and predict; return an object with both"
         )
-    return SAMStyle(made, path) if "point_coords" in _parameters(made.predict) else made
+    return SAMStyle(made, path) if "point_coords" in parameters_of(made.predict) else made
 
 
 def find_object(path: str) -> tuple[ModuleType, Any]:
@@ -72,7 +72,8 @@ def find_object(path: str) -> tuple[ModuleType, Any]:
     return imported, found
 
 
-def _parameters(function: Any) -> dict[str, Parameter]:
+def parameters_of(function: Any) -> dict[str, Parameter]:
+    """Of a function, by name; none for what has no signature."""
     try:
         return dict(signature(function).parameters)
     except (TypeError, ValueError):  # some compiled functions have no signature
@@ -103,7 +104,7 @@ class SAMStyle(Prompted):
     def __init__(self, model: Any, name: str) -> None:
         self.name = name
         self._model = model
-        self._known = set(_parameters(model.predict))
+        self._known = set(parameters_of(model.predict))
 
     def _prepare(self, image: UInt8) -> None:
         self._model.set_image(image)
