@@ -28,6 +28,8 @@ ENOUGH = 10
 """Objects before which nothing is learned from them."""
 IMAGES = 9
 """From so many images with objects on, every third of them measures; below, every third object."""
+FEW = 5
+"""Images below which the intervals are over objects: resampling three images says next to nothing."""
 MAX_CLICKS, GOOD_IOU = 20, "NoC90"
 RUN = "run.json"
 
@@ -138,7 +140,7 @@ def compare(
     Returns:
         "objects", "images"; "old_clicks", "new_clicks" and their "old_interval" ..., the "difference" (below 0:
         fewer clicks with the new one) and its "interval"; "over", what was resampled for the intervals: images, or
-        objects where these lie in fewer than three images; "rows": clicks by object. None without objects.
+        objects where these lie in few images; "rows": clicks by object. None without objects.
     """
     from clickgrain.evaluation import evaluate
     from clickgrain.evaluation.result import differences
@@ -153,7 +155,7 @@ def compare(
             segmenter, held_out, model=which, max_clicks=MAX_CLICKS, progress=partial(tell, which)
         )
     images = len({row.image for row in results["old"].rows})
-    if images < 3:
+    if images < FEW:
         results = {
             key: replace(one, rows=tuple(replace(row, image=row.id) for row in one.rows))
             for key, one in results.items()
@@ -168,7 +170,7 @@ def compare(
         key: dict(zip([row.id for row in one.rows], one.clicks_to(0.9).tolist())) for key, one in results.items()
     }
     rows = [{"id": id_, "old": count, "new": clicks["new"][id_]} for id_, count in clicks["old"].items()]
-    return {**report, "over": "objects" if images < 3 else "images", "rows": rows}
+    return {**report, "over": "objects" if images < FEW else "images", "rows": rows}
 
 
 def _rounded(ends: tuple[float, float] | None) -> list[float] | None:
