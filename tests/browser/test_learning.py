@@ -20,7 +20,7 @@ def learned(model, **report):
     """A finished job of Learn, as the server tells it."""
     models = {"old": {"id": "tree", "name": "tree mode"}, "new": {"id": model.id, "name": model.name}}
     result = {
-        **models, "objects": 4, "images": 4, "old_clicks": 3.5, "old_interval": [2.9, 4.2], "new_clicks": 2.25,
+        **models, "objects": 8, "images": 6, "old_clicks": 3.5, "old_interval": [2.9, 4.2], "new_clicks": 2.25,
         "new_interval": [1.8, 2.7], "difference": -1.25, "interval": [-1.9, -0.6], "over": "images",
         "taught": ["photo00.png#1", "photo01.png#2"], "rows": [{"id": "a", "old": 3, "new": 2}], **report,
     }  # fmt: skip
@@ -93,9 +93,9 @@ def test_the_gain_is_shown_before_the_new_model_answers(own_server, labelled, ta
     page.page.evaluate(f"clickgrain.live.takeJobs([{learned(new)}])")
     page.page.get_by_role("button", name="Learn from this folder").click()
     report = page.page.locator(".learn .report")
-    expect(report).to_contain_text("4 objects in 4 images that neither model was trained on")
-    expect(report).to_contain_text("3.5 (2.9 to 4.2)")
-    expect(report).to_contain_text("2.3 (1.8 to 2.7)")
+    expect(report).to_contain_text("8 objects in 6 images that neither model was trained on")
+    expect(report).to_contain_text("3.5clicks an object, model in use: 2.9 to 4.2")
+    expect(report).to_contain_text("2.3clicks an object, new model: 1.8 to 2.7")
     expect(report).to_contain_text("Fewer clicks: -1.3, between -1.9 and -0.6 with 95 % certainty over images")
     report.get_by_text("Learned from 2 accepted objects; no longer label-free").click()
     expect(report).to_contain_text("photo00.png#1, photo01.png#2")

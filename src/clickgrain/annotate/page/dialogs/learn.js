@@ -138,8 +138,8 @@ export function report(result) {
     h(
       "div",
       { class: "tiles" },
-      tile(ranged(before, result.old_interval), "clicks an object, model in use"),
-      tile(ranged(after, result.new_interval), "clicks an object, new model"),
+      tile(before.toFixed(1), `clicks an object, model in use${ranged(result.old_interval)}`),
+      tile(after.toFixed(1), `clicks an object, new model${ranged(result.new_interval)}`),
       tile(`${fewer} / ${more}`, "objects with fewer / more clicks"),
     ),
     h("p", null, change ?? "Too few objects to say how certain this is."),
@@ -160,8 +160,8 @@ const signed = (value) => `${value > 0 ? "+" : value < 0 ? "-" : ""}${Math.abs(v
 /** @param {number} count @param {string} what */
 const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
-/** @param {number} mean @param {number[] | null} ends */
-const ranged = (mean, ends) => (ends ? `${mean.toFixed(1)} (${ends[0].toFixed(1)} to ${ends[1].toFixed(1)})` : mean.toFixed(1));
+/** @param {number[] | null} ends of a 95 % interval */
+const ranged = (ends) => (ends ? `: ${ends[0].toFixed(1)} to ${ends[1].toFixed(1)}` : "");
 
 /** @param {string} number @param {string} words */
 export function tile(number, words) {
