@@ -1,7 +1,8 @@
 """The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
-the whole image; find the same here.
+the whole image; find the same here; corners; half a minute of Learn. `python -m benchmarks.count_actions` counts
+what a job of ten photos takes.
 """
 
 import sys
@@ -19,6 +20,7 @@ from clickgrain.demo.photos import DemoPhoto, copy_photos
 
 WIDTH, HEIGHT, SHOWN = 1280, 800, 960
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "coins.png")
+MINUTES = 0.5
 AT = """([x, y]) => {
   const { left, top } = clickgrain.stage.element.getBoundingClientRect(), { view } = clickgrain.stage;
   return [left + view.x + (x + 0.5) * view.scale, top + view.y + (y + 0.5) * view.scale];
@@ -121,8 +123,33 @@ def coins(page: Any, out: Path) -> None:
     keep(page, out / "annotate-4-same.png")
 
 
+def corners(page: Any, out: Path) -> None:
+    """A coin as a polygon, near by."""
+    act(page, lambda: page.keyboard.press("Enter"))
+    place = point(page, 103, 126)
+    page.keyboard.press("c")
+    page.mouse.click(*place)
+    page.keyboard.press("p")
+    page.mouse.move(*place)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(500)
+    keep(page, out / "annotate-5-corners.png")
+
+
+def learned(page: Any, out: Path) -> None:
+    """Half a minute of Learn from the coins and what else was made, and what it says before it switches."""
+    page.evaluate("clickgrain.open.learn()")
+    page.get_by_label("Minutes").fill(str(MINUTES))
+    page.get_by_role("button", name="Learn", exact=True).click()
+    wait(page, "document.querySelector('.learn .report')", 1200)
+    page.wait_for_timeout(500)
+    keep(page, out / "annotate-6-learn.png")
+
+
 def main(out: Path) -> None:
-    """Walk, and keep four pictures."""
+    """Walk, and keep six pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
@@ -132,7 +159,8 @@ def main(out: Path) -> None:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
-            for visit in (coffee, astronaut, chelsea, coins):
+            page.get_by_role("button", name="Close: I know how").click()
+            for visit in (coffee, astronaut, chelsea, coins, corners, learned):
                 visit(page, out)
             browser.close()
 

@@ -77,3 +77,21 @@ def test_stop_keeps_what_there_is_and_a_reload_shows_what_runs(own_server, tab, 
     page.until("clickgrain.store.state.images.filter((image) => image.objects).length > 1")
     page.page.keyboard.press("Control+z")
     page.until("clickgrain.store.state.images.filter((image) => image.objects).length === 1")
+
+
+def test_images_that_the_view_only_passes_are_not_encoded(own_server, tab, expect):
+    server = own_server(1)
+    for number in range(30):
+        assert cv2.imwrite(str(server.folder / f"still{number:03}.png"), draw(0, seed=number)[..., ::-1])
+    page = tab(auto=True).open(server.address, "photo00")
+    page.page.get_by_label("Look for new photos").click()
+    page.until("clickgrain.store.state.images.length === 31")
+    page.click(*DISK[:2])
+    passed = []
+    page.page.on("request", lambda request: passed.append(request.url))
+    page.page.keyboard.press("t")
+    expect(page.page.get_by_role("group", name="Carry on")).to_contain_text("the last image of the list")
+    page.ready("still029")  # the regions of the last one are there again
+    assert sum(url.endswith("passing=1") for url in passed) > 1
+    encoded = page.page.evaluate("fetch('/api/images').then((answer) => answer.json())")["images"]
+    assert sum(image["encoded"] for image in encoded) < 12  # those ahead of the first, and of the last

@@ -44,3 +44,11 @@ def test_out_and_in_again(own_server, tab, tmp_path, expect):
     assert len(page.objects()) == 2  # importing twice asks
     page.page.get_by_role("button", name="Add a second time").click()
     page.until("clickgrain.store.state.image.document.objects.length === 4")
+    page.page.keyboard.press("Escape")
+    page.page.locator("#stage").focus()
+    page.press("Control+z")
+    assert len(page.objects()) == 2  # the second import
+    page.press("Control+z")
+    assert page.objects() == []  # and the first
+    page.press("Control+Shift+z")
+    assert len(page.objects()) == 2

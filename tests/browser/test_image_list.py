@@ -31,3 +31,27 @@ def test_search_filter_and_status(shared, tab, expect):
     expect(options).to_have_count(0)
     page.page.get_by_label("Show images by status").select_option("done")
     expect(options).to_have_count(1)
+
+
+def test_the_least_sure_images_come_first_and_d_follows(own_server, tab):
+    page = tab(auto=True).open(own_server(4).address, "photo00")
+    page.page.evaluate("""(async () => {
+        const { annotator, gallery } = clickgrain;
+        for (const [id, points] of [[2, [[44, 56]]], [3, [[110, 58], [8, 8]]], [4, [[110, 58]]]]) {
+            await gallery.show(id);
+            for (const [x, y] of points) await annotator.addSteps([{ type: "click", x, y, label: 1 }], true);
+        }
+    })()""")
+    page.page.get_by_label("Show images by status").select_option(label="Least sure first")
+    names = (
+        "[...document.querySelectorAll('#images [role=option]')].sort((a, b) => a.ariaPosInSet - b.ariaPosInSet)"
+    )
+    page.until(f"{names}.length === 3")
+    least = page.page.evaluate("fetch('/api/labelled').then((answer) => answer.json())")["least"]
+    assert len(set(least.values())) > 1
+    order = sorted(least, key=lambda image: (least[image], int(image)))
+    assert page.page.evaluate(f"{names}.map((row) => row.id)") == [f"image-{image}" for image in order]
+    page.page.evaluate(f"clickgrain.gallery.show({order[0]})")
+    for image in order[1:]:
+        page.press("d", wait=False)
+        page.until(f"clickgrain.store.state.image.id === {image}")

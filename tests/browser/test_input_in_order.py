@@ -320,4 +320,10 @@ def test_a_damaged_image_is_shown_in_its_place_and_can_be_skipped(own_server, ta
     broken.get_by_role("button", name="Skip this image").click()
     page.ready("photo02")
     expect(broken).to_have_count(0)
-    assert state(page, "images.find(({ name }) => name === 'photo01.png').status") == "skipped"
+    status = "images.find(({ name }) => name === 'photo01.png').status"
+    assert state(page, status) == "skipped"
+    page.page.keyboard.press("Control+z")
+    expect(broken).to_contain_text("photo01.png")  # where it was done
+    page.until(f"clickgrain.store.state.{status} === 'todo'")
+    page.page.keyboard.press("Control+Shift+z")
+    page.until(f"clickgrain.store.state.{status} === 'skipped'")

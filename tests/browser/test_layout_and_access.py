@@ -115,3 +115,29 @@ def test_the_model_is_named_at_every_width(server, tab, expect):
         page = tab(size=(width, 800)).open(server.address)
         expect(page.page.locator("#bar .model")).to_be_visible()
         assert "tree" in page.page.locator("#bar .model").inner_text()
+
+
+def test_lists_are_as_wide_as_they_are_dragged_and_stay_so(server, tab):
+    page = tab().open(server.address, "photo00")
+    edge = page.page.get_by_role("separator", name="Width of the image list")
+    width = "document.getElementById('images').offsetWidth"
+    assert page.page.evaluate(width) == 232
+    box = edge.bounding_box()
+    page.page.mouse.move(box["x"] + 4, 300)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 104, 300, steps=4)
+    page.page.mouse.up()
+    page.page.mouse.move(600, 300)
+    assert page.page.evaluate(width) == 332
+    edge.focus()
+    page.page.keyboard.press("ArrowLeft")
+    assert page.page.evaluate(width) == 316
+    assert edge.get_attribute("aria-valuenow") == "316"
+    page.open(server.address, "photo00")
+    assert page.page.evaluate(width) == 316
+    edge.dblclick()
+    assert page.page.evaluate(width) == 232
+    objects = page.page.get_by_role("separator", name="Width of the object list")
+    objects.focus()
+    page.page.keyboard.press("ArrowLeft")  # its edge goes to the left: it grows
+    assert page.page.evaluate("document.getElementById('objects').offsetWidth") == 272 + 16

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, draw
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +223,31 @@ def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expe
     page.page.get_by_label("Look for new photos").click()
     page.open(server.address, "wide")
     expect(page.page.locator("#bar .where")).to_contain_text("2600 x 90, worked on at 2560 x 89")
+
+
+def test_window_and_level_show_what_lies_beyond_the_usual_grey(own_server, tab, expect):
+    server = own_server(1)
+    deep = (draw()[..., 0].astype(np.uint16)) * 4
+    deep[100:104, 3:6] = 9000  # a few hot pixels: white whatever they are
+    deep[101:103, 4] = 12_000
+    assert cv2.imwrite(str(server.folder / "deep.png"), deep)
+    page = tab().open(server.address)
+    page.page.get_by_label("Look for new photos").click()
+    page.open(server.address, "deep")
+    page.page.get_by_text("View", exact=True).click()
+    levels = page.page.locator(".deep")
+    expect(levels).to_contain_text("of uint16")
+    grey = """(() => {
+        const canvas = new OffscreenCanvas(160, 120), context = canvas.getContext("2d");
+        context.drawImage(clickgrain.store.state.image.picture, 0, 0);
+        return [context.getImageData(3, 100, 1, 1).data[0], context.getImageData(4, 101, 1, 1).data[0]];
+    })()"""
+    assert page.page.evaluate(grey) == [255, 255]
+    set_to = "(slider, value) => (slider.value = value, slider.dispatchEvent(new Event('input')))"
+    levels.get_by_label("Window").evaluate(set_to, 99)  # as wide as it goes
+    page.until(f"{grey}[0] < {grey}[1]")
+    page.page.get_by_role("button", name="As it is").click()
+    page.until(f"{grey}[0] === 255 && {grey}[1] === 255")
+    page.page.get_by_label("Search images by name").fill("")
+    page.open(server.address, "photo00")
+    expect(levels).to_be_hidden()

@@ -33,6 +33,7 @@ from clickgrain.annotate.documents import (
     MoveObject,
     PartitionImage,
     ProjectRequest,
+    RefuseNodes,
     SetStatus,
     SetSteps,
     Source,
@@ -131,6 +132,17 @@ class Context:
         """H x W bool at working size: an object's mask."""
         return to_size(self.project.logs.mask(item.mask or ""), self.project.gallery.sizes(self.image)[0])
 
+    def node(self, node: int) -> Bool:
+        """H x W bool at working size: a node of the image's tree.
+
+        Raises:
+            RequestError: there is none of this number.
+        """
+        scene = self.project.scene(self.image)
+        if node >= scene.tree.n_nodes:
+            raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
+        return node_mask(scene.tree, scene.leaves, node, scene.size)
+
     def with_mask(self, item: Item, mask: Bool | Coded, source: Source, **changes: object) -> Item:
         """The object with a given H x W mask instead of its steps."""
         coded = mask if isinstance(mask, Coded) else encode(mask)
@@ -206,6 +218,11 @@ def apply(request: ImageRequest | ImportObjects | CarryObject, document: Documen
             document = _split(request, document, context)
         case AddNodes() | PartitionImage():
             document = _add_regions(request, document, context)
+        case RefuseNodes():
+            found = [encode(context.node(node)) for node in request.nodes]
+            context.masks |= {coded.hash: coded for coded in found}
+            hashes = dict.fromkeys([*document.refused, *(coded.hash for coded in found)])
+            document = document.model_copy(update={"refused": tuple(hashes)})
         case CopyObjects():
             document = _copy(request, document, context)
         case SetStatus():
@@ -288,9 +305,7 @@ def _add_regions(request: AddNodes | PartitionImage, document: Document, context
             free &= ~context.mask(item)
     if isinstance(request, AddNodes):
         for node, score in request.nodes:
-            if node >= scene.tree.n_nodes:
-                raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
-            mask = node_mask(scene.tree, scene.leaves, node, scene.size) & free
+            mask = context.node(node) & free
             if not mask.any():
                 continue  # an object made since the search lies there
             level = round(float(scene.tree.level[node]), 4)

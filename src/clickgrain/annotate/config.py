@@ -17,8 +17,9 @@ class AnnotateArgs:
     Attributes:
         photos: folder of photos, walked recursively, or one photo.
         project: file that keeps the annotations; clickgrain.db in the folder of the photos when not given.
-        model: "default" (the model in the package), "tree" (no network), a model folder or a Hugging Face id; the
-            one that the project used last, else "default" where it ships, else "tree".
+        model: "default" (the model in the package), "tree" (no network), a model folder, a Hugging Face id,
+            python:MODULE:FACTORY or onnx:ENCODER,DECODER; the one that the project used last, else "default" where
+            it ships, else "tree".
         device: of the model: cpu, cuda, cuda:1, mps.
         runtime: what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch;
             onnx for what export-model wrote, if left out.

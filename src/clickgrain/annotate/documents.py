@@ -96,6 +96,21 @@ class BrushStep(Strict):
     label: Side = 1
 
 
+class PolygonStep(Strict):
+    """Exactly the pixels whose centers lie inside an odd number of rings: a mask whose corners were moved.
+
+    Corners are (x, y) in pixels, from 0 to the image's width and height: pixel 0 reaches from 0 to 1.
+    """
+
+    type: Literal["polygon"] = "polygon"
+    rings: Annotated[
+        tuple[
+            Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=3, max_length=MAX_POINTS)], ...
+        ],
+        Field(min_length=1, max_length=500),
+    ]
+
+
 class MaskStep(Strict):
     """A given mask: imported, taken from the tree, or made from other objects. Only the server makes these."""
 
@@ -104,7 +119,7 @@ class MaskStep(Strict):
 
 
 Step = Annotated[
-    Click | BoxStep | ScribbleStep | LevelStep | RegionStep | ChooseStep | BrushStep | MaskStep,
+    Click | BoxStep | ScribbleStep | LevelStep | RegionStep | ChooseStep | BrushStep | PolygonStep | MaskStep,
     Field(discriminator="type"),
 ]
 Steps = tuple[Step, ...]
@@ -146,10 +161,14 @@ class Item(Strict):
 
 
 class Document(Strict):
-    """All objects of an image, bottom first, and the image's status."""
+    """All objects of an image, bottom first, and the image's status.
+
+    `refused` are the masks of what *Find the same* offered and the user said is not the same.
+    """
 
     objects: tuple[Item, ...] = ()
     status: Status = "todo"
+    refused: tuple[MaskHash, ...] = ()
 
     def find(self, id_: int) -> Item | None:
         """The object with a number."""
@@ -291,6 +310,13 @@ class AddNodes(Strict):
     label: LabelId | None = None
 
 
+class RefuseNodes(Strict):
+    """Say that tree nodes are not what was searched for."""
+
+    kind: Literal["object.refuse"]
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=2_000)]
+
+
 class CopyObjects(Strict):
     """Copies of objects of an image: in the same one a little aside, in another one snapped to what is there."""
 
@@ -320,16 +346,21 @@ class Clear(Strict):
     kind: Literal["clear"]
 
 
+Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
+
+
 class Undo(Strict):
-    """Take back the last action."""
+    """Take back the last action; with `of`, only the one of that number, whatever was done and undone since."""
 
     kind: Literal["undo"]
+    of: Seq | None = None
 
 
 class Redo(Strict):
-    """Repeat the action taken back last."""
+    """Repeat the action taken back last; `of` as in `Undo`."""
 
     kind: Literal["redo"]
+    of: Seq | None = None
 
 
 ImageRequest = Annotated[
@@ -341,6 +372,7 @@ ImageRequest = Annotated[
     | MergeObjects
     | SplitObject
     | AddNodes
+    | RefuseNodes
     | CopyObjects
     | PartitionImage
     | SetStatus

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import AddNodes, LabelId, Posted, Strict
+from clickgrain.annotate.documents import AddNodes, LabelId, Posted, RefuseNodes, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.project import Project
@@ -42,12 +42,13 @@ class Place(Strict):
 
 
 class AcceptRequest(Strict):
-    """Which candidates become objects: these, or all of the job's from a score on."""
+    """Which candidates become objects, or are refused: these, or all of the job's from a score on."""
 
     job: str
     items: tuple[Place, ...] | None = None
     above: Annotated[float, Field(ge=0, le=1)] | None = None
     label: LabelId | None = None
+    refuse: bool = False
     client: Annotated[str, Field(max_length=100)] = ""
 
 
@@ -227,7 +228,9 @@ class Finder:
         return tree, features
 
     def accept(self, job: Job, wanted: AcceptRequest) -> dict[str, Any]:
-        """Make objects of a finished search's candidates, by one action an image; {"accepted": [], "skipped": []}.
+        """Make objects of a finished search's candidates, or refuse them, by one action an image.
+
+        Returns {"accepted": [{"image", "objects", "seq"}], "skipped": [{"image", "node", "message"}]}.
 
         Raises:
             RequestError: the search is not finished, or was made with another model.
@@ -251,8 +254,10 @@ class Finder:
                 if len(there) < len(nodes):
                     raise RequestError("invalid", "not a candidate of this search, or taken already")
                 post = Posted(seq=0, client=wanted.client, active=0.0, content=there[0]["content"])
-                some = tuple((one["node"], one["score"]) for one in there)
-                request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
+                request: AddNodes | RefuseNodes = RefuseNodes(kind="object.refuse", nodes=tuple(nodes))
+                if not wanted.refuse:
+                    some = tuple((one["node"], one["score"]) for one in there)
+                    request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
                 before = self.project.logs.history(image).last_id
                 done = self.project.act(image, post, request, blind=True)
             except ClickgrainError as error:
@@ -260,7 +265,8 @@ class Finder:
                 continue
             for one in there:
                 one["taken"] = True
-            accepted.append({"image": image, "objects": done.next_id - 1 - before, "seq": done.seq})
+            made = len(nodes) if wanted.refuse else done.next_id - 1 - before
+            accepted.append({"image": image, "objects": made, "seq": done.seq})
         return {"accepted": accepted, "skipped": skipped}
 
 

@@ -21,6 +21,7 @@ from clickgrain.annotate.documents import (
     Click,
     LevelStep,
     MaskStep,
+    PolygonStep,
     RegionStep,
     ScribbleStep,
     Step,
@@ -30,6 +31,7 @@ from clickgrain.annotate.encoder import Scene
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import node_mask, node_over, to_size
 from clickgrain.errors import PromptError
+from clickgrain.export.polygons import fill
 from clickgrain.types import Bool, Box, Mask, Scribble, Size
 
 KEPT_BYTES = 64_000_000
@@ -187,10 +189,11 @@ class MaskReplayer:
             case BrushStep():
                 _inside(step.points, scene.size)
                 return _new(state, strokes=(*state.strokes, step))
+            case PolygonStep():
+                filled = np.logical_xor.reduce([fill([ring], scene.size) for ring in step.rings])
+                return _given(state, filled, strokes=())  # painted or not, they show in the corners
             case MaskStep():
-                given = to_size(self._stored(step.mask), scene.size)
-                answer = Mask(given.astype(np.float32), score=1.0)
-                return _new(state, answer=answer, predicted=False, points=(), box=None, scribbles=())
+                return _given(state, to_size(self._stored(step.mask), scene.size))
 
     def _predicted(self, scene: Scene, state: Fold, previous: Mask | None, *, grows: bool = True) -> Fold:
         """Ask the model; unless it `grows`, only pixels of the previous mask stay."""
@@ -209,6 +212,12 @@ class MaskReplayer:
             answer = answer.refined(lambda found: np.where(outside, np.minimum(found, 0.5), found))
         _ = answer.binary
         return _new(state, answer=answer, predicted=True)
+
+
+def _given(state: Fold, mask: Bool, **changes: object) -> Fold:
+    """A mask that no model made; the prompts before it are done with."""
+    answer = Mask(mask.astype(np.float32), score=1.0)
+    return _new(state, answer=answer, predicted=False, points=(), box=None, scribbles=(), **changes)
 
 
 def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushStep | BoxStep) -> None:

@@ -4,7 +4,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ImageError
 from clickgrain.files import hash_file
 from clickgrain.images import find_images, read_image, resize_long_side, rotation_hint
+from clickgrain.images.pixels import Window
 from clickgrain.types import Size, UInt8
 
 KEPT = 3
@@ -22,13 +23,13 @@ WORK_SIDE = 2560
 """Long side that larger images are reduced to for annotation; export scales masks back."""
 
 
-def read_at_work(path: Path, notes: list[str] | None = None) -> tuple[UInt8, Size]:
+def read_at_work(path: Path, notes: list[str] | None = None, window: Window | None = None) -> tuple[UInt8, Size]:
     """(H x W x 3 uint8 RGB at working size, (H, W) of the file).
 
     Raises:
-        ImageError: as `read_image`.
+        ImageError: as `read_image`, which says what `notes` and `window` are.
     """
-    image = read_image(path, notes=notes)
+    image = read_image(path, notes=notes, window=window)
     native = (image.shape[0], image.shape[1])
     return (resize_long_side(image, WORK_SIDE) if max(native) > WORK_SIDE else image), native
 
@@ -245,7 +246,10 @@ class Gallery:
             return self._read.get(stamp)
 
     def notes(self, image: int) -> list[str]:
-        """Notes for the user on a file that was read: scaled, first page only."""
+        """Notes for the user on a file, which is read for it if it was not before: scaled, first page only."""
+        if image not in self._notes:
+            with suppress(ImageError):  # opening it says so
+                self.load(image)
         return self._notes.get(image, [])
 
     def _fresh(self, image: int, file: OpenFile) -> UInt8:

@@ -1,4 +1,7 @@
-"""`python -m clickgrain.annotate.learn_child PHOTOS MINUTES [IGNORE ...]`: learning in a process of the server's.
+"""Learning in a process of the server's.
+
+`python -m clickgrain.annotate.learn_child PHOTOS MINUTES PROJECT [IGNORE ...]`: PROJECT is the file whose
+objects are learned from as well; "" for none.
 
 It runs in the run's folder, writes there how far it is, and ends when the server is gone.
 """
@@ -10,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +100,10 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def main(photos: str, minutes: str, *ignore: str) -> int:
+def main(photos: str, minutes: str, project: str, *ignore: str) -> int:
     """Learn in the current folder; returns the exit status."""
     end_with_parent()
+    from clickgrain.annotate.accepted import objects_in
     from clickgrain.training.config import LearnArgs
     from clickgrain.training.learn import learn
 
@@ -110,7 +114,9 @@ def main(photos: str, minutes: str, *ignore: str) -> int:
     os.umask(os.umask(0o022) | 0o022)  # a run in a folder that others can write to is never resumed
     args = LearnArgs(Path(photos), Path(), minutes=float(minutes), ignore=ignore)
     try:
-        learn(args, ProgressFile(Path(PROGRESS)))
+        with ExitStack() as stack:
+            objects = stack.enter_context(objects_in(Path(project), ignore)).split() if project else None
+            learn(args, ProgressFile(Path(PROGRESS)), accepted=objects)
     except ClickgrainError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,27 +15,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
+from clickgrain.annotate.accepted import Objects, compare, learned_from, objects_of
 from clickgrain.annotate.files_below import BY_PLACE, OPEN_FILES, open_below
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.learn_child import PROGRESS
 from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
-from clickgrain.errors import ClickgrainError
-from clickgrain.types import Size, UInt8
 
-if TYPE_CHECKING:
-    from clickgrain.evaluation import Target
-
-MAX_CLICKS, GOOD_IOU, MAX_TARGETS = 20, 0.9, 200
+MAX_TARGETS = 200
 LOG, LOCK = "log.txt", ".server.lock"
 NICE = 10
 """Training takes what the user's clicks leave of the processor."""
@@ -55,30 +48,41 @@ class RunFolder:
 
 
 class Learner:
-    """Trains a model, compares it with the one in use, and switches to it.
+    """Trains a model and compares it with the one in use; the user decides which answers from then on.
 
     Args:
-        project: whose folder is learned from, and whose objects are the test.
+        project: whose folder is learned from, and whose objects are targets, and the test.
     """
 
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def work(self, job: Job, minutes: float) -> dict[str, Any]:
-        """The job: train for about `minutes`, compare, switch; returns the comparison."""
+    def objects(self) -> Objects:
+        """What the user accepted and refused so far."""
+        return objects_of(self.project.gallery, self.project.logs)
+
+    def work(self, job: Job, minutes: float, from_objects: bool = False) -> dict[str, Any]:
+        """The job: train for about `minutes`, from the user's objects as well or not, and compare.
+
+        Raises:
+            DataError: too few objects to learn from.
+        """
+        from clickgrain.evaluation.datasets import data_hash  # start-up time that few sessions need to spend
+
         started = time.time()
         database = self.project.database.path
         root = database.parent / f".{database.stem}-models"
-        with claimed(root, lambda place: is_unfinished(place, minutes)) as run:
-            self.train(job, run.place, minutes)
+        labels = data_hash(self.objects().split().objects) if from_objects else None
+        with claimed(root, lambda place: is_unfinished(place, minutes, labels)) as run:
+            self.train(job, run.place, minutes, from_objects)
         old, new = self.project.model, describe_model(str(run.path))
         job.report(job.total, job.total, "comparing on your objects")
         report = self.compare(job, old, new)
         report["seconds"] = round(time.time() - started, 1)
-        self.project.use_model(new, {key: value for key, value in report.items() if key != "rows"})
+        self.project.remember(new, {key: value for key, value in report.items() if key != "rows"})
         return report
 
-    def train(self, job: Job, place: Path, minutes: float) -> None:
+    def train(self, job: Job, place: Path, minutes: float, from_objects: bool = False) -> None:
         """Run `learn` in a folder, report its progress, and stop it when the job is cancelled.
 
         Raises:
@@ -88,7 +92,8 @@ class Learner:
         astray = [
             glob.escape(path.as_posix()) for path in gallery.astray
         ]  # other users' photos are not ours to use
-        arguments = [str(gallery.photos.absolute()), f"{minutes:g}", *gallery.ignore, *astray]
+        project = str(self.project.database.path) if from_objects else ""
+        arguments = [str(gallery.photos.absolute()), f"{minutes:g}", project, *gallery.ignore, *astray]
         (place / "previews").mkdir(0o700, exist_ok=True)  # private, whatever photos they show
         (place / LOG).unlink(missing_ok=True)
         with (place / LOG).open("xb") as log:  # never through a link
@@ -115,59 +120,27 @@ class Learner:
             raise RequestError("internal", f"learn failed: {lines[-1] if lines else process.returncode}")
 
     def compare(self, job: Job, old: ModelInfo, new: ModelInfo) -> dict[str, Any]:
-        """How many clicks a robot needs with each model to an IoU of 0.9 on the objects annotated so far."""
-        from clickgrain.evaluation import Benchmark, evaluate  # start-up time that few sessions need to spend
+        """How many clicks a robot needs with each model on the objects that neither was trained on."""
+        from clickgrain.evaluation import Benchmark
 
-        targets = list(self.targets())[:MAX_TARGETS]
+        taught, known = learned_from(new), self.objects().targets
+        trained_on = taught | learned_from(old)
+        fresh = [target for target in known if target.id not in trained_on]
+        seen = {target.image_id for target in known if target.id in trained_on}
+        apart = [target for target in fresh if target.image_id not in seen]
+        if len({target.image_id for target in apart}) >= 3:  # else objects of one image are on both sides
+            fresh = apart
+
+        def tell(which: str, done: int, total: int) -> None:
+            name = (old if which == "old" else new).name
+            job.report(done, total, f"comparing on your objects: {name}, {done} of {total}")
+
+        load, held_out = load_segmenter, Benchmark("annotations", fresh[:MAX_TARGETS])
+        device, runtime = self.project.device, self.project.runtime
+        report = compare(load(old.source, device, runtime), load(new.source, device, runtime), held_out, tell)
         keys = ("id", "name", "kind", "hash")
         models = {which: {key: getattr(info, key) for key in keys} for which, info in (("old", old), ("new", new))}
-        if not targets:
-            return {**models, "objects": 0, "old_clicks": None, "new_clicks": None, "rows": []}
-        clicks: dict[str, dict[str, int]] = {}
-        for which, info in (("old", old), ("new", new)):
-
-            def progress(done: int, total: int, name: str = info.name) -> None:
-                job.report(done, total, f"comparing on your objects: {name}, {done} of {total}")
-
-            segmenter = load_segmenter(info.source, self.project.device, self.project.runtime)
-            result = evaluate(
-                segmenter,
-                Benchmark("annotations", targets),
-                model=info.id,
-                max_clicks=MAX_CLICKS,
-                progress=progress,
-            )
-            clicks[which] = {row.id: int(count) for row, count in zip(result.rows, result.clicks_to(GOOD_IOU))}
-        rows = []
-        for id_ in clicks["old"]:
-            if id_ in clicks["new"]:
-                image, number = map(int, id_.split())
-                counts = {which: clicks[which][id_] for which in clicks}
-                rows.append({"image": image, "object": number, **counts})
-        means = {
-            f"{key}_clicks": round(sum(row[key] for row in rows) / len(rows), 2) if rows else None for key in clicks
-        }
-        return {**models, "objects": len(rows), **means, "rows": rows}
-
-    def targets(self) -> "Iterator[Target]":
-        """The user's objects, as targets of an evaluation, but those drawn on a file that was replaced."""
-        from clickgrain.evaluation import Target
-
-        gallery, logs = self.project.gallery, self.project.logs
-        for image in gallery.logged():
-            if image in gallery.missing:
-                continue
-            try:
-                objects = logs.history(image).document.objects
-            except ClickgrainError:
-                continue  # a damaged log; opening the image says so
-            for item in objects:
-                if item.mask and item.area and item.content in (None, gallery.content(image)):
-                    mask = partial(self._mask, item.mask)
-                    yield Target(f"{image} {item.id}", str(image), partial(gallery.read, image), mask)
-
-    def _mask(self, hash_: str, size: Size) -> UInt8:
-        return to_size(self.project.logs.mask(hash_), size).astype(np.uint8) * np.uint8(255)
+        return {**models, "taught": sorted(taught), **report}
 
 
 def start(arguments: Sequence[str], output: int | IO[bytes], place: Path) -> "subprocess.Popen[bytes]":
@@ -193,11 +166,12 @@ def progress_of(place: Path) -> tuple[int, int, str]:
     return done, total, "; ".join(filter(None, (words if total else stage, text)))
 
 
-def is_unfinished(run: Path, minutes: float) -> bool:
-    """Whether a folder holds a run of so many minutes that was stopped before its end."""
+def is_unfinished(run: Path, minutes: float, labels: str | None = None) -> bool:
+    """Whether a folder holds a run of so many minutes, on these objects, that was stopped before its end."""
     try:
         saved = json.loads((run / "run.json").read_bytes())
-        return "finished" not in saved and saved["asked"]["minutes"] == minutes
+        same = saved["asked"]["minutes"] == minutes and saved.get("labels") == labels
+        return "finished" not in saved and same
     except (OSError, ValueError, KeyError, TypeError):
         return (run / LOG).exists() and not (run / "run.json").exists()
 

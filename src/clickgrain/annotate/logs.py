@@ -68,8 +68,9 @@ def patch_between(before: Document, after: Document) -> dict[str, Any]:
     patch: dict[str, Any] = {key: value for key, value in (("put", put), ("remove", sorted(gone))) if value}
     if order != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in order if id_ not in old]:
         patch["order"] = order  # by default: the objects that stay, then the new ones
-    if after.status != before.status:
-        patch["status"] = after.status
+    patch |= {
+        key: getattr(after, key) for key in ("status", "refused") if getattr(after, key) != getattr(before, key)
+    }
     return patch
 
 
@@ -84,8 +85,8 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
         kept = () if old is None else old.steps[: steps["keep"]]
         items[values["id"]] = added.model_copy(update={"steps": (*kept, *added.steps)})
     order: Sequence[int] = patch.get("order") or list(items)
-    status = patch.get("status", document.status)
-    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status)
+    status, refused = patch.get("status", document.status), tuple(patch.get("refused", document.refused))
+    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status, refused=refused)
 
 
 def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:
@@ -138,6 +139,8 @@ class History(Generic[State]):
         self._patched, self._lock = patched, threading.Lock()
         self._done: list[State] = [first]
         self._undone: list[State] = []
+        self._numbers: dict[str, list[int]] = {"undo": [], "redo": []}
+        """Of the actions that undo takes back, and that redo repeats, the next one last."""
         self.seq = 0
         self.last_id = 0
         """Highest object number ever given: numbers are not used again, even after undo."""
@@ -171,6 +174,10 @@ class History(Generic[State]):
         if (kind == "undo" and not self.can_undo) or (kind == "redo" and not self.can_redo):
             raise RequestError("invalid", f"there is nothing to {kind}")
 
+    def next_to(self, kind: str) -> int | None:
+        """Number of the action that an undo would take back, or a redo repeat."""
+        return next(iter(self._numbers[kind][-1:]), None)
+
     def preview(self, action: Action) -> State:
         """The document that `add` would lead to."""
         if action.kind == "undo":
@@ -189,13 +196,18 @@ class History(Generic[State]):
         last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
         new = self.preview(action) if document is None else document
         with self._lock:
+            back, again = self._numbers["undo"], self._numbers["redo"]
             if action.kind == "undo":
                 self._undone.append(self._done.pop())
+                again.append(back.pop())
             elif action.kind == "redo":
                 self._done.append(self._undone.pop())
+                back.append(again.pop())
             else:
                 self._done.append(new)
                 self._undone.clear()
+                back.append(action.seq)
+                again.clear()
             self.seq, self.last_id = action.seq, last_id
 
     def extend(self, actions: Iterable[Action]) -> "History[State]":

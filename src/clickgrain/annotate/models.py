@@ -14,6 +14,9 @@ from clickgrain.models.grain_onnx import DECODER, ENCODER, is_onnx
 from clickgrain.segmenter import Runtime, Segmenter
 
 TREE = "tree"
+FOREIGN = ("python:", "onnx:")
+_TOLD: set[str] = set()
+"""Models that the user of this process named; what a project file names may be anyone's."""
 DEFAULT = Path(clickgrain.__file__).parent / "data" / "default"
 CONFIG, TENSORS, FORMAT = "config.json", "model.safetensors", 1
 """As in `clickgrain.weights`, which loads torch."""
@@ -46,6 +49,13 @@ def describe_model(source: str) -> ModelInfo:
     Raises:
         WeightsError: there is no such model.
     """
+    if source.startswith(FOREIGN):
+        _check_told(source)
+        from clickgrain.annotate.foreign import stamp_of
+
+        stamp = hash_bytes(stamp_of(source).encode())
+        kind, _, rest = source.partition(":")
+        return ModelInfo(stamp, rest.split(",")[-1].rpartition("/")[2], kind, stamp, source)
     if source == TREE:
         stamp = hash_bytes(f"tree {load_extractor('color-texture').name} {clickgrain.__version__}".encode())
         return ModelInfo(TREE, "tree mode", TREE, stamp, TREE)
@@ -56,9 +66,32 @@ def describe_model(source: str) -> ModelInfo:
     return ModelInfo(stamp, name, kind, stamp, source)
 
 
+def model_folder(source: str) -> Path:
+    """Where the files of a local model are, if there are any."""
+    return DEFAULT if source == "default" else Path(source).expanduser()
+
+
+def is_labelled(source: str) -> bool:
+    """Whether a model was trained on masks of people, as its config says."""
+    try:
+        return json.loads((model_folder(source) / CONFIG).read_bytes()).get("labelled") is True
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _check_told(source: str) -> None:
+    """Never run code because a project file says so.
+
+    Raises:
+        WeightsError: an import path that the user did not name.
+    """
+    if source.startswith("python:") and source not in _TOLD:
+        raise WeightsError(f"{source}: code runs only if you name it yourself; give --model {source}")
+
+
 def _glance(source: str) -> tuple[Path, str] | None:
     """(folder, kind) of a local model whose files are complete; needs no torch."""
-    folder = DEFAULT if source == "default" else Path(source).expanduser()
+    folder = model_folder(source)
     try:
         config = json.loads((folder / CONFIG).read_bytes())
         if is_onnx(folder) and (folder / DECODER).is_file():
@@ -87,13 +120,23 @@ def choose_model(wanted: str | None) -> tuple[str, str | None]:
         WeightsError: what was asked for cannot be found.
     """
     if wanted is not None:
+        _TOLD.add(wanted)
         describe_model(wanted)
         return wanted, None
     return ("default", None) if (DEFAULT / CONFIG).is_file() else (TREE, NOTICE)
 
 
 def load_segmenter(source: str, device: str, runtime: Runtime | None = None) -> Segmenter:
-    """The segmenter of a source; see `Segmenter.load`."""
+    """The segmenter of a source; see `Segmenter.load`.
+
+    Raises:
+        WeightsError: there is no such model, or it is code that this process's user did not name.
+    """
+    if source.startswith(FOREIGN):
+        _check_told(source)
+        from clickgrain.annotate.foreign import ForeignEngine
+
+        return Segmenter(ForeignEngine(source), source, cut=None)
     if source == TREE:
         return Segmenter.load(source)
     return Segmenter.load(source, device=device, runtime=runtime)

@@ -9,6 +9,7 @@ from PIL import Image
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.images import read_image, resize_long_side
+from clickgrain.images.pixels import Window
 from clickgrain.types import Bool, Size, UInt8
 
 THUMB_SIDE = 192
@@ -30,10 +31,10 @@ def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
         lossy = file.read(3) == b"\xff\xd8\xff"
     if lossy and image.shape[:2] == native and _is_upright(path):
         return path.read_bytes(), JPEG
-    return (to_jpeg(image, 92), JPEG) if lossy else _lossless(image)
+    return (to_jpeg(image, 92), JPEG) if lossy else lossless(image)
 
 
-def part(path: Path, box: str, size: Size, longest: int) -> tuple[bytes, str]:
+def part(path: Path, box: str, size: Size, longest: int, window: Window | None = None) -> tuple[bytes, str]:
     """(bytes, media type) of a part of the file, its long side at most `longest`.
 
     Args:
@@ -41,6 +42,7 @@ def part(path: Path, box: str, size: Size, longest: int) -> tuple[bytes, str]:
         box: "x1,y1,x2,y2" in pixels of `size` = (H, W).
         size: the image's working size.
         longest: pixels.
+        window: as in `read_image`.
 
     Raises:
         RequestError: the box is empty, outside, or made of no numbers. ImageError: the file cannot be read.
@@ -52,12 +54,12 @@ def part(path: Path, box: str, size: Size, longest: int) -> tuple[bytes, str]:
     if not (0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]):  # NaN compares with nothing
         outside = f"box {(x1, y1, x2, y2)} is empty or outside the image of {size[1]} x {size[0]} pixels"
         raise RequestError("invalid", f"{outside}; give x1,y1,x2,y2")
-    image = read_image(path)
+    image = read_image(path, window=window)
     scale_y, scale_x = image.shape[0] / size[0], image.shape[1] / size[1]
     top, bottom = int(y1 * scale_y), max(int(np.ceil(y2 * scale_y)), int(y1 * scale_y) + 1)
     left, right = int(x1 * scale_x), max(int(np.ceil(x2 * scale_x)), int(x1 * scale_x) + 1)
     crop = np.ascontiguousarray(image[top:bottom, left:right])
-    return _lossless(resize_long_side(crop, longest) if max(crop.shape[:2]) > longest else crop)
+    return lossless(resize_long_side(crop, longest) if max(crop.shape[:2]) > longest else crop)
 
 
 def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
@@ -102,8 +104,8 @@ def to_jpeg(image: UInt8, quality: int) -> bytes:
     return content.tobytes()
 
 
-def _lossless(image: UInt8) -> tuple[bytes, str]:
-    """PNG, unless the image is too large for that."""
+def lossless(image: UInt8) -> tuple[bytes, str]:
+    """(bytes, media type) of an H x W x 3 uint8 RGB image: PNG, unless it is too large for that."""
     if image.shape[0] * image.shape[1] > PNG_PIXELS:
         return to_jpeg(image, 92), JPEG
     done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -11,7 +11,7 @@ import numpy as np
 from clickgrain import cut
 from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, apply
 from clickgrain.annotate.database import Action, Database
-from clickgrain.annotate.documents import ImageRequest, Posted, Steps
+from clickgrain.annotate.documents import ImageRequest, Posted, Redo, Steps, Undo
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus, Scene, SceneMaker
 from clickgrain.annotate.folding import Fold, MaskReplayer
 from clickgrain.annotate.gallery import Gallery
@@ -70,7 +70,7 @@ class Project:
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
         self.model, self.notice = self._first_model(model)
-        self._remember(self.model)
+        self.remember(self.model)
         self.database.set_setting("photos", str(photos.absolute()).encode("utf-8", "surrogateescape").hex())
         self.jit = JitStatus()
         self._rehearsed: Segmenter | None = None
@@ -92,16 +92,22 @@ class Project:
 
     def _first_model(self, wanted: str | None) -> tuple[ModelInfo, str | None]:
         remembered = self.database.setting("model")
+        problem = None
         if wanted is None and remembered is not None:
-            with suppress(Exception):  # its folder may be gone; then the usual choice is better than none
+            try:
                 return describe_model(remembered), None
+            except Exception as error:  # its folder may be gone; then the usual choice is better than none
+                if remembered.startswith("python:"):
+                    problem = f"The model of the last time does not answer. {error}"
         source, notice = choose_model(wanted)
+        notice = problem or notice
         found = describe_model(source)
         if wanted is not None:
             self.database.set_setting("model", found.source)
         return found, notice
 
-    def _remember(self, model: ModelInfo, report: Any = None) -> None:
+    def remember(self, model: ModelInfo, report: Any = None) -> None:
+        """Keep a model in the project's list, with how it compared."""
         self.database.save_model(model.id, model.name, model.kind, model.hash, model.source, report)
 
     def maker(self) -> SceneMaker:
@@ -112,10 +118,10 @@ class Project:
                 self._maker = SceneMaker(segmenter, self.model.hash)
             return self._maker
 
-    def use_model(self, model: ModelInfo, report: Any = None) -> None:
+    def use_model(self, model: ModelInfo) -> None:
         """Switch to another model; masks stay as they are."""
         segmenter = load_segmenter(model.source, self.device, self.runtime)
-        self._remember(model, report)
+        self.remember(model)
         self.database.set_setting("model", model.source)
         with self._maker_lock:
             self._maker, self.model, self.notice = SceneMaker(segmenter, model.hash), model, None
@@ -202,7 +208,9 @@ class Project:
         with self.logs.lock_of(image):
             self.logs.notice_others()
             history = self.logs.history(image)
-            if not blind and post.seq != history.seq:
+            of = request.of if isinstance(request, Undo | Redo) else None
+            seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
+            if not blind and not seen:
                 raise self.logs.conflict(image, post.seq)
             history.check(request.kind)
             content, active = self.gallery.content(image), self._active(image, post, history)
@@ -216,6 +224,7 @@ class Project:
                 patch = patch_between(history.document, document)
                 used = {item.mask for item in document.objects}
                 used |= {step.get("mask") for item in patch.get("put", ()) for step in item["steps"]["add"]}
+                used |= set(document.refused)
                 context.masks = {hash_: coded for hash_, coded in context.masks.items() if hash_ in used}
             if isinstance(request, ImportObjects):
                 asked: dict[str, Any] = {"format": request.format, "objects": len(request.masks)}
@@ -250,6 +259,16 @@ def open_project(place: Path, *, model: str | None = None, device: str = "cpu") 
     Raises:
         DataError: there is no project.
     """
+    file, photos = find_project(place)
+    return Project(photos, file, model=model, device=device)
+
+
+def find_project(place: Path) -> tuple[Path, Path]:
+    """(project file, photos) of an existing project; `place` is as in `open_project`.
+
+    Raises:
+        DataError: there is no project.
+    """
     file = place / "clickgrain.db" if place.is_dir() else place
     if not file.is_file():
         raise DataError(f"{file}: no project; make one with `clickgrain annotate PHOTOS`, or name its file")
@@ -264,4 +283,4 @@ def open_project(place: Path, *, model: str | None = None, device: str = "cpu") 
         raise DataError(
             f"{photos}: the photos of {file} are gone; run `clickgrain annotate PHOTOS --project {file}`"
         )
-    return Project(photos, file, model=model, device=device)
+    return file.absolute(), photos

@@ -9,7 +9,7 @@ from clickgrain.annotate.documents import count_clicks
 from clickgrain.annotate.encoder import Scene, SceneMaker
 from clickgrain.annotate.folding import MaskReplayer
 from clickgrain.annotate.leafmap import to_size
-from clickgrain.annotate.models import describe_model, load_segmenter
+from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
 
@@ -49,7 +49,7 @@ def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
         project: the project.
         model: answer with this one instead of the model that made the object.
     """
-    forced = None if model is None else describe_model(model)
+    forced = None if model is None else describe_model(choose_model(model)[0])
     sources = {row["hash"]: row["source"] for row in project.database.models()}
     makers: dict[str, SceneMaker] = {}
     replayer = MaskReplayer(project.logs.mask)

@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from clickgrain import __version__
+from clickgrain.annotate.accepted import ENOUGH
 from clickgrain.annotate.actions import MAX_OBJECTS
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.carrying import Carrier, CarryRequest
@@ -30,13 +31,14 @@ from clickgrain.annotate.documents import (
 )
 from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.find_same import AcceptRequest, Finder
+from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.leafmap import node_mask
 from clickgrain.annotate.learning import Learner
 from clickgrain.annotate.mask_rle import encode
-from clickgrain.annotate.models import ModelInfo
-from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
+from clickgrain.annotate.models import ModelInfo, is_labelled
+from clickgrain.annotate.pictures import JPEG, lossless, part, picture, quick_thumbnail, thumbnail
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.security import UPLOAD_BYTES
 from clickgrain.annotate.statistics import collect
@@ -45,6 +47,7 @@ from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.export.config import Existing
 from clickgrain.export.formats import Format, read_any
 from clickgrain.files import hash_bytes
+from clickgrain.images.pixels import scaled_range
 from clickgrain.types import UInt8
 
 LITTLE_SPACE = 50_000_000
@@ -55,6 +58,7 @@ BYTES = "application/octet-stream"
 Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
 Side = Annotated[int, Query(ge=16, le=4096)]
 Sign = Annotated[int, Query(ge=0, le=1)]
+Value = Annotated[float, Query(allow_inf_nan=False)]
 Pixel = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,9 +80,10 @@ class SameRequest(Strict):
 
 
 class LearnRequest(Strict):
-    """How long to train."""
+    """How long to train, and whether the user's objects are targets too."""
 
     minutes: Annotated[float, Field(ge=0.2, le=1440)] = 30.0
+    objects: bool = False
 
 
 def as_json(value: Any, status: int = 200) -> Response:
@@ -123,7 +128,8 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
 
     def model_json(model: ModelInfo) -> dict[str, Any]:
         row = next((one for one in database.models() if one["id"] == model.id), {"made": None, "report": None})
-        shown = {key: getattr(model, key) for key in ("id", "name", "kind", "hash")}
+        shown: dict[str, Any] = {key: getattr(model, key) for key in ("id", "name", "kind", "hash")}
+        shown["labelled"] = is_labelled(model.source)
         current = model.id == project.model.id
         return {**shown, "current": current, "made": row["made"], "report": row["report"]}
 
@@ -235,19 +241,24 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @router.get("/labelled")
     @reads
     def labelled() -> Response:
-        """Which labels, and none (null), the objects of every image have."""
-        known, found = project.logs.labels().document, dict[int, list[int | None]]()
+        """Which labels, and none (null), the objects of every image have, and the score of the least sure one."""
+        known, found, least = project.logs.labels().document, dict[int, list[int | None]](), dict[int, float]()
         for image in gallery.logged():
             with suppress(ClickgrainError):  # a damaged log; opening the image says so
-                labels = {known.find(item.label) for item in project.logs.history(image).document.objects}
+                objects = project.logs.history(image).document.objects
+                labels = {known.find(item.label) for item in objects}
                 found[image] = [None if label is None else label.id for label in labels]
-        return as_json({"images": found})
+                if scores := [item.score for item in objects if item.score is not None]:
+                    least[image] = min(scores)
+        return as_json({"images": found, "least": least})
 
     @router.get("/images/{image}")
     @reads
-    def open_image(image: int, masks: bool = False) -> Response:
+    def open_image(image: int, masks: bool = False, passing: bool = False) -> Response:
+        """All about an image but its pixels; unless it is only looked at in passing, it is encoded too."""
         gallery.row(image)
-        project.look_at(image)
+        if not passing:
+            project.look_at(image)
         size, native = gallery.sizes(image)
         before, after = gallery.neighbours(image)
         project.logs.notice_others()
@@ -262,6 +273,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
                 "size": size,
                 "native": native,
                 "notes": notes,
+                "values": scaled_range(notes),
                 "content": gallery.content(image),
                 "previous": before,
                 "next": after,
@@ -273,14 +285,25 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
     @router.get("/images/{image}/picture")
     @reads
-    def show(image: int, request: Request, box: str | None = None, max: Side = 2048) -> Response:
+    def show(
+        image: int,
+        request: Request,
+        box: str | None = None,
+        max: Side = 2048,
+        low: Value | None = None,
+        high: Value | None = None,
+    ) -> Response:
+        """The image, or a part of it; of deeper files than 8 bits, `low` and `high` are shown black and white."""
         size, native = gallery.sizes(image)
+        window = (low, high) if low is not None and high is not None and low < high else None
         with gallery.open(image) as file:
-            if box is None:
-                content, kind = picture(file.path, _pixels(project, image, file), native)
+            if box is not None:
+                content, kind = part(file.path, box, size, max, window)
+            elif window is not None:
+                content, kind = lossless(read_at_work(file.path, window=window)[0])
             else:
-                content, kind = part(file.path, box, size, max)
-        return as_bytes(request, content, kind, key=f"picture {image} {file.stamp} {box} {max}")
+                content, kind = picture(file.path, _pixels(project, image, file), native)
+        return as_bytes(request, content, kind, key=f"picture {image} {file.stamp} {box} {max} {window}")
 
     @router.get("/images/{image}/thumb")
     @reads
@@ -392,8 +415,15 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.post("/learn")
     def learn(wanted: LearnRequest) -> Response:
-        job = jobs.start("learn", lambda job: learner.work(job, wanted.minutes), alone=True)
+        job = jobs.start("learn", lambda job: learner.work(job, wanted.minutes, wanted.objects), alone=True)
         return as_json({"job": job.to_json()})
+
+    @router.get("/learn")
+    @long
+    def learnable() -> Response:
+        """What Learn would use: how many accepted objects and refused candidates, and how many objects it needs."""
+        found = learner.objects()
+        return as_json({"objects": len(found.targets), "refused": len(found.refused), "enough": ENOUGH})
 
     @router.get("/statistics")
     @long
@@ -417,10 +447,10 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
         @long
         def take() -> Response:
-            skipped: list[str] = []
+            skipped, made = list[str](), list[dict[str, int]]()
             format_, images = read_any(content, name, skipped)
-            counts = take_in(project, images, format_, skipped, existing=existing)
-            return as_json({"format": format_, **counts, "skipped": skipped})
+            counts = take_in(project, images, format_, skipped, existing=existing, made=made)
+            return as_json({"format": format_, **counts, "skipped": skipped, "made": made})
 
         return await take()
 

@@ -191,6 +191,7 @@ def take_in(
     *,
     done: bool = False,
     existing: Existing = "skip",
+    made: list[dict[str, int]] | None = None,
 ) -> dict[str, int]:
     """Add imported objects to the logs of their images, one undoable action an image.
 
@@ -201,6 +202,7 @@ def take_in(
         skipped: gets a line for each image that could not be used.
         done: mark the images as done.
         existing: what happens to objects that are already there.
+        made: gets image, number of the action and count of objects for each image that was changed.
 
     Returns:
         Counts of images that now have the annotations of the file, of new objects and of new labels.
@@ -235,7 +237,9 @@ def take_in(
                 labels = {label.name: label.id for label in project.logs.labels().document.labels}
                 found = [(exact, shown, labels.get(label or "")) for exact, shown, label in masks]
                 request = ImportObjects(source, found, existing == "replace", finished)
-                project.act(image, Posted(seq=0), request, blind=True)
+                action = project.act(image, Posted(seq=0), request, blind=True)
+                if made is not None:
+                    made.append({"image": image, "seq": action.seq, "objects": len(masks)})
         except (ClickgrainError, OSError) as error:
             leave_out(skipped, _named(record.file, _named(record.name, str(error))))
             continue

@@ -30,7 +30,7 @@ class EvaluateArgs:
 
     Attributes:
         model: "tree", "default", a model folder, a Hugging Face id, a baseline such as "opencv-grabcut" or
-            "graph-cut", python:MODULE:FACTORY or onnx:FILE. Repeat the flag for more.
+            "graph-cut", python:MODULE:FACTORY, onnx:FILE or onnx:ENCODER,DECODER. Repeat the flag for more.
         data: a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as
             images/<id>.* with masks/<id>#<k>.png. Repeat the flag for more.
         extractor: whose features make the merge trees.

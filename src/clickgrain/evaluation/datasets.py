@@ -47,6 +47,11 @@ class Benchmark:
     def __repr__(self) -> str:
         return f"Benchmark({self.name!r}, {len(self)} targets of {len(self._groups)} images)"
 
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the targets, in order."""
+        return [target.id for target in self.targets]
+
     def by_image(self) -> Iterator[list[Target]]:
         """The targets of each image together, so that an image is read and encoded once."""
         yield from (list(group) for group in self._groups.values())

@@ -29,20 +29,24 @@ class Method:
         """ "@" and a hash of the weights, or of the module of an import path; raises as `__call__`."""
         from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
         from clickgrain.evaluation.baselines.external import find_object
-        from clickgrain.files import hash_file
+        from clickgrain.evaluation.baselines.sam_onnx import onnx_files
+        from clickgrain.files import hash_bytes, hash_file
         from clickgrain.models.grain_onnx import DECODER, is_onnx
         from clickgrain.weights import TENSORS, find_model
 
         if self.name.startswith(ONNX):
-            file = Path(self.name.removeprefix(ONNX))
+            files = onnx_files(self.name)
         elif self.name.startswith(PREFIX):
-            file = Path(getattr(find_object(self.name)[0], "__file__", None) or "")
+            files = [Path(getattr(find_object(self.name)[0], "__file__", None) or "")]
         elif self.name == "tree" or is_baseline(self.name):
             return ""
         else:
             folder = find_model(self.name)
-            file = folder / (DECODER if is_onnx(folder) else TENSORS)
-        return f"@{hash_file(file)[:8]}" if file.is_file() else ""  # the loader reports a missing file
+            files = [folder / (DECODER if is_onnx(folder) else TENSORS)]
+        if not all(file.is_file() for file in files):
+            return ""  # the loader reports a missing file
+        hashes = [hash_file(file) for file in files]
+        return f"@{(hashes[0] if len(hashes) == 1 else hash_bytes(' '.join(hashes).encode()))[:8]}"
 
     @property
     def identity(self) -> str:

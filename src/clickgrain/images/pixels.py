@@ -1,5 +1,7 @@
 """From decoded values of any depth and any number of channels to H x W x 3 uint8 RGB."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,8 @@ import numpy.typing as npt
 from clickgrain.types import UInt8
 
 PERCENTILES = (0.5, 99.5)
+Window = tuple[float, float]
+"""Values of a file that are shown black and white."""
 _SAMPLE = 4_000_000  # values looked at for the percentiles; more change them by less than one grey step
 
 
@@ -18,6 +22,7 @@ def to_rgb(
     alpha: bool = False,
     no_data: float | None = None,
     inverted: bool = False,
+    window: Window | None = None,
 ) -> UInt8:
     """Fold H x W x C values into H x W x 3 uint8; deeper values are scaled, alpha is composited over white.
 
@@ -27,13 +32,14 @@ def to_rgb(
         alpha: the last channel is opacity (0 to the type's maximum, 0..1 for floats).
         no_data: deeper values equal to this stand for no value; as not-a-number they are black and count nowhere.
         inverted: small values are bright.
+        window: deeper values that become 0 and 255; their percentiles when None.
     """
     color, opacity = (values[..., :-1], values[..., -1:]) if alpha else (values, None)
     if color.shape[2] not in (1, 3):
         kept = 1 if color.shape[2] == 2 else 3
         notes.append(f"{color.shape[2]} channels; the first {kept} shown as {'grey' if kept == 1 else 'RGB'}")
         color = color[..., :kept]
-    rgb = _scaled(color, notes, no_data, inverted)
+    rgb = _scaled(color, notes, no_data, inverted, window)
     rgb = np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb
     return rgb if opacity is None else _over_white(rgb, opacity)
 
@@ -70,14 +76,25 @@ def orient(image: UInt8, orientation: int) -> UInt8:
     return image
 
 
-def _scaled(values: npt.NDArray[Any], notes: list[str], no_data: float | None, inverted: bool) -> UInt8:
+def scaled_range(notes: Iterable[str]) -> tuple[str, float, float] | None:
+    """(type, lowest, highest) of the values that were scaled to 0..255, as a note of `to_rgb` says."""
+    found = next(
+        filter(None, (re.search(r"(\w+) values (\S+) to (\S+) \(percentiles", note) for note in notes)), None
+    )
+    return None if found is None else (found[1], float(found[2]), float(found[3]))
+
+
+def _scaled(
+    values: npt.NDArray[Any], notes: list[str], no_data: float | None, inverted: bool, window: Window | None
+) -> UInt8:
     if values.dtype in (np.bool_, np.uint8):
         grey = values * np.uint8(255) if values.dtype == np.bool_ else values
         return 255 - grey if inverted else grey
     if values.dtype.kind not in "iuf":
         raise ValueError(f"values of type {values.dtype} are not supported")
-    low, high = _range(values, no_data)
-    notes.append(f"{values.dtype} values {low:g} to {high:g} (percentiles 0.5 and 99.5) scaled to 0..255")
+    low, high = window or _range(values, no_data)
+    if window is None:
+        notes.append(f"{values.dtype} values {low:g} to {high:g} (percentiles 0.5 and 99.5) scaled to 0..255")
     scaled, missing = np.empty(values.shape, np.uint8), 0
     factor = 255.0 / (high - low) if high > low else 0.0
     for row, source in zip(scaled, values):  # row by row: a float copy of 200 megapixels would need 2.4 GB

@@ -20,7 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from clickgrain.errors import ImageError
 from clickgrain.images import tiff
 from clickgrain.images.guard import check_pixels, explained, format_in, opened, quiet_pillow
-from clickgrain.images.pixels import orient, orientation_of, to_rgb
+from clickgrain.images.pixels import Window, orient, orientation_of, to_rgb
 from clickgrain.types import UInt8
 
 MAX_PIXELS = 200_000_000
@@ -38,7 +38,12 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
 
 
 def read_image(
-    path: str | Path, *, max_pixels: int = MAX_PIXELS, page: int = 0, notes: list[str] | None = None
+    path: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    page: int = 0,
+    notes: list[str] | None = None,
+    window: Window | None = None,
 ) -> UInt8:
     """Read a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF file; the content decides, not the suffix.
 
@@ -51,6 +56,7 @@ def read_image(
         max_pixels: larger images (width x height) are refused before they are decoded.
         page: page of a TIFF, from 0 (reduced-resolution copies do not count); other formats have page 0 only.
         notes: takes one line for each thing a user should know: scaled, first frame only, channels left out.
+        window: values that become 0 and 255, of files with more than 8 bits; the percentiles when None.
 
     Returns:
         H x W x 3 uint8 RGB, C-contiguous, writable.
@@ -63,9 +69,9 @@ def read_image(
     with opened(path) as file, explained(path):
         format_ = format_in(file, path)
         if format_ == "TIFF":
-            image = tiff.read_page(file, path, page, max_pixels, said)
+            image = tiff.read_page(file, path, page, max_pixels, said, window)
         elif page == 0:
-            image = _by_pillow(file, path, format_, max_pixels, said)
+            image = _by_pillow(file, path, format_, max_pixels, said, window)
         else:
             raise ImageError(f"{path}: no page {page}; a {format_} file has page 0 only")
     if notes is not None:
@@ -100,7 +106,9 @@ def count_pages(path: str | Path) -> int:
         return tiff.count_pages(file) if format_in(file, path) == "TIFF" else 1
 
 
-def _by_pillow(file: BinaryIO, path: Path, format_: str, max_pixels: int, notes: list[str]) -> UInt8:
+def _by_pillow(
+    file: BinaryIO, path: Path, format_: str, max_pixels: int, notes: list[str], window: Window | None
+) -> UInt8:
     # The plug-in's own class instead of Image.open, whose size check has a global limit and a warning.
     plugin = _PLUGINS[format_] if format_ in _PLUGINS else _optional_plugin(path, format_)
     with quiet_pillow():
@@ -120,7 +128,7 @@ def _by_pillow(file: BinaryIO, path: Path, format_: str, max_pixels: int, notes:
         picture = _almost_whole_jpeg(file, notes)
     file.seek(0)
     if format_ == "PNG" and file.read(25)[24] == 16:  # bit depth in IHDR
-        rgb = _deep_png(file, notes)
+        rgb = _deep_png(file, notes, window)
     elif picture.has_transparency_data:
         rgb = to_rgb(np.asarray(picture.convert("RGBA")), [], alpha=True)
     else:
@@ -181,7 +189,7 @@ def _has_all_scans(content: bytes, components: int) -> bool:
     return len(finest) == components and all(len(known) == 64 for known in finest.values())
 
 
-def _deep_png(file: BinaryIO, notes: list[str]) -> UInt8:
+def _deep_png(file: BinaryIO, notes: list[str], window: Window | None) -> UInt8:
     # Pillow keeps only the high byte of 16-bit color; it has checked the file's integrity by now.
     file.seek(0)
     values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -191,4 +199,4 @@ def _deep_png(file: BinaryIO, notes: list[str]) -> UInt8:
         values = values[..., None]
     else:
         values = cv2.cvtColor(values, cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-    return to_rgb(values, notes, alpha=values.shape[2] in (2, 4))
+    return to_rgb(values, notes, alpha=values.shape[2] in (2, 4), window=window)

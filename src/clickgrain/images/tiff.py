@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from clickgrain.errors import ImageError
 from clickgrain.images import codecs
 from clickgrain.images.guard import check_pixels, quiet_pillow
-from clickgrain.images.pixels import orient, to_rgb
+from clickgrain.images.pixels import Window, orient, to_rgb
 from clickgrain.types import UInt8
 
 FIRST_READ = "pages; the first was read"
@@ -39,7 +39,9 @@ def count_pages(file: BinaryIO) -> int:
     return sum(pages) or len(pages)
 
 
-def read_page(file: BinaryIO, path: Path, number: int, max_pixels: int, notes: list[str]) -> UInt8:
+def read_page(
+    file: BinaryIO, path: Path, number: int, max_pixels: int, notes: list[str], window: Window | None = None
+) -> UInt8:
     """Page `number` (from 0) as H x W x 3 uint8 RGB, upright.
 
     Raises:
@@ -59,7 +61,7 @@ def read_page(file: BinaryIO, path: Path, number: int, max_pixels: int, notes: l
         _check(path, page, max_pixels)
         if _is_ordinary(page) and (image := _by_pillow(file, page.index)) is not None:
             return image
-        image = _by_tifffile(path, page, notes)
+        image = _by_tifffile(path, page, notes, window)
         orientation = page.tags.valueof(_ORIENTATION)
         return orient(image, orientation if isinstance(orientation, int) else 1)
 
@@ -134,7 +136,7 @@ def _by_pillow(file: BinaryIO, index: int) -> UInt8 | None:
         return np.asarray(picture.convert("RGB"))
 
 
-def _by_tifffile(path: Path, page: Any, notes: list[str]) -> UInt8:
+def _by_tifffile(path: Path, page: Any, notes: list[str], window: Window | None) -> UInt8:
     bits = page.bitspersample
     try:
         values = _channels_last(page)
@@ -156,7 +158,7 @@ def _by_tifffile(path: Path, page: Any, notes: list[str]) -> UInt8:
         values = np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * 255).astype(np.uint8)
     alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA and values.shape[2] in (2, 4)
     inverted = page.photometric == _Photometric.MINISWHITE
-    return to_rgb(values, notes, alpha=alpha, no_data=_no_data(page), inverted=inverted)
+    return to_rgb(values, notes, alpha=alpha, no_data=_no_data(page), inverted=inverted, window=window)
 
 
 def _no_data(page: Any) -> float | None:

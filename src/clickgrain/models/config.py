@@ -16,13 +16,15 @@ class _Saved:
     kind: ClassVar[str]
 
     def to_json(self: Any) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return {"kind": self.kind, **asdict(self)}
+        """Plain values for config.json; `labelled` only where it is so: older models do not have it."""
+        values = {"kind": self.kind, **asdict(self)}
+        return values if values["labelled"] else {key: values[key] for key in values if key != "labelled"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """From config.json; keys that describe the file (kind, format, clickgrain) are passed over."""
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
+        own.setdefault("labelled", False)
         if problems := differences(cls, own):
             raise ConfigError(f"config of a {cls.kind} model does not fit this version: {', '.join(problems)}")
         return cls(**own)
@@ -39,6 +41,7 @@ class GrainConfig(_Saved):
     radius: float = 5.0  # of click disks, in pixels of the working image
     long_side: int = 384  # images are scaled to this long side (sides rounded to multiples of 32)
     tree: str = "color-texture"  # extractor whose features give the merge tree behind the maps
+    labelled: bool = False  # masks of people were among its targets: then it is not label-free
 
     def __post_init__(self) -> None:
         if isinstance(self.encoder, dict):  # from config.json
@@ -99,6 +102,7 @@ class PaperConfig(_Saved):
     head_channels: int = 256  # width of the MLP head
     dropout: float = 0.1  # probability in the head, while training
     radius: float = 5.0  # radius of a click's disk in pixels at the network's resolution
+    labelled: bool = False  # masks of people were among its targets: then it is not label-free
 
     def __post_init__(self) -> None:
         if self.window_blocks is not None:

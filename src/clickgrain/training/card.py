@@ -36,12 +36,18 @@ def model_card(folder: Path) -> str:
     lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
     steps = [line for line in lines if "loss" in line]
     checks = [line for line in lines if "loss" not in line and "skipped" not in line]
-    asked, labelled = run["asked"], "labels" in run["asked"]
+    asked, finetuned = run["asked"], "labels" in run["asked"]
     rows = [
         ("Architecture", f"`{config['kind']}`, {(folder / TENSORS).stat().st_size / 1e6:.1f} MB of weights"),
         (
             "Images",
-            f"{run['pictures']}" + (f" with masks, {asked['labels']:.1%} of a set" if labelled else ", unlabelled"),
+            f"{run['pictures']}"
+            + (f" with masks, {asked['labels']:.1%} of a set" if finetuned else ", unlabelled"),
+        ),
+        *(
+            [("Accepted objects", f"{len(run['objects'])} (their names are in run.json)")]
+            if "objects" in run
+            else []
         ),
         ("Steps", f"{run.get('done', run['steps'])}, the last loss {steps[-1]['loss']:.4f}" if steps else "none"),
         ("Precision", run.get("precision", "float32")),
@@ -57,11 +63,20 @@ def model_card(folder: Path) -> str:
             f"Robot clicks on held-out targets, after step {checks[-1]['step']} (NoC85: mean clicks to IoU 0.85, at"
             f" most 20, lower is better; mIoU@1: mean IoU after one click):\n\n| | |\n|---|---|\n{figures}"
         )
-    how = (
-        "Fine-tuned on masks."
-        if labelled
-        else "Trained without labels: its masks were regions of merge trees of images, and clicks on them were"
-        " simulated (Multi-granularity Interaction Simulation, ICCV 2023)."
+    regions = (
+        "its masks were regions of merge trees of images, and clicks on them were simulated (Multi-granularity"
+        " Interaction Simulation, ICCV 2023)"
     )
+    if finetuned:
+        how = "Fine-tuned on masks: it is not label-free."
+    elif "objects" in run:
+        how = (
+            f"Half of its samples show objects that people accepted: it is not label-free. Of the rest, {regions}."
+        )
+    elif config.get("labelled"):
+        how = f"It continues a model that was trained on masks of people: it is not label-free. Here {regions}."
+    else:
+        how = f"Trained without labels: {regions}."
+    kind = "fine-tuned" if config.get("labelled") else "self-supervised"
     text = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
-    return text.format(how=how, table=table, checked=checked)
+    return text.format(how=how, kind=kind, table=table, checked=checked)

@@ -221,7 +221,8 @@ class FinetuneArgs(RunArgs):
     Stop it at any time: the same command continues. Afterwards give DIR to --model.
 
     Attributes:
-        photos: folder with images/<id>.* and masks/<id>#<k>.png, or NAME=DIR for a set that is known by name.
+        photos: folder with images/<id>.* and masks/<id>#<k>.png, NAME=DIR for a set that is known by name, or a
+            project file (clickgrain.db) of the browser tool.
         labels: share of the labelled images to train on, above 0, up to 1; smaller shares are parts of larger ones.
         extractor: whose features make the merge trees of a model from scratch; others keep their own.
         steps: a quarter of the recipe's when None.

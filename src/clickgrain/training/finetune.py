@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,14 +60,24 @@ def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResul
 
 
 def finetune_on(
-    benchmark: Benchmark, args: FinetuneArgs, progress: Progress | None = None, *, recipe: Recipe | None = None
+    benchmark: Benchmark,
+    args: FinetuneArgs,
+    progress: Progress | None = None,
+    *,
+    recipe: Recipe | None = None,
+    held_out: Benchmark | None = None,
 ) -> LearnResult:
-    """Fine-tune on a benchmark's targets; see `finetune`. A `recipe` replaces the one that `args` name."""
+    """Fine-tune on a benchmark's targets; see `finetune`.
+
+    A `recipe` replaces the one that `args` name. With `held_out`, which are targets for validation, none of the
+    benchmark's are held out.
+    """
     bar: Progress = progress or Bar()
     device = choose_device(args.device)
     read_run(args)  # reject another run's folder before the model is loaded
     named = load_recipe(args.recipe, device)
-    subset = choose_labelled(benchmark, args.labels, held_out=named.args.data.held_out, seed=args.seed)
+    share = named.args.data.held_out
+    subset = choose_labelled(benchmark, args.labels, held_out=share, seed=args.seed, apart=held_out)
     if args.from_scratch:
         torch.manual_seed(args.seed)
         fresh = recipe or named.with_settings(tree=usable_extractor(args.extractor, bar))
@@ -92,7 +103,10 @@ def finetune_on(
         steps = args.steps or max(round(own.args.steps * STEPS), 1)
         recipe = Recipe(recipe.model, recipe.args.with_steps(steps))
     targets = [target.id for group in (*subset.train, *subset.held_out) for target in group]
-    made_of = {"start": hash_tensors(model.state_dict()), "labels": hash_keys(targets)}
+    made_of: dict[str, Any] = {"start": hash_tensors(model.state_dict()), "labels": hash_keys(targets)}
+    if held_out is not None:
+        made_of["objects"] = [target.id for group in subset.train for target in group]
+    model.config = replace(model.config, labelled=True)
     with locked(args.out), bar:
         saved = read_run(args)
         if saved is not None:
@@ -111,8 +125,8 @@ def finetune_on(
         tree = model.config.tree if isinstance(model.config, GrainConfig) else FALLBACK
         extractor, threads = load_extractor(tree, device=device), settings.threads or torch.get_num_threads()
         image_set, failed = load_labelled(subset.train, settings.data.photo_side, extractor, bar, threads=threads)
-        held_out = usable(benchmark, subset.held_out, settings.validation_targets)
-        if held_out is None:
+        checked = usable(held_out or benchmark, subset.held_out, settings.validation_targets)
+        if checked is None:
             bar.note("none of the held-out images can be used; the model is not validated")
         fitted = fit(
             model,
@@ -120,7 +134,7 @@ def finetune_on(
             range(len(image_set)),
             settings,
             args.out,
-            validate=ClickValidator(Validation([], [], labelled=held_out), args.out, device),
+            validate=ClickValidator(Validation([], [], labelled=checked), args.out, device),
             fabric=fabric_for(device),
             progress=bar,
         )
@@ -137,13 +151,20 @@ class Subset:
     held_out: list[Group]
 
 
-def choose_labelled(benchmark: Benchmark, share: float, *, held_out: float, seed: int) -> Subset:
+def choose_labelled(
+    benchmark: Benchmark, share: float, *, held_out: float, seed: int, apart: Benchmark | None = None
+) -> Subset:
     """A share of a set's images. Subsets of one seed are nested: 1 % is inside 5 %, and so on.
+
+    With `apart`, held-out targets that are not in the benchmark, none of its own is held out.
 
     Raises:
         DataError: for a set of a single image.
     """
     groups = list(benchmark.by_image())
+    if apart is not None:
+        order = np.random.default_rng([seed, 7]).permutation(len(groups))
+        return Subset([groups[i] for i in order[: max(round(share * len(groups)), 1)]], list(apart.by_image()))
     if len(groups) < 2:
         raise DataError(
             f"the set {benchmark.name!r} has masks of {len(groups)} image; fine-tuning needs 2 at least, for one is"

@@ -64,6 +64,8 @@ class ImageSet:
         objects: photo -> its salient object, if any, as the PNG of an H x W mask, 255 = object.
         levels: composite -> level of the whole object in it, if known.
         large: photos that are kept much smaller than they are.
+        accepted: images whose exact mask is an object that a person accepted.
+        refused: image -> PNGs of H x W masks of regions that a person said are no objects.
         regions: where the targets of image i come from; the nodes of its tree when None.
         tree: image -> its merge tree.
         edge_tree: image -> its tree by edges, on the grid of its merge tree; made on first use.
@@ -78,6 +80,8 @@ class ImageSet:
         self.objects: dict[int, UInt8] = {}
         self.levels: dict[int, float] = {}
         self.large: set[int] = set()
+        self.accepted: list[int] = []
+        self.refused: dict[int, list[UInt8]] = {}
         self.regions: RegionsOf | None = None
         self.tree = _cached(self._read_tree, lambda i: self._read_tree(i).n_leaves)
         self.edge_tree = _cached(

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from clickgrain.devices import choose_device
-from clickgrain.errors import ConfigError, WeightsError
+from clickgrain.errors import ConfigError, TrainingError, WeightsError
+from clickgrain.evaluation.datasets import data_hash
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.registry import default_extractor
 from clickgrain.images import find_images
@@ -19,6 +20,7 @@ from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
+from clickgrain.training.accepted import Accepted, add_accepted
 from clickgrain.training.card import write_card
 from clickgrain.training.config import LearnArgs, Recipe, load_recipe
 from clickgrain.training.image_set import ImageSet
@@ -53,12 +55,13 @@ class Setup:
     recipe: Recipe  # with all that `args` change in it
 
 
-def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
+def learn(args: LearnArgs, progress: Progress | None = None, *, accepted: Accepted | None = None) -> LearnResult:
     """Propose and train on a folder of photos; interrupted at any point, the same call continues.
 
     Args:
         args: see `LearnArgs`.
         progress: shows all stages; bars on stderr when None.
+        accepted: objects in these photos, which half of the samples show; the model is marked as not label-free.
 
     Raises:
         DataError: a folder without photos.
@@ -71,7 +74,7 @@ def learn(args: LearnArgs, progress: Progress | None = None) -> LearnResult:
     setup = settle(replace(args, store=store), bar)
     with locked(args.out), bar:
         report = propose(args.photos, store, extractor=setup.extractor, ignore=args.ignore, progress=bar)
-        result = _train(setup, bar)
+        result = _train(setup, bar, accepted=accepted)
     failed = [*report.left_out, *(failure.reason for failure in report.failed), *result.failed]
     return replace(result, failed=list(dict.fromkeys(failed)))
 
@@ -123,11 +126,21 @@ def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setu
     return Setup(args, device, load_extractor(args.extractor, device=device), recipe)
 
 
-def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf] | None = None) -> LearnResult:
+def _train(
+    setup: Setup,
+    bar: Progress,
+    regions: Callable[[ImageSet], RegionsOf] | None = None,
+    accepted: Accepted | None = None,
+) -> LearnResult:
     args, recipe, extractor = setup.args, setup.recipe, setup.extractor
     assert args.store is not None, "settled"
     store = ProposalStore.open(args.store)
     saved = read_run(args)  # again: another process may have trained before the lock
+    taught = {} if accepted is None else {"labels": data_hash(accepted.objects), "objects": accepted.objects.ids}
+    if saved is not None and saved.get("labels") != taught.get("labels"):
+        raise TrainingError(
+            f"{args.out} holds a run on other accepted objects; use the same to continue, or choose another --out"
+        )
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
     if saved is not None and saved.get("finished") == hash_keys(photos.keys):
@@ -143,8 +156,14 @@ def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf]
     )
     if regions is not None:
         data.image_set.regions = regions(data.image_set)
+    if accepted is not None:
+        threads = settings.threads or torch.get_num_threads()
+        new, failed = add_accepted(data.image_set, accepted, extractor, bar, threads=threads)
+        data.images.extend(new)
+        data.failed.extend(failed)
+        model.config = replace(model.config, labelled=True)
     if saved is None:
-        write_run(args, settings.steps, precision=precision)
+        write_run(args, settings.steps, precision=precision, **taught)
     fitted = fit(
         model,
         data.image_set,
@@ -157,7 +176,7 @@ def _train(setup: Setup, bar: Progress, regions: Callable[[ImageSet], RegionsOf]
         seconds=None if args.minutes is None else args.minutes * 60,
     )
     done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.images)}
-    write_run(args, settings.steps, precision=precision, **done)
+    write_run(args, settings.steps, precision=precision, **done, **taught)
     write_card(args.out)
     return LearnResult(args.out, fitted, len(data.images), data.failed)
 

@@ -21,7 +21,7 @@ from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.training.regions import Regions, Target
 from clickgrain.tree import MergeTree
-from clickgrain.types import Bool, Float, Prompt, Size
+from clickgrain.types import Bool, Float, Prompt, Size, UInt8
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
 TRIES = 30
@@ -31,6 +31,8 @@ CELLS = 128  # cells of a whole look on the image's long side, as many as `grain
 SHIFT = 0.7  # of the outline, in cells; standard deviation
 WOBBLE = 0.25  # of the threshold along the outline, in parts of the probability; standard deviation
 STEEPNESS = 8.0  # logits per unit of coverage
+ACCEPTED = 0.5  # share of the samples that show an object that a person accepted, where there are any
+REFUSED = 0.5  # IoU with a refused region from which on a region is not drawn
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,20 @@ def make_batch(
     if not images:
         raise TrainingError("there are no images to train on; give the indices of some")
     photos = [i for i in images if i < image_set.photos]
-    composites = [i for i in images if i >= image_set.photos]
+    accepted = sorted(set(image_set.accepted) & set(images))
+    composites = [i for i in images if i >= image_set.photos and i not in set(accepted)]
     objects = [i for i in photos if i in image_set.objects] if data.objects > 0 else []
     samples = [
-        draw_sample(image_set, photos, composites, data, clicks, np.random.default_rng([seed, 3, step, i]), objects)
+        draw_sample(
+            image_set,
+            photos,
+            composites,
+            data,
+            clicks,
+            np.random.default_rng([seed, 3, step, i]),
+            objects,
+            accepted,
+        )
         for i in range(first, first + count)
     ]
     return _collate(image_set, samples, step, first)
@@ -115,13 +127,19 @@ def draw_sample(
     clicks: ClickSimulation,
     rng: np.random.Generator,
     objects: Sequence[int] = (),
+    accepted: Sequence[int] = (),
 ) -> Sample:
-    """One crop with targets of a useful size; `objects` are the photos with a salient object."""
+    """One crop with targets of a useful size.
+
+    `objects` are the photos with a salient object, `accepted` the images with an object that a person accepted.
+    """
     for _ in range(TRIES):
         exact = bool(composites) and (rng.random() < data.composites or not photos)
         pool = composites if exact else photos
         if objects and not exact and rng.random() < data.objects:
             exact, pool = True, objects
+        if accepted and rng.random() < ACCEPTED:
+            exact, pool = True, accepted
         image = pool[int(rng.integers(len(pool)))]
         kind: RegionKind = "features"
         if data.hidden > 0 and rng.random() < data.hidden:
@@ -135,6 +153,7 @@ def draw_sample(
         if image in image_set.large and sampler.name != "paper":
             sampler = replace(sampler, min_area=FINER * sampler.min_area)
         drawn = source.draw(rng, 2 * data.masks_per_image, sampler)
+        drawn = [target for target in drawn if not _is_refused(image_set.refused.get(image, []), target.mask)]
         if not (exact or drawn):
             continue
         anchor = _anchor(image_set, image, source.grid, None if exact else drawn[0], rng)
@@ -150,6 +169,17 @@ def draw_sample(
         f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.sampler and --data.window"
         " may not fit them"
     )
+
+
+def _is_refused(masks: Sequence[UInt8], region: Float) -> bool:
+    """Whether an h x w region is one of those that a person refused, given as PNGs."""
+    for png in masks:
+        refused = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
+        there = cv2.resize(refused, region.shape[::-1], interpolation=cv2.INTER_AREA) > 127
+        both, either = np.count_nonzero(there & (region > 0.5)), np.count_nonzero(there | (region > 0.5))
+        if both > REFUSED * either:
+            return True
+    return False
 
 
 def _anchor(
@@ -207,8 +237,15 @@ def _framed(
     targets: list[CropTarget] = []
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        mask = cv2.warpAffine(image_set.mask(image), to_image, (data.crop, data.crop), flags=flags) * valid
-        targets += [CropTarget(mask, None, image_set.levels.get(image), exact=True)] if _useful(mask, valid) else []
+        crop = (data.crop, data.crop)
+        mask = cv2.warpAffine(image_set.mask(image), to_image, crop, flags=flags) * valid
+        sibling = None
+        for png in image_set.refused.get(image, []):  # negative clicks fall on them
+            refused = np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
+            warped = cv2.warpAffine(refused, to_image, crop, flags=flags) * valid
+            sibling = warped if sibling is None else np.maximum(sibling, warped)
+        level = image_set.levels.get(image)
+        targets += [CropTarget(mask, sibling, level, exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
     for region in drawn:

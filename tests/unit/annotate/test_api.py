@@ -329,3 +329,24 @@ def test_new_photos_are_found_on_request(client, photos):
     (photos / "a0.png").write_bytes((photos / "a1.png").read_bytes())
     assert client.post("/api/rescan").json() == {"added": 1, "missing": 0}
     assert client.get("/api/images").json()["images"][0]["name"] == "a0.png"
+
+
+def test_a_deep_file_is_shown_in_the_window_that_is_asked_for(client, project):
+    values = np.tile(np.arange(64, dtype=np.uint16) * 500, (48, 1))
+    assert cv2.imwrite(str(project.gallery.folder / "deep.png"), values)
+    project.gallery.rescan()
+    image = project.gallery.find("deep.png")
+    kind, low, high = client.get(f"/api/images/{image}").json()["values"]
+    assert kind == "uint16"
+    assert 0 <= low < 500
+    assert 31_000 < high <= 31_500
+
+    def shown(query):
+        content = client.get(f"/api/images/{image}/picture?{query}").content
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[0, :, 0]
+
+    assert np.array_equal(shown("low=5000&high=10000"), np.rint(np.clip((values[0] - 5000.0) / 5000, 0, 1) * 255))
+    part = shown("box=10,0,20,48&low=5000&high=10000")
+    assert np.array_equal(part, np.rint(np.clip((values[0, 10:20] - 5000.0) / 5000, 0, 1) * 255))
+    assert len(np.unique(shown(""))) > 50
+    assert client.get("/api/images/1").json()["values"] is None

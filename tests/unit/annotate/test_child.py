@@ -8,7 +8,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from clickgrain.annotate import learning
-process = learning.start([sys.argv[1], "60"], sys.stdout.buffer, Path(sys.argv[2]))
+process = learning.start([sys.argv[1], "60", ""], sys.stdout.buffer, Path(sys.argv[2]))
 print("child", process.pid, flush=True)
 time.sleep(600)
 """

@@ -266,3 +266,22 @@ def test_a_negative_box_takes_away_what_is_in_it_and_it_stays_away(fold):
     assert not less[:, 20:40].any()
     assert not fold(click(20, 20), box(20, 0, 40, 48, 0), click(14, 20)).binary[:, 20:40].any()
     assert fold(click(20, 20), box(20, 0, 40, 48, 0), click(25, 20)).binary[20, 25]
+
+
+def test_corners_hold_exactly_the_pixels_whose_centers_are_inside(fold, scene):
+    square = [(10, 5), (30, 5), (30, 25), (10, 25)]
+    hole = [(15.4, 10), (20.6, 10), (20.6, 15), (15.4, 15)]
+    stroke = {"type": "brush", "points": [[50, 40]], "radius": 3}
+    wanted = np.zeros(scene.size, bool)
+    wanted[5:25, 10:30] = True
+    wanted[10:15, 15:21] = False  # 15.5 and 20.5 are inside the hole
+    cornered = fold(click(20, 20), stroke, {"type": "polygon", "rings": [square, hole]})
+    assert np.array_equal(cornered.binary, wanted)  # the stroke before is in the corners, or taken out by them
+    assert cornered.alternatives == []
+    painted = fold(
+        {"type": "polygon", "rings": [square]}, {"type": "brush", "points": [[12, 40]], "radius": 2}
+    ).binary
+    assert painted[5:25, 10:30].all()
+    assert painted[40, 12]
+    more = fold({"type": "polygon", "rings": [square]}, click(50, 36)).binary
+    assert more[36, 50]  # clicks go on from it

@@ -103,7 +103,7 @@ def test_the_user_s_objects_are_the_test(learner, act, tiny, project):
     job = Job("j1", "learn")
     report = learner.compare(job, project.model, describe_model(str(tiny)))
     assert report["objects"] == 2
-    assert [(row["image"], row["object"]) for row in report["rows"]] == [(1, 1), (2, 1)]
+    assert [row["id"] for row in report["rows"]] == ["a1.png#1", "a2.png#1"]
     for which in ("old", "new"):
         clicks = [row[which] for row in report["rows"]]
         assert all(1 <= count <= 20 for count in clicks)
@@ -120,7 +120,9 @@ def test_without_objects_there_is_nothing_to_compare(learner, project):
 def test_switching_models_keeps_masks_and_asks_the_new_one(client, act, click, tiny, project):
     act(kind="object.add_steps", steps=[click(20, 20)])
     before = project.logs.history(1).document.find(1)
-    project.use_model(describe_model(str(tiny)), {"objects": 1})
+    project.remember(describe_model(str(tiny)), {"objects": 1})
+    assert project.model.kind == "tree"  # it waits for the user's choice
+    project.use_model(describe_model(str(tiny)))
     assert project.logs.history(1).document.find(1) == before
     models = client.get("/api/models").json()["models"]
     assert [(one["kind"], one["current"]) for one in models] == [("tree", False), ("grain", True)]

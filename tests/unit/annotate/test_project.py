@@ -333,3 +333,22 @@ def test_a_copy_follows_what_moved_by_more_than_its_radius(photos, project, act,
     (item,) = project.logs.history(second).document.objects
     assert item.steps[0].type == "click"
     assert iou(project.logs.mask(item.mask), np.hypot(x - 62, y - 50) < 14) > 0.9
+
+
+def test_an_action_is_taken_back_by_its_number_whatever_was_done_and_undone_since(project, act):
+    def undo(kind, of):
+        return project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": kind, "of": of}))
+
+    for x in (10, 50):
+        act(kind="object.add_steps", steps=[{"type": "brush", "points": [[x, 20]], "radius": 3}])
+    with pytest.raises(RequestError, match="another tab"):
+        undo("undo", 1)  # not the last one
+    act(kind="undo")
+    assert undo("undo", 1).seq == 4
+    assert project.logs.history(1).document.objects == ()
+    with pytest.raises(RequestError, match="another tab"):
+        undo("redo", 2)
+    undo("redo", 1)
+    project.logs.forget(1)  # read again from the file
+    undo("redo", 2)
+    assert len(project.logs.history(1).document.objects) == 2

@@ -110,7 +110,7 @@ def test_old_objects_are_no_test_of_a_model_and_nothing_to_look_for(act, swap, p
     act(kind="object.add_steps", steps=[REGION])
     act(2, kind="object.add_steps", steps=[REGION])
     swap()
-    assert [target.id for target in Learner(project).targets()] == ["2 1"]
+    assert [target.id for target in Learner(project).objects().targets] == ["a2.png#1"]
     answer = client.post("/api/same", json={"image": 1, "object": 1})
     assert (answer.status_code, "older photo" in answer.json()["error"]["message"]) == (422, True)
 

@@ -292,6 +292,12 @@ export class Annotator {
     this.say(by ? `A label was ${by > 0 ? "brought back" : "taken away"}.` : "Labels are as they were.");
   }
 
+  /** Mark the image that cannot be opened. */
+  async skip() {
+    const place = await this.gallery.skipBroken();
+    if (place) this.remember({ found: [place], how: "skipped" });
+  }
+
   /**
    * Objects found in other images, newest first; an image that was changed since keeps its object.
    * @param {string} kind @param {Found[]} found @param {string} [how] they were made @returns {Promise<Found[]>} what to move next time
@@ -299,15 +305,19 @@ export class Annotator {
   async #historyOfFound(kind, found, how = "found") {
     const moved = [];
     for (const { image, seq, objects } of [...found].reverse()) {
-      const body = { seq, client: this.gallery.tab, active: 0, action: { kind } };
+      const body = { seq, client: this.gallery.tab, active: 0, action: { kind, of: seq } };
       try {
         const answer = await post(`/api/images/${image}/actions`, body);
-        // what the next undo or redo there must have seen
-        moved.push({ image, seq: answer.seq, objects });
+        moved.push({ image, seq, objects });
         this.gallery.heard({ image, seq: answer.seq });
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
       }
+    }
+    if (how === "skipped") {
+      if (moved.length) await this.gallery.show(moved[0].image);
+      this.say(kind === "undo" ? "This image is no longer marked as skipped." : "This image is marked as skipped again.");
+      return moved;
     }
     const sum = (/** @type {Found[]} */ all) => all.reduce((so_far, { objects }) => so_far + objects, 0),
       kept = sum(found) - sum(moved),

@@ -15,12 +15,12 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
 
 /**
  * @typedef {object} State
- * @property {any} project @property {any} model @property {string | null} notice
+ * @property {any} project @property {any} model @property {any[]} models that the project has used @property {string | null} notice
  * @property {{id: number, name: string, colour: string}[]} labels @property {any} projectDocument
  * @property {{id: number, name: string, reason: string} | null} broken image that cannot be opened, in place of `image`
  * @property {{words: string, status: string}} filter of the list of images
  * @property {any[]} images @property {import("./image.js").OpenImage | null} image @property {number} revision counts changes of the open image
- * @property {"click" | "box" | "scribble" | "brush" | "eraser" | "hand"} tool @property {0 | 1} polarity
+ * @property {"click" | "box" | "scribble" | "brush" | "eraser" | "polygon" | "hand"} tool @property {0 | 1} polarity
  * @property {number} level @property {boolean} auto @property {number} radius
  * @property {number | null} active object in hand @property {number[]} selection
  * @property {import("./canvas/tones.js").Tones} tones of the view
@@ -37,6 +37,7 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
 const INITIAL = {
   project: null,
   model: null,
+  models: [],
   notice: null,
   labels: [],
   projectDocument: null,

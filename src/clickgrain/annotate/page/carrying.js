@@ -53,10 +53,11 @@ async function follow({ store, annotator, gallery, live }, job) {
     const { image, active } = store.state;
     if (image?.id !== at || (active !== null && at !== begin)) here = false;
     const there = now.result?.image ?? at;
-    // one image at a time: its tree takes longer than the tracker
-    if (here && there !== at && (image.tree || !atWork(now))) await gallery.show((at = there));
+    if (here && there !== at) await gallery.show((at = there), true);
+    else if (!here) image?.arrive();
     job = now;
   }
+  if (here && at !== undefined && at !== begin) await gallery.show(at);
   const { result } = job;
   if (result?.images?.length) annotator.remember({ found: result.images, how: "carried" });
   await Promise.all((result?.images ?? []).slice(-1).map((/** @type {any} */ each) => gallery.heard(each)));

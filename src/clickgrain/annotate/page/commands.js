@@ -65,6 +65,7 @@ function tools({ store, stage }) {
     scribble: tool("scribble"),
     brush: tool("brush"),
     eraser: tool("eraser"),
+    polygon: tool("polygon"),
     hand: tool("hand"),
     smaller: grow(1 / 1.25),
     larger: grow(1.25),

@@ -30,8 +30,9 @@ export class Gallery {
 
   /** Learn which labels every image has; those of the open image are kept up to date. */
   async loadLabels() {
-    const { images } = await get("/api/labelled");
-    this.store.set({ images: this.store.state.images.map((each) => ({ ...each, labels: images[each.id] ?? [] })) });
+    const { images, least } = await get("/api/labelled");
+    const about = (/** @type {any} */ { id }) => ({ labels: images[id] ?? [], least: least[id] });
+    this.store.set({ images: this.store.state.images.map((each) => ({ ...each, ...about(each) })) });
   }
 
   /** To the next object without a label, here or in another image. */
@@ -65,8 +66,8 @@ export class Gallery {
     this.store.set({ opening: false });
   }
 
-  /** @param {number} id @returns {Promise<OpenImage>} */
-  #get(id) {
+  /** @param {number} id @param {boolean} [passing] @returns {Promise<OpenImage>} */
+  #get(id, passing) {
     const there = this.open.get(id);
     this.open.delete(id);
     const hooks = {
@@ -75,7 +76,7 @@ export class Gallery {
         this.report(`image ${id}`, waiting, problem),
       wrote: (/** @type {OpenImage} */ image) => this.channel?.postMessage({ image: image.id, seq: image.queue.seq }),
     };
-    const image = there ?? new OpenImage(id, this.tab, hooks).load();
+    const image = there ?? new OpenImage(id, this.tab, hooks).load(passing);
     this.open.set(id, image);
     image.catch(() => this.open.delete(id));
     this.#forget();
@@ -92,14 +93,14 @@ export class Gallery {
 
   /**
    * Put an image on the screen.
-   * @param {number} id
+   * @param {number} id @param {boolean} [passing] the view follows an object that is carried on
    */
-  async show(id) {
+  async show(id, passing = false) {
     const turn = ++this.wanted;
     this.goal = id; // keys may come faster than images
     this.store.set({ opening: !this.open.has(id) });
     try {
-      const image = await this.#get(id);
+      const image = await this.#get(id, passing);
       if (turn !== this.wanted) return;
       history.replaceState(null, "", `#${id}`);
       this.store.set({
@@ -113,6 +114,8 @@ export class Gallery {
         lit: null,
         revision: this.store.state.revision + 1,
       });
+      if (passing) return;
+      image.arrive();
       this.#ahead(image);
     } catch (error) {
       if (turn !== this.wanted) return;
@@ -156,7 +159,10 @@ export class Gallery {
   /** Those that search and filter show, from the open one on. @param {number} direction @returns {any[]} */
   way(direction) {
     const { images, filter } = this.store.state,
-      shown = new Set(filtered(images, filter.words, filter.status)),
+      list = filtered(images, filter.words, filter.status),
+      at = list.findIndex((each) => each.id === this.goal);
+    if (at >= 0) return direction > 0 ? list.slice(at + 1) : list.slice(0, at).reverse();
+    const shown = new Set(list),
       here = images.findIndex((each) => each.id === this.goal),
       way = direction > 0 ? images.slice(here + 1) : images.slice(0, Math.max(here, 0)).reverse();
     return way.filter((each) => shown.has(each));
@@ -168,16 +174,17 @@ export class Gallery {
     return next ? this.show(next.id) : null;
   }
 
-  /** Mark an image that cannot be opened, and go on. */
+  /** Mark an image that cannot be opened, and go on. @returns {Promise<any>} where, for undo */
   async skipBroken() {
     const { broken, images } = this.store.state,
       entry = images.find((each) => each.id === broken?.id);
-    if (!broken || !entry) return;
+    if (!broken || !entry) return null;
     const action = { kind: "status", status: "skipped" },
       body = { seq: entry.seq, client: this.tab, active: 0, action };
     const { seq } = await post(`/api/images/${broken.id}/actions`, body);
     this.takeEntries([{ ...entry, status: "skipped", seq }]);
     this.step(1);
+    return { image: broken.id, seq, objects: 0 };
   }
 
   /** @param {OpenImage} image */
@@ -203,6 +210,7 @@ export class Gallery {
       status: document.status,
       objects: document.objects.length,
       labels: [...new Set(document.objects.map((each) => this.#label(each)))],
+      least: Math.min(...document.objects.map((each) => each.score ?? Infinity)),
       seq: document.seq,
       encoded: entry.encoded || !!image.tree,
     };

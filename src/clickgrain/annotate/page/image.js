@@ -41,6 +41,10 @@ export class OpenImage {
     this.palette = PALETTE;
     /** @type {import("./core/tree.js").Tree | null} */
     this.tree = null;
+    /** Values of a deep file that are shown black and white. @type {number[] | null} */
+    this.window = null;
+    /** Whether it is only looked at while an object is carried on: then its regions are not made. */
+    this.passing = false;
     /** @type {Error | null} */
     this.trouble = null;
     /** @type {Map<string, Bits>} */
@@ -59,19 +63,44 @@ export class OpenImage {
     return { width: this.info.size[1], height: this.info.size[0] };
   }
 
-  /** Fetch everything; the pixels show before the tree is there. */
-  async load() {
+  /** Fetch everything; the pixels show before the tree is there. @param {boolean} [passing] without the tree */
+  async load(passing = false) {
     const path = `/api/images/${this.id}`;
-    const tree = getBytes(`${path}/hover`);
-    tree.catch(() => {});
-    const [info, picture] = await Promise.all([get(`${path}?masks=1`), getPicture(`${path}/picture`)]);
+    const tree = passing ? null : getBytes(`${path}/hover`);
+    this.passing = passing;
+    tree?.catch(() => {});
+    const query = passing ? "masks=1&passing=1" : "masks=1";
+    const [info, picture] = await Promise.all([get(`${path}?${query}`), getPicture(this.source())]);
     this.info = info;
     this.picture = picture;
     this.palette = paletteFor(small(picture));
     this.owners = new Owners(this.size.width, this.size.height);
     this.#took({ ...info, seq: info.document.seq });
-    this.#takeTree(tree);
+    if (tree) this.#takeTree(tree);
     return this;
+  }
+
+  /** Where the pixels come from, in a window of the values of a deep file. @param {string} [more] of the query */
+  source(more = "") {
+    const values = this.window ? `low=${this.window[0]}&high=${this.window[1]}` : "";
+    return `/api/images/${this.id}/picture?${[more, values].filter(Boolean).join("&")}`;
+  }
+
+  /** Look at a deep file in another window. @param {number[] | null} window */
+  async look(window) {
+    if (!this.info.values || String(window) === String(this.window)) return;
+    this.window = window;
+    const picture = await getPicture(this.source());
+    if (window !== this.window) return;
+    this.picture = picture;
+    this.hooks.changed(this);
+  }
+
+  /** It stays on the screen. */
+  arrive() {
+    if (!this.passing) return;
+    this.passing = false;
+    this.renewTree();
   }
 
   /** @param {Promise<ArrayBuffer>} tree */
@@ -95,7 +124,7 @@ export class OpenImage {
   /** Fetch the document again, because another tab or program wrote. */
   async refresh() {
     if (this.queue.line.length) return; // what waits in line will learn of it
-    const info = await get(`/api/images/${this.id}?masks=1`);
+    const info = await get(`/api/images/${this.id}?masks=1${this.passing ? "&passing=1" : ""}`);
     if (this.queue.line.length || info.document.seq < this.queue.seq) return;
     this.#took({ ...info, seq: info.document.seq });
   }

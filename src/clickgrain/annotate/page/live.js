@@ -1,6 +1,7 @@
 // What changes elsewhere: other tabs, jobs, the server itself.
 
 import { ApiError, get } from "./api.js";
+import { atWork } from "./dialogs/learn.js";
 
 const EVERY = 1000;
 
@@ -24,12 +25,17 @@ export class Live {
   }
 
   async #everything() {
-    const [state, { jobs }] = await Promise.all([get("/api/state"), get("/api/jobs"), this.gallery.loadList()]);
+    const [state, { jobs }, { models }] = await Promise.all([
+      get("/api/state"),
+      get("/api/jobs"),
+      get("/api/models"),
+      this.gallery.loadList(),
+    ]);
     this.boot = state.boot;
     this.change = state.change;
     this.annotator.takeProject(state.document);
     const { project, model, notice, compiling } = state;
-    this.store.set({ project, model, notice, compiling, jobs });
+    this.store.set({ project, model, notice, compiling, jobs, models });
     document.title = `${state.project.name} · clickgrain`;
   }
 
@@ -44,7 +50,7 @@ export class Live {
   async poll() {
     try {
       const image = this.store.state.image;
-      const news = await get(`/api/changes?since=${this.change}${image ? `&image=${image.id}` : ""}`);
+      const news = await get(`/api/changes?since=${this.change}${image && !image.passing ? `&image=${image.id}` : ""}`);
       if (this.store.state.banner?.offline) this.store.set({ banner: null });
       await this.#take(news, image);
     } catch (error) {
@@ -74,8 +80,8 @@ export class Live {
   }
 
   async #switched() {
-    const state = await get("/api/state");
-    this.store.set({ model: state.model, notice: state.notice });
+    const [state, { models }] = await Promise.all([get("/api/state"), get("/api/models")]);
+    this.store.set({ model: state.model, notice: state.notice, models });
     await this.store.state.image?.renewTree();
   }
 
@@ -90,6 +96,10 @@ export class Live {
   /** @param {any[]} jobs */
   takeJobs(jobs) {
     const fresh = new Map(jobs.map((job) => [job.id, job]));
+    const ready = jobs.some(
+      (job) => job.kind === "learn" && job.state === "done" && this.store.state.jobs.some((old) => old.id === job.id && atWork(old)),
+    );
+    if (ready) this.annotator.say("A new model is ready. Learn (Shift+N) shows what it gains, and switches to it.");
     const old = this.store.state.jobs.filter((job) => !fresh.has(job.id));
     this.store.set({ jobs: [...old, ...jobs] });
   }

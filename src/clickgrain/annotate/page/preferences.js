@@ -2,7 +2,7 @@
 
 const KEY = "clickgrain.preferences";
 
-export const DEFAULTS = { keys: {}, opacity: 0.45, wheel: "level", outline: false, keepZoom: false, instances: false };
+export const DEFAULTS = { keys: {}, opacity: 0.45, wheel: "level", outline: false, keepZoom: false, instances: false, widths: {} };
 const MOST_VIEWS = 500;
 
 /** Where this browser keeps what belongs to a project. @param {{project: any}} state */

@@ -10,6 +10,8 @@ from clickgrain.evaluation.baselines.external import SAMStyle as SAMStyle
 from clickgrain.evaluation.baselines.external import load_object
 from clickgrain.evaluation.baselines.hierarchies import FelzenszwalbTree as FelzenszwalbTree
 from clickgrain.evaluation.baselines.hierarchies import SlicTree as SlicTree
+from clickgrain.evaluation.baselines.sam_onnx import OnnxSam as OnnxSam
+from clickgrain.evaluation.baselines.sam_onnx import is_pair as is_pair
 from clickgrain.evaluation.baselines.seeded import Geodesic as Geodesic
 from clickgrain.evaluation.baselines.seeded import GraphCut as GraphCut
 from clickgrain.evaluation.baselines.seeded import OpenCVGrabCut as OpenCVGrabCut
@@ -33,12 +35,16 @@ def is_baseline(name: str) -> bool:
 
 
 def load_baseline(name: str) -> Predictor:
-    """The baseline called `name`, the object of an import path `python:package.module:factory`, or `onnx:FILE`.
+    """The baseline called `name`, the object of `python:package.module:factory`, or a network: `onnx:FILE`.
+
+    `onnx:ENCODER,DECODER`, or a folder with the two, is SAM.
 
     Raises:
         ConfigError: for an unknown name (the message lists the known ones), or an import path or file that gives no
             predictor.
     """
+    if is_pair(name):
+        return OnnxSam(name)
     if name.startswith(ONNX):
         return OnnxModel(name.removeprefix(ONNX))
     if name.startswith(PREFIX):

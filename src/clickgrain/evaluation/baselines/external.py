@@ -47,7 +47,7 @@ def load_object(path: str) -> Predictor:
         raise ConfigError(
             f"{path}: a {type(made).__name__} has no set_image and predict; return an object with both"
         )
-    return SAMStyle(made, path) if "point_coords" in _parameters(made.predict) else made
+    return SAMStyle(made, path) if "point_coords" in parameters_of(made.predict) else made
 
 
 def find_object(path: str) -> tuple[ModuleType, Any]:
@@ -72,7 +72,8 @@ def find_object(path: str) -> tuple[ModuleType, Any]:
     return imported, found
 
 
-def _parameters(function: Any) -> dict[str, Parameter]:
+def parameters_of(function: Any) -> dict[str, Parameter]:
+    """Of a function, by name; none for what has no signature."""
     try:
         return dict(signature(function).parameters)
     except (TypeError, ValueError):  # some compiled functions have no signature
@@ -103,7 +104,7 @@ class SAMStyle(Prompted):
     def __init__(self, model: Any, name: str) -> None:
         self.name = name
         self._model = model
-        self._known = set(_parameters(model.predict))
+        self._known = set(parameters_of(model.predict))
 
     def _prepare(self, image: UInt8) -> None:
         self._model.set_image(image)
@@ -158,7 +159,7 @@ class OnnxModel(Prompted):
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         self.name = f"{ONNX}{path}"
-        self._session = _session(Path(path), threads)
+        self._session = onnx_session(Path(path), threads)
         inputs = {one.name: one.shape for one in self._session.get_inputs()}
         points = next((name for name in POINTS if name in inputs), None)
         self._previous = next((name for name in PREVIOUS if name in inputs), None)
@@ -210,7 +211,12 @@ class OnnxModel(Prompted):
         return filled
 
 
-def _session(path: Path, threads: int) -> Any:
+def onnx_session(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Raises:
+        ConfigError: without onnxruntime, or for a file that it cannot load.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file; give {ONNX}FILE with an exported network")
     try:

@@ -51,7 +51,7 @@ export class Detail {
     this.asking = new AbortController();
     try {
       const canvas = await getPicture(
-        `/api/images/${image.id}/picture?box=${box.join(",")}&max=${MOST}`,
+        image.source(`box=${box.join(",")}&max=${MOST}`),
         this.asking.signal,
       );
       this.shown = { canvas, box };

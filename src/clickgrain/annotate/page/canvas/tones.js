@@ -1,9 +1,12 @@
 // Brightness, contrast and gamma of the view; the pixels that clicks are answered on stay as they are.
 
-/** @typedef {{brightness: number, contrast: number, gamma: number}} Tones brightness and contrast -1..1 */
+/**
+ * @typedef {{brightness: number, contrast: number, gamma: number, window: number[] | null}} Tones brightness and contrast
+ * -1..1; window: the values of a deep file that are shown black and white, null for those that clicks are answered on
+ */
 
 /** @type {Tones} */
-export const NEUTRAL = { brightness: 0, contrast: 0, gamma: 1 };
+export const NEUTRAL = { brightness: 0, contrast: 0, gamma: 1, window: null };
 
 /** What was made of a picture last. @type {WeakMap<CanvasImageSource, {key: string, canvas: HTMLCanvasElement}>} */
 const MADE = new WeakMap();
@@ -19,9 +22,10 @@ export function curve({ brightness, contrast, gamma }) {
 
 /** @param {ImageBitmap} picture @param {Tones} tones @returns {ImageBitmap | HTMLCanvasElement} the picture as it is looked at */
 export function toned(picture, tones) {
-  const key = JSON.stringify(tones),
+  const { brightness, contrast, gamma } = tones,
+    key = `${brightness} ${contrast} ${gamma}`,
     made = MADE.get(picture);
-  if (key === JSON.stringify(NEUTRAL)) return picture;
+  if (key === "0 0 1") return picture;
   if (made?.key === key) return made.canvas;
   const canvas = made?.canvas ?? document.createElement("canvas"),
     { width, height } = Object.assign(canvas, { width: picture.width, height: picture.height }),

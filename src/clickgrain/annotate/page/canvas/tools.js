@@ -4,6 +4,7 @@ import { likes } from "../core/filter.js";
 import { boxOf, inside, pixel, thin, toImage, toScreen } from "../core/geometry.js";
 import { Levels } from "./levels.js";
 import { markOf } from "./marks.js";
+import { Polygon } from "./polygon.js";
 
 /** @typedef {import("../core/geometry.js").Point} Point */
 
@@ -19,6 +20,7 @@ export class Tools {
   constructor(stage) {
     this.stage = stage;
     this.levels = new Levels(stage);
+    this.polygon = new Polygon(stage);
     /** @type {{tool: string, label: number, from: Point, points: Point[], touch: boolean} | null} */
     this.gesture = null;
     /** Object under the pointer, or null. @type {number | null} */
@@ -115,6 +117,7 @@ export class Tools {
   #cursor(at) {
     const { tool } = this.state;
     if (tool === "hand" || this.stage.space) return "grab";
+    if (tool === "polygon" && this.stage.pointer && this.polygon.under(this.stage.pointer)) return "pointer";
     if (!at) return "";
     if (this.near >= 0 || this.over !== null || this.like) return "pointer";
     return tool === "brush" || tool === "eraser" ? "none" : "crosshair";
@@ -139,6 +142,7 @@ export class Tools {
     const { tool, polarity } = this.state;
     const touch = event.pointerType === "touch";
     this.look();
+    if (tool === "polygon") return void this.polygon.press(at, event);
     if (this.near >= 0 && event.button === 0) {
       this.held = { place: this.near, at };
       return;
@@ -156,6 +160,7 @@ export class Tools {
 
   /** @param {Point} at */
   drag(at) {
+    if (this.polygon.held) return this.polygon.drag(at);
     if (this.held) this.held.at = at;
     else this.gesture?.points.push(this.#point(at));
     this.stage.draw("top");
@@ -164,6 +169,7 @@ export class Tools {
   /** @param {Point} at @param {PointerEvent} event @param {boolean} moved */
   release(at, event, moved) {
     const { gesture, held } = this;
+    if (this.polygon.held) return this.polygon.release();
     this.gesture = this.held = null;
     this.stage.draw("look", "top");
     if (held) this.#let(held, moved);
@@ -294,6 +300,7 @@ export class Tools {
   }
 
   cancel() {
+    this.polygon.cancel();
     this.gesture = this.held = null;
     this.walked = -1;
     this.levels.drop();

@@ -36,7 +36,8 @@ export function drawTop(stage) {
   drawGesture(stage);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawBadges(stage);
-  drawMarks(stage);
+  if (stage.store.state.tool === "polygon") stage.tools.polygon.draw();
+  else drawMarks(stage);
   drawTool(stage);
 }
 

@@ -1,30 +1,32 @@
 // Which images the list shows, and which candidates the image.
 
-/** @typedef {{id: number, name: string, status: string, objects: number, labels?: (number | null)[]}} Entry */
+/** @typedef {{id: number, name: string, status: string, objects: number, labels?: (number | null)[], least?: number}} Entry */
 
 /**
  * @param {Entry[]} images @param {string} words all must be in the name, in any order, upper or lower case
- * @param {string} status "all", one of the statuses, "empty", "unlabelled", or a label's number
- * @returns {Entry[]}
+ * @param {string} status "all", one of the statuses, "empty", "unlabelled", a label's number, or "unsure"
+ * @returns {Entry[]} in their order; "unsure": those with objects, by the score of their least sure one
  */
 export function filtered(images, words, status) {
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-  return images.filter((image) => {
+  const found = images.filter((image) => {
     if (!fits(image, status)) return false;
     const name = image.name.toLowerCase();
     return wanted.every((word) => name.includes(word));
   });
+  return status === "unsure" ? found.sort((a, b) => Number(a.least) - Number(b.least)) : found;
 }
 
-/** @param {string} status of a filter @returns {boolean} whether one must know the images' labels for it */
+/** @param {string} status of a filter @returns {boolean} whether one must know the images' objects for it */
 export function byLabel(status) {
-  return status === "unlabelled" || /^\d/.test(status);
+  return status === "unlabelled" || status === "unsure" || /^\d/.test(status);
 }
 
 /** @param {Entry} image @param {string} wanted */
-function fits({ status, objects, labels }, wanted) {
+function fits({ status, objects, labels, least }, wanted) {
   if (wanted === "all") return true;
   if (wanted === "empty") return !objects;
+  if (wanted === "unsure") return Number.isFinite(least);
   if (!byLabel(wanted)) return status === wanted;
   return labels?.includes(wanted === "unlabelled" ? null : Number(wanted)) ?? false;
 }

@@ -11,6 +11,7 @@ export const COMMANDS = [
   { id: "scribble", group: "Tools", title: "Scribble tool", keys: ["S"] },
   { id: "brush", group: "Tools", title: "Brush", keys: ["B"] },
   { id: "eraser", group: "Tools", title: "Eraser", keys: ["E"] },
+  { id: "polygon", group: "Tools", title: "Corners: the object as a polygon", keys: ["P"] },
   { id: "hand", group: "Tools", title: "Move the image (or hold Space)", keys: ["H"] },
   { id: "smaller", group: "Tools", title: "Smaller brush", keys: ["Shift+["] },
   { id: "larger", group: "Tools", title: "Larger brush", keys: ["Shift+]"] },

@@ -67,11 +67,12 @@ function importer({ annotator, gallery, store }) {
         h(
           "p",
           null,
-          `${answer.objects} objects in ${answer.images} images. Undo takes them away again, image by image.`,
+          `${answer.objects} objects in ${answer.images} images. ${answer.made.length ? "Undo takes them all away again; labels stay." : ""}`,
         ),
         answer.there ? again(answer.there, (how) => read(file, how)) : null,
         answer.skipped.length ? skipped(answer.skipped) : null,
       );
+      if (answer.made.length) annotator.remember({ found: answer.made, how: "imported" });
       await Promise.all([annotator.refreshProject(), gallery.loadList(), store.state.image?.refresh()]);
     } catch (error) {
       fill(result, h("p", { role: "alert", class: "trouble" }, /** @type {Error} */ (error).message));

@@ -36,25 +36,26 @@ export async function openSame(app) {
 export async function answerHere({ store, annotator, gallery }, some, leave = false) {
   const { same } = store.state;
   if (!same || !some.length) return;
-  if (!leave) await take({ store, annotator, gallery }, same.job, same.object, some);
+  await take({ store, annotator, gallery }, same.job, same.object, some, leave);
   const left = same.left.filter((/** @type {any} */ each) => !some.includes(each));
   store.set({ same: { ...same, left } });
 }
 
 /**
- * Make objects of candidates.
- * @param {any} app @param {any} job @param {any} object that they are like @param {any[]} some @returns {Promise<number>} how many were made
+ * Make objects of candidates, or refuse them, which the server remembers for Learn.
+ * @param {any} app @param {any} job @param {any} object that they are like @param {any[]} some @param {boolean} [refuse]
+ * @returns {Promise<number>} how many were made, or refused
  */
-async function take({ store, annotator, gallery }, job, object, some) {
+async function take({ store, annotator, gallery }, job, object, some, refuse = false) {
   const items = some.map(({ image, node }) => ({ image, node })),
-    body = { job: job.id, items, label: object.label },
+    body = { job: job.id, items, label: object.label, refuse },
     { accepted, skipped } = await post("/api/same/accept", body),
     open = store.state.image?.id,
     others = accepted.filter((/** @type {any} */ each) => each.image !== open),
     sum = accepted.reduce((/** @type {number} */ all, /** @type {any} */ each) => all + each.objects, 0);
-  if (others.length) annotator.remember({ found: others });
+  if (others.length) annotator.remember({ found: others, how: refuse ? "refused" : "found" });
   if (others.length < accepted.length) annotator.remember({ image: open });
-  annotator.say(`${sum} taken${skipped.length ? `, ${skipped.length} left out: ${skipped[0].message}` : ""}`);
+  annotator.say(`${sum} ${refuse ? "refused" : "taken"}${skipped.length ? `, ${skipped.length} left out: ${skipped[0].message}` : ""}`);
   await Promise.all(accepted.map((/** @type {any} */ each) => gallery.heard(each)));
   return sum;
 }
@@ -212,7 +213,7 @@ class Candidates {
     const columns = Math.max(Math.round(grid.clientWidth / card.offsetWidth - 0.3), 1);
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
     if (event.key === "Enter" || event.key === " ") this.#take([card.candidate]);
-    else if (event.key === "Delete" || event.key === "Backspace") this.#drop([card.candidate]);
+    else if (event.key === "Delete" || event.key === "Backspace") this.#refuse([card.candidate]);
     else if (by)
       grid.children[Math.min(Math.max([...grid.children].indexOf(card) + by, 0), grid.children.length - 1)]?.focus();
     else return;
@@ -228,6 +229,12 @@ class Candidates {
       this.app.annotator.say(/** @type {Error} */ (error).message);
       this.body.prepend(h("p", { role: "alert" }, /** @type {Error} */ (error).message));
     }
+  }
+
+  /** @param {any[]} some */
+  async #refuse(some) {
+    this.#drop(some);
+    await take(this.app, this.job, this.object, some, true).catch((error) => this.app.annotator.say(error.message));
   }
 
   /** @param {any[]} some no longer on offer */

@@ -2,10 +2,12 @@
 
 import { startBanner } from "./banner.js";
 import { startBar } from "./bar.js";
+import { startCoach } from "./coach.js";
 import { startDock } from "./dock.js";
 import { startHint } from "./hint.js";
 import { startImages } from "./images.js";
 import { startObjects } from "./objects.js";
+import { startEdges } from "./edges.js";
 import { startToolbar } from "./toolbar.js";
 import { commands } from "../commands.js";
 import { COMMANDS } from "../core/keys.js";
@@ -44,4 +46,6 @@ export function startPanels(app) {
   startImages(app);
   startObjects(app);
   startDock(app);
+  startCoach(app);
+  startEdges(app);
 }

@@ -2,7 +2,7 @@
 
 import { byId, fill, h, nameIn } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
-import { atWork } from "../dialogs/learn.js";
+import { atWork, named } from "../dialogs/learn.js";
 
 const COMMANDS = [
   ["same", "same"],
@@ -21,8 +21,9 @@ export function startBar(app) {
     count = h("span", { class: "count" });
   const model = h("button", { class: "model", type: "button", onclick: () => app.open.learn() });
   store.on(["model"], (/** @type {any} */ state) => {
-    model.textContent = state.model?.name ?? "";
-    model.title = `Model that answers clicks: ${state.model?.name}. Press to learn another, or to choose`;
+    const name = state.model ? named(state.model) : "";
+    model.textContent = name;
+    model.title = `Model that answers clicks: ${name}. Press to learn another, or to choose`;
     model.setAttribute("aria-label", model.title);
   });
   const saved = h("div", { class: "saved", role: "status" }, h("span"));

@@ -1,6 +1,7 @@
 // The object in hand: its label, its steps, each of which can be taken away, and its commands.
 
 import { h, icon } from "../dom.js";
+import { named } from "../dialogs/learn.js";
 import { iconButton, titleOf } from "./buttons.js";
 
 const STEP_WORDS = /** @type {Record<string, string>} */ ({
@@ -9,6 +10,7 @@ const STEP_WORDS = /** @type {Record<string, string>} */ ({
   level: "level",
   choose: "outline",
   brush: "brush",
+  polygon: "corners",
   mask: "mask",
 });
 
@@ -52,6 +54,7 @@ export function details(app, thing) {
       h("span", { class: "grow quiet facts" }, facts(thing)),
       button("remove", "trash"),
     ),
+    answeredBy(app, thing),
   );
 }
 
@@ -66,6 +69,15 @@ function colour({ store, annotator }, thing) {
     onchange: (/** @type {any} */ event) =>
       annotator.turn(() => annotator.edit([thing.id], { colour: event.target.value })),
   });
+}
+
+/** Which model made the mask of all clicks: each is answered again when another model takes over. @param {any} app @param {any} thing */
+function answeredBy({ store }, { model: hash, steps }) {
+  const asked = steps.filter((/** @type {any} */ step) => !["brush", "mask", "polygon", "region"].includes(step.type)).length,
+    { models, model } = store.state;
+  if (!hash || !asked) return null;
+  const known = models.find((/** @type {any} */ each) => each.hash === hash) ?? (model?.hash === hash ? model : null);
+  return h("p", { class: "quiet answered" }, `Clicks answered by ${known ? named(known) : "a model that this project does not know"}`);
 }
 
 /** @param {import("../image.js").Thing} thing */

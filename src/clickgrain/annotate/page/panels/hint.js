@@ -49,7 +49,7 @@ function showBroken(veil, { id, name, reason }, gallery, annotator) {
       { class: "broken", role: "alert", onpointerdown: (/** @type {Event} */ event) => event.stopPropagation() },
       h("b", null, name),
       h("p", null, reason),
-      button("Skip this image", () => gallery.skipBroken()),
+      button("Skip this image", () => annotator.skip()),
       button("Try again", () => void gallery.show(id)),
     ),
   );
@@ -60,6 +60,6 @@ function waiting({ image, opening, images, compiling }) {
   if (!image && !opening && !images.length) return ["There are no photos in this folder.", false];
   if (opening) return ["Opening the image …", Boolean(image)];
   if (compiling && (!image?.trouble || image.trouble.code === "busy")) return [COMPILING, Boolean(image)];
-  if (image && !image.tree) return [image.trouble?.message ?? "Finding regions in this image …", true];
+  if (image && !image.tree && !image.passing) return [image.trouble?.message ?? "Finding regions in this image …", true];
   return ["", false];
 }

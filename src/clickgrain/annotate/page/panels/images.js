@@ -44,6 +44,11 @@ class ImageList {
       onchange: () => this.#filter(this.filter.value),
     });
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Images done" });
+    this.finished = h(
+      "button",
+      { class: "button main", type: "button", onclick: () => app.run("export") },
+      "All done: export",
+    );
     this.words = h("p", { class: "quiet" });
     this.space = h("div", { class: "space" });
     this.nothing = h("p", { class: "empty", role: "status" });
@@ -62,6 +67,7 @@ class ImageList {
         h("div", { class: "row" }, this.search, this.filter),
         h("div", { class: "row" }, this.words, again),
         this.bar,
+        this.finished,
       ),
       this.nothing,
       this.scroller,
@@ -97,8 +103,10 @@ class ImageList {
       Object.entries(STATUS).map(([id, name]) => option(id, `${name} ${sums[id] ?? 0}`)),
       option("empty", "Without objects"),
       option("unlabelled", "With unlabeled objects"),
+      option("unsure", "Least sure first"),
       this.store.state.labels.map((/** @type {any} */ label) => option(String(label.id), `With ${label.name}`)),
     );
+    this.finished.hidden = !sums.all || sums.todo + sums.doing > 0;
     this.bar.max = Math.max(sums.all, 1);
     this.bar.value = sums.done;
     this.words.textContent = `${sums.done} of ${sums.all} done`;

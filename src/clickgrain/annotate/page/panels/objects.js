@@ -1,14 +1,14 @@
 // The objects of the image, topmost first, and what can be done with the chosen one.
 
-import { byId, h, icon, nameIn } from "../dom.js";
+import { byId, h, icon, nameIn, set } from "../dom.js";
 import { drawer } from "./bar.js";
 import { iconButton, titleOf } from "./buttons.js";
 import { details } from "./details.js";
 import { startLabels } from "./labels.js";
 import { STATUS } from "./images.js";
 import { labelOf } from "../core/color.js";
-import { NEUTRAL } from "../canvas/tones.js";
 import { remember } from "../preferences.js";
+import { tonePanel } from "./tones.js";
 
 const REPLACED =
   "Drawn on an older version of this photo, whose file was replaced since. Check it; its next click or stroke is answered on the new one.";
@@ -32,7 +32,6 @@ export function startObjects(app) {
     class: "things",
     role: "grid",
     "aria-label": "Objects, topmost first",
-    "aria-multiselectable": "true",
     tabindex: "0",
     onkeydown: (/** @type {KeyboardEvent} */ event) => walk(app, event),
   });
@@ -52,7 +51,7 @@ export function startObjects(app) {
   foot.append(...footer);
   /** @type {Map<number, {key: string, element: HTMLElement}>} */
   let rows = new Map();
-  store.on(["image", "revision", "selection", "active", "labels", "preferences"], (/** @type {any} */ state) => {
+  store.on(["image", "revision", "selection", "active", "labels", "models", "preferences"], (/** @type {any} */ state) => {
     const things = [...(state.image?.document?.objects ?? [])].reverse();
     title.textContent = things.length ? `${things.length} ${things.length === 1 ? "object" : "objects"}` : "Objects";
     fresh.hidden = state.active === null && !state.selection.length;
@@ -66,6 +65,7 @@ export function startObjects(app) {
       }),
     );
     list.setAttribute("role", things.length ? "grid" : "group");
+    set(list, "aria-multiselectable", things.length ? "true" : null);
     arrange(list, things.length ? [...rows.values()].map(({ element }) => element) : [empty()]);
     if (focus && !list.contains(document.activeElement)) list.focus({ preventScroll: true });
     list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
@@ -80,9 +80,9 @@ export function startObjects(app) {
 
 /** All that a row shows. @param {any} state @param {import("../image.js").Thing} thing */
 function keyOf(state, thing) {
-  const { image, selection, active, labels } = state,
+  const { image, selection, active, labels, models } = state,
     { id, locked, hidden, clicks, source, replaced } = thing;
-  const more = active === id ? thing : [locked, hidden, clicks, source, replaced];
+  const more = active === id ? [thing, models] : [locked, hidden, clicks, source, replaced];
   return JSON.stringify([image.id, more, selection.includes(id), nameOf(thing, labels), image.colour(thing, state)]);
 }
 
@@ -238,30 +238,8 @@ function startFoot(app) {
         overlap,
         "Objects may overlap",
       ),
-      tones(store),
+      tonePanel(store),
     ),
     h("div", { class: "row" }, status, done),
   ];
-}
-
-/** How the image is looked at; nothing else changes. @param {any} store */
-function tones(store) {
-  const sliders = Object.entries({ brightness: [-1, 1], contrast: [-1, 1], gamma: [0.2, 5] }).map(([name, [min, max]]) => {
-    // gamma in equal steps of brightness
-    const [to, from] = name === "gamma" ? [Math.log, Math.exp] : [Number, Number],
-      title = name[0].toUpperCase() + name.slice(1);
-    const slider = h("input", {
-      type: "range",
-      min: to(min),
-      max: to(max),
-      step: 0.02,
-      class: "grow",
-      oninput: () => store.set({ tones: { ...store.state.tones, [name]: from(Number(slider.value)) } }),
-    });
-    store.on(["tones"], (/** @type {any} */ state) => (slider.value = String(to(state.tones[name]))));
-    return h("label", { class: "row" }, title, slider);
-  });
-  const back = h("button", { class: "button", type: "button", onclick: () => store.set({ tones: NEUTRAL }) }, "As it is");
-  store.on(["tones"], (/** @type {any} */ state) => (back.hidden = state.tones === NEUTRAL));
-  return [sliders, back];
 }

@@ -3,7 +3,7 @@
 import { byId, h } from "../dom.js";
 import { iconButton, toolButton } from "./buttons.js";
 
-const TOOLS = ["click", "box", "scribble", "brush", "eraser", "hand"];
+const TOOLS = ["click", "box", "scribble", "brush", "eraser", "polygon", "hand"];
 
 /** @param {any} app */
 export function startToolbar(app) {

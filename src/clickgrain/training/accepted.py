@@ -1,0 +1,146 @@
+"""Objects that people accepted: exact targets of a run, beside the regions of its unlabelled photos."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from clickgrain.errors import DataError
+from clickgrain.evaluation import Benchmark
+from clickgrain.evaluation import Target as LabelledTarget
+from clickgrain.evaluation.datasets import load_group
+from clickgrain.features import FeatureExtractor
+from clickgrain.images import resize_long_side
+from clickgrain.progress import Progress
+from clickgrain.training.image_set import ImageSet
+from clickgrain.training.regions import level_of
+from clickgrain.tree import MergeTree, build_tree
+from clickgrain.types import Bool, UInt8
+
+SMALL = 32
+"""Long side in pixels; an object that is smaller in its photo as it is kept is shown in a view of its own."""
+VIEW = 4.0
+"""Side of that view, over the object's long side."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What people said about photos.
+
+    Attributes:
+        objects: to train on.
+        held_out: never trained on: they measure what is gained.
+        refused: regions that are not what was searched for; `image_id` is the photo's key.
+    """
+
+    objects: Benchmark
+    held_out: Benchmark
+    refused: Benchmark
+
+
+@dataclass(frozen=True)
+class _View:
+    """An object in its photo or in a part of it; masks of the object and of refused regions are PNGs."""
+
+    name: str
+    image: UInt8
+    tree: MergeTree
+    mask: UInt8
+    level: float
+    refused: list[UInt8]
+
+
+def add_accepted(
+    image_set: ImageSet, accepted: Accepted, extractor: FeatureExtractor, bar: Progress, *, threads: int
+) -> tuple[list[int], list[str]]:
+    """Add accepted objects as images with an exact mask, and tell the image set which regions were refused.
+
+    Args:
+        image_set: with all its photos.
+        accepted: what was said about these photos.
+        extractor: gives the features of the trees.
+        bar: shows the progress.
+        threads: that read and merge.
+
+    Returns:
+        Indices of the new images, and why objects are left out.
+
+    Raises:
+        DataError: none of them can be used.
+    """
+    failed: list[str] = []
+    refused: dict[str, list[LabelledTarget]] = {group[0].image_id: group for group in accepted.refused.by_image()}
+    for i, name in enumerate(image_set.names):
+        if name in refused:
+            masks = load_group(refused[name], failed)[1]
+            image_set.refused[i] = [_png(_shrunk(mask == 255, image_set.sizes[i])) for _, mask in masks]
+    groups = list(accepted.objects.by_image())
+    bar.start("accepted objects", len(groups))
+
+    def views(group: list[LabelledTarget]) -> list[_View]:
+        return list(_views(group, refused.get(group[0].image_id, []), image_set.side, extractor, failed))
+
+    with ThreadPoolExecutor(threads) as pool:
+        for made in pool.map(views, groups):
+            bar.advance()
+            for view in made:
+                i = image_set.add(view.image, view.name, view.tree, mask=view.mask, level=view.level)
+                image_set.accepted.append(i)
+                image_set.refused[i] = view.refused
+    if not image_set.accepted:
+        raise DataError("none of the accepted objects can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
+    return image_set.accepted, failed
+
+
+def _views(
+    group: list[LabelledTarget],
+    refused: list[LabelledTarget],
+    side: int,
+    extractor: FeatureExtractor,
+    failed: list[str],
+) -> Iterator[_View]:
+    """Every object of one photo in the whole photo, those too small to be seen there in a part of it."""
+    photo, masks = load_group(group, failed)
+    if photo is None:
+        return
+    others = [mask == 255 for _, mask in load_group(refused, failed)[1]] if refused else []
+    trees: dict[tuple[int, int, int, int], tuple[UInt8, MergeTree]] = {}
+    for target, mask in masks:
+        part = _part(mask == 255, side)
+        rows, columns = slice(part[1], part[3]), slice(part[0], part[2])
+        if part not in trees:
+            seen = np.ascontiguousarray(photo[rows, columns])
+            image = resize_long_side(seen, side) if max(seen.shape[:2]) > side else seen
+            trees[part] = image, build_tree(extractor(image), (image.shape[0], image.shape[1]))
+        image, tree = trees[part]
+        size = (image.shape[0], image.shape[1])
+        shown = _shrunk((mask == 255)[rows, columns], size)
+        if not (shown > 127).any():
+            failed.append(f"object {target.id}: nothing is left of it at a long side of {side} pixels")
+            continue
+        there = [_png(_shrunk(other[rows, columns], size)) for other in others if other[rows, columns].any()]
+        level = level_of(float((shown > 127).mean()), tree)
+        yield _View(target.id, image, tree, _png(shown), level, there)
+
+
+def _part(mask: Bool, side: int) -> tuple[int, int, int, int]:
+    """XYXY pixels of what a view shows: the whole photo, or a square around an object that is small in it."""
+    height, width = mask.shape
+    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    if max(w, h) * side >= SMALL * max(height, width) or max(height, width) <= side:
+        return 0, 0, width, height
+    extent = min(max(round(VIEW * max(w, h)), side), max(height, width))
+    left = int(np.clip(x + w // 2 - extent // 2, 0, max(width - extent, 0)))
+    top = int(np.clip(y + h // 2 - extent // 2, 0, max(height - extent, 0)))
+    return left, top, min(left + extent, width), min(top + extent, height)
+
+
+def _shrunk(mask: Bool, size: tuple[int, int]) -> UInt8:
+    values = mask.astype(np.uint8) * 255
+    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _png(mask: UInt8) -> UInt8:
+    return np.asarray(cv2.imencode(".png", mask)[1].ravel(), np.uint8)
