@@ -109,7 +109,7 @@ class Shipped(nn.Module):
         self.head = nn.Conv2d(head.in_channels, turn.shape[1], 1)
         with torch.no_grad():
             self.head.weight.copy_(torch.einsum("ck,cihw->kihw", turn, head.weight))
-            self.head.bias.copy_(head.bias @ turn)  # type: ignore[operator]
+            self.head.bias = nn.Parameter(head.bias @ turn)  # type: ignore[operator]
 
     def forward(self, image: Tensor) -> Tensor:
         """B x KEPT x H/16 x W/16."""
@@ -192,7 +192,7 @@ def distilled(photos: list[np.ndarray], targets: list[Targets], minutes: float) 
                 away = 1 - (functional.normalize(answer, dim=1) * target).sum(1)
                 loss = loss + part * (away * valid).sum() / valid.sum()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimizer.step()
             step += 1

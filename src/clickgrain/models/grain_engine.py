@@ -79,8 +79,9 @@ class GrainEngine:
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
-        kinds = {"edges": [edge_tree(image, tree.grid)], "semantic": [semantic_tree(image, tree)] * whole}
-        context = MapContext.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], **kinds)
+        edges, semantic = [edge_tree(image, tree.grid)], [semantic_tree(image, tree)] if whole else []
+        lab = [leaf_colors(image, tree)]
+        context = MapContext.of(pixels, config.map_spec, [tree], lab, edges=edges, semantic=semantic)
         return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels))
 
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:

@@ -29,8 +29,9 @@ def semantic_tree(image: UInt8, tree: MergeTree) -> MergeTree:
     """
     if min(image.shape[:2]) < SMALLEST:
         return tree
-    (h, w), parts = tree.grid, 1 + np.count_nonzero(tree.cost > FLAT * tree.cost.max(initial=0))
-    regions = np.unique(tree.cut(min(REGIONS, parts)), return_inverse=True)[1].ravel()
+    (h, w), joined = tree.grid, tree.cost > FLAT * tree.cost.max(initial=0)
+    parts = min(REGIONS, 1 + int(joined.sum()))
+    regions = np.unique(tree.cut(parts), return_inverse=True)[1].ravel()
     seen = cv2.resize(network()(image), (w, h), interpolation=cv2.INTER_LINEAR).reshape(h * w, -1)
     order, count = np.argsort(regions, kind="stable"), np.bincount(regions)
     means = np.add.reduceat(seen[order], np.cumsum(count) - count)

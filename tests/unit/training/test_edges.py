@@ -1,4 +1,4 @@
-"""Targets from edge trees: of photos only, as often as asked for, and none of it where it is not asked for."""
+"""Targets from edge and semantic trees: of photos only, as often as asked for, and none where none is asked for."""
 
 from copy import copy
 
@@ -73,14 +73,14 @@ class TestImageSet:
 
 
 class TestSamples:
-    @pytest.mark.parametrize("edges", [0.0, 1.0])
-    def test_a_target_is_a_node_of_the_tree_asked_for(self, image_set, edge_settings, edges):
-        args = edge_settings(edges)
+    @pytest.mark.parametrize("shares", [(0.0, 0.0), (1.0, 0.0), (0.3, 1.0)])
+    def test_a_target_is_a_node_of_the_tree_asked_for(self, image_set, edge_settings, shares):
+        edges, semantic = shares
+        args = edge_settings(edges, semantic=semantic)
+        tree_of = image_set.semantic_tree if semantic else image_set.edge_tree if edges else image_set.tree
         for seed in range(4):
             sample = draw_sample(image_set, PHOTOS, [], args.data, args.clicks, np.random.default_rng(seed))
-            by_edges = distance(sample, image_set, image_set.edge_tree(sample.image))
-            by_features = distance(sample, image_set, image_set.tree(sample.image))
-            assert (by_edges if edges else by_features) == 0
+            assert distance(sample, image_set, tree_of(sample.image)) == 0
             assert sample.targets[0].level is not None
 
     @pytest.fixture
@@ -101,11 +101,13 @@ class TestSamples:
         assert asked
         assert not any(asked)
 
-    def test_click_maps_see_both_trees(self, image_set, batch_of):
+    def test_click_maps_see_all_trees(self, image_set, batch_of):
         batch = batch_of(image_set, 0.0, count=4)
-        for i, tree, edges in zip(batch.images, batch.trees, batch.edge_trees, strict=True):
-            assert tree is image_set.tree(i)
-            assert edges is image_set.edge_tree(i)
+        for i, *trees in zip(batch.images, batch.trees, batch.edge_trees, batch.semantic_trees, strict=True):
+            for tree, wanted in zip(
+                trees, (image_set.tree, image_set.edge_tree, image_set.semantic_tree), strict=True
+            ):
+                assert tree is wanted(i)
 
     def test_exact_masks_stay_as_they_are(self, mixed, asked, batch_of):
         batch = batch_of(mixed, 1.0, range(7), composites=1.0, masks_per_image=2)
@@ -118,7 +120,7 @@ class TestSamples:
         assert all(batch_of(source, 1.0).exact)
 
 
-@pytest.mark.parametrize("name", ["edges", "hidden"])
+@pytest.mark.parametrize("name", ["edges", "semantic", "hidden"])
 class TestSettings:
     @pytest.mark.parametrize("share", [-0.1, 1.5])
     def test_a_share_is_a_share(self, name, share):
@@ -129,4 +131,5 @@ class TestSettings:
         shares = [
             getattr(load_recipe(recipe, "cpu").args.data, name) for recipe in ("grain", "grain-small", "paper")
         ]
-        assert shares == {"edges": [0.3, 0.3, 0.0], "hidden": [0.7, 0.7, 0.0]}[name]
+        wanted = {"edges": [0.3, 0.3, 0.0], "semantic": [0.5, 0.5, 0.0], "hidden": [0.45, 0.45, 0.0]}
+        assert shares == wanted[name]
