@@ -144,7 +144,9 @@ def coco(**change):
 
 def test_an_import_is_one_action_that_can_be_undone(client, project):
     answer = client.post("/api/import", content=json.dumps(coco()))
-    assert answer.json() == {"format": "coco", "images": 1, "objects": 1, "labels": 1, "there": 0, "skipped": []}
+    made = [{"image": 2, "seq": 1, "objects": 1}]  # what undo takes back
+    counts = {"images": 1, "objects": 1, "labels": 1, "there": 0}
+    assert answer.json() == {"format": "coco", **counts, "skipped": [], "made": made}
     (item,) = project.logs.history(2).document.objects
     assert (item.source, item.area, item.bbox) == ("import", 100, (2, 2, 12, 12))
     assert project.logs.labels().document.find(item.label).name == "cat"
