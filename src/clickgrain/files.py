@@ -5,6 +5,7 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _HASH_LENGTH = 20  # hex digits: 80 bits keep accidental collisions out of reach
 
@@ -93,7 +94,12 @@ def hash_file(path: str | Path) -> str:
         OSError: it cannot be read.
     """
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
+        return hash_open_file(file)
+
+
+def hash_open_file(file: BinaryIO) -> str:
+    """As `hash_file`, of an open file from where it stands to its end."""
+    return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]  # type: ignore[arg-type]
 
 
 def core_count() -> int:

@@ -25,6 +25,7 @@ def propose(args: ProposeArgs) -> None:
     from clickgrain.devices import choose_device
     from clickgrain.features import load_extractor
     from clickgrain.proposals.pipeline import propose as build_trees
+    from clickgrain.proposals.remote_store import on_this_machine
 
     settings = asdict(args)
     photos, store, name = (settings.pop(key) for key in ("photos", "store", "extractor"))
@@ -43,7 +44,8 @@ def propose(args: ProposeArgs) -> None:
         )
     else:
         extractor = load_extractor(name, device=choose_device(device))
-        report = build_trees(photos, store, extractor=extractor, progress=stderr().is_terminal, **settings)
+        with on_this_machine(store) as path:
+            report = build_trees(photos, path, extractor=extractor, progress=stderr().is_terminal, **settings)
     say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")

@@ -184,7 +184,7 @@ class RunArgs:
     """What `learn`, `train` and `finetune` have in common.
 
     Attributes:
-        photos: folder of photos, walked recursively.
+        photos: folder of photos, walked recursively; or a list of addresses, tars or a URL, as in `propose`.
         out: folder for the model and the state of the run; give it to --model afterwards.
         recipe: settings of training, and the network of a model from scratch; auto is grain on a GPU, grain-small
             elsewhere.
@@ -201,7 +201,7 @@ class RunArgs:
         from_scratch: start from fresh weights instead.
     """
 
-    photos: Path | str
+    photos: str | Path
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     recipe: RecipeName = "auto"
     extractor: str = "default"
@@ -250,14 +250,14 @@ class LearnArgs(RunArgs):
             them.
     """
 
-    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    photos: Annotated[str | Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
     start: Annotated[
         str | None,
         tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
     ] = None
     minutes: float | None = None
     any_orientation: bool = False
-    store: Path | None = None
+    store: Annotated[str | Path | None, tyro.conf.arg(metavar="STORE")] = None
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
     cutouts: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
 
