@@ -113,7 +113,10 @@ def _finish(result: "LearnResult", what: str) -> None:
 
     say_all(result.failed, style="red")
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.fit.metrics.items())
-    say(f"{result.fit.steps} steps on {result.photos} {what}; {numbers or 'no validation'}")
+    say(
+        f"{result.fit.steps} steps on {result.photos} {what}; {numbers or 'no validation'}; waited for data"
+        f" {result.fit.waited:.1%} of the time"
+    )
     if result.fit.skipped:
         say(
             f"{result.fit.skipped} of the steps were skipped because loss or gradient were not finite",

@@ -22,7 +22,7 @@ VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")  # wh
 LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError)  # another try is of no use
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image of a folder, a list or a tar.
 

@@ -147,24 +147,33 @@ def _stream(
     stages = ray.data.from_items(
         [{"item": file} for file in files], override_num_blocks=min(10_000, -(-len(files) // batch))
     )
-    stages = stages.map_batches(
-        lambda items: _decoded(items, settings), batch_size=batch, num_cpus=0.5, compute=TaskPoolStrategy(pool)
-    )
-    stages = stages.map_batches(
-        _Features,
-        fn_constructor_args=(settings, load, bool(gpus)),
-        batch_size=batch,
-        num_cpus=0.25,
-        num_gpus=1 if gpus else 0,
-        compute=ActorPoolStrategy(size=gpus or pool),
-    )
-    stages = stages.map_batches(
-        _Merge,
-        fn_constructor_args=(settings, out),
-        batch_size=batch,
-        num_cpus=0.25,
-        compute=ActorPoolStrategy(size=pool),
-    )
+    if gpus:
+        stages = stages.map_batches(
+            lambda items: _decoded(items, settings), batch_size=batch, num_cpus=0.5, compute=TaskPoolStrategy(pool)
+        )
+        stages = stages.map_batches(
+            _Features,
+            fn_constructor_args=(settings, load, True),
+            batch_size=batch,
+            num_cpus=0.25,
+            num_gpus=1,
+            compute=ActorPoolStrategy(size=gpus),
+        )
+        stages = stages.map_batches(
+            _Merge,
+            fn_constructor_args=(settings, out),
+            batch_size=batch,
+            num_cpus=0.25,
+            compute=ActorPoolStrategy(size=pool),
+        )
+    else:  # without a device to feed, images need not travel between processes
+        stages = stages.map_batches(
+            _All,
+            fn_constructor_args=(settings, load, out),
+            batch_size=batch,
+            num_cpus=1,
+            compute=ActorPoolStrategy(size=max(1, int(resources.get("CPU", 1)))),
+        )
     for group in stages.iter_batches(batch_size=None, prefetch_batches=0):
         yield from _items(group)
 
@@ -221,6 +230,17 @@ class _Merge:
         self.run.finish()  # the rows are on disk before anything is said about them
         failed = {failure.key for failure in self.run.report.failed}
         return _packed([*result, *self.run.report.failed, *(("done", key) for key in keys if key not in failed)])
+
+
+class _All:
+    """All three, in one process for each core."""
+
+    def __init__(self, settings: _Settings, load: Callable[[bool], FeatureExtractor], out: Path) -> None:
+        self.settings, self.features, self.merge = settings, _Features(settings, load, False), _Merge(settings, out)
+
+    def __call__(self, group: Batch) -> Batch:
+        decoded = [item for part in _decoded(group, self.settings) for item in _items(part)]
+        return self.merge(self.features(_packed(decoded)))
 
 
 def _is_ready(item: Any) -> bool:

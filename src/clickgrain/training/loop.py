@@ -58,6 +58,7 @@ class FitResult:
         metrics: of the last validation.
         losses: of this session's steps.
         skipped: steps, over all sessions, that changed nothing because loss or gradient were not finite.
+        waited: share of this session's training during which the network waited for a batch.
     """
 
     steps: int
@@ -65,6 +66,7 @@ class FitResult:
     metrics: dict[str, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     skipped: int = 0
+    waited: float = 0.0
 
 
 def fit(
@@ -128,7 +130,10 @@ def fit(
         run.save()
     run.export()
     fabric.barrier()  # no process continues before the model is written
-    return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped)
+    waited = run.waited / max(run.waited + run.worked, 1e-9)
+    return FitResult(
+        run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped, waited
+    )
 
 
 def finished_run(out: Path, steps: int) -> FitResult | None:
@@ -263,6 +268,7 @@ class _Run:
         self.args, self.images, self.out, self.fabric, self.plan = args, list(images), out, fabric, plan
         self.image_set = image_set.to(fabric.device)
         self.step, self.changed, self.in_a_row = 0, False, 0
+        self.waited = self.worked = 0.0  # seconds without and with a batch at hand, the first one aside
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
         self.own: dict[str, Tensor] | None = None
@@ -335,7 +341,10 @@ class _Run:
         saved = ended = time.monotonic()
         paces: deque[float] = deque(maxlen=20)
         for count, batch in enumerate(batches):
-            loss = self.train(batch)
+            begun = time.monotonic()
+            loss = self.train(batch, begun - ended)
+            if count > 0:
+                self.waited, self.worked = self.waited + begun - ended, self.worked + time.monotonic() - begun
             losses += [] if loss is None else [loss]
             self.plan.update(self.step, bar)
             if count == 1:
@@ -344,13 +353,15 @@ class _Run:
             said = "skipped: not finite" if loss is None else f"loss {loss:.3f}"
             bar.advance(f"{said}, {statistics.fmean(paces):.2f} s a step")
             self.validate_if_due(validate, bar)
-            ended = time.monotonic()
-            if ended - saved > self.args.checkpoint_every:
+            if time.monotonic() - saved > self.args.checkpoint_every:
                 self.save()
-                saved = ended
+                saved = time.monotonic()
+            ended = time.monotonic()
 
-    def train(self, batch: Batch) -> float | None:
+    def train(self, batch: Batch, waited: float) -> float | None:
         """One optimizer step: its loss, or None if loss or gradient were not finite and nothing was changed.
+
+        `waited` are the seconds that the batch was waited for, for the metrics.
 
         Raises:
             TrainingError: if that happened many times in a row.
@@ -384,7 +395,8 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             self.step += 1
             self.changed, self.in_a_row = True, 0 if finite else self.in_a_row + 1
-            self.metrics.add(self.step, numbers | {"seconds": round(time.monotonic() - started, 4)})
+            numbers |= {"seconds": round(time.monotonic() - started, 4), "waited": round(waited, 4)}
+            self.metrics.add(self.step, numbers)
         if self.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
                 f"{self.in_a_row} steps in a row were skipped because they were not finite (step {self.step}: loss"

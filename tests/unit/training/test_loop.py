@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -420,7 +421,15 @@ class TestMetrics:
         for line in lines:
             if "loss" in line:
                 assert {"lr", "norm", "seconds", "bce", "dice", "iou"} <= set(line)
+                assert line["waited"] >= 0
         assert [line["lr"] for line in lines if "lr" in line] == [learning_rate_of(step) for step in range(4)]
+
+    def test_waiting_for_data_is_told_from_work(self, run, tmp_path, monkeypatch):
+        prepare, share = loop._Run.prepare, []
+        for pause in (0.0, 1.0):
+            monkeypatch.setattr(loop._Run, "prepare", lambda self, step: time.sleep(pause) or prepare(self, step))
+            share.append(run(tmp_path / f"{pause}").waited)
+        assert 0 <= share[0] < share[1] < 1
 
     def test_a_new_run_begins_a_new_file(self, run, tmp_path):
         (tmp_path / METRICS).write_text('{"step": 1, "loss": 7.0}\n')
