@@ -110,7 +110,10 @@ def finetune(args: FinetuneArgs) -> None:
 def _finish(result: "LearnResult", what: str) -> None:
     """Say how training went; the folder of the model on stdout."""
     from clickgrain.commands.console import say, say_all
+    from clickgrain.devices import process_number
 
+    if process_number()[0] > 0:
+        return  # the first process speaks
     say_all(result.failed, style="red")
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.fit.metrics.items())
     say(

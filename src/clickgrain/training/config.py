@@ -17,7 +17,7 @@ from clickgrain.proposals.config import AREA, Sampler
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
-NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every")
+NEUTRAL = ("accumulate", "threads", "validate_every", "validation_targets", "checkpoint_every")
 """Fields of `TrainArgs` that do not decide the final weights."""
 
 
@@ -94,7 +94,8 @@ class TrainArgs:
 
     Attributes:
         steps: optimizer steps in all.
-        batch: crops per step and process.
+        batch: crops per step, over all processes.
+        accumulate: parts of a process's share of a step that it takes one after the other, for less memory.
         lr: peak learning rate.
         warmup: steps of linear warm-up.
         schedule: "cosine" to zero, or "steps": x0.1 at 50/55 of the run (the paper's).
@@ -130,6 +131,7 @@ class TrainArgs:
     seed: int = 0
     precision: Precision = "auto"
     compile: bool = False
+    accumulate: int = 1
     threads: int = 0
     validate_every: int = 500
     validation_targets: int = 16
@@ -142,7 +144,7 @@ class TrainArgs:
         for name, former in FORMER.items():
             if self.precision == former:
                 object.__setattr__(self, "precision", name)
-        for name in ("steps", "batch", "validation_targets"):
+        for name in ("steps", "batch", "accumulate", "validation_targets"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} must be 1 or more")
         for name in ("lr", "clip"):
@@ -193,7 +195,8 @@ class RunArgs:
         device: auto, cpu, cuda or another torch device.
         precision: of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
         steps: the recipe's steps when None.
-        batch: crops per step.
+        batch: crops per step, over all processes.
+        accumulate: parts that a process takes its crops in, one after the other, for less memory.
         crop: side of the crops in pixels.
         lr: peak learning rate; a quarter of the recipe's when training starts from a trained model.
         seed: of everything random.
@@ -214,6 +217,7 @@ class RunArgs:
     seed: int = 0
     start: str | None = None
     from_scratch: bool = False
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         """Reject numbers that no training can have, before photos and models are read; None is the recipe's."""
@@ -221,7 +225,7 @@ class RunArgs:
             raise ConfigError("--from and --from-scratch contradict each other; give one of them")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} must be 0 or more")
-        for name, count in (("steps", self.steps), ("batch", self.batch)):
+        for name, count in (("steps", self.steps), ("batch", self.batch), ("accumulate", self.accumulate)):
             if count is not None and count < 1:
                 raise ConfigError(f"--{name} {count} must be 1 or more")
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
