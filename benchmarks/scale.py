@@ -158,8 +158,8 @@ def main(args: ScaleArgs) -> None:
         parts, _ = simulate(images, rate, args, queue=False)
         paid = simulated * args.machines
         print(
-            f"{million:,} | {hours:,.2f} | {simulated:,.2f} | {useful:.0%} | {parts:,.2f} | {paid:,.0f} |"
-            f" {paid * args.price:,.0f} | {images * args.image_kb / 1e9:,.1f} | {images * TREE_BYTES / 1e12:,.2f}"
+            f"{million:,} | {hours:,.3f} | {simulated:,.3f} | {useful:.0%} | {parts:,.3f} | {paid:,.1f} |"
+            f" {paid * args.price:,.1f} | {images * args.image_kb / 1e9:,.1f} | {images * TREE_BYTES / 1e12:,.2f}"
         )
     for million in MILLIONS:
         print(f"{million:,} million: " + ("; ".join(limits(million, args)) or "nothing is in the way"))
