@@ -54,7 +54,7 @@ def measure(photos: Path, store: Path, count: int, objects: Path | None, threads
     extractor, trees = load_extractor(EXTRACTOR), ProposalStore(store)
     extractor(np.zeros((64, 64, 3), np.uint8))
     chosen = choose_photos(photos, trees, (), extractor.name)
-    chosen = replace(chosen, keys=chosen.keys[:count])
+    chosen = replace(chosen, files=chosen.files[:count])
     args = replace(grain_small().args, threads=threads)
     start = psutil.Process().memory_info().rss
     data = prepare(chosen, trees, args, extractor, Quiet(), seed=0, cache=objects)

@@ -62,6 +62,7 @@ COMMANDS = (
     Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
     Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.learn:finetune"),
     Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),
+    Command("bench", "measure every stage on this machine", "clickgrain.commands.bench:bench"),
     Command(
         "evaluate-tree",
         "measure how well merge trees match known objects",

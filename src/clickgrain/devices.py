@@ -3,6 +3,7 @@
 Tree mode and color-texture features run without it, and `import torch` takes a second.
 """
 
+import os
 from typing import Literal
 
 from clickgrain.errors import ConfigError
@@ -10,8 +11,15 @@ from clickgrain.errors import ConfigError
 WIDE = 1_000_000  # parameters of a network from which on a CPU with AMX is faster in bf16
 
 
+def process_number() -> tuple[int, int]:
+    """(number of this process from 0, number of processes) of a run that torchrun started, else (0, 1)."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
 def choose_device(name: str) -> str:
     """A torch device by name; "auto" is the GPU if there is one, else the CPU.
+
+    Of several GPUs, each process of a run that torchrun started gets its own.
 
     Raises:
         ConfigError: if there is no such device.
@@ -21,7 +29,9 @@ def choose_device(name: str) -> str:
     import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and process_number()[1] > 1:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -5,6 +5,7 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _HASH_LENGTH = 20  # hex digits: 80 bits keep accidental collisions out of reach
 
@@ -89,7 +90,12 @@ def hash_bytes(content: bytes) -> str:
 def hash_file(path: str | Path) -> str:
     """First 20 hex digits of the SHA-256 of a file's content."""
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
+        return hash_open_file(file)
+
+
+def hash_open_file(file: BinaryIO) -> str:
+    """As `hash_file`, of an open file from where it stands to its end."""
+    return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]  # type: ignore[arg-type]
 
 
 def core_count() -> int:

@@ -44,6 +44,7 @@ def propose(args: ProposeArgs) -> None:
     from clickgrain.devices import choose_device
     from clickgrain.features import load_extractor
     from clickgrain.proposals.pipeline import propose as build_trees
+    from clickgrain.proposals.remote_store import on_this_machine
 
     settings = asdict(args)
     photos, store, name = (settings.pop(key) for key in ("photos", "store", "extractor"))
@@ -62,7 +63,8 @@ def propose(args: ProposeArgs) -> None:
         )
     else:
         extractor = load_extractor(name, device=choose_device(device))
-        report = build_trees(photos, store, extractor=extractor, progress=stderr().is_terminal, **settings)
+        with on_this_machine(store) as path:
+            report = build_trees(photos, path, extractor=extractor, progress=stderr().is_terminal, **settings)
     say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")
@@ -169,10 +171,16 @@ def _compare(start: str | None, folder: Path, held_out: "Benchmark", device: str
 def _finish(result: "LearnResult", what: str) -> None:
     """Say how training went; the folder of the model on stdout."""
     from clickgrain.commands.console import say, say_all
+    from clickgrain.devices import process_number
 
+    if process_number()[0] > 0:
+        return  # the first process speaks
     say_all(result.failed, style="red")
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.fit.metrics.items())
-    say(f"{result.fit.steps} steps on {result.photos} {what}; {numbers or 'no validation'}")
+    say(
+        f"{result.fit.steps} steps on {result.photos} {what}; {numbers or 'no validation'}; waited for data"
+        f" {result.fit.waited:.1%} of the time"
+    )
     if result.fit.skipped:
         say(
             f"{result.fit.skipped} of the steps were skipped because loss or gradient were not finite",

@@ -17,7 +17,7 @@ class SegmentArgs:
     """Cut something out of a photo with clicks, strokes or a box, all in pixels of the upright photo.
 
     Attributes:
-        image: the photo.
+        image: the photo, or its URL.
         out: the mask: 8-bit PNG, 255 on the object and 0 elsewhere.
         click: a click on the object; with ",-" at its end, on the background. Repeat the flag for more.
         scribble: a stroke, its points in one quoted word: "10,10 20,15 30,30"; with ",-" at its end, on the
@@ -33,7 +33,7 @@ class SegmentArgs:
         overlay: also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
     """
 
-    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     out: Annotated[Path, tyro.conf.arg(metavar="MASK.png")]
     click: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="X,Y[,-]")] = ()
     scribble: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar='"X,Y ...[,-]"')] = ()
@@ -73,7 +73,7 @@ class SegmentArgs:
             raise ConfigError(f"--out {self.out} is no .png; a mask needs a lossless format")
         if self.overlay is not None and self.overlay.suffix.lower() not in OVERLAYS:
             raise ConfigError(f"--overlay {self.overlay} has an unknown suffix; use {', '.join(OVERLAYS)}")
-        files = [path.resolve() for path in (self.image, self.out, self.overlay) if path is not None]
+        files = [Path(path).resolve() for path in (self.image, self.out, self.overlay) if path is not None]
         if len(set(files)) < len(files):
             raise ConfigError("the photo, --out and --overlay share a file; give each its own name")
 

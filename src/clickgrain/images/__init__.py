@@ -12,6 +12,8 @@ from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
 from clickgrain.images.reader import count_pages as count_pages
 from clickgrain.images.reader import read_image as read_image
 from clickgrain.images.reader import read_pages as read_pages
+from clickgrain.images.remote import ImageFile as ImageFile
+from clickgrain.images.sources import list_images as list_images
 from clickgrain.images.walk import SUFFIXES as SUFFIXES
 from clickgrain.images.walk import ReadReport as ReadReport
 from clickgrain.images.walk import find_images as find_images

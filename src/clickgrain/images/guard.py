@@ -75,7 +75,7 @@ def format_of(path: Path) -> str:
         return format_in(file, path)
 
 
-def format_in(file: BinaryIO, path: Path) -> str:
+def format_in(file: BinaryIO, path: object) -> str:
     """As `format_of`, of an open file, which is left at its beginning."""
     try:
         head = file.read(64)
@@ -99,7 +99,7 @@ def format_in(file: BinaryIO, path: Path) -> str:
     raise ImageError(f"{path}: not an image of a known format ({seen}); convert it to {FORMATS}")
 
 
-def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
+def check_pixels(path: object, width: int, height: int, max_pixels: int) -> None:
     """Refuse an image of more than `max_pixels`, given its size from the header.
 
     Raises:
@@ -113,7 +113,7 @@ def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: object) -> Iterator[None]:
     """Turn whatever a decoder raises into an ImageError: on damaged files that may be anything."""
     try:
         yield

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, features
+from PIL import Image, features
+from PIL import ImageFile as Pillow
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -19,8 +20,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from clickgrain.errors import ImageError
 from clickgrain.images import tiff
-from clickgrain.images.guard import check_pixels, explained, format_in, opened, quiet_pillow
+from clickgrain.images.guard import check_pixels, explained, format_in, quiet_pillow
 from clickgrain.images.pixels import Window, orient, orientation_of, to_rgb
+from clickgrain.images.remote import ImageFile
 from clickgrain.types import UInt8
 
 MAX_PIXELS = 200_000_000
@@ -28,7 +30,7 @@ HEIF_PACKAGES = ("pillow_heif", "pi_heif")
 """Either reads HEIC; the second has no encoder, and libraries under the LGPL only."""
 LACKING = 0.1  # largest part of a JPEG that may be missing at its end
 
-_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+_PLUGINS: dict[str, type[Pillow.ImageFile]] = {
     "JPEG": JpegImageFile,  # not Pillow's factory: of a phone's multi-picture file the first picture is wanted
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
@@ -52,7 +54,7 @@ def read_image(
     channels become 0 and 255. Safe to call from several threads.
 
     Args:
-        path: the file.
+        path: the file, or its URL (s3://, gs://, https:// ...).
         max_pixels: larger images (width x height) are refused before they are decoded.
         page: page of a TIFF, from 0 (reduced-resolution copies do not count); other formats have page 0 only.
         notes: takes one line for each thing a user should know: scaled, first frame only, channels left out.
@@ -64,18 +66,32 @@ def read_image(
     Raises:
         ImageError: the file is missing, a folder, unreadable, empty, no image, damaged, truncated or too large.
     """
-    path = Path(path)
+    file = ImageFile(str(path), str(path))
+    with file.opened() as stream:
+        return decode(stream, file, max_pixels=max_pixels, page=page, notes=notes, window=window)
+
+
+def decode(
+    stream: BinaryIO,
+    file: ImageFile,
+    *,
+    max_pixels: int,
+    page: int = 0,
+    notes: list[str] | None = None,
+    window: Window | None = None,
+) -> UInt8:
+    """As `read_image`, of an open file."""
     said: list[str] = []
-    with opened(path) as file, explained(path):
-        format_ = format_in(file, path)
+    with explained(file):
+        format_ = format_in(stream, file)
         if format_ == "TIFF":
-            image = tiff.read_page(file, path, page, max_pixels, said, window)
+            image = tiff.read_page(stream, file, page, max_pixels, said, window)
         elif page == 0:
-            image = _by_pillow(file, path, format_, max_pixels, said, window)
+            image = _by_pillow(stream, file, format_, max_pixels, said, window)
         else:
-            raise ImageError(f"{path}: no page {page}; a {format_} file has page 0 only")
+            raise ImageError(f"{file}: no page {page}; a {format_} file has page 0 only")
     if notes is not None:
-        notes.extend(f"{path}: {note}" for note in said)
+        notes.extend(f"{file}: {note}" for note in said)
     return np.require(image, np.uint8, ["C", "W"])
 
 
@@ -87,7 +103,6 @@ def read_pages(
     Raises:
         ImageError: as `read_image`, when the page that cannot be read is reached.
     """
-    path = Path(path)
     for page in range(count_pages(path)):
         said: list[str] = []
         yield read_image(path, max_pixels=max_pixels, page=page, notes=said)
@@ -101,13 +116,13 @@ def count_pages(path: str | Path) -> int:
     Raises:
         ImageError: as `read_image`.
     """
-    path = Path(path)
-    with opened(path) as file, explained(path):
-        return tiff.count_pages(file) if format_in(file, path) == "TIFF" else 1
+    file = ImageFile(str(path), str(path))
+    with file.opened() as stream, explained(file):
+        return tiff.count_pages(stream) if format_in(stream, file) == "TIFF" else 1
 
 
 def _by_pillow(
-    file: BinaryIO, path: Path, format_: str, max_pixels: int, notes: list[str], window: Window | None
+    file: BinaryIO, path: ImageFile, format_: str, max_pixels: int, notes: list[str], window: Window | None
 ) -> UInt8:
     # The plug-in's own class instead of Image.open, whose size check has a global limit and a warning.
     plugin = _PLUGINS[format_] if format_ in _PLUGINS else _optional_plugin(path, format_)
@@ -136,7 +151,7 @@ def _by_pillow(
     return orient(rgb, orientation_of(picture.info.get("exif") or b""))
 
 
-def _optional_plugin(path: Path, format_: str) -> type[ImageFile.ImageFile]:
+def _optional_plugin(path: ImageFile, format_: str) -> type[Pillow.ImageFile]:
     """What reads AVIF and HEIC, where it is installed."""
     if format_ == "AVIF" and features.check("avif"):
         from PIL.AvifImagePlugin import AvifImageFile
@@ -144,7 +159,7 @@ def _optional_plugin(path: Path, format_: str) -> type[ImageFile.ImageFile]:
         return AvifImageFile
     for package in HEIF_PACKAGES if format_ == "HEIF" else ():
         with suppress(ImportError):
-            plugin: type[ImageFile.ImageFile] = import_module(f"{package}.as_plugin").HeifImageFile
+            plugin: type[Pillow.ImageFile] = import_module(f"{package}.as_plugin").HeifImageFile
             return plugin
     if format_ == "AVIF":
         raise ImageError(

@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -40,7 +39,7 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def read_page(
-    file: BinaryIO, path: Path, number: int, max_pixels: int, notes: list[str], window: Window | None = None
+    file: BinaryIO, path: object, number: int, max_pixels: int, notes: list[str], window: Window | None = None
 ) -> UInt8:
     """Page `number` (from 0) as H x W x 3 uint8 RGB, upright.
 
@@ -86,7 +85,7 @@ def _chain(tiff: Any, notes: list[str]) -> Iterator[Any]:
         yield page
 
 
-def _check(path: Path, page: Any, max_pixels: int) -> None:
+def _check(path: object, page: Any, max_pixels: int) -> None:
     """Refuse, before anything is decoded, what would not end, not fit into memory, or make no image."""
     check_pixels(path, page.imagewidth, page.imagelength, max_pixels)
     if not page.imagewidth * page.imagelength:
@@ -136,7 +135,7 @@ def _by_pillow(file: BinaryIO, index: int) -> UInt8 | None:
         return np.asarray(picture.convert("RGB"))
 
 
-def _by_tifffile(path: Path, page: Any, notes: list[str], window: Window | None) -> UInt8:
+def _by_tifffile(path: object, page: Any, notes: list[str], window: Window | None) -> UInt8:
     bits = page.bitspersample
     try:
         values = _channels_last(page)

@@ -9,12 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.images.guard import check_regular
-from clickgrain.images.reader import HEIF_PACKAGES, MAX_PIXELS, read_image
+from clickgrain.images.guard import check_regular, explained
+from clickgrain.images.reader import HEIF_PACKAGES, MAX_PIXELS, decode, read_image
+from clickgrain.images.remote import ImageFile
 from clickgrain.types import UInt8
 
 _HEIC = (".heic", ".heif", ".hif")
@@ -31,10 +32,18 @@ OTHERS = (
 )
 """Images of formats that are not read here: `find_images` names those that it leaves out."""
 NAMED = 20
+FETCHED = 32  # encoded images of other machines that wait in memory; half as many connections
+File = TypeVar("File", Path, ImageFile)
 _OWN = re.compile(r"(^|/)previews/step-\d{6,}\.png$")  # how `learn` shows its progress, in the folder of a run
 
 
-def find_images(folder: str | Path, *, ignore: Sequence[str] = (), left_out: list[str] | None = None) -> list[Path]:
+def find_images(
+    folder: str | Path,
+    *,
+    ignore: Sequence[str] = (),
+    left_out: list[str] | None = None,
+    also: tuple[str, ...] = (),
+) -> list[Path]:
     """List the image files under `folder` in natural order: `b2.jpg` before `b10.jpg`, ignoring case.
 
     Links are followed, each folder is entered once, and files and folders whose names begin with a dot are
@@ -45,6 +54,7 @@ def find_images(folder: str | Path, *, ignore: Sequence[str] = (), left_out: lis
         ignore: shell patterns (`*`, `?`, `[a-z]`; case counts) for what to leave out, matched against the path
             below `folder` with forward slashes and against each name in it: `"masks"`, `"*_mask.png"`, `"raw/*"`.
         left_out: takes a line with number and names of files that look like images and are not taken, and why.
+        also: other suffixes to take, in lower case.
 
     Raises:
         DataError: the folder does not exist, may not be read, or holds no image.
@@ -59,14 +69,15 @@ def find_images(folder: str | Path, *, ignore: Sequence[str] = (), left_out: lis
         raise DataError(f"{root}: no such folder or file; check the path")
     if not os.access(root, os.R_OK | os.X_OK):
         raise DataError(f"{root}: permission denied; make the folder readable for this user")
-    walked = sorted(_walk(root, tuple(ignore)), key=_natural)
-    found = [path for path in walked if path.name.lower().endswith(SUFFIXES)]
+    suffixes = SUFFIXES + also
+    walked = sorted(_walk(root, tuple(ignore), suffixes + OTHERS), key=natural)
+    found = [path for path in walked if path.name.lower().endswith(suffixes)]
     strange = {path for path in found if _is_special(root / path)}
     found = [path for path in found if path not in strange]
-    others = _passed_over(root, strange, [path for path in walked if not path.name.lower().endswith(SUFFIXES)])
+    others = passed_over(root, strange, [path for path in walked if not path.name.lower().endswith(suffixes)])
     if not found:
         raise DataError(
-            f"{root}: no images found; looked for {', '.join(SUFFIXES)} in it and below"
+            f"{root}: no images found; looked for {', '.join(suffixes)} in it and below"
             + (f", leaving out {', '.join(ignore)}" if ignore else "")
             + "".join(f"; {line}" for line in others)
         )
@@ -81,12 +92,13 @@ class ReadReport:
 
     Attributes:
         read: number of images read so far.
-        bad: (path, message) of every file that could not be read; the message names file, cause and fix.
+        bad: (path, or key in a source; message) of every file that could not be read; the message names file, cause
+            and fix.
         notes: what a user should know about files that were read (scaled, first frame only ...).
     """
 
     read: int = 0
-    bad: list[tuple[Path, str]] = field(default_factory=list)
+    bad: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def summary(self, limit: int = 20) -> str:
@@ -98,44 +110,72 @@ class ReadReport:
 
 
 def read_images(
-    paths: Iterable[str | Path],
+    files: Iterable[File],
     *,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     report: ReadReport | None = None,
-) -> Iterator[tuple[Path, UInt8]]:
-    """Yield (path, H x W x 3 uint8 image) in the order of `paths`, reading ahead in `workers` threads.
+) -> Iterator[tuple[File, UInt8]]:
+    """Yield (file, H x W x 3 uint8 image) in the order of `files`, reading ahead in `workers` threads.
 
-    Files that cannot be read are left out and noted in `report`. At most 2 x `workers` images wait in memory;
-    an iterator that is closed early stops its threads.
+    Files are paths, or `ImageFile`s, which come back with the hash of what was read. Those that cannot be read are
+    left out and noted in `report`. At most 2 x `workers` images wait in memory, and 32 encoded ones of other
+    machines; an iterator that is closed early stops its threads.
     """
     report = ReadReport() if report is None else report
-    queue = iter(paths)
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="read_images")
+    queue, workers = iter(files), max(1, workers)
+    fetching = ThreadPoolExecutor(FETCHED // 2, thread_name_prefix="read_images")
+    decoding = ThreadPoolExecutor(workers, thread_name_prefix="read_images")
     try:
-        ahead: deque[tuple[Path, list[str], Future[UInt8]]] = deque()
+        coming: deque[tuple[File, Future[bytes] | None]] = deque()
+        ahead: deque[tuple[File, list[str], Future[tuple[File, UInt8]]]] = deque()
         while True:
-            for path in islice(queue, 2 * max(1, workers) - len(ahead)):
+            while len(ahead) < 2 * workers:
+                # Only what is far away is fetched long before its turn: the state of a near file may change.
+                while len(coming) < (FETCHED if coming and coming[-1][1] else 1):
+                    file = next(queue, None)
+                    if file is None:
+                        break
+                    if isinstance(file, ImageFile) and not file.is_plain:
+                        coming.append((file, fetching.submit(file.content)))
+                    else:
+                        coming.append((file, None))
+                if not coming:
+                    break
+                file, content = coming.popleft()
                 notes: list[str] = []
-                ahead.append((Path(path), notes, pool.submit(read_image, path, max_pixels=max_pixels, notes=notes)))
+                ahead.append((file, notes, decoding.submit(_read, file, content, max_pixels, notes)))
+                del content
             if not ahead:
                 return
-            path, notes, pending = ahead.popleft()
+            file, notes, pending = ahead.popleft()
             try:
-                image = pending.result()
+                read, image = pending.result()
             except ImageError as error:
-                report.bad.append((path, str(error)))
+                report.bad.append((file.key if isinstance(file, ImageFile) else str(file), str(error)))
                 continue
             finally:
                 del pending  # so that no image outlives its turn
             report.read += 1
             report.notes.extend(notes)
-            yield path, image
+            yield read, image
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (fetching, decoding):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (fetching, decoding):
+            pool.shutdown(wait=True)
 
 
-def _walk(root: Path, ignore: tuple[str, ...]) -> Iterator[PurePosixPath]:
+def _read(file: File, content: "Future[bytes] | None", max_pixels: int, notes: list[str]) -> "tuple[File, UInt8]":
+    if isinstance(file, Path):
+        return file, read_image(file, max_pixels=max_pixels, notes=notes)
+    with file.opened(None if content is None else content.result()) as stream:
+        with explained(file):
+            file = file.read_as(stream)
+        return file, decode(stream, file, max_pixels=max_pixels, notes=notes)
+
+
+def _walk(root: Path, ignore: tuple[str, ...], suffixes: tuple[str, ...]) -> Iterator[PurePosixPath]:
     """Paths relative to `root`, each real folder entered once (so links may form loops)."""
     seen: set[tuple[int, int]] = set()
     for current, folders, files in os.walk(root, followlinks=True):
@@ -146,10 +186,10 @@ def _walk(root: Path, ignore: tuple[str, ...]) -> Iterator[PurePosixPath]:
         seen.add((status.st_dev, status.st_ino))
         below = PurePosixPath(Path(current).relative_to(root).as_posix())
         # In place and sorted: prunes the walk and settles which of two ways to a folder comes first.
-        folders[:] = sorted(name for name in folders if _wanted(below / name, ignore))
+        folders[:] = sorted(name for name in folders if wanted(below / name, ignore))
         for name in files:
             path = below / name
-            if name.lower().endswith(SUFFIXES + OTHERS) and _wanted(path, ignore) and not _OWN.search(str(path)):
+            if name.lower().endswith(suffixes) and wanted(path, ignore) and not _OWN.search(str(path)):
                 yield path
 
 
@@ -161,7 +201,7 @@ def _is_special(path: Path) -> bool:
         return False
 
 
-def _passed_over(root: Path, special: Iterable[PurePosixPath], others: Sequence[PurePosixPath]) -> list[str]:
+def passed_over(root: Path | str, special: Iterable[PurePosixPath], others: Sequence[PurePosixPath]) -> list[str]:
     """A line for each reason why files that look like images are not taken."""
     reasons = {
         "of the kinds pipe, socket and device": sorted(special),
@@ -178,14 +218,15 @@ def _passed_over(root: Path, special: Iterable[PurePosixPath], others: Sequence[
     ]
 
 
-def _wanted(path: PurePosixPath, ignore: tuple[str, ...]) -> bool:
+def wanted(path: PurePosixPath, ignore: tuple[str, ...]) -> bool:
+    """Whether a file or folder is neither hidden nor meant by one of the patterns."""
     if path.name.startswith("."):
         return False
     texts = (path.name, str(path))
     return not any(fnmatchcase(text, pattern.rstrip("/")) for pattern in ignore for text in texts)
 
 
-def _natural(path: PurePosixPath) -> tuple[list[list[tuple[int, int, str]]], str]:
+def natural(path: PurePosixPath) -> tuple[list[list[tuple[int, int, str]]], str]:
     """Sort key: per folder level, runs of digits by their value; the path itself settles ties."""
     levels = [
         [(1, 0, run) if not run.isdecimal() else (0, int(run), "") for run in re.split(r"(\d+)", part) if run]

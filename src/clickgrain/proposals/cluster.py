@@ -19,10 +19,11 @@ from filelock import FileLock, Timeout
 from clickgrain.errors import ConfigError, StoreError
 from clickgrain.features.registry import FeatureExtractor
 from clickgrain.files import core_count
-from clickgrain.images import ReadReport, find_images, read_images
+from clickgrain.images import ImageFile, ReadReport, list_images, read_images
+from clickgrain.images.remote import is_url
 from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.config import Linkage, Shard
-from clickgrain.proposals.pipeline import TREE_VERSION, Failure, Job, Pass, ProposeReport, shrunk
+from clickgrain.proposals.pipeline import TREE_VERSION, Failure, Pass, ProposeReport, shrunk
 from clickgrain.proposals.store import ProposalStore
 
 OBJECT_STORE = 400 << 20  # bytes of a local start; what does not fit waits
@@ -35,7 +36,6 @@ Batch = dict[str, Any]
 class _Settings:
     """What every stage must know; see `pipeline.propose`."""
 
-    folder: Path
     text: str
     connectivity: Literal[0, 4, 8]
     linkage: Linkage
@@ -79,31 +79,25 @@ def propose_on_ray(
         import ray
     except ImportError as error:
         raise ConfigError("Ray is not installed; pip install 'clickgrain[ray]', or use --engine local") from error
-    part, folder, out, started = Shard.parse(shard), Path(photos), Path(out), time.monotonic()
+    part, out, started = Shard.parse(shard), Path(out), time.monotonic()
     if out.is_file():
         raise ConfigError(f"--out {out} is a file; --engine ray writes a store per worker, so give it a folder")
     extractor, report = load(False), ProposeReport()
     text = {"extractor": extractor.name, "long_side": long_side, "connectivity": connectivity, "linkage": linkage}
     settings_text = json.dumps({**text, "tree": TREE_VERSION}, sort_keys=True)
-    settings = _Settings(folder.absolute(), settings_text, connectivity, linkage, long_side)
-    paths = dict[str, Path]()
-    for found in find_images(folder.absolute(), ignore=ignore, left_out=report.left_out):
-        key = found.relative_to(folder.absolute()).as_posix() if found != folder.absolute() else found.name
-        if part.holds(key):
-            paths[key] = found
+    settings = _Settings(settings_text, connectivity, linkage, long_side)
+    source = photos if is_url(str(photos)) else Path(photos).absolute()
+    files = [f for f in list_images(source, ignore=ignore, left_out=report.left_out) if part.holds(f.key)]
     first = [] if any(out.glob("*.db")) else [out / f"{socket.gethostname()}-0.db"]
     bar = progress if not isinstance(progress, bool) else Bar() if progress else Quiet()
     with bar:
-        bar.start("trees", len(paths))
-        jobs: dict[Path, Job] = {}
+        bar.start("trees", len(files))
         with ProposalStore.create(first[0] if first else out) as store:
             check = settings.run(store, extractor, report)
             check.bar = bar
-            for _ in check.todo(paths, jobs):
-                pass
+            waiting = {file.key: file for file in check.todo(files)}
             # Their new trees go to any store, and a photo's tree must be in one.
-            store.remove([job.key for job in jobs.values() if job.key in store])
-        waiting = {job.key: job.path for job in jobs.values()}
+            store.remove([key for key in waiting if key in store])
         ours = not ray.is_initialized()
         if ours:
             local = {"num_cpus": workers or core_count(), "object_store_memory": OBJECT_STORE}
@@ -113,7 +107,7 @@ def propose_on_ray(
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise ConfigError(f"cannot reach Ray at {address or 'this machine'} ({error})") from error
         try:
-            for item in _stream(list(jobs.values()), settings, load, out.absolute(), batch) if jobs else ():
+            for item in _stream(list(waiting.values()), settings, load, out.absolute(), batch) if waiting else ():
                 if isinstance(item, Failure):
                     report.failed.append(item)
                     waiting.pop(item.key, None)
@@ -128,15 +122,15 @@ def propose_on_ray(
                 ray.shutdown()
             with ProposalStore.open(out) as stores:
                 stores.drop_copies()  # of images that a worker had just written when it died
-    for key, path in waiting.items():
-        report.failed.append(Failure(key, f"{path}: its worker died again and again; run again, or --ignore it"))
+    for key, file in waiting.items():
+        report.failed.append(Failure(key, f"{file}: its worker died again and again; run again, or --ignore it"))
     report.notes = list(dict.fromkeys(report.notes))
     report.seconds = time.monotonic() - started
     return report
 
 
 def _stream(
-    jobs: list[Job], settings: _Settings, load: Callable[[bool], FeatureExtractor], out: Path, batch: int
+    files: list[ImageFile], settings: _Settings, load: Callable[[bool], FeatureExtractor], out: Path, batch: int
 ) -> Iterator[Any]:
     """What became of every image, in any order: a `Failure`, ("done", key) or ("note", text)."""
     import ray
@@ -151,37 +145,45 @@ def _stream(
     pool, gpus = max(1, int(resources.get("CPU", 1)) // 2), int(resources.get("GPU", 0))
     # Actors hold their CPUs for the whole run. At a quarter each, half a CPU is left for reading on one core.
     stages = ray.data.from_items(
-        [{"item": job} for job in jobs], override_num_blocks=min(10_000, -(-len(jobs) // batch))
+        [{"item": file} for file in files], override_num_blocks=min(10_000, -(-len(files) // batch))
     )
-    stages = stages.map_batches(
-        lambda items: _decoded(items, settings), batch_size=batch, num_cpus=0.5, compute=TaskPoolStrategy(pool)
-    )
-    stages = stages.map_batches(
-        _Features,
-        fn_constructor_args=(settings, load, bool(gpus)),
-        batch_size=batch,
-        num_cpus=0.25,
-        num_gpus=1 if gpus else 0,
-        compute=ActorPoolStrategy(size=gpus or pool),
-    )
-    stages = stages.map_batches(
-        _Merge,
-        fn_constructor_args=(settings, out),
-        batch_size=batch,
-        num_cpus=0.25,
-        compute=ActorPoolStrategy(size=pool),
-    )
+    if gpus:
+        stages = stages.map_batches(
+            lambda items: _decoded(items, settings), batch_size=batch, num_cpus=0.5, compute=TaskPoolStrategy(pool)
+        )
+        stages = stages.map_batches(
+            _Features,
+            fn_constructor_args=(settings, load, True),
+            batch_size=batch,
+            num_cpus=0.25,
+            num_gpus=1,
+            compute=ActorPoolStrategy(size=gpus),
+        )
+        stages = stages.map_batches(
+            _Merge,
+            fn_constructor_args=(settings, out),
+            batch_size=batch,
+            num_cpus=0.25,
+            compute=ActorPoolStrategy(size=pool),
+        )
+    else:  # without a device to feed, images need not travel between processes
+        stages = stages.map_batches(
+            _All,
+            fn_constructor_args=(settings, load, out),
+            batch_size=batch,
+            num_cpus=1,
+            compute=ActorPoolStrategy(size=max(1, int(resources.get("CPU", 1)))),
+        )
     for group in stages.iter_batches(batch_size=None, prefetch_batches=0):
         yield from _items(group)
 
 
 def _decoded(group: Batch, settings: _Settings) -> Iterator[Batch]:
-    """Read and shrink images: (job, size of the image, small image)."""
+    """Read and shrink images: (file, size of the image, small image)."""
     reading = ReadReport()
-    jobs = {job.path: job for job in _items(group)}
-    for path, image in read_images(jobs, workers=1, report=reading):
-        yield _packed([(jobs[path], image.shape[:2], shrunk(image, settings.long_side))])
-    yield _packed([Failure(jobs[path].key, reason) for path, reason in reading.bad])
+    for file, image in read_images(_items(group), workers=1, report=reading):
+        yield _packed([(file, image.shape[:2], shrunk(image, settings.long_side))])
+    yield _packed([Failure(key, reason) for key, reason in reading.bad])
     yield _packed([("note", note) for note in reading.notes])
 
 
@@ -196,8 +198,8 @@ class _Features:
         ready = [item for item in items if _is_ready(item)]
         rest = [item for item in items if not _is_ready(item)]
         self.run.report.failed.clear()
-        features = self.run.features([image for _, _, image in ready], [(job, image) for job, _, image in ready])
-        merged = [(job, size, value) for (job, size, _), value in zip(ready, features) if value is not None]
+        features = self.run.features([image for _, _, image in ready], [(file, image) for file, _, image in ready])
+        merged = [(file, size, value) for (file, size, _), value in zip(ready, features) if value is not None]
         return _packed([*merged, *rest, *self.run.report.failed])
 
 
@@ -230,9 +232,20 @@ class _Merge:
         return _packed([*result, *self.run.report.failed, *(("done", key) for key in keys if key not in failed)])
 
 
+class _All:
+    """All three, in one process for each core."""
+
+    def __init__(self, settings: _Settings, load: Callable[[bool], FeatureExtractor], out: Path) -> None:
+        self.settings, self.features, self.merge = settings, _Features(settings, load, False), _Merge(settings, out)
+
+    def __call__(self, group: Batch) -> Batch:
+        decoded = [item for part in _decoded(group, self.settings) for item in _items(part)]
+        return self.merge(self.features(_packed(decoded)))
+
+
 def _is_ready(item: Any) -> bool:
     """Whether it is an image or its features, and not a `Failure` or a note."""
-    return isinstance(item, tuple) and isinstance(item[0], Job)
+    return isinstance(item, tuple) and isinstance(item[0], ImageFile)
 
 
 def _packed(items: list[Any]) -> Batch:

@@ -49,8 +49,10 @@ class ProposeArgs:
     done.
 
     Attributes:
-        photos: folder of photos, walked recursively.
-        store: SQLite file that keeps the trees, or a folder of such files; existing ones are continued.
+        photos: folder of photos, walked recursively; or a list of addresses (.txt, .csv), WebDataset tars, or a
+            folder, list or tar at s3://, gs:// or https://.
+        store: SQLite file that keeps the trees, or a folder of such files; existing ones are continued. A file at a
+            URL is copied here, and back at the end.
         extractor: "default", "color-texture", a Hugging Face id or a local folder.
         device: torch device of the extractor, e.g. cpu or cuda.
         shard: "i/n": only part i of n of the photos (1-based), for several machines.
@@ -64,8 +66,8 @@ class ProposeArgs:
         address: ray: of a running cluster; left out, Ray starts on this machine with --workers CPUs.
     """
 
-    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
-    store: Annotated[Path, tyro.conf.arg(name="out", metavar="STORE")]
+    photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    store: Annotated[str, tyro.conf.arg(name="out", metavar="STORE")]
     extractor: str = "default"
     device: str = "cpu"
     shard: str = "1/1"
@@ -81,6 +83,10 @@ class ProposeArgs:
     def __post_init__(self) -> None:
         if self.address and self.engine != "ray":
             raise ConfigError(f"--address {self.address} is of no use without --engine ray")
+        if self.engine == "ray" and "://" in self.store:
+            raise ConfigError(
+                f"--engine ray writes on all machines; give --out a folder that they see, not {self.store}"
+            )
         Shard.parse(self.shard)
         if self.batch < 1:
             raise ConfigError(f"--batch {self.batch} is not positive; use 1 or more images per forward pass")

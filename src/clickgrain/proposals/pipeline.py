@@ -4,7 +4,6 @@ Threads read photos, the main thread runs the extractor, other threads merge, an
 """
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
@@ -16,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from clickgrain.errors import ClickgrainError, StoreError
+from clickgrain.errors import ClickgrainError, ImageError, StoreError
 from clickgrain.features.registry import FeatureExtractor
-from clickgrain.files import core_count, hash_bytes, hash_file
-from clickgrain.images import ReadReport, find_images, fit_size, read_images, resize
+from clickgrain.files import core_count, hash_bytes
+from clickgrain.images import ImageFile, ReadReport, fit_size, list_images, read_images, resize
 from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.config import Linkage, Shard
 from clickgrain.proposals.store import ProposalMeta, ProposalStore, Row, Source, is_damaged
@@ -67,15 +66,6 @@ class ProposeReport:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Job:
-    """A photo to process: its key, its path, and the state of the file before it was read."""
-
-    key: str
-    path: Path
-    state: os.stat_result
-
-
 def propose(
     photos: str | Path,
     store: str | Path | ProposalStore,
@@ -98,11 +88,11 @@ def propose(
     run. A damaged store of ours is deleted and rebuilt: trees can be computed.
 
     Args:
-        photos: folder, walked recursively.
+        photos: a folder, or any other source of images; see `list_images`.
         store: an open store, or the path of one that is made when missing.
         extractor: gives the features.
         shard: "i/n": only part i of n (1-based) of the photos, by a hash of their relative paths.
-        ignore: patterns of files and folders to leave out; see `find_images`.
+        ignore: patterns of files and folders to leave out; see `list_images`.
         only: relative paths of the photos to take; all when None.
         batch: images per forward pass.
         workers: threads that read, and as many that merge; 0: half the cores each.
@@ -112,12 +102,12 @@ def propose(
         progress: show a bar on stderr, or the bar of a longer task.
 
     Raises:
-        DataError: no such folder, or no image in it.
+        DataError: no such source, or no image in it.
         StoreError: the store cannot be read or written; finished trees stay.
         ConfigError: a malformed shard.
         Exception: the extractor's own, if it failed on every photo, or on a hundred in a row.
     """
-    part, folder, started = Shard.parse(shard), Path(photos), time.monotonic()
+    part, started = Shard.parse(shard), time.monotonic()
     settings = {
         "extractor": extractor.name,
         "long_side": long_side,
@@ -131,17 +121,14 @@ def propose(
 
     def fill(report: ProposeReport) -> ProposeReport:
         opened = store if isinstance(store, ProposalStore) else ProposalStore.create(path)
-        paths = dict[str, Path]()
-        for found in find_images(folder, ignore=ignore, left_out=report.left_out):
-            key = found.relative_to(folder).as_posix() if found != folder else found.name
-            if (only is None or key in only) and part.holds(key):
-                paths[key] = found
+        files = list_images(photos, ignore=ignore, left_out=report.left_out)
+        files = [file for file in files if (only is None or file.key in only) and part.holds(file.key)]
         run = Pass(
             opened, extractor, text, connectivity, linkage, long_side, threads, 2 * (batch + threads), report, bar
         )
         with bar, run:
-            bar.start("trees", len(paths))
-            with closing(run.photos(paths)) as ready:
+            bar.start("trees", len(files))
+            with closing(run.photos(files)) as ready:
                 while group := list(islice(ready, batch)):
                     run.forward(group)
             run.finish()
@@ -190,7 +177,7 @@ class Pass:
     waiting: int
     report: ProposeReport
     bar: Progress
-    merging: deque[tuple[Job, Future[Row]]] = field(default_factory=deque)
+    merging: deque[tuple[ImageFile, Future[Row]]] = field(default_factory=deque)
     rows: list[Row] = field(default_factory=list)
     broken: list[Exception] = field(default_factory=list)
     split: list[Exception] = field(default_factory=list)
@@ -213,38 +200,37 @@ class Pass:
             with suppress(StoreError):
                 self._write()
 
-    def photos(self, paths: dict[str, Path]) -> Generator[tuple[Job, UInt8], None, None]:
+    def photos(self, files: Iterable[ImageFile]) -> Generator[tuple[ImageFile, UInt8], None, None]:
         """Photos that need a tree, read ahead by threads; bad ones go to the report."""
-        jobs: dict[Path, Job] = {}
         reading = ReadReport()
-
-        def report_bad() -> None:
-            for path, reason in reading.bad:
-                self._fail(jobs.pop(path).key, reason)
-            reading.bad.clear()
-
-        for path, image in read_images(self.todo(paths, jobs), workers=self.threads, report=reading):
-            report_bad()
-            yield jobs.pop(path), image
-        report_bad()
+        for photo in read_images(self.todo(files), workers=self.threads, report=reading):
+            self.fail_all(reading)
+            yield photo
+        self.fail_all(reading)
         self.report.notes += reading.notes
 
-    def forward(self, group: list[tuple[Job, UInt8]]) -> None:
+    def fail_all(self, reading: ReadReport) -> None:
+        """Report what could not be read."""
+        for key, reason in reading.bad:
+            self._fail(key, reason)
+        reading.bad.clear()
+
+    def forward(self, group: list[tuple[ImageFile, UInt8]]) -> None:
         """One forward pass; the features go to the merging threads."""
         images = [shrunk(image, self.long_side) for _, image in group]
-        for (job, image), features in zip(group, self.features(images, group)):
+        for (file, image), features in zip(group, self.features(images, group)):
             if features is None:
                 continue
             self.broken.clear()
-            self.merge(job, (image.shape[0], image.shape[1]), features)
+            self.merge(file, (image.shape[0], image.shape[1]), features)
             while self.merging and (len(self.merging) > self.waiting or self.merging[0][1].done()):
                 self._collect()
             if len(self.rows) >= COMMIT_ROWS or time.monotonic() - self.written > COMMIT_SECONDS:
                 self._write()
 
-    def merge(self, job: Job, size: Size, features: Float) -> None:
+    def merge(self, file: ImageFile, size: Size, features: Float) -> None:
         """Give the features of an image of that size to the merging threads."""
-        self.merging.append((job, self.pool.submit(self._row, job, size, features)))
+        self.merging.append((file, self.pool.submit(self._row, file, size, features)))
 
     def finish(self) -> None:
         """Wait for all trees, write them, and report failed batches.
@@ -263,37 +249,39 @@ class Pass:
                 " --batch is quicker"
             )
 
-    def todo(self, paths: dict[str, Path], jobs: dict[Path, Job]) -> Iterator[Path]:
-        """Paths whose photos need a tree; `jobs` takes what is known of them."""
-        for key, path in paths.items():
+    def todo(self, files: Iterable[ImageFile]) -> Iterator[ImageFile]:
+        """Photos that need a tree, with their present state."""
+        for file in files:
             try:
-                key.encode()
-                state = path.stat()
-                if self._is_current(self.store.find(key), key, path, state):
+                file.key.encode()
+                file = file.now()
+                if self._is_current(self.store.find(file.key), file):
                     self.report.skipped += 1
                     self.bar.advance()
-                    continue
+                else:
+                    yield file
             except OSError as error:
-                self._fail(key, f"{path}: {error.strerror}; check the file and its permissions")
-                continue
+                self._fail(file.key, f"{file}: {error.strerror}; check the file and its permissions")
             except UnicodeEncodeError:
-                self._fail(key, f"{path!r}: the name is not valid UTF-8; rename the file")
-                continue
-            jobs[path] = Job(key, path, state)
-            yield path
+                self._fail(file.key, f"{file.place!r}: the name is not valid UTF-8; rename the file")
+            except ImageError as error:
+                self._fail(file.key, str(error))
 
-    def _is_current(self, meta: ProposalMeta | None, key: str, path: Path, state: os.stat_result) -> bool:
+    def _is_current(self, meta: ProposalMeta | None, file: ImageFile) -> bool:
         """Whether the store holds the tree of these bytes under these settings."""
-        if meta is None or meta.settings != self.digest or meta.source.size != state.st_size:
+        if meta is None or meta.settings != self.digest:
             return False
-        if meta.source.mtime_ns == state.st_mtime_ns:
-            return True
-        if meta.source.sha256 != hash_file(path):
+        if file.state is None or file.state == (meta.source.size, meta.source.mtime_ns):
+            return True  # an address that nobody lists stands for its content
+        if meta.source.size != file.state[0]:
             return False
-        self.store.touch(key, Source(meta.source.sha256, state.st_size, state.st_mtime_ns))
+        with file.opened() as content:
+            if file.read_as(content).sha256 != meta.source.sha256:
+                return False
+        self.store.touch(file.key, Source(meta.source.sha256, *file.state))
         return True
 
-    def features(self, images: list[UInt8], group: list[tuple[Job, UInt8]]) -> Iterable[Float | None]:
+    def features(self, images: list[UInt8], group: list[tuple[ImageFile, UInt8]]) -> Iterable[Float | None]:
         """One forward pass; None for images that the extractor fails on, which go to the report."""
         try:
             features = self.extractor.batch(images)
@@ -303,19 +291,19 @@ class Pass:
             # One image may have broken the batch, or the batch was too large for the device: one at a time.
             if not isinstance(error, ClickgrainError):
                 self.split.append(error.with_traceback(None))  # which would hold the batch in memory
-            return (self._features_of(image, job) for image, (job, _) in zip(images, group))
+            return (self._features_of(image, file) for image, (file, _) in zip(images, group))
         return features
 
-    def _features_of(self, image: UInt8, job: Job) -> Float | None:
+    def _features_of(self, image: UInt8, file: ImageFile) -> Float | None:
         try:
             return self.extractor(image)
         except ClickgrainError as error:
-            self._fail(job.key, f"{job.path}: {error}")
+            self._fail(file.key, f"{file}: {error}")
         except Exception as error:  # of a device or a network: anything
             height, width = image.shape[:2]
             self._fail(
-                job.key,
-                f"{job.path}: {self.extractor.name} broke on it at {width} x {height} pixels ({_cause(error)}); run"
+                file.key,
+                f"{file}: {self.extractor.name} broke on it at {width} x {height} pixels ({_cause(error)}); run"
                 " again, with another --long-side or --device, or leave it out with --ignore",
             )
             self.broken.append(error.with_traceback(None))
@@ -323,16 +311,16 @@ class Pass:
                 raise
         return None
 
-    def _row(self, job: Job, image_size: Size, features: Float) -> Row:
+    def _row(self, file: ImageFile, image_size: Size, features: Float) -> Row:
         tree = build_tree(features, image_size, connectivity=self.connectivity, linkage=self.linkage)
-        source = Source(hash_file(job.path), job.state.st_size, job.state.st_mtime_ns)
-        after = job.path.stat()
-        if (after.st_size, after.st_mtime_ns) != (source.size, source.mtime_ns):
-            raise StoreError(f"{job.path}: the file changed while it was read; run again")
-        return Row.of(job.key, source, tree, json.loads(self.settings)["extractor"], self.digest)
+        if file.now().state != file.state:
+            raise StoreError(f"{file}: the file changed while it was read; run again")
+        assert file.state is not None, "read"
+        source = Source(file.sha256, *file.state)
+        return Row.of(file.key, source, tree, json.loads(self.settings)["extractor"], self.digest)
 
     def _collect(self) -> None:
-        job, future = self.merging.popleft()
+        file, future = self.merging.popleft()
         try:
             self.rows.append(future.result())
             self.report.done += 1
@@ -340,11 +328,11 @@ class Pass:
         except CancelledError:
             pass
         except ClickgrainError as error:
-            self._fail(job.key, str(error) if str(job.path) in str(error) else f"{job.path}: {error}")
+            self._fail(file.key, str(error) if file.place in str(error) else f"{file}: {error}")
         except OSError as error:
-            self._fail(job.key, f"{job.path}: {error.strerror}; check the file and its permissions")
+            self._fail(file.key, f"{file}: {error.strerror}; check the file and its permissions")
         except Exception as error:  # one photo stops no other
-            self._fail(job.key, f"{job.path}: its tree cannot be made ({type(error).__name__}: {error})")
+            self._fail(file.key, f"{file}: its tree cannot be made ({type(error).__name__}: {error})")
 
     def _write(self) -> None:
         self.store.write(self.rows, {self.digest: self.settings})

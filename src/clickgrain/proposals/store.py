@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import StoreError, TreeError
+from clickgrain.images.remote import is_url
+from clickgrain.proposals.remote_store import fetch_stores
 from clickgrain.sqlite import Connections, Schema, transaction, trouble
 from clickgrain.tree import MergeTree
 from clickgrain.types import Size
@@ -126,14 +128,15 @@ class ProposalStore:
 
     @classmethod
     def open(cls, where: str | Path | Sequence[str | Path], *, timeout: float = 30.0) -> "ProposalStore":
-        """Open what exists: a file, a list of files, a folder of *.db, or a pattern such as "shards/*.db".
+        """Open what exists: a file, a list of files, a folder of *.db, or a pattern such as "shards/*.db"; or
+        any of these at a URL, which is copied to the cache of this machine first.
 
         Raises:
             StoreError: as of the class, and where folder or pattern have no file.
         """
         if not isinstance(where, str | Path):
             return cls(where, timeout=timeout)
-        found = shard_files(Path(where))
+        found = shard_files(where)
         if not found:
             raise StoreError(f"no proposal store at {where}: no file *.db; make one with `clickgrain propose`")
         return cls(found, timeout=timeout)
@@ -141,6 +144,10 @@ class ProposalStore:
     @classmethod
     def create(cls, path: str | Path, *, timeout: float = 30.0) -> "ProposalStore":
         """Open a store or shards (see `open`); if the file is missing, make it (and its folder) first."""
+        if is_url(str(path)):
+            raise StoreError(
+                f"{path}: a store is written on this machine; give a path (`clickgrain propose` also takes a URL)"
+            )
         path = Path(path)
         if shards := [] if path.is_file() else [one for one in shard_files(path) if one != path]:
             return cls(shards, timeout=timeout)
@@ -322,8 +329,14 @@ class ProposalStore:
         return row
 
 
-def shard_files(where: Path) -> list[Path]:
-    """The files behind a path: itself; of a folder its *.db; of a pattern with * what it finds. Sorted."""
+def shard_files(where: str | Path) -> list[Path]:
+    """The files behind a path: itself; of a folder its *.db; of a pattern with * what it finds. Sorted.
+
+    Of a URL, copies of what is there.
+    """
+    if is_url(str(where)):
+        return fetch_stores(str(where))
+    where = Path(where)
     if where.is_dir():
         return sorted(where.glob("*.db"))
     if not where.exists() and any(mark in str(where) for mark in "*?["):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clickgrain import __version__
+from clickgrain.devices import process_number
 from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write
 from clickgrain.training.run_dir import METRICS, RUN
@@ -15,7 +16,9 @@ SAID = ("recipe", "extractor", "seed", "batch", "crop", "lr", "any_orientation",
 
 
 def write_card(folder: Path) -> None:
-    """Write the card of a finished run, unless someone has edited the one that is there."""
+    """Write the card of a finished run, unless someone has edited the one that is there; the first process does."""
+    if process_number()[0] > 0:
+        return
     path, mark = folder / CARD, "<!-- written by clickgrain; remove this line to keep your changes -->\n"
     try:
         if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace"):

@@ -17,7 +17,7 @@ from clickgrain.proposals.config import AREA, Sampler
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
-NEUTRAL = ("threads", "validate_every", "validation_targets", "checkpoint_every")
+NEUTRAL = ("accumulate", "threads", "validate_every", "validation_targets", "checkpoint_every")
 """Fields of `TrainArgs` that do not decide the final weights."""
 
 
@@ -76,7 +76,7 @@ class TrainArgs:
     """A training run. Order and augmentation are functions of `seed` and step alone."""
 
     steps: int = 2000  # optimizer steps in all
-    batch: int = 16  # crops per step and process
+    batch: int = 16  # crops per step, over all processes
     lr: float = 1e-3  # peak learning rate
     warmup: int = 100  # steps of linear warm-up
     # "cosine" to zero, or "steps": x0.1 at 50/55 of the run (the paper's)
@@ -94,6 +94,7 @@ class TrainArgs:
     # of the forward passes; auto is bf16 where the device gains by it, float32 elsewhere
     precision: Precision = "auto"
     compile: bool = False  # run encoder and decoder through torch.compile
+    accumulate: int = 1  # parts of a process's share of a step that it takes one after the other, for less memory
     threads: int = 0  # workers that prepare batches; 0: all cores but one
     validate_every: int = 500  # steps between validations; 0: only at the end
     validation_targets: int = 16  # proposals, and as many composites, of held-out photos
@@ -106,7 +107,7 @@ class TrainArgs:
         for name, former in FORMER.items():
             if self.precision == former:
                 object.__setattr__(self, "precision", name)
-        check_range(self, "steps batch validation_targets", 1)
+        check_range(self, "steps batch accumulate validation_targets", 1)
         check_range(self, "lr clip", 0, above=True)
         check_range(self, "warmup weight_decay ignore_band seed threads validate_every checkpoint_every", 0)
         if not 0 <= self.ema < 1:
@@ -134,7 +135,7 @@ class RunArgs:
     """What `learn`, `train` and `finetune` have in common.
 
     Attributes:
-        photos: folder of photos, walked recursively.
+        photos: folder of photos, walked recursively; or a list of addresses, tars or a URL, as in `propose`.
         out: folder for the model and the state of the run; give it to --model afterwards.
         recipe: settings of training, and the network of a model from scratch; auto is grain on a GPU, grain-small
             elsewhere.
@@ -143,7 +144,8 @@ class RunArgs:
         device: auto, cpu, cuda or another torch device.
         precision: of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
         steps: the recipe's steps when None.
-        batch: crops per step.
+        batch: crops per step, over all processes.
+        accumulate: parts that a process takes its crops in, one after the other, for less memory.
         crop: side of the crops in pixels.
         lr: peak learning rate; a quarter of the recipe's when training starts from a trained model.
         seed: of everything random.
@@ -151,7 +153,7 @@ class RunArgs:
         from_scratch: start from fresh weights instead.
     """
 
-    photos: Path | str
+    photos: str | Path
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     recipe: RecipeName = "auto"
     extractor: str = "default"
@@ -164,13 +166,14 @@ class RunArgs:
     seed: int = 0
     start: str | None = None
     from_scratch: bool = False
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         """Reject numbers that no training can have, before photos and models are read; None is the recipe's."""
         if self.from_scratch and self.start is not None:
             raise ConfigError("--from and --from-scratch contradict each other; give one of them")
         check_range(self, "seed", 0)
-        check_range(self, "steps batch", 1)
+        check_range(self, "steps batch accumulate", 1)
         check_range(self, "lr", 0, above=True)
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
             raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
@@ -196,14 +199,14 @@ class LearnArgs(RunArgs):
             them.
     """
 
-    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    photos: Annotated[str | Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
     start: Annotated[
         str | None,
         tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
     ] = None
     minutes: float | None = None
     any_orientation: bool = False
-    store: Path | None = None
+    store: Annotated[str | Path | None, tyro.conf.arg(metavar="STORE")] = None
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
     cutouts: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from clickgrain.devices import choose_device
+from clickgrain.devices import choose_device, process_number
 from clickgrain.errors import DataError, TrainingError, WeightsError
 from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.evaluation import Target as LabelledTarget
@@ -19,7 +19,7 @@ from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.images import resize_long_side
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
-from clickgrain.progress import Bar, Progress
+from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.card import write_card
 from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_set
@@ -72,7 +72,7 @@ def finetune_on(
     A `recipe` replaces the one that `args` name. With `held_out`, which are targets for validation, none of the
     benchmark's are held out.
     """
-    bar: Progress = progress or Bar()
+    bar: Progress = progress or (Quiet() if process_number()[0] else Bar())
     device = choose_device(args.device)
     read_run(args)  # reject another run's folder before the model is loaded
     named = load_recipe(args.recipe, device)
@@ -95,6 +95,7 @@ def finetune_on(
             batch=args.batch,
             crop=args.crop,
             seed=args.seed,
+            accumulate=args.accumulate,
             lr=args.lr or own.args.lr * (1.0 if args.from_scratch else CONTINUED),
             precision=None if args.precision == "auto" else args.precision,
             composites=0.0,

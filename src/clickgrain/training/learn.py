@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from clickgrain.devices import choose_device
+from clickgrain.devices import choose_device, process_number
 from clickgrain.errors import ConfigError, TrainingError, WeightsError
 from clickgrain.evaluation.datasets import data_hash
 from clickgrain.features import FeatureExtractor, load_extractor
@@ -17,7 +17,7 @@ from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.models.paper import PaperModel
 from clickgrain.models.registry import build_model, load_click_model
-from clickgrain.progress import Bar, Progress
+from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training.accepted import Accepted, add_accepted
@@ -69,6 +69,11 @@ def learn(args: LearnArgs, progress: Progress | None = None, *, accepted: Accept
         TrainingError: the run in `args.out` had other settings, or nothing can be learned from the photos.
         WeightsError: the model to start from does not exist.
     """
+    if process_number()[1] > 1:
+        raise ConfigError(
+            "several processes cannot share the trees that they build; run `clickgrain propose` once, then start"
+            " `clickgrain train` with torchrun"
+        )
     bar: Progress = progress or Bar()
     store = args.store or args.out / "proposals.db"
     setup = settle(replace(args, store=store), bar)
@@ -93,7 +98,7 @@ def train(
         raise ConfigError(
             "training needs the trees of the photos; name them with --store, or use `clickgrain learn`"
         )
-    bar: Progress = progress or Bar()
+    bar: Progress = progress or (Quiet() if process_number()[0] else Bar())
     setup = settle(args, bar, recipe)
     ProposalStore.open(args.store)  # reject a missing or foreign file before the run's folder is made
     with locked(args.out), bar:
@@ -110,6 +115,7 @@ def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setu
         crop=args.crop,
         lr=args.lr,
         seed=args.seed,
+        accumulate=args.accumulate,
         tree=args.extractor,
         precision=None if args.precision == "auto" else args.precision,
         any_orientation=args.any_orientation or None,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import statistics
 import time
 from collections import deque
@@ -16,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from clickgrain.devices import resolve_precision
+from clickgrain.devices import process_number, resolve_precision
 from clickgrain.errors import TrainingError
 from clickgrain.models.base import ClickModel
 from clickgrain.progress import Progress, Quiet
@@ -57,6 +58,7 @@ class FitResult:
     metrics: dict[str, float] = field(default_factory=dict)  # of the last validation
     losses: list[float] = field(default_factory=list)  # of this session's steps
     skipped: int = 0  # steps, over all sessions, that changed nothing because loss or gradient were not finite
+    waited: float = 0.0  # share of this session's training during which the network waited for a batch
 
 
 def fit(
@@ -82,11 +84,17 @@ def fit(
 
     Raises:
         TrainingError: if the state in `out` is of other settings, the disk is full, many losses or gradients in a
-            row are not finite, or several processes, whose clocks differ, are given `seconds`.
+            row are not finite, or several processes, whose clocks differ, are given `seconds`, cannot share a batch
+            evenly, or lose one of them.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     if seconds is not None and fabric.world_size > 1:
         raise TrainingError(f"{fabric.world_size} processes cannot train by the clock; give a number of steps")
+    if args.batch % (fabric.world_size * args.accumulate):
+        raise TrainingError(
+            f"{fabric.world_size} processes cannot share --batch {args.batch} evenly in --accumulate"
+            f" {args.accumulate} parts each; give a multiple of {fabric.world_size * args.accumulate}"
+        )
     parameters = sum(p.numel() for p in model.parameters())
     args = replace(args, precision=resolve_precision(args.precision, str(fabric.device), parameters))
     run = _Run(model, image_set, images, args, out, fabric, Plan(args.steps, seconds))
@@ -106,12 +114,23 @@ def fit(
                 with suppress(TrainingError):
                     run.metrics.flush()  # shows what led there
                 raise
+            except RuntimeError as error:
+                if fabric.world_size == 1:
+                    raise
+                run.save()  # of the last whole step
+                raise TrainingError(
+                    f"process {fabric.global_rank} of {fabric.world_size} lost the others after step {run.step}"
+                    f" ({str(error).splitlines()[0]}); the same command continues from there"
+                ) from error
     run.metrics.flush()
     if run.changed:  # else the run was finished before
         run.save()
     run.export()
     fabric.barrier()  # no process continues before the model is written
-    return FitResult(run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped)
+    waited = run.waited / max(run.waited + run.worked, 1e-9)
+    return FitResult(
+        run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped, waited
+    )
 
 
 def finished_run(out: Path, steps: int) -> FitResult | None:
@@ -124,8 +143,14 @@ def finished_run(out: Path, steps: int) -> FitResult | None:
 
 
 def fabric_for(device: str) -> Fabric:
-    """One process on a device that `choose_device` gave."""
+    """This process on a device that `choose_device` gave; those that torchrun started find each other."""
     kind, _, index = device.partition(":")
+    processes = process_number()[1]
+    if processes > 1:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        fabric = Fabric(accelerator=kind, devices=here, num_nodes=processes // here, strategy="ddp")
+        fabric.launch()
+        return fabric
     return Fabric(accelerator=kind, devices=[int(index)] if index and kind == "cuda" else 1)
 
 
@@ -237,6 +262,7 @@ class _Run:
         self.args, self.images, self.out, self.fabric, self.plan = args, list(images), out, fabric, plan
         self.image_set = image_set.to(fabric.device)
         self.step, self.changed, self.in_a_row = 0, False, 0
+        self.waited = self.worked = 0.0  # seconds without and with a batch at hand, the first one aside
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
         self.own: dict[str, Tensor] | None = None  # the model's own weights while it has the averaged ones
@@ -250,8 +276,7 @@ class _Run:
         if args.compile:
             self.model.encode = torch.compile(self.model.encode)
             self.model.decode = torch.compile(self.model.decode)
-        processes = [fabric.world_size] if fabric.world_size > 1 else []
-        decisive = [args.fingerprint(), model.config.to_json(), [image_set.names[i] for i in images], *processes]
+        decisive = [args.fingerprint(), model.config.to_json(), [image_set.names[i] for i in images]]
         text = json.dumps(decisive, sort_keys=True)
         self.fingerprint = hash_bytes(text.encode("utf-8", "surrogateescape"))
         self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
@@ -268,13 +293,13 @@ class _Run:
         self.metrics.rewind(self.step)
 
     @contextmanager
-    def batches(self) -> Iterator[Iterator[Batch]]:
+    def batches(self) -> Iterator[Iterator[list[Batch]]]:
         """The batches that are left, prepared ahead in threads, in order."""
         workers = self.args.threads or max(1, (torch.get_num_threads() or 2) - 1)
         pool = ThreadPoolExecutor(workers)
 
-        def hand_out() -> Iterator[Batch]:
-            ahead: deque[Future[Batch]] = deque()
+        def hand_out() -> Iterator[list[Batch]]:
+            ahead: deque[Future[list[Batch]]] = deque()
             first = self.step
             while first < self.plan.steps:  # which may change on the way
                 while len(ahead) < min(max(AHEAD, workers), self.plan.steps - first):
@@ -287,43 +312,47 @@ class _Run:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def prepare(self, step: int) -> Batch:
-        """This process's share of the batch of a step."""
-        first = self.fabric.global_rank * self.args.batch
-        return make_batch(
-            self.image_set,
-            self.images,
-            self.args.data,
-            self.args.clicks,
-            seed=self.args.seed,
-            step=step,
-            first=first,
-            count=self.args.batch,
-        )
+    def prepare(self, step: int) -> list[Batch]:
+        """This process's share of the batch of a step, in parts."""
+        parts = self.args.accumulate
+        count = self.args.batch // (self.fabric.world_size * parts)
+        given = (self.image_set, self.images, self.args.data, self.args.clicks)
+        numbers = range(self.fabric.global_rank * parts, (self.fabric.global_rank + 1) * parts)
+        return [
+            make_batch(*given, seed=self.args.seed, step=step, first=number * count, count=count)
+            for number in numbers
+        ]
 
     def train_on(
-        self, batches: Iterator[Batch], losses: list[float], validate: Validator | None, bar: Progress
+        self, batches: Iterator[list[Batch]], losses: list[float], validate: Validator | None, bar: Progress
     ) -> None:
         """All steps that are left, with what is due between them."""
         saved = ended = time.monotonic()
         paces: deque[float] = deque(maxlen=20)
-        for count, batch in enumerate(batches):
-            loss = self.train(batch)
+        for count, parts in enumerate(batches):
+            begun = time.monotonic()
+            loss = self.train(parts, begun - ended)
+            now = time.monotonic()
+            if count > 0:
+                self.waited, self.worked = self.waited + begun - ended, self.worked + now - begun
             losses += [] if loss is None else [loss]
             self.plan.update(self.step, bar)
             if count == 1:
                 paces.clear()  # the first step also waits for compilation and the first batch
-            paces.append(time.monotonic() - ended)
+            paces.append(now - ended)
             said = "skipped: not finite" if loss is None else f"loss {loss:.3f}"
             bar.advance(f"{said}, {statistics.fmean(paces):.2f} s a step")
             self.validate_if_due(validate, bar)
-            ended = time.monotonic()
-            if ended - saved > self.args.checkpoint_every:
+            if time.monotonic() - saved > self.args.checkpoint_every:
                 self.save()
-                saved = ended
+                saved = time.monotonic()
+            ended = time.monotonic()
 
-    def train(self, batch: Batch) -> float | None:
-        """One optimizer step: its loss, or None if loss or gradient were not finite and nothing was changed."""
+    def train(self, batches: list[Batch], waited: float) -> float | None:
+        """One optimizer step: its loss, or None if loss or gradient were not finite and nothing was changed.
+
+        `batches` are the parts of this process's share, `waited` the seconds that they were waited for.
+        """
         started = time.monotonic()
         self.model.train()
         torch.manual_seed(self.args.seed * 1_000_003 + self.step)  # dropout, as if there had been no stop
@@ -331,19 +360,19 @@ class _Run:
         rate = learning_rate(self.args.with_steps(self.plan.steps) if by_clock else self.args, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop).to(self.fabric.device)
-        with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
-            loss, parts = self.network(crops, batch)
-        self.fabric.backward(loss)
+        answers = [self.backward(batch, batch is batches[-1]) for batch in batches]
         norm = self.fabric.clip_gradients(
             self.network, self.optimizer, max_norm=self.args.clip, error_if_nonfinite=False
         )
-        # summed, so that all processes skip a step or none
-        finite = math.isfinite(float(self.fabric.all_reduce(loss.detach() + norm, reduce_op="sum")))
-        value, length = float(loss.detach()), float(norm)
+        named = [{"loss": loss.detach(), **parts} for loss, parts in answers]
+        sums = torch.stack([torch.stack(list(one.values())).float() for one in named]).mean(0)
+        # shared by all processes, so that all skip a step or none
+        shared = self.fabric.all_reduce(torch.cat([sums, norm.reshape(1).to(sums)]), reduce_op="mean").tolist()
+        value, length = shared[0], shared[-1]
+        finite = math.isfinite(value + length)
         numbers: dict[str, Any] = {"lr": rate, "planned": self.plan.steps} if by_clock else {"lr": rate}
         if finite:
-            numbers |= {"loss": value, "norm": length, **{name: float(part) for name, part in parts.items()}}
+            numbers |= {"norm": length, **dict(zip(named[0], shared))}
         else:
             numbers["skipped"] = f"loss {value}, gradient {length}"
         with postponed_interrupts():  # half an update must not be saved
@@ -353,7 +382,8 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             self.step += 1
             self.changed, self.in_a_row = True, 0 if finite else self.in_a_row + 1
-            self.metrics.add(self.step, numbers | {"seconds": round(time.monotonic() - started, 4)})
+            numbers |= {"seconds": round(time.monotonic() - started, 4), "waited": round(waited, 4)}
+            self.metrics.add(self.step, numbers)
         if self.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
                 f"{self.in_a_row} steps in a row were skipped because they were not finite (step {self.step}: loss"
@@ -361,6 +391,16 @@ class _Run:
                 f" {self.args.lr:g}" + (", or with --precision float32" if self.args.precision == "bf16" else "")
             )
         return value if finite else None
+
+    def backward(self, batch: Batch, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a part of a step and what it is made of; gradients are added, and shared after the last part."""
+        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop).to(self.fabric.device)
+        alone = self.fabric.world_size > 1 and not last
+        with self.fabric.no_backward_sync(self.network, enabled=alone):
+            with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
+                loss, parts = self.network(crops, batch)
+            self.fabric.backward(loss / self.args.accumulate)
+        return loss, parts
 
     def validate_if_due(self, validate: Validator | None, bar: Progress) -> None:
         """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from clickgrain.errors import ImageError, StoreError, TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.files import atomic_write
-from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
+from clickgrain.images import ImageFile, ReadReport, find_images, list_images, read_images, resize_long_side
 from clickgrain.progress import Progress
 from clickgrain.proposals.cutouts import read_cutout
 from clickgrain.proposals.objects import salient_object
@@ -41,9 +41,13 @@ Found = dict[str, UInt8]  # photo -> its mask as the bytes of a PNG file; empty 
 class Photos:
     """Photos that have trees."""
 
-    folder: Path  # that the keys are relative to
-    keys: list[str]  # sorted by code point
+    files: list[ImageFile]  # sorted by key
     failed: list[str]  # reasons why others are left out
+
+    @property
+    def keys(self) -> list[str]:
+        """Their names in the store."""
+        return [file.key for file in self.files]
 
 
 @dataclass(frozen=True)
@@ -56,27 +60,26 @@ class TrainingData:
     failed: list[str]  # reasons why photos are left out
 
 
-def choose_photos(photos: Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:
-    """Photos that are both in the folder and in the store.
+def choose_photos(photos: str | Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:
+    """Photos that are both in the source and in the store.
 
     Args:
-        photos: folder (or one photo) that `propose` walked.
+        photos: what `propose` was given.
         store: its trees.
         ignore: patterns of files and folders to leave out.
         extractor: name of the extractor that trees must come from, or None for any.
     """
-    folder = photos if photos.is_dir() else photos.parent
-    there = {path.relative_to(folder).as_posix() for path in find_images(photos, ignore=ignore)}
-    keys, failed = list[str](), list[str]()
+    there = {file.key: file for file in list_images(photos, ignore=ignore)}
+    files, failed = list[ImageFile](), list[str]()
     for meta in store.metas():
         if meta.key in there and extractor in (None, meta.extractor):
-            keys.append(meta.key)
+            files.append(there[meta.key])
         elif meta.key in there:
             failed.append(
-                f"{folder / meta.key}: its tree comes from the extractor {meta.extractor!r}, not from"
+                f"{there[meta.key]}: its tree comes from the extractor {meta.extractor!r}, not from"
                 f" {extractor!r}; run `clickgrain propose` again, or name that one with --extractor"
             )
-    return Photos(folder, keys, failed)
+    return Photos(files, failed)
 
 
 def prepare(
@@ -99,8 +102,7 @@ def prepare(
     bar.start("photos", len(photos.keys))
     crops = ZoomCrops(data.photo_side, data.tiles, len(photos.keys), seed)
     image_set = load_image_set(
-        photos.folder, store, side=data.photo_side, keys=photos.keys, advance=bar.advance, report=report,
-        look=crops.look,
+        photos.files, store, side=data.photo_side, advance=bar.advance, report=report, look=crops.look,
     )  # fmt: skip
     train, held_out = split(image_set, data, seed)
     if crops.cut:
@@ -130,7 +132,7 @@ def prepare(
 
 
 def load_image_set(
-    folder: Path,
+    photos: Path | Sequence[ImageFile],  # or their folder
     store: ProposalStore,  # trees by relative path
     *,
     side: int,  # long side that images are shrunk to
@@ -141,26 +143,28 @@ def load_image_set(
     # shown each photo before it is shrunk: its index in the image set, its key, H x W x 3 uint8
     look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
 ) -> ImageSet:
-    """Decode the photos of a folder whose trees are in a store.
+    """Decode photos whose trees are in a store.
 
     Raises:
         TrainingError: if no photo is left.
     """
-    wanted = {folder / key: key for key in (store.keys() if keys is None else keys)}
+    where = f" in {photos}" if isinstance(photos, Path) else ""
+    if isinstance(photos, Path):
+        photos = [ImageFile(key, str(photos / key)) for key in (store.keys() if keys is None else keys)]
     image_set, report = ImageSet(side, store), report or ReadReport()
-    for path, image in read_images(list(wanted), report=report):
+    for file, image in read_images(photos, report=report):
         advance()
         try:
-            store.tree(wanted[path])  # 1 ms; a damaged one would stop the training in the middle
+            store.tree(file.key)  # 1 ms; a damaged one would stop the training in the middle
         except StoreError as error:
-            report.bad.append((path, str(error)))
+            report.bad.append((file.key, str(error)))
             continue
-        look(len(image_set), wanted[path], image)
-        image_set.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, wanted[path])
+        look(len(image_set), file.key, image)
+        image_set.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, file.key)
     if not len(image_set):
         why = f" ({report.bad[0][1]})" if report.bad else ""
         raise TrainingError(
-            f"no photo of the store {store.path} can be read in {folder}{why}; run `clickgrain propose` again"
+            f"no photo of the store {store.path} can be read{where}{why}; run `clickgrain propose` again"
         )
     return image_set
 

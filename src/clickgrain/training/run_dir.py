@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from clickgrain.devices import computes_bf16, resolve_precision
+from clickgrain.devices import computes_bf16, process_number, resolve_precision
 from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write, hash_bytes, write_or_raise
 from clickgrain.progress import Progress
@@ -31,7 +31,13 @@ Asked = LearnArgs | FinetuneArgs
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold a run's folder so that no second process trains in it; the system frees the lock of a dead process."""
+    """Hold a run's folder so that no second run trains in it; the system frees the lock of a process that died.
+
+    Of the processes that torchrun started the first one holds it.
+    """
+    if process_number()[0] > 0:
+        yield
+        return
     lock = FileLock(out / LOCK, blocking=False)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -101,14 +107,16 @@ def read_run(args: Asked) -> dict[str, Any] | None:
 
 
 def write_run(args: Asked, steps: int, **more: Any) -> None:
-    """Write down the settings of a run and its number of steps."""
+    """Write down the settings of a run and its number of steps; the first process does."""
+    if process_number()[0] > 0:
+        return
     text = json.dumps({"asked": _asked(args), "steps": steps, **more}, indent=1)
     write_or_raise(args.out / RUN, text.encode(), TrainingError, "free some space or choose another --out")
 
 
 def _asked(args: Asked) -> dict[str, Any]:
-    """The settings as JSON gives them back, without the places, which may move."""
-    values = asdict(args) | {"out": "", "photos": "", "store": ""}
+    """The settings as JSON gives them back, without the places, which may move, and what changes no weight."""
+    values = asdict(args) | {"out": "", "photos": "", "store": "", "accumulate": 1}
     return dict(json.loads(json.dumps(values, default=str)))
 
 

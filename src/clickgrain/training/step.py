@@ -42,8 +42,8 @@ class ClickStep(nn.Module):
             The mean over prompts of the mean loss over their supervised clicks, and its parts, averaged likewise.
         """
         with torch.autocast(crops.device.type, enabled=False), torch.no_grad():
-            generator = np.random.default_rng([self.args.seed, 4, batch.step, batch.first])
-            crops = jitter(crops, self.args.data.color, generator)
+            generator = np.random.default_rng([self.args.seed, 4, batch.step, 0])
+            crops = jitter(crops, self.args.data.color, generator, batch.first, self.args.batch)
             scene = self._scene(crops, batch)
         encoded, shares = self.model.encode(crops), self._shares(batch)
         supervised, answers, weights, before = list[int](), list[Decoded](), list[Float](), list[Tensor]()
@@ -172,13 +172,17 @@ def _sure(batch: Batch, targets: Tensor, band: int) -> Tensor:
     return ((grown == shrunk) | exact).float()
 
 
-def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn gray."""
+def jitter(images: Tensor, strength: float, rng: np.random.Generator, first: int = 0, of: int = 0) -> Tensor:
+    """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn gray.
+
+    `first` is the number of the first image among `of` that are drawn for, by several processes or in parts.
+    """
     if strength == 0:
         return images
-    draw = images.new_tensor(rng.uniform(-strength, strength, (3, len(images))))[:, :, None, None, None]
+    count, own = max(of, first + len(images)), slice(first, first + len(images))
+    draw = images.new_tensor(rng.uniform(-strength, strength, (3, count))[:, own])[:, :, None, None, None]
     gray = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    colorless = images.new_tensor(rng.random(len(images)) < 0.05)[:, None, None, None]
+    colorless = images.new_tensor(rng.random(count)[own] < 0.05)[:, None, None, None]
     saturated = gray + (images - gray) * (1 + 1.5 * draw[0]) * (1 - colorless)
     mean = gray.mean((2, 3), keepdim=True)
     return ((saturated - mean) * (1 + draw[1]) + mean + 255 * 0.5 * draw[2]).clamp(0, 255)

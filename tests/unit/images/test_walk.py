@@ -1,5 +1,6 @@
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_images_come_in_order_and_bad_ones_are_reported(tmp_path):
     for path, image in read:
         np.testing.assert_array_equal(image, read_image(path))
     assert report.read == 7
-    assert [path.name for path, _ in report.bad] == ["3.png", "7.png", "none.png"]
+    assert [Path(path).name for path, _ in report.bad] == ["3.png", "7.png", "none.png"]
     lines = report.summary().splitlines()
     assert lines[:2] == ["7 of 10 images read", "3 could not be read:"]
     assert "3.png: the file is empty" in lines[2]

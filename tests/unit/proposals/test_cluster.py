@@ -33,10 +33,17 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-@pytest.fixture(scope="module")
-def cluster():
+@pytest.fixture(scope="module", params=[0, 1], ids=["no GPU", "a GPU"])
+def cluster(request):
+    """Two cores, and perhaps what Ray takes for a GPU: then every stage has processes for itself."""
     ray = pytest.importorskip("ray", reason="needs pip install 'clickgrain[ray]'")
-    ray.init(num_cpus=2, object_store_memory=200 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        num_cpus=2,
+        num_gpus=request.param,
+        object_store_memory=200 << 20,
+        include_dashboard=False,
+        log_to_driver=False,
+    )
     yield ray
     ray.shutdown()
 
@@ -94,20 +101,22 @@ def test_a_worker_that_dies_costs_no_image(cluster, photos, tmp_path, stage):
 
     from clickgrain.proposals import cluster as module
 
-    merge = module._Merge
+    def deadly(writes):
+        class DeadlyStage(writes):
+            def __call__(self, group):
+                result = writes.__call__(self, group)
+                if stage == "written":
+                    die_once()
+                return result
 
-    class DeadlyMerge(merge):
-        def __call__(self, group):
-            result = merge.__call__(self, group)
-            if stage == "written":
-                die_once()
-            return result
+        return DeadlyStage
 
-    module._Merge = DeadlyMerge
+    merge, every = module._Merge, module._All
+    module._Merge, module._All = deadly(merge), deadly(every)
     try:
         report = propose_on_ray(photos, tmp_path / "shards", load=lambda gpu: Deadly(), batch=4, progress=False)
     finally:
-        module._Merge = merge
+        module._Merge, module._All = merge, every
     assert (tmp_path / "killed").exists()
     check_same(photos, tmp_path, report)
 

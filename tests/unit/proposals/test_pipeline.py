@@ -320,14 +320,13 @@ def test_rows_are_written_in_batches(run, tmp_path, monkeypatch):
     assert commits == [9]
 
 
-def test_a_file_that_changes_while_it_is_read(run, photos, monkeypatch):
-    def hash_and_change(path):
-        if path.name == "3.png":
-            paint(path, seed=50, size=(56, 64))
-        return "0" * 20
+def test_a_file_that_changes_while_it_is_read(run, photos):
+    class Change(PatchMeans):
+        def batch(self, images):
+            paint(photos / "album 1" / "3.png", seed=50, size=(56, 64))
+            return super().batch(images)
 
-    monkeypatch.setattr("clickgrain.proposals.pipeline.hash_file", hash_and_change)
-    report = run()
+    report = run(extractor=Change(), batch=9)
     assert [failure.key for failure in report.failed] == ["album 1/3.png"]
     assert "changed while it was read" in report.failed[0].reason
 

@@ -1,6 +1,7 @@
 """The image set: photos and composites, seen through matrices."""
 
 import errno
+import tarfile
 
 import cv2
 import numpy as np
@@ -287,6 +288,19 @@ class TestLoading:
         propose(photos, tmp_path / "trees.db", extractor=extractor, progress=False, workers=1)
         return ProposalStore(tmp_path / "trees.db")
 
+    def test_photos_in_a_tar_are_those_of_the_folder(self, photos, store, extractor, tmp_path, monkeypatch):
+        monkeypatch.setenv("CLICKGRAIN_CACHE", str(tmp_path / "cache"))
+        with tarfile.open(tmp_path / "s.tar", "w") as tar:
+            tar.add(photos, ".")
+        with ProposalStore.create(tmp_path / "tar.db") as trees:
+            propose(tmp_path / "s.tar", trees, extractor=extractor, progress=False)
+            chosen = choose_photos(tmp_path / "s.tar", trees, (), extractor.name)
+            loaded, expected = load_image_set(chosen.files, trees, side=64), load_image_set(photos, store, side=64)
+            assert [name.removeprefix("s.tar/") for name in loaded.names] == expected.names
+            for i in range(6):
+                np.testing.assert_array_equal(loaded.image(i), expected.image(i))
+                np.testing.assert_array_equal(loaded.tree(i).children, expected.tree(i).children)
+
     def test_photos_are_shrunk_and_squared(self, photos, store):
         calls = []
         loaded = load_image_set(photos, store, side=64, advance=lambda: calls.append(1))
@@ -318,7 +332,7 @@ class TestLoading:
         report = ReadReport()
         loaded = load_image_set(photos, store, side=64, report=report)
         assert loaded.names == ["more/p5.png", "p0.png", "p1.png", "p3.png", "p4.png"]
-        assert [path for path, reason in report.bad if "was damaged" in reason] == [photos / "p2.png"]
+        assert [path for path, reason in report.bad if "was damaged" in reason] == ["p2.png"]
         assert propose(photos, store, extractor=extractor, progress=False, workers=1).done == 1
         assert len(load_image_set(photos, store, side=64)) == 6
 

@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,12 +121,12 @@ class TestInterrupted:
         now = iter(range(0, 10_000_000, 70))  # seconds: a save every other time that the clock is asked
         monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(now)))
         with pytest.raises(PowerCutError):
-            run(tmp_path / "crashed", checkpoint_every=400.0, progress=Stop(4, PowerCutError))
+            run(tmp_path / "crashed", checkpoint_every=700.0, progress=Stop(4, PowerCutError))
         done, _ = state(tmp_path / "crashed")
         assert 0 < done < 3
         with (tmp_path / "crashed" / METRICS).open("a") as file:  # what else had reached the disk
             file.write('{"step": 3, "loss": 9.0}\n{"step": 4, "lo')
-        run(tmp_path / "crashed", checkpoint_every=400.0)
+        run(tmp_path / "crashed", checkpoint_every=700.0)
         assert_identical(whole, tmp_path / "crashed")
 
     def test_an_interrupt_inside_validation(self, run, whole, tmp_path):
@@ -318,9 +319,9 @@ class TestNotFinite:
             now = []
             train = loop._Run.train
 
-            def noted(self, batch):
-                now[:] = [batch.step]
-                return train(self, batch)
+            def noted(self, batches, waited):
+                now[:] = [batches[0].step]
+                return train(self, batches, waited)
 
             monkeypatch.setattr(loop._Run, "train", noted)
             decode = model.decode
@@ -420,7 +421,17 @@ class TestMetrics:
         for line in lines:
             if "loss" in line:
                 assert {"lr", "norm", "seconds", "bce", "dice", "iou"} <= set(line)
+                assert line["waited"] >= 0
         assert [line["lr"] for line in lines if "lr" in line] == [learning_rate_of(step) for step in range(4)]
+
+    def test_waiting_for_data_is_told_from_work(self, run, tmp_path, monkeypatch):
+        prepare, share = loop._Run.prepare, []
+        for pause in (0.0, 1.0):
+            monkeypatch.setattr(
+                loop._Run, "prepare", lambda *given, pause=pause: time.sleep(pause) or prepare(*given)
+            )
+            share.append(run(tmp_path / f"{pause}").waited)
+        assert 0 <= share[0] < share[1] < 1
 
     def test_a_new_run_begins_a_new_file(self, run, tmp_path):
         (tmp_path / METRICS).write_text('{"step": 1, "loss": 7.0}\n')
@@ -485,9 +496,9 @@ class Ticks(Quiet):
         self.stop, self.now, self.ends, self.done, self.notes = stop, 0.0, [], 0, []
         train = loop._Run.train
 
-        def timed(run, batch):
+        def timed(run, batches, waited):
             self.now += each
-            return train(run, batch)
+            return train(run, batches, waited)
 
         monkeypatch.setattr(loop._Run, "train", timed)
         monkeypatch.setattr(loop, "time", self)

@@ -6,27 +6,85 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from torch import distributed
 
+from clickgrain.features import load_extractor
+from clickgrain.models.registry import load_click_model
+from clickgrain.proposals.pipeline import propose
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
+
+
+OURS = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK")
+
+
+def start(*words):
+    if not (distributed.is_available() and distributed.is_gloo_available()):
+        pytest.skip("this torch was built without gloo, which lets CPU processes talk to each other")
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *map(str, words)], check=False, capture_output=True, text=True,
+        timeout=300, env=environment | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What two processes left after three steps."""
-    if not (distributed.is_available() and distributed.is_gloo_available()):
-        pytest.skip("this torch was built without gloo, which lets CPU processes talk to each other")
+    """What two processes left after four steps."""
     out = tmp_path_factory.mktemp("processes")
-    ours = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK")
-    environment = {key: value for key, value in os.environ.items() if key not in ours}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(SCRIPT), str(out)], check=False, capture_output=True, text=True,
-        timeout=300, env=environment | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = start(SCRIPT, out)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
+
+
+def losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("run", ["two", "parts", "four parts"])
+def test_losses_are_those_of_one_process_on_the_global_batch(folder, run):
+    alone = losses(folder / "one")
+    assert len(alone) == 4
+    assert losses(folder / run)[0] == pytest.approx(alone[0], rel=1e-6)  # of the same weights
+    assert losses(folder / run) == pytest.approx(alone, rel=1e-3)  # Adam turns tiny differences into small ones
+
+
+def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
+    (tmp_path / "killed").mkdir()
+    words = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, SCRIPT, tmp_path, "killed")
+    first = start(*words)
+    assert first.returncode != 0
+    assert (tmp_path / "killed" / "died").exists()
+    assert "ended: " in first.stderr
+    state = torch.load(tmp_path / "killed" / "state.pt", weights_only=True)
+    assert state["step"] == 2
+    again = start(*words)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert losses(tmp_path / "killed") == losses(folder / "two")  # as if nothing had been
+
+
+def test_the_command_line_under_torchrun(tmp_path, drawn):
+    (tmp_path / "photos").mkdir()
+    for seed in range(6):
+        cv2.imwrite(str(tmp_path / "photos" / f"{seed}.png"), drawn(seed))
+    propose(tmp_path / "photos", tmp_path / "t.db", extractor=load_extractor("color-texture"), progress=False)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "clickgrain")
+    what = (tmp_path / "photos", "--out", tmp_path / "run", "--extractor", "color-texture", "--device", "cpu")
+    small = ("--recipe", "grain-small", "--from-scratch", "--steps", 2, "--batch", 4, "--crop", 64)
+    done = start(*torchrun, "train", *what, *small, "--store", tmp_path / "t.db", "--accumulate", 2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == [str(tmp_path / "run")]
+    assert len(losses(tmp_path / "run")) == 2
+    assert load_click_model(str(tmp_path / "run"))
+    small = (*small[:-3], 3, *small[-2:])
+    uneven = start(*torchrun, "train", *what, *small, "--store", tmp_path / "t.db", "--out", tmp_path / "uneven")
+    assert "cannot share --batch 3 evenly" in uneven.stderr
+    learned = start(*torchrun, "learn", *what, *small)
+    assert "run `clickgrain propose` once" in learned.stderr
 
 
 def test_both_hold_the_same_weights(folder):
@@ -42,6 +100,6 @@ def test_they_learn_what_one_process_would_from_the_whole_batch(folder):
 
 def test_only_the_first_writes(folder):
     lines = [json.loads(line) for line in (folder / "two" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
     files = {"config.json", "metrics.jsonl", "model.safetensors", "state.pt", "state-before.pt"}
     assert {path.name for path in (folder / "two").iterdir()} == files

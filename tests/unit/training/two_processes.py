@@ -1,8 +1,11 @@
 """Run by test_processes.py: two processes train together, each on half of every batch.
 
-usage: two_processes.py FOLDER
+usage: two_processes.py FOLDER, or torchrun --nproc-per-node 2 two_processes.py FOLDER [killed]
+With `killed` the second process dies in the middle of the third step of the first run in FOLDER/killed.
 """
 
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,40 +14,64 @@ import torch
 from conftest import CLICKS, DATA, draw, image_set_of
 from lightning_fabric import Fabric
 
+from clickgrain.cli import _interrupt
+from clickgrain.errors import TrainingError
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
+from clickgrain.training import loop
 from clickgrain.training.config import DataArgs, TrainArgs
-from clickgrain.training.loop import fit
 
-
-def arguments(batch):
-    data = DataArgs(**DATA | {"color": 0.0})  # jitter is drawn per process, all else per sample
-    return TrainArgs(
-        steps=3, batch=batch, lr=5e-3, warmup=2, ema=0.5, precision="32-true", threads=1, clicks=CLICKS, data=data
-    )  # fmt: skip
+ARGS = TrainArgs(
+    steps=4, batch=4, lr=5e-3, warmup=2, ema=0.5, precision="32-true", threads=1,
+    clicks=CLICKS, data=DataArgs(**DATA),
+)  # fmt: skip
 
 
 def train(fabric, args, out):
     torch.manual_seed(fabric.global_rank)  # the first process's weights count
     config = GrainConfig(EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1)), (4, 4, 6, 8), long_side=64)
     model = GrainModel(config)
-    fit(model, image_set_of([draw(seed) for seed in range(3)]), [0, 1, 2], args, out, fabric=fabric)
+    loop.fit(model, image_set_of([draw(seed) for seed in range(3)]), [0, 1, 2], args, out, fabric=fabric)
     return model.state_dict()
 
 
-def main(folder):
+def die_once(fabric, out):
+    step = loop.ClickStep.forward
+
+    def forward(self, crops, batch):
+        if fabric.global_rank == 1 and batch.step == 2 and not (out / "died").exists():
+            (out / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, crops, batch)
+
+    loop.ClickStep.forward = forward
+
+
+def main(folder, killed=""):
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if killed:
+        fabric = loop.fabric_for("cpu")
+        die_once(fabric, folder / "killed")
+        try:
+            train(fabric, replace(ARGS, checkpoint_every=3600.0), folder / "killed")
+        except (TrainingError, KeyboardInterrupt) as error:
+            print(f"ended: {type(error).__name__} {error}", file=sys.stderr)
+            sys.exit(1)
+        return
     fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
     fabric.launch()
     rank = fabric.global_rank
     # clocks differ: one process saves after every step, the other never
-    args = replace(arguments(1), checkpoint_every=0.0 if rank == 0 else 3600.0)
+    args = replace(ARGS, checkpoint_every=0.0 if rank == 0 else 3600.0)
     torch.save(train(fabric, args, folder / "two"), folder / f"rank{rank}.pt")
+    train(fabric, replace(args, accumulate=2), folder / "parts")
     if rank == 0:
         alone = Fabric(accelerator="cpu", devices=1)
-        torch.save(train(alone, arguments(2), folder / "one"), folder / "alone.pt")
+        torch.save(train(alone, ARGS, folder / "one"), folder / "alone.pt")
+        train(alone, replace(ARGS, accumulate=4), folder / "four parts")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
