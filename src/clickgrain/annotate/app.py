@@ -13,7 +13,10 @@ from clickgrain.annotate.config import LOOPBACK
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes import as_bytes, as_json, image_routes, project_routes, work_routes
+from clickgrain.annotate.routes.answers import as_bytes, as_json
+from clickgrain.annotate.routes.images import image_routes
+from clickgrain.annotate.routes.project import project_routes
+from clickgrain.annotate.routes.work import work_routes
 from clickgrain.annotate.security import Guard
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError, PromptError, WeightsError
 from clickgrain.files import cache_dir, hash_bytes

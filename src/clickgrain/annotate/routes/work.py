@@ -1,0 +1,99 @@
+"""Routes of long work and whole projects: find the same, carry on, learn, statistics, export, import."""
+
+from collections.abc import Iterator
+from typing import IO, Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.carrying import Carrier, CarryRequest
+from clickgrain.annotate.documents import Strict
+from clickgrain.annotate.find_same import AcceptRequest, Finder
+from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.learning import Learner
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.routes.answers import THREADS, as_json, in_threads
+from clickgrain.annotate.statistics import collect
+from clickgrain.annotate.transfer import export_zip, take_in
+from clickgrain.export.config import Existing
+from clickgrain.export.formats import Format, read_any
+
+
+class SameRequest(Strict):
+    """Which object to search for, and in which images."""
+
+    image: int
+    object: int
+    images: tuple[int, ...] | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+class LearnRequest(Strict):
+    """How long to train."""
+
+    minutes: Annotated[float, Field(ge=0.2, le=1440)] = 30.0
+
+
+def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
+    """Long work and whole projects: find the same, carry on, learn, statistics, export, import."""
+    router = APIRouter(prefix="/api")
+    finder, learner, carrier = Finder(project, cache), Learner(project), Carrier(project)
+    long = in_threads(THREADS)
+
+    @router.post("/same")
+    def same(wanted: SameRequest) -> Response:
+        work = finder.work(wanted.image, wanted.object, wanted.images, wanted.limit)
+        return as_json({"job": jobs.start("same", work).to_json()})
+
+    @router.post("/same/accept")
+    @long
+    def accept(wanted: AcceptRequest) -> Response:
+        return as_json(finder.accept(jobs.get(wanted.job), wanted))
+
+    @router.post("/carry")
+    def carry(wanted: CarryRequest) -> Response:
+        return as_json({"job": jobs.start("carry", carrier.work(wanted), alone=True).to_json()})
+
+    @router.post("/learn")
+    def learn(wanted: LearnRequest) -> Response:
+        job = jobs.start("learn", lambda job: learner.work(job, wanted.minutes), alone=True)
+        return as_json({"job": job.to_json()})
+
+    @router.get("/statistics")
+    @long
+    def statistics() -> Response:
+        return as_json(collect(project))
+
+    @router.get("/export")
+    @long
+    def export(format: Format, polygons: bool = True, done: bool = False) -> Response:
+        archive = export_zip(project, format, polygons=polygons, only_done=done)
+        name = f"{project.gallery.folder.absolute().name or 'clickgrain'}-{format}.zip".encode("ascii", "replace")
+        plain = "".join(one if one.isalnum() or one in "-._" else "_" for one in name.decode())
+        headers = {"content-disposition": f'attachment; filename="{plain}"', "cache-control": "no-store"}
+        return StreamingResponse(_chunks(archive), headers=headers, media_type="application/zip")
+
+    @router.post("/import")
+    async def import_(
+        request: Request, name: Annotated[str, Query(max_length=500)] = "upload", existing: Existing = "skip"
+    ) -> Response:
+        content = await request.body()
+
+        @long
+        def take() -> Response:
+            skipped: list[str] = []
+            format_, images = read_any(content, name, skipped)
+            counts = take_in(project, images, format_, skipped, existing=existing)
+            return as_json({"format": format_, **counts, "skipped": skipped})
+
+        return await take()
+
+    return router
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(262_144):
+            yield chunk
