@@ -20,14 +20,15 @@ from clickgrain.annotate.files_below import checked, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.errors import DataError
 from clickgrain.images.reader import MAX_PIXELS
+from clickgrain.sqlite import Schema, transaction
 from clickgrain.types import Size
 
 PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
-APPLICATION = 0x6367616E
-"""SQLite's application id of a project file ("cgan")."""
-VERSION = 1
-SCHEMA = """
+SCHEMA = Schema(
+    application=0x6367616E,  # "cgan"
+    version=1,
+    tables="""
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE,
     height INTEGER, width INTEGER, native_height INTEGER, native_width INTEGER);
@@ -43,7 +44,8 @@ CREATE TABLE models (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, hash TEXT NOT NULL, source TEXT NOT NULL,
     made REAL, report TEXT) WITHOUT ROWID;
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -131,28 +133,23 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA trusted_schema = OFF")  # another user may have made the file
+            SCHEMA.fill(self._db)
             self._check_schema()
             self._identity = _identity(path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
 
     def _check_schema(self) -> None:
-        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};"
-                f" PRAGMA user_version = {VERSION}; COMMIT;"
-            )
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        application, version = SCHEMA.found(self._db)
         problem = None
         foreign = self._db.execute(
             "SELECT type, name FROM sqlite_master"
             " WHERE type NOT IN ('table', 'index') OR sql LIKE '%VIRTUAL TABLE%'"
         ).fetchone()
-        if application != APPLICATION:
+        if application != SCHEMA.application:
             problem = "is a database but no project of clickgrain; give another path"
-        elif version != VERSION:
-            problem = f"is a project of version {version}, this clickgrain reads {VERSION}; update"
+        elif version != SCHEMA.version:
+            problem = f"is a project of version {version}, this clickgrain reads {SCHEMA.version}; update"
         elif foreign is not None:  # triggers and views would act on what is written and read
             problem = (
                 f"holds a {foreign[0]} {foreign[1]!r}, which clickgrain never makes; who gave you this file?"
@@ -180,14 +177,8 @@ class Database:
                     f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
                     " or restart clickgrain annotate",
                 )
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.annotate.database import APPLICATION, Action, Database, Summary
+from clickgrain.annotate.database import SCHEMA, Action, Database, Summary
 from clickgrain.annotate.http_errors import RequestError
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_project_is_refused(tmp_path, content, words):
 def test_other_databases_are_left_alone(tmp_path, pragma, words):
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)
-    connection.executescript(f"CREATE TABLE t (x); PRAGMA application_id = {APPLICATION}; PRAGMA {pragma};")
+    connection.executescript(f"CREATE TABLE t (x); PRAGMA application_id = {SCHEMA.application}; PRAGMA {pragma};")
     connection.close()
     with pytest.raises(RequestError, match=words):
         Database(path)
