@@ -1,6 +1,6 @@
 """The web application: routes, the page's files, errors, and the guard around them."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def make_app(
     cache: DiskCache | None = None,
     *,
     hosts: Iterable[str] | None = LOOPBACK,
-    token: str | None = None,
+    users: Mapping[str, str] | None = None,
     port: int = 0,
 ) -> Guard:
     """The ASGI application that serves a project.
@@ -49,7 +49,7 @@ def make_app(
         project: closed with the application.
         cache: for what can be computed again; a folder in the user's cache when None.
         hosts: names that the Host header may have; None: any, which needs a token.
-        token: asked of every visitor.
+        users: names by token, one of which is asked of every visitor; a name may be "".
         port: of the server.
     """
     if cache is None:
@@ -82,7 +82,7 @@ def make_app(
         key = f"{name} {status.st_mtime_ns} {status.st_size}"
         return as_bytes(request, path.read_bytes(), TYPES[path.suffix], key=key)
 
-    return Guard(app, hosts=hosts, token=token, port=port)  # type: ignore[arg-type]
+    return Guard(app, hosts=hosts, users=users or {}, port=port)  # type: ignore[arg-type]
 
 
 def _answer_error(_: Request, error: Exception) -> Response:

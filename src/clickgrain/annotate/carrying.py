@@ -35,7 +35,7 @@ class Carrier:
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def work(self, wanted: CarryRequest) -> Callable[[Job], Any]:
+    def work(self, wanted: CarryRequest, user: str = "") -> Callable[[Job], Any]:
         """A job that carries an object on until it is stopped or cannot go on; its result says where and why.
 
         Raises:
@@ -54,9 +54,9 @@ class Carrier:
             raise RequestError("invalid", f"no image follows {gallery.name(wanted.image)} in the list")
         for image in images:
             gallery.row(image)
-        return lambda job: self._carry(job, wanted, item, images)
+        return lambda job: self._carry(job, wanted, item, images, user)
 
-    def _carry(self, job: Job, wanted: CarryRequest, first: Item, images: list[int]) -> dict[str, Any]:
+    def _carry(self, job: Job, wanted: CarryRequest, first: Item, images: list[int], user: str) -> dict[str, Any]:
         gallery, track = self.project.gallery, first.track or f"{wanted.image}-{first.id}"
         job.result = {"track": track, "image": wanted.image}
         made: list[dict[str, int]] = []
@@ -90,7 +90,7 @@ class Carrier:
                         break
                     post = Posted(seq=0, client=wanted.client, active=0.0, content=loaded.content)
                     request = CarryObject(track, encode(tracked.mask), round(score, 4), label, first.colour)
-                    answer = self.project.act(image, post, request, blind=True)
+                    answer = self.project.act(image, post, request, user, blind=True)
                     made.append({"image": image, "seq": answer.seq, "objects": 1})
                 here = image
                 job.result = {"track": track, "image": here}

@@ -27,14 +27,14 @@ PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
 SCHEMA = Schema(
     application=0x6367616E,  # "cgan"
-    version=1,
+    version=2,
     tables="""
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE,
     height INTEGER, width INTEGER, native_height INTEGER, native_width INTEGER);
 CREATE TABLE actions (
     image INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, client TEXT NOT NULL,
-    model TEXT NOT NULL, active REAL, asked TEXT NOT NULL, patch TEXT NOT NULL,
+    model TEXT NOT NULL, active REAL, asked TEXT NOT NULL, patch TEXT NOT NULL, user TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (image, seq)) WITHOUT ROWID;
 CREATE TABLE masks (hash TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE summaries (
@@ -60,6 +60,7 @@ class Action:
         model: hash of the model in use.
         active: seconds of the user's work since the action before, None if unknown.
         asked: the request; patch: what it changed.
+        user: name of the person; "" where the server knows none.
     """
 
     seq: int
@@ -70,10 +71,11 @@ class Action:
     active: float | None
     asked: dict[str, Any]
     patch: dict[str, Any]
+    user: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For the page."""
-        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "model")}
+        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "user", "model")}
         return {**shown, "by": self.asked}
 
 
@@ -148,7 +150,7 @@ class Database:
         ).fetchone()
         if application != SCHEMA.application:
             problem = "is a database but no project of clickgrain; give another path"
-        elif version != SCHEMA.version:
+        elif version not in (1, SCHEMA.version):
             problem = f"is a project of version {version}, this clickgrain reads {SCHEMA.version}; update"
         elif foreign is not None:  # triggers and views would act on what is written and read
             problem = (
@@ -157,6 +159,11 @@ class Database:
             )
         if problem:
             raise RequestError("database", f"{self.path} {problem}")
+        if version == 1:  # before there were users
+            with transaction(self._db) as db:
+                if SCHEMA.found(db)[1] == 1:  # no other program was first
+                    db.execute("ALTER TABLE actions ADD COLUMN user TEXT NOT NULL DEFAULT ''")
+                    db.execute(f"PRAGMA user_version = {SCHEMA.version}")
 
     def close(self) -> None:
         """Close the file; everything answered is already in it."""
@@ -234,13 +241,15 @@ class Database:
             RequestError: it is damaged.
         """
         rows = self.rows(
-            "SELECT seq, kind, time, client, model, active, asked, patch FROM actions"
+            "SELECT seq, kind, time, client, model, active, asked, patch, user FROM actions"
             " WHERE image = ? AND seq > ? ORDER BY seq",
             image,
             since,
         )
         try:
-            return [Action(*row[:-2], *map(_loaded, row[-2:])) for row in rows]
+            return [
+                Action(*about, _loaded(asked), _loaded(patch), str(user)) for *about, asked, patch, user in rows
+            ]
         except (ValueError, TypeError, RecursionError) as error:
             raise damaged(self.path, image, f"{type(error).__name__}: {error}") from error
 
@@ -252,11 +261,11 @@ class Database:
         """
         one, texts = action, (action.asked, action.patch)
         asked, patch = (json.dumps(text, separators=(",", ":"), allow_nan=False) for text in texts)
-        row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch)
+        row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch, one.user)
         try:
             with self.writing() as db:
                 db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
-                db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
                 if summary is not None:
                     values = (image, summary.seq, summary.status, summary.objects, summary.clicks)
                     db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)

@@ -226,7 +226,7 @@ class Finder:
         self.cache.put(f"leaves {loaded.stamp} {about}", content.getvalue())
         return tree, features
 
-    def accept(self, job: Job, wanted: AcceptRequest) -> dict[str, Any]:
+    def accept(self, job: Job, wanted: AcceptRequest, user: str = "") -> dict[str, Any]:
         """Make objects of a finished search's candidates, by one action an image; {"accepted": [], "skipped": []}.
 
         Raises:
@@ -254,7 +254,7 @@ class Finder:
                 some = tuple((one["node"], one["score"]) for one in there)
                 request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
                 before = self.project.logs.history(image).last_id
-                done = self.project.act(image, post, request, blind=True)
+                done = self.project.act(image, post, request, user, blind=True)
             except ClickgrainError as error:
                 skipped += [{"image": image, "node": node, "message": str(error)} for node in nodes]
                 continue

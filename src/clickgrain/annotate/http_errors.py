@@ -20,6 +20,7 @@ STATUS = {
     "running": 409,
     "replaced": 409,
     "too_large": 413,
+    "taken": 423,
     "invalid": 422,
     "internal": 500,
     "image": 503,

@@ -348,8 +348,8 @@ class Logs:
             self._histories[image] = history  # a reader may have loaded the log again before the action was on disk
         self.changes.mark("image", image)
 
-    def act_on_labels(self, post: Posted, request: ProjectRequest) -> None:
-        """Carry out an action on the project's log.
+    def act_on_labels(self, post: Posted, request: ProjectRequest, user: str = "") -> None:
+        """Carry out an action of a person on the project's log.
 
         Raises:
             RequestError: "conflict" if the sender has not seen every action; or it cannot be done or written.
@@ -371,7 +371,7 @@ class Logs:
                 labels = apply_to_labels(request, history.document, history.last_id)
                 patch = patch_labels(history.document, labels)
             asked = request.model_dump(mode="json", exclude_unset=True)
-            action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch)
+            action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch, user)
             if not self.database.append(PROJECT_LOG, action, {}, None):
                 with self._lock:
                     self._labels = None

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import secrets
 import socket
 import threading
 import webbrowser
@@ -11,6 +10,7 @@ from contextlib import suppress
 
 from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.team import new_token, read_users
 from clickgrain.errors import ConfigError
 
 
@@ -36,12 +36,17 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         ignore=args.ignore,
         kept_bytes=1_000_000 * args.memory,
     )
-    token = args.token or (None if args.is_local else secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"))
+    users = {} if args.users is None else read_users(args.users)
+    if not users and (token := args.token or (None if args.is_local else new_token())):
+        users = {token: ""}
     port = int(sock.getsockname()[1])
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(args.host, args.host)
     name = f"[{shown}]" if ":" in shown else shown
-    address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    address, *others = [f"http://{name}:{port}/?token={token}" for token in users] or [f"http://{name}:{port}/"]
     say(address)
+    if args.users is not None:
+        for user, own in zip(users.values(), (address, *others)):
+            say(f"{user}: {own}")
     say(f"annotations are kept in {project.database.path}")
     for line in (project.notice, project.gallery.complaint()):
         if line:
@@ -61,7 +66,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     from clickgrain.annotate.security import PatientProtocol
 
     config = uvicorn.Config(
-        make_app(project, hosts=LOOPBACK if args.is_local else None, token=token, port=port),
+        make_app(project, hosts=LOOPBACK if args.is_local else None, users=users, port=port),
         log_level="warning",
         access_log=False,
         server_header=False,

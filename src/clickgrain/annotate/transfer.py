@@ -191,6 +191,7 @@ def take_in(
     *,
     done: bool = False,
     existing: Existing = "skip",
+    user: str = "",
 ) -> dict[str, int]:
     """Add imported objects to the logs of their images, one undoable action an image.
 
@@ -201,6 +202,7 @@ def take_in(
         skipped: gets a line for each image that could not be used.
         done: mark the images as done.
         existing: what happens to objects that are already there.
+        user: name of the person who imports.
 
     Returns:
         Counts of images that now have the annotations of the file, of new objects and of new labels.
@@ -230,12 +232,12 @@ def take_in(
                     skipped, f"{name}: {objects} there already; skipped, since neither add nor replace was chosen"
                 )
             if masks:
-                counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
+                counts["labels"] += _add_labels(project, record, [label for _, _, label in masks], user)
             if masks or (finished and project.logs.history(image).document.status != "done"):
                 labels = {label.name: label.id for label in project.logs.labels().document.labels}
                 found = [(exact, shown, labels.get(label or "")) for exact, shown, label in masks]
                 request = ImportObjects(source, found, existing == "replace", finished)
-                project.act(image, Posted(seq=0), request, blind=True)
+                project.act(image, Posted(seq=0), request, user, blind=True)
         except (ClickgrainError, OSError) as error:
             leave_out(skipped, _named(record.file, _named(record.name, str(error))))
             continue
@@ -292,7 +294,7 @@ def _new_masks(
     return masks, there
 
 
-def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -> int:
+def _add_labels(project: Project, record: ImageRecord, used: list[str | None], user: str) -> int:
     """Add all classes of the file, in its order, and those used; returns how many are new."""
     before = project.logs.labels().document.labels
     known = {label.name: label.category for label in before}
@@ -309,5 +311,5 @@ def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -
         raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MAX_LABELS:,}")
     if new:
         request = AddLabels(kind="label.add_all", labels=tuple(new.items()))
-        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request)
+        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request, user)
     return len(project.logs.labels().document.labels) - len(before)

@@ -23,6 +23,7 @@ class AnnotateCommand(AnnotateArgs):
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
     project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    users: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
         tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),

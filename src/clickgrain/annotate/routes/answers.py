@@ -6,7 +6,7 @@ from functools import partial, wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from clickgrain.annotate.database import Summary
 from clickgrain.annotate.documents import MAX_SEQ
@@ -19,6 +19,14 @@ THREADS = 40
 Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def user_of(request: Request) -> str:
+    """Name of the person who asks, by their token; "" where the server knows none."""
+    return str(request.scope["user"])
+
+
+User = Annotated[str, Depends(user_of)]
 
 
 def as_json(value: Any, status: int = 200) -> Response:
@@ -70,6 +78,7 @@ def entries_of(project: Project, images: Iterable[int]) -> list[dict[str, Any]]:
                 "seq": summary.seq,
                 "encoded": image in ready,
                 "missing": image in project.gallery.missing,
+                **project.team.about(image),
             }
         )
     return entries

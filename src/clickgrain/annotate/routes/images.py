@@ -14,7 +14,7 @@ from clickgrain.annotate.leafmap import node_mask
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.annotate.pictures import JPEG, part, picture, quick_thumbnail, thumbnail
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import THREADS, Count, as_bytes, as_json, entries_of, in_threads
+from clickgrain.annotate.routes.answers import THREADS, Count, User, as_bytes, as_json, entries_of, in_threads
 from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.types import UInt8
 
@@ -137,9 +137,9 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
     @router.post("/images/{image}/actions")
     @writes
-    def act(image: int, post: ImagePost) -> Response:
+    def act(image: int, post: ImagePost, user: User) -> Response:
         start = time.perf_counter()
-        done = project.act(image, post, post.action)
+        done = project.act(image, post, post.action, user)
         return as_json(
             {
                 "seq": done.seq,
@@ -151,6 +151,12 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
                 "milliseconds": round(1000 * (time.perf_counter() - start), 1),
             }
         )
+
+    @router.post("/images/{image}/take-over")
+    def take_over(image: int, user: User) -> Response:
+        gallery.row(image)
+        project.team.take_over(user, image)
+        return as_json(project.team.about(image))
 
     @router.get("/images/{image}/objects/{number}/alternatives")
     @reads

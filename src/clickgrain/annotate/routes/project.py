@@ -14,7 +14,7 @@ from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.models import ModelInfo
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import Count, as_json, entries_of
+from clickgrain.annotate.routes.answers import Count, User, as_json, entries_of
 from clickgrain.annotate.security import UPLOAD_BYTES
 
 LITTLE_SPACE = 50_000_000
@@ -42,7 +42,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         return {row["id"]: ModelInfo(*(row[key] for key in keys)) for row in database.models()}
 
     @router.get("/state")
-    def state() -> Response:
+    def state(user: User) -> Response:
         project.logs.notice_others()
         summaries, order = database.summaries(), gallery.order
         counts: dict[str, int] = {"images": len(order), **dict.fromkeys(STATUSES, 0)}
@@ -57,6 +57,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
             {
                 "version": __version__,
                 "boot": boot,
+                "user": user,
                 "project": {**about, "database": str(database.path), "read_only": False},
                 "model": model_json(project.model),
                 "notice": project.trouble or project.notice,
@@ -70,8 +71,16 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         )
 
     @router.get("/changes")
-    def changes(since: Count, image: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None) -> Response:
+    def changes(
+        since: Count,
+        user: User,
+        image: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None,
+        client: Annotated[str, Query(max_length=100)] = "",
+        idle: Annotated[float, Query(ge=0)] = 0.0,
+    ) -> Response:
         project.logs.notice_others()
+        if user:
+            project.team.look(user, client, image, idle)
         if image is not None:
             project.look_ahead(image)
         found = changed.since(since)
@@ -96,8 +105,8 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         )
 
     @router.post("/project/actions")
-    def act_on_labels(post: ProjectPost) -> Response:
-        project.logs.act_on_labels(post, post.action)
+    def act_on_labels(post: ProjectPost, user: User) -> Response:
+        project.logs.act_on_labels(post, post.action, user)
         return as_json({"seq": project.logs.labels().seq, "document": project.logs.labels_json()})
 
     @router.post("/rescan")

@@ -14,7 +14,7 @@ from clickgrain.annotate.find_same import AcceptRequest, Finder
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.learning import Learner
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import THREADS, as_json, in_threads
+from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
 from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.transfer import export_zip, take_in
 from clickgrain.export.config import Existing
@@ -49,12 +49,12 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.post("/same/accept")
     @long
-    def accept(wanted: AcceptRequest) -> Response:
-        return as_json(finder.accept(jobs.get(wanted.job), wanted))
+    def accept(wanted: AcceptRequest, user: User) -> Response:
+        return as_json(finder.accept(jobs.get(wanted.job), wanted, user))
 
     @router.post("/carry")
-    def carry(wanted: CarryRequest) -> Response:
-        return as_json({"job": jobs.start("carry", carrier.work(wanted), alone=True).to_json()})
+    def carry(wanted: CarryRequest, user: User) -> Response:
+        return as_json({"job": jobs.start("carry", carrier.work(wanted, user), alone=True).to_json()})
 
     @router.post("/learn")
     def learn(wanted: LearnRequest) -> Response:
@@ -77,7 +77,10 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.post("/import")
     async def import_(
-        request: Request, name: Annotated[str, Query(max_length=500)] = "upload", existing: Existing = "skip"
+        request: Request,
+        user: User,
+        name: Annotated[str, Query(max_length=500)] = "upload",
+        existing: Existing = "skip",
     ) -> Response:
         content = await request.body()
 
@@ -85,7 +88,7 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
         def take() -> Response:
             skipped: list[str] = []
             format_, images = read_any(content, name, skipped)
-            counts = take_in(project, images, format_, skipped, existing=existing)
+            counts = take_in(project, images, format_, skipped, existing=existing, user=user)
             return as_json({"format": format_, **counts, "skipped": skipped})
 
         return await take()
