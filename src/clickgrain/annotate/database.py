@@ -247,9 +247,7 @@ class Database:
             since,
         )
         try:
-            return [
-                Action(*about, _loaded(asked), _loaded(patch), str(user)) for *about, asked, patch, user in rows
-            ]
+            return [Action(*(*row[:6], *map(_loaded, row[6:8]), str(row[8]))) for row in rows]
         except (ValueError, TypeError, RecursionError) as error:
             raise damaged(self.path, image, f"{type(error).__name__}: {error}") from error
 
