@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from clickgrain.annotate.actions import CarryObject
-from clickgrain.annotate.documents import Item, MaskStep, Posted, Strict
+from clickgrain.annotate.documents import FINISHED, Item, MaskStep, Posted, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.leafmap import to_size
@@ -68,7 +68,7 @@ class Carrier:
                 name = gallery.name(image)
                 job.report(done, len(images), f"{name}: image {done + 1} of {len(images)}")
                 document, loaded = self.project.logs.history(image).document, gallery.load(image)
-                if document.status in ("done", "skipped"):
+                if document.status in (*FINISHED, "skipped"):
                     raise RequestError("invalid", f"{name} is marked {document.status}; mark it as begun to go on")
                 if (size := loaded.pixels.shape[:2]) != tracker.size:
                     old = f"{tracker.size[1]} x {tracker.size[0]}"

@@ -48,7 +48,7 @@ class Changes:
 
 
 def patch_between(before: Document, after: Document) -> dict[str, Any]:
-    """What changed, small enough to log: objects put and removed, their order, the status.
+    """What changed, small enough to log: objects put and removed, their order, the status, its note and who set it.
 
     Steps that an object keeps are not repeated: {"keep": n, "add": [...]}.
     """
@@ -68,9 +68,8 @@ def patch_between(before: Document, after: Document) -> dict[str, Any]:
     patch: dict[str, Any] = {key: value for key, value in (("put", put), ("remove", sorted(gone))) if value}
     if order != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in order if id_ not in old]:
         patch["order"] = order  # by default: the objects that stay, then the new ones
-    if after.status != before.status:
-        patch["status"] = after.status
-    return patch
+    about = {key: (getattr(before, key), getattr(after, key)) for key in ("status", "note", "by")}
+    return patch | {key: new for key, (old_value, new) in about.items() if new != old_value}
 
 
 def patched(document: Document, patch: dict[str, Any]) -> Document:
@@ -84,8 +83,8 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
         kept = () if old is None else old.steps[: steps["keep"]]
         items[values["id"]] = added.model_copy(update={"steps": (*kept, *added.steps)})
     order: Sequence[int] = patch.get("order") or list(items)
-    status = patch.get("status", document.status)
-    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status)
+    about = {key: patch.get(key, getattr(document, key)) for key in ("status", "note", "by")}
+    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), **about)
 
 
 def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:

@@ -211,7 +211,7 @@ class Project:
                 raise self.logs.conflict(image, post.seq)
             history.check(request.kind)
             content, active = self.gallery.content(image), self._active(image, post, history)
-            context = Context(self, image, content, history.last_id + 1, active, history.seq + 1)
+            context = Context(self, image, content, history.last_id + 1, active, history.seq + 1, user)
             patch, document = dict[str, Any](), None
             if request.kind not in ("undo", "redo"):
                 if None not in (post.content, context.content) and post.content != context.content:

@@ -15,7 +15,7 @@ import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
 
 /**
  * @typedef {object} State
- * @property {any} project @property {any} model @property {string | null} notice
+ * @property {any} project @property {any} model @property {string | null} notice @property {string} user "" if unknown
  * @property {{id: number, name: string, colour: string}[]} labels @property {any} projectDocument
  * @property {{id: number, name: string, reason: string} | null} broken image that cannot be opened, in place of `image`
  * @property {{words: string, status: string}} filter of the list of images
@@ -38,6 +38,7 @@ const INITIAL = {
   project: null,
   model: null,
   notice: null,
+  user: "",
   labels: [],
   projectDocument: null,
   images: [],

@@ -17,7 +17,7 @@ from clickgrain.annotate.project import Project
 from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
 from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.transfer import export_zip, take_in
-from clickgrain.export.config import Existing
+from clickgrain.export.config import Existing, Only
 from clickgrain.export.formats import Format, read_any
 
 
@@ -68,8 +68,8 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.get("/export")
     @long
-    def export(format: Format, polygons: bool = True, done: bool = False) -> Response:
-        archive = export_zip(project, format, polygons=polygons, only_done=done)
+    def export(format: Format, polygons: bool = True, only: Only = "all") -> Response:
+        archive = export_zip(project, format, polygons=polygons, only=only)
         name = f"{project.gallery.folder.absolute().name or 'clickgrain'}-{format}.zip".encode("ascii", "replace")
         plain = "".join(one if one.isalnum() or one in "-._" else "_" for one in name.decode())
         headers = {"content-disposition": f'attachment; filename="{plain}"', "cache-control": "no-store"}

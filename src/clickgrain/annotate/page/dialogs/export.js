@@ -18,7 +18,13 @@ const FORMATS = [
 
 /** @param {any} app */
 export function openExport(app) {
-  const done = h("input", { type: "checkbox", onchange: () => aim() });
+  const only = h(
+    "select",
+    { "aria-label": "Images", onchange: () => aim() },
+    h("option", { value: "all" }, "All images with objects"),
+    h("option", { value: "done" }, "Only images that are done"),
+    h("option", { value: "checked" }, "Only images that are checked"),
+  );
   const link = h("a", { class: "button main", download: "" }, "Download");
   const radios = FORMATS.map(([id, name, words], i) =>
     h(
@@ -32,14 +38,14 @@ export function openExport(app) {
   const aim = () => {
     const id = form.querySelector("input:checked")?.value ?? "coco";
     const more = FORMATS.find((format) => format[0] === id)?.[3];
-    link.href = `/api/export?format=${id.split("-")[0]}${more ? `&${more}` : ""}${done.checked ? "&done=1" : ""}`;
+    link.href = `/api/export?format=${id.split("-")[0]}${more ? `&${more}` : ""}&only=${only.value}`;
   };
   aim();
   openDialog(
     "Export and import",
     [
       form,
-      h("div", { class: "row" }, h("label", { class: "check grow" }, done, "Only images that are done"), link),
+      h("div", { class: "row" }, only, h("span", { class: "grow" }), link),
       importer(app),
     ],
     { name: "export-dialog" },

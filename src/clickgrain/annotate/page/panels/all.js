@@ -7,6 +7,7 @@ import { startHint } from "./hint.js";
 import { startImages } from "./images.js";
 import { startObjects } from "./objects.js";
 import { startToolbar } from "./toolbar.js";
+import { startTeam } from "../team.js";
 import { commands } from "../commands.js";
 import { COMMANDS } from "../core/keys.js";
 import { openExport } from "../dialogs/export.js";
@@ -19,7 +20,7 @@ import { openStatistics } from "../dialogs/statistics.js";
 const AT_ONCE = new Set(
   COMMANDS.filter(({ group }) => ["Tools", "Pointer", "View", "More"].includes(group)).map(({ id }) => id),
 );
-for (const id of ["label", "search", "cancel"]) AT_ONCE.add(id);
+for (const id of ["label", "search", "cancel", "sendBack"]) AT_ONCE.add(id);
 for (const id of ["whole", "same"]) AT_ONCE.delete(id);
 
 /** @param {any} app */
@@ -44,4 +45,5 @@ export function startPanels(app) {
   startImages(app);
   startObjects(app);
   startDock(app);
+  startTeam(app);
 }
