@@ -172,7 +172,8 @@ def apply(request: ImageRequest | ImportObjects | CarryObject, document: Documen
     Raises:
         RequestError: no such object, a locked one, too many. PromptError: a point outside the image.
     """
-    before, checked = len(document.objects), _as_checked(document) if document.status == "checked" else []
+    before = len(document.objects)
+    checked = _as_checked(document) if document.status == "checked" else None
     match request:
         case AddSteps():
             _refuse_new_masks(request.steps, ())
@@ -228,7 +229,7 @@ def apply(request: ImageRequest | ImportObjects | CarryObject, document: Documen
             return _import(request, document, context)
     if len(document.objects) > max(before, MAX_OBJECTS):
         raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
-    if document.status == "checked" and _as_checked(document) != checked:
+    if document.status == "checked" and checked not in (None, _as_checked(document)):
         return document.model_copy(update={"status": "done", "by": context.user})
     return document
 

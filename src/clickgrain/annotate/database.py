@@ -292,6 +292,11 @@ class Database:
         """Images that have a log, in the order of their numbers."""
         return [row[0] for row in self.rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
 
+    def shared_images(self) -> list[int]:
+        """Images that several people have changed."""
+        query = "SELECT image FROM actions WHERE image > 0 AND user != '' GROUP BY image"
+        return [row[0] for row in self.rows(f"{query} HAVING count(DISTINCT user) > 1 ORDER BY image")]
+
     def is_logged(self, image: int) -> bool:
         """Whether an image has a log."""
         return bool(self.rows("SELECT 1 FROM actions WHERE image = ? LIMIT 1", image))
