@@ -173,6 +173,8 @@ class Finder:
         mask, model = self.project.logs.mask(item.mask), self.project.model.hash
 
         def run(job: Job) -> dict[str, Any]:
+            about = {"image": image, "object": number, "id": number, "label": item.label, "model": model}
+            job.result = about  # for a page that was reloaded meanwhile
             tree, features = self.leaves_of(image)
             wanted = describe(features, _coverage(mask, tree))
             found: list[dict[str, Any]] = []
@@ -181,7 +183,7 @@ class Finder:
                 found += self._candidates(other, wanted)
             job.report(len(others), len(others), f"looked at {len(others)} images")
             best = sorted(found, key=lambda one: -one["score"])[:limit]
-            return {"image": image, "object": number, "label": item.label, "model": model, "candidates": best}
+            return {**about, "candidates": best}
 
         return run
 

@@ -9,6 +9,7 @@ import { Store } from "./core/store.js";
 import { h } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { startKeys } from "./keyboard.js";
+import { resumeWork } from "./longwork.js";
 import { Live } from "./live.js";
 import { startPanels } from "./panels/all.js";
 import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
@@ -94,6 +95,7 @@ async function start() {
   remembered(store);
   await gallery.openFirst();
   resumeCarrying(app);
+  resumeWork(app);
   if (matchMedia("(pointer: coarse)").matches) annotator.say("Tap to take a region. A long press takes away.");
   // for tests and the benchmark; the page itself never reads it
   Object.assign(window, { clickgrain: app });

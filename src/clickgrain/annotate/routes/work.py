@@ -1,7 +1,7 @@
 """Routes of long work and whole projects: find the same, carry on, learn, statistics, export, import."""
 
-from collections.abc import Iterator
-from typing import IO, Annotated
+from collections.abc import Iterable, Iterator
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -11,7 +11,7 @@ from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.carrying import Carrier, CarryRequest
 from clickgrain.annotate.documents import Strict
 from clickgrain.annotate.find_same import AcceptRequest, Finder
-from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.jobs import Job, Jobs
 from clickgrain.annotate.learning import Learner
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
@@ -19,6 +19,7 @@ from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.transfer import export_zip, take_in
 from clickgrain.export.config import Existing, Only
 from clickgrain.export.formats import Format, read_any
+from clickgrain.export.records import ImageRecord
 
 
 class SameRequest(Strict):
@@ -43,9 +44,9 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
     long = in_threads(THREADS)
 
     @router.post("/same")
-    def same(wanted: SameRequest) -> Response:
+    def same(wanted: SameRequest, user: User) -> Response:
         work = finder.work(wanted.image, wanted.object, wanted.images, wanted.limit)
-        return as_json({"job": jobs.start("same", work).to_json()})
+        return as_json({"job": jobs.start("same", work, user).to_json()})
 
     @router.post("/same/accept")
     @long
@@ -54,7 +55,7 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.post("/carry")
     def carry(wanted: CarryRequest, user: User) -> Response:
-        return as_json({"job": jobs.start("carry", carrier.work(wanted, user), alone=True).to_json()})
+        return as_json({"job": jobs.start("carry", carrier.work(wanted, user), user, alone=True).to_json()})
 
     @router.post("/learn")
     def learn(wanted: LearnRequest) -> Response:
@@ -86,10 +87,19 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
         @long
         def take() -> Response:
+            return as_json(jobs.run("import", work, user))
+
+        def work(job: Job) -> dict[str, Any]:
+            job.report(0, 0, f"reading {name}")
             skipped: list[str] = []
             format_, images = read_any(content, name, skipped)
-            counts = take_in(project, images, format_, skipped, existing=existing, user=user)
-            return as_json({"format": format_, **counts, "skipped": skipped})
+            counts = take_in(project, told(job, images), format_, skipped, existing=existing, user=user)
+            return {"format": format_, **counts, "skipped": skipped}
+
+        def told(job: Job, images: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+            for done, record in enumerate(images):
+                job.report(done, 0, f"importing {name}: {record.name}, image {done + 1}")
+                yield record
 
         return await take()
 

@@ -14,7 +14,7 @@ import { openExport } from "../dialogs/export.js";
 import { openHelp } from "../dialogs/help.js";
 import { openLabel } from "../dialogs/label.js";
 import { openLearn } from "../dialogs/learn.js";
-import { openSame } from "../dialogs/same.js";
+import { openOthers, openSame } from "../dialogs/same.js";
 import { openStatistics } from "../dialogs/statistics.js";
 
 const AT_ONCE = new Set(
@@ -33,6 +33,10 @@ export function startPanels(app) {
     same: () => openSame(app),
     statistics: () => openStatistics(app),
     search: () => {},
+    resumed: {
+      same: (/** @type {any} */ job) => openOthers(app, job.result, job),
+      import: () => openExport(app, true),
+    },
   };
   const table = commands(app);
   // what looks, points or opens a dialog is answered at once; what changes something waits for its turn
