@@ -12,6 +12,7 @@ from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.config import LOOPBACK
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.metrics import CONTENT_TYPE, Watch, state_text
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.routes.answers import as_bytes, as_json
 from clickgrain.annotate.routes.images import image_routes
@@ -42,7 +43,7 @@ def make_app(
     hosts: Iterable[str] | None = LOOPBACK,
     users: Mapping[str, str] | None = None,
     port: int = 0,
-) -> Guard:
+) -> Watch:
     """The ASGI application that serves a project.
 
     Args:
@@ -82,7 +83,12 @@ def make_app(
         key = f"{name} {status.st_mtime_ns} {status.st_size}"
         return as_bytes(request, path.read_bytes(), TYPES[path.suffix], key=key)
 
-    return Guard(app, hosts=hosts, users=users or {}, port=port)  # type: ignore[arg-type]
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(state_text(project, jobs) + watch.text(), media_type=CONTENT_TYPE)
+
+    watch = Watch(Guard(app, hosts=hosts, users=users or {}, port=port))  # type: ignore[arg-type]
+    return watch
 
 
 def _answer_error(_: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 
+from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.team import new_token, read_users
@@ -69,6 +70,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         make_app(project, hosts=LOOPBACK if args.is_local else None, users=users, port=port),
         log_level="warning",
         access_log=False,
+        log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=3,
