@@ -9,9 +9,10 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,18 @@ class Summary:
     clicks: int = 0
 
 
+@dataclass
+class _Entry:
+    """What `append` is to write, and what came of it."""
+
+    row: tuple[Any, ...]
+    masks: Mapping[str, bytes]
+    summary: Summary | None
+    is_done: bool = False
+    is_taken: bool = False
+    error: BaseException | None = None
+
+
 class Database:
     """A project file; safe to share between threads, and between processes.
 
@@ -122,6 +135,7 @@ class Database:
         self.path = path
         self.strange: Sequence[str] = ()
         self._lock = threading.RLock()
+        self._entries: deque[_Entry] = deque()
         if path.is_dir():
             example = path / "clickgrain.db"
             raise RequestError("database", f"{path} is a folder; give --project a file, e.g. {example}")
@@ -254,24 +268,45 @@ class Database:
     def append(self, image: int, action: Action, masks: Mapping[str, bytes], summary: Summary | None) -> bool:
         """Write an action and the masks it made, all or nothing; False if that number is taken.
 
+        Actions of several threads that come together are synced to disk together.
+
         Raises:
             RequestError: a full or locked disk; nothing was written.
         """
         one, texts = action, (action.asked, action.patch)
         asked, patch = (json.dumps(text, separators=(",", ":"), allow_nan=False) for text in texts)
         row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch, one.user)
+        entry = _Entry(row, masks, summary)
+        self._entries.append(entry)
+        with self._lock:  # while one waits for the disk, others come; the next of them writes for all
+            if not entry.is_done:
+                self._write_entries()
+        if entry.error is not None:
+            raise entry.error
+        return not entry.is_taken
+
+    def _write_entries(self) -> None:
+        entries = [self._entries.popleft() for _ in range(len(self._entries))]
+        error: BaseException | None = None
         try:
             with self.writing() as db:
-                db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
-                db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-                if summary is not None:
-                    values = (image, summary.seq, summary.status, summary.objects, summary.clicks)
-                    db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
-        except RequestError as error:
-            if isinstance(error.__cause__, sqlite3.IntegrityError):
-                return False
-            raise
-        return True
+                for entry in entries:
+                    db.execute("SAVEPOINT entry")
+                    try:
+                        db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.row)
+                    except sqlite3.IntegrityError:
+                        entry.is_taken = True
+                        db.execute("ROLLBACK TO entry")
+                    else:
+                        db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", entry.masks.items())
+                        if entry.summary is not None:
+                            values = (entry.row[0], *astuple(entry.summary))
+                            db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
+                    db.execute("RELEASE entry")
+        except BaseException as problem:
+            error = problem
+        for entry in entries:
+            entry.is_done, entry.error = True, error
 
     def mask(self, hash_: str) -> bytes | None:
         """A coded mask."""
@@ -280,12 +315,13 @@ class Database:
 
     def summaries(self, images: Iterable[int] | None = None) -> dict[int, Summary]:
         """What the logs come to, of some images or all that have one."""
-        wanted = None if images is None else set(images)
+        query, values = "SELECT image, seq, status, objects, clicks FROM summaries", list[str]()
+        if images is not None:
+            query, values = f"{query} WHERE image IN (SELECT value FROM json_each(?))", [json.dumps([*images])]
         found: dict[int, Summary] = {}
-        for image, seq, status, *counts in self.rows("SELECT image, seq, status, objects, clicks FROM summaries"):
-            if wanted is None or image in wanted:
-                valid = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
-                found[image] = Summary(seq, status, *counts) if valid else Summary()
+        for image, seq, status, *counts in self.rows(query, *values):
+            valid = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
+            found[image] = Summary(seq, status, *counts) if valid else Summary()
         return found
 
     def logged_images(self) -> list[int]:

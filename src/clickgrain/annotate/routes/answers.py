@@ -1,7 +1,7 @@
 """How routes answer: JSON, bytes that browsers may cache, waiting in threads of their own, entries of lists."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -64,9 +64,9 @@ def in_threads(count: int) -> Callable[[Callable[P, T]], Callable[P, Any]]:
     return decorate
 
 
-def entries_of(project: Project, images: Iterable[int]) -> list[dict[str, Any]]:
+def entries_of(project: Project, images: Sequence[int]) -> list[dict[str, Any]]:
     """Images for lists."""
-    ready, summaries, entries = project.encoded(), project.database.summaries(), []
+    ready, summaries, entries = project.encoded(), project.database.summaries(images), []
     for image in images:
         summary = summaries.get(image, Summary())
         entries.append(
