@@ -49,7 +49,7 @@ class ReplayArgs:
 
 
 def annotate(args: AnnotateCommand) -> None:
-    """Serve until Ctrl-C; the address on stdout, the rest on stderr."""
+    """Serve until Ctrl-C; the address, or one a person, on stdout, the rest on stderr."""
     from clickgrain.annotate.server import serve
     from clickgrain.commands.console import say
     from clickgrain.devices import choose_device

@@ -40,7 +40,7 @@ def start(photos, tmp_path):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         running.append(process)
         line = process.stdout.readline().decode()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/(\?token=\w+)?\n", line), line
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/(\?token=\w+)?( .+)?\n", line), line
         return process, line.strip()
 
     yield run
