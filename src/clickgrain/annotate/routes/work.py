@@ -69,8 +69,9 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.get("/export")
     @long
-    def export(format: Format, polygons: bool = True, only: Only = "all") -> Response:
-        archive = export_zip(project, format, polygons=polygons, only=only)
+    def export(format: Format, polygons: bool = True, only: Only = "all", done: bool = False) -> Response:
+        chosen: Only = "done" if done and only == "all" else only
+        archive = export_zip(project, format, polygons=polygons, only=chosen)
         name = f"{project.gallery.folder.absolute().name or 'clickgrain'}-{format}.zip".encode("ascii", "replace")
         plain = "".join(one if one.isalnum() or one in "-._" else "_" for one in name.decode())
         headers = {"content-disposition": f'attachment; filename="{plain}"', "cache-control": "no-store"}
