@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any
 
-from clickgrain import __version__
+from clickgrain import __version__, events
 from clickgrain.errors import ClickgrainError, ConfigError
 
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    events.use("--log-json" in arguments)
     # Threads that wait by spinning starve each other when anything else runs: training on two busy cores was seven
     # times slower. Read when torch loads, so it must be set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.SIGTERM, signal.default_int_handler
         )  # a machine shuts down: save finished work, as on Ctrl-C
     try:
-        status = _dispatch([argument for argument in arguments if argument != "--debug"])
+        status = _dispatch([one for one in arguments if one not in ("--debug", "--log-json")])
         sys.stdout.flush()
         return status
     except ClickgrainError as error:
@@ -116,7 +117,10 @@ def _dispatch(arguments: list[str]) -> int:
         )
         print(*(f"  {command.name:{width}}  {command.help}" for command in COMMANDS), sep="\n")
         print("\noptions:\n  -h, --help     show this help, or after a command its own")
-        print("  -V, --version  show the version\n  --debug        show where an error came from")
+        print(
+            "  -V, --version  show the version\n  --debug        show where an error came from\n"
+            "  --log-json     messages and progress on stderr as JSON, one object a line"
+        )
         return 0
     if first in ("-V", "--version"):
         print(f"clickgrain {__version__}")
@@ -127,7 +131,11 @@ def _dispatch(arguments: list[str]) -> int:
 
             return run(command.function(), arguments[1:], prog=f"clickgrain {command.name}")
     kind = "option" if first.startswith("-") else "command"
-    names = ["--help", "--version", "--debug"] if kind == "option" else [command.name for command in COMMANDS]
+    names = (
+        ["--help", "--version", "--debug", "--log-json"]
+        if kind == "option"
+        else [command.name for command in COMMANDS]
+    )
     close = difflib.get_close_matches(first, names, n=1)
     guess = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
     return _refuse(f"there is no {kind} {first!r}; {guess}", MISUSED)

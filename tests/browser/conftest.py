@@ -60,8 +60,9 @@ def photos(tmp_path_factory):
 class Server:
     """`clickgrain annotate` in a process of its own, in tree mode."""
 
-    def __init__(self, folder, environment=None):
+    def __init__(self, folder, environment=None, arguments=()):
         self.folder, self.port, self.environment = folder, 0, os.environ | (environment or {})
+        self.arguments = arguments
         self.start()
 
     def start(self):
@@ -69,7 +70,7 @@ class Server:
         command = [sys.executable, "-m", "clickgrain", "annotate", str(self.folder), "--model", "tree"]
         self.log = (Path(self.folder).parent / f"{Path(self.folder).name}.log").open("a")
         self.process = subprocess.Popen(
-            [*command, "--no-browser", "--port", str(self.port)],
+            [*command, "--no-browser", "--port", str(self.port), *self.arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -125,8 +126,8 @@ def own_server(browser, photos):
     """Start a server of a story's own on as many photos as it wants."""
     servers = []
 
-    def start(count=3, environment=None):
-        servers.append(Server(photos(count), environment))
+    def start(count=3, environment=None, arguments=()):
+        servers.append(Server(photos(count), environment, arguments))
         return servers[-1]
 
     yield start

@@ -106,6 +106,8 @@ def test_names_are_found_by_words_in_any_order(run):
         "todo": 1,
         "doing": 0,
         "done": 1,
+        "checked": 0,
+        "sent_back": 0,
         "skipped": 0,
     }
 

@@ -12,7 +12,7 @@ import clickgrain
 ROOT = Path(clickgrain.__file__).parent
 FLOORS = (
     ("errors", "types", "jit"),
-    ("devices", "files", "images", "progress", "sqlite", "weights"),
+    ("devices", "events", "files", "images", "progress", "sqlite", "weights"),
     ("features",),
     ("tree",),
     ("proposals",),
@@ -31,6 +31,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS, 1) for room in room
 # where they describe, and are held to importing settings alone.
 LIGHT = (
     "cli",
+    "events",
     "files",
     "errors",
     "features.config",

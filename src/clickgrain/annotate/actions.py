@@ -106,6 +106,7 @@ class Context:
         next_id: number of the next new object.
         active: seconds of the user's work that the action took.
         seq: number of the action, once it is stored.
+        user: name of the person, "" if unknown.
         masks: new coded masks by hash.
         touched: the object that the action was about.
         ambiguous: whether the page should ask for alternatives.
@@ -118,6 +119,7 @@ class Context:
     next_id: int
     active: float
     seq: int = 0
+    user: str = ""
     masks: dict[str, Coded] = field(default_factory=dict)
     touched: int | None = None
     ambiguous: bool = False
@@ -183,6 +185,7 @@ def apply(request: ImageRequest | ImportObjects | CarryObject, document: Documen
         RequestError: no such object, a locked one, too many. PromptError: a point outside the image.
     """
     before = len(document.objects)
+    checked = _as_checked(document) if document.status == "checked" else None
     match request:
         case AddSteps():
             _refuse_new_masks(request.steps, ())
@@ -226,7 +229,10 @@ def apply(request: ImageRequest | ImportObjects | CarryObject, document: Documen
         case CopyObjects():
             document = _copy(request, document, context)
         case SetStatus():
-            document = document.model_copy(update={"status": request.status})
+            if (request.status == "sent_back") != bool(request.note):
+                raise RequestError("invalid", "an image is sent back with a note that says what is to be done")
+            changes = {"status": request.status, "note": request.note, "by": context.user}
+            document = document.model_copy(update=changes)
         case CarryObject():
             item = next((item for item in document.objects if item.track == request.track), None) or context.new()
             about = {
@@ -240,7 +246,14 @@ def apply(request: ImageRequest | ImportObjects | CarryObject, document: Documen
             return _import(request, document, context)
     if len(document.objects) > max(before, MAX_OBJECTS):
         raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
+    if document.status == "checked" and checked not in (None, _as_checked(document)):
+        return document.model_copy(update={"status": "done", "by": context.user})
     return document
+
+
+def _as_checked(document: Document) -> list[Item]:
+    """What a person has looked at who checked an image: not on which objects are hidden on the page."""
+    return [item.model_copy(update={"hidden": False, "colour": None}) for item in document.objects]
 
 
 def _put_or_remove(item: Item, document: Document, context: Context) -> Document:
@@ -399,7 +412,7 @@ def _import(request: ImportObjects, document: Document, context: Context) -> Doc
         document = document.put(
             context.new(label=label, steps=(MaskStep(mask=exact.hash),), source="import", **about)
         )
-    return document.model_copy(update={"status": "done"}) if request.done else document
+    return document.model_copy(update={"status": "done", "by": context.user}) if request.done else document
 
 
 def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> Labels:

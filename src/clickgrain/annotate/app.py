@@ -1,6 +1,6 @@
 """The web application: routes, the page's files, errors, and the guard around them."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,8 +12,12 @@ from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.config import LOOPBACK
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.metrics import CONTENT_TYPE, Watch, state_text
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes import as_bytes, as_json, image_routes, project_routes, work_routes
+from clickgrain.annotate.routes.answers import as_bytes, as_json
+from clickgrain.annotate.routes.images import image_routes
+from clickgrain.annotate.routes.project import project_routes
+from clickgrain.annotate.routes.work import work_routes
 from clickgrain.annotate.security import Guard
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError, PromptError, WeightsError
 from clickgrain.files import cache_dir, hash_bytes
@@ -37,16 +41,16 @@ def make_app(
     cache: DiskCache | None = None,
     *,
     hosts: Iterable[str] | None = LOOPBACK,
-    token: str | None = None,
+    users: Mapping[str, str] | None = None,
     port: int = 0,
-) -> Guard:
+) -> Watch:
     """The ASGI application that serves a project.
 
     Args:
         project: closed with the application.
         cache: for what can be computed again; a folder in the user's cache when None.
         hosts: names that the Host header may have; None: any, which needs a token.
-        token: asked of every visitor.
+        users: names by token, one of which is asked of every visitor; a name may be "".
         port: of the server.
     """
     if cache is None:
@@ -79,7 +83,12 @@ def make_app(
         key = f"{name} {status.st_mtime_ns} {status.st_size}"
         return as_bytes(request, path.read_bytes(), TYPES[path.suffix], key=key)
 
-    return Guard(app, hosts=hosts, token=token, port=port)  # type: ignore[arg-type]
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(state_text(project, jobs) + watch.text(), media_type=CONTENT_TYPE)
+
+    watch = Watch(Guard(app, hosts=hosts, users=users or {}, port=port))  # type: ignore[arg-type]
+    return watch
 
 
 def _answer_error(_: Request, error: Exception) -> Response:

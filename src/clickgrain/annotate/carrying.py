@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from clickgrain.annotate.actions import CarryObject
-from clickgrain.annotate.documents import Item, MaskStep, Posted, Strict
+from clickgrain.annotate.documents import FINISHED, Item, MaskStep, Posted, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.leafmap import to_size
@@ -35,7 +35,7 @@ class Carrier:
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def work(self, wanted: CarryRequest) -> Callable[[Job], Any]:
+    def work(self, wanted: CarryRequest, user: str = "") -> Callable[[Job], Any]:
         """A job that carries an object on until it is stopped or cannot go on; its result says where and why.
 
         Raises:
@@ -54,9 +54,9 @@ class Carrier:
             raise RequestError("invalid", f"no image follows {gallery.name(wanted.image)} in the list")
         for image in images:
             gallery.row(image)
-        return lambda job: self._carry(job, wanted, item, images)
+        return lambda job: self._carry(job, wanted, item, images, user)
 
-    def _carry(self, job: Job, wanted: CarryRequest, first: Item, images: list[int]) -> dict[str, Any]:
+    def _carry(self, job: Job, wanted: CarryRequest, first: Item, images: list[int], user: str) -> dict[str, Any]:
         gallery, track = self.project.gallery, first.track or f"{wanted.image}-{first.id}"
         job.result = {"track": track, "image": wanted.image}
         made: list[dict[str, int]] = []
@@ -68,7 +68,7 @@ class Carrier:
                 name = gallery.name(image)
                 job.report(done, len(images), f"{name}: image {done + 1} of {len(images)}")
                 document, loaded = self.project.logs.history(image).document, gallery.load(image)
-                if document.status in ("done", "skipped"):
+                if document.status in (*FINISHED, "skipped"):
                     raise RequestError("invalid", f"{name} is marked {document.status}; mark it as begun to go on")
                 if (size := loaded.pixels.shape[:2]) != tracker.size:
                     old = f"{tracker.size[1]} x {tracker.size[0]}"
@@ -90,7 +90,7 @@ class Carrier:
                         break
                     post = Posted(seq=0, client=wanted.client, active=0.0, content=loaded.content)
                     request = CarryObject(track, encode(tracked.mask), round(score, 4), label, first.colour)
-                    answer = self.project.act(image, post, request, blind=True)
+                    answer = self.project.act(image, post, request, user, blind=True)
                     made.append({"image": image, "seq": answer.seq, "objects": 1})
                 here = image
                 job.result = {"track": track, "image": here}

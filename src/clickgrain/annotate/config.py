@@ -26,6 +26,8 @@ class AnnotateArgs:
         host: address to listen on; any but this machine's own asks every visitor for a token.
         port: 0 takes a free one.
         token: ask every visitor for this token; one is made up where it is needed.
+        users: file of the people who annotate together, a line NAME or NAME=TOKEN each; every one gets an address,
+            and tokens that are missing are made up and written into the file.
         browser: whether to open the page in a browser.
         ignore: patterns of files and folders to leave out.
         memory: megabytes of encoded images to keep.
@@ -39,6 +41,7 @@ class AnnotateArgs:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
+    users: Path | None = None
     browser: bool = True
     ignore: tuple[str, ...] = ()
     memory: int = 128
@@ -52,6 +55,8 @@ class AnnotateArgs:
             raise ConfigError(f"--port {self.port} is no port; give 0..65535, 0 for any free one")
         if self.memory < 16:
             raise ConfigError(f"--memory {self.memory} megabytes hold no image; give 16 or more")
+        if self.token is not None and self.users is not None:
+            raise ConfigError("--token is for one person, --users for several; leave one of them out")
         if self.token is not None and (len(self.token) < 8 or not self.token.isascii() or not self.token.isalnum()):
             raise ConfigError("--token must be 8 or more letters and digits; leave it out to have one made up")
         if not self.is_local:

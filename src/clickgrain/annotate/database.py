@@ -9,9 +9,10 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,21 @@ from clickgrain.annotate.files_below import checked, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.errors import DataError
 from clickgrain.images.reader import MAX_PIXELS
+from clickgrain.sqlite import Schema, transaction
 from clickgrain.types import Size
 
 PROJECT_LOG = 0
 """The log of labels and settings; images are numbered from 1."""
-APPLICATION = 0x6367616E
-"""SQLite's application id of a project file ("cgan")."""
-VERSION = 1
-SCHEMA = """
+SCHEMA = Schema(
+    application=0x6367616E,  # "cgan"
+    version=2,
+    tables="""
 CREATE TABLE images (
     id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE,
     height INTEGER, width INTEGER, native_height INTEGER, native_width INTEGER);
 CREATE TABLE actions (
     image INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, client TEXT NOT NULL,
-    model TEXT NOT NULL, active REAL, asked TEXT NOT NULL, patch TEXT NOT NULL,
+    model TEXT NOT NULL, active REAL, asked TEXT NOT NULL, patch TEXT NOT NULL, user TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (image, seq)) WITHOUT ROWID;
 CREATE TABLE masks (hash TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE summaries (
@@ -43,7 +45,8 @@ CREATE TABLE models (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, hash TEXT NOT NULL, source TEXT NOT NULL,
     made REAL, report TEXT) WITHOUT ROWID;
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Action:
         model: hash of the model in use.
         active: seconds of the user's work since the action before, None if unknown.
         asked: the request; patch: what it changed.
+        user: name of the person; "" where the server knows none.
     """
 
     seq: int
@@ -68,10 +72,11 @@ class Action:
     active: float | None
     asked: dict[str, Any]
     patch: dict[str, Any]
+    user: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For the page."""
-        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "model")}
+        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "user", "model")}
         return {**shown, "by": self.asked}
 
 
@@ -100,6 +105,18 @@ class Summary:
     clicks: int = 0
 
 
+@dataclass
+class _Entry:
+    """What `append` is to write, and what came of it."""
+
+    row: tuple[Any, ...]
+    masks: Mapping[str, bytes]
+    summary: Summary | None
+    is_done: bool = False
+    is_taken: bool = False
+    error: BaseException | None = None
+
+
 class Database:
     """A project file; safe to share between threads, and between processes.
 
@@ -118,6 +135,7 @@ class Database:
         self.path = path
         self.strange: Sequence[str] = ()
         self._lock = threading.RLock()
+        self._entries: deque[_Entry] = deque()
         if path.is_dir():
             example = path / "clickgrain.db"
             raise RequestError("database", f"{path} is a folder; give --project a file, e.g. {example}")
@@ -131,28 +149,23 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA trusted_schema = OFF")  # another user may have made the file
+            SCHEMA.fill(self._db)
             self._check_schema()
             self._identity = _identity(path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
 
     def _check_schema(self) -> None:
-        if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};"
-                f" PRAGMA user_version = {VERSION}; COMMIT;"
-            )
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        application, version = SCHEMA.found(self._db)
         problem = None
         foreign = self._db.execute(
             "SELECT type, name FROM sqlite_master"
             " WHERE type NOT IN ('table', 'index') OR sql LIKE '%VIRTUAL TABLE%'"
         ).fetchone()
-        if application != APPLICATION:
+        if application != SCHEMA.application:
             problem = "is a database but no project of clickgrain; give another path"
-        elif version != VERSION:
-            problem = f"is a project of version {version}, this clickgrain reads {VERSION}; update"
+        elif version not in (1, SCHEMA.version):
+            problem = f"is a project of version {version}, this clickgrain reads {SCHEMA.version}; update"
         elif foreign is not None:  # triggers and views would act on what is written and read
             problem = (
                 f"holds a {foreign[0]} {foreign[1]!r}, which clickgrain never makes; who gave you this file?"
@@ -160,6 +173,11 @@ class Database:
             )
         if problem:
             raise RequestError("database", f"{self.path} {problem}")
+        if version == 1:  # before there were users
+            with transaction(self._db) as db:
+                if SCHEMA.found(db)[1] == 1:  # no other program was first
+                    db.execute("ALTER TABLE actions ADD COLUMN user TEXT NOT NULL DEFAULT ''")
+                    db.execute(f"PRAGMA user_version = {SCHEMA.version}")
 
     def close(self) -> None:
         """Close the file; everything answered is already in it."""
@@ -180,14 +198,8 @@ class Database:
                     f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
                     " or restart clickgrain annotate",
                 )
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -243,37 +255,58 @@ class Database:
             RequestError: it is damaged.
         """
         rows = self.rows(
-            "SELECT seq, kind, time, client, model, active, asked, patch FROM actions"
+            "SELECT seq, kind, time, client, model, active, asked, patch, user FROM actions"
             " WHERE image = ? AND seq > ? ORDER BY seq",
             image,
             since,
         )
         try:
-            return [Action(*row[:-2], *map(_loaded, row[-2:])) for row in rows]
+            return [Action(*(*row[:6], *map(_loaded, row[6:8]), str(row[8]))) for row in rows]
         except (ValueError, TypeError, RecursionError) as error:
             raise damaged(self.path, image, f"{type(error).__name__}: {error}") from error
 
     def append(self, image: int, action: Action, masks: Mapping[str, bytes], summary: Summary | None) -> bool:
         """Write an action and the masks it made, all or nothing; False if that number is taken.
 
+        Actions of several threads that come together are synced to disk together.
+
         Raises:
             RequestError: a full or locked disk; nothing was written.
         """
         one, texts = action, (action.asked, action.patch)
         asked, patch = (json.dumps(text, separators=(",", ":"), allow_nan=False) for text in texts)
-        row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch)
+        row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch, one.user)
+        entry = _Entry(row, masks, summary)
+        self._entries.append(entry)
+        with self._lock:  # while one waits for the disk, others come; the next of them writes for all
+            if not entry.is_done:
+                self._write_entries()
+        if entry.error is not None:
+            raise entry.error
+        return not entry.is_taken
+
+    def _write_entries(self) -> None:
+        entries = [self._entries.popleft() for _ in range(len(self._entries))]
+        error: BaseException | None = None
         try:
             with self.writing() as db:
-                db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
-                db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-                if summary is not None:
-                    values = (image, summary.seq, summary.status, summary.objects, summary.clicks)
-                    db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
-        except RequestError as error:
-            if isinstance(error.__cause__, sqlite3.IntegrityError):
-                return False
-            raise
-        return True
+                for entry in entries:
+                    db.execute("SAVEPOINT entry")
+                    try:
+                        db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.row)
+                    except sqlite3.IntegrityError:
+                        entry.is_taken = True
+                        db.execute("ROLLBACK TO entry")
+                    else:
+                        db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", entry.masks.items())
+                        if entry.summary is not None:
+                            values = (entry.row[0], *astuple(entry.summary))
+                            db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
+                    db.execute("RELEASE entry")
+        except BaseException as problem:
+            error = problem
+        for entry in entries:
+            entry.is_done, entry.error = True, error
 
     def mask(self, hash_: str) -> bytes | None:
         """A coded mask."""
@@ -282,17 +315,23 @@ class Database:
 
     def summaries(self, images: Iterable[int] | None = None) -> dict[int, Summary]:
         """What the logs come to, of some images or all that have one."""
-        wanted = None if images is None else set(images)
+        query, values = "SELECT image, seq, status, objects, clicks FROM summaries", list[str]()
+        if images is not None:
+            query, values = f"{query} WHERE image IN (SELECT value FROM json_each(?))", [json.dumps([*images])]
         found: dict[int, Summary] = {}
-        for image, seq, status, *counts in self.rows("SELECT image, seq, status, objects, clicks FROM summaries"):
-            if wanted is None or image in wanted:
-                valid = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
-                found[image] = Summary(seq, status, *counts) if valid else Summary()
+        for image, seq, status, *counts in self.rows(query, *values):
+            valid = all(isinstance(count, int) for count in (seq, *counts)) and status in STATUSES
+            found[image] = Summary(seq, status, *counts) if valid else Summary()
         return found
 
     def logged_images(self) -> list[int]:
         """Images that have a log, in the order of their numbers."""
         return [row[0] for row in self.rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
+
+    def shared_images(self) -> list[int]:
+        """Images that several people have changed."""
+        query = "SELECT image FROM actions WHERE image > 0 AND user != '' GROUP BY image"
+        return [row[0] for row in self.rows(f"{query} HAVING count(DISTINCT user) > 1 ORDER BY image")]
 
     def is_logged(self, image: int) -> bool:
         """Whether an image has a log."""

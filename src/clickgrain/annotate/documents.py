@@ -19,8 +19,9 @@ Side = Annotated[int, Field(ge=0, le=1)]
 Level = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Path = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, max_length=MAX_POINTS)]
 MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
-Status = Literal["todo", "doing", "done", "skipped"]
-STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "skipped")
+Status = Literal["todo", "doing", "done", "checked", "sent_back", "skipped"]
+STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "checked", "sent_back", "skipped")
+FINISHED = ("done", "checked")
 Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy", "carried"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -163,12 +164,15 @@ class Item(Strict):
 class Document(Strict):
     """All objects of an image, bottom first, and the image's status.
 
-    `refused` are the masks of what *Find the same* offered and the user said is not the same.
+    `refused` are the masks of what *Find the same* offered and the user said is not the same, `note` says what is
+    to be done where the image was sent back, `by` who set the status ("" where the server knows no names).
     """
 
     objects: tuple[Item, ...] = ()
     status: Status = "todo"
     refused: tuple[MaskHash, ...] = ()
+    note: str = ""
+    by: str = ""
 
     def find(self, id_: int) -> Item | None:
         """The object with a number."""
@@ -205,7 +209,7 @@ class Document(Strict):
             replaced = None not in (content, item.content) and content != item.content
             clicks = count_clicks(item.steps)
             objects.append({**item.model_dump(mode="json"), "clicks": clicks, "replaced": replaced})
-        return {"status": self.status, "objects": objects}
+        return {"status": self.status, "note": self.note, "by": self.by, "objects": objects}
 
 
 class Label(Strict):
@@ -334,10 +338,11 @@ class PartitionImage(Strict):
 
 
 class SetStatus(Strict):
-    """Set the image's status."""
+    """Set the image's status; one that is sent back needs a note that says what is to be done."""
 
     kind: Literal["status"]
     status: Status
+    note: Annotated[str, Field(max_length=1_000)] = ""
 
 
 class Clear(Strict):

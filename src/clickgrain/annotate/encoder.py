@@ -132,6 +132,11 @@ class Encoder:
         with self._change:
             return set(self._scenes)
 
+    def waiting(self) -> int:
+        """How many images requests wait for."""
+        with self._change:
+            return len(self._waiting)
+
     def clear(self) -> None:
         """Evict everything: another model answers from now on."""
         with self._change:

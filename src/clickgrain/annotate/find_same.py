@@ -174,6 +174,8 @@ class Finder:
         mask, model = self.project.logs.mask(item.mask), self.project.model.hash
 
         def run(job: Job) -> dict[str, Any]:
+            about = {"image": image, "object": number, "id": number, "label": item.label, "model": model}
+            job.result = about  # for a page that was reloaded meanwhile
             tree, features = self.leaves_of(image)
             wanted = describe(features, _coverage(mask, tree))
             found: list[dict[str, Any]] = []
@@ -182,7 +184,7 @@ class Finder:
                 found += self._candidates(other, wanted)
             job.report(len(others), len(others), f"looked at {len(others)} images")
             best = sorted(found, key=lambda one: -one["score"])[:limit]
-            return {"image": image, "object": number, "label": item.label, "model": model, "candidates": best}
+            return {**about, "candidates": best}
 
         return run
 
@@ -227,7 +229,7 @@ class Finder:
         self.cache.put(f"leaves {loaded.stamp} {about}", content.getvalue())
         return tree, features
 
-    def accept(self, job: Job, wanted: AcceptRequest) -> dict[str, Any]:
+    def accept(self, job: Job, wanted: AcceptRequest, user: str = "") -> dict[str, Any]:
         """Make objects of a finished search's candidates, or refuse them, by one action an image.
 
         Returns {"accepted": [{"image", "objects", "seq"}], "skipped": [{"image", "node", "message"}]}.
@@ -259,7 +261,7 @@ class Finder:
                     some = tuple((one["node"], one["score"]) for one in there)
                     request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
                 before = self.project.logs.history(image).last_id
-                done = self.project.act(image, post, request, blind=True)
+                done = self.project.act(image, post, request, user, blind=True)
             except ClickgrainError as error:
                 skipped += [{"image": image, "node": node, "message": str(error)} for node in nodes]
                 continue

@@ -290,9 +290,9 @@ class Gallery:
         return known
 
     def first(self) -> int:
-        """The image that the page opens first: one with status doing, else todo, else the first."""
+        """The image that the page opens first: one sent back, else begun, else to do, else the first."""
         summaries = self.database.summaries()
-        for status in ("doing", "todo"):
+        for status in ("sent_back", "doing", "todo"):
             for image in self.order:
                 if summaries.get(image, Summary()).status == status:
                     return image

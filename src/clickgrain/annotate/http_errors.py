@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clickgrain.errors import ClickgrainError
+from clickgrain.sqlite import trouble
 
 STATUS = {
     "bad_request": 400,
@@ -19,6 +20,7 @@ STATUS = {
     "running": 409,
     "replaced": 409,
     "too_large": 413,
+    "taken": 423,
     "invalid": 422,
     "internal": 500,
     "image": 503,
@@ -59,21 +61,22 @@ def explained(path: Path) -> Iterator[None]:
 
 def _in_words(path: Path, error: sqlite3.Error | OSError) -> RequestError:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    reason = "full" if full else str(error)
     if isinstance(error, OSError) and not full:
         return RequestError("database", f"{path}: {error.strerror or error}; check the disk")
-    if "full" in reason:
-        return RequestError(
-            "disk_full", f"the disk of {path} is full; nothing was written: free some space and try again"
-        )
-    if "locked" in reason or "busy" in reason:
-        return RequestError(
-            "database_locked", f"{path} is in use by another program; nothing was written, try again"
-        )
-    if "readonly" in reason:
-        return RequestError("database", f"{path} cannot be written to; check its permissions, or give --project")
-    if "not a database" in reason or "malformed" in reason:
-        return RequestError("database", f"{path} is damaged or no project file ({reason}); restore a copy of it")
-    if "unable to open" in reason:
-        return RequestError("database", f"cannot open {path}; check its permissions, or give --project elsewhere")
-    return RequestError("database", f"{path}: {reason}; nothing was written")
+    kind = "full" if full else trouble(str(error))
+    damage = f"{path} is damaged or no project file ({error}); restore a copy of it"
+    code, words = {
+        "full": (
+            "disk_full",
+            f"the disk of {path} is full; nothing was written: free some space and try again",
+        ),
+        "locked": (
+            "database_locked",
+            f"{path} is in use by another program; nothing was written, try again",
+        ),
+        "readonly": ("database", f"{path} cannot be written to; check its permissions, or give --project"),
+        "foreign": ("database", damage),
+        "damaged": ("database", damage),
+        "unopenable": ("database", f"cannot open {path}; check its permissions, or give --project elsewhere"),
+    }.get(kind, ("database", f"{path}: {error}; nothing was written"))
+    return RequestError(code, words)

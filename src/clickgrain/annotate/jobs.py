@@ -24,10 +24,12 @@ class Job:
         state: "running", "stopping", and in the end "done", "failed" or "cancelled".
         done, total: steps; total 0 when unknown.
         result: JSON, once finished.
+        user: whose it is; "" if unknown.
     """
 
     id: str
     kind: str
+    user: str = ""
     state: str = "running"
     done: int = 0
     total: int = 0
@@ -57,7 +59,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """As the page receives it."""
-        keys = ("id", "kind", "state", "done", "total", "text", "error", "started", "finished", "result")
+        keys = ("id", "kind", "user", "state", "done", "total", "text", "error", "started", "finished", "result")
         return {key: getattr(self, key) for key in keys}
 
 
@@ -73,8 +75,8 @@ class Jobs:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
-    def start(self, kind: str, work: Callable[[Job], Any], *, alone: bool = False) -> Job:
-        """Run `work` in a thread; its return value is the job's result.
+    def start(self, kind: str, work: Callable[[Job], Any], user: str = "", *, alone: bool = False) -> Job:
+        """Run `work` of a person in a thread; its return value is the job's result.
 
         Raises:
             RequestError: one of this kind runs already, and must be alone.
@@ -82,13 +84,7 @@ class Jobs:
         with self._lock:
             if alone and any(job.kind == kind and job.is_active for job in self._jobs.values()):
                 raise RequestError("running", f"a job of kind {kind!r} runs already; wait for it or cancel it")
-            self._count += 1
-            job = Job(f"j{self._count}", kind)
-            job.changed = lambda: self._on_change(job.id)
-            self._jobs[job.id] = job
-            for old in list(self._jobs.values())[:-KEPT]:
-                if not old.is_active:
-                    del self._jobs[old.id]
+            job = self._new(kind, user)
             thread = threading.Thread(target=self._run, args=(job, work), name=f"job-{job.id}", daemon=True)
             try:
                 thread.start()
@@ -97,20 +93,48 @@ class Jobs:
                 job.state, job.error, job.finished = "failed", f"it could not be started: {error}", time.time()
         return job
 
-    def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
-        """Whatever ends the thread ends the job, which says why."""
+    def run(self, kind: str, work: Callable[[Job], Any], user: str = "") -> Any:
+        """Run `work` of a person here and now, as a job whose progress all can see; returns its result.
+
+        Raises:
+            RequestError: it was cancelled. Anything: what `work` raises.
+        """
+        with self._lock:
+            job = self._new(kind, user)
+        failure = self._run(job, work)
+        if isinstance(failure, Cancelled):
+            raise RequestError("invalid", f"{kind} was stopped; what was done so far is saved")
+        if failure is not None:
+            raise failure
+        return job.result
+
+    def _new(self, kind: str, user: str) -> Job:
+        self._count += 1
+        job = Job(f"j{self._count}", kind, user)
+        job.changed = lambda: self._on_change(job.id)
+        self._jobs[job.id] = job
+        for old in list(self._jobs.values())[:-KEPT]:
+            if not old.is_active:
+                del self._jobs[old.id]
+        return job
+
+    def _run(self, job: Job, work: Callable[[Job], Any]) -> BaseException | None:
+        """Whatever ends the work ends the job, which says why."""
         state, reason = "done", None
+        failure: BaseException | None = None
         try:
             job.result = work(job)
-        except Cancelled:
-            state = "cancelled"
+        except Cancelled as error:
+            state, failure = "cancelled", error
         except ClickgrainError as error:
-            state, reason = "failed", str(error)
+            state, reason, failure = "failed", str(error), error
         except BaseException as error:
+            failure = error
             state, reason = "failed", f"this should not happen: {error!r}"
         with self._lock:
             job.state, job.error, job.finished = state, reason, time.time()
         job.changed()
+        return failure
 
     def cancel(self, id_: str) -> Job:
         """Ask a job to stop: its state says so at once, and it ends when its work so far is saved.

@@ -48,7 +48,7 @@ class Changes:
 
 
 def patch_between(before: Document, after: Document) -> dict[str, Any]:
-    """What changed, small enough to log: objects put and removed, their order, the status.
+    """What changed, small enough to log: objects put and removed, their order, the status, its note and who set it.
 
     Steps that an object keeps are not repeated: {"keep": n, "add": [...]}.
     """
@@ -68,10 +68,8 @@ def patch_between(before: Document, after: Document) -> dict[str, Any]:
     patch: dict[str, Any] = {key: value for key, value in (("put", put), ("remove", sorted(gone))) if value}
     if order != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in order if id_ not in old]:
         patch["order"] = order  # by default: the objects that stay, then the new ones
-    patch |= {
-        key: getattr(after, key) for key in ("status", "refused") if getattr(after, key) != getattr(before, key)
-    }
-    return patch
+    about = {key: (getattr(before, key), getattr(after, key)) for key in ("status", "note", "by", "refused")}
+    return patch | {key: new for key, (old_value, new) in about.items() if new != old_value}
 
 
 def patched(document: Document, patch: dict[str, Any]) -> Document:
@@ -85,8 +83,9 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
         kept = () if old is None else old.steps[: steps["keep"]]
         items[values["id"]] = added.model_copy(update={"steps": (*kept, *added.steps)})
     order: Sequence[int] = patch.get("order") or list(items)
-    status, refused = patch.get("status", document.status), tuple(patch.get("refused", document.refused))
-    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), status=status, refused=refused)
+    about = {key: patch.get(key, getattr(document, key)) for key in ("status", "note", "by")}
+    refused = tuple(patch.get("refused", document.refused))
+    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), refused=refused, **about)
 
 
 def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:
@@ -360,8 +359,8 @@ class Logs:
             self._histories[image] = history  # a reader may have loaded the log again before the action was on disk
         self.changes.mark("image", image)
 
-    def act_on_labels(self, post: Posted, request: ProjectRequest) -> None:
-        """Carry out an action on the project's log.
+    def act_on_labels(self, post: Posted, request: ProjectRequest, user: str = "") -> None:
+        """Carry out an action of a person on the project's log.
 
         Raises:
             RequestError: "conflict" if the sender has not seen every action; or it cannot be done or written.
@@ -383,7 +382,7 @@ class Logs:
                 labels = apply_to_labels(request, history.document, history.last_id)
                 patch = patch_labels(history.document, labels)
             asked = request.model_dump(mode="json", exclude_unset=True)
-            action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch)
+            action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch, user)
             if not self.database.append(PROJECT_LOG, action, {}, None):
                 with self._lock:
                     self._labels = None

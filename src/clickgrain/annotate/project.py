@@ -18,6 +18,7 @@ from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.logs import Changes, History, Logs, patch_between
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
+from clickgrain.annotate.team import Team
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
 from clickgrain.segmenter import Runtime, Segmenter
@@ -65,6 +66,7 @@ class Project:
         self.database, self.changes = Database((file or folder / "clickgrain.db").absolute()), Changes()
         self.gallery, self.device, self.runtime = Gallery(photos, self.database, ignore), device, runtime
         self.logs = Logs(self.database, self.gallery, self.changes)
+        self.team = Team(lambda image: self.changes.mark("image", image))
         self.replayer = MaskReplayer(self.logs.mask)
         self._opened: dict[int, float] = {}
         self._maker: SceneMaker | None = None
@@ -187,6 +189,7 @@ class Project:
         image: int,
         post: Posted,
         request: ImageRequest | ImportObjects | CarryObject,
+        user: str = "",
         *,
         blind: bool = False,
     ) -> Context:
@@ -196,25 +199,27 @@ class Project:
             image: its number.
             post: what the sender has seen, and its id.
             request: what to do.
+            user: name of the person who does it, where the server knows.
             blind: add to the document as it is (find the same, carry on, import); `post.seq` is ignored.
 
         Returns:
             The action's number, new masks, and the object that it was about.
 
         Raises:
-            RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an older file;
-                or the action cannot be carried out or written.
+            RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an older file,
+                "taken" if another person is working on the image; or the action cannot be carried out or written.
         """
         with self.logs.lock_of(image):
             self.logs.notice_others()
             history = self.logs.history(image)
+            self.team.claim(user, image)
             of = request.of if isinstance(request, Undo | Redo) else None
             seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
             if not blind and not seen:
                 raise self.logs.conflict(image, post.seq)
             history.check(request.kind)
             content, active = self.gallery.content(image), self._active(image, post, history)
-            context = Context(self, image, content, history.last_id + 1, active, history.seq + 1)
+            context = Context(self, image, content, history.last_id + 1, active, history.seq + 1, user)
             patch, document = dict[str, Any](), None
             if request.kind not in ("undo", "redo"):
                 if None not in (post.content, context.content) and post.content != context.content:
@@ -233,7 +238,15 @@ class Project:
             else:
                 asked = request.model_dump(mode="json", exclude_unset=True)
             action = Action(
-                context.seq, request.kind, time.time(), post.client, self.model.hash, post.active, asked, patch
+                context.seq,
+                request.kind,
+                time.time(),
+                post.client,
+                self.model.hash,
+                post.active,
+                asked,
+                patch,
+                user,
             )
             masks = {hash_: coded.data for hash_, coded in context.masks.items()}
             self.logs.write(image, action, history.preview(action) if document is None else document, masks)

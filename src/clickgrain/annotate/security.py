@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
@@ -52,14 +52,14 @@ class Guard:
     Args:
         app: what is guarded.
         hosts: names that the Host header may have; None allows any, which needs a token.
-        token: asked of every visitor, if given.
+        users: names by token, one of which is asked of every visitor, if given; the name goes to the app as `user`.
         port: of the server; part of the cookie's name, since browsers share cookies between ports.
     """
 
-    def __init__(self, app: App, *, hosts: Iterable[str] | None, token: str | None, port: int) -> None:
-        if hosts is None and not token:
+    def __init__(self, app: App, *, hosts: Iterable[str] | None, users: Mapping[str, str], port: int) -> None:
+        if hosts is None and not users:
             raise ValueError("any host may ask only with a token; give one")
-        self.app, self.token, self.cookie = app, token, f"clickgrain_{port}"
+        self.app, self.users, self.cookie = app, users, f"clickgrain_{port}"
         self.hosts = None if hosts is None else frozenset(hosts)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -75,6 +75,7 @@ class Guard:
             await send(message)
 
         headers = dict(scope["headers"])
+        token: str | None = None
         limit = UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
         too_large = f"the request is larger than {limit:,} bytes; send it in parts"
         length = headers.get(b"content-length", b"0")
@@ -82,7 +83,7 @@ class Guard:
             await _refuse(send_safely, 403, "forbidden", reason)
         elif not length.isdigit() or int(length) > limit:
             await _refuse(send_safely, 413, "too_large", too_large)
-        elif self.token and not self._has_token(headers):
+        elif self.users and (token := self._token_of(headers)) is None:
             await self._ask_for_token(scope, send_safely)
         else:
             try:  # the whole body is read first, so that no thread waits for one that never ends
@@ -94,6 +95,7 @@ class Guard:
                 await _refuse(send_safely, 413, "too_large", too_large, last=True)
             else:
                 if body is not None:
+                    scope["user"] = self.users.get(token or "", "")
                     await self.app(scope, _replayed(body, receive), send_safely)
 
     def _reason_to_refuse(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> str | None:
@@ -111,21 +113,24 @@ class Guard:
             return "a request that writes needs the header X-Clickgrain: 1"
         return None
 
-    def _has_token(self, headers: dict[bytes, bytes]) -> bool:
+    def _token_of(self, headers: dict[bytes, bytes]) -> str | None:
         bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
         try:
             morsel = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(self.cookie)
         except CookieError:
             morsel = None
-        return self._is_token(bearer) or self._is_token(morsel.value if morsel else "")
+        return self._known(bearer) or self._known(morsel.value if morsel else "")
 
-    def _is_token(self, given: str) -> bool:
-        return bool(self.token) and secrets.compare_digest(given.encode(), (self.token or "").encode())
+    def _known(self, given: str) -> str | None:
+        """A token that is one of ours; every one is compared, in constant time."""
+        return max(
+            (one for one in self.users if secrets.compare_digest(given.encode(), one.encode())), default=None
+        )
 
     async def _ask_for_token(self, scope: dict[str, Any], send: Send) -> None:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given):
-            cookie = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+        if scope["path"] == "/" and scope["method"] == "GET" and self._known(given):
+            cookie = f"{self.cookie}={given}; Path=/; HttpOnly; SameSite=Strict"
             head = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 303, "headers": head})
             await send({"type": "http.response.body", "body": b""})

@@ -2,15 +2,16 @@
 
 import ctypes
 import errno
-import secrets
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 
+from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.team import new_token, read_users
 from clickgrain.errors import ConfigError
 
 
@@ -19,13 +20,16 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
 
     Args:
         args: settings.
-        say: takes lines for the user; the first word of the first line is the address.
+        say: takes lines for the user; the first word of the first ones is an address, a person's name follows.
 
     Raises:
         ClickgrainError: the folder, the project file, the model or the port cannot be used.
     """
     with suppress(OSError, AttributeError):  # with a memory pool per thread, glibc would not return freed images
         ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
+    users = {} if args.users is None else read_users(args.users)
+    if not users and (token := args.token or (None if args.is_local else new_token())):
+        users = {token: ""}
     sock = bind(args.host, args.port)
     project = Project(
         args.photos,
@@ -36,12 +40,12 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         ignore=args.ignore,
         kept_bytes=1_000_000 * args.memory,
     )
-    token = args.token or (None if args.is_local else secrets.token_urlsafe(16).replace("-", "a").replace("_", "b"))
     port = int(sock.getsockname()[1])
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(args.host, args.host)
     name = f"[{shown}]" if ":" in shown else shown
-    address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
-    say(address)
+    addresses = [f"http://{name}:{port}/?token={token}" for token in users] or [f"http://{name}:{port}/"]
+    for address, user in zip(addresses, users.values() or [""]):
+        say(f"{address} {user}".rstrip())
     say(f"annotations are kept in {project.database.path}")
     for line in (project.notice, project.gallery.complaint()):
         if line:
@@ -50,7 +54,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         "getting ready: compiling for this machine, once (about ten seconds; minutes where it is busy)"
     )
     if args.browser:
-        threading.Thread(target=_open_browser, args=(address, say), daemon=True).start()
+        threading.Thread(target=_open_browser, args=(addresses[0], say), daemon=True).start()
     if project.gallery.order:
         project.look_at(project.gallery.first())
 
@@ -61,9 +65,10 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     from clickgrain.annotate.security import PatientProtocol
 
     config = uvicorn.Config(
-        make_app(project, hosts=LOOPBACK if args.is_local else None, token=token, port=port),
+        make_app(project, hosts=LOOPBACK if args.is_local else None, users=users, port=port),
         log_level="warning",
         access_log=False,
+        log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=3,

@@ -1,4 +1,4 @@
-"""The objects of a project by source and label, and what those made by hand cost: clicks and seconds."""
+"""The objects of a project by source, label and person, what those made by hand cost, and how far people agree."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from clickgrain.annotate.documents import Item, count_clicks
+from clickgrain.annotate.agreement import agreements
+from clickgrain.annotate.documents import STATUSES, Item, count_clicks
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
 
@@ -23,21 +24,27 @@ def collect(project: Project) -> dict[str, Any]:
     objects: list[Item] = []
     images = 0
     days: dict[str, list[Item]] = defaultdict(list)
+    people: list[tuple[str, Item]] = []
+    statuses: dict[str, Counter[str]] = defaultdict(Counter)
     for image in project.gallery.logged():
         try:
-            found = project.logs.history(image).document.objects
+            document = project.logs.history(image).document
+            found = document.objects
+            statuses[document.by][document.status] += 1
             made = {item.id: item for item in found if item.source == "prompt"}
             everything += found
             images += bool(found)
-            begun: dict[int, float] = {}
+            begun: dict[int, tuple[float, str]] = {}
             for action in project.database.actions(image) if made else ():
                 for values in action.patch.get("put", ()):
-                    begun.setdefault(values["id"], action.time)
+                    begun.setdefault(values["id"], (action.time, action.user))
         except ClickgrainError:
             continue  # a damaged log; opening the image says what is wrong
         objects += made.values()
         for id_, item in made.items():
-            days[datetime.fromtimestamp(begun.get(id_, 0.0)).astimezone().date().isoformat()].append(item)
+            seconds, user = begun.get(id_, (0.0, ""))
+            days[datetime.fromtimestamp(seconds).astimezone().date().isoformat()].append(item)
+            people.append((user, item))
     labels = project.logs.labels().document
     names = {row["hash"]: row["name"] for row in project.database.models()}
     counts = Counter(min(count_clicks(item.steps), MOST) for item in objects)
@@ -54,6 +61,12 @@ def collect(project: Project) -> dict[str, Any]:
             {"label": key and key.id, "name": key.name if key else "unlabelled", **group} for key, group in by_label
         ],
         "models": [{"hash": key, "name": names.get(key or "", "unknown"), **group} for key, group in by_model],
+        "people": [
+            {"name": name, **group, **{status: statuses[name][status] for status in STATUSES}}
+            for name, group in _groups(people, set(statuses))
+            if name
+        ],
+        "agreement": agreements(project.logs),
         "steps": dict(Counter(step.type for item in objects for step in item.steps)),
         "days": [
             {"day": day, "objects": len(items), "seconds": round(sum(item.seconds for item in items), 2)}
@@ -70,9 +83,9 @@ def _summary(values: list[Any]) -> dict[str, float | None]:
     return {"mean": round(total / len(values), 2), "median": median, "total": total}
 
 
-def _groups(pairs: Iterable[tuple[Any, Item]]) -> list[tuple[Any, dict[str, Any]]]:
+def _groups(pairs: Iterable[tuple[Any, Item]], keys: Iterable[Any] = ()) -> list[tuple[Any, dict[str, Any]]]:
     """(key, count, and means of those made by hand) of the objects with that key, the most frequent first."""
-    groups: dict[Any, list[Item]] = defaultdict(list)
+    groups: dict[Any, list[Item]] = defaultdict(list, {key: [] for key in keys})
     for key, item in pairs:
         groups[key].append(item)
     found = []

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 
 from clickgrain.annotate.actions import MAX_OBJECTS, ImportObjects
-from clickgrain.annotate.documents import MAX_LABELS, AddLabels, Document, Item, MaskStep, Posted
+from clickgrain.annotate.documents import FINISHED, MAX_LABELS, AddLabels, Document, Item, MaskStep, Posted
 from clickgrain.annotate.http_errors import explained
 from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.mask_rle import Coded, decode, encode
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError, DataError
-from clickgrain.export.config import Existing, Format
+from clickgrain.export.config import Existing, Format, Only
 from clickgrain.export.formats import export_files
 from clickgrain.export.geojson import Georeference, georeference
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
@@ -42,20 +42,21 @@ def label_records(project: Project) -> list[LabelRecord]:
 
 
 def image_records(
-    project: Project, *, only_done: bool = False, left_out: list[str] | None = None
+    project: Project, *, only: Only = "all", left_out: list[str] | None = None
 ) -> Iterator[ImageRecord]:
     """Images in the order of the list, ready for export: those with objects, and all that are done.
 
     Args:
         project: the project.
-        only_done: only images whose status is "done".
+        only: images that are done (checked ones too), or checked, if not all.
         left_out: gets a line for each image or object that cannot be exported.
     """
     left_out = [] if left_out is None else left_out
     summaries = project.database.summaries()
     for image in [*project.gallery.order]:
         summary = summaries.get(image)
-        if summary is None or (summary.status != "done" and (only_done or not summary.objects)):
+        finished = summary is not None and summary.status in (("checked",) if only == "checked" else FINISHED)
+        if summary is None or not (finished or (only == "all" and summary.objects)):
             continue
         name = project.gallery.name(image)
         try:
@@ -64,7 +65,7 @@ def image_records(
         except ClickgrainError as error:
             leave_out(left_out, _named(name, str(error)))
             continue
-        if summary.status != "done" and not any(item.area for item in document.objects):
+        if not finished and not any(item.area for item in document.objects):
             leave_out(left_out, f"{name} is left out: its objects hold no pixel, and it is not marked done")
             continue
         yield ImageRecord(name, native, partial(_object_records, project, document, native, left_out, name))
@@ -93,14 +94,14 @@ def locate_image(project: Project, name: str) -> Georeference | None:
         return None
 
 
-def export_zip(project: Project, format_: Format, *, polygons: bool, only_done: bool) -> IO[bytes]:
+def export_zip(project: Project, format_: Format, *, polygons: bool, only: Only) -> IO[bytes]:
     """A ZIP of an export, in an unnamed temporary file; the caller closes it.
 
     Raises:
         RequestError: the disk is full.
     """
     left_out: list[str] = []
-    images = image_records(project, only_done=only_done, left_out=left_out)
+    images = image_records(project, only=only, left_out=left_out)
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see above
     try:
         with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -192,6 +193,7 @@ def take_in(
     done: bool = False,
     existing: Existing = "skip",
     made: list[dict[str, int]] | None = None,
+    user: str = "",
 ) -> dict[str, int]:
     """Add imported objects to the logs of their images, one undoable action an image.
 
@@ -203,6 +205,7 @@ def take_in(
         done: mark the images as done.
         existing: what happens to objects that are already there.
         made: gets image, number of the action and count of objects for each image that was changed.
+        user: name of the person who imports.
 
     Returns:
         Counts of images that now have the annotations of the file, of new objects and of new labels.
@@ -232,12 +235,12 @@ def take_in(
                     skipped, f"{name}: {objects} there already; skipped, since neither add nor replace was chosen"
                 )
             if masks:
-                counts["labels"] += _add_labels(project, record, [label for _, _, label in masks])
-            if masks or (finished and project.logs.history(image).document.status != "done"):
+                counts["labels"] += _add_labels(project, record, [label for _, _, label in masks], user)
+            if masks or (finished and project.logs.history(image).document.status not in FINISHED):
                 labels = {label.name: label.id for label in project.logs.labels().document.labels}
                 found = [(exact, shown, labels.get(label or "")) for exact, shown, label in masks]
                 request = ImportObjects(source, found, existing == "replace", finished)
-                action = project.act(image, Posted(seq=0), request, blind=True)
+                action = project.act(image, Posted(seq=0), request, user, blind=True)
                 if made is not None:
                     made.append({"image": image, "seq": action.seq, "objects": len(masks)})
         except (ClickgrainError, OSError) as error:
@@ -296,7 +299,7 @@ def _new_masks(
     return masks, there
 
 
-def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -> int:
+def _add_labels(project: Project, record: ImageRecord, used: list[str | None], user: str) -> int:
     """Add all classes of the file, in its order, and those used; returns how many are new."""
     before = project.logs.labels().document.labels
     known = {label.name: label.category for label in before}
@@ -313,5 +316,5 @@ def _add_labels(project: Project, record: ImageRecord, used: list[str | None]) -
         raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MAX_LABELS:,}")
     if new:
         request = AddLabels(kind="label.add_all", labels=tuple(new.items()))
-        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request)
+        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request, user)
     return len(project.logs.labels().document.labels) - len(before)

@@ -23,6 +23,7 @@ class AnnotateCommand(AnnotateArgs):
 
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
     project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    users: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
         tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),
@@ -48,7 +49,7 @@ class ReplayArgs:
 
 
 def annotate(args: AnnotateCommand) -> None:
-    """Serve until Ctrl-C; the address on stdout, the rest on stderr."""
+    """Serve until Ctrl-C; the address, or one a person, on stdout, the rest on stderr."""
     from clickgrain.annotate.server import serve
     from clickgrain.commands.console import say
     from clickgrain.devices import choose_device

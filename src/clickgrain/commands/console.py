@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
+from clickgrain import events
 from clickgrain.progress import Bar
 
 SHOWN = 20  # lines of a list before "and N more"
@@ -18,7 +19,10 @@ def stderr() -> Console:
 
 def say(message: str, *, style: str = "") -> None:
     """Print a message as it is: no markup, no wrapping, so that a path in it can be copied or searched for."""
-    stderr().print(Text(message), style=style, soft_wrap=True)
+    if events.is_on():
+        level = {"red": "error", "yellow": "warning"}.get(style, "info")
+        return events.emit("message", level=level, message=message)
+    return stderr().print(Text(message), style=style, soft_wrap=True)
 
 
 def say_all(lines: Sequence[str], *, style: str = "yellow") -> None:

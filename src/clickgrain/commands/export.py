@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
-from clickgrain.export.config import Existing, Format, Photos
+from clickgrain.export.config import Existing, Format, Only, Photos
 
 if TYPE_CHECKING:
     from clickgrain.export.records import ImageRecord
@@ -28,7 +28,8 @@ class ExportArgs:
             (map coordinates of GeoTIFFs), voc (boxes).
         polygons: for coco: polygons for masks without holes; otherwise run lengths for all.
         tolerance: for coco, yolo and geojson: how far in pixels polygons may leave the mask's edges; 0 is exact.
-        only_done: only images that are marked done.
+        only_done: only images that are marked done or checked.
+        only_checked: only images that are marked checked.
         images: for yolo: copy or link the photos to where data.yaml expects them.
     """
 
@@ -38,6 +39,7 @@ class ExportArgs:
     polygons: bool = True
     tolerance: Annotated[float, tyro.conf.arg(metavar="PIXELS")] = 0.0
     only_done: bool = False
+    only_checked: bool = False
     images: Photos = "none"
 
     def __post_init__(self) -> None:
@@ -85,7 +87,8 @@ def export(args: ExportArgs) -> None:
     count, failed = 0, list[str]()
     project = open_project(args.project, model="tree")
     try:
-        images = image_records(project, only_done=args.only_done, left_out=left_out)
+        only: Only = "checked" if args.only_checked else "done" if args.only_done else "all"
+        images = image_records(project, only=only, left_out=left_out)
         place = None if args.images == "none" else places.__setitem__
         files = export_files(
             args.format, images, label_records(project), left_out=left_out, polygons=args.polygons,

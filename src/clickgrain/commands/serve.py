@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK
 from clickgrain.errors import ConfigError, check_range
 
@@ -96,6 +97,7 @@ def serve(args: ServeArgs) -> None:
         return
     import uvicorn
 
+    from clickgrain.annotate.metrics import Watch
     from clickgrain.annotate.security import PatientProtocol
     from clickgrain.annotate.server import bind
     from clickgrain.integrations.fetch import Fetcher
@@ -112,5 +114,12 @@ def serve(args: ServeArgs) -> None:
     print(f"http://{name}:{sock.getsockname()[1]}", flush=True)
     say(f"enter this address in Label Studio ({url}): project, Settings, Model, Connect Model, interactive")
     app = make_app(backend, args.password)
-    config = uvicorn.Config(app, log_level="warning", server_header=False, ws="none", http=PatientProtocol)
+    config = uvicorn.Config(
+        Watch(app) if events.is_on() else app,
+        log_level="warning",
+        server_header=False,
+        ws="none",
+        http=PatientProtocol,
+        log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
+    )
     uvicorn.Server(config).run(sockets=[sock])

@@ -169,7 +169,7 @@ def test_turned_and_deep_photos_are_shown_as_they_are_read(client, photos, proje
 
 def test_a_disk_that_is_nearly_full_is_told(client, monkeypatch):
     assert client.get("/api/changes", params={"since": 0}).json()["problem"] is None
-    monkeypatch.setattr("clickgrain.annotate.routes.LITTLE_SPACE", 1 << 62)
+    monkeypatch.setattr("clickgrain.annotate.routes.project.LITTLE_SPACE", 1 << 62)
     assert "free some space" in client.get("/api/changes", params={"since": 0}).json()["problem"]
 
 

@@ -89,7 +89,7 @@ def test_rows_that_lead_elsewhere_are_left_out_and_told(crafted, worked, tmp_pat
     action = json.dumps({"put": [{"id": 1, "steps": {"keep": 0, "add": []}, "mask": None}]})
     client = crafted(
         ("INSERT INTO images VALUES (9, ?, 48, 64, 48, 64)", value),
-        ("INSERT INTO actions VALUES (9, 1, 'import', 0, '', '', 0, '{}', ?)", action),
+        ("INSERT INTO actions VALUES (9, 1, 'import', 0, '', '', 0, '{}', ?, x'ff00')", action),
         ("UPDATE actions SET image = 9, seq = 2 WHERE image = 1",),
         ("INSERT INTO summaries VALUES (9, 2, 'done', 1, 1)",),
     )

@@ -1,10 +1,13 @@
 import os
 import sqlite3
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from clickgrain.annotate.database import APPLICATION, Action, Database, Summary
+from clickgrain.annotate.database import SCHEMA, Action, Database, Summary
 from clickgrain.annotate.http_errors import RequestError
 
 
@@ -24,7 +27,8 @@ def test_what_was_written_is_there_for_whoever_opens_the_file_next(database):
     other = Database(database.path)
     assert other.actions(3) == [action(1, put=[{"id": 1}])]
     assert other.mask("a" * 20) == b"mask"
-    assert other.summaries() == {3: Summary(1, "doing", 1, 2)}
+    assert other.summaries() == other.summaries([2, 3]) == {3: Summary(1, "doing", 1, 2)}
+    assert other.summaries([4]) == {}
     assert other.logged_images() == [3]
     other.close()
 
@@ -34,6 +38,51 @@ def test_a_number_is_taken_once(database):
     assert not database.append(3, action(1, other=1), {"b" * 20: b"lost"}, None)
     assert database.mask("b" * 20) is None
     assert database.append(4, action(1), {}, None)
+
+
+def test_threads_that_wait_for_the_disk_are_synced_together(database):
+    statements = list[str]()
+    database._db.set_trace_callback(statements.append)
+    answers = dict[int, bool]()
+
+    def write(image):
+        answers[image] = database.append(image, action(1), {f"{image:020}": b"mask"}, Summary(1, "doing", 1, 2))
+
+    database.append(7, action(1), {}, None)  # so that one of them finds its number taken
+    statements.clear()
+    threads = [threading.Thread(target=write, args=(image,)) for image in range(1, 21)]
+    with database._lock:  # as long as another one writes
+        for thread in threads:
+            thread.start()
+        while len(database._entries) < 20:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert statements.count("COMMIT") == 1
+    assert answers == {image: image != 7 for image in range(1, 21)}
+    assert database.mask(f"{7:020}") is None
+    assert database.mask(f"{8:020}") == b"mask"
+    assert database.summaries().keys() == set(range(1, 21)) - {7}
+
+
+def test_where_the_disk_fails_all_who_waited_are_told(database):
+    problems = list[RequestError]()
+
+    def write(image):
+        with pytest.raises(RequestError) as caught:
+            database.append(image, action(1), {}, None)
+        problems.append(caught.value)
+
+    threads = [threading.Thread(target=write, args=(image,)) for image in (1, 2, 3)]
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [one.code for one in problems] == ["database_locked"] * 3
+    assert database.logged_images() == []
+    assert database.append(1, action(1), {}, None)
 
 
 def test_actions_since(database):
@@ -118,7 +167,7 @@ def test_what_is_no_project_is_refused(tmp_path, content, words):
 def test_other_databases_are_left_alone(tmp_path, pragma, words):
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)
-    connection.executescript(f"CREATE TABLE t (x); PRAGMA application_id = {APPLICATION}; PRAGMA {pragma};")
+    connection.executescript(f"CREATE TABLE t (x); PRAGMA application_id = {SCHEMA.application}; PRAGMA {pragma};")
     connection.close()
     with pytest.raises(RequestError, match=words):
         Database(path)

@@ -9,7 +9,7 @@ import pytest
 from clickgrain.annotate.actions import MAX_OBJECTS
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.models import describe_model
-from clickgrain.annotate.routes import as_json
+from clickgrain.annotate.routes.answers import as_json
 from clickgrain.errors import WeightsError
 
 BRUSH = {"type": "brush", "points": [[5, 5]], "radius": 2}

@@ -114,3 +114,32 @@ def test_some_must_be_alone(jobs):
 def test_unknown_jobs(jobs):
     with pytest.raises(RequestError, match="no job"):
         jobs.get("j77")
+
+
+def test_work_that_a_request_waits_for_is_a_job_too(jobs, changed):
+    def work(job):
+        job.report(1, 3, "one")
+        assert jobs.get(job.id).text == "one"
+        return 7
+
+    assert jobs.run("import", work, "Anna") == 7
+    (job,) = jobs.all()
+    assert (job.kind, job.user, job.state, job.result) == ("import", "Anna", "done", 7)
+    assert job.to_json()["user"] == "Anna"
+    assert set(changed) == {job.id}
+
+
+def test_errors_of_such_work_reach_who_waits(jobs):
+    def fail(job):
+        raise DataError("no photo here")
+
+    with pytest.raises(DataError, match="no photo"):
+        jobs.run("import", fail)
+
+    def stopped(job):
+        jobs.cancel(job.id)
+        job.report(1, 2)
+
+    with pytest.raises(RequestError, match="import was stopped"):
+        jobs.run("import", stopped)
+    assert [job.state for job in jobs.all()] == ["failed", "cancelled"]

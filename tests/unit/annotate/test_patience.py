@@ -12,7 +12,7 @@ import uvicorn
 from clickgrain.annotate import security
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.routes import THREADS
+from clickgrain.annotate.routes.answers import THREADS
 from clickgrain.annotate.security import PatientProtocol
 from clickgrain.annotate.server import bind
 

@@ -35,7 +35,7 @@ def plain(project, cache, monkeypatch):
 def strange(project, cache, monkeypatch):
     """A client of a server that other machines reach."""
     monkeypatch.setattr(project, "close", lambda: None)
-    app = make_app(project, cache, hosts=None, token=TOKEN, port=80)
+    app = make_app(project, cache, hosts=None, users={TOKEN: ""}, port=80)
     with TestClient(app, base_url="http://192.168.7.7", follow_redirects=False) as client:
         yield client
 
@@ -189,5 +189,5 @@ def test_the_token_does_not_open_the_door_to_other_sites(strange):
 
 def test_any_host_without_a_token_is_a_mistake():
     with pytest.raises(ValueError, match="only with a token"):
-        Guard(lambda *_: None, hosts=None, token=None, port=1)
+        Guard(lambda *_: None, hosts=None, users={}, port=1)
     assert "127.0.0.1" in LOOPBACK

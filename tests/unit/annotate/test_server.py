@@ -40,7 +40,7 @@ def start(photos, tmp_path):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         running.append(process)
         line = process.stdout.readline().decode()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/(\?token=\w+)?\n", line), line
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/(\?token=\w+)?( .+)?\n", line), line
         return process, line.strip()
 
     yield run
@@ -120,6 +120,64 @@ def test_ten_tabs_and_a_kill_lose_no_finished_action(start, photos):
         assert client.post(
             "/api/images/1/actions", json={"seq": document["seq"], "action": {"kind": "undo"}}
         ).is_success
+
+
+class Member(threading.Thread):
+    """One of a team on three images: takes an image over where another has it, and writes ten objects."""
+
+    def __init__(self, address, number, token):
+        super().__init__()
+        self.number, self.image, self.confirmed, self.problem = number, 1 + number % 3, [], None
+        headers = {"X-Clickgrain": "1", "Authorization": f"Bearer {token}"}
+        self.client = httpx2.Client(base_url=address, headers=headers, timeout=240)
+
+    def run(self):
+        try:
+            with self.client:
+                self.work()
+        except Exception as error:  # told in the test's own thread
+            self.problem = error
+
+    def work(self):
+        seq, path = 0, f"/api/images/{self.image}"
+        while len(self.confirmed) < 10:
+            stroke = {"type": "brush", "points": [[len(self.confirmed), 2 * self.number]], "radius": 2}
+            action = {"kind": "object.add_steps", "steps": [stroke]}
+            answer = self.client.post(f"{path}/actions", json={"seq": seq, "action": action})
+            if answer.status_code == 423:
+                self.client.post(f"{path}/take-over").raise_for_status()
+                continue
+            assert answer.status_code in (200, 409)
+            seq = answer.json()["seq"]
+            if answer.status_code == 200:
+                self.confirmed.append((self.image, seq))
+            changes = {"since": 0, "image": self.image, "client": "t"}
+            self.client.get("/api/changes", params=changes).raise_for_status()
+
+
+def test_twenty_people_write_under_their_own_names(start, tmp_path):
+    names = [f"person {number}" for number in range(20)]
+    users = tmp_path / "users.txt"
+    users.write_text("".join(f"{name}=token{number:05d}\n" for number, name in enumerate(names)))
+    process, address = start("--users", str(users))
+    address = address.split("?")[0]
+    members = [Member(address, number, f"token{number:05d}") for number in range(20)]
+    for member in members:
+        member.start()
+    for member in members:
+        member.join()
+    assert not any(member.problem for member in members), [member.problem for member in members]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, address = start("--token", "abcdefgh")  # the same folder, later, for one person
+    headers = {"X-Clickgrain": "1", "Authorization": "Bearer abcdefgh"}
+    with httpx2.Client(base_url=address.split("?")[0], headers=headers, timeout=60) as client:
+        logs = {image: client.get(f"/api/images/{image}/log").json()["actions"] for image in (1, 2, 3)}
+        assert sum(map(len, logs.values())) == 200
+        written = {(image, one["seq"]): one["user"] for image, log in logs.items() for one in log}
+        assert written == {place: names[member.number] for member in members for place in member.confirmed}
+        people = client.get("/api/statistics").json()["people"]
+        assert {row["name"]: row["objects"] for row in people} == dict.fromkeys(names, 10)
 
 
 def test_ctrl_c_ends_it_in_order(start):

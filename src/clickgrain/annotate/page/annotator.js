@@ -326,9 +326,9 @@ export class Annotator {
     return moved;
   }
 
-  /** @param {string} status */
-  setStatus(status) {
-    return this.act({ kind: "status", status });
+  /** @param {string} status @param {string} [note] what is to be done where the image is sent back */
+  setStatus(status, note) {
+    return this.act({ kind: "status", status, ...(note && { note }) });
   }
 
   /** @param {any} action on labels and rules @returns {Promise<any>} */

@@ -9,13 +9,15 @@ import { Store } from "./core/store.js";
 import { h } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { startKeys } from "./keyboard.js";
+import { resumeWork } from "./longwork.js";
 import { Live } from "./live.js";
 import { startPanels } from "./panels/all.js";
 import { keep, loadPreferences, projectKey, recall } from "./preferences.js";
 
 /**
  * @typedef {object} State
- * @property {any} project @property {any} model @property {any[]} models that the project has used @property {string | null} notice
+ * @property {any} project @property {any} model @property {any[]} models that the project has used
+ * @property {string | null} notice @property {string} user "" if unknown
  * @property {{id: number, name: string, colour: string}[]} labels @property {any} projectDocument
  * @property {{id: number, name: string, reason: string} | null} broken image that cannot be opened, in place of `image`
  * @property {{words: string, status: string}} filter of the list of images
@@ -39,6 +41,7 @@ const INITIAL = {
   model: null,
   models: [],
   notice: null,
+  user: "",
   labels: [],
   projectDocument: null,
   images: [],
@@ -94,6 +97,7 @@ async function start() {
   remembered(store);
   await gallery.openFirst();
   resumeCarrying(app);
+  resumeWork(app);
   if (matchMedia("(pointer: coarse)").matches) annotator.say("Tap to take a region. A long press takes away.");
   // for tests and the benchmark; the page itself never reads it
   Object.assign(window, { clickgrain: app });

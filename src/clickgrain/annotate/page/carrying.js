@@ -31,7 +31,7 @@ export async function stopCarrying({ store }) {
 
 /** What runs still when the page is opened again. @param {import("./commands.js").App} app */
 export function resumeCarrying(app) {
-  const job = app.store.state.jobs.find((/** @type {any} */ each) => each.kind === "carry" && atWork(each));
+  const job = app.store.state.jobs.find((/** @type {any} */ each) => each.kind === "carry" && each.user === app.store.state.user && atWork(each));
   if (job) ended = follow(app, job);
   app.store.on(["image", "broken"], ({ carry: last, image }) => {
     if (last && !atWork(last) && last.result?.image !== image?.id) app.store.set({ carry: null });

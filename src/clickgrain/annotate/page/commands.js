@@ -31,7 +31,9 @@ export function commands(app) {
     stronger: () => remember(store, { opacity: Math.min(store.state.preferences.opacity + 0.1, 1) }),
     previousImage: () => void gallery.step(-1),
     nextImage: () => void gallery.step(1),
-    done: () => markDone(app),
+    done: () => mark(app, "done"),
+    checked: () => mark(app, "checked"),
+    sendBack: () => app.open.sendBack(),
     search: () => app.open.search(),
     same: () => app.open.same(),
     whole: () => store.set({ whole: !store.state.whole, same: null, active: null, selection: [], tool: "click" }),
@@ -42,11 +44,11 @@ export function commands(app) {
   };
 }
 
-/** @param {App} app */
-async function markDone({ store, annotator, gallery }) {
-  const done = store.state.image?.document.status === "done";
-  const answer = await annotator.setStatus(done ? "doing" : "done");
-  if (!answer || done || gallery.step(1)) return;
+/** To the next image, unless it has that status, which is taken away. @param {App} app @param {string} status */
+async function mark({ store, annotator, gallery }, status) {
+  const is = store.state.image?.document.status === status;
+  const answer = await annotator.setStatus(is ? (status === "done" ? "doing" : "done") : status);
+  if (!answer || is || gallery.step(1)) return;
   const { todo, doing } = counts(store.state.images);
   const left = [todo && `${todo} to do`, doing && `${doing} begun`].filter(Boolean).join(", ");
   annotator.say(

@@ -53,12 +53,13 @@ export class Gallery {
     return labelOf(object, this.store.state.labels)?.id ?? null;
   }
 
-  /** Go on where the address says, or with the first image that is not done. */
+  /** Go on where the address says, or with the first image that was sent back, or is not done. */
   async openFirst() {
     const { images } = this.store.state;
     const named = images.find((image) => `#${image.id}` === location.hash);
     const next =
       named ??
+      images.find((image) => image.status === "sent_back") ??
       images.find((image) => image.status === "doing") ??
       images.find((image) => image.status === "todo") ??
       images[0];

@@ -19,7 +19,8 @@ import { decodeTree } from "./core/tree.js";
  */
 /**
  * @typedef {object} Document
- * @property {number} seq @property {string} status @property {boolean} can_undo @property {boolean} can_redo
+ * @property {number} seq @property {string} status @property {string} note @property {string} by who set the status
+ * @property {boolean} can_undo @property {boolean} can_redo
  * @property {Thing[]} objects bottom first
  */
 

@@ -2,6 +2,7 @@
 
 import { ApiError, get } from "./api.js";
 import { atWork } from "./dialogs/learn.js";
+import { idleSeconds } from "./team.js";
 
 const EVERY = 1000;
 
@@ -34,8 +35,8 @@ export class Live {
     this.boot = state.boot;
     this.change = state.change;
     this.annotator.takeProject(state.document);
-    const { project, model, notice, compiling } = state;
-    this.store.set({ project, model, notice, compiling, jobs, models });
+    const { project, model, notice, compiling, user } = state;
+    this.store.set({ project, model, notice, compiling, user, jobs, models });
     document.title = `${state.project.name} · clickgrain`;
   }
 
@@ -50,7 +51,9 @@ export class Live {
   async poll() {
     try {
       const image = this.store.state.image;
-      const news = await get(`/api/changes?since=${this.change}${image && !image.passing ? `&image=${image.id}` : ""}`);
+      const query = new URLSearchParams({ since: `${this.change}`, client: this.gallery.tab, idle: `${idleSeconds()}` });
+      if (image && !image.passing) query.set("image", `${image.id}`);
+      const news = await get(`/api/changes?${query}`);
       if (this.store.state.banner?.offline) this.store.set({ banner: null });
       await this.#take(news, image);
     } catch (error) {

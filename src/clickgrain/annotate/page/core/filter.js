@@ -34,7 +34,7 @@ function fits({ status, objects, labels, least }, wanted) {
 /** @param {Entry[]} images @returns {Record<string, number>} how many of every status, and "all" */
 export function counts(images) {
   /** @type {Record<string, number>} */
-  const sum = { all: images.length, todo: 0, doing: 0, done: 0, skipped: 0 };
+  const sum = { all: images.length, todo: 0, doing: 0, done: 0, checked: 0, sent_back: 0, skipped: 0 };
   for (const { status } of images) sum[status] = (sum[status] ?? 0) + 1;
   return sum;
 }

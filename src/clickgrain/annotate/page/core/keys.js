@@ -57,6 +57,8 @@ export const COMMANDS = [
   { id: "previousImage", group: "Images", title: "Previous image", keys: ["A"] },
   { id: "nextImage", group: "Images", title: "Next image", keys: ["D"] },
   { id: "done", group: "Images", title: "Mark the image as done, open the next", keys: ["Ctrl+Enter"] },
+  { id: "checked", group: "Images", title: "Mark the image as checked, open the next", keys: ["Shift+Enter"] },
+  { id: "sendBack", group: "Images", title: "Send the image back with a note", keys: ["Shift+B"] },
   { id: "search", group: "Images", title: "Search the image list", keys: ["/"] },
   { id: "same", group: "More", title: "Find the same, here; again: in other images", keys: ["M"] },
   { id: "whole", group: "More", title: "Whole image", keys: ["W"] },

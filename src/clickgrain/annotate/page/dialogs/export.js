@@ -2,6 +2,7 @@
 
 import { post } from "../api.js";
 import { button, openDialog } from "./frame.js";
+import { last, outcome, remember } from "../longwork.js";
 import { fill, h } from "../dom.js";
 
 const FORMATS = [
@@ -16,9 +17,15 @@ const FORMATS = [
   ["panoptic", "PNG, panoptic", "labels and objects, COCO panoptic"],
 ];
 
-/** @param {any} app */
-export function openExport(app) {
-  const done = h("input", { type: "checkbox", onchange: () => aim() });
+/** @param {any} app @param {boolean} [resumes] whether this tab was importing before it was reloaded */
+export function openExport(app, resumes = false) {
+  const only = h(
+    "select",
+    { "aria-label": "Images", onchange: () => aim() },
+    h("option", { value: "all" }, "All images with objects"),
+    h("option", { value: "done" }, "Only images that are done"),
+    h("option", { value: "checked" }, "Only images that are checked"),
+  );
   const link = h("a", { class: "button main", download: "" }, "Download");
   const radios = FORMATS.map(([id, name, words], i) =>
     h(
@@ -32,22 +39,23 @@ export function openExport(app) {
   const aim = () => {
     const id = form.querySelector("input:checked")?.value ?? "coco";
     const more = FORMATS.find((format) => format[0] === id)?.[3];
-    link.href = `/api/export?format=${id.split("-")[0]}${more ? `&${more}` : ""}${done.checked ? "&done=1" : ""}`;
+    link.href = `/api/export?format=${id.split("-")[0]}${more ? `&${more}` : ""}&only=${only.value}`;
   };
   aim();
   openDialog(
     "Export and import",
     [
       form,
-      h("div", { class: "row" }, h("label", { class: "check grow" }, done, "Only images that are done"), link),
-      importer(app),
+      h("div", { class: "row" }, only, h("span", { class: "grow" }), link),
+      importer(app, resumes),
     ],
     { name: "export-dialog" },
   );
 }
 
-/** @param {any} app */
-function importer({ annotator, gallery, store }) {
+/** @param {any} app @param {boolean} resumes */
+function importer(app, resumes) {
+  const { annotator, gallery, store } = app;
   const result = h("div", { role: "status" });
   const existing = h(
     "select",
@@ -58,10 +66,22 @@ function importer({ annotator, gallery, store }) {
   );
   const read = async (/** @type {File | undefined} */ file, /** @type {string} */ how = existing.value) => {
     if (!file) return;
+    const query = new URLSearchParams({ name: file.name, existing: how });
     fill(result, h("p", null, `Reading ${file.name} …`));
+    remember("import");
+    const before = last(app, "import")?.id ?? "";
+    const coming = post(`/api/import?${query}`, new Blob([file])).catch((error) => outcomeOf(before, error));
+    await show(coming, (way) => read(file, way));
+  };
+  const outcomeOf = async (/** @type {string} */ before, /** @type {any} */ error) => {
+    if (error && error.code !== "offline") throw error;
+    const job = await outcome(app, "import", ({ text }) => fill(result, h("p", null, text)), before);
+    if (job?.state !== "done") throw new Error(job?.error ?? "The import did not begin, or was stopped.");
+    return job.result; // only the answer got lost
+  };
+  const show = async (/** @type {Promise<any>} */ coming, /** @type {((how: string) => any) | null} */ read) => {
     try {
-      const query = new URLSearchParams({ name: file.name, existing: how });
-      const answer = await post(`/api/import?${query}`, new Blob([file]));
+      const answer = await coming;
       fill(
         result,
         h(
@@ -69,7 +89,7 @@ function importer({ annotator, gallery, store }) {
           null,
           `${answer.objects} objects in ${answer.images} images. ${answer.made.length ? "Undo takes them all away again; labels stay." : ""}`,
         ),
-        answer.there ? again(answer.there, (how) => read(file, how)) : null,
+        answer.there && read ? again(answer.there, read) : null,
         answer.skipped.length ? skipped(answer.skipped) : null,
       );
       if (answer.made.length) annotator.remember({ found: answer.made, how: "imported" });
@@ -77,6 +97,7 @@ function importer({ annotator, gallery, store }) {
     } catch (error) {
       fill(result, h("p", { role: "alert", class: "trouble" }, /** @type {Error} */ (error).message));
     }
+    remember("");
   };
   const file = h("input", {
     type: "file",
@@ -101,6 +122,7 @@ function importer({ annotator, gallery, store }) {
     read(event.dataTransfer?.files[0]);
   });
   const choice = h("label", { class: "check" }, "Objects that are there already ", existing);
+  if (resumes) show(outcomeOf("", null), null);
   return h("section", null, zone, choice, result);
 }
 

@@ -3,6 +3,7 @@
 
 import { get, post } from "../api.js";
 import { button, buttonRow, openDialog } from "./frame.js";
+import { patiently, remember } from "../longwork.js";
 import { fill, h, icon, nameIn } from "../dom.js";
 import { nameOf } from "../panels/objects.js";
 
@@ -71,18 +72,23 @@ function likely(left) {
   return Math.floor(at * 100) / 100;
 }
 
-/** @param {any} app @param {any} object */
-async function openOthers(app, object) {
+/** @param {any} app @param {any} object to look for, or its number and label @param {any} [there] job that looks already */
+export async function openOthers(app, object, there) {
   const { image, labels } = app.store.state,
     body = h("div", { class: "same" }, h("p", { role: "status" }, "Looking …"), h("progress"));
   let open = true;
   openDialog(`In other images: the same as “${nameOf(object, labels)}”`, body, {
     wide: true,
     name: "same-dialog",
-    closed: () => (open = false),
+    closed: () => {
+      open = false;
+      remember("");
+    },
   });
   try {
-    const { job } = await post("/api/same", { image: image.id, object: object.id, images: null, limit: 200 });
+    const about = () => ({ image: image.id, object: object.id, images: null, limit: 200 });
+    const { job } = there ? { job: there } : await post("/api/same", about());
+    remember("same");
     const done = await finished(
       job,
       (now) =>
@@ -114,7 +120,7 @@ async function finished(job, tell, wanted) {
         () => null,
         () => null,
       );
-    now = (({ job: inner, ...outer }) => inner ?? outer)(await get(`/api/jobs/${job.id}`));
+    now = await patiently(() => get(`/api/jobs/${job.id}`));
   }
   if (now.state !== "done") throw new Error(now.error ?? "The search was cancelled.");
   return now;

@@ -53,6 +53,21 @@ function show(body, all) {
           all.models.map((/** @type {any} */ row) => [row.name, row.objects, row.clicks, row.seconds]),
         )
       : null,
+    all.people.length
+      ? table(
+          "By person",
+          ["Person", "Objects", "Clicks, mean", "Seconds, mean", "Done", "Checked", "Sent back"],
+          all.people.map((/** @type {any} */ row) =>
+            [row.name, row.objects, row.clicks, row.seconds, row.done, row.checked, row.sent_back]),
+        )
+      : null,
+    all.agreement.length
+      ? table(
+          "Agreement on images that both worked on",
+          ["People", "Images", "Kept", "Corrected", "IoU, %", "Drawn again", "IoU, %", "Only one has", "Same label, %"],
+          all.agreement.map(agreement),
+        )
+      : null,
     all.days.length > 1
       ? table(
           "By day",
@@ -61,6 +76,13 @@ function show(body, all) {
         )
       : null,
   );
+}
+
+/** @param {any} row of two people @returns {any[]} its cells */
+function agreement({ people, images, kept, corrected, drawn_again: again, alone, labels }) {
+  const percent = (/** @type {number | null} */ share) => (share === null ? null : 100 * share);
+  const cells = [corrected.objects, percent(corrected.iou), again.objects, percent(again.iou)];
+  return [people.join(", then "), images, kept, ...cells, alone.join(" + "), percent(labels)];
 }
 
 /** @param {number} seconds */

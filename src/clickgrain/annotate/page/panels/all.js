@@ -9,19 +9,20 @@ import { startImages } from "./images.js";
 import { startObjects } from "./objects.js";
 import { startEdges } from "./edges.js";
 import { startToolbar } from "./toolbar.js";
+import { startTeam } from "../team.js";
 import { commands } from "../commands.js";
 import { COMMANDS } from "../core/keys.js";
 import { openExport } from "../dialogs/export.js";
 import { openHelp } from "../dialogs/help.js";
 import { openLabel } from "../dialogs/label.js";
 import { openLearn } from "../dialogs/learn.js";
-import { openSame } from "../dialogs/same.js";
+import { openOthers, openSame } from "../dialogs/same.js";
 import { openStatistics } from "../dialogs/statistics.js";
 
 const AT_ONCE = new Set(
   COMMANDS.filter(({ group }) => ["Tools", "Pointer", "View", "More"].includes(group)).map(({ id }) => id),
 );
-for (const id of ["label", "search", "cancel"]) AT_ONCE.add(id);
+for (const id of ["label", "search", "cancel", "sendBack"]) AT_ONCE.add(id);
 for (const id of ["whole", "same"]) AT_ONCE.delete(id);
 
 /** @param {any} app */
@@ -34,6 +35,10 @@ export function startPanels(app) {
     same: () => openSame(app),
     statistics: () => openStatistics(app),
     search: () => {},
+    resumed: {
+      same: (/** @type {any} */ job) => openOthers(app, job.result, job),
+      import: () => openExport(app, true),
+    },
   };
   const table = commands(app);
   // what looks, points or opens a dialog is answered at once; what changes something waits for its turn
@@ -48,4 +53,5 @@ export function startPanels(app) {
   startDock(app);
   startCoach(app);
   startEdges(app);
+  startTeam(app);
 }

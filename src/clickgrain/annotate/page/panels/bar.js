@@ -27,7 +27,12 @@ export function startBar(app) {
     model.setAttribute("aria-label", model.title);
   });
   const saved = h("div", { class: "saved", role: "status" }, h("span"));
-  const job = h("button", { class: "job desk", type: "button", hidden: true, onclick: () => app.open.learn() });
+  const job = h("button", {
+    class: "job desk",
+    type: "button",
+    hidden: true,
+    onclick: () => (job.dataset.kind === "learn" ? app.open.learn() : undefined),
+  });
   byId("bar").append(
     iconButton("Images", "images", () => drawer("images"), { class: "phone" }),
     h("div", { class: "brand" }, h("img", { src: "/page/icon.svg", alt: "" }), name),
@@ -63,7 +68,7 @@ export function startBar(app) {
     count.textContent = place >= 0 ? `${place + 1} / ${images.length}` : "";
   });
   store.on(["saving"], (/** @type {any} */ { saving }) => showSaved(saved, saving));
-  store.on(["jobs"], (/** @type {any} */ { jobs }) => showJob(job, jobs));
+  store.on(["jobs", "user"], (/** @type {any} */ { jobs, user }) => showJob(job, jobs, user));
 }
 
 /** @param {{native: number[], size: number[]}} info sizes as height and width */
@@ -80,9 +85,10 @@ function showSaved(element, { waiting, problem }) {
   element.firstChild.textContent = words;
 }
 
-/** @param {any} element @param {any[]} jobs */
-function showJob(element, jobs) {
-  const running = jobs.find((job) => atWork(job) && !["encode", "carry"].includes(job.kind));
+/** @param {any} element @param {any[]} jobs @param {string} user whose jobs show; all see that the model learns */
+function showJob(element, jobs, user) {
+  const mine = (/** @type {any} */ job) => job.kind === "learn" || (job.user === user && job.kind !== "carry");
+  const running = jobs.find((job) => atWork(job) && mine(job));
   element.hidden = !running;
   if (!running) return;
   fill(
@@ -91,6 +97,7 @@ function showJob(element, jobs) {
     h("span", null, running.text || running.kind),
   );
   element.title = running.text;
+  element.dataset.kind = running.kind;
 }
 
 /** @param {string} id open one drawer of the phone layout, or close it */

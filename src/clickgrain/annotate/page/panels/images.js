@@ -6,6 +6,7 @@ import { iconButton } from "./buttons.js";
 import { byLabel, counts, filtered } from "../core/filter.js";
 import { scrollTo, visibleRows } from "../core/virtual.js";
 import { post } from "../api.js";
+import { others } from "../team.js";
 
 const ROW = 64;
 export const STATUS = /** @type {Record<string, string>} */ ({
@@ -13,6 +14,8 @@ export const STATUS = /** @type {Record<string, string>} */ ({
   todo: "To do",
   doing: "Begun",
   done: "Done",
+  checked: "Checked",
+  sent_back: "Sent back",
   skipped: "Skipped",
 });
 
@@ -108,8 +111,8 @@ class ImageList {
     );
     this.finished.hidden = !sums.all || sums.todo + sums.doing > 0;
     this.bar.max = Math.max(sums.all, 1);
-    this.bar.value = sums.done;
-    this.words.textContent = `${sums.done} of ${sums.all} done`;
+    this.bar.value = sums.done + sums.checked;
+    this.words.textContent = `${sums.done + sums.checked} of ${sums.all} done`;
     this.nothing.textContent = this.shown.length || !images.length ? "" : "Nothing found.";
     this.nothing.hidden = !this.nothing.textContent;
     this.space.style.height = `${ROW * this.shown.length}px`;
@@ -122,7 +125,7 @@ class ImageList {
       seen = new Set();
     for (let i = first; i < last; i++) {
       const entry = this.shown[i],
-        key = `${i} ${entry.status} ${entry.objects} ${entry.id === current} ${/** @type {any} */ (entry).missing}`;
+        key = `${i} ${entry.status} ${entry.objects} ${entry.id === current} ${/** @type {any} */ (entry).missing} ${/** @type {any} */ (entry).people}`;
       seen.add(entry.id);
       const there = this.rows.get(entry.id);
       if (there?.key === key) continue;
@@ -167,10 +170,11 @@ class ImageList {
       : entry.objects
         ? `${entry.objects} ${entry.objects === 1 ? "object" : "objects"}`
         : STATUS[entry.status];
-    fill(words, nameIn(h("b"), entry.name), h("span", { class: "quiet" }, about));
+    const more = others(entry, this.store.state.user).map((name) => ` · ${name}`);
+    fill(words, nameIn(h("b"), entry.name), h("span", { class: "quiet" }, about, more));
     mark.className = entry.status;
     mark.title = STATUS[entry.status];
-    fill(mark, entry.status === "done" ? icon("check") : null);
+    fill(mark, ["done", "checked"].includes(entry.status) ? icon("check") : null);
     return element;
   }
 

@@ -184,9 +184,14 @@ function startFoot(app) {
     type: "checkbox",
     onchange: () => annotator.changeProject({ kind: "overlap", allow: overlap.checked }),
   });
+  const choose = (/** @type {string} */ value) => {
+    if (value !== "sent_back") return annotator.turn(() => annotator.setStatus(value));
+    status.value = store.state.image?.document.status; // until there is a note
+    return app.open.sendBack();
+  };
   const status = h(
     "select",
-    { "aria-label": "Status of the image", onchange: () => annotator.turn(() => annotator.setStatus(status.value)) },
+    { "aria-label": "Status of the image", onchange: () => choose(status.value) },
     Object.entries(STATUS)
       .slice(1)
       .map(([id, name]) => h("option", { value: id }, name)),

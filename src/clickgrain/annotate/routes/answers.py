@@ -1,0 +1,84 @@
+"""How routes answer: JSON, bytes that browsers may cache, waiting in threads of their own, entries of lists."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Query, Request, Response
+
+from clickgrain.annotate.database import Summary
+from clickgrain.annotate.documents import MAX_SEQ
+from clickgrain.annotate.project import Project
+from clickgrain.files import hash_bytes
+
+THREADS = 40
+"""For routes that may wait, of each kind; as many as Starlette has for all others."""
+
+Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def user_of(request: Request) -> str:
+    """Name of the person who asks, by their token; "" where the server knows none."""
+    return str(request.scope["user"])
+
+
+User = Annotated[str, Depends(user_of)]
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """A JSON answer that browsers do not cache; NaN and infinity become null, which JSON.parse takes."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        plain = json.loads(json.dumps(value), parse_constant=lambda name: None)
+        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    content = text.encode("utf-8", "replace")
+    return Response(content, status, {"cache-control": "no-store"}, "application/json")
+
+
+def as_bytes(request: Request, content: bytes, kind: str, *, key: str, for_ever: bool = False) -> Response:
+    """Bytes that a browser may cache: for ever, or as long as `key` is the same."""
+    tag = f'"{hash_bytes(key.encode())}"'
+    keep = "private, max-age=31536000, immutable" if for_ever else "private, no-cache"
+    headers = {"etag": tag, "cache-control": keep}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, 200, headers, kind)
+
+
+def in_threads(count: int) -> Callable[[Callable[P, T]], Callable[P, Any]]:
+    """A decorator that runs routes in `count` threads: however many wait there, all other routes are answered."""
+    limiter = CapacityLimiter(count)
+
+    def decorate(route: Callable[P, T]) -> Callable[P, Any]:
+        @wraps(route)
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await to_thread.run_sync(partial(route, *args, **kwargs), limiter=limiter)
+
+        return run
+
+    return decorate
+
+
+def entries_of(project: Project, images: Sequence[int]) -> list[dict[str, Any]]:
+    """Images for lists."""
+    ready, summaries, entries = project.encoded(), project.database.summaries(images), []
+    for image in images:
+        summary = summaries.get(image, Summary())
+        entries.append(
+            {
+                "id": image,
+                "name": project.gallery.name(image),
+                "status": summary.status,
+                "objects": summary.objects,
+                "seq": summary.seq,
+                "encoded": image in ready,
+                "missing": image in project.gallery.missing,
+                **project.team.about(image),
+            }
+        )
+    return entries

@@ -1,0 +1,122 @@
+"""Routes of long work and whole projects: find the same, carry on, learn, statistics, export, import."""
+
+from collections.abc import Iterable, Iterator
+from typing import IO, Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from clickgrain.annotate.accepted import ENOUGH
+from clickgrain.annotate.cache import DiskCache
+from clickgrain.annotate.carrying import Carrier, CarryRequest
+from clickgrain.annotate.documents import Strict
+from clickgrain.annotate.find_same import AcceptRequest, Finder
+from clickgrain.annotate.jobs import Job, Jobs
+from clickgrain.annotate.learning import Learner
+from clickgrain.annotate.project import Project
+from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
+from clickgrain.annotate.statistics import collect
+from clickgrain.annotate.transfer import export_zip, take_in
+from clickgrain.export.config import Existing, Only
+from clickgrain.export.formats import Format, read_any
+from clickgrain.export.records import ImageRecord
+
+
+class SameRequest(Strict):
+    """Which object to search for, and in which images."""
+
+    image: int
+    object: int
+    images: tuple[int, ...] | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+class LearnRequest(Strict):
+    """How long to train, and whether the user's objects are targets too."""
+
+    minutes: Annotated[float, Field(ge=0.2, le=1440)] = 30.0
+    objects: bool = False
+
+
+def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
+    """Long work and whole projects: find the same, carry on, learn, statistics, export, import."""
+    router = APIRouter(prefix="/api")
+    finder, learner, carrier = Finder(project, cache), Learner(project), Carrier(project)
+    long = in_threads(THREADS)
+
+    @router.post("/same")
+    def same(wanted: SameRequest, user: User) -> Response:
+        work = finder.work(wanted.image, wanted.object, wanted.images, wanted.limit)
+        return as_json({"job": jobs.start("same", work, user).to_json()})
+
+    @router.post("/same/accept")
+    @long
+    def accept(wanted: AcceptRequest, user: User) -> Response:
+        return as_json(finder.accept(jobs.get(wanted.job), wanted, user))
+
+    @router.post("/carry")
+    def carry(wanted: CarryRequest, user: User) -> Response:
+        return as_json({"job": jobs.start("carry", carrier.work(wanted, user), user, alone=True).to_json()})
+
+    @router.post("/learn")
+    def learn(wanted: LearnRequest) -> Response:
+        job = jobs.start("learn", lambda job: learner.work(job, wanted.minutes, wanted.objects), alone=True)
+        return as_json({"job": job.to_json()})
+
+    @router.get("/learn")
+    @long
+    def learnable() -> Response:
+        """What Learn would use: how many accepted objects and refused candidates, and how many objects it needs."""
+        found = learner.objects()
+        return as_json({"objects": len(found.targets), "refused": len(found.refused), "enough": ENOUGH})
+
+    @router.get("/statistics")
+    @long
+    def statistics() -> Response:
+        return as_json(collect(project))
+
+    @router.get("/export")
+    @long
+    def export(format: Format, polygons: bool = True, only: Only = "all", done: bool = False) -> Response:
+        chosen: Only = "done" if done and only == "all" else only
+        archive = export_zip(project, format, polygons=polygons, only=chosen)
+        name = f"{project.gallery.folder.absolute().name or 'clickgrain'}-{format}.zip".encode("ascii", "replace")
+        plain = "".join(one if one.isalnum() or one in "-._" else "_" for one in name.decode())
+        headers = {"content-disposition": f'attachment; filename="{plain}"', "cache-control": "no-store"}
+        return StreamingResponse(_chunks(archive), headers=headers, media_type="application/zip")
+
+    @router.post("/import")
+    async def import_(
+        request: Request,
+        user: User,
+        name: Annotated[str, Query(max_length=500)] = "upload",
+        existing: Existing = "skip",
+    ) -> Response:
+        content = await request.body()
+
+        @long
+        def take() -> Response:
+            return as_json(jobs.run("import", work, user))
+
+        def work(job: Job) -> dict[str, Any]:
+            job.report(0, 0, f"reading {name}")
+            skipped, made = list[str](), list[dict[str, int]]()
+            format_, images = read_any(content, name, skipped)
+            counts = take_in(project, told(job, images), format_, skipped, existing=existing, made=made, user=user)
+            return {"format": format_, **counts, "skipped": skipped, "made": made}
+
+        def told(job: Job, images: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+            for done, record in enumerate(images):
+                job.report(done, 0, f"importing {name}: {record.name}, image {done + 1}")
+                yield record
+
+        return await take()
+
+    return router
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(262_144):
+            yield chunk

@@ -1,0 +1,174 @@
+"""Several people on one server: who they are, which image each of them has open, and who is working on it.
+
+An image is leased to the person who opened it first. Others see that; they change it only after taking it over.
+A lease ends when its holder opens another image, closes the page, or is idle. Without users there are no leases.
+"""
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.errors import ConfigError
+from clickgrain.files import write_or_raise
+
+GONE = 30.0
+"""Seconds without a word from a tab after which it counts as closed."""
+IDLE = 300.0
+"""Seconds without pointer or key after which its person counts as idle."""
+NAME = re.compile(r"[^\s=#][^=#\x00-\x1f]{0,59}")
+TOKEN = re.compile(r"[A-Za-z0-9]{8,200}")
+
+
+def new_token() -> str:
+    """A token that cannot be guessed: letters and digits only, so that it can stand in an address."""
+    return secrets.token_urlsafe(16).replace("-", "a").replace("_", "b")
+
+
+def read_users(path: Path) -> dict[str, str]:
+    """Names by token, from a file with a line NAME=TOKEN each; # begins a comment.
+
+    Names without a token get one, which is written into the file; only its owner may read it from then on.
+
+    Raises:
+        ConfigError: the file cannot be read or written, holds no user, or a line is wrong.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"--users {path} cannot be read ({reason}); write a file with one name a line") from error
+    users, written = dict[str, str](), list[str]()
+    for number, line in enumerate(lines, 1):
+        name, _, token = (part.strip() for part in line.partition("#")[0].partition("="))
+        if not name and not token:
+            written.append(line)
+            continue
+        written.append(line if token else f"{name}={(token := new_token())}")
+        if not NAME.fullmatch(name) or not TOKEN.fullmatch(token):
+            raise ConfigError(f"{path}, line {number} is not NAME or NAME=TOKEN (8 or more letters and digits)")
+        if token in users or name in users.values():
+            raise ConfigError(f"{path}, line {number}: {name!r} or its token is there twice; remove one of them")
+        users[token] = name
+    if not users:
+        raise ConfigError(f"--users {path} names no one; write one name a line")
+    if written != lines:
+        write_or_raise(
+            path, ("\n".join(written) + "\n").encode(), ConfigError, "give every name a token: NAME=TOKEN"
+        )
+        path.chmod(0o600)
+    return users
+
+
+@dataclass
+class _Tab:
+    user: str
+    image: int | None
+    heard: float
+
+
+@dataclass
+class _Lease:
+    user: str
+    ends: float
+
+
+class Team:
+    """Who has which image open, and whose it is.
+
+    Args:
+        on_change: called with the number of an image whose people or holder changed.
+        clock: seconds.
+    """
+
+    def __init__(self, on_change: Callable[[int], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._on_change, self._clock = on_change, clock
+        self._tabs: dict[str, _Tab] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._lock = threading.RLock()
+
+    def look(self, user: str, client: str, image: int | None, idle: float = 0.0) -> None:
+        """A tab of a person shows an image; `idle`: seconds since they last touched pointer or keyboard."""
+        with self._lock:
+            self._forget_the_gone()
+            key, now = f"{user}={client}", self._clock()
+            before = self._tabs.get(key)
+            self._tabs[key] = _Tab(user, image, now)
+            if before is not None and before.image not in (None, image):
+                self._left(user, before.image)
+            if image is None:
+                return
+            if before is None or before.image != image:
+                self._on_change(image)
+            if idle < IDLE and self._leases.get(image, _Lease(user, 0)).user == user:
+                self._grant(user, image)
+
+    def claim(self, user: str, image: int) -> None:
+        """A person is about to change an image.
+
+        Raises:
+            RequestError: "taken": another one is working on it.
+        """
+        with self._lock:
+            self._forget_the_gone()
+            holder = self.holder(image)
+            if user and holder not in (None, user):
+                raise RequestError("taken", f"{holder} is working on this image; take it over to change it")
+            if user:
+                self._grant(user, image)
+
+    def take_over(self, user: str, image: int) -> None:
+        """The image is this person's from now on, whoever had it."""
+        with self._lock:
+            if user:
+                self._grant(user, image)
+
+    def holder(self, image: int) -> str | None:
+        """Who is working on an image."""
+        with self._lock:
+            lease = self._leases.get(image)
+            return None if lease is None or lease.ends <= self._clock() else lease.user
+
+    def about(self, image: int) -> dict[str, object]:
+        """For lists: the people who have an image open, and its holder."""
+        with self._lock:
+            return {"people": self.people(image), "holder": self.holder(image)}
+
+    def people(self, image: int) -> list[str]:
+        """Who has an image open, in the order of their names."""
+        with self._lock:
+            return sorted({tab.user for tab in self._tabs.values() if tab.image == image})
+
+    def count(self) -> int:
+        """How many people have the page open."""
+        with self._lock:
+            self._forget_the_gone()
+            return len({tab.user for tab in self._tabs.values()})
+
+    def _grant(self, user: str, image: int) -> None:
+        if self.holder(image) != user:
+            self._on_change(image)
+        self._leases[image] = _Lease(user, self._clock() + GONE)
+
+    def _left(self, user: str, image: int | None) -> None:
+        """A tab has left an image; with the last one of a person the lease ends."""
+        if image is None:
+            return
+        if user not in self.people(image) and self.holder(image) == user:
+            del self._leases[image]
+        self._on_change(image)
+
+    def _forget_the_gone(self) -> None:
+        now = self._clock()
+        for key, tab in list(self._tabs.items()):
+            if now - tab.heard > GONE:
+                del self._tabs[key]
+                self._left(tab.user, tab.image)
+        for image, lease in list(self._leases.items()):
+            if lease.ends <= now:
+                del self._leases[image]
+                self._on_change(image)
