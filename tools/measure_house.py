@@ -161,7 +161,7 @@ class House:
     def kind(self, node: ast.expr | None, at: Place, names: dict[str, ast.expr]) -> str | None:
         """The class of an expression or annotation, where the source tells; `names`: local name -> the same."""
         if isinstance(node, ast.Constant):
-            if not (isinstance(node.value, str) and re.fullmatch(r"[\w. |]+", node.value)):
+            if not (isinstance(node.value, str) and re.fullmatch(r"\w+[\w. |]*", node.value)):
                 return None
             return self.kind(ast.parse(node.value, mode="eval").body, at, {})
         if isinstance(node, ast.BinOp):  # X | None
