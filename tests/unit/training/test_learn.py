@@ -434,7 +434,9 @@ class TestMinutes:
         made = []
         train_step = loop._Run.train
         monkeypatch.setattr(
-            loop._Run, "train", lambda run, batch: made.append(batch.step) or train_step(run, batch)
+            loop._Run,
+            "train",
+            lambda run, parts, waited: made.extend(batch.step for batch in parts) or train_step(run, parts, waited),
         )
         bars = Bars(stop=3)
         with pytest.raises(KeyboardInterrupt):

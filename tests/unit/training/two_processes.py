@@ -14,7 +14,6 @@ import torch
 from conftest import CLICKS, DATA, draw, image_set_of
 from lightning_fabric import Fabric
 
-from clickgrain.cli import _interrupt
 from clickgrain.errors import TrainingError
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
@@ -50,7 +49,7 @@ def die_once(fabric, out):
 
 def main(folder, killed=""):
     torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if killed:
         fabric = loop.fabric_for("cpu")
         die_once(fabric, folder / "killed")
