@@ -238,6 +238,10 @@ def export(student: Student, turn: Tensor, out: Path) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    graph = model.graph
+    for one in (*graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output, graph, model):
+        one.ClearField("doc_string")  # the exporter notes the paths of source files
+        one.ClearField("metadata_props")
     onnx.checker.check_model(model)
     out.write_bytes(model.SerializeToString())
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate.encoder import SceneMaker
-from clickgrain.annotate.leafmap import cut_nodes, node_mask, node_over
 from clickgrain.annotate.mask_rle import encode
+from clickgrain.scene import SceneMaker
 from clickgrain.segmenter import Segmenter
+from clickgrain.tree.leaf_map import cut_nodes, node_mask, node_over
 
 H, W = 48, 72
 LOAD = """(text) => import("/page/core/tree.js").then((module) => {

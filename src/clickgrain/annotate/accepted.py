@@ -12,11 +12,11 @@ import numpy as np
 
 from clickgrain.annotate.database import Database
 from clickgrain.annotate.gallery import Gallery
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.logs import Changes, Logs
 from clickgrain.annotate.models import ModelInfo, model_folder
 from clickgrain.annotate.project import find_project
 from clickgrain.errors import ClickgrainError, DataError
+from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Size, UInt8
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ RUN = "run.json"
 class Objects:
     """The objects of a project that people made or looked at, as targets called "photo.jpg#3".
 
-    Those of *Whole image*, which nobody has looked at one by one, are left out, and those whose file was replaced.
+    Left out are objects of *Whole image*, which were not checked one by one, and those whose file was replaced.
     """
 
     targets: "list[Target]"

@@ -42,8 +42,9 @@ from clickgrain.annotate.documents import (
 )
 from clickgrain.annotate.folding import iou
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import node_mask, partition, split_in_two, to_size
+from clickgrain.annotate.leafmap import split_in_two
 from clickgrain.annotate.mask_rle import Coded, encode
+from clickgrain.tree.leaf_map import node_mask, partition, to_size
 from clickgrain.types import Bool, UInt8
 
 if TYPE_CHECKING:

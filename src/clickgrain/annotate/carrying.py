@@ -13,11 +13,11 @@ from clickgrain.annotate.actions import CarryObject
 from clickgrain.annotate.documents import FINISHED, Item, MaskStep, Posted, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
 from clickgrain.tracking import LOST, Tracker
+from clickgrain.tree.leaf_map import to_size
 
 
 class CarryRequest(Strict):

@@ -13,9 +13,7 @@ from numba.core import event
 
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ClickgrainError
-from clickgrain.scene import Scene as Scene
-from clickgrain.scene import SceneMaker as SceneMaker
-from clickgrain.scene import size_of as size_of
+from clickgrain.scene import Scene
 
 KEPT_BYTES = 128_000_000
 FRESH = 30.0

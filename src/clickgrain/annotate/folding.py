@@ -27,11 +27,11 @@ from clickgrain.annotate.documents import (
     Step,
     Steps,
 )
-from clickgrain.annotate.encoder import Scene
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import node_mask, node_over, to_size
 from clickgrain.errors import PromptError
 from clickgrain.export.polygons import fill
+from clickgrain.scene import Scene
+from clickgrain.tree.leaf_map import node_mask, node_over, to_size
 from clickgrain.types import Bool, Box, Mask, Scribble, Size
 
 KEPT_BYTES = 64_000_000

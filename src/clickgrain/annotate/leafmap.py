@@ -1,16 +1,10 @@
-"""An object cut in two along the tree; and the leaf map of `clickgrain.tree.leaf_map` for this package."""
+"""An object cut in two along the tree."""
 
 import numpy as np
 
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.tree import MergeTree
-from clickgrain.tree.leaf_map import Int32 as Int32
-from clickgrain.tree.leaf_map import cut_nodes as cut_nodes
-from clickgrain.tree.leaf_map import leaf_map as leaf_map
-from clickgrain.tree.leaf_map import node_mask as node_mask
-from clickgrain.tree.leaf_map import node_over as node_over
-from clickgrain.tree.leaf_map import partition as partition
-from clickgrain.tree.leaf_map import to_size as to_size
+from clickgrain.tree.leaf_map import Int32, node_mask
 from clickgrain.types import Bool
 
 SMALLEST_PART = 0.05  # a split gives each side at least this share of the object

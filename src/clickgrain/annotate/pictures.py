@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.images import read_image, resize_long_side
 from clickgrain.images.pixels import Window
+from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Bool, Size, UInt8
 
 THUMB_SIDE = 192

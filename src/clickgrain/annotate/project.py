@@ -12,7 +12,7 @@ from clickgrain import cut
 from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, apply
 from clickgrain.annotate.database import Action, Database
 from clickgrain.annotate.documents import ImageRequest, Posted, Redo, Steps, Undo
-from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus, Scene, SceneMaker
+from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus
 from clickgrain.annotate.folding import Fold, MaskReplayer
 from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.http_errors import RequestError
@@ -21,6 +21,7 @@ from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, 
 from clickgrain.annotate.team import Team
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
+from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import Runtime, Segmenter
 
 IDLE = 30.0

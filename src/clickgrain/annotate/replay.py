@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from clickgrain.annotate.documents import count_clicks
-from clickgrain.annotate.encoder import Scene, SceneMaker
 from clickgrain.annotate.folding import MaskReplayer
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
+from clickgrain.scene import Scene, SceneMaker
+from clickgrain.tree.leaf_map import to_size
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class Team:
                 self._grant(user, image)
 
     def take_over(self, user: str, image: int) -> None:
-        """The image is this person's from now on, whoever had it."""
+        """Give the image to this person, even if another one holds it."""
         with self._lock:
             if user:
                 self._grant(user, image)

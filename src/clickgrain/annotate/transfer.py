@@ -15,7 +15,6 @@ import numpy as np
 from clickgrain.annotate.actions import MAX_OBJECTS, ImportObjects
 from clickgrain.annotate.documents import FINISHED, MAX_LABELS, AddLabels, Document, Item, MaskStep, Posted
 from clickgrain.annotate.http_errors import explained
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.mask_rle import Coded, decode, encode
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError, DataError
@@ -24,6 +23,7 @@ from clickgrain.export.formats import export_files
 from clickgrain.export.geojson import Georeference, georeference
 from clickgrain.export.records import LONGEST_LABEL, MOST_NAMED, ImageRecord, LabelRecord, ObjectRecord, leave_out
 from clickgrain.images import rotation_hint
+from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Bool, Size
 
 

@@ -30,7 +30,7 @@ class ImageFile:
         key: its name in a store: the path below the folder, in a tar "shard.tar/name.jpg", in a list the address
             without scheme.
         place: path or URL of the file, or of the tar.
-        state: as the listing said; None for a file of this machine until `now`, and for what nobody lists.
+        state: as the listing said; None for a local file until `now` is called, and where there is no listing.
         start: its first byte in the tar; None: the file is the image.
         sha256: of its bytes, first 20 hex digits, once they were read.
     """

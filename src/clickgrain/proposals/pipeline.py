@@ -272,7 +272,7 @@ class Pass:
         if meta is None or meta.settings != self.digest:
             return False
         if file.state is None or file.state == (meta.source.size, meta.source.mtime_ns):
-            return True  # an address that nobody lists stands for its content
+            return True  # an address without a listing is taken as unchanged
         if meta.source.size != file.state[0]:
             return False
         with file.opened() as content:

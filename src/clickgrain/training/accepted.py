@@ -20,9 +20,9 @@ from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Bool, UInt8
 
 SMALL = 32
-"""Long side in pixels; an object that is smaller in its photo as it is kept is shown in a view of its own."""
+"""Long side in pixels; an object that is smaller than this in the decoded photo gets a zoom crop."""
 VIEW = 4.0
-"""Side of that view, over the object's long side."""
+"""Side of that crop, over the object's long side."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def choose_labelled(
 ) -> Subset:
     """A share of a set's images. Subsets of one seed are nested: 1 % is inside 5 %, and so on.
 
-    With `apart`, held-out targets that are not in the benchmark, none of its own is held out.
+    `apart` holds targets for validation; with it, all images of the benchmark are for training.
 
     Raises:
         DataError: for a set of a single image.

@@ -9,11 +9,11 @@ from fastapi.testclient import TestClient
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
-from clickgrain.annotate.encoder import SceneMaker
 from clickgrain.annotate.project import Project
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model
+from clickgrain.scene import SceneMaker
 from clickgrain.segmenter import Segmenter
 from clickgrain.weights import save_model
 

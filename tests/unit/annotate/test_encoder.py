@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clickgrain.annotate.encoder import Encoder, Scene, size_of
+from clickgrain.annotate.encoder import Encoder
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ImageError
+from clickgrain.scene import Scene, size_of
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import pytest
 from clickgrain.annotate.documents import STEPS, BrushStep
 from clickgrain.annotate.folding import MaskReplayer, paint
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import node_mask, node_over
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.errors import PromptError
+from clickgrain.tree.leaf_map import node_mask, node_over
 from clickgrain.types import Mask
 
 

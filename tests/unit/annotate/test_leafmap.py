@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import cut_nodes, leaf_map, node_mask, node_over, partition, split_in_two, to_size
+from clickgrain.annotate.leafmap import split_in_two
 from clickgrain.features.color_texture import ColorTexture
 from clickgrain.tree import build_tree
+from clickgrain.tree.leaf_map import cut_nodes, leaf_map, node_mask, node_over, partition, to_size
 
 
 def test_every_pixel_gets_a_leaf_next_to_it(scene):

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from clickgrain.annotate.database import Action
 from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import to_size
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.transfer import image_records, label_records, take_in, visible_masks
 from clickgrain.export.formats import export_files, read_any
+from clickgrain.tree.leaf_map import to_size
 
 
 def shown(project):

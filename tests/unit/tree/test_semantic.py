@@ -40,6 +40,11 @@ class TestNetwork:
         assert found.shape == wanted.shape == (fitted[0] // 16, fitted[1] // 16, 48)
         np.testing.assert_allclose(found, wanted, atol=2e-3)
 
+    def test_it_names_no_file_of_the_machine_that_made_it(self, network):
+        content = bytes(network.weights)
+        assert b".py" not in content
+        assert b"/lib/" not in content
+
     def test_threads_do_not_disturb_each_other(self, network, astronaut):
         images = [np.roll(astronaut, 20 * i, axis=1) for i in range(6)]
         alone = [network(image) for image in images]

@@ -11,13 +11,13 @@ from clickgrain.annotate.documents import Click, ImagePost
 from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import node_mask
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.annotate.pictures import JPEG, lossless, part, picture, quick_thumbnail, thumbnail
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.routes.answers import THREADS, Count, User, as_bytes, as_json, entries_of, in_threads
 from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.images.pixels import scaled_range
+from clickgrain.tree.leaf_map import node_mask
 from clickgrain.types import UInt8
 
 BYTES = "application/octet-stream"
