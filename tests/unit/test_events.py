@@ -54,7 +54,8 @@ def test_progress_tells_the_start_and_the_end_of_a_stage(lines):
     assert len(found) < 5  # not one for every step
 
 
-def test_what_libraries_say_is_an_event(lines):
+def test_what_libraries_say_is_an_event(lines, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # as `annotate` leaves it with --log-json
     logging.getLogger("uvicorn.error").warning("too %s", "slow")
     try:
         raise ValueError("inside")

@@ -20,8 +20,10 @@ MAP_NAMES = (
     "box",  # 1 inside, -1 outside, 0 without a box
     "level", "level?",  # the wanted level, and whether one is wanted
     "edge+", "edge-",  # closeness in the edge tree
+    "semantic+", "semantic-",  # likeness in what the semantic network sees
+    "alike",  # whether a pixel is more like the previous mask or like the rest, likewise
 )  # fmt: skip
-LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-", "edge+", "edge-")
+LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-", "edge+", "edge-", "semantic+", "semantic-")
 """Maps that are computed on the tree's leaves."""
 CENTRE_MAPS = ("centre", "ball", "correction+", "correction-")
 """Maps of the regions around single clicks (`clicks.centre`)."""
@@ -45,7 +47,9 @@ class MapSpec:
     @property
     def uses_tree(self) -> bool:
         """Whether any map needs the merge tree."""
-        return "posterior" in self.names or any(name in LEAF_MAPS + CENTRE_MAPS for name in self.names)
+        return bool({"posterior", "alike"} & set(self.names)) or any(
+            name in LEAF_MAPS + CENTRE_MAPS for name in self.names
+        )
 
 
 @dataclass(frozen=True)

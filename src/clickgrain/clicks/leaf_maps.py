@@ -13,8 +13,8 @@ from clickgrain.types import Float, Size
 
 Affine = npt.NDArray[np.float64]  # 2 x 3 matrix that takes (x, y, 1) to (x, y)
 
-LeafMap = Literal["level", "geodesic", "edge"]
-LEAF_KINDS: tuple[LeafMap, ...] = ("level", "geodesic", "edge")
+LeafMap = Literal["level", "geodesic", "edge", "semantic"]
+LEAF_KINDS: tuple[LeafMap, ...] = ("level", "geodesic", "edge", "semantic")
 STEP_UNIT = 10.0
 STEP_LIMIT = 4.0
 STEP_FLOOR = 0.1
@@ -90,11 +90,12 @@ def geodesic(leaf_lab: Float, leaves: npt.NDArray[np.int64]) -> Float:
 
 
 class Leaves(NamedTuple):
-    """What is known of an image's leaves: a merge tree, h x w x 3 mean Lab, and the edge tree if there is one."""
+    """What is known of an image's h x w leaves."""
 
     tree: MergeTree
-    lab: Float
-    edges: MergeTree | None = None
+    lab: Float  # h x w x 3 mean Lab
+    edges: MergeTree | None = None  # on the same leaves
+    vectors: Float | None = None  # h x w x d of length 1, from `semantic_vectors`
 
 
 def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
@@ -104,10 +105,14 @@ def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
         leaves: of an image.
         points: N x 2 (x, y) pixels of the trees' image.
         kind: "level": 1 - level of the lowest common ancestor in the merge tree; "edge": the same in the edge tree;
-            "geodesic": exp(-length / 4).
+            "geodesic": exp(-length / 4); "semantic": the cosine of the leaves' vectors, at least 0.
     """
     if kind == "geodesic":
         return np.exp(-geodesic(leaves.lab, leaves.tree.leaves_at(points)) / np.float32(GEODESIC_RANGE))
+    if kind == "semantic":
+        assert leaves.vectors is not None
+        clicked = leaves.vectors.reshape(-1, leaves.vectors.shape[-1])[leaves.tree.leaves_at(points)]
+        return (leaves.vectors @ clicked.T).max(-1, initial=0)
     tree = leaves.tree if kind == "level" else leaves.edges
     assert tree is not None
     return 1 - tree.level_map(points)
@@ -127,6 +132,12 @@ def warp(values: Float, matrix: Affine, size: Size) -> Float:
     height, width = size
     warped: Float = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return warped
+
+
+def warp_back(planes: Float, matrix: Affine, grid: Size) -> Float:
+    """h x w (x C) float32: the leaves' values of planes that see them through `matrix`; 0 outside of the planes."""
+    moved: Float = cv2.warpAffine(planes, matrix, grid[::-1], flags=cv2.INTER_LINEAR)
+    return moved
 
 
 def _affine(sx: float, sy: float, tx: float, ty: float) -> Affine:

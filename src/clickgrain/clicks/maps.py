@@ -15,13 +15,14 @@ import numpy as np
 from clickgrain.clicks.centre import CELL, Crop, Nested, centre_maps
 from clickgrain.clicks.color import Array, lab_bins, lab_of, library, plain, posterior, to_numpy
 from clickgrain.clicks.config import CENTRE_MAPS, MapSpec
-from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
+from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp, warp_back
 from clickgrain.errors import ConfigError
 from clickgrain.images import to_lab
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Prompt, Size, UInt8
 
 COLOR_RANGE = 20.0  # Lab units at which color closeness falls to 1/e
+STEEP = 6.0  # logits of the map "alike" per difference of cosines
 
 
 @dataclass
@@ -37,6 +38,7 @@ class MapContext:
     # B edge trees on the same leaves, or none: `centre` maps use all kinds, `edge` maps these
     edges: list[MergeTree] = field(default_factory=list)
     semantic: list[MergeTree] = field(default_factory=list)  # B semantic trees on the same leaves, or none
+    vectors: list[Float] = field(default_factory=list)  # B `semantic_vectors` of the leaves, or none
 
     @property
     def size(self) -> Size:
@@ -53,6 +55,7 @@ class MapContext:
         to_image: Sequence[Affine] | None = None,
         edges: Sequence[MergeTree] = (),
         semantic: Sequence[MergeTree] = (),
+        vectors: Sequence[Float] = (),
     ) -> "MapContext":
         """Of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
 
@@ -67,8 +70,8 @@ class MapContext:
         if to_image is None:
             scales = [(tree.image_size[1] / width, tree.image_size[0] / height) for tree in trees]
             to_image = [np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]], np.float64) for x, y in scales]
-        kinds = list(trees), list(leaf_lab), list(to_image), stride, list(edges), list(semantic)
-        return cls(lab, lab_bins(lab), *kinds)
+        known = list(trees), list(leaf_lab), list(to_image), stride, list(edges), list(semantic), list(vectors)
+        return cls(lab, lab_bins(lab), *known)
 
 
 def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
@@ -98,7 +101,7 @@ class ClickMaps:
     """Maps of M prompts that grow click by click; most are maxima over clicks, so that each click is drawn once.
 
     Raises:
-        ConfigError: for maps of an edge tree that the context lacks.
+        ConfigError: for maps of an edge tree or of semantic vectors that the context lacks.
     """
 
     def __init__(self, spec: MapSpec, context: MapContext, index: Sequence[int]) -> None:
@@ -111,6 +114,11 @@ class ClickMaps:
         if "edge" in self.kinds and len(context.edges) < len(context.trees):
             raise ConfigError(
                 "the click maps edge+ and edge- need the images' edge trees; give them to MapContext.of"
+            )
+        if {"semantic+", "semantic-", "alike"} & set(wanted) and len(context.vectors) < len(context.trees):
+            raise ConfigError(
+                "the click maps semantic+, semantic- and alike need the images' semantic vectors; give them to"
+                " MapContext.of"
             )
         self.size = context.size
         self.planes = self._zeros(len(self.index), len(wanted))
@@ -142,6 +150,7 @@ class ClickMaps:
             if chosen:
                 self._add_clicks(sign, [rows[i] for i in chosen], [added[i][label] for i in chosen])
         self._put_centres(rows, prompts, previous)
+        self._put_alike(rows, previous)
         if "posterior" in self.channels:
             seed = (self._plane(name, rows) for name in ("level+", "level-", "previous", "box"))
             bins = self.context.bins[[self.index[row] for row in rows]]
@@ -182,7 +191,8 @@ class ClickMaps:
             image = self.index[row]
             tree, to_image = self.context.trees[image], self.context.to_image[image]
             edges = self.context.edges[image] if self.context.edges else None
-            leaves = Leaves(tree, self.context.leaf_lab[image], edges)
+            vectors = self.context.vectors[image] if self.context.vectors else None
+            leaves = Leaves(tree, self.context.leaf_lab[image], edges, vectors)
             moved = _moved(points_of, to_image, tree)
             close = np.stack([leaf_closeness(leaves, moved, kind) for kind in self.kinds], -1)
             known = self.leaves.get((row, sign == "+"))
@@ -219,6 +229,25 @@ class ClickMaps:
         there = library(self.planes).asarray(stacked, device=self.planes.device)
         for k, name in enumerate(names):
             self._put(name, rows, there[:, k])
+
+    def _put_alike(self, rows: list[int], previous: Array) -> None:
+        """Whether leaves are more like the previous mask's mean vector or like that of the rest; 0 without a mask."""
+        if "alike" not in self.channels or not rows:
+            return
+        context, before = self.context, to_numpy(previous[:, 0])
+        stacked = np.zeros((len(rows), *self.size), np.float32)
+        for i, row in enumerate(rows):
+            if before[i].max() <= 0.5:
+                continue
+            image = self.index[row]
+            tree, vectors = context.trees[image], context.vectors[image]
+            matrix = map_to_leaf(tree.grid, tree.image_size, context.to_image[image], context.stride)
+            seen = warp_back(np.stack([before[i], 1 - before[i]], -1), matrix, tree.grid)
+            sums = np.tensordot(seen, vectors, ((0, 1), (0, 1)))
+            inside, outside = sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), np.float32(1e-6))
+            alike = 1 / (1 + np.exp(vectors @ (outside - inside) * np.float32(STEEP)))
+            stacked[i] = warp(alike, matrix, self.size)
+        self._put("alike", rows, library(self.planes).asarray(stacked, device=self.planes.device))
 
 
 def resized(planes: Array, size: Size) -> Array:

@@ -11,7 +11,7 @@ from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.engine import check_previous_size, obey, previous_probability
 from clickgrain.models.zoom import Window, Zoom, bounds
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 OTHER_LEVELS = (0.45, 0.65, 0.85)  # levels of the alternatives when none is asked for
@@ -36,6 +36,7 @@ class GrainImage:
     leaf_features: Float
     context: MapContext
     features: tuple[Any, ...]
+    cells: Float | None  # from `semantic_cells`
     close: "dict[Window, GrainImage]" = field(default_factory=dict)
 
     @property
@@ -72,17 +73,27 @@ class GrainEngine:
     def __init__(self, network: GrainNetwork, extractor: FeatureExtractor) -> None:
         self.network, self.extractor = network, extractor
 
-    def encode(self, image: UInt8, *, whole: bool = True) -> GrainImage:
-        """Trees, context and features of an H x W x 3 uint8 RGB image; a semantic one if it is whole."""
+    def encode(self, image: UInt8) -> GrainImage:
+        """Trees, context and features of an H x W x 3 uint8 RGB image."""
+        return self._encoded(image, semantic_cells(image), whole=True)
+
+    def _encoded(self, image: UInt8, cells: Float | None, *, whole: bool) -> GrainImage:
+        """`encode`; a part of an image has no semantic tree."""
         config = self.network.config
         work = fit_size((image.shape[0], image.shape[1]), config.long_side, 32)
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
-        edges, semantic = [edge_tree(image, tree.grid)], [semantic_tree(image, tree)] if whole else []
-        lab = [leaf_colors(image, tree)]
-        context = MapContext.of(pixels, config.map_spec, [tree], lab, edges=edges, semantic=semantic)
-        return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels))
+        context = MapContext.of(
+            pixels,
+            config.map_spec,
+            [tree],
+            [leaf_colors(image, tree)],
+            edges=[edge_tree(image, tree.grid)],
+            semantic=[semantic_tree(image, tree, cells)] if whole else [],
+            vectors=[semantic_vectors(cells, tree)],
+        )
+        return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels), cells)
 
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; without a level, the masks at three levels are its alternatives.
@@ -101,7 +112,8 @@ class GrainEngine:
             clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
             part = encoded.close.get(window)
             if part is None:
-                part = self.encode(np.ascontiguousarray(encoded.image[window.slices]), whole=False)
+                seen = None if encoded.cells is None else _cut_out(encoded.cells, window, encoded.size)
+                part = self._encoded(np.ascontiguousarray(encoded.image[window.slices]), seen, whole=False)
                 encoded.close.clear()
                 encoded.close[window] = part
             close = resized(before[None, None, *window.slices], part.context.size)
@@ -138,6 +150,18 @@ def _close_window(size: Size, prompt: Prompt, previous: Mask | None) -> Window |
     last = None if previous.roi is None else Window.of_box(previous.roi)
     window = zoom.window(None, prompt.positives, found.box, last, size)
     return window if max(window.size) <= ZOOM_MOST * max(size) else None
+
+
+def _cut_out(cells: Float, window: Window, size: Size) -> Float:
+    """h x w x d: the cells of an image of `size` that a window shows, at about their own resolution."""
+    sampled = []
+    for axis, first in enumerate((window.top, window.left)):
+        length, scale = cells.shape[axis], cells.shape[axis] / size[axis]
+        count = int(np.ceil(window.size[axis] * scale)) + 1
+        places = (first + (np.arange(count) + 0.5) * window.size[axis] / count) * scale - 0.5
+        distance = np.abs(np.clip(places, 0, length - 1)[:, None] - np.arange(length))
+        sampled.append(np.maximum(0, 1 - distance).astype(np.float32))  # weights of linear interpolation
+    return np.einsum("ya,xb,abd->yxd", *sampled, cells, optimize=True)
 
 
 def _mask(encoded: GrainImage, prompt: Prompt, logits: Float, score: float) -> Mask:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_tree, snap
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, snap
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
@@ -53,7 +53,9 @@ class TreeEngine:
         """The trees of an H x W x 3 uint8 RGB image."""
         features = self.extractor(image)
         tree = build_tree(features, image.shape[:2])
-        return TreeImage(image, tree, edge_tree(image, tree.grid), semantic_tree(image, tree), features)
+        return TreeImage(
+            image, tree, edge_tree(image, tree.grid), semantic_tree(image, tree, semantic_cells(image)), features
+        )
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """Mask of a prompt; the previous mask is not used."""

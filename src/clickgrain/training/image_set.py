@@ -32,7 +32,7 @@ from clickgrain.proposals.cutouts import (
 )
 from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
 from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_tree
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree
 from clickgrain.types import Float, Size, UInt8
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class ImageSet:
         tree: image -> its merge tree.
         edge_tree: image -> its tree by edges, on the grid of its merge tree; made on first use.
         semantic_tree: image -> its semantic tree, likewise.
+        cells: image -> what the semantic network sees in it (`semantic_cells`), likewise.
         hidden: image -> regions of it that the click maps cannot show; found on first use.
     """
 
@@ -89,9 +90,10 @@ class ImageSet:
             lambda i: self.tree(i).n_leaves,
         )
         self.semantic_tree = _cached(
-            lambda i: semantic_tree(self.image(i), self.tree(i)),
+            lambda i: semantic_tree(self.image(i), self.tree(i), self.cells(i)),
             lambda i: self.tree(i).n_leaves,
         )
+        self.cells = _cached(lambda i: semantic_cells(self.image(i)), lambda i: self.tree(i).n_leaves)
         self.hidden = _cached(
             lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)),
             lambda i: FINENESS**2 * self.tree(i).n_leaves,

@@ -20,7 +20,7 @@ from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind
 from clickgrain.training.regions import Regions, Target
-from clickgrain.tree import MergeTree
+from clickgrain.tree import MergeTree, semantic_vectors
 from clickgrain.types import Bool, Float, Prompt, Size, UInt8
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
@@ -74,6 +74,7 @@ class Batch:
     trees: list[MergeTree]
     edge_trees: list[MergeTree]
     semantic_trees: list[MergeTree]
+    vectors: list[Float]  # of the leaves, see `semantic_vectors`
     leaf_lab: list[Float]
     masks: Tensor  # M x 1 x S x S float32 targets
     valid: Tensor  # B x 1 x S x S float32
@@ -348,6 +349,7 @@ def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: i
         trees=[image_set.tree(s.image) for s in samples],
         edge_trees=[image_set.edge_tree(s.image) for s in samples],
         semantic_trees=[image_set.semantic_tree(s.image) for s in samples],
+        vectors=[semantic_vectors(image_set.cells(s.image), image_set.tree(s.image)) for s in samples],
         leaf_lab=[image_set.leaf_lab(s.image) for s in samples],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),

@@ -83,7 +83,7 @@ class ClickStep(nn.Module):
         valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
         trees = batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees, batch.semantic_trees
-        context = MapContext.of(crops, spec, *trees)
+        context = MapContext.of(crops, spec, *trees, batch.vectors)
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
         size = context.lab.shape[2:]
         images, targets, valid, shown = (

@@ -12,7 +12,7 @@ from skimage import data
 from clickgrain.errors import WeightsError
 from clickgrain.features import ColorTexture, SemanticNetwork
 from clickgrain.features import semantic as module
-from clickgrain.tree import build_tree, semantic_tree
+from clickgrain.tree import build_tree, semantic_cells, semantic_tree, semantic_vectors
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +65,28 @@ def plain_tree(image):
     return build_tree(ColorTexture()(image), image.shape[:2])
 
 
+def grown(image, tree):
+    return semantic_tree(image, tree, semantic_cells(image))
+
+
 class TestTree:
     def test_it_has_the_leaves_and_the_size_of_the_other(self, astronaut):
         for grid, size in (((30, 40), (90, 120)), ((64, 64), (256, 256)), ((1, 1), (256, 256)), ((3, 5), (60, 90))):
             other = build_tree(np.random.default_rng(0).normal(size=(*grid, 3)), size)
-            tree = semantic_tree(astronaut, other)
+            tree = grown(astronaut, other)
             assert (tree.grid, tree.image_size) == (grid, size)
 
     def test_a_tiny_image_keeps_its_tree(self, astronaut):
         tiny = astronaut[:95, :200]
         tree = plain_tree(tiny)
-        assert semantic_tree(tiny, tree) is tree
-        assert semantic_tree(astronaut[:96, :200], tree) is not tree
+        assert grown(tiny, tree) is tree
+        assert grown(astronaut[:96, :200], tree) is not tree
 
     def test_edges_stay_where_colors_change(self):
         """The network's cells are 16 pixels wide; a square's node has its edges all the same."""
         image = np.zeros((120, 160, 3), np.uint8)
         image[32:88, 40:120] = (220, 60, 20)
-        tree = semantic_tree(image, plain_tree(image))
+        tree = grown(image, plain_tree(image))
         square = cv2.resize(image[..., 0], tree.grid[::-1], interpolation=cv2.INTER_AREA) > 110
         assert any((tree.mask(node) == square).all() for node in range(tree.n_leaves, tree.n_nodes))
 
@@ -97,4 +101,4 @@ class TestTree:
             return (common / (tree.area + inside.sum() - common)).max()
 
         plain = plain_tree(image)
-        assert best(plain) < 0.7 < 0.8 < best(semantic_tree(image, plain))
+        assert best(plain) < 0.7 < 0.8 < best(grown(image, plain))
