@@ -1,10 +1,10 @@
 """What a click's place says about its object: users click in the middle of what they mean.
 
-Around a click lie nested regions: the nodes on its path to the root of a tree, or of two trees that err in
-different ways, or balls of growing geodesic radius. A region in whose middle the click lies is a likelier
-object than one that it touches at its border. The weighted vote of all of them says for each pixel how likely it
-belongs to the object, from one click and no training at all. The same holds for corrections: a click lies in
-the middle of what the last mask missed, or added.
+Around a click lie nested regions: the nodes on its path to the root of a tree, or of several trees that err in
+different ways, or all that is closer to it than some distance, along the image or in what a network sees. A region
+in whose middle the click lies is a likelier object than one that it touches at its border. The weighted vote of all
+of them says for each pixel how likely it belongs to the object, from one click and no training at all. The same
+holds for corrections: a click lies in the middle of what the last mask missed, or added.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ COMPACT_POWER = 0.5  # of squared largest depth over area: stringy regions are s
 NEGATIVE_WEIGHT, MISSED_WEIGHT = 0.05, 0.2
 """Factors for each negative click inside a region, and for each positive one outside."""
 BALLS = 24
+FAR = 0.5  # difference of cosines that weighs as much as a distance of the image's long side
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,30 @@ def path_ranks(tree: MergeTree, leaf: int) -> Ranks:
 
 
 def ball_ranks(length: Float) -> Ranks:
-    """h x w int16: nested balls of geometrically growing area around the sources of a geodesic length (h x w)."""
+    """h x w int16: nested regions of geometrically growing area, those of the least distance (h x w) first."""
     flat = length.ravel()
     places = np.geomspace(MIN_AREA * flat.size, MAX_AREA * flat.size, BALLS).astype(np.int64)
     places = np.unique(np.clip(places, 1, flat.size) - 1)
     radii = np.partition(flat, places)[places]
     return np.asarray(np.searchsorted(radii, flat), np.int16).reshape(length.shape)
+
+
+def nested_regions(trees: Sequence[MergeTree], vectors: Float | None, leaf: int) -> list[Ranks]:
+    """Ranks of the nested regions around a leaf: the nodes of each tree, and what is most like it and near to it.
+
+    Args:
+        trees: of an image, on the same leaves.
+        vectors: h x w x d `semantic_vectors` of these leaves, if there are any.
+        leaf: number of the leaf, raster order.
+    """
+    nested = [path_ranks(tree, leaf) for tree in trees]
+    h, w = trees[0].grid
+    row, column = divmod(leaf, w)
+    if vectors is not None and vectors[row, column].any():
+        y, x = np.ogrid[:h, :w]
+        apart = np.hypot(y - row, x - column, dtype=np.float32) / np.float32(max(h, w) / FAR)
+        nested.append(ball_ranks(apart - vectors @ vectors[row, column]))
+    return nested
 
 
 @dataclass(frozen=True)
@@ -216,6 +235,7 @@ def centre_maps(
     trees: Sequence[MergeTree],
     leaf_of: Callable[[Float], int],
     leaf_lab: Float,
+    vectors: Float | None = None,
     known: dict[str, list[Nested]] | None = None,
 ) -> list[Float]:
     """The maps `names` (out of `CENTRE_MAPS`) of one prompt; h x w float32 each.
@@ -232,12 +252,13 @@ def centre_maps(
         trees: of the image, on the same leaves.
         leaf_of: leaf under an (x, y) point in working pixels.
         leaf_lab: mean Lab on the leaves.
+        vectors: `semantic_vectors` of the leaves, if there are any.
         known: caches the weights of regions around the first click, for the same prompt with further clicks.
     """
     known = {} if known is None else known
 
     def around(leaf: int) -> list[Ranks]:
-        return [crop.ranks(path_ranks(tree, leaf)) for tree in trees]
+        return [crop.ranks(ranks) for ranks in nested_regions(trees, vectors, leaf)]
 
     positives, negatives = ([crop.cell(p) for p in side] for side in (prompt.positives, prompt.negatives))
     lone = len(positives) == 1 and not any(stroke.label for stroke in prompt.scribbles)

@@ -224,14 +224,15 @@ class ClickMaps:
             trees = [tree, *(other for other in others if other is not tree)]
             lab, known = context.leaf_lab[image], self.first[row]
             shown = cv2.resize(before[i], cells[::-1], interpolation=cv2.INTER_AREA) > 0.5
-            coarse = centre_maps(names, crop, prompt, shown, trees, leaf_of, lab, known)
+            vectors = context.vectors[image] if context.vectors else None
+            coarse = centre_maps(names, crop, prompt, shown, trees, leaf_of, lab, vectors, known)
             stacked[i] = [cv2.resize(plane, self.size[::-1]) for plane in coarse]
         there = library(self.planes).asarray(stacked, device=self.planes.device)
         for k, name in enumerate(names):
             self._put(name, rows, there[:, k])
 
     def _put_alike(self, rows: list[int], previous: Array) -> None:
-        """Whether leaves are more like the previous mask's mean vector or like that of the rest; 0 without a mask."""
+        """Whether leaves are more like the previous mask's mean vector or the rest's; 0 without a mask."""
         if "alike" not in self.channels or not rows:
             return
         context, before = self.context, to_numpy(previous[:, 0])

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
+from clickgrain.clicks.centre import Evidence, Ranks, centre_map, nested_regions
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, snap
+from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors, snap
 from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
@@ -19,9 +19,9 @@ OTHER_LEVELS = (0.45, 0.75, 0.88)  # levels offered as alternatives to a single 
 
 @dataclass(frozen=True)
 class TreeImage:
-    """An image, its merge tree, and its edge tree and semantic tree (if used) on the same leaves.
+    """An image, its merge tree, and what else is known of the same leaves.
 
-    `leaf_features` (h x w x d) are those that the tree was built on.
+    `leaf_features` (h x w x d) are those that the tree was built on, `vectors` its `semantic_vectors`.
     """
 
     image: UInt8
@@ -29,15 +29,16 @@ class TreeImage:
     edges: MergeTree | None = None
     semantic: MergeTree | None = None
     leaf_features: Float | None = None
+    vectors: Float | None = None
 
 
 class TreeEngine:
     """Clicks take nodes of the tree, one after the other; a click lies in the middle of the node that it means.
 
-    The first click takes the weighted median of the nodes around it, as `clicks.centre` weighs them, in three
-    trees: of features, of edges, and the semantic one. A later one adds such a region to the answer or takes it
-    away, never over a click of the other kind. A box begins with the node that fits it best; the points of a
-    scribble correct what is still wrong at them.
+    The first click takes the weighted median of the regions around it, as `clicks.centre` weighs them: nodes of
+    three trees (of features, of edges, and the semantic one), and what is most like the click. A later one adds
+    such a region to the answer or takes it away, never over a click of the other kind. A box begins with the node
+    that fits it best; the points of a scribble correct what is still wrong at them.
 
     With a wanted level, or without a positive click, one mark takes the node at that level, more marks the smallest
     node with all positives and no negative, grown up to the level while it stays free of negatives; where no such
@@ -53,9 +54,9 @@ class TreeEngine:
         """The trees of an H x W x 3 uint8 RGB image."""
         features = self.extractor(image)
         tree = build_tree(features, image.shape[:2])
-        return TreeImage(
-            image, tree, edge_tree(image, tree.grid), semantic_tree(image, tree, semantic_cells(image)), features
-        )
+        edges, cells = edge_tree(image, tree.grid), semantic_cells(image)
+        semantic, vectors = semantic_tree(image, tree, cells), semantic_vectors(cells, tree)
+        return TreeImage(image, tree, edges, semantic, features, vectors)
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """Mask of a prompt; the previous mask is not used."""
@@ -88,7 +89,8 @@ class TreeEngine:
             leaf = int(tree.leaves_at(point)[0])
             cell = divmod(leaf, tree.grid[1])
             if i < len(clicks) or bool(leaves[cell]) != bool(label):
-                leaves = _corrected(trees, leaves, leaf, label, [c for c, other in taken if other != label])
+                nested = nested_regions(trees, encoded.vectors, leaf)
+                leaves = _corrected(nested, leaves, cell, label, [c for c, other in taken if other != label])
             taken.append((cell, label))
         others = None
         if len(taken) == 1 and prompt.box is None:
@@ -109,11 +111,9 @@ def _alternatives(encoded: TreeImage, nodes: set[int], prompt: Prompt) -> Others
     return lambda: [_mask(encoded, [node], prompt) for node in ranked]
 
 
-def _corrected(trees: Sequence[MergeTree], leaves: Bool, leaf: int, label: int, others: Sequence[Cell]) -> Bool:
-    """h x w leaves with the region that a click on `leaf` means added or taken away, but none of `others`."""
-    cell = divmod(leaf, trees[0].grid[1])
+def _corrected(nested: Sequence[Ranks], leaves: Bool, cell: Cell, label: int, others: Sequence[Cell]) -> Bool:
+    """h x w leaves with the nested region that a click means added or taken away, but none of `others`."""
     free = (~leaves if label else leaves) if leaves.any() else np.ones_like(leaves)
-    nested = [path_ranks(tree, leaf) for tree in trees]
     region = centre_map(nested, Evidence(cell, free, (), tuple(others))) > 0.5
     for other in others:
         if other != cell and region[other]:

@@ -111,7 +111,7 @@ def test_refuses_sizes_that_are_not_positive(wrong):
 
 
 @pytest.mark.parametrize("name", MAP_NAMES)
-def test_only_leaf_maps_and_the_posterior_need_a_tree(name):
+def test_leaf_maps_and_what_they_seed_need_a_tree(name):
     assert MapSpec(("disk+" if name != "disk+" else "box", name)).uses_tree == (
-        name in (*LEAF_MAPS, *CENTRE_MAPS, "posterior")
+        name in (*LEAF_MAPS, *CENTRE_MAPS, "posterior", "alike")
     )

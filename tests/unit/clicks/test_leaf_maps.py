@@ -26,6 +26,12 @@ def lab_field(seed, grid, spread=20.0):
     return np.random.default_rng(seed).normal(50, spread, (*grid, 3)).astype(np.float32)
 
 
+def unit_field(seed, grid):
+    """h x w x 4 random vectors of length 1."""
+    vectors = np.random.default_rng(seed).normal(size=(*grid, 4)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
 def tree_of(seed, grid, image_size=None):
     if grid == (1, 1):
         return MergeTree(np.zeros((0, 2)), np.zeros(0), grid, image_size)
@@ -107,26 +113,36 @@ class TestLeafCloseness:
         ]
         assert close.ravel() == pytest.approx(1 - np.array(level), abs=1e-6)
 
+    def test_semantic_is_the_cosine_to_the_most_similar_click_but_never_negative(self):
+        vectors = unit_field(3, (6, 5))
+        leaves = Leaves(tree_of(1, (6, 5), (60, 50)), lab_field(1, (6, 5)), vectors=vectors)
+        close = leaf_closeness(leaves, np.array([[2, 3], [44, 55]], np.float32), "semantic")
+        for row, column in ((0, 3), (4, 2)):
+            cosines = [float(np.dot(vectors[row, column], vectors[cell])) for cell in ((0, 0), (5, 4))]
+            assert close[row, column] == pytest.approx(max(0, *cosines), abs=1e-6)
+        assert (close == 0).any()
+
     def test_geodesic_falls_exponentially(self):
         tree, lab = tree_of(1, (6, 5), (60, 50)), lab_field(1, (6, 5))
         points = np.array([[2, 3], [44, 55]], np.float32)
         close = leaf_closeness(Leaves(tree, lab), points, "geodesic")
         assert close == pytest.approx(np.exp(-oracle_geodesic(lab, [0, 29]) / GEODESIC_RANGE), rel=1e-3)
 
-    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge"])
+    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge", "semantic"])
     def test_is_one_at_the_clicks_and_zero_without(self, kind):
-        leaves = Leaves(tree_of(2, (6, 5)), lab_field(2, (6, 5)), tree_of(4, (6, 5)))
+        leaves = Leaves(tree_of(2, (6, 5)), lab_field(2, (6, 5)), tree_of(4, (6, 5)), unit_field(2, (6, 5)))
         close = leaf_closeness(leaves, np.array([[2, 3]], np.float32), kind)
-        assert close[3, 2] == 1
+        assert close[3, 2] == pytest.approx(1, abs=1e-6)
         assert close.min() >= 0
         assert not leaf_closeness(leaves, np.zeros((0, 2), np.float32), kind).any()
 
-    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge"])
+    @pytest.mark.parametrize("kind", ["level", "geodesic", "edge", "semantic"])
     def test_many_points_in_one_leaf_are_one(self, kind):
-        leaves = Leaves(tree_of(3, (6, 5), (60, 50)), lab_field(3, (6, 5)), tree_of(5, (6, 5), (60, 50)))
+        other = tree_of(5, (6, 5), (60, 50))
+        leaves = Leaves(tree_of(3, (6, 5), (60, 50)), lab_field(3, (6, 5)), other, unit_field(3, (6, 5)))
         once = leaf_closeness(leaves, np.array([[12, 13]], np.float32), kind)
         often = leaf_closeness(leaves, np.array([[12, 13], [17, 18], [12, 13]], np.float32), kind)
-        assert np.array_equal(once, often)
+        np.testing.assert_allclose(once, often, atol=1e-6)
 
 
 class TestMapToLeaf:

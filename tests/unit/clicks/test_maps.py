@@ -42,7 +42,14 @@ def context_of(spec, *images, **settings):
     trees = [tree_of(image) for image in images]
     lab = [leaf_colors(image, tree) for image, tree in zip(images, trees)]
     edges = [edge_tree(image, tree.grid) for image, tree in zip(images, trees)]
-    return MapContext.of(pixels(*images), spec, trees, lab, **{"edges": edges, **settings})
+    vectors = [vectors_of(colors) for colors in lab]
+    return MapContext.of(pixels(*images), spec, trees, lab, **{"edges": edges, "vectors": vectors, **settings})
+
+
+def vectors_of(lab):
+    """h x w x 3 vectors of length 1: hues, so to say."""
+    centred = lab - [50, 0, 0]
+    return (centred / np.maximum(np.linalg.norm(centred, axis=-1, keepdims=True), 1e-6)).astype(np.float32)
 
 
 def prompt(positives=(), negatives=(), **rest):
@@ -111,7 +118,12 @@ class TestNumpy:
         """One image, as clicks are answered; `cv2.resize` may round the previous mask another way."""
         spec, index = MapSpec(MAP_NAMES, stride), [0] * len(PROMPTS)
         context = context_of(spec, photo(0))
-        trees = {"trees": context.trees, "leaf_lab": context.leaf_lab, "edges": context.edges}
+        trees = {
+            "trees": context.trees,
+            "leaf_lab": context.leaf_lab,
+            "edges": context.edges,
+            "vectors": context.vectors,
+        }
         plain = MapContext.of(pixels(photo(0)).numpy(), spec, **trees)
         generator = torch.Generator().manual_seed(0)
         same = torch.rand(len(PROMPTS), 1, HEIGHT // stride, WIDTH // stride, generator=generator)
@@ -187,7 +199,8 @@ class TestTreeMaps:
         image = photo(5)
         tree = tree_of(image)
         points = np.array([[9, 9], [50, 30]], np.float32)
-        leaves = Leaves(tree, leaf_colors(image, tree), edge_tree(image, tree.grid))
+        lab = leaf_colors(image, tree)
+        leaves = Leaves(tree, lab, edge_tree(image, tree.grid), vectors_of(lab))
         close = leaf_closeness(leaves, points, kind)
         assert one(f"{kind}+", prompt(points), stride=LEAF, seed=5) == pytest.approx(close, abs=1e-6)
 
@@ -195,6 +208,26 @@ class TestTreeMaps:
         spec = MapSpec(("edge+",))
         with pytest.raises(ConfigError, match="need the images' edge trees"):
             click_maps(spec, context_of(spec, photo(0), edges=[]), [prompt([(6, 6)])])
+
+    @pytest.mark.parametrize("name", ["semantic+", "semantic-", "alike"])
+    def test_of_semantic_vectors_need_them(self, name):
+        spec = MapSpec((name,))
+        with pytest.raises(ConfigError, match="need the images' semantic vectors"):
+            click_maps(spec, context_of(spec, photo(0), vectors=[]), [prompt([(6, 6)])])
+
+    def test_alike_tells_the_previous_mask_from_the_rest(self):
+        """Two fields of the left half resemble each other; the mask covers one of them."""
+        spec, image = MapSpec(("alike",)), photo(0)
+        context = context_of(spec, image)
+        vectors = np.zeros((*context.trees[0].grid, 2), np.float32)
+        vectors[..., 0], vectors[:, :8] = 1, [0, 1]
+        context = replace(context, vectors=[vectors])
+        before = torch.zeros(1, 1, HEIGHT, WIDTH)
+        before[..., 24:, : WIDTH // 2] = 1
+        (found,) = click_maps(spec, context, [prompt([(6, 6)])], before)[0].numpy()
+        assert found[:, : WIDTH // 2 - LEAF].min() > 0.9
+        assert found[:, WIDTH // 2 + LEAF :].max() < 0.1
+        assert not click_maps(spec, context, [prompt([(6, 6)])]).any()
 
     def test_are_higher_in_the_clicked_blob(self):
         found = one("level+", prompt([(6, 6)]), seed=7)
@@ -361,7 +394,14 @@ class TestEdges:
         images = pixels(photo(0)).requires_grad_()
         tree = tree_of(photo(0))
         edges = edge_tree(photo(0), tree.grid)
-        context = MapContext.of(images, spec, [tree], [leaf_colors(photo(0), tree)], edges=[edges])
+        context = MapContext.of(
+            images,
+            spec,
+            [tree],
+            [leaf_colors(photo(0), tree)],
+            edges=[edges],
+            vectors=context_of(spec, photo(0)).vectors,
+        )
         assert not click_maps(spec, context, [PROMPTS[1]], previous).requires_grad
 
     def test_are_the_same_under_autocast(self):
@@ -381,7 +421,12 @@ class TestCrops:
         """Maps of the image, and of a working image that sees it through `to_image`."""
         image = photo(4)
         context = context_of(spec, image)
-        whole = {"trees": context.trees, "edges": context.edges, "leaf_lab": context.leaf_lab}
+        whole = {
+            "trees": context.trees,
+            "edges": context.edges,
+            "leaf_lab": context.leaf_lab,
+            "vectors": context.vectors,
+        }
         seen = replace(context_of(spec, crop), **whole, to_image=[to_image[:2]])
         moved = [tuple((inverse @ [*p, 1])[:2]) for p in points]
         return click_maps(spec, context, [prompt(points)])[0], click_maps(spec, seen, [prompt(moved)])[0]

@@ -7,8 +7,10 @@ import pytest
 
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
+from clickgrain.models import grain_engine
 from clickgrain.models.grain import TorchGrain
-from clickgrain.models.grain_engine import SMALL, SMALL_FROM, ZOOM_FROM, GrainEngine
+from clickgrain.models.grain_engine import SMALL, SMALL_FROM, ZOOM_FROM, GrainEngine, _cut_out
+from clickgrain.models.zoom import Window
 from clickgrain.types import Mask, Prompt, Scribble
 from tests.unit.models.test_grain_engine import TINY, echo_model, photo, random_model
 
@@ -43,9 +45,9 @@ def encoded(engine):
 @pytest.fixture
 def looks(monkeypatch):
     """Shapes of what is encoded from now on."""
-    shapes, real = [], GrainEngine.encode
+    shapes, real = [], grain_engine.edge_tree
     monkeypatch.setattr(
-        GrainEngine, "encode", lambda self, image, **how: shapes.append(image.shape[:2]) or real(self, image, **how)
+        grain_engine, "edge_tree", lambda image, grid: shapes.append(image.shape[:2]) or real(image, grid)
     )
     return shapes
 
@@ -156,6 +158,17 @@ class TestGoingOn:
         ask(engine, encoded, FIVE, Mask(blob()))
         (part,) = encoded.close.values()
         assert [len(image.context.semantic) for image in (encoded, part)] == [1, 0]
+
+    def test_a_part_looks_up_its_semantic_vectors_in_the_whole(self, engine, encoded):
+        """Cells that hold their own places: those of the part are places in the part."""
+        rows, columns = encoded.cells.shape[:2]
+        y, x = np.mgrid[:rows, :columns].astype(np.float32)
+        places = np.stack([(y + 0.5) / rows, (x + 0.5) / columns], -1) * SIZE
+        window = Window(40, 119, 60, 179)
+        seen = _cut_out(places, window, SIZE)
+        step = 80 / len(seen), 120 / seen.shape[1]
+        np.testing.assert_allclose(seen[:, 0, 0], 40 + (np.arange(len(seen)) + 0.5) * step[0], atol=1e-3)
+        np.testing.assert_allclose(seen[0, :, 1], 60 + (np.arange(seen.shape[1]) + 0.5) * step[1], atol=1e-3)
 
     def test_back_to_the_whole_image(self, engine, encoded):
         """A mask from a close look is a previous mask like any other."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.clicks.centre import Evidence, centre_map, path_ranks
+from clickgrain.clicks.centre import Evidence, centre_map, nested_regions
 from clickgrain.features import ColorTexture
 from clickgrain.models import tree_mode
 from clickgrain.models.tree_mode import TreeEngine
@@ -208,17 +208,17 @@ class TestClicksWithoutALevel:
         assert found >= set(chosen[:split])
         assert not found & set(chosen[split:])
 
-    def test_the_first_click_takes_the_weighted_median_of_its_nodes(self):
+    def test_the_first_click_takes_the_weighted_median_of_its_regions(self):
         engine, encoded = engine_and_image((9, 11), seed=3)
         tree, leaf = encoded.tree, 49
-        nested = [path_ranks(each, leaf) for each in (tree, encoded.edges, encoded.semantic)]
+        nested = nested_regions([tree, encoded.edges, encoded.semantic], encoded.vectors, leaf)
         votes = centre_map(nested, Evidence(divmod(leaf, 11), np.ones((9, 11), bool)))
         found = leaves_of(ask(engine, encoded, [leaf]), encoded)
         assert found == set(np.flatnonzero(votes > 0.5).tolist())
 
     def test_with_one_tree_the_first_click_takes_a_node(self):
         engine, encoded = engine_and_image((9, 11), seed=3)
-        alone = replace(encoded, edges=None, semantic=None)
+        alone = replace(encoded, edges=None, semantic=None, vectors=None)
         found = leaves_of(ask(engine, alone, [49]), alone)
         assert any(found == leaves for leaves in regions(encoded.tree))
 
@@ -227,7 +227,7 @@ class TestClicksWithoutALevel:
         features[4:11, 5:12] += 3
         engine = TreeEngine(Given(features))
         encoded = engine.encode(np.zeros((16 * SIDE, 16 * SIDE, 3), np.uint8))
-        encoded = replace(encoded, edges=None, semantic=None)
+        encoded = replace(encoded, edges=None, semantic=None, vectors=None)
         square = {row * 16 + column for row in range(4, 11) for column in range(5, 12)}
         assert leaves_of(ask(engine, encoded, [7 * 16 + 8]), encoded) == square
         assert leaves_of(ask(engine, encoded, [7 * 16 + 8], [1 * 16 + 1]), encoded) == square
