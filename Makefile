@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check docs wheel format bench clean default-model
+.PHONY: demo test faults check docs wheel format bench clean default-model
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,6 +18,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -rs
+
+# 200 kills, full disks, lost permissions and so on, of which `make test` runs a small part. CLICKGRAIN_SEED repeats one.
+faults: $(READY)
+	CLICKGRAIN_FAULTS=all $(BIN)/python -m pytest tests/faults
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks studies tools examples integrations

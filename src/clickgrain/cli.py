@@ -106,6 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
         return PIPE_CLOSED
+    finally:
+        if argv is None:  # all is done and said: a signal while Python ends is no traceback from somewhere inside
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _dispatch(arguments: list[str]) -> int:

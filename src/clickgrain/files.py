@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+_PREFIX, _SUFFIX = ".clickgrain-", ".tmp"  # of temporary files
 _HASH_LENGTH = 20  # hex digits: 80 bits keep accidental collisions out of reach
 
 
@@ -44,7 +45,7 @@ def write_beside(target: Path, content: bytes) -> Path:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=target.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -63,6 +64,14 @@ def write_beside(target: Path, content: bytes) -> Path:
             temporary.unlink()
         raise
     return temporary
+
+
+def drop_temporary(folder: Path) -> None:
+    """Delete what killed writers left in a folder, and one level below, where nobody else writes now."""
+    for pattern in (f"{_PREFIX}*{_SUFFIX}", f"*/{_PREFIX}*{_SUFFIX}"):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
 
 
 def cache_dir() -> Path:

@@ -100,7 +100,7 @@ class Bar(Progress):
         """A line above the bar."""
         if events.is_on():
             return events.emit("message", level="info", message=text)
-        return self._bar.console.print(text, highlight=False, markup=False, emoji=False)
+        return self._bar.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _tell(self, after: float = 0.0) -> None:
         """An event that says how far the stage is, `after` so many seconds since the last."""

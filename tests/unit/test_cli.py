@@ -5,6 +5,7 @@ import difflib
 import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -149,6 +150,17 @@ def test_interruption(command, capsys):
     command(lambda: _raise(KeyboardInterrupt()))
     assert cli.main(["act"]) == 130
     assert capsys.readouterr().err == "interrupted; finished work is kept\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_work_is_done_is_no_traceback(number):
+    """Python takes up to a second to end with torch loaded."""
+    script = (
+        "import atexit, os, sys; from clickgrain.cli import main;"
+        f" atexit.register(lambda: os.kill(os.getpid(), {int(number)})); sys.exit(main())"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (-number, "")
 
 
 LEARN = "learn photos --out new"

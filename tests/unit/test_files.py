@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clickgrain.files import atomic_write, cache_dir, hash_bytes, hash_file
+from clickgrain.files import atomic_write, cache_dir, drop_temporary, hash_bytes, hash_file, write_beside
 
 
 def test_a_file_is_written_with_its_folders_and_replaced(tmp_path):
@@ -80,3 +80,12 @@ def test_names_as_long_as_the_file_system_allows(tmp_path, name):
     atomic_write(tmp_path / name, b"one")
     assert (tmp_path / name).read_bytes() == b"one"
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_a_killed_writer_left_is_dropped_and_nothing_else(tmp_path):
+    (tmp_path / "more").mkdir()
+    left = [write_beside(tmp_path / name, b"half").name for name in ("state.pt", "more/a.png")]
+    (tmp_path / ".others.tmp").touch()
+    drop_temporary(tmp_path)
+    assert len(left) == 2
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".others.tmp", "more"]

@@ -32,6 +32,14 @@ def test_notes_are_shown_as_they_are(bar, capsys):
     assert "photos [red]holiday[/] [1] :smile:" in capsys.readouterr().err
 
 
+def test_a_long_path_in_a_note_stays_in_one_piece(bar, capsys):
+    path = "/".join(["folder"] * 40)
+    with bar:
+        bar.start("training", 4)
+        bar.note(f"{path} is damaged")
+    assert f"{path} is damaged\n" in capsys.readouterr().err
+
+
 def test_it_may_be_entered_again_inside_itself(bar):
     with bar, bar:
         bar.start("one", 1)

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from clickgrain.devices import computes_bf16, process_number, resolve_precision
 from clickgrain.errors import TrainingError
-from clickgrain.files import atomic_write, hash_bytes, write_or_raise
+from clickgrain.files import atomic_write, drop_temporary, hash_bytes, write_or_raise
 from clickgrain.progress import Progress
 from clickgrain.training.config import FinetuneArgs, LearnArgs, Precision
 
@@ -53,6 +53,8 @@ def locked(out: Path) -> Iterator[None]:
             f"{out} cannot be written to: {error.strerror or error}; choose another --out"
         ) from error
     try:
+        if lock.is_locked and process_number()[1] == 1:
+            drop_temporary(out)  # of a run that was killed: as large as a state
         yield
     finally:
         lock.release()
@@ -190,6 +192,8 @@ def load_state_of(out: Path, fingerprint: str, bar: Progress) -> RunState | None
         return None
     try:
         version, state = _read_state(path)
+    except PermissionError as error:  # not damaged: it must not give way to an older one
+        raise TrainingError(f"{path} cannot be read ({error.strerror}); make it readable for this user") from error
     except Exception as error:
         try:
             version, state = _read_state(before)

@@ -285,6 +285,18 @@ class TestDamagedState:
         assert run(stopped).steps == 4
         assert_identical(whole, stopped)
 
+    def test_one_that_may_not_be_read_is_not_damaged(self, run, stopped, monkeypatch):
+        def forbidden(path, **_):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run_dir.torch, "load", forbidden)
+            with pytest.raises(
+                TrainingError, match=r"state\.pt cannot be read \(Permission denied\); make it readable"
+            ):
+                run(stopped)
+        assert state(stopped)[0] == 3
+
     def test_both_damaged(self, run, stopped):
         for name in (STATE, BEFORE):
             (stopped / name).write_bytes(b"")
