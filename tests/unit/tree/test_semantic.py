@@ -12,7 +12,7 @@ from skimage import data
 from clickgrain.errors import WeightsError
 from clickgrain.features import ColorTexture, SemanticNetwork
 from clickgrain.features import semantic as module
-from clickgrain.tree import build_tree, semantic_cells, semantic_tree, semantic_vectors
+from clickgrain.tree import build_tree, semantic_cells, semantic_tree
 
 
 @pytest.fixture(scope="module")
