@@ -327,7 +327,7 @@ def _inside(statement: ast.stmt) -> Iterator[ast.AST]:
 
 def _is_other(node: ast.AST) -> bool:
     pattern = node.pattern if isinstance(node, ast.match_case) else None
-    return isinstance(pattern, ast.MatchClass) and ast.unparse(pattern.cls) not in CLICK
+    return isinstance(pattern, ast.MatchClass) and ast.unparse(pattern.cls).rpartition(".")[2] not in CLICK
 
 
 def start_of_learn(house: House) -> Place:

@@ -19,10 +19,8 @@ def process_number() -> tuple[int, int]:
 def choose_device(name: str) -> str:
     """A torch device by name; "auto" is the GPU if there is one, else the CPU.
 
-    Of several GPUs, each process of a run that torchrun started gets its own.
-
-    Raises:
-        ConfigError: if there is no such device.
+    Of several GPUs, each process of a run that torchrun started gets its own. Raises ConfigError: if there is no
+    such device.
     """
     if name == "cpu":
         return name
@@ -54,9 +52,7 @@ def resolve_precision(asked: str, device: str, parameters: int) -> Literal["floa
     long as in float32 with AVX512_BF16, 2.8 times with plain AVX-512 and 5.2 times with AVX2. With AMX it still
     takes 1.0 to 1.2 times as long, since its channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76
     times and one of `paper` (97 M) 0.53 times (`python -m benchmarks train`; docs/benchmarks.md has the figures).
-
-    Raises:
-        ConfigError: for another name.
+    Raises ConfigError: for another name.
     """
     if asked == "auto":
         import torch

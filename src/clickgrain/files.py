@@ -14,10 +14,8 @@ _HASH_LENGTH = 20  # hex digits: 80 bits keep accidental collisions out of reach
 def atomic_write(path: str | Path, content: bytes) -> None:
     """Write `content` so that `path` holds either the old bytes or all of the new ones, whatever happens.
 
-    A temporary file in the same folder is synced and renamed; missing parent folders are made.
-
-    Raises:
-        OSError: the folder is read-only, the disk full ...; `path` is untouched and nothing is left behind.
+    A temporary file in the same folder is synced and renamed; missing parent folders are made. Raises OSError: the
+    folder is read-only, the disk full ...; `path` is untouched and nothing is left behind.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +38,8 @@ def write_or_raise(path: str | Path, content: bytes, error: type[Exception], adv
 def write_beside(target: Path, content: bytes) -> Path:
     """Write `content` to a hidden temporary file in the folder of `target`; rename it with `.replace(target)`.
 
-    Its name is short whatever the target's is, which may be as long as the file system allows.
-
-    Raises:
-        OSError: it cannot be written; nothing is left behind.
+    Its name is short whatever the target's is, which may be as long as the file system allows. Raises OSError: it
+    cannot be written; nothing is left behind.
     """
     handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=target.parent)
     temporary = Path(name)
@@ -77,10 +73,8 @@ def drop_temporary(folder: Path) -> None:
 def cache_dir() -> Path:
     """The folder for what can be computed again, made if missing.
 
-    `CLICKGRAIN_CACHE` if set, else `clickgrain` in `XDG_CACHE_HOME` or `~/.cache`.
-
-    Raises:
-        OSError: it cannot be made.
+    `CLICKGRAIN_CACHE` if set, else `clickgrain` in `XDG_CACHE_HOME` or `~/.cache`. Raises OSError: it cannot be
+    made.
     """
     if own := os.environ.get("CLICKGRAIN_CACHE"):
         folder = Path(own).expanduser()

@@ -16,26 +16,17 @@ from clickgrain.types import Float, Size, UInt8
 
 @dataclass(frozen=True)
 class Scene:
-    """An image with all that clicks and hovering need.
+    """An image with all that clicks and hovering need."""
 
-    Attributes:
-        segmenter: encoded the image and answers its clicks; model: hash of its weights.
-        image: H x W x 3 uint8 RGB at working size.
-        encoded: for the segmenter.
-        tree: merge tree; features: h x w x d float32 of its leaves.
-        leaves: leaf map.
-        stamp: of the file, see `Gallery.stamp`; content: hash of its bytes. Empty without a file.
-    """
-
-    segmenter: Segmenter
-    model: str
-    image: UInt8
-    encoded: Encoded
-    tree: MergeTree
-    features: Float
-    leaves: Int32
-    stamp: str = ""
-    content: str = ""
+    segmenter: Segmenter  # encoded the image and answers its clicks
+    model: str  # hash of its weights
+    image: UInt8  # H x W x 3 uint8 RGB at working size
+    encoded: Encoded  # for the segmenter
+    tree: MergeTree  # merge tree
+    features: Float  # h x w x d float32 of its leaves
+    leaves: Int32  # leaf map
+    stamp: str = ""  # of the file, see `Gallery.stamp`
+    content: str = ""  # hash of its bytes. Empty without a file
 
     @property
     def size(self) -> Size:

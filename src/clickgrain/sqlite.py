@@ -35,17 +35,11 @@ def trouble(reason: str) -> str:
 
 @dataclass(frozen=True)
 class Schema:
-    """What a file of ours holds.
+    """What a file of ours holds."""
 
-    Attributes:
-        application: SQLite's application id, which tells our files from other databases.
-        version: of the tables.
-        tables: SQL that makes them.
-    """
-
-    application: int
-    version: int
-    tables: str
+    application: int  # SQLite's application id, which tells our files from other databases
+    version: int  # of the tables
+    tables: str  # SQL that makes them
 
     def fill(self, db: sqlite3.Connection) -> None:
         """Make the tables in an empty database and leave any other alone; safe against a second creator."""

@@ -40,9 +40,8 @@ def save_model(
 ) -> None:
     """Write a model so that a failure at any time leaves the previous files whole.
 
-    Raises:
-        WeightsError: the config has no `kind` or is not JSON, or the folder cannot be written (full disk,
-            read-only); nothing half-written is left.
+    Raises WeightsError: the config has no `kind` or is not JSON, or the folder cannot be written (full disk,
+    read-only); nothing half-written is left.
     """
     folder = Path(folder)
     files = {folder / name: content for name, content in (extra or {}).items()}
@@ -72,8 +71,7 @@ def load_model(source: str | Path, *, revision: str | None = None) -> tuple[dict
 def find_model(source: str | Path, *, revision: str | None = None) -> Path:
     """The folder that holds the files of `source` (see `load_model`), fetched if need be.
 
-    Raises:
-        WeightsError: it cannot be found or fetched; the message says what to do.
+    Raises WeightsError: it cannot be found or fetched; the message says what to do.
     """
     if str(source) == "default":
         folder = Path(__file__).parent / "data" / "default"
@@ -102,8 +100,7 @@ def load_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]")
 def check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
     """Refuse `tensors` that are not exactly those of `module`, which may be on the meta device.
 
-    Raises:
-        WeightsError: unknown or missing keys, other shapes or whole numbers (the first few of each are named).
+    Raises WeightsError: unknown or missing keys, other shapes or whole numbers (the first few of each are named).
     """
     wanted = module.state_dict()
     problems = {

@@ -20,7 +20,7 @@ from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Size, UInt8
 
 if TYPE_CHECKING:
-    from clickgrain.evaluation import Benchmark, Result, Target
+    from clickgrain.evaluation import Benchmark, Target
     from clickgrain.segmenter import Segmenter
     from clickgrain.training.accepted import Accepted
 
@@ -45,11 +45,7 @@ class Objects:
     refused: "list[Target]"
 
     def split(self) -> "Accepted":
-        """Two thirds to learn from, and a third to measure.
-
-        Raises:
-            DataError: there are too few.
-        """
+        """Two thirds to learn from, and a third to measure. Raises DataError: there are too few."""
         from clickgrain.evaluation import Benchmark
         from clickgrain.training.accepted import Accepted
 
@@ -96,14 +92,8 @@ def objects_of(gallery: Gallery, logs: Logs) -> Objects:
 
 @contextmanager
 def objects_in(place: Path, ignore: tuple[str, ...] = ()) -> "Iterator[Objects]":
-    """The objects of a project, which stays open meanwhile: masks are read when they are needed.
-
-    Args:
-        place: folder of photos, or project file.
-        ignore: patterns of files and folders to leave out.
-
-    Raises:
-        DataError: there is no project.
+    """The objects of a project, which stays open meanwhile: masks are read when they are needed. `place` is a
+    folder of photos or a project file; raises DataError where there is no project.
     """
     file, photos = find_project(place)
     database = Database(file)
@@ -131,45 +121,33 @@ def compare(
 ) -> dict[str, Any]:
     """How many clicks a robot needs with two models to an IoU of 0.9, and the 95 % intervals.
 
-    Args:
-        old: the model in use.
-        new: the one to judge.
-        held_out: objects that neither was trained on.
-        tell: called with the model ("old" or "new") and how many objects are done, of how many.
-
-    Returns:
-        "objects", "images"; "old_clicks", "new_clicks" and their "old_interval" ..., the "difference" (below 0:
-        fewer clicks with the new one) and its "interval"; "over", what was resampled for the intervals: images, or
-        objects where these lie in few images; "rows": clicks by object. None without objects.
+    `held_out` are objects that neither was trained on; `tell` is called with the model ("old" or "new") and how
+    many objects are done, of how many. Returns "objects", "images"; "old_clicks", "new_clicks" and their
+    "old_interval" ..., the "difference" (below 0: fewer clicks with the new one) and its "interval"; "over", what
+    was resampled for the intervals: images, or objects where these lie in few images; "rows": clicks by object.
+    None without objects.
     """
     from clickgrain.evaluation import evaluate
     from clickgrain.evaluation.result import differences
 
-    keys = [f"{which}_{what}" for which in ("old", "new") for what in ("clicks", "interval")]
     if not len(held_out):
-        missing = dict.fromkeys([*keys, "difference", "interval", "over"])
-        return {"objects": 0, "images": 0, **missing, "rows": []}
-    results: dict[str, Result] = {}
-    for which, segmenter in (("old", old), ("new", new)):
-        results[which] = evaluate(
-            segmenter, held_out, model=which, max_clicks=MAX_CLICKS, progress=partial(tell, which)
-        )
-    images = len({row.image for row in results["old"].rows})
+        keys = ("old_clicks", "old_interval", "new_clicks", "new_interval", "difference", "interval", "over")
+        return {"objects": 0, "images": 0, **dict.fromkeys(keys), "rows": []}
+    results = [
+        evaluate(segmenter, held_out, model=which, max_clicks=MAX_CLICKS, progress=partial(tell, which))
+        for which, segmenter in (("old", old), ("new", new))
+    ]
+    images = len({row.image for row in results[0].rows})
     if images < FEW:
-        results = {
-            key: replace(one, rows=tuple(replace(row, image=row.id) for row in one.rows))
-            for key, one in results.items()
-        }
-    report: dict[str, Any] = {"objects": len(results["old"].rows), "images": images}
-    for which, result in results.items():
+        results = [replace(one, rows=tuple(replace(row, image=row.id) for row in one.rows)) for one in results]
+    report: dict[str, Any] = {"objects": len(results[0].rows), "images": images}
+    for which, result in zip(("old", "new"), results):
         report[f"{which}_clicks"] = round(result.noc(0.9), 2)
         report[f"{which}_interval"] = _rounded(result.intervals.get(GOOD_IOU))
-    change = differences(results["new"], results["old"])[GOOD_IOU]
+    change = differences(results[1], results[0])[GOOD_IOU]
     report |= {"difference": round(change.value, 2), "interval": _rounded(change.interval)}
-    clicks = {
-        key: dict(zip([row.id for row in one.rows], one.clicks_to(0.9).tolist())) for key, one in results.items()
-    }
-    rows = [{"id": id_, "old": count, "new": clicks["new"][id_]} for id_, count in clicks["old"].items()]
+    clicks = [dict(zip([row.id for row in one.rows], one.clicks_to(0.9).tolist())) for one in results]
+    rows = [{"id": id_, "old": count, "new": clicks[1][id_]} for id_, count in clicks[0].items()]
     return {**report, "over": "objects" if images < FEW else "images", "rows": rows}
 
 

@@ -6,40 +6,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from clickgrain.annotate.documents import (
-    MAX_STEPS,
-    AddLabel,
-    AddLabels,
-    AddNodes,
-    AddSteps,
-    AllowOverlap,
-    ChooseStep,
-    Clear,
-    Click,
-    CopyObjects,
-    DeleteLabel,
-    DeleteObjects,
-    Document,
-    EditLabel,
-    EditObjects,
-    ImageRequest,
-    Item,
-    Label,
-    Labels,
-    MaskStep,
-    MergeLabel,
-    MergeObjects,
-    MoveLabel,
-    MoveObject,
-    PartitionImage,
-    ProjectRequest,
-    RefuseNodes,
-    SetStatus,
-    SetSteps,
-    Source,
-    SplitObject,
-    Steps,
-)
+from clickgrain.annotate import documents as ask
+from clickgrain.annotate.documents import Click, Document, Item, Label, Labels, MaskStep, Source, Steps
 from clickgrain.annotate.folding import iou
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.leafmap import split_in_two
@@ -66,65 +34,46 @@ COLORS = (  # noqa: SIM905
 
 @dataclass(frozen=True)
 class ImportObjects:
-    """Add imported masks; not a request of the page.
-
-    Attributes:
-        format: of the file.
-        masks: (at the size of the file, at working size, label number) per object.
-        replace: delete the image's objects first, except locked ones.
-        done: set the image's status to done.
-    """
+    """Add imported masks; not a request of the page."""
 
     format: str
+    # (at the size of the file, at working size, label number) per object
     masks: list[tuple[Coded, Coded, int | None]]
-    replace: bool = False
-    done: bool = False
+    replace: bool = False  # delete the image's objects first, except locked ones
+    done: bool = False  # set the image's status to done
     kind = "import"
 
 
 @dataclass(frozen=True)
 class CarryObject:
-    """Put the object of a track, or replace it; not a request of the page.
-
-    Attributes:
-        mask: at working size.
-    """
+    """Put the object of a track, or replace it; not a request of the page."""
 
     track: str
-    mask: Coded
+    mask: Coded  # at working size
     score: float
     label: int | None
     colour: str | None
     kind = "object.carry"
 
 
+Request = ask.ImageRequest | ImportObjects | CarryObject
+
+
 @dataclass
 class Context:
-    """Where an action takes place, and its results other than the document.
-
-    Attributes:
-        content: hash of the image's file, None if it cannot be read.
-        next_id: number of the next new object.
-        active: seconds of the user's work that the action took.
-        seq: number of the action, once it is stored.
-        user: name of the person, "" if unknown.
-        masks: new coded masks by hash.
-        touched: the object that the action was about.
-        ambiguous: whether the page should ask for alternatives.
-        removed: the object that was left without a pixel, and so was removed.
-    """
+    """Where an action takes place, and its results other than the document."""
 
     project: "Project"
     image: int
-    content: str | None
-    next_id: int
-    active: float
-    seq: int = 0
-    user: str = ""
-    masks: dict[str, Coded] = field(default_factory=dict)
-    touched: int | None = None
-    ambiguous: bool = False
-    removed: int | None = None
+    content: str | None  # hash of the image's file, None if it cannot be read
+    next_id: int  # number of the next new object
+    active: float  # seconds of the user's work that the action took
+    seq: int = 0  # number of the action, once it is stored
+    user: str = ""  # name of the person, "" if unknown
+    masks: dict[str, Coded] = field(default_factory=dict)  # new coded masks by hash
+    touched: int | None = None  # the object that the action was about
+    ambiguous: bool = False  # whether the page should ask for alternatives
+    removed: int | None = None  # the object that was left without a pixel, and so was removed
 
     def new(self, **values: Any) -> Item:
         """An object with the next free number."""
@@ -138,8 +87,7 @@ class Context:
     def node(self, node: int) -> Bool:
         """H x W bool at working size: a node of the image's tree.
 
-        Raises:
-            RequestError: there is none of this number.
+        Raises RequestError: there is none of this number.
         """
         scene = self.project.scene(self.image)
         if node >= scene.tree.n_nodes:
@@ -156,104 +104,94 @@ class Context:
     def with_steps(self, item: Item, steps: Steps) -> Item:
         """The object with other steps, and the mask that they lead to.
 
-        Raises:
-            RequestError: too many steps. PromptError: a point outside the image.
+        Raises RequestError: too many steps. PromptError: a point outside the image.
         """
-        if len(steps) > MAX_STEPS:
-            raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
+        if len(steps) > ask.MAX_STEPS:
+            raise RequestError("invalid", f"an object holds at most {ask.MAX_STEPS} steps; merge or begin another")
         fold = self.project.fold(self.image, steps)
         coded, answer = encode(fold.binary), fold.answer
         self.masks[coded.hash] = coded
         self.ambiguous, self.touched = fold.is_ambiguous, item.id
-        values = {
-            "steps": steps,
-            "mask": coded.hash,
-            "bbox": coded.bbox,
-            "area": coded.area,
-            "score": None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4),
-            "level": None if answer is None or answer.level is None else round(answer.level, 4),
-            "model": fold.model,
-            "content": fold.content,
-            "seconds": round(item.seconds + self.active, 2),
-        }
-        return item.model_copy(update=values)
+        score = None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4)
+        level = None if answer is None or answer.level is None else round(answer.level, 4)
+        values = {"steps": steps, "mask": coded.hash, "bbox": coded.bbox, "area": coded.area, "score": score}
+        values |= {"level": level, "model": fold.model, "content": fold.content}
+        return item.model_copy(update={**values, "seconds": round(item.seconds + self.active, 2)})
 
 
-def apply(request: ImageRequest | ImportObjects | CarryObject, document: Document, context: Context) -> Document:
+def apply(request: Request, document: Document, context: Context) -> Document:
     """The document after a request; not for undo and redo, which move the history.
 
-    Raises:
-        RequestError: no such object, a locked one, too many. PromptError: a point outside the image.
+    Raises RequestError: no such object, a locked one, too many. PromptError: a point outside the image.
     """
     before = len(document.objects)
-    checked = _as_checked(document) if document.status == "checked" else None
+    checked = _looked_at(document) if document.status == "checked" else None
     match request:
-        case AddSteps():
+        case ask.AddSteps():
             _refuse_new_masks(request.steps, ())
-            fresh = request.object is None
-            item = (
-                context.new(label=request.label, track=request.track)
-                if fresh
-                else document.editable(request.object or 0)
-            )
+            if request.object is None:
+                item = context.new(label=request.label, track=request.track)
+            else:
+                item = document.editable(request.object)
             if request.label is not None:
                 item = item.model_copy(update={"label": request.label})
             document = _put_or_remove(context.with_steps(item, (*item.steps, *request.steps)), document, context)
-        case SetSteps():
+        case ask.SetSteps():
             item = document.editable(request.object)
             _refuse_new_masks(request.steps, item.steps)
             document = _put_or_remove(context.with_steps(item, request.steps), document, context)
-        case EditObjects():
-            document = _edit(request, document, context)
-        case MoveObject():
+        case ask.EditObjects():
+            ids = request.objects or ((request.object,) if request.object is not None else ())
+            if not ids:
+                raise RequestError("invalid", "name the object, or the objects, to edit")
+            changes = request.model_dump(include={"label", "colour", "locked", "hidden"}, exclude_unset=True)
+            for id_ in ids:
+                item = document.editable(id_, locked_too=changes.keys() <= {"locked", "hidden"})
+                document = document.put(item.model_copy(update=changes))
+            context.touched = ids[0]
+        case ask.MoveObject():
             item = document.editable(request.object)
-            others = [other for other in document.objects if other.id != item.id]
+            others = list(document.without([item.id]).objects)
             others.insert(request.to, item)
             document = document.with_objects(others)
             context.touched = item.id
-        case DeleteObjects():
-            gone = {document.editable(id_).id for id_ in request.objects}
-            document = document.with_objects(item for item in document.objects if item.id not in gone)
-        case Clear():
+        case ask.DeleteObjects():
+            document = document.without(document.editable(id_).id for id_ in request.objects)
+        case ask.Clear():
             document = document.with_objects(item for item in document.objects if item.locked)
-        case MergeObjects():
+        case ask.MergeObjects():
             document = _merge(request, document, context)
-        case SplitObject():
+        case ask.SplitObject():
             document = _split(request, document, context)
-        case AddNodes() | PartitionImage():
+        case ask.AddNodes() | ask.PartitionImage():
             document = _add_regions(request, document, context)
-        case RefuseNodes():
+        case ask.RefuseNodes():
             found = [encode(context.node(node)) for node in request.nodes]
             context.masks |= {coded.hash: coded for coded in found}
             hashes = dict.fromkeys([*document.refused, *(coded.hash for coded in found)])
             document = document.model_copy(update={"refused": tuple(hashes)})
-        case CopyObjects():
+        case ask.CopyObjects():
             document = _copy(request, document, context)
-        case SetStatus():
+        case ask.SetStatus():
             if (request.status == "sent_back") != bool(request.note):
                 raise RequestError("invalid", "an image is sent back with a note that says what is to be done")
             changes = {"status": request.status, "note": request.note, "by": context.user}
             document = document.model_copy(update=changes)
         case CarryObject():
             item = next((item for item in document.objects if item.track == request.track), None) or context.new()
-            about = {
-                "label": request.label,
-                "colour": request.colour,
-                "track": request.track,
-                "score": request.score,
-            }
+            about = {key: getattr(request, key) for key in ("label", "colour", "track", "score")}
             document = document.put(context.with_mask(item, request.mask, "carried", **about))
         case ImportObjects():
             return _import(request, document, context)
     if len(document.objects) > max(before, MAX_OBJECTS):
         raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
-    if document.status == "checked" and checked not in (None, _as_checked(document)):
+    if document.status == "checked" and checked not in (None, _looked_at(document)):
         return document.model_copy(update={"status": "done", "by": context.user})
     return document
 
 
-def _as_checked(document: Document) -> list[Item]:
-    """What a person has looked at who checked an image: not on which objects are hidden on the page."""
+def _looked_at(document: Document) -> list[Item]:
+    """What a person who checks an image looks at: not which objects are hidden on the page."""
     return [item.model_copy(update={"hidden": False, "colour": None}) for item in document.objects]
 
 
@@ -264,7 +202,7 @@ def _put_or_remove(item: Item, document: Document, context: Context) -> Document
     if document.find(item.id) is None:
         raise RequestError("invalid", "nothing was found there, so no object was made; click or drag elsewhere")
     context.removed, context.ambiguous = item.id, False
-    return document.with_objects(other for other in document.objects if other.id != item.id)
+    return document.without([item.id])
 
 
 def _refuse_new_masks(steps: Steps, known: Steps) -> None:
@@ -273,31 +211,17 @@ def _refuse_new_masks(steps: Steps, known: Steps) -> None:
         raise RequestError("invalid", "a step of type 'mask' can only be kept, not made")
 
 
-def _edit(request: EditObjects, document: Document, context: Context) -> Document:
-    ids = request.objects or ((request.object,) if request.object is not None else ())
-    if not ids:
-        raise RequestError("invalid", "name the object, or the objects, to edit")
-    changes = request.model_dump(include={"label", "colour", "locked", "hidden"}, exclude_unset=True)
-    for id_ in ids:
-        item = document.editable(id_, locked_too=changes.keys() <= {"locked", "hidden"})
-        document = document.put(item.model_copy(update=changes))
-    context.touched = ids[0]
-    return document
-
-
-def _merge(request: MergeObjects, document: Document, context: Context) -> Document:
+def _merge(request: ask.MergeObjects, document: Document, context: Context) -> Document:
     items = [document.editable(id_) for id_ in dict.fromkeys(request.objects)]
     union = np.logical_or.reduce([context.mask(item) for item in items if item.mask])
     seconds = round(sum(item.seconds for item in items) + context.active, 2)
     older = next((item.content for item in items if item.content != context.content), context.content)
     first = context.with_mask(items[0], union, "merge", seconds=seconds, score=None, content=older)
-    gone = {item.id for item in items[1:]}
     context.touched = first.id
-    document = document.put(first)
-    return document.with_objects(item for item in document.objects if item.id not in gone)
+    return document.put(first).without(item.id for item in items[1:])
 
 
-def _split(request: SplitObject, document: Document, context: Context) -> Document:
+def _split(request: ask.SplitObject, document: Document, context: Context) -> Document:
     item, scene = document.editable(request.object), context.project.scene(context.image)
     larger, smaller = split_in_two(scene.tree, scene.leaves, context.mask(item))
     new = context.new(label=item.label, colour=item.colour)
@@ -310,14 +234,14 @@ def _split(request: SplitObject, document: Document, context: Context) -> Docume
     return document.put(second).with_objects([*objects[:place], first, second, *objects[place + 1 :]])
 
 
-def _add_regions(request: AddNodes | PartitionImage, document: Document, context: Context) -> Document:
+def _add_regions(request: ask.AddNodes | ask.PartitionImage, document: Document, context: Context) -> Document:
     """Objects from some tree nodes, or from all regions at a level, on pixels that no object has yet."""
     scene, model = context.project.scene(context.image), context.project.model.hash
     free = np.ones(scene.size, bool)
     for item in document.objects:
         if item.mask:
             free &= ~context.mask(item)
-    if isinstance(request, AddNodes):
+    if isinstance(request, ask.AddNodes):
         for node, score in request.nodes:
             mask = context.node(node) & free
             if not mask.any():
@@ -339,7 +263,7 @@ def _add_regions(request: AddNodes | PartitionImage, document: Document, context
     return document
 
 
-def _copy(request: CopyObjects, document: Document, context: Context) -> Document:
+def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Document:
     """Copies on top, each made by a click on its middle where an answer to that is much like it."""
     project, size = context.project, context.project.gallery.sizes(context.image)[0]
     here = request.source == context.image
@@ -368,24 +292,22 @@ def _copy(request: CopyObjects, document: Document, context: Context) -> Documen
 
 def _found_near(mask: Bool, before: UInt8, after: UInt8) -> Bool:
     """A mask where its part of an image is found in another one of that size, at most its own size away."""
-    size, edges = mask.shape, cv2.boundingRect(mask.astype(np.uint8))
-    margin = max(edges[2:]) // 8 + 1
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    longer = max(width, height)
+    margin = longer // 8 + 1
 
     def part(grown: int) -> tuple[slice, slice]:
-        rows, columns = ((edges[1], edges[3]), (edges[0], edges[2]))
-        return (
-            slice(max(0, rows[0] - grown), min(size[0], sum(rows) + grown)),
-            slice(max(0, columns[0] - grown), min(size[1], sum(columns) + grown)),
-        )
+        rows = slice(max(0, top - grown), top + height + grown)
+        return rows, slice(max(0, left - grown), left + width + grown)
 
-    small, large = part(margin), part(margin + max(edges[2:]))
+    small, large = part(margin), part(margin + longer)
     fits = cv2.matchTemplate(after[large], before[small], cv2.TM_CCOEFF_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(fits)
     if best < FOUND:
         return mask
     by = np.array([large[1].start + x - small[1].start, large[0].start + y - small[0].start], np.float32)
-    moved = cv2.warpAffine(mask.astype(np.uint8), np.column_stack([np.eye(2, dtype=np.float32), by]), size[::-1])
-    return moved > 0
+    shift = np.column_stack([np.eye(2, dtype=np.float32), by])
+    return cv2.warpAffine(mask.astype(np.uint8), shift, mask.shape[::-1]) > 0
 
 
 def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
@@ -394,12 +316,11 @@ def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
     y, x = divmod(int(inside.argmax()), mask.shape[1])
     click = Click(x=x, y=y)
     fold = project.fold(image, (click,))
-    answers = [fold.binary, *(one.binary for one in fold.alternatives)]
-    alike = [iou(mask, one) for one in answers]
+    alike = [iou(mask, one) for one in (fold.binary, *(one.binary for one in fold.alternatives))]
     best = int(np.argmax(alike))
     if alike[best] < ALIKE:
         return ()
-    return (click, ChooseStep(alternative=best - 1)) if best else (click,)
+    return (click, ask.ChooseStep(alternative=best - 1)) if best else (click,)
 
 
 def _import(request: ImportObjects, document: Document, context: Context) -> Document:
@@ -409,45 +330,42 @@ def _import(request: ImportObjects, document: Document, context: Context) -> Doc
         raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
     for exact, shown, label in request.masks:
         context.masks |= {exact.hash: exact, shown.hash: shown}
-        about = {"mask": shown.hash, "bbox": shown.bbox, "area": shown.area}
-        document = document.put(
-            context.new(label=label, steps=(MaskStep(mask=exact.hash),), source="import", **about)
-        )
+        about = {"mask": shown.hash, "bbox": shown.bbox, "area": shown.area, "source": "import"}
+        document = document.put(context.new(label=label, steps=(MaskStep(mask=exact.hash),), **about))
     return document.model_copy(update={"status": "done", "by": context.user}) if request.done else document
 
 
-def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> Labels:
+def apply_to_labels(request: ask.ProjectRequest, labels: Labels, last_id: int) -> Labels:
     """The labels after a request; new ones are numbered from `last_id` + 1 on.
 
-    Raises:
-        RequestError: no such label, or a name that is taken.
+    Raises RequestError: no such label, or a name that is taken.
     """
-    if isinstance(request, AllowOverlap):
+    if isinstance(request, ask.AllowOverlap):
         return labels.model_copy(update={"overlap": request.allow})
     known = {label.name: label for label in labels.labels}
     old: Label | None = None
-    if isinstance(request, EditLabel | DeleteLabel | MoveLabel | MergeLabel):
+    if isinstance(request, ask.EditLabel | ask.DeleteLabel | ask.MoveLabel | ask.MergeLabel):
         old = labels.find(request.label)
         if old is None:
             reason = f"there is no label {request.label}; it may have been deleted in another tab"
             raise RequestError("invalid", reason)
-    if isinstance(request, AddLabel | EditLabel) and known.get(request.name or "", old) != old:
+    if isinstance(request, ask.AddLabel | ask.EditLabel) and known.get(request.name or "", old) != old:
         raise RequestError("invalid", f"there is a label {request.name!r} already; choose another name")
-    if isinstance(request, AddLabel):
+    if isinstance(request, ask.AddLabel):
         color = request.colour or COLORS[last_id % len(COLORS)]
         found = [*labels.labels, Label(id=last_id + 1, name=request.name, colour=color)]
-    elif isinstance(request, AddLabels):
+    elif isinstance(request, ask.AddLabels):
         found = _add_labels(request, labels, last_id)
     else:
         assert old is not None
         place, found = labels.labels.index(old), [label for label in labels.labels if label is not old]
         match request:
-            case EditLabel():
+            case ask.EditLabel():
                 changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
                 found.insert(place, old.model_copy(update=changes))
-            case MoveLabel():
+            case ask.MoveLabel():
                 found.insert(request.to, old)
-            case MergeLabel():
+            case ask.MergeLabel():
                 into = labels.find(request.into)
                 if into is None or into is old:
                     raise RequestError("invalid", f"there is no other label {request.into} to merge into")
@@ -456,7 +374,7 @@ def apply_to_labels(request: ProjectRequest, labels: Labels, last_id: int) -> La
     return labels.model_copy(update={"labels": tuple(found)})
 
 
-def _add_labels(request: AddLabels, labels: Labels, last_id: int) -> list[Label]:
+def _add_labels(request: ask.AddLabels, labels: Labels, last_id: int) -> list[Label]:
     known = {label.name: label for label in labels.labels}
     taken = {label.category for label in labels.labels}
     for name, category in request.labels:

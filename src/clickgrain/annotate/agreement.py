@@ -25,23 +25,14 @@ MATCHED = 0.5
 
 @dataclass
 class Agreement:
-    """Two people on the images that both have changed.
+    """Two people on the images that both have changed."""
 
-    Attributes:
-        images: how many.
-        kept: objects that the second left as they were.
-        corrected: IoUs of those that the second changed.
-        drawn_again: IoUs of those that the second drew without the first's.
-        alone: objects that only the first, and only the second has.
-        labels: of the objects that both have, those with the same label.
-    """
-
-    images: int = 0
-    kept: int = 0
-    corrected: list[float] = field(default_factory=list)
-    drawn_again: list[float] = field(default_factory=list)
-    alone: tuple[int, int] = (0, 0)
-    labels: int = 0
+    images: int = 0  # how many
+    kept: int = 0  # objects that the second left as they were
+    corrected: list[float] = field(default_factory=list)  # IoUs of those that the second changed
+    drawn_again: list[float] = field(default_factory=list)  # IoUs of those that the second drew without the first's
+    alone: tuple[int, int] = (0, 0)  # objects that only the first, and only the second has
+    labels: int = 0  # of the objects that both have, those with the same label
 
     def to_json(self, first: str, second: str) -> dict[str, Any]:
         """For the statistics; means are None where there is no object."""
@@ -65,12 +56,10 @@ def versions(actions: Iterable[Action]) -> dict[str, Document]:
     """An image's document as every person left it, the earliest first; only who changed masks or labels counts."""
     history, found = History(Document(), patched), dict[str, Document]()
     for action in actions:
-        before = history.document.objects
+        before = [(one.id, one.mask, one.label) for one in history.document.objects]
         history.add(action)
-        now = history.document.objects
-        if action.user and [(one.id, one.mask, one.label) for one in before] != [
-            (one.id, one.mask, one.label) for one in now
-        ]:
+        now = [(one.id, one.mask, one.label) for one in history.document.objects]
+        if action.user and now != before:
             found.pop(action.user, None)
             found[action.user] = history.document
     return found

@@ -44,14 +44,10 @@ def make_app(
     users: Mapping[str, str] | None = None,
     port: int = 0,
 ) -> Watch:
-    """The ASGI application that serves a project.
+    """The ASGI application that serves a project, which is closed with it.
 
-    Args:
-        project: closed with the application.
-        cache: for what can be computed again; a folder in the user's cache when None.
-        hosts: names that the Host header may have; None: any, which needs a token.
-        users: names by token, one of which is asked of every visitor; a name may be "".
-        port: of the server.
+    `cache` is for what can be computed again; a folder in the user's cache when None. `hosts` and `users` are as in
+    `Guard`.
     """
     if cache is None:
         name = hash_bytes(str(project.database.path).encode("utf-8", "surrogateescape"))
@@ -87,7 +83,7 @@ def make_app(
     def metrics() -> Response:
         return Response(state_text(project, jobs) + watch.text(), media_type=CONTENT_TYPE)
 
-    watch = Watch(Guard(app, hosts=hosts, users=users or {}, port=port))  # type: ignore[arg-type]
+    watch = Watch(Guard(app, hosts=hosts, users=users or {}, port=port))
     return watch
 
 

@@ -15,11 +15,7 @@ HEAD = len(hash_bytes(b""))
 class DiskCache:
     """Bytes by name in a folder; a failed write is no error, and a damaged file is deleted.
 
-    A file begins with a hash of the rest.
-
-    Args:
-        folder: made when first written to.
-        limit: bytes.
+    A file begins with a hash of the rest. Together they take at most `limit` bytes.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
@@ -44,10 +40,6 @@ class DiskCache:
         """Delete the bytes of a name."""
         with suppress(OSError):
             self._path(name).unlink()
-
-    def has(self, name: str) -> bool:
-        """Whether `get` would find something."""
-        return self._path(name).exists()
 
     def put(self, name: str, content: bytes) -> None:
         """Cache some bytes; beyond the limit, evict the least recently used."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from clickgrain.annotate.actions import CarryObject
-from clickgrain.annotate.documents import FINISHED, Item, MaskStep, Posted, Strict
+from clickgrain.annotate.documents import FINISHED, Item, Posted, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
 from clickgrain.annotate.mask_rle import encode
@@ -29,90 +29,71 @@ class CarryRequest(Strict):
     client: Annotated[str, Field(max_length=100)] = ""
 
 
-class Carrier:
-    """Carries objects of a project from image to image."""
+def carrying(project: Project, wanted: CarryRequest, user: str = "") -> Callable[[Job], Any]:
+    """A job that carries an object on until it is stopped or cannot go on; its result says where and why.
 
-    def __init__(self, project: Project) -> None:
-        self.project = project
-
-    def work(self, wanted: CarryRequest, user: str = "") -> Callable[[Job], Any]:
-        """A job that carries an object on until it is stopped or cannot go on; its result says where and why.
-
-        Raises:
-            RequestError: no such object, or it was drawn on a file that was replaced; or no image follows.
-        """
-        gallery = self.project.gallery
-        item = self.project.logs.history(wanted.image).document.find(wanted.object)
-        if item is None or item.mask is None:
-            raise RequestError("not_found", f"there is no object {wanted.object} in this image")
-        if item.content not in (None, gallery.content(wanted.image)):
-            raise RequestError("invalid", f"object {item.id} was drawn on an older photo; draw it again first")
-        images = gallery.order[gallery.order.index(wanted.image) + 1 :]
-        if wanted.images is not None:
-            images = [image for image in dict.fromkeys(wanted.images) if image != wanted.image]
-        if not images:
-            raise RequestError("invalid", f"no image follows {gallery.name(wanted.image)} in the list")
-        for image in images:
-            gallery.row(image)
-        return lambda job: self._carry(job, wanted, item, images, user)
-
-    def _carry(self, job: Job, wanted: CarryRequest, first: Item, images: list[int], user: str) -> dict[str, Any]:
-        gallery, track = self.project.gallery, first.track or f"{wanted.image}-{first.id}"
-        job.result = {"track": track, "image": wanted.image}
-        made: list[dict[str, int]] = []
-        lost, label = False, first.label
-        here, ended = wanted.image, f"carried on to {gallery.name(images[-1])}, the last image of the list"
-        try:
-            tracker = self._tracker(here, first)
-            for done, image in enumerate(images):
-                name = gallery.name(image)
-                job.report(done, len(images), f"{name}: image {done + 1} of {len(images)}")
-                document, loaded = self.project.logs.history(image).document, gallery.load(image)
-                if document.status in (*FINISHED, "skipped"):
-                    raise RequestError("invalid", f"{name} is marked {document.status}; mark it as begun to go on")
-                if (size := loaded.pixels.shape[:2]) != tracker.size:
-                    old = f"{tracker.size[1]} x {tracker.size[0]}"
-                    raise RequestError(
-                        "invalid", f"{name} has {size[1]} x {size[0]} pixels, not {old} as those before"
-                    )
-                known = next((item for item in document.objects if item.track == track), None)
-                if known is not None and (known.locked or not is_as_carried(known)):
-                    tracker, score = self._tracker(image, known), 1.0
-                else:
-                    tracked = tracker.step(loaded.pixels)
-                    score = tracked.score
-                    if score < LOST:
-                        here, lost, ended = (
-                            image,
-                            True,
-                            f"lost in {name}, score {score:.2f}, under {LOST:g}; click it here to go on",
-                        )
-                        break
-                    post = Posted(seq=0, client=wanted.client, active=0.0, content=loaded.content)
-                    request = CarryObject(track, encode(tracked.mask), round(score, 4), label, first.colour)
-                    answer = self.project.act(image, post, request, user, blind=True)
-                    made.append({"image": image, "seq": answer.seq, "objects": 1})
-                here = image
-                job.result = {"track": track, "image": here}
-                job.report(done + 1, len(images), f"{name}: image {done + 1} of {len(images)}, score {score:.2f}")
-        except Cancelled:
-            ended = f"stopped in {gallery.name(here)}"
-        except ClickgrainError as error:
-            ended = str(error)
-        except Exception as error:  # the page needs the images to take back what was made
-            ended = f"this should not happen: {error!r}"
-        count = f"{len(made)} image{'' if len(made) == 1 else 's'}"
-        about = {"image": here, "lost": lost, "label": label, "images": made}
-        return {"track": track, **about, "why": f"Carried through {count}: {ended}."}
-
-    def _tracker(self, image: int, item: Item) -> Tracker:
-        pixels, content = self.project.gallery.read(image), self.project.gallery.content(image)
-        if item.content not in (None, content):
-            name = self.project.gallery.name(image)
-            raise RequestError("invalid", f"object {item.id} of {name} was drawn on an older photo; draw it again")
-        return Tracker(pixels, to_size(self.project.logs.mask(item.mask or ""), (pixels.shape[0], pixels.shape[1])))
+    Raises RequestError: no such object, or it was drawn on a file that was replaced; or no image follows.
+    """
+    gallery = project.gallery
+    item = project.logs.item(wanted.image, wanted.object, current=True)
+    images = gallery.order[gallery.order.index(wanted.image) + 1 :]
+    if wanted.images is not None:
+        images = [image for image in dict.fromkeys(wanted.images) if image != wanted.image]
+    if not images:
+        raise RequestError("invalid", f"no image follows {gallery.name(wanted.image)} in the list")
+    for image in images:
+        gallery.row(image)
+    return lambda job: _carry(project, job, wanted, item, images, user)
 
 
-def is_as_carried(item: Item) -> bool:
-    """Whether no one corrected it."""
-    return len(item.steps) == 1 and isinstance(item.steps[0], MaskStep) and item.source == "carried"
+def _carry(
+    project: Project, job: Job, wanted: CarryRequest, first: Item, images: list[int], user: str
+) -> dict[str, Any]:
+    gallery, track, label = project.gallery, first.track or f"{wanted.image}-{first.id}", first.label
+    job.result = {"track": track, "image": wanted.image}
+    made: list[dict[str, int]] = []
+    lost, here = False, wanted.image
+    ended = f"carried on to {gallery.name(images[-1])}, the last image of the list"
+    try:
+        tracker = _tracker(project, here, first)
+        for done, image in enumerate(images):
+            name = gallery.name(image)
+            job.report(done, len(images), f"{name}: image {done + 1} of {len(images)}")
+            document, loaded = project.logs.history(image).document, gallery.load(image)
+            if document.status in (*FINISHED, "skipped"):
+                raise RequestError("invalid", f"{name} is marked {document.status}; mark it as begun to go on")
+            if (size := loaded.pixels.shape[:2]) != tracker.size:
+                old = f"{tracker.size[1]} x {tracker.size[0]}"
+                raise RequestError("invalid", f"{name} has {size[1]} x {size[0]} pixels, not {old} as those before")
+            known = next((item for item in document.objects if item.track == track), None)
+            as_carried = known is not None and known.source == "carried" and len(known.steps) == 1
+            if known is not None and (known.locked or not as_carried):  # the user corrected it
+                tracker, score = _tracker(project, image, known), 1.0
+            else:
+                tracked = tracker.step(loaded.pixels)
+                if (score := tracked.score) < LOST:
+                    lost, here = True, image
+                    ended = f"lost in {name}, score {score:.2f}, under {LOST:g}; click it here to go on"
+                    break
+                post = Posted(seq=0, client=wanted.client, active=0.0, content=loaded.content)
+                request = CarryObject(track, encode(tracked.mask), round(score, 4), label, first.colour)
+                answer = project.act(image, post, request, user, blind=True)
+                made.append({"image": image, "seq": answer.seq, "objects": 1})
+            here = image
+            job.result = {"track": track, "image": here}
+            job.report(done + 1, len(images), f"{name}: image {done + 1} of {len(images)}, score {score:.2f}")
+    except Cancelled:
+        ended = f"stopped in {gallery.name(here)}"
+    except ClickgrainError as error:
+        ended = str(error)
+    except Exception as error:  # the page needs the images to take back what was made
+        ended = f"this should not happen: {error!r}"
+    count = f"{len(made)} image{'' if len(made) == 1 else 's'}"
+    about = {"image": here, "lost": lost, "label": label, "images": made}
+    return {"track": track, **about, "why": f"Carried through {count}: {ended}."}
+
+
+def _tracker(project: Project, image: int, item: Item) -> Tracker:
+    project.logs.item(image, item.id, current=True)
+    pixels = project.gallery.read(image)
+    return Tracker(pixels, to_size(project.logs.mask(item.mask or ""), (pixels.shape[0], pixels.shape[1])))

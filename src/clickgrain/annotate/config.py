@@ -10,6 +10,15 @@ from clickgrain.errors import ConfigError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+def check_host(host: str) -> None:
+    """Raises ConfigError: what to listen on is neither a name of this machine nor an address."""
+    try:
+        _ = host in LOOPBACK or ipaddress.ip_address(host)
+    except ValueError:
+        reason = "is no address; give 127.0.0.1 (this machine only), 0.0.0.0, or an address of this machine"
+        raise ConfigError(f"--host {host!r} {reason}") from None
+
+
 @dataclass(frozen=True)
 class AnnotateArgs:
     """Cut out and label objects in a folder of photos, in the browser.
@@ -48,25 +57,16 @@ class AnnotateArgs:
 
     def __post_init__(self) -> None:
         if self.runtime == "onnx" and not self.device.startswith("cpu"):
-            raise ConfigError(
-                f"--runtime onnx works on --device cpu only, not {self.device}; leave one of them out"
-            )
+            raise ConfigError(f"--runtime onnx works on --device cpu only, not {self.device}; leave one out")
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"--port {self.port} is no port; give 0..65535, 0 for any free one")
         if self.memory < 16:
             raise ConfigError(f"--memory {self.memory} megabytes hold no image; give 16 or more")
+        check_host(self.host)
         if self.token is not None and self.users is not None:
             raise ConfigError("--token is for one person, --users for several; leave one of them out")
         if self.token is not None and (len(self.token) < 8 or not self.token.isascii() or not self.token.isalnum()):
             raise ConfigError("--token must be 8 or more letters and digits; leave it out to have one made up")
-        if not self.is_local:
-            try:
-                ipaddress.ip_address(self.host)
-            except ValueError:
-                raise ConfigError(
-                    f"--host {self.host!r} is no address; give 127.0.0.1 (this machine only), 0.0.0.0, or an"
-                    " address of this machine"
-                ) from None
 
     @property
     def is_local(self) -> bool:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -51,28 +52,17 @@ CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 @dataclass(frozen=True)
 class Action:
-    """One entry of a log.
+    """One entry of a log."""
 
-    Attributes:
-        seq: 1, 2, 3 ... within its log.
-        kind: what the user did; "undo" and "redo" move the history.
-        time: Unix seconds.
-        client: the tab that sent it.
-        model: hash of the model in use.
-        active: seconds of the user's work since the action before, None if unknown.
-        asked: the request; patch: what it changed.
-        user: name of the person; "" where the server knows none.
-    """
-
-    seq: int
-    kind: str
-    time: float
-    client: str
-    model: str
-    active: float | None
-    asked: dict[str, Any]
-    patch: dict[str, Any]
-    user: str = ""
+    seq: int  # 1, 2, 3 ... within its log
+    kind: str  # what the user did; "undo" and "redo" move the history
+    time: float  # Unix seconds
+    client: str  # the tab that sent it
+    model: str  # hash of the model in use
+    active: float | None  # seconds of the user's work since the action before, None if unknown
+    asked: dict[str, Any]  # the request
+    patch: dict[str, Any]  # what it changed
+    user: str = ""  # name of the person; "" where the server knows none
 
     def to_json(self) -> dict[str, Any]:
         """For the page."""
@@ -82,17 +72,12 @@ class Action:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """An image of the project; sizes are None until it is first opened.
-
-    Attributes:
-        path: relative to the folder.
-        size: working (H, W); native: of the file.
-    """
+    """An image of the project; sizes are None until it is first opened."""
 
     id: int
-    path: Path
-    size: Size | None
-    native: Size | None
+    path: Path  # relative to the folder
+    size: Size | None  # working (H, W)
+    native: Size | None  # of the file
 
 
 @dataclass(frozen=True)
@@ -105,66 +90,46 @@ class Summary:
     clicks: int = 0
 
 
-@dataclass
-class _Entry:
-    """What `append` is to write, and what came of it."""
-
-    row: tuple[Any, ...]
-    masks: Mapping[str, bytes]
-    summary: Summary | None
-    is_done: bool = False
-    is_taken: bool = False
-    error: BaseException | None = None
-
-
 class Database:
-    """A project file; safe to share between threads, and between processes.
+    """A project file, made if missing; safe to share between threads, and between processes.
 
-    Args:
-        path: made if missing.
-        timeout: seconds to wait for another program that writes.
-
-    Attributes:
-        strange: names in its rows that are no path below the folder, as `images` found them.
-
-    Raises:
-        RequestError: it cannot be made or opened, or is no project file of this version.
+    Other programs that write are waited for `timeout` seconds. Raises RequestError: it cannot be made or opened, or
+    is no project file of this version.
     """
 
     def __init__(self, path: Path, *, timeout: float = 5.0) -> None:
         self.path = path
-        self.strange: Sequence[str] = ()
+        self.strange: Sequence[str] = ()  # names in its rows that are no path below the folder, found by `images`
         self._lock = threading.RLock()
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[tuple[Future[bool], tuple[Any, ...], Mapping[str, bytes], Summary | None]] = deque()
+        """What `append` is to write: (whether it was new, once written; row; masks; summary)."""
+        problem = None
         if path.is_dir():
-            example = path / "clickgrain.db"
-            raise RequestError("database", f"{path} is a folder; give --project a file, e.g. {example}")
-        if is_strange_link(path):
-            raise RequestError(
-                "database", f"{path} is a link that another user made; put the file there, or give --project"
-            )
-        if path.exists() and not path.is_file():
-            raise RequestError("database", f"{path} is a device, socket or pipe; give --project a file")
+            problem = f"is a folder; give --project a file, e.g. {path / 'clickgrain.db'}"
+        elif is_strange_link(path):
+            problem = "is a link that another user made; put the file there, or give --project"
+        elif path.exists() and not path.is_file():
+            problem = "is a device, socket or pipe; give --project a file"
+        if problem:
+            raise RequestError("database", f"{path} {problem}")
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA trusted_schema = OFF")  # another user may have made the file
             SCHEMA.fill(self._db)
             self._check_schema()
-            self._identity = _identity(path)
+            self._file = path.stat()
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
 
     def _check_schema(self) -> None:
         application, version = SCHEMA.found(self._db)
         problem = None
-        foreign = self._db.execute(
-            "SELECT type, name FROM sqlite_master"
-            " WHERE type NOT IN ('table', 'index') OR sql LIKE '%VIRTUAL TABLE%'"
-        ).fetchone()
+        query = "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+        foreign = self._db.execute(f"{query} OR sql LIKE '%VIRTUAL TABLE%'").fetchone()
         if application != SCHEMA.application:
             problem = "is a database but no project of clickgrain; give another path"
-        elif version not in (1, SCHEMA.version):
+        elif version != SCHEMA.version:
             problem = f"is a project of version {version}, this clickgrain reads {SCHEMA.version}; update"
         elif foreign is not None:  # triggers and views would act on what is written and read
             problem = (
@@ -173,11 +138,6 @@ class Database:
             )
         if problem:
             raise RequestError("database", f"{self.path} {problem}")
-        if version == 1:  # before there were users
-            with transaction(self._db) as db:
-                if SCHEMA.found(db)[1] == 1:  # no other program was first
-                    db.execute("ALTER TABLE actions ADD COLUMN user TEXT NOT NULL DEFAULT ''")
-                    db.execute(f"PRAGMA user_version = {SCHEMA.version}")
 
     def close(self) -> None:
         """Close the file; everything answered is already in it."""
@@ -188,11 +148,11 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all or nothing, and on disk when it ends.
 
-        Raises:
-            RequestError: the disk is full, the file locked, moved or deleted.
+        Raises RequestError: the disk is full, the file locked, moved or deleted.
         """
         with self._lock, explained(self.path):
-            if _identity(self.path) != self._identity:  # SQLite would keep writing to a deleted file
+            # SQLite would keep writing to a deleted file
+            if not self.path.exists() or not os.path.samestat(self.path.stat(), self._file):
                 raise RequestError(
                     "database",
                     f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
@@ -222,9 +182,8 @@ class Database:
     def images(self) -> list[ImageRow]:
         """All images ever seen, in no special order; rows that lead elsewhere are in `strange` instead."""
         found, strange = list[ImageRow](), list[str]()
-        for id_, path, *sizes in self.rows(
-            "SELECT id, path, height, width, native_height, native_width FROM images"
-        ):
+        query = "SELECT id, path, height, width, native_height, native_width FROM images"
+        for id_, path, *sizes in self.rows(query):
             try:
                 found.append(ImageRow(id_, checked(path), _size(*sizes[:2]), _size(*sizes[2:])))
             except (DataError, TypeError):
@@ -237,10 +196,8 @@ class Database:
         with self.writing() as db:
             if self.size(image) is not None and self.is_logged(image):
                 return
-            values = (*size, *native, image)
-            db.execute(
-                "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ? WHERE id = ?", values
-            )
+            update = "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ? WHERE id = ?"
+            db.execute(update, (*size, *native, image))
 
     def size(self, image: int) -> tuple[Size, Size] | None:
         """(working (H, W), (H, W) of the file), if the image was opened before."""
@@ -249,11 +206,7 @@ class Database:
         return None if size is None or native is None else (size, native)
 
     def actions(self, image: int, since: int = 0) -> list[Action]:
-        """The log of an image after action `since`.
-
-        Raises:
-            RequestError: it is damaged.
-        """
+        """The log of an image after action `since`. Raises RequestError: it is damaged."""
         rows = self.rows(
             "SELECT seq, kind, time, client, model, active, asked, patch, user FROM actions"
             " WHERE image = ? AND seq > ? ORDER BY seq",
@@ -268,45 +221,39 @@ class Database:
     def append(self, image: int, action: Action, masks: Mapping[str, bytes], summary: Summary | None) -> bool:
         """Write an action and the masks it made, all or nothing; False if that number is taken.
 
-        Actions of several threads that come together are synced to disk together.
-
-        Raises:
-            RequestError: a full or locked disk; nothing was written.
+        Actions of several threads that come together are synced to disk together. Raises RequestError: a full or
+        locked disk; nothing was written.
         """
-        one, texts = action, (action.asked, action.patch)
-        asked, patch = (json.dumps(text, separators=(",", ":"), allow_nan=False) for text in texts)
-        row = (image, one.seq, one.kind, one.time, one.client, one.model, one.active, asked, patch, one.user)
-        entry = _Entry(row, masks, summary)
-        self._entries.append(entry)
+        values = (
+            json.dumps(value, separators=(",", ":"), allow_nan=False) if isinstance(value, dict) else value
+            for value in vars(action).values()
+        )
+        written: Future[bool] = Future()
+        self._entries.append((written, (image, *values), masks, summary))
         with self._lock:  # while one waits for the disk, others come; the next of them writes for all
-            if not entry.is_done:
+            if not written.done():
                 self._write_entries()
-        if entry.error is not None:
-            raise entry.error
-        return not entry.is_taken
+        return written.result()
 
     def _write_entries(self) -> None:
         entries = [self._entries.popleft() for _ in range(len(self._entries))]
-        error: BaseException | None = None
+        new = list[bool]()
         try:
             with self.writing() as db:
-                for entry in entries:
-                    db.execute("SAVEPOINT entry")
-                    try:
-                        db.execute("INSERT INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry.row)
-                    except sqlite3.IntegrityError:
-                        entry.is_taken = True
-                        db.execute("ROLLBACK TO entry")
-                    else:
-                        db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", entry.masks.items())
-                        if entry.summary is not None:
-                            values = (entry.row[0], *astuple(entry.summary))
-                            db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
-                    db.execute("RELEASE entry")
-        except BaseException as problem:
-            error = problem
-        for entry in entries:
-            entry.is_done, entry.error = True, error
+                for _, row, masks, summary in entries:
+                    insert = "INSERT OR IGNORE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                    new.append(db.execute(insert, row).rowcount == 1)
+                    if new[-1]:
+                        db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
+                    if new[-1] and summary is not None:
+                        values = (row[0], *astuple(summary))
+                        db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
+        except BaseException as error:
+            for written, *_ in entries:
+                written.set_exception(error)
+        else:
+            for (written, *_), is_new in zip(entries, new):
+                written.set_result(is_new)
 
     def mask(self, hash_: str) -> bytes | None:
         """A coded mask."""
@@ -372,13 +319,11 @@ class Database:
 def damaged(path: Path, image: int, reason: str) -> RequestError:
     """The error of a log that clickgrain did not write."""
     log = "labels" if image == PROJECT_LOG else f"image {image}"
-    return RequestError(
-        "database", f"{path}: the log of {log} is damaged ({reason[:200]}); restore a copy of the file"
-    )
+    return RequestError("database", f"{path}: the log of {log} is damaged ({reason[:200]}); restore a copy")
 
 
 def _loaded(text: str) -> dict[str, Any]:
-    """A JSON object; NaN, which earlier versions wrote, becomes None."""
+    """A JSON object; NaN, which clickgrain never writes, becomes None."""
     value = json.loads(text, parse_constant=lambda name: None)
     if not isinstance(value, dict):
         raise TypeError(f"{text[:80]!r} is no JSON object")
@@ -388,11 +333,3 @@ def _loaded(text: str) -> dict[str, Any]:
 def _size(height: Any, width: Any) -> Size | None:
     whole = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
     return (height, width) if whole and height * width <= MAX_PIXELS else None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino

@@ -4,7 +4,7 @@ An object's mask follows from its steps (`folding`). Points are (x, y) image pix
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -17,10 +17,12 @@ MAX_SEQ = 2**53
 Coordinate = Annotated[float, Field(ge=0, lt=65_536, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=0, le=1)]
 Level = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Path = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=1, max_length=MAX_POINTS)]
+Point = tuple[Coordinate, Coordinate]
+Path = Annotated[tuple[Point, ...], Field(min_length=1, max_length=MAX_POINTS)]
+Ring = Annotated[tuple[Point, ...], Field(min_length=3, max_length=MAX_POINTS)]
 MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 Status = Literal["todo", "doing", "done", "checked", "sent_back", "skipped"]
-STATUSES: tuple[Status, ...] = ("todo", "doing", "done", "checked", "sent_back", "skipped")
+STATUSES: tuple[Status, ...] = get_args(Status)
 FINISHED = ("done", "checked")
 Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy", "carried"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
@@ -28,7 +30,10 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Track = Annotated[str, Field(pattern=r"^\d{1,19}-\d{1,19}$")]
 """Image and number of the object that a track began with."""
 ObjectId = Annotated[int, Field(ge=1, le=2**31)]
+ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
 LabelId = Annotated[int, Field(ge=0, le=2**31)]
+Node = Annotated[int, Field(ge=0, le=2**31)]
+Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
 
 
 class Strict(BaseModel):
@@ -104,12 +109,7 @@ class PolygonStep(Strict):
     """
 
     type: Literal["polygon"] = "polygon"
-    rings: Annotated[
-        tuple[
-            Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=3, max_length=MAX_POINTS)], ...
-        ],
-        Field(min_length=1, max_length=500),
-    ]
+    rings: Annotated[tuple[Ring, ...], Field(min_length=1, max_length=500)]
 
 
 class MaskStep(Strict):
@@ -124,6 +124,7 @@ Step = Annotated[
     Field(discriminator="type"),
 ]
 Steps = tuple[Step, ...]
+SomeSteps = Annotated[Steps, Field(min_length=1, max_length=MAX_STEPS)]
 STEPS: TypeAdapter[Steps] = TypeAdapter(Steps)
 
 
@@ -133,15 +134,7 @@ def count_clicks(steps: Steps) -> int:
 
 
 class Item(Strict):
-    """One object of an image.
-
-    Attributes:
-        mask: hash of the coded mask; bbox: XYXY pixels; area in pixels.
-        model: hash of the model that answered the last prompt.
-        content: hash of the image file that it was drawn on; None if unknown.
-        seconds: of the user's work on it.
-        track: what it was carried on with, from image to image.
-    """
+    """One object of an image."""
 
     id: Annotated[int, Field(ge=1)]
     label: int | None = None
@@ -149,16 +142,16 @@ class Item(Strict):
     locked: bool = False
     hidden: bool = False
     steps: Steps = ()
-    mask: MaskHash | None = None
-    bbox: tuple[int, int, int, int] | None = None
-    area: int = 0
+    mask: MaskHash | None = None  # hash of the coded mask
+    bbox: tuple[int, int, int, int] | None = None  # XYXY pixels
+    area: int = 0  # pixels
     score: float | None = None
     level: Level | None = None
-    model: str | None = None
-    content: str | None = None
+    model: str | None = None  # hash of the model that answered the last prompt
+    content: str | None = None  # hash of the image file that it was drawn on; None if unknown
     source: Source = "prompt"
-    seconds: float = 0.0
-    track: Track | None = None
+    seconds: float = 0.0  # of the user's work on it
+    track: Track | None = None  # what it was carried on with, from image to image
 
 
 class Document(Strict):
@@ -179,11 +172,7 @@ class Document(Strict):
         return next((item for item in self.objects if item.id == id_), None)
 
     def editable(self, id_: int, *, locked_too: bool = False) -> Item:
-        """An object that may be changed.
-
-        Raises:
-            RequestError: there is none with this number, or it is locked.
-        """
+        """An object that may be changed. Raises RequestError: there is none with this number, or it is locked."""
         item = self.find(id_)
         if item is None:
             raise RequestError("invalid", f"there is no object {id_} in this image; it may have been deleted")
@@ -194,6 +183,11 @@ class Document(Strict):
     def with_objects(self, objects: Iterable[Item]) -> "Document":
         """These objects instead, bottom first."""
         return self.model_copy(update={"objects": tuple(objects)})
+
+    def without(self, ids: Iterable[int]) -> "Document":
+        """The other objects."""
+        gone = set(ids)
+        return self.with_objects(item for item in self.objects if item.id not in gone)
 
     def put(self, item: Item) -> "Document":
         """Replace an object, or put a new one on top, which begins the work on an image."""
@@ -213,18 +207,13 @@ class Document(Strict):
 
 
 class Label(Strict):
-    """A class of objects.
-
-    Attributes:
-        category: the COCO category id that it was imported with, if any.
-        merged: labels that were merged into this one, which their objects still name.
-    """
+    """A class of objects."""
 
     id: int
     name: Name
     colour: Colour
-    category: int | None = None
-    merged: tuple[int, ...] = ()
+    category: int | None = None  # the COCO category id that it was imported with, if any
+    merged: tuple[int, ...] = ()  # labels that were merged into this one, which their objects still name
 
 
 class Labels(Strict):
@@ -236,10 +225,6 @@ class Labels(Strict):
     def find(self, id_: int | None) -> Label | None:
         """The label with a number, or that into which that one was merged."""
         return next((label for label in self.labels if id_ == label.id or id_ in label.merged), None)
-
-
-ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
-SomeSteps = Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
 
 
 class AddSteps(Strict):
@@ -301,16 +286,11 @@ class SplitObject(Strict):
     object: ObjectId
 
 
-Node = Annotated[int, Field(ge=0, le=2**31)]
-
-
 class AddNodes(Strict):
     """Make objects of tree nodes, each (node, score), on pixels that no object has yet."""
 
     kind: Literal["object.add_nodes"]
-    nodes: Annotated[
-        tuple[tuple[Node, Annotated[float, Field(ge=0, le=1)]], ...], Field(min_length=1, max_length=2_000)
-    ]
+    nodes: Annotated[tuple[tuple[Node, Level], ...], Field(min_length=1, max_length=2_000)]
     label: LabelId | None = None
 
 
@@ -325,7 +305,7 @@ class CopyObjects(Strict):
     """Copies of objects of an image: in the same one a little aside, in another one snapped to what is there."""
 
     kind: Literal["object.copy"]
-    source: Annotated[int, Field(ge=1, le=MAX_SEQ)]
+    source: Seq
     objects: ObjectIds
 
 
@@ -351,41 +331,19 @@ class Clear(Strict):
     kind: Literal["clear"]
 
 
-Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
+class UndoRedo(Strict):
+    """Take back the last action, or repeat the one taken back last.
 
+    With `of`, only the one of that number, whatever was done and undone since.
+    """
 
-class Undo(Strict):
-    """Take back the last action; with `of`, only the one of that number, whatever was done and undone since."""
-
-    kind: Literal["undo"]
+    kind: Literal["undo", "redo"]
     of: Seq | None = None
 
 
-class Redo(Strict):
-    """Repeat the action taken back last; `of` as in `Undo`."""
-
-    kind: Literal["redo"]
-    of: Seq | None = None
-
-
-ImageRequest = Annotated[
-    AddSteps
-    | SetSteps
-    | EditObjects
-    | MoveObject
-    | DeleteObjects
-    | MergeObjects
-    | SplitObject
-    | AddNodes
-    | RefuseNodes
-    | CopyObjects
-    | PartitionImage
-    | SetStatus
-    | Clear
-    | Undo
-    | Redo,
-    Field(discriminator="kind"),
-]
+ObjectRequest = AddSteps | SetSteps | EditObjects | MoveObject | DeleteObjects | MergeObjects | SplitObject | Clear
+RegionRequest = AddNodes | RefuseNodes | CopyObjects | PartitionImage
+ImageRequest = Annotated[ObjectRequest | RegionRequest | SetStatus | UndoRedo, Field(discriminator="kind")]
 IMAGE_REQUEST: TypeAdapter[ImageRequest] = TypeAdapter(ImageRequest)
 
 
@@ -444,7 +402,7 @@ class AllowOverlap(Strict):
 
 
 ProjectRequest = Annotated[
-    AddLabel | AddLabels | EditLabel | DeleteLabel | MoveLabel | MergeLabel | AllowOverlap | Undo | Redo,
+    AddLabel | AddLabels | EditLabel | DeleteLabel | MoveLabel | MergeLabel | AllowOverlap | UndoRedo,
     Field(discriminator="kind"),
 ]
 PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)

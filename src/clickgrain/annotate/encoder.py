@@ -27,14 +27,10 @@ LINGERS = 0.5
 
 
 class JitStatus(event.Listener):
-    """Whether numba compiles in this process: once per machine, and the first image waits for it.
-
-    Attributes:
-        on_first: called once, from the thread that compiles, when something compiles for the first time.
-    """
+    """Whether numba compiles in this process: once per machine, and the first image waits for it."""
 
     def __init__(self) -> None:
-        self.on_first: Callable[[], None] = lambda: None
+        self.on_first: Callable[[], None] = lambda: None  # called once, from the thread that compiles first
         self._lock = threading.Lock()
         self._depth, self._told, self._ended, self._closed = 0, False, float("-inf"), False
         event.register(JIT_EVENT, self)
@@ -95,14 +91,13 @@ class Encoder:
         self._failed: set[Hashable] = set()
         self._epoch, self._closed = 0, False
         self._change = threading.Condition()
-        self._thread = self._started()
+        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+        self._thread.start()
 
     def get(self, key: Hashable, timeout: float = 60.0) -> Scene:
         """The scene of an image; waits until it is encoded.
 
-        Raises:
-            ClickgrainError: the image cannot be read.
-            RequestError: not ready within `timeout` seconds.
+        Raises ClickgrainError: the image cannot be read. RequestError: not ready within `timeout` seconds.
         """
         with self._change:
             if key in self._scenes:
@@ -154,14 +149,10 @@ class Encoder:
         self._scenes.move_to_end(key)
         self._used[key] = time.monotonic()
 
-    def _started(self) -> threading.Thread:
-        thread = threading.Thread(target=self._run, name="encoder", daemon=True)
-        thread.start()
-        return thread
-
     def _wake(self) -> None:
         if not self._thread.is_alive() and not self._closed:  # whatever ended it, no request may wait in vain
-            self._thread = self._started()
+            self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+            self._thread.start()
         self._change.notify_all()
 
     def _run(self) -> None:
@@ -184,6 +175,7 @@ class Encoder:
                 self._ahead = [key for key in self._ahead if key not in self._scenes]
                 if self._ahead and self._has_room():
                     return self._ahead.pop(0), self._epoch
+                self._ahead.clear()
                 self._change.wait()
         return None
 
@@ -192,10 +184,7 @@ class Encoder:
         sizes = [scene.n_bytes for scene in self._scenes.values()]
         if not sizes or sum(sizes) + max(sizes) <= self._most:
             return True
-        if time.monotonic() - self._used.get(next(iter(self._scenes)), 0.0) > FRESH:
-            return True
-        self._ahead.clear()
-        return False
+        return time.monotonic() - self._used.get(next(iter(self._scenes)), 0.0) > FRESH
 
     def _encode(self, key: Hashable, epoch: int) -> None:
         try:
@@ -217,7 +206,12 @@ class Encoder:
             if future is not None:
                 future.set_result(scene)
             if current:
-                self._evict()
+                with self._change:
+                    total = sum(scene.n_bytes for scene in self._scenes.values())
+                    while total > self._most and len(self._scenes) > 1:
+                        old, evicted = self._scenes.popitem(last=False)
+                        self._used.pop(old, None)
+                        total -= evicted.n_bytes
                 self._on_ready(key)
             self._afterwards(scene)
 
@@ -229,11 +223,3 @@ class Encoder:
             self._failed.add(key)
         if future is not None:
             future.set_exception(error)
-
-    def _evict(self) -> None:
-        with self._change:
-            total = sum(scene.n_bytes for scene in self._scenes.values())
-            while total > self._most and len(self._scenes) > 1:
-                key, scene = self._scenes.popitem(last=False)
-                self._used.pop(key, None)
-                total -= scene.n_bytes

@@ -38,16 +38,11 @@ class AstrayError(OSError):
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A regular file that is open.
-
-    Attributes:
-        path: reads this very file, any number of times while it is open.
-        stamp: changes when the file is written to or replaced, even by one of the same size and time.
-    """
+    """A regular file that is open."""
 
     descriptor: int
-    path: Path
-    stamp: str
+    path: Path  # reads this very file, any number of times while it is open
+    stamp: str  # changes when the file is written to or replaced, even by one of the same size and time
 
     @property
     def has_changed(self) -> bool:
@@ -58,8 +53,7 @@ class OpenFile:
 def checked(name: str | bytes | Path) -> Path:
     """The path that a name means, if it stays below the folder that it is relative to.
 
-    Raises:
-        DataError: it is absolute, climbs (`..`, in Windows' way too: archives travel), or is not in normal form.
+    Raises DataError: it is absolute, climbs (`..`, in Windows' way too: archives travel), or is not in normal form.
     """
     text = name if isinstance(name, str) else os.fsdecode(name)
     path = Path(text)
@@ -73,15 +67,10 @@ def checked(name: str | bytes | Path) -> Path:
 
 @contextmanager
 def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[OpenFile]:
-    """A regular file below a folder, open for reading.
+    """A regular file below a folder (whose own path is trusted), open for reading.
 
-    Args:
-        folder: its own path is trusted.
-        below: a `checked` path relative to it.
-        trusted: the user has named the file, so every link is followed.
-
-    Raises:
-        AstrayError: see there. OSError: it cannot be opened, or is no regular file.
+    `below` is `checked`; a `trusted` file was named by the user, so every link is followed. Raises AstrayError: see
+    there. OSError: it cannot be opened, or is no regular file.
     """
     plain = trusted or not BY_PLACE
     descriptor = os.open(folder / below, _FILE & ~_ONCE) if plain else open_below(folder, below)
@@ -106,8 +95,7 @@ def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[Open
 def open_below(folder: Path, below: Path, *, directory: bool = False) -> int:
     """A descriptor of a regular file (or directory) below a folder, opened component by component.
 
-    Raises:
-        AstrayError: see there. OSError: it cannot be opened, or is of another kind.
+    Raises AstrayError: see there. OSError: it cannot be opened, or is of another kind.
     """
     parts, strangers, links = deque(below.parts or (".",)), set[int](), 0
     place = os.open(folder, _ON_THE_WAY & ~getattr(os, "O_NOFOLLOW", 0))

@@ -7,7 +7,8 @@ things, and things with something of their ground, look the same otherwise.
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import cv2
@@ -73,14 +74,8 @@ class Candidate:
 
 
 def describe(features: Float, coverage: Float) -> Wanted:
-    """What an object looks like.
-
-    Args:
-        features: h x w x d of its image's leaves.
-        coverage: h x w in 0..1, the share of every leaf that the object covers.
-
-    Raises:
-        RequestError: it covers next to nothing.
+    """What an object looks like, which covers the shares h x w of the leaves with features h x w x d. Raises
+    RequestError: it covers next to nothing.
     """
     flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
     weight = np.where(coverage.ravel() > 0.5, 1.0, 0.0)
@@ -99,15 +94,11 @@ def describe(features: Float, coverage: Float) -> Wanted:
 def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> list[Candidate]:
     """The nodes of one image that are alike, none inside another, best first.
 
-    Args:
-        tree: of the image; features: h x w x d of its leaves.
-        wanted: what is searched for.
-        held: h x w bool, leaves that objects cover already.
+    `features` are h x w x d of its leaves, `held` the h x w bool leaves that objects cover already.
     """
     ratio = tree.area / tree.n_leaves / max(wanted.share, 1e-9)
-    nodes = np.flatnonzero(
-        (ratio <= LARGEST_RATIO) & (ratio >= 1 / LARGEST_RATIO) & (np.arange(tree.n_nodes) < tree.root)
-    )
+    is_close = (ratio <= LARGEST_RATIO) & (ratio >= 1 / LARGEST_RATIO)
+    nodes = np.flatnonzero(is_close[: tree.root])
     if len(nodes) == 0:
         return []
     start, n = tree.start[nodes], tree.area[nodes][:, None]
@@ -147,12 +138,7 @@ def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> 
 
 
 class Finder:
-    """Searches a project; trees and features of images it has seen are cached on disk.
-
-    Args:
-        project: the project.
-        cache: for trees and features.
-    """
+    """Searches a project; trees and features of images it has seen are cached on disk."""
 
     def __init__(self, project: Project, cache: DiskCache) -> None:
         self.project, self.cache = project, cache
@@ -160,18 +146,11 @@ class Finder:
     def work(self, image: int, number: int, images: Sequence[int] | None, limit: int) -> Callable[[Job], Any]:
         """A job that searches images (all others when None) for an object of an image.
 
-        Raises:
-            RequestError: no such object, or it was drawn on a file that was replaced.
+        Raises RequestError: no such object, or it was drawn on a file that was replaced.
         """
-        item = self.project.logs.history(image).document.find(number)
-        if item is None or item.mask is None:
-            raise RequestError("not_found", f"there is no object {number} in this image")
-        if item.content not in (None, self.project.gallery.content(image)):
-            raise RequestError(
-                "invalid", f"object {number} was drawn on an older photo; draw it again, then search"
-            )
+        item = self.project.logs.item(image, number, current=True)
         others = images or [other for other in self.project.gallery.order if other != image]
-        mask, model = self.project.logs.mask(item.mask), self.project.model.hash
+        mask, model = self.project.logs.mask(item.mask or ""), self.project.model.hash
 
         def run(job: Job) -> dict[str, Any]:
             about = {"image": image, "object": number, "id": number, "label": item.label, "model": model}
@@ -181,7 +160,8 @@ class Finder:
             found: list[dict[str, Any]] = []
             for done, other in enumerate(others):
                 job.report(done, len(others), f"looked at {done} of {len(others)} images")
-                found += self._candidates(other, wanted)
+                with suppress(ClickgrainError):  # a bad file does not stop it; opening it says what is wrong
+                    found += self._candidates(other, wanted)
             job.report(len(others), len(others), f"looked at {len(others)} images")
             best = sorted(found, key=lambda one: -one["score"])[:limit]
             return {**about, "candidates": best}
@@ -189,21 +169,14 @@ class Finder:
         return run
 
     def _candidates(self, image: int, wanted: Wanted) -> list[dict[str, Any]]:
-        gallery = self.project.gallery
-        try:
-            tree, features = self.leaves_of(image)
-            held = np.zeros(tree.grid, bool)
-            for item in self.project.logs.history(image).document.objects:
-                if item.mask:
-                    held |= _coverage(self.project.logs.mask(item.mask), tree) > 0.5
-        except ClickgrainError:
-            return []  # a bad file does not stop the search; opening it says what is wrong
+        gallery, (tree, features) = self.project.gallery, self.leaves_of(image)
+        held = np.zeros(tree.grid, bool)
+        for item in self.project.logs.history(image).document.objects:
+            if item.mask:
+                held |= _coverage(self.project.logs.mask(item.mask), tree) > 0.5
         place = {"image": image, "name": gallery.name(image), "size": tree.image_size, "taken": False}
         place["content"] = gallery.content(image)
-        return [
-            {**place, "node": one.node, "score": one.score, "bbox": one.bbox}
-            for one in find_nodes(tree, features, wanted, held)
-        ]
+        return [{**place, **asdict(one)} for one in find_nodes(tree, features, wanted, held)]
 
     def leaves_of(self, image: int) -> tuple[MergeTree, Float]:
         """The merge tree of an image and the h x w x d features of its leaves, from memory or cache if possible."""
@@ -232,10 +205,8 @@ class Finder:
     def accept(self, job: Job, wanted: AcceptRequest, user: str = "") -> dict[str, Any]:
         """Make objects of a finished search's candidates, or refuse them, by one action an image.
 
-        Returns {"accepted": [{"image", "objects", "seq"}], "skipped": [{"image", "node", "message"}]}.
-
-        Raises:
-            RequestError: the search is not finished, or was made with another model.
+        Returns {"accepted": [{"image", "objects", "seq"}], "skipped": [{"image", "node", "message"}]}. Raises
+        RequestError: the search is not finished, or was made with another model.
         """
         if job.kind != "same" or job.state != "done":
             raise RequestError("invalid", f"job {job.id} has found nothing yet; wait until it is done")

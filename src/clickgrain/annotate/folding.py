@@ -44,26 +44,19 @@ ASKING = (Click, ScribbleStep, BoxStep, LevelStep, ChooseStep)
 
 @dataclass(frozen=True)
 class Fold:
-    """What some steps lead to.
-
-    Attributes:
-        model: hash of the model in use; content: hash of the image's file.
-        points: (x, y, label) of clicks so far.
-        answer: the last prediction or given mask; predicted: whether a model made it.
-        strokes: painted or taken away on top, in order.
-    """
+    """What some steps lead to."""
 
     size: Size
-    model: str = ""
-    content: str = ""
-    points: tuple[tuple[float, float, int], ...] = ()
+    model: str = ""  # hash of the model in use
+    content: str = ""  # hash of the image's file
+    points: tuple[tuple[float, float, int], ...] = ()  # (x, y, label) of clicks so far
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
     level: float | None = None
     region: RegionStep | None = None
-    answer: Mask | None = None
-    strokes: tuple[BrushStep | BoxStep, ...] = ()
-    predicted: bool = False
+    answer: Mask | None = None  # the last prediction or given mask
+    strokes: tuple[BrushStep | BoxStep, ...] = ()  # painted or taken away on top, in order
+    predicted: bool = False  # whether a model made it
     _cache: dict[str, Bool] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -88,20 +81,14 @@ class Fold:
         if self.answer is None or not self.predicted:
             return []
         chosen: list[Mask] = []
-        for other in self.answer.alternatives:
-            if other.binary.any() and all(
-                iou(other.binary, one.binary) < SIMILAR for one in [self.answer, *chosen]
-            ):
-                chosen.append(other)
+        for one in self.answer.alternatives:
+            if one.binary.any() and all(iou(one.binary, old.binary) < SIMILAR for old in [self.answer, *chosen]):
+                chosen.append(one)
         return chosen[:MOST_ALTERNATIVES]
 
 
 class MaskReplayer:
-    """Replays steps; caches the results of prefixes, within a bound of memory.
-
-    Args:
-        stored: gives the H x W bool mask of a hash.
-    """
+    """Replays steps; caches results of prefixes, within a bound of memory. `stored` gives the mask of a hash."""
 
     def __init__(self, stored: Callable[[str], Bool]) -> None:
         self._stored = stored
@@ -113,9 +100,8 @@ class MaskReplayer:
     def fold(self, scene: Scene, steps: Steps) -> Fold:
         """What steps lead to on a scene. Only steps that ask the model wait for other predictions.
 
-        Raises:
-            PromptError: a point outside the image.
-            RequestError: a step that is not possible after those before it.
+        Raises PromptError: a point outside the image. RequestError: a step that is not possible after those before
+        it.
         """
         begin = (scene.model, scene.stamp)
         names = list(itertools.accumulate(steps, lambda name, step: hash((name, step)), initial=hash(begin)))

@@ -10,7 +10,6 @@ import numpy as np
 from clickgrain.errors import ClickgrainError, PromptError
 from clickgrain.evaluation.baselines import OnnxModel, OnnxSam, load_baseline
 from clickgrain.evaluation.baselines.external import parameters_of
-from clickgrain.evaluation.methods import Method
 from clickgrain.evaluation.protocol import one_line
 from clickgrain.types import Mask, Predictor, Prompt, UInt8
 
@@ -30,13 +29,10 @@ class _Shown:
 
 
 class ForeignEngine:
-    """An `Engine` around a predictor that holds one image at a time.
+    """An `Engine` around a predictor that holds one image at a time; `source` is what `load_baseline` takes.
 
     Networks in ONNX keep what they computed of each image; an object of an import path, whose inside is not known,
     is given the image again whenever another one was asked about meanwhile.
-
-    Args:
-        source: what `load_baseline` takes.
     """
 
     one_by_one = False
@@ -57,11 +53,7 @@ class ForeignEngine:
         return _Shown(image, own)
 
     def answer(self, encoded: _Shown, prompt: Prompt, previous: Mask | None) -> Mask:
-        """The predictor's mask, as it is.
-
-        Raises:
-            PromptError: it takes no such prompt, or fails.
-        """
+        """The predictor's mask, as it is. Raises PromptError: it takes no such prompt, or fails."""
         given: dict[str, Any] = {"box": prompt.box, "scribbles": prompt.scribbles or None, "level": prompt.level}
         known = {name: value for name, value in given.items() if value is not None}
         if "level" not in self._takes:
@@ -83,8 +75,3 @@ class ForeignEngine:
                 f" {encoded.image.shape[:2]}"
             )
         return mask
-
-
-def stamp_of(source: str) -> str:
-    """What tells versions of a model apart."""
-    return f"{source}{Method(source).stamp}"

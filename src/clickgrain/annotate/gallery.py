@@ -26,8 +26,7 @@ WORK_SIDE = 2560
 def read_at_work(path: Path, notes: list[str] | None = None, window: Window | None = None) -> tuple[UInt8, Size]:
     """(H x W x 3 uint8 RGB at working size, (H, W) of the file).
 
-    Raises:
-        ImageError: as `read_image`, which says what `notes` and `window` are.
+    Raises ImageError: as `read_image`, which says what `notes` and `window` are.
     """
     image = read_image(path, notes=notes, window=window)
     native = (image.shape[0], image.shape[1])
@@ -36,29 +35,16 @@ def read_at_work(path: Path, notes: list[str] | None = None, window: Window | No
 
 @dataclass(frozen=True)
 class Loaded:
-    """An image that was read.
+    """An image that was read."""
 
-    Attributes:
-        pixels: H x W x 3 uint8 RGB at working size.
-        stamp: of the file; see `Gallery.stamp`.
-        content: hash of the file's bytes.
-    """
-
-    pixels: UInt8
-    stamp: str
-    content: str
+    pixels: UInt8  # H x W x 3 uint8 RGB at working size
+    stamp: str  # of the file; see `Gallery.stamp`
+    content: str  # hash of the file's bytes
 
 
 class Gallery:
-    """Images by number; files outside the folder have none.
-
-    Args:
-        photos: a folder, walked recursively, or one image.
-        database: remembers numbers and sizes.
-        ignore: patterns of files and folders to leave out.
-
-    Raises:
-        DataError: no such folder, or no image in it.
+    """Images of a folder, or one image, by number; files outside the folder have none. Raises DataError: there is
+    none.
     """
 
     def __init__(self, photos: Path, database: Database, ignore: tuple[str, ...] = ()) -> None:
@@ -89,8 +75,9 @@ class Gallery:
         strange: list[str] = []
         images = find_images(self.photos, ignore=self.ignore, left_out=strange)
         listed = [path.relative_to(self.folder) for path in images]
-        astray = [path for path in listed if self._leads_astray(path)]
-        found = [path for path in listed if path not in set(astray)] if astray else listed
+        # a single photo was named by the user
+        astray = [path for path in listed if self.is_folder and leads_astray(self.folder, path)]
+        found = [path for path in listed if path not in astray] if astray else listed
         added = self.database.add_images(found)
         rows = {row.id: row for row in self.database.images()}
         ids = {row.path: row.id for row in rows.values()}
@@ -109,11 +96,7 @@ class Gallery:
         return added, len(logged)
 
     def row(self, image: int) -> ImageRow:
-        """An image as the project knows it.
-
-        Raises:
-            RequestError: there is none of this number.
-        """
+        """An image as the project knows it. Raises RequestError: there is none of this number."""
         with self._lock:
             found = self._rows.get(image)
         if found is None:
@@ -136,10 +119,8 @@ class Gallery:
             named = self._by_name.get(wanted.name, [])
             found = [path for path in named if path.parent == wanted.parent]
             for start in range(len(before) + 1):
-                ends = len(before) - start
-                found = found or [
-                    p for p in named if p.parent.parts[max(0, len(p.parts) - 1 - ends) :] == before[start:]
-                ]
+                n = len(before) - start
+                found = found or [p for p in named if p.parts[max(0, len(p.parts) - 1 - n) : -1] == before[start:]]
             return self._ids[found[0]] if len({path.parent for path in found}) == 1 else None
 
     def name(self, image: int) -> str:
@@ -151,31 +132,23 @@ class Gallery:
         with self._lock:
             return [image for image in self.database.logged_images() if image in self._rows]
 
-    def _leads_astray(self, below: Path) -> bool:
-        return self.is_folder and leads_astray(self.folder, below)  # a single photo was named by the user
-
     def complaint(self) -> str | None:
         """Photos and rows that were left out, in words for the user."""
         said = list(self.strange)
         if count := len(self.astray):
             photos = "1 photo is" if count == 1 else f"{count} photos are"
-            said.append(
-                f"{photos} left out: links that another user made in {self.folder}; put the files there, or link"
-                " again"
-            )
+            links = f"links that another user made in {self.folder}"
+            said.append(f"{photos} left out: {links}; put the files there, or link again")
         if strange := self.database.strange:
-            said.append(
-                f"{self.database.path} names {len(strange)} images outside of the folder, such as"
-                f" {strange[0][:200]}; they are left out: who gave you this file?"
-            )
+            outside = f"{len(strange)} images outside of the folder, such as {strange[0][:200]}"
+            said.append(f"{self.database.path} names {outside}; they are left out: who gave you this file?")
         return "\n".join(said) or None
 
     @contextmanager
     def open(self, image: int) -> Iterator[OpenFile]:
         """The file of an image, opened once and without following other users' links out of the folder.
 
-        Raises:
-            ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
+        Raises ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
         """
         below = self.row(image).path
         name = self.folder / below
@@ -191,11 +164,7 @@ class Gallery:
             raise ImageError(f"{name}: {error.strerror}; put the file back, or look for new files") from error
 
     def stamp(self, image: int) -> str:
-        """Changes when the file may have changed; part of every cache key.
-
-        Raises:
-            ImageError: as `open`.
-        """
+        """Changes when the file may have changed; part of every cache key. Raises ImageError: as `open`."""
         with self.open(image) as file:
             return f"{image} {file.stamp}"
 
@@ -219,31 +188,24 @@ class Gallery:
     def load(self, image: int) -> Loaded:
         """An image at working size, which is fixed when it is first read.
 
-        The last few are cached: encoder and page want an opened image at the same time.
-
-        Raises:
-            ImageError: it cannot be read, or has another size than when it was annotated.
+        The last few are cached: encoder and page want an opened image at the same time. Raises ImageError: it
+        cannot be read, or has another size than when it was annotated.
         """
         with self.open(image) as file:
             stamp = f"{image} {file.stamp}"
-            if (known := self._known(stamp)) is not None:
+            if (known := self._read.get(stamp)) is not None:
                 return known
             with self._reading:  # one at a time, to save memory
-                if (known := self._known(stamp)) is not None:
+                if (known := self._read.get(stamp)) is not None:
                     return known
                 loaded = Loaded(self._fresh(image, file), stamp, self._content(file))
                 if file.has_changed:
                     raise ImageError(f"{file.path}: was written to while it was read; try again in a moment")
                 self._settled.add(stamp)
-            with self._lock:
                 self._read[stamp] = loaded
                 while len(self._read) > KEPT:
                     self._read.popitem(last=False)
             return loaded
-
-    def _known(self, stamp: str) -> Loaded | None:
-        with self._lock:
-            return self._read.get(stamp)
 
     def notes(self, image: int) -> list[str]:
         """Notes for the user on a file, which is read for it if it was not before: scaled, first page only."""
@@ -261,19 +223,17 @@ class Gallery:
             self.database.set_size(image, size, native)
         known = self.database.size(image)
         if known is not None and known != (size, native):
-            (height, width), (new_height, new_width) = known[1], native
+            was, now = (f"{width} x {height}" for height, width in (known[1], native))
             raise ImageError(
-                f"{file.path}: was {width} x {height} pixels when it was annotated, now it is {new_width} x"
-                f" {new_height}; put the old file back, or give the new one another name"
-                + rotation_hint(known[1], native)
+                f"{file.path}: was {was} pixels when it was annotated, now it is {now}; put the old file back, or"
+                f" give the new one another name{rotation_hint(known[1], native)}"
             )
         return pixels
 
     def sizes(self, image: int) -> tuple[Size, Size]:
         """((H, W) at work, (H, W) of the file); reads the file if it was replaced since.
 
-        Raises:
-            ImageError: as `load`, where the size is not known from before.
+        Raises ImageError: as `load`, where the size is not known from before.
         """
         self.row(image)
         known = self.database.size(image)
@@ -300,10 +260,10 @@ class Gallery:
 
     def neighbours(self, image: int) -> tuple[int | None, int | None]:
         """(previous, next) in the list."""
-        place = self.order.index(image) if image in self.order else -1
-        before = self.order[place - 1] if place > 0 else None
-        after = self.order[place + 1] if 0 <= place < len(self.order) - 1 else None
-        return before, after
+        if image not in self.order:
+            return None, None
+        place, row = self.order.index(image), [None, *self.order, None]
+        return row[place], row[place + 2]
 
     def following(self, image: int, count: int) -> list[int]:
         """The image and the next ones, then the one before."""

@@ -30,15 +30,11 @@ STATUS = {
     "disk_full": 507,
 }
 """HTTP status of every code."""
+FULL = "its disk is full; nothing was written: free some space and try again"
 
 
 class RequestError(ClickgrainError):
-    """A request that was not carried out.
-
-    Attributes:
-        code: one of `STATUS`.
-        more: further JSON values of the answer.
-    """
+    """A request that was not carried out; `code` is one of `STATUS`, `more` further JSON values of the answer."""
 
     def __init__(self, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
@@ -55,28 +51,18 @@ def explained(path: Path) -> Iterator[None]:
     """Turn errors of SQLite and the disk into a `RequestError` that names the project file and the remedy."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
-        raise _in_words(path, error) from error
-
-
-def _in_words(path: Path, error: sqlite3.Error | OSError) -> RequestError:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError) and not full:
-        return RequestError("database", f"{path}: {error.strerror or error}; check the disk")
-    kind = "full" if full else trouble(str(error))
-    damage = f"{path} is damaged or no project file ({error}); restore a copy of it"
-    code, words = {
-        "full": (
-            "disk_full",
-            f"the disk of {path} is full; nothing was written: free some space and try again",
-        ),
-        "locked": (
-            "database_locked",
-            f"{path} is in use by another program; nothing was written, try again",
-        ),
-        "readonly": ("database", f"{path} cannot be written to; check its permissions, or give --project"),
-        "foreign": ("database", damage),
-        "damaged": ("database", damage),
-        "unopenable": ("database", f"cannot open {path}; check its permissions, or give --project elsewhere"),
-    }.get(kind, ("database", f"{path}: {error}; nothing was written"))
-    return RequestError(code, words)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise RequestError("database", f"{path}: {error.strerror or error}; check the disk") from error
+        raise RequestError("disk_full", f"{path}: {FULL}") from error
+    except sqlite3.Error as error:
+        damage = f"is damaged or no project file ({error}); restore a copy of it"
+        code, words = {
+            "full": ("disk_full", FULL),
+            "locked": ("database_locked", "in use by another program; nothing was written, try again"),
+            "readonly": ("database", "cannot be written to; check its permissions, or give --project"),
+            "foreign": ("database", damage),
+            "damaged": ("database", damage),
+            "unopenable": ("database", "cannot be opened; check its permissions, or give --project elsewhere"),
+        }.get(trouble(str(error)), ("database", f"{error}; nothing was written"))
+        raise RequestError(code, f"{path}: {words}") from error

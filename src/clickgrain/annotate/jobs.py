@@ -18,26 +18,19 @@ class Cancelled(Exception):  # noqa: N818 - no error: the user asked for it
 
 @dataclass
 class Job:
-    """One piece of long work.
-
-    Attributes:
-        state: "running", "stopping", and in the end "done", "failed" or "cancelled".
-        done, total: steps; total 0 when unknown.
-        result: JSON, once finished.
-        user: whose it is; "" if unknown.
-    """
+    """One piece of long work."""
 
     id: str
     kind: str
-    user: str = ""
-    state: str = "running"
-    done: int = 0
-    total: int = 0
+    user: str = ""  # whose it is; "" if unknown
+    state: str = "running"  # or "stopping", and in the end "done", "failed" or "cancelled"
+    done: int = 0  # steps
+    total: int = 0  # steps; 0 when unknown
     text: str = ""
     error: str | None = None
     started: float = field(default_factory=time.time)
     finished: float | None = None
-    result: Any = None
+    result: Any = None  # JSON, once finished
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
     changed: Callable[[], None] = field(default=lambda: None, repr=False)
 
@@ -47,11 +40,7 @@ class Job:
         return self.state in ("running", "stopping")
 
     def report(self, done: int, total: int, text: str = "") -> None:
-        """Say how far it is.
-
-        Raises:
-            Cancelled: it was cancelled.
-        """
+        """Say how far it is. Raises Cancelled: it was cancelled."""
         if self.stop.is_set():
             raise Cancelled
         self.done, self.total, self.text = done, total, text or self.text
@@ -64,11 +53,7 @@ class Job:
 
 
 class Jobs:
-    """Jobs by id; at most one of a kind that must not run twice.
-
-    Args:
-        on_change: called with a job's id whenever something about it changes.
-    """
+    """Jobs by id; at most one of a kind that must not run twice. `on_change` is told the id of one that changed."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
         self._on_change, self._jobs, self._count = on_change, dict[str, Job](), 0
@@ -78,8 +63,7 @@ class Jobs:
     def start(self, kind: str, work: Callable[[Job], Any], user: str = "", *, alone: bool = False) -> Job:
         """Run `work` of a person in a thread; its return value is the job's result.
 
-        Raises:
-            RequestError: one of this kind runs already, and must be alone.
+        Raises RequestError: one of this kind runs already, and must be alone.
         """
         with self._lock:
             if alone and any(job.kind == kind and job.is_active for job in self._jobs.values()):
@@ -96,8 +80,7 @@ class Jobs:
     def run(self, kind: str, work: Callable[[Job], Any], user: str = "") -> Any:
         """Run `work` of a person here and now, as a job whose progress all can see; returns its result.
 
-        Raises:
-            RequestError: it was cancelled. Anything: what `work` raises.
+        Raises RequestError: it was cancelled. Anything: what `work` raises.
         """
         with self._lock:
             job = self._new(kind, user)
@@ -139,8 +122,7 @@ class Jobs:
     def cancel(self, id_: str) -> Job:
         """Ask a job to stop: its state says so at once, and it ends when its work so far is saved.
 
-        Raises:
-            RequestError: there is none.
+        Raises RequestError: there is none.
         """
         job = self.get(id_)
         with self._lock:
@@ -151,11 +133,7 @@ class Jobs:
         return job
 
     def get(self, id_: str) -> Job:
-        """A job by its id.
-
-        Raises:
-            RequestError: there is none.
-        """
+        """A job by its id. Raises RequestError: there is none."""
         job = self._jobs.get(id_)
         if job is None:
             raise RequestError("not_found", f"there is no job {id_}; it may be of an earlier session")

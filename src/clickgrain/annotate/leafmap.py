@@ -13,8 +13,7 @@ SMALLEST_PART = 0.05  # a split gives each side at least this share of the objec
 def split_in_two(tree: MergeTree, leaves: Int32, mask: Bool) -> tuple[Bool, Bool]:
     """(larger, smaller) parts of an H x W mask, cut where the tree joined it last.
 
-    Raises:
-        RequestError: the object is no larger than a leaf of the tree.
+    Raises RequestError: the object is no larger than a leaf of the tree.
     """
     total = np.count_nonzero(mask)
     node = tree.root

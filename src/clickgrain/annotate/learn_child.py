@@ -32,8 +32,7 @@ LAST = 20
 class ProgressFile(Quiet):
     """Writes where a run is: {"stage", "done", "total", "each" (seconds per step, or null), "text"}.
 
-    Args:
-        path: of the file, replaced as a whole; a write that fails does not stop the training.
+    The file is replaced as a whole; a write that fails does not stop the training.
     """
 
     def __init__(self, path: Path) -> None:

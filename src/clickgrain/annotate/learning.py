@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -34,25 +33,15 @@ NICE = 10
 """Training takes what the user's clicks leave of the processor."""
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """A run's folder.
+class RunFolder(NamedTuple):
+    """A run's folder."""
 
-    Attributes:
-        path: its name, for people and for the list of models.
-        place: reaches this very folder, whatever its name leads to later.
-    """
-
-    path: Path
-    place: Path
+    path: Path  # its name, for people and for the list of models
+    place: Path  # reaches this very folder, whatever its name leads to later
 
 
 class Learner:
-    """Trains a model and compares it with the one in use; the user decides which answers from then on.
-
-    Args:
-        project: whose folder is learned from, and whose objects are targets, and the test.
-    """
+    """Trains a model and compares it with the one in use; the user decides which answers from then on."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -64,8 +53,7 @@ class Learner:
     def work(self, job: Job, minutes: float, from_objects: bool = False) -> dict[str, Any]:
         """The job: train for about `minutes`, from the user's objects as well or not, and compare.
 
-        Raises:
-            DataError: too few objects to learn from.
+        Raises DataError: too few objects to learn from.
         """
         from clickgrain.evaluation.datasets import data_hash  # start-up time that few sessions need to spend
 
@@ -85,13 +73,11 @@ class Learner:
     def train(self, job: Job, place: Path, minutes: float, from_objects: bool = False) -> None:
         """Run `learn` in a folder, report its progress, and stop it when the job is cancelled.
 
-        Raises:
-            RequestError: it failed. Cancelled: the job was.
+        Raises RequestError: it failed. Cancelled: the job was.
         """
         gallery = self.project.gallery
-        astray = [
-            glob.escape(path.as_posix()) for path in gallery.astray
-        ]  # other users' photos are not ours to use
+        # other users' photos are not ours to use
+        astray = [glob.escape(path.as_posix()) for path in gallery.astray]
         project = str(self.project.database.path) if from_objects else ""
         arguments = [str(gallery.photos.absolute()), f"{minutes:g}", project, *gallery.ignore, *astray]
         (place / "previews").mkdir(0o700, exist_ok=True)  # private, whatever photos they show
@@ -135,9 +121,9 @@ class Learner:
             name = (old if which == "old" else new).name
             job.report(done, total, f"comparing on your objects: {name}, {done} of {total}")
 
-        load, held_out = load_segmenter, Benchmark("annotations", fresh[:MAX_TARGETS])
         device, runtime = self.project.device, self.project.runtime
-        report = compare(load(old.source, device, runtime), load(new.source, device, runtime), held_out, tell)
+        before, after = (load_segmenter(model.source, device, runtime) for model in (old, new))
+        report = compare(before, after, Benchmark("annotations", fresh[:MAX_TARGETS]), tell)
         keys = ("id", "name", "kind", "hash")
         models = {which: {key: getattr(info, key) for key in keys} for which, info in (("old", old), ("new", new))}
         return {**models, "taught": sorted(taught), **report}
@@ -180,19 +166,15 @@ def is_unfinished(run: Path, minutes: float, labels: str | None = None) -> bool:
 def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
     """The newest of the user's own runs below `root` if `resumes` (given its place), else a new one.
 
-    No other server works there meanwhile; the lock ends with this process, however that ends.
-
-    Raises:
-        RequestError: the folder cannot be made, or is another user's link.
+    No other server works there meanwhile; the lock ends with this process, however that ends. Raises RequestError:
+    the folder cannot be made, or is another user's link.
     """
     with ExitStack() as stack:
         try:
             run = _claim(stack, root, resumes)
         except OSError as error:
-            reason = error.strerror or error
-            raise RequestError(
-                "database", f"{root}: no place for a model ({reason}); remove it, or check its owner"
-            ) from error
+            problem = f"{root}: no place for a model ({error.strerror or error}); remove it, or check its owner"
+            raise RequestError("database", problem) from error
         yield run
 
 
@@ -200,9 +182,8 @@ def _claim(stack: ExitStack, root: Path, resumes: Callable[[Path], bool]) -> Run
     root.mkdir(parents=True, exist_ok=True)
     place = _reached(stack, root.parent, root.name)
     numbers = sorted(int(path.name[4:]) for path in place.iterdir() if re.fullmatch(r"run-\d{3,}", path.name))
-    owned = ((number, _own(stack, place, f"run-{number:03d}")) for number in reversed(numbers))
-    number, run = next(((number, own) for number, own in owned if own is not None), (0, None))
-    name = f"run-{number:03d}"
+    owned = ((name, _own(stack, place, name)) for name in (f"run-{number:03d}" for number in reversed(numbers)))
+    name, run = next(((name, own) for name, own in owned if own is not None), ("", None))
     if run is not None and not resumes(run):
         run = None
     number = len(numbers)
@@ -211,9 +192,8 @@ def _claim(stack: ExitStack, root: Path, resumes: Callable[[Path], bool]) -> Run
             with suppress(Timeout):  # another server has it, even one made a moment ago
                 stack.enter_context(FileLock(run / LOCK, blocking=False))
                 return RunFolder(root / name, run)
-            run = None
         number += 1
-        name = f"run-{number:03d}"
+        name, run = f"run-{number:03d}", None
         with suppress(FileExistsError):
             (place / name).mkdir(0o755)
             run = _reached(stack, place, name)

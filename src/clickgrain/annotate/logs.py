@@ -1,6 +1,7 @@
 """The logs of a project, one per image and one for the labels, and the documents that they lead to."""
 
 import base64
+import itertools
 import threading
 import time
 from collections import OrderedDict
@@ -58,9 +59,8 @@ def patch_between(before: Document, after: Document) -> dict[str, Any]:
         known = old.get(item.id)
         if item is known or item == known:  # most are shared between the documents: no need to look inside
             continue
-        steps, keep = () if known is None else known.steps, 0
-        while keep < min(len(steps), len(item.steps)) and steps[keep] == item.steps[keep]:
-            keep += 1
+        same = (one == other for one, other in zip(() if known is None else known.steps, item.steps))
+        keep = sum(1 for _ in itertools.takewhile(bool, same))
         added = [step.model_dump(mode="json") for step in item.steps[keep:]]
         put.append({**item.model_dump(mode="json", exclude={"steps"}), "steps": {"keep": keep, "add": added}})
     order = [item.id for item in after.objects]
@@ -81,7 +81,7 @@ def patched(document: Document, patch: dict[str, Any]) -> Document:
         old, steps = items.get(values["id"]), values["steps"]
         added = Item.model_validate({**values, "steps": steps["add"]})
         kept = () if old is None else old.steps[: steps["keep"]]
-        items[values["id"]] = added.model_copy(update={"steps": (*kept, *added.steps)})
+        items[added.id] = added.model_copy(update={"steps": (*kept, *added.steps)})
     order: Sequence[int] = patch.get("order") or list(items)
     about = {key: patch.get(key, getattr(document, key)) for key in ("status", "note", "by")}
     refused = tuple(patch.get("refused", document.refused))
@@ -102,9 +102,7 @@ def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:
 
 
 def patched_labels(labels: Labels, patch: dict[str, Any]) -> Labels:
-    """The labels after a patch of `patch_labels`, or of an older project, whose patches hold all labels."""
-    if "set" in patch:
-        return Labels.model_validate(patch["set"])
+    """The labels after a patch of `patch_labels`."""
     put = {values["id"]: Label.model_validate(values) for values in patch.get("put", ())}
     gone = set(patch.get("remove", ()))
     stay = [put.pop(one.id, one) for one in labels.labels if one.id not in gone]
@@ -125,21 +123,16 @@ class Moment(Generic[State]):
 
 
 class History(Generic[State]):
-    """The stack of documents that a log leads to: undo and redo without limit.
+    """The stack of documents that a log leads to: undo and redo without limit. `patched` applies a patch to one.
 
     Undo and redo are actions of the log themselves, so every tab and every later session sees the same stack.
-
-    Args:
-        first: before any action; documents are immutable and share what they have in common.
-        patched: (document, patch) -> document.
     """
 
     def __init__(self, first: State, patched: Callable[[State, dict[str, Any]], State]) -> None:
         self._patched, self._lock = patched, threading.Lock()
-        self._done: list[State] = [first]
-        self._undone: list[State] = []
-        self._numbers: dict[str, list[int]] = {"undo": [], "redo": []}
-        """Of the actions that undo takes back, and that redo repeats, the next one last."""
+        self._done: list[tuple[int | None, State]] = [(None, first)]
+        """What undo takes back, the next one last: the number of an action, and the document after it."""
+        self._undone: list[tuple[int | None, State]] = []
         self.seq = 0
         self.last_id = 0
         """Highest object number ever given: numbers are not used again, even after undo."""
@@ -147,7 +140,7 @@ class History(Generic[State]):
     @property
     def document(self) -> State:
         """The current document."""
-        return self._done[-1]
+        return self._done[-1][1]
 
     @property
     def can_undo(self) -> bool:
@@ -165,29 +158,25 @@ class History(Generic[State]):
             return Moment(self.seq, self.document, self.can_undo, self.can_redo, self.last_id)
 
     def check(self, kind: str) -> None:
-        """Refuse an undo or redo with an empty stack.
-
-        Raises:
-            RequestError: nothing to undo or redo.
-        """
-        if (kind == "undo" and not self.can_undo) or (kind == "redo" and not self.can_redo):
+        """Refuse an undo or redo with an empty stack. Raises RequestError: nothing to undo or redo."""
+        if kind in ("undo", "redo") and self.next_to(kind) is None:
             raise RequestError("invalid", f"there is nothing to {kind}")
 
     def next_to(self, kind: str) -> int | None:
         """Number of the action that an undo would take back, or a redo repeat."""
-        return next(iter(self._numbers[kind][-1:]), None)
+        stack = self._done if kind == "undo" else self._undone
+        return stack[-1][0] if stack else None
 
     def preview(self, action: Action) -> State:
         """The document that `add` would lead to."""
         if action.kind == "undo":
-            return self._done[-2]
-        return self._undone[-1] if action.kind == "redo" else self._patched(self.document, action.patch)
+            return self._done[-2][1]
+        return self._undone[-1][1] if action.kind == "redo" else self._patched(self.document, action.patch)
 
     def add(self, action: Action, document: State | None = None) -> None:
         """Take the next action of the log; `document` is what it leads to, where that is known.
 
-        Raises:
-            RequestError: it does not follow. Any error: a patch that clickgrain did not write.
+        Raises RequestError: it does not follow. Any error: a patch that clickgrain did not write.
         """
         if action.seq != self.seq + 1:
             raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")
@@ -195,18 +184,13 @@ class History(Generic[State]):
         last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
         new = self.preview(action) if document is None else document
         with self._lock:
-            back, again = self._numbers["undo"], self._numbers["redo"]
             if action.kind == "undo":
                 self._undone.append(self._done.pop())
-                again.append(back.pop())
             elif action.kind == "redo":
                 self._done.append(self._undone.pop())
-                back.append(again.pop())
             else:
-                self._done.append(new)
+                self._done.append((action.seq, new))
                 self._undone.clear()
-                back.append(action.seq)
-                again.clear()
             self.seq, self.last_id = action.seq, last_id
 
     def extend(self, actions: Iterable[Action]) -> "History[State]":
@@ -217,13 +201,7 @@ class History(Generic[State]):
 
 
 class Logs:
-    """The documents of a project file, and how they are written.
-
-    Args:
-        database: the file.
-        gallery: the images.
-        changes: told of every change.
-    """
+    """The documents of a project file, and how they are written; `changes` is told."""
 
     def __init__(self, database: Database, gallery: Gallery, changes: Changes) -> None:
         self.database, self.gallery, self.changes = database, gallery, changes
@@ -250,11 +228,7 @@ class Logs:
         self.changes.mark("reload")
 
     def history(self, image: int) -> History[Document]:
-        """The stack of an image's documents.
-
-        Raises:
-            RequestError: no such image, or a damaged log.
-        """
+        """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
         self.gallery.row(image)
         with self._lock:
             if image not in self._histories:
@@ -286,29 +260,33 @@ class Logs:
         with self._lock:
             self._histories.pop(image, None)
 
-    def mask(self, hash_: str) -> Bool:
-        """H x W bool mask.
+    def item(self, image: int, number: int, *, current: bool = False) -> Item:
+        """An object of an image; with `current`, one that was drawn on the file as it is now.
 
-        Raises:
-            RequestError: there is none of this hash, or it is damaged.
+        Raises RequestError: there is none, or it was drawn on an older file.
         """
+        item = self.history(image).document.find(number)
+        if item is None or item.mask is None:
+            raise RequestError("not_found", f"there is no object {number} in this image")
+        if current and item.content not in (None, self.gallery.content(image)):
+            name = self.gallery.name(image)
+            raise RequestError("invalid", f"object {number} of {name} was drawn on an older photo; draw it again")
+        return item
+
+    def mask(self, hash_: str) -> Bool:
+        """H x W bool mask. Raises RequestError: there is none of this hash, or it is damaged."""
         return decode(self.coded(hash_))
 
     def coded(self, hash_: str) -> bytes:
-        """A coded mask, checked.
-
-        Raises:
-            RequestError: as `mask`.
-        """
+        """A coded mask, checked. Raises RequestError: as `mask`."""
         data = self.database.mask(hash_)
         if data is None:
             raise RequestError("not_found", f"there is no mask {hash_}")
         try:
             return describe(data).data
         except DataError as error:
-            where = f"{self.database.path}: mask {hash_} is damaged"
-            reason = f"{where} ({error}); restore a copy of the file, or draw it again"
-            raise RequestError("invalid", reason) from error
+            damage = f"{self.database.path}: mask {hash_} is damaged ({error})"
+            raise RequestError("invalid", f"{damage}; restore a copy of the file, or draw it again") from error
 
     def masks_of(self, document: Document) -> dict[str, str]:
         """Masks of a document's objects by hash, in base64; damaged ones are left out."""
@@ -345,8 +323,7 @@ class Logs:
     def write(self, image: int, action: Action, document: Document, masks: dict[str, bytes]) -> None:
         """Store the next action of an image's log, whose lock is held, and the document that it leads to.
 
-        Raises:
-            RequestError: another program was first, or the file cannot be written to; nothing was stored.
+        Raises RequestError: another program was first, or the file cannot be written to; nothing was stored.
         """
         history = self.history(image)
         clicks = sum(count_clicks(item.steps) for item in document.objects)
@@ -362,8 +339,7 @@ class Logs:
     def act_on_labels(self, post: Posted, request: ProjectRequest, user: str = "") -> None:
         """Carry out an action of a person on the project's log.
 
-        Raises:
-            RequestError: "conflict" if the sender has not seen every action; or it cannot be done or written.
+        Raises RequestError: "conflict" if the sender has not seen every action; or it cannot be done or written.
         """
         with self.lock_of(PROJECT_LOG):
             self.notice_others()

@@ -22,18 +22,13 @@ HEADER = 4 + 7 * 4
 
 @dataclass(frozen=True)
 class Coded:
-    """A mask of an image of `size` = (H, W), coded; `hash` names it.
-
-    Attributes:
-        bbox: XYXY pixels, None when empty.
-        area: pixels.
-    """
+    """A mask of an image of `size` = (H, W), coded; `hash` names it."""
 
     data: bytes
     hash: str
     size: Size
-    bbox: tuple[int, int, int, int] | None
-    area: int
+    bbox: tuple[int, int, int, int] | None  # XYXY pixels, None when empty
+    area: int  # pixels
 
     @property
     def text(self) -> str:
@@ -58,11 +53,7 @@ def encode(mask: Bool) -> Coded:
 
 
 def decode(data: bytes) -> Bool:
-    """The H x W bool mask.
-
-    Raises:
-        DataError: not what `encode` writes.
-    """
+    """The H x W bool mask. Raises DataError: not what `encode` writes."""
     (height, width), (x1, y1, x2, y2), runs = _parts(data)
     mask = np.zeros((height, width), bool)
     values = (np.arange(len(runs)) % 2).astype(bool)
@@ -71,11 +62,7 @@ def decode(data: bytes) -> Bool:
 
 
 def describe(data: bytes) -> Coded:
-    """A coded mask with size, box and area, without decoding it.
-
-    Raises:
-        DataError: not what `encode` writes.
-    """
+    """A coded mask with size, box and area, without decoding it. Raises DataError: not what `encode` writes."""
     size, box, runs = _parts(data)
     return Coded(data, hash_bytes(data), size, box if box[2] > box[0] else None, int(runs[1::2].sum()))
 

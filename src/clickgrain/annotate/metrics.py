@@ -7,17 +7,16 @@ import bisect
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import psutil
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clickgrain import __version__, events
 from clickgrain.annotate.database import Summary
 from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.security import Receive, Send
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper ends, in seconds."""
@@ -26,26 +25,22 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Watch:
-    """ASGI middleware around everything: counts and times requests, and writes them as events.
+    """ASGI middleware around everything: counts and times requests, and writes them as events."""
 
-    Args:
-        app: what is watched.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.requests: Counter[Labels] = Counter()
         self.times: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS) + 1))
         self.seconds: dict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request, and note what came of it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         status, start = 0, time.perf_counter()
 
-        async def send_noting(message: dict[str, Any]) -> None:
+        async def send_noting(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
@@ -57,7 +52,7 @@ class Watch:
             route = str(getattr(scope.get("route"), "path", "none"))
             self._note(scope, route, status, time.perf_counter() - start)
 
-    def _note(self, scope: dict[str, Any], route: str, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         about = {"method": scope["method"], "route": route, "status": str(status)}
         with self._lock:
             self.requests[tuple(about.items())] += 1

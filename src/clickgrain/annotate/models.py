@@ -28,38 +28,36 @@ NOTICE = (
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model by its source.
+    """A model by its source."""
 
-    Attributes:
-        id: of the project's list: "tree" or the hash.
-        source: what `Segmenter.load` takes.
-        hash: 20 hex digits over weights and config.
-    """
-
-    id: str
+    id: str  # of the project's list: "tree" or the hash
     name: str
     kind: str
-    hash: str
-    source: str
+    hash: str  # 20 hex digits over weights and config
+    source: str  # what `Segmenter.load` takes
 
 
 def describe_model(source: str) -> ModelInfo:
-    """What a source is, without keeping it in memory.
-
-    Raises:
-        WeightsError: there is no such model.
-    """
+    """What a source is, without keeping it in memory. Raises WeightsError: there is no such model."""
     if source.startswith(FOREIGN):
         _check_told(source)
-        from clickgrain.annotate.foreign import stamp_of
+        from clickgrain.evaluation.methods import Method
 
-        stamp = hash_bytes(stamp_of(source).encode())
+        stamp = hash_bytes(f"{source}{Method(source).stamp}".encode())
         kind, _, rest = source.partition(":")
         return ModelInfo(stamp, rest.split(",")[-1].rpartition("/")[2], kind, stamp, source)
     if source == TREE:
         stamp = hash_bytes(f"tree {load_extractor('color-texture').name} {clickgrain.__version__}".encode())
         return ModelInfo(TREE, "tree mode", TREE, stamp, TREE)
-    folder, kind = _glance(source) or _look(source)
+    folder, kind = _glance(source) or (None, "")
+    if folder is None:
+        from clickgrain.weights import find_model, load_model
+
+        folder = find_model(source)
+        if is_onnx(folder):
+            reason = f"{CONFIG} or {DECODER} is missing; write it again with clickgrain export-model"
+            raise WeightsError(f"{folder}: {reason}")
+        kind = str(load_model(folder)[0]["kind"])
     weights = [folder / TENSORS] if (folder / TENSORS).is_file() else [folder / ENCODER, folder / DECODER]
     stamp = hash_bytes(" ".join(hash_file(file) for file in (folder / CONFIG, *weights)).encode())
     name = source if source == "default" or "/" not in source else Path(source).name
@@ -82,8 +80,7 @@ def is_labelled(source: str) -> bool:
 def _check_told(source: str) -> None:
     """Never run code because a project file says so.
 
-    Raises:
-        WeightsError: an import path that the user did not name.
+    Raises WeightsError: an import path that the user did not name.
     """
     if source.startswith("python:") and source not in _TOLD:
         raise WeightsError(f"{source}: code runs only if you name it yourself; give --model {source}")
@@ -102,22 +99,10 @@ def _glance(source: str) -> tuple[Path, str] | None:
         return None
 
 
-def _look(source: str) -> tuple[Path, str]:
-    from clickgrain.weights import find_model, load_model
-
-    folder = find_model(source)
-    if is_onnx(folder):
-        raise WeightsError(
-            f"{folder}: {CONFIG} or {DECODER} is missing; write it again with clickgrain export-model"
-        )
-    return folder, str(load_model(folder)[0]["kind"])
-
-
 def choose_model(wanted: str | None) -> tuple[str, str | None]:
     """(source, notice): what was asked for, else the model in the package, else tree mode with a notice.
 
-    Raises:
-        WeightsError: what was asked for cannot be found.
+    Raises WeightsError: what was asked for cannot be found.
     """
     if wanted is not None:
         _TOLD.add(wanted)
@@ -129,8 +114,7 @@ def choose_model(wanted: str | None) -> tuple[str, str | None]:
 def load_segmenter(source: str, device: str, runtime: Runtime | None = None) -> Segmenter:
     """The segmenter of a source; see `Segmenter.load`.
 
-    Raises:
-        WeightsError: there is no such model, or it is code that this process's user did not name.
+    Raises WeightsError: there is no such model, or it is code that this process's user did not name.
     """
     if source.startswith(FOREIGN):
         _check_told(source)

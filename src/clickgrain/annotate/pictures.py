@@ -20,12 +20,9 @@ PNG_PIXELS = 4_000_000
 
 
 def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
-    """(bytes, media type) of an image at working size; a plain JPEG is sent as it is.
+    """(bytes, media type) of an H x W x 3 uint8 RGB image at working size; a plain JPEG is sent as it is.
 
-    Args:
-        path: the file.
-        image: H x W x 3 uint8 RGB at working size.
-        native: (H, W) of the file.
+    `path` is its file, of (H, W) `native`.
     """
     with path.open("rb") as file:
         lossy = file.read(3) == b"\xff\xd8\xff"
@@ -37,15 +34,8 @@ def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
 def part(path: Path, box: str, size: Size, longest: int, window: Window | None = None) -> tuple[bytes, str]:
     """(bytes, media type) of a part of the file, its long side at most `longest`.
 
-    Args:
-        path: the file.
-        box: "x1,y1,x2,y2" in pixels of `size` = (H, W).
-        size: the image's working size.
-        longest: pixels.
-        window: as in `read_image`.
-
-    Raises:
-        RequestError: the box is empty, outside, or made of no numbers. ImageError: the file cannot be read.
+    `box` is "x1,y1,x2,y2" in pixels of the working size (H, W). Raises RequestError: it is empty, outside, or made
+    of no numbers. ImageError: the file cannot be read.
     """
     try:
         x1, y1, x2, y2 = (float(value) for value in box.split(","))
@@ -63,12 +53,7 @@ def part(path: Path, box: str, size: Size, longest: int, window: Window | None =
 
 
 def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
-    """JPEG with a long side of 192; a mask (H x W of the image) is outlined.
-
-    Args:
-        image: H x W x 3 uint8 RGB, any size.
-        mask: H x W bool, or None.
-    """
+    """JPEG of an H x W x 3 uint8 RGB image with a long side of 192; a mask (H x W bool) is outlined."""
     small = resize_long_side(image, THUMB_SIDE)
     if mask is not None:
         small = small.copy()
@@ -81,8 +66,7 @@ def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
 def quick_thumbnail(path: Path) -> bytes:
     """A thumbnail straight from the file: a JPEG is decoded at an eighth of its size where that is enough.
 
-    Raises:
-        ImageError: it cannot be read.
+    Raises ImageError: it cannot be read.
     """
     with path.open("rb") as file:
         if file.read(3) == b"\xff\xd8\xff" and _is_upright(path):
@@ -97,11 +81,9 @@ def quick_thumbnail(path: Path) -> bytes:
 
 def to_jpeg(image: UInt8, quality: int) -> bytes:
     """JPEG bytes of an H x W x 3 uint8 RGB image."""
-    done, content = cv2.imencode(
-        ".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
-    return content.tobytes()
+    return data.tobytes()
 
 
 def lossless(image: UInt8) -> tuple[bytes, str]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from clickgrain import cut
-from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, apply
+from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, Request, apply
 from clickgrain.annotate.database import Action, Database
-from clickgrain.annotate.documents import ImageRequest, Posted, Redo, Steps, Undo
+from clickgrain.annotate.documents import Posted, Steps, UndoRedo
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus
 from clickgrain.annotate.folding import Fold, MaskReplayer
 from clickgrain.annotate.gallery import Gallery
@@ -31,23 +31,11 @@ AHEAD = 3
 
 
 class Project:
-    """Annotations of a folder.
+    """Annotations of a folder of images, or of one image, in `file` (None: `clickgrain.db` in the folder).
 
-    Args:
-        photos: folder of images, or one image.
-        file: the project file; `clickgrain.db` in the folder of the images when None.
-        model: "tree", "default", a folder or a Hugging Face id; the project's last one, else "default" when None.
-        device: torch device of the model.
-        runtime: what computes its network; as in `Segmenter.load`.
-        ignore: patterns of files and folders to leave out.
-        kept_bytes: bound on encoded images in memory.
-
-    Attributes:
-        model: the one in use; notice: how it was chosen, for the user.
-        trouble: what to tell the user about an encoder thread that failed and was restarted.
-
-    Raises:
-        DataError: no image there. WeightsError: no such model. RequestError: the file cannot be opened.
+    `model` is "tree", "default", a folder or a Hugging Face id; when None the project's last one, else "default".
+    `runtime` is as in `Segmenter.load`; encoded images take at most `kept_bytes` in memory. Raises DataError: no
+    image there. WeightsError: no such model. RequestError: the file cannot be opened.
     """
 
     def __init__(
@@ -72,20 +60,15 @@ class Project:
         self._opened: dict[int, float] = {}
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
-        self.model, self.notice = self._first_model(model)
+        self.model, self.notice = self._first_model(model)  # the one in use, and how it was chosen, for the user
         self.remember(self.model)
         self.database.set_setting("photos", str(photos.absolute()).encode("utf-8", "surrogateescape").hex())
         self.jit = JitStatus()
         self._rehearsed: Segmenter | None = None
-        self.trouble: str | None = None
+        self.trouble: str | None = None  # what to tell of an encoder thread that failed and was restarted
         self._failures = 0
-        self.encoder = Encoder(
-            self._make,
-            lambda key: self.changes.mark("encoded", key[0]),
-            self._rehearse,
-            self._tell_trouble,
-            kept_bytes=kept_bytes,
-        )
+        tell = (lambda key: self.changes.mark("encoded", key[0]), self._rehearse, self._tell_trouble)
+        self.encoder = Encoder(self._make, *tell, kept_bytes=kept_bytes)
 
     def close(self) -> None:
         """Stop encoding and close the file."""
@@ -103,11 +86,9 @@ class Project:
                 if remembered.startswith("python:"):
                     problem = f"The model of the last time does not answer. {error}"
         source, notice = choose_model(wanted)
-        notice = problem or notice
-        found = describe_model(source)
         if wanted is not None:
-            self.database.set_setting("model", found.source)
-        return found, notice
+            self.database.set_setting("model", source)
+        return describe_model(source), problem or notice
 
     def remember(self, model: ModelInfo, report: Any = None) -> None:
         """Keep a model in the project's list, with how it compared."""
@@ -133,14 +114,10 @@ class Project:
 
     def _tell_trouble(self, error: BaseException) -> None:
         self._failures += 1
-        times = "once" if self._failures == 1 else f"{self._failures} times"
         self.trouble = (
-            f"The thread that encodes images failed ({error!r}) and was restarted, {times} so far. Nothing is"
-            " lost; if it keeps happening, restart clickgrain annotate and report this line."
+            f"The thread that encodes images failed ({error!r}) and was restarted; failures so far:"
+            f" {self._failures}. Nothing is lost; if it keeps happening, restart clickgrain annotate."
         )
-
-    def _key(self, image: int) -> tuple[int, str]:
-        return image, self.gallery.stamp(image)
 
     def _make(self, key: tuple[int, str]) -> Scene:
         image, stamp = key
@@ -162,7 +139,7 @@ class Project:
 
     def scene(self, image: int, timeout: float = 60.0) -> Scene:
         """The image encoded, as its file is now; waits for it."""
-        return self.encoder.get(self._key(image), timeout)
+        return self.encoder.get((image, self.gallery.stamp(image)), timeout)
 
     def look_at(self, image: int) -> None:
         """The user opens this image: encode it and the next ones before all others."""
@@ -174,7 +151,7 @@ class Project:
         keys = []
         for number in self.gallery.following(image, AHEAD):
             with suppress(ClickgrainError):  # opening it says what is wrong
-                keys.append(self._key(number))
+                keys.append((number, self.gallery.stamp(number)))
         self.encoder.look_ahead(keys)
 
     def encoded(self) -> set[int]:
@@ -185,36 +162,20 @@ class Project:
         """What steps lead to on an image, with the model in use."""
         return self.replayer.fold(self.scene(image), steps)
 
-    def act(
-        self,
-        image: int,
-        post: Posted,
-        request: ImageRequest | ImportObjects | CarryObject,
-        user: str = "",
-        *,
-        blind: bool = False,
-    ) -> Context:
+    def act(self, image: int, post: Posted, request: Request, user: str = "", *, blind: bool = False) -> Context:
         """Carry out an action on an image; its log has it on disk when this returns.
 
-        Args:
-            image: its number.
-            post: what the sender has seen, and its id.
-            request: what to do.
-            user: name of the person who does it, where the server knows.
-            blind: add to the document as it is (find the same, carry on, import); `post.seq` is ignored.
-
-        Returns:
-            The action's number, new masks, and the object that it was about.
-
-        Raises:
-            RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an older file,
-                "taken" if another person is working on the image; or the action cannot be carried out or written.
+        `post` says what the sender has seen. A `blind` action (find the same, carry on, import) adds to the
+        document as it is; `post.seq` is ignored. Returns the action's number, new masks, and the object that it was
+        about. Raises RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an
+        older file, "taken" if another person is working on the image; or the action cannot be carried out or
+        written.
         """
         with self.logs.lock_of(image):
             self.logs.notice_others()
             history = self.logs.history(image)
             self.team.claim(user, image)
-            of = request.of if isinstance(request, Undo | Redo) else None
+            of = request.of if isinstance(request, UndoRedo) else None
             seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
             if not blind and not seen:
                 raise self.logs.conflict(image, post.seq)
@@ -222,7 +183,7 @@ class Project:
             content, active = self.gallery.content(image), self._active(image, post, history)
             context = Context(self, image, content, history.last_id + 1, active, history.seq + 1, user)
             patch, document = dict[str, Any](), None
-            if request.kind not in ("undo", "redo"):
+            if not isinstance(request, UndoRedo):
                 if None not in (post.content, context.content) and post.content != context.content:
                     name = self.gallery.name(image)
                     raise RequestError("replaced", f"the file of {name} was replaced; look at it, then try again")
@@ -238,17 +199,8 @@ class Project:
                 asked = {"track": request.track}
             else:
                 asked = request.model_dump(mode="json", exclude_unset=True)
-            action = Action(
-                context.seq,
-                request.kind,
-                time.time(),
-                post.client,
-                self.model.hash,
-                post.active,
-                asked,
-                patch,
-                user,
-            )
+            about = (request.kind, time.time(), post.client, self.model.hash, post.active)
+            action = Action(context.seq, *about, asked, patch, user)
             masks = {hash_: coded.data for hash_, coded in context.masks.items()}
             self.logs.write(image, action, history.preview(action) if document is None else document, masks)
         return context
@@ -263,15 +215,8 @@ class Project:
 
 
 def open_project(place: Path, *, model: str | None = None, device: str = "cpu") -> Project:
-    """An existing project.
-
-    Args:
-        place: folder of photos with a `clickgrain.db`, or a project file, which remembers its folder.
-        model: as in `Project`.
-        device: torch device.
-
-    Raises:
-        DataError: there is no project.
+    """An existing project: its folder of photos, or its file, which remembers them. Raises DataError: there is
+    none.
     """
     file, photos = find_project(place)
     return Project(photos, file, model=model, device=device)
@@ -280,8 +225,7 @@ def open_project(place: Path, *, model: str | None = None, device: str = "cpu") 
 def find_project(place: Path) -> tuple[Path, Path]:
     """(project file, photos) of an existing project; `place` is as in `open_project`.
 
-    Raises:
-        DataError: there is no project.
+    Raises DataError: there is no project.
     """
     file = place / "clickgrain.db" if place.is_dir() else place
     if not file.is_file():
@@ -294,7 +238,5 @@ def find_project(place: Path) -> tuple[Path, Path]:
         raise DataError(f"{file}: its folder of photos is {known!r}, no path; restore a copy of the file") from None
     photos = place if place.is_dir() else remembered or file.parent
     if not photos.exists():
-        raise DataError(
-            f"{photos}: the photos of {file} are gone; run `clickgrain annotate PHOTOS --project {file}`"
-        )
+        raise DataError(f"{photos}: photos of {file} are gone; run `clickgrain annotate PHOTOS --project {file}`")
     return file.absolute(), photos

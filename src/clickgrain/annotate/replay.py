@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from clickgrain.annotate.documents import count_clicks
-from clickgrain.annotate.folding import MaskReplayer
+from clickgrain.annotate.folding import MaskReplayer, iou
 from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
@@ -16,25 +14,16 @@ from clickgrain.tree.leaf_map import to_size
 
 @dataclass(frozen=True)
 class Replayed:
-    """The result for one object.
+    """The result for one object."""
 
-    Attributes:
-        image: name; object: number.
-        label: name or None.
-        clicks: mouse button presses that made it; seconds: of work.
-        iou: of the replayed and the stored mask; None if it could not be replayed.
-        problem: why not.
-        replaced: whether it was drawn on another content of the photo's file.
-    """
-
-    image: str
-    object: int
-    label: str | None
-    clicks: int
-    seconds: float
-    iou: float | None
-    problem: str | None = None
-    replaced: bool = False
+    image: str  # name
+    object: int  # number
+    label: str | None  # name or None
+    clicks: int  # mouse button presses that made it
+    seconds: float  # of work
+    iou: float | None  # of the replayed and the stored mask; None if it could not be replayed
+    problem: str | None = None  # why not
+    replaced: bool = False  # whether it was drawn on another content of the photo's file
 
     @property
     def is_same(self) -> bool:
@@ -43,12 +32,7 @@ class Replayed:
 
 
 def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
-    """Replay every object of a project, image by image.
-
-    Args:
-        project: the project.
-        model: answer with this one instead of the model that made the object.
-    """
+    """Replay every object of a project; with `model` instead of the one that made the object, if given."""
     forced = None if model is None else describe_model(choose_model(model)[0])
     sources = {row["hash"]: row["source"] for row in project.database.models()}
     makers: dict[str, SceneMaker] = {}
@@ -78,7 +62,7 @@ def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
             continue
         for item in objects:
             label = project.logs.labels().document.find(item.label)
-            iou, problem, replaced = None, None, False
+            alike, problem, replaced = None, None, False
             try:
                 maker = maker_of(item.model)
                 if maker.model not in scenes:
@@ -88,9 +72,8 @@ def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
                 replaced = item.content is not None and item.content != scene.content
                 mask = replayer.fold(scene, item.steps).binary
                 stored = to_size(project.logs.mask(item.mask or ""), scene.size)
-                union = np.count_nonzero(mask | stored)
-                iou = float(np.count_nonzero(mask & stored) / union) if union else 1.0
+                alike = float(iou(mask, stored))
             except ClickgrainError as error:
                 problem = str(error)
             about = (item.id, None if label is None else label.name, count_clicks(item.steps), item.seconds)
-            yield Replayed(name, *about, iou, problem, replaced)
+            yield Replayed(name, *about, alike, problem, replaced)

@@ -8,22 +8,18 @@ Starlette's TrustedHostMiddleware does not do: it reads no IPv6 address, and it 
 """
 
 import asyncio
-import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qs
 
 import h11
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
-
-OUR_HEADER = b"x-clickgrain"
+OUR_HEADER = "x-clickgrain"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self';"
     " font-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none';"
@@ -49,100 +45,90 @@ SLOWEST = 10_000
 class Guard:
     """ASGI middleware: refuses what must not be answered, and adds the security headers.
 
-    Args:
-        app: what is guarded.
-        hosts: names that the Host header may have; None allows any, which needs a token.
-        users: names by token, one of which is asked of every visitor, if given; the name goes to the app as `user`.
-        port: of the server; part of the cookie's name, since browsers share cookies between ports.
+    `hosts` are names that the Host header may have; None allows any, which needs a token. `users` are names by
+    token, one of which is asked of every visitor, if given; the name goes to the app as `user`. `port` is part of
+    the cookie's name, since browsers share cookies between ports.
     """
 
-    def __init__(self, app: App, *, hosts: Iterable[str] | None, users: Mapping[str, str], port: int) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] | None, users: Mapping[str, str], port: int) -> None:
         if hosts is None and not users:
             raise ValueError("any host may ask only with a token; give one")
         self.app, self.users, self.cookie = app, users, f"clickgrain_{port}"
         self.hosts = None if hosts is None else frozenset(hosts)
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
 
-        async def send_safely(message: dict[str, Any]) -> None:
+        async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
-        headers = dict(scope["headers"])
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         token: str | None = None
         limit = UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
         too_large = f"the request is larger than {limit:,} bytes; send it in parts"
-        length = headers.get(b"content-length", b"0")
+        length = headers.get("content-length", "0")
+        answer: ASGIApp = self.app
         if (reason := self._reason_to_refuse(scope, headers)) is not None:
-            await _refuse(send_safely, 403, "forbidden", reason)
-        elif not length.isdigit() or int(length) > limit:
-            await _refuse(send_safely, 413, "too_large", too_large)
+            answer = _refusal(403, "forbidden", reason)
+        elif not length.isdecimal() or int(length) > limit:
+            answer = _refusal(413, "too_large", too_large)
         elif self.users and (token := self._token_of(headers)) is None:
-            await self._ask_for_token(scope, send_safely)
+            answer = self._without_token(scope)
         else:
             try:  # the whole body is read first, so that no thread waits for one that never ends
                 body = await whole_body(receive, limit, SECONDS)
             except TimeoutError:
-                reason = "the request did not arrive in time; try again"
-                await _refuse(send_safely, 408, "timeout", reason, last=True)
+                answer = _refusal(408, "timeout", "the request did not arrive in time; try again", last=True)
             except ValueError:
-                await _refuse(send_safely, 413, "too_large", too_large, last=True)
+                answer = _refusal(413, "too_large", too_large, last=True)
             else:
-                if body is not None:
-                    scope["user"] = self.users.get(token or "", "")
-                    await self.app(scope, _replayed(body, receive), send_safely)
+                if body is None:
+                    return
+                scope["user"], receive = self.users.get(token or "", ""), _replayed(body, receive)
+        await answer(scope, receive, send_safely)
 
-    def _reason_to_refuse(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> str | None:
-        host = headers.get(b"host", b"").decode("latin-1")
+    def _reason_to_refuse(self, scope: Scope, headers: Mapping[str, str]) -> str | None:
+        host = headers.get("host", "")
         parts = re.fullmatch(r"(?:\[([^]]*)]|([^:]*))(?::\d+)?", host)
         name = host.lower() if parts is None else (parts[1] or parts[2] or "").lower()  # without its port
         if self.hosts is not None and name not in self.hosts:
             return f"requests for {host!r} are not answered; open the address that was printed"
-        origin = headers.get(b"origin")
-        foreign = origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}")
-        site = headers.get(b"sec-fetch-site", b"none")
-        if foreign or (site not in (b"same-origin", b"none") and scope["path"].startswith("/api/")):
+        foreign = headers.get("origin") not in (None, f"http://{host}", f"https://{host}")
+        site = headers.get("sec-fetch-site", "none")
+        if foreign or (site not in ("same-origin", "none") and scope["path"].startswith("/api/")):
             return "requests from other sites are not answered"
-        if scope["method"] not in ("GET", "HEAD") and headers.get(OUR_HEADER) != b"1":
+        if scope["method"] not in ("GET", "HEAD") and headers.get(OUR_HEADER) != "1":
             return "a request that writes needs the header X-Clickgrain: 1"
         return None
 
-    def _token_of(self, headers: dict[bytes, bytes]) -> str | None:
-        bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
-        try:
-            morsel = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(self.cookie)
-        except CookieError:
-            morsel = None
-        return self._known(bearer) or self._known(morsel.value if morsel else "")
+    def _token_of(self, headers: Mapping[str, str]) -> str | None:
+        cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
+        return self._known(headers.get("authorization", "").removeprefix("Bearer ")) or self._known(cookie)
 
     def _known(self, given: str) -> str | None:
         """A token that is one of ours; every one is compared, in constant time."""
-        return max(
-            (one for one in self.users if secrets.compare_digest(given.encode(), one.encode())), default=None
-        )
+        same = [one for one in self.users if secrets.compare_digest(given.encode(), one.encode())]
+        return same[0] if same else None
 
-    async def _ask_for_token(self, scope: dict[str, Any], send: Send) -> None:
+    def _without_token(self, scope: Scope) -> Response:
+        """Ask for a token, or turn the one in the page's address into a cookie."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and scope["method"] == "GET" and self._known(given):
             cookie = f"{self.cookie}={given}; Path=/; HttpOnly; SameSite=Strict"
-            head = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": 303, "headers": head})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await _refuse(send, 401, "token", "this server asks for a token; open the address that the terminal shows")
+            return Response(None, 303, {"location": "/", "set-cookie": cookie, "cache-control": "no-store"})
+        return _refusal(401, "token", "this server asks for a token; open the address that the terminal shows")
 
 
 async def whole_body(receive: Receive, limit: int, seconds: float) -> bytes | None:
     """The body of a request, or None if its sender went away.
 
-    Raises:
-        TimeoutError: it came too slowly, or stopped. ValueError: it is larger than `limit` bytes.
+    Raises TimeoutError: it came too slowly, or stopped. ValueError: it is larger than `limit` bytes.
     """
     body, began = bytearray(), asyncio.get_running_loop().time()
     while True:
@@ -159,25 +145,18 @@ async def whole_body(receive: Receive, limit: int, seconds: float) -> bytes | No
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
     """A receive that gives a body that has arrived, then what really comes."""
-    given = False
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-    async def first() -> dict[str, Any]:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+    async def first() -> Message:
+        return next(messages, None) or await receive()
 
     return first
 
 
-async def _refuse(send: Send, status: int, code: str, message: str, *, last: bool = False) -> None:
-    """Answer with an error; `last`: close the connection without waiting for the rest of the request."""
-    body = json.dumps({"error": {"code": code, "message": message}}).encode()
-    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    head += [(b"content-length", b"%d" % len(body)), *([(b"connection", b"close")] if last else [])]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+def _refusal(status: int, code: str, message: str, *, last: bool = False) -> Response:
+    """An error; `last`: the connection is closed without waiting for the rest of the request."""
+    headers = {"cache-control": "no-store", **({"connection": "close"} if last else {})}
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
 class PatientProtocol(H11Protocol):

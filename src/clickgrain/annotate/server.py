@@ -7,6 +7,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
@@ -14,16 +15,15 @@ from clickgrain.annotate.project import Project
 from clickgrain.annotate.team import new_token, read_users
 from clickgrain.errors import ConfigError
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 
 def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     """Serve until interrupted.
 
-    Args:
-        args: settings.
-        say: takes lines for the user; the first word of the first ones is an address, a person's name follows.
-
-    Raises:
-        ClickgrainError: the folder, the project file, the model or the port cannot be used.
+    `say` takes lines for the user; the first word of the first ones is an address, a person's name follows. Raises
+    ClickgrainError: the folder, the project file, the model or the port cannot be used.
     """
     with suppress(OSError, AttributeError):  # with a memory pool per thread, glibc would not return freed images
         ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
@@ -41,9 +41,8 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         kept_bytes=1_000_000 * args.memory,
     )
     port = int(sock.getsockname()[1])
-    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(args.host, args.host)
-    name = f"[{shown}]" if ":" in shown else shown
-    addresses = [f"http://{name}:{port}/?token={token}" for token in users] or [f"http://{name}:{port}/"]
+    address = address_of(sock, socket.gethostname() if args.host in ("0.0.0.0", "::") else args.host)
+    addresses = [f"{address}/?token={token}" for token in users] or [f"{address}/"]
     for address, user in zip(addresses, users.values() or [""]):
         say(f"{address} {user}".rstrip())
     say(f"annotations are kept in {project.database.path}")
@@ -59,31 +58,31 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
         project.look_at(project.gallery.first())
 
     # Imported only now, while the encoder works on the first image and the browser starts.
+    from clickgrain.annotate.app import make_app
+
+    run(make_app(project, hosts=LOOPBACK if args.is_local else None, users=users, port=port), sock)
+
+
+def run(app: "ASGIApp", sock: socket.socket) -> None:
+    """Serve an application on a listening socket until interrupted."""
     import uvicorn
 
-    from clickgrain.annotate.app import make_app
     from clickgrain.annotate.security import PatientProtocol
 
     config = uvicorn.Config(
-        make_app(project, hosts=LOOPBACK if args.is_local else None, users=users, port=port),
-        log_level="warning",
-        access_log=False,
-        log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=3,
-        loop="asyncio",
-        http=PatientProtocol,
-    )
+        app, loop="asyncio", http=PatientProtocol, ws="none", server_header=False, timeout_graceful_shutdown=3,
+        log_level="warning", access_log=False, log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
+    )  # fmt: skip
     uvicorn.Server(config).run(sockets=[sock])
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def address_of(sock: socket.socket, host: str) -> str:
+    """The address of a listening socket under a name, or an IPv4 or IPv6 address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
-    Raises:
-        ConfigError: the port is taken, or the address is not this machine's.
-    """
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigError: the port is taken, or the address is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets NODELAY only then
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -93,9 +92,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"port {port} is in use, perhaps by another clickgrain; give another --port, or 0"
-            ) from error
+            raise ConfigError(f"port {port} is in use, maybe by clickgrain; give another --port, or 0") from error
         raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); give another --host") from error
     return sock
 

@@ -32,10 +32,8 @@ def new_token() -> str:
 def read_users(path: Path) -> dict[str, str]:
     """Names by token, from a file with a line NAME=TOKEN each; # begins a comment.
 
-    Names without a token get one, which is written into the file; only its owner may read it from then on.
-
-    Raises:
-        ConfigError: the file cannot be read or written, holds no user, or a line is wrong.
+    Names without a token get one, which is written into the file; only its owner may read it from then on. Raises
+    ConfigError: the file cannot be read or written, holds no user, or a line is wrong.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -57,9 +55,7 @@ def read_users(path: Path) -> dict[str, str]:
     if not users:
         raise ConfigError(f"--users {path} names no one; write one name a line")
     if written != lines:
-        write_or_raise(
-            path, ("\n".join(written) + "\n").encode(), ConfigError, "give every name a token: NAME=TOKEN"
-        )
+        write_or_raise(path, ("\n".join(written) + "\n").encode(), ConfigError, "give every name a TOKEN")
         path.chmod(0o600)
     return users
 
@@ -78,12 +74,7 @@ class _Lease:
 
 
 class Team:
-    """Who has which image open, and whose it is.
-
-    Args:
-        on_change: called with the number of an image whose people or holder changed.
-        clock: seconds.
-    """
+    """Who has which image open, and whose it is; `on_change` is told the number of an image where that changed."""
 
     def __init__(self, on_change: Callable[[int], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._on_change, self._clock = on_change, clock
@@ -108,11 +99,7 @@ class Team:
                 self._grant(user, image)
 
     def claim(self, user: str, image: int) -> None:
-        """A person is about to change an image.
-
-        Raises:
-            RequestError: "taken": another one is working on it.
-        """
+        """A person is about to change an image. Raises RequestError: "taken": another one is working on it."""
         with self._lock:
             self._forget_the_gone()
             holder = self.holder(image)

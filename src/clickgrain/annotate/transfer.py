@@ -30,10 +30,8 @@ from clickgrain.types import Bool, Size
 def label_records(project: Project) -> list[LabelRecord]:
     """The project's labels, in order, with the ids of the COCO categories that they were imported as, if any."""
     labels = project.logs.labels().document.labels
-    taken = {label.category for label in labels}
-    free = itertools.count(
-        max([0, *(label.id for label in labels), *(id_ for id_ in taken if id_ is not None)]) + 1
-    )
+    taken = {label.category for label in labels if label.category is not None}
+    free = itertools.count(max([0, *(label.id for label in labels), *taken]) + 1)
     found = []
     for label in labels:
         own = label.id if label.id not in taken else next(free)
@@ -44,12 +42,9 @@ def label_records(project: Project) -> list[LabelRecord]:
 def image_records(
     project: Project, *, only: Only = "all", left_out: list[str] | None = None
 ) -> Iterator[ImageRecord]:
-    """Images in the order of the list, ready for export: those with objects, and all that are done.
+    """Images in the order of the list, ready for export: those with objects, and all that are done; or only these.
 
-    Args:
-        project: the project.
-        only: images that are done (checked ones too), or checked, if not all.
-        left_out: gets a line for each image or object that cannot be exported.
+    `left_out` gets a line for each image or object that cannot be exported.
     """
     left_out = [] if left_out is None else left_out
     summaries = project.database.summaries()
@@ -97,8 +92,7 @@ def locate_image(project: Project, name: str) -> Georeference | None:
 def export_zip(project: Project, format_: Format, *, polygons: bool, only: Only) -> IO[bytes]:
     """A ZIP of an export, in an unnamed temporary file; the caller closes it.
 
-    Raises:
-        RequestError: the disk is full.
+    Raises RequestError: the disk is full.
     """
     left_out: list[str] = []
     images = image_records(project, only=only, left_out=left_out)
@@ -132,16 +126,11 @@ def visible_masks(
 def _visible(
     project: Project, document: Document, size: Size, left_out: list[str] | None = None, name: str = ""
 ) -> dict[int, Coded]:
-    """Visible masks by object, coded, since those of a large photo do not fit into memory together.
+    """Visible masks of (H, W) `size` by object, coded, since those of a large photo do not fit into memory
+    together.
 
     Unless objects may overlap, a pixel belongs to the topmost object; locked objects count as above all others.
-
-    Args:
-        project: the project.
-        document: of an image.
-        size: (H, W) at work, or of the file.
-        left_out: gets a line for each object whose mask cannot be read; None: that is an error.
-        name: of the image, for those lines.
+    `left_out` gets a line for each object of the image `name` whose mask cannot be read; None: that is an error.
     """
     overlap = project.logs.labels().document.overlap
     taken = np.zeros(size, bool)
@@ -197,18 +186,9 @@ def take_in(
 ) -> dict[str, int]:
     """Add imported objects to the logs of their images, one undoable action an image.
 
-    Args:
-        project: the project.
-        images: what was read.
-        source: format, kept in the log.
-        skipped: gets a line for each image that could not be used.
-        done: mark the images as done.
-        existing: what happens to objects that are already there.
-        made: gets image, number of the action and count of objects for each image that was changed.
-        user: name of the person who imports.
-
-    Returns:
-        Counts of images that now have the annotations of the file, of new objects and of new labels.
+    `source` is the format, which the log keeps. `skipped` gets a line for each image that could not be used, `made`
+    image, number of the action and count of objects for each that was changed. Returns counts of images that now
+    have the annotations of the file, of new objects and of new labels.
     """
     counts = {"images": 0, "objects": 0, "labels": 0, "there": 0}
     renamed: list[str] = []
@@ -231,9 +211,7 @@ def take_in(
             counts["there"] += there
             if there:
                 objects = "1 object is" if there == 1 else f"{there} objects are"
-                leave_out(
-                    skipped, f"{name}: {objects} there already; skipped, since neither add nor replace was chosen"
-                )
+                leave_out(skipped, f"{name}: {objects} there already; skipped: neither add nor replace was chosen")
             if masks:
                 counts["labels"] += _add_labels(project, record, [label for _, _, label in masks], user)
             if masks or (finished and project.logs.history(image).document.status not in FINISHED):
@@ -249,9 +227,7 @@ def take_in(
         counts["images"] += finished or not empty
         counts["objects"] += len(masks)
     if renamed:
-        leave_out(
-            skipped, f"{len(renamed)} names of Label Studio were matched without its additions: {renamed[0]} ..."
-        )
+        leave_out(skipped, f"{len(renamed)} names of Label Studio match without its additions: {renamed[0]} ...")
     return counts
 
 

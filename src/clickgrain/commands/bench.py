@@ -54,23 +54,14 @@ class BenchArgs:
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage did.
+    """What one stage did."""
 
-    Attributes:
-        name: of the stage.
-        images: that it did; clicks for the last stage.
-        seconds: on the clock.
-        cores: processor time of all threads over time on the clock.
-        mb: memory of the process after it.
-        limit: what it waits for.
-    """
-
-    name: str
-    images: int
-    seconds: float
-    cores: float
-    mb: float
-    limit: str
+    name: str  # of the stage
+    images: int  # that it did; clicks for the last stage
+    seconds: float  # on the clock
+    cores: float  # processor time of all threads over time on the clock
+    mb: float  # memory of the process after it
+    limit: str  # what it waits for
 
 
 @dataclass

@@ -72,9 +72,7 @@ class EvaluateArgs:
         if self.processes < 0:
             raise ConfigError(f"--processes {self.processes} is negative; 0 and 1 stay in one process")
         if self.processes > 1 and not self.device.startswith("cpu"):
-            raise ConfigError(
-                f"--processes {self.processes} works on --device cpu only, not {self.device}; leave one of them out"
-            )
+            raise ConfigError(f"--processes {self.processes} is for --device cpu, not {self.device}; leave one out")
 
 
 @dataclass(frozen=True)

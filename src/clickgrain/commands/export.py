@@ -44,9 +44,7 @@ class ExportArgs:
 
     def __post_init__(self) -> None:
         if self.images != "none" and self.format != "yolo":
-            raise ConfigError(
-                f"--images {self.images} goes with --format yolo; {self.format} does not need the photos"
-            )
+            raise ConfigError(f"--images {self.images} goes with --format yolo; {self.format} needs no photos")
         if not 0 <= self.tolerance <= 100:
             raise ConfigError(f"--tolerance {self.tolerance} is outside 0..100 pixels")
 
@@ -124,8 +122,7 @@ def export(args: ExportArgs) -> None:
 def import_(args: ImportArgs) -> None:
     """Import the files; counts on stdout, what was left out on stderr.
 
-    Raises:
-        DataError: if nothing was imported, or a named file does not exist.
+    Raises DataError: if nothing was imported, or a named file does not exist.
     """
     from clickgrain.annotate.project import Project
     from clickgrain.annotate.transfer import take_in
@@ -214,9 +211,7 @@ class ExportModelArgs:
         if self.photos is not None and self.precision != "int8":
             raise ConfigError(f"--photos is for --precision int8, not {self.precision}; leave one of them out")
         if (self.out / "model.safetensors").exists():
-            raise ConfigError(
-                f"--out {self.out} holds weights for torch; its config.json is theirs: name another folder"
-            )
+            raise ConfigError(f"--out {self.out} holds weights for torch; its config.json is theirs: name another")
 
 
 def export_model(args: ExportModelArgs) -> None:

@@ -182,8 +182,5 @@ def _finish(result: "LearnResult", what: str) -> None:
         f" {result.fit.waited:.1%} of the time"
     )
     if result.fit.skipped:
-        say(
-            f"{result.fit.skipped} of the steps were skipped because loss or gradient were not finite",
-            style="yellow",
-        )
+        say(f"{result.fit.skipped} steps were skipped: loss or gradient were not finite", style="yellow")
     print(result.folder)

@@ -37,9 +37,7 @@ def save_overlay(path: Path, image: UInt8) -> None:
     """Write an H x W x 3 uint8 RGB image in the format of the path's suffix, atomically."""
     done, content = cv2.imencode(path.suffix.lower(), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise ImageError(
-            f"{path}: {image.shape[1]} x {image.shape[0]} pixels are too many for this format; use .png"
-        )
+        raise ImageError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels are too many for it; use .png")
     write_or_raise(path, content.tobytes(), ImageError, "choose another folder")
 
 

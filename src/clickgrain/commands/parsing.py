@@ -4,13 +4,16 @@ import io
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from clickgrain.errors import ClickgrainError, ConfigError, DataError
+from clickgrain.errors import ClickgrainError, ConfigError, DataError, PromptError
 from clickgrain.files import write_or_raise
+
+if TYPE_CHECKING:
+    from clickgrain.types import Prompt, Size
 
 Point = tuple[float, float]
 
@@ -78,17 +81,14 @@ def parse_click(text: str) -> tuple[Point, int]:
     try:
         x, y = _numbers(rest)
     except ValueError:
-        raise ConfigError(
-            f"--click {text!r} is not X,Y; write e.g. 120,80 in pixels, and 120,80,- for background"
-        ) from None
+        raise ConfigError(f"--click {text!r} is not X,Y; write e.g. 120,80, or 120,80,- for background") from None
     return (x, y), label
 
 
 def parse_scribble(text: str) -> tuple[tuple[Point, ...], int]:
     """ "10,10 20,15 30,30": points along a stroke on the object; with ",-" at the end, on the background.
 
-    Raises:
-        ConfigError: for anything else.
+    Raises ConfigError: for anything else.
     """
     rest, label = _label(text)
     try:
@@ -110,6 +110,24 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     except ValueError:
         raise ConfigError(f"--box {text!r} is not X1,Y1,X2,Y2; write e.g. 10,20,110,90 in pixels") from None
     return x1, y1, x2, y2
+
+
+def read_prompt(
+    size: "Size", click: Iterable[str], box: str | None, scribble: Iterable[str] = (), level: float | None = None
+) -> "Prompt":
+    """What these flags say of an image of (height, width) `size`; ConfigError where that cannot be."""
+    import numpy as np
+
+    from clickgrain.types import Prompt, Scribble
+
+    clicks = [parse_click(text) for text in click]
+    strokes = [Scribble(np.array(points, np.float32), label) for points, label in map(parse_scribble, scribble)]
+    points, labels = [point for point, _ in clicks], [label for _, label in clicks]
+    corners = None if box is None else parse_box(box)
+    try:
+        return Prompt.of(points, labels, size=size, box=corners, scribbles=strokes, level=level)
+    except PromptError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _label(text: str) -> tuple[str, int]:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from clickgrain.commands.parsing import parse_box, parse_click, parse_scribble
-from clickgrain.errors import ConfigError, PromptError, WeightsError, check_range
+from clickgrain.commands.parsing import parse_box, parse_click, parse_scribble, read_prompt
+from clickgrain.errors import ConfigError, WeightsError, check_range
 
 OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -66,9 +66,7 @@ class SegmentArgs:
             parse_box(self.box)
         check_range(self, "level", 0, 1)
         if self.runtime == "onnx" and not self.device.startswith("cpu"):
-            raise ConfigError(
-                f"--runtime onnx works on --device cpu only, not {self.device}; leave one of them out"
-            )
+            raise ConfigError(f"--runtime onnx works on --device cpu only, not {self.device}; leave one out")
         if self.out.suffix.lower() != ".png":
             raise ConfigError(f"--out {self.out} is no .png; a mask needs a lossless format")
         if self.overlay is not None and self.overlay.suffix.lower() not in OVERLAYS:
@@ -80,45 +78,27 @@ class SegmentArgs:
 
 def segment(args: SegmentArgs) -> None:
     """Read, predict, write; one line about the mask on stdout."""
-    import numpy as np
-
     from clickgrain.commands.console import say, say_all
     from clickgrain.devices import choose_device
     from clickgrain.images import read_image, save_mask
     from clickgrain.segmenter import Segmenter
-    from clickgrain.types import Prompt, Scribble
     from clickgrain.weights import find_model
 
     notes: list[str] = []
     image = read_image(args.image, notes=notes)
     say_all(notes)
     device = choose_device(args.device)
-    clicks = [parse_click(text) for text in args.click]
-    strokes = [parse_scribble(text) for text in args.scribble]
-    given: dict[str, Any] = {
-        "points": [point for point, _ in clicks],
-        "labels": [label for _, label in clicks],
-        "scribbles": [Scribble(np.array(points, np.float32), label) for points, label in strokes],
-        "box": None if args.box is None else parse_box(args.box),
-        "level": args.level,
-    }
-    try:  # refused before a model is loaded
-        prompt = Prompt.of(**given, size=(image.shape[0], image.shape[1]))
-    except PromptError as error:
-        raise ConfigError(str(error)) from error
+    prompt = read_prompt((image.shape[0], image.shape[1]), args.click, args.box, args.scribble, args.level)
     model = args.model or "default"
     if args.model is None:
         try:
             find_model(model)
         except WeightsError:
-            say(
-                'no "default" weights ship with this version; answering with "tree" (--model chooses)',
-                style="yellow",
-            )
+            say('no "default" weights ship here; answering with "tree" (--model chooses)', style="yellow")
             model = "tree"
     segmenter = Segmenter.load(model, device=device, extractor=args.extractor, cut=args.cut, runtime=args.runtime)
     segmenter.set_image(image)
-    mask = segmenter.predict(**given)
+    mask = segmenter.predict(**vars(prompt))
     save_mask(args.out, mask.binary)
     if args.overlay is not None:
         from clickgrain.commands.overlay import draw_overlay, save_overlay

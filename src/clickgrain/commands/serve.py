@@ -1,6 +1,5 @@
 """`clickgrain serve`: clicks answered inside another annotation tool."""
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from clickgrain import events
-from clickgrain.annotate.config import LOOPBACK
+from clickgrain.annotate.config import LOOPBACK, check_host
 from clickgrain.errors import ConfigError, check_range
 
 URLS = {"label-studio": "http://localhost:8080", "cvat": "https://app.cvat.ai"}
@@ -73,13 +72,9 @@ class ServeArgs:
             raise ConfigError(f"--url {self.url!r} is no address; give e.g. {URLS[self.tool]}")
         if self.root is not None and not self.root.is_dir():
             raise ConfigError(f"--root {self.root} is no folder; give the one that Label Studio serves")
-        if self.host not in LOOPBACK:
-            try:
-                ipaddress.ip_address(self.host)
-            except ValueError:
-                raise ConfigError(f"--host {self.host!r} is no address; give 127.0.0.1 or 0.0.0.0") from None
-            if not self.password:
-                raise ConfigError(f"--host {self.host} lets other machines in; give a --password for Label Studio")
+        check_host(self.host)
+        if self.host not in LOOPBACK and not self.password:
+            raise ConfigError(f"--host {self.host} lets other machines in; give a --password for Label Studio")
 
 
 def serve(args: ServeArgs) -> None:
@@ -95,11 +90,8 @@ def serve(args: ServeArgs) -> None:
         settings = {"kind": kind, "model": args.model, "device": device, "label": args.label, "level": args.level}
         run_agent(url, settings, args.function, say)
         return
-    import uvicorn
-
     from clickgrain.annotate.metrics import Watch
-    from clickgrain.annotate.security import PatientProtocol
-    from clickgrain.annotate.server import bind
+    from clickgrain.annotate.server import address_of, bind, run
     from clickgrain.integrations.fetch import Fetcher
     from clickgrain.integrations.image_cache import ImageCache
     from clickgrain.integrations.label_studio import Backend, make_app
@@ -110,16 +102,7 @@ def serve(args: ServeArgs) -> None:
     key = args.api_key or os.environ.get("LABEL_STUDIO_API_KEY") or None
     fetcher = Fetcher(url, api_key=key, root=args.root, hosts=args.allow_host)
     backend = Backend(images, fetcher, level=args.level, say=say)
-    name = f"[{args.host}]" if ":" in args.host else args.host
-    print(f"http://{name}:{sock.getsockname()[1]}", flush=True)
+    print(address_of(sock, args.host), flush=True)
     say(f"enter this address in Label Studio ({url}): project, Settings, Model, Connect Model, interactive")
     app = make_app(backend, args.password)
-    config = uvicorn.Config(
-        Watch(app) if events.is_on() else app,
-        log_level="warning",
-        server_header=False,
-        ws="none",
-        http=PatientProtocol,
-        log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
-    )
-    uvicorn.Server(config).run(sockets=[sock])
+    run(Watch(app) if events.is_on() else app, sock)

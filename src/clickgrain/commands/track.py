@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from clickgrain.commands.parsing import parse_box, parse_click
-from clickgrain.errors import ConfigError, PromptError, check_range
+from clickgrain.commands.parsing import parse_box, parse_click, read_prompt
+from clickgrain.errors import ConfigError, check_range
 
 if TYPE_CHECKING:
     from clickgrain.types import Bool, UInt8
@@ -81,9 +81,7 @@ def track(args: TrackArgs) -> None:
     files = {name: name_for(name, ".png", taken) for name in frames}  # also where a start skips some
     names = list(frames)[::-1] if args.backwards else list(frames)
     if args.start is not None and args.start not in names:
-        raise ConfigError(
-            f"--start {args.start}: no such frame in {args.frames}; they go from {names[0]} to {names[-1]}"
-        )
+        raise ConfigError(f"--start {args.start}: no such frame in {args.frames}; it has {names[0]} to {names[-1]}")
     names = names[names.index(args.start or names[0]) :]
 
     image = frames[names[0]]()
@@ -110,9 +108,8 @@ def track(args: TrackArgs) -> None:
 
                     drawn = draw_overlay(image, tracked.mask, Prompt())
                     save_overlay((args.out / "overlay" / files[name]).with_suffix(".jpg"), drawn)
-                x, y, w, h = cv2.boundingRect(
-                    tracked.mask.astype("uint8")
-                )  # the box is XYXY, right and bottom outside
+                # the box is XYXY, right and bottom outside
+                x, y, w, h = cv2.boundingRect(tracked.mask.astype("uint8"))
                 box = f"{x},{y},{x + w},{y + h}"
                 rows[name] = f"{name},{int(tracked.mask.sum())},{box},{tracked.score:.3f}"
                 bar.advance(name)
@@ -143,7 +140,6 @@ def _first_mask(args: TrackArgs, image: "UInt8") -> "Bool":
     from clickgrain.devices import choose_device
     from clickgrain.images import read_image
     from clickgrain.segmenter import Segmenter
-    from clickgrain.types import Prompt
 
     height, width = image.shape[:2]
     if args.mask is not None:
@@ -154,16 +150,10 @@ def _first_mask(args: TrackArgs, image: "UInt8") -> "Bool":
                 f" the frame has {width} x {height}"
             )
         return mask
-    clicks = [parse_click(text) for text in args.click]
-    points, labels = [point for point, _ in clicks], [label for _, label in clicks]
-    box = None if args.box is None else parse_box(args.box)
-    try:  # refused before a model is loaded
-        Prompt.of(points, labels, size=(height, width), box=box)
-    except PromptError as error:
-        raise ConfigError(str(error)) from error
+    prompt = read_prompt((height, width), args.click, args.box)
     segmenter = Segmenter.load(args.model, device=choose_device(args.device))
     segmenter.set_image(image)
-    mask = segmenter.predict(points, labels, box).binary
+    mask = segmenter.predict(**vars(prompt)).binary
     if not mask.any():
         raise ConfigError("the clicks give an empty mask; click on the object")
     return mask

@@ -51,8 +51,7 @@ HELD_OUT = (DemoPhoto("astronaut.png"), DemoPhoto("coffee.png"), DemoPhoto("moto
 def copy_photos(photos: tuple[DemoPhoto, ...], folder: Path) -> list[DemoPhoto]:
     """Copy missing photos into a folder; returns those that this scikit-image has.
 
-    Raises:
-        DataError: if it has fewer than two of them, or the folder cannot be written.
+    Raises DataError: if it has fewer than two of them, or the folder cannot be written.
     """
     found = []
     for photo in photos:

@@ -37,13 +37,10 @@ SHOWN = 3  # methods in the headline and the images; the untrained model is in t
 def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress | None = None) -> Path:
     """Run all stages and return the path of the report.
 
-    Photos of scikit-image's wheel become features and trees; a small `grain` model is trained on some of them;
-    a robot clicks composites of the others with tree mode, OpenCV's GrabCut and that model. Finished work is kept
-    when it is interrupted, and the same call continues.
-
-    Raises:
-        DataError: if the photos are missing, or a folder cannot be written.
-        TrainingError: if the training state cannot be written.
+    Photos of scikit-image's wheel become features and trees; a small `grain` model is trained on some of them; a
+    robot clicks composites of the others with tree mode, OpenCV's GrabCut and that model. Finished work is kept
+    when it is interrupted, and the same call continues. Raises DataError: if the photos are missing, or a folder
+    cannot be written. TrainingError: if the training state cannot be written.
     """
     scale, bar, clock = scale or DemoScale(), progress or Bar(), dict[str, float]()
     with bar:

@@ -59,8 +59,7 @@ class Benchmark:
     def select(self, wanted: int | Iterable[str] | None) -> "Benchmark":
         """The first `wanted` targets, or those of the given ids, or (None) all.
 
-        Raises:
-            DataError: for an unknown id.
+        Raises DataError: for an unknown id.
         """
         if wanted is None:
             return self

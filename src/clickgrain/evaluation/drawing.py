@@ -78,9 +78,8 @@ def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int 
     border[1:] |= smooth[1:] != smooth[:-1]
     # Visible on dark and on light regions: shifted towards the other end of the grey scale.
     light = drawn.mean(2, keepdims=True) > 128
-    return np.where(border[..., None], np.where(light, drawn // 3, 255 - (255 - drawn) // 3), drawn).astype(
-        np.uint8
-    )
+    edges = np.where(light, drawn // 3, 255 - (255 - drawn) // 3)
+    return np.where(border[..., None], edges, drawn).astype(np.uint8)
 
 
 def feature_map(features: Float, image_size: Size, *, long_side: int = 480) -> UInt8:

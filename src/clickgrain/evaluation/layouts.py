@@ -26,6 +26,7 @@ from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
 VOID = 255  # VOC's label of object borders and of ambiguous pixels
+LabelReader = Callable[[Path], Labels]
 MaskReader = Callable[[Path, Size], UInt8]
 """(mask file, (height, width) of its image) -> H x W uint8 of 0, 128 and 255; raises ImageError or DataError."""
 
@@ -153,9 +154,7 @@ def _berkeley(root: Path) -> Found:
 # Sets whose mask files hold several objects: listing them reads every mask file once, one at a time.
 
 
-def _instances(
-    pairs: Iterable[tuple[Path, Path]], read: Callable[[Path], Labels], ignore: int | None = None
-) -> Found:
+def _instances(pairs: Iterable[tuple[Path, Path]], read: LabelReader, ignore: int | None = None) -> Found:
     """A target for every label above 0 of each (image, label file); files that cannot be used become notes."""
     found, notes = [], []
     for image, path in pairs:
@@ -173,13 +172,11 @@ def _instances(
     return found, notes
 
 
-def _mask(path: Path, read: Callable[[Path], Labels], ignore: int | None, label: int, size: Size) -> UInt8:
+def _mask(path: Path, read: LabelReader, ignore: int | None, label: int, size: Size) -> UInt8:
     return label_mask(read(path), label, str(path), size, ignore)
 
 
-def _listed(
-    root: Path, list_: str, image: str, mask: str, read: Callable[[Path], Labels], ignore: int | None
-) -> Found:
+def _listed(root: Path, list_: str, image: str, mask: str, read: LabelReader, ignore: int | None) -> Found:
     """Images named in a list file, one per line; `image` and `mask` are paths with {} for the name."""
     try:
         lines = (root / list_).read_text(encoding="utf-8").splitlines()
@@ -189,7 +186,7 @@ def _listed(
     return _instances(((root / image.format(stem), root / mask.format(stem)) for stem in stems), read, ignore)
 
 
-def _label_maps(root: Path, images: str, masks: str, read: Callable[[Path], Labels]) -> Found:
+def _label_maps(root: Path, images: str, masks: str, read: LabelReader) -> Found:
     by_stem = {image.stem: image for image in _files(root / images)}
     labels = {mask.stem: mask for mask in _files(root / masks)}
     pairs = ((by_stem.get(stem, root / images / f"{stem}.*"), mask) for stem, mask in labels.items())

@@ -51,9 +51,7 @@ def _grey(path: Path) -> UInt8:
 def read_labels(path: Path) -> Labels:
     """H x W int32 of a label image: palette indices (never the palette's colors) or grey values.
 
-    Raises:
-        ImageError: when the file cannot be read.
-        DataError: when it holds colors without a palette.
+    Raises ImageError: when the file cannot be read. DataError: when it holds colors without a palette.
     """
     format_of(path)
     with explained(path), quiet_pillow(), Image.open(path) as image:
@@ -90,10 +88,8 @@ def label_mask(labels: Labels, label: int, name: str, size: Size, ignore: int | 
 def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict: bool = True) -> UInt8:
     """The mask (bool, or uint8) as H x W uint8 of 0, 128 and 255 only.
 
-    Other values are refused if `strict`; else those below 128 are background, those above are object.
-
-    Raises:
-        DataError: for another shape, dtype or value, or when no pixel is object.
+    Other values are refused if `strict`; else those below 128 are background, those above are object. Raises
+    DataError: for another shape, dtype or value, or when no pixel is object.
     """
     if mask.shape != tuple(size):
         raise DataError(

@@ -196,10 +196,8 @@ def _drawn(draw: Callable[[Axes], None], height: float, place: tuple[float, floa
 def write_page(path: str | Path, template: Path, **context: object) -> Path:
     """Fill a template and write the page whole or not at all; returns its absolute path.
 
-    The template may extend `page.html` and import `macros.html`. All that it shows is escaped.
-
-    Raises:
-        DataError: if the disk is full or the folder cannot be written.
+    The template may extend `page.html` and import `macros.html`. All that it shows is escaped. Raises DataError: if
+    the disk is full or the folder cannot be written.
     """
     path = Path(path)
     loader = FileSystemLoader([template.parent, TEMPLATES])
@@ -220,9 +218,7 @@ def machine() -> dict[str, str]:
     cores = core_count()
     listed, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if listed.exists():
-        found = re.search(
-            r"^model name\s*: (.*)$", listed.read_text(errors="replace"), re.MULTILINE | re.IGNORECASE
-        )
+        found = re.search(r"^model name\s*: (.*)$", listed.read_text(errors="replace"), re.M | re.I)
         processor = found[1] if found else processor
     return {
         "Processor": f"{processor}, {cores} cores used",

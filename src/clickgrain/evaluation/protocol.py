@@ -182,9 +182,7 @@ def _click(
             probability = mask.probability
             seconds.append(perf_counter() - start)
             if probability.shape != target.shape:
-                raise DataError(
-                    f"the prediction has shape {probability.shape}; it must be that of the image, {target.shape}"
-                )
+                raise DataError(f"the prediction has shape {probability.shape}; the image has {target.shape}")
             if not np.isfinite(probability).all():
                 raise DataError("the predicted probability holds NaN or infinity; it must lie in 0..1")
         except Exception as problem:  # a predictor may raise anything; many take clicks only

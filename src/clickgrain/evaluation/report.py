@@ -86,25 +86,13 @@ def write_report(
     labels: Mapping[str, str] | None = None,
     loaders: Loaders | None = None,
 ) -> Path:
-    """Write one self-contained HTML page about an evaluation: a section per benchmark.
+    """Write one self-contained HTML page about an evaluation, a section per benchmark; returns its absolute path.
 
-    Every target mask is read once, to find those that touch the image's border.
-
-    Args:
-        results: at least one; those of one benchmark share a section, in this order.
-        benchmarks: by `Result.benchmark`; a section without its benchmark has no images.
-        path: of the page.
-        commands: command lines that repeat the figures.
-        notes: what a reader must know besides the notes of the results.
-        labels: `Result.model` -> name shown instead.
-        loaders: `Result.model` -> function that loads its predictor, to make its masks again on a few targets;
-            for models without one, or that would take over half a minute, clicks are drawn without masks.
-
-    Returns:
-        The absolute path of the page.
-
-    Raises:
-        DataError: without results, or when the page cannot be written.
+    Results of one benchmark share a section, in this order; one that `benchmarks` lacks has no images. `commands`
+    repeat the figures; `notes` are what a reader must know besides those of the results; `labels` are shown instead
+    of `Result.model`. `loaders` make masks again on a few targets: for models without one, or that would take over
+    half a minute, clicks are drawn without masks. Every target mask is read once, to find those that touch the
+    image's border. Raises DataError: without results, or when the page cannot be written.
     """
     if not results:
         raise DataError("no result to report; evaluate at least one model on one data set")
@@ -247,9 +235,7 @@ def _warnings(entries: Sequence[Entry]) -> list[str]:
     common = set.intersection(*ids)
     if any(len(own) != len(common) for own in ids):
         counts = ", ".join(f"{one.label} {len(own)}" for one, own in zip(entries, ids))
-        lines.append(
-            f"The methods faced different targets, so their rows do not compare: {counts}; all {len(common)}."
-        )
+        lines.append(f"The methods faced different targets, so rows do not compare: {counts}; all {len(common)}.")
     if len({one.result.settings for one in entries}) > 1:
         settings = "; ".join(
             f"{label} threshold {own.threshold:g}, at most {own.max_clicks} clicks"

@@ -119,9 +119,8 @@ class Result:
 
     def __post_init__(self) -> None:
         if not self.rows:
-            raise DataError(
-                f"benchmark {self.benchmark!r} has no usable target" + "".join(f"\n- {s}" for s in self.skipped)
-            )
+            reasons = "".join(f"\n- {reason}" for reason in self.skipped)
+            raise DataError(f"benchmark {self.benchmark!r} has no usable target{reasons}")
 
     @cached_property
     def curves(self) -> npt.NDArray[np.float64]:
@@ -150,10 +149,8 @@ class Result:
     def iou_at(self, clicks: int) -> float:
         """Mean IoU after this many clicks (1..max_clicks).
 
-        Beyond click 5 a lower bound unless the evaluation ran with full_curves: clicking stops at 0.95.
-
-        Raises:
-            DataError: for a number of clicks that was not evaluated.
+        Beyond click 5 a lower bound unless the evaluation ran with full_curves: clicking stops at 0.95. Raises
+        DataError: for a number of clicks that was not evaluated.
         """
         return self._mean_at(self.curves, clicks)
 
@@ -302,10 +299,8 @@ class Difference:
 def differences(result: Result, other: Result) -> dict[str, Difference]:
     """Figure -> difference `result` minus `other`, for `COMPARED`.
 
-    Paired differences are far more certain than two intervals next to each other.
-
-    Raises:
-        DataError: results of different benchmarks, or without a common target.
+    Paired differences are far more certain than two intervals next to each other. Raises DataError: results of
+    different benchmarks, or without a common target.
     """
     known = {row.id: row for row in other.rows}
     rows = tuple(row for row in result.rows if row.id in known)

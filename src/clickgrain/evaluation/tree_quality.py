@@ -73,11 +73,6 @@ class TreeQuality:
         ious = np.array([row.cut_ious[index] for row in self._of(size)])
         return _mean(ious[:, None] >= AR_THRESHOLDS)
 
-    @property
-    def seconds_per_image(self) -> float:
-        """Mean time to build a tree, features included."""
-        return float(np.mean(list({row.image: row.seconds for row in self.rows}.values())))
-
     def _of(self, size: SizeClass | None) -> list[TreeRow]:
         return [row for row in self.rows if size in (None, row.size)]
 
@@ -129,18 +124,13 @@ def evaluate_trees(
 ) -> TreeQuality:
     """Find the best node, and the best region of each cut, for every target.
 
-    Args:
-        build: an extractor, whose features are merged by `build_tree`, or image -> tree.
-        benchmark: images and target masks. A leaf covers its cell of the image; ignored pixels do not count.
-        name: in the result; the extractor's name by default.
-        cuts: numbers of regions k; a tree of fewer leaves is cut into its leaves.
-        targets: only the first N, or only those with these ids.
-        progress: called after every image with (targets done, targets in all).
+    `build` is an extractor, whose features are merged by `build_tree`, or image -> tree. A leaf covers its cell of
+    the image; ignored pixels do not count. A tree of fewer leaves than a cut has regions is cut into its leaves.
+    `targets` are only the first N, or only those with these ids; `progress` is called after every image with
+    (targets done, targets in all).
 
-    Raises:
-        ConfigError: for a cut into fewer than 1 region.
-        DataError: when no target can be used. Single bad images, masks and failed trees are listed in the
-            result.
+    Raises ConfigError: a cut into fewer than 1 region. DataError: no target can be used; single bad images, masks
+    and failed trees are listed in the result.
     """
     ks = tuple(cuts)
     if any(k < 1 for k in ks):

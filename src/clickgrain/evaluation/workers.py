@@ -21,13 +21,7 @@ from clickgrain.types import Predictor
 
 Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
 
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+THREADS = [f"{name}_THREADS" for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
 
 
 def click_images(
@@ -40,11 +34,8 @@ def click_images(
     """What `click_image` yields, one image at a time, in the order in which they finish.
 
     Every process makes its own predictor (so `make`, the targets and the user must be picklable) and has its share
-    of the cores as threads.
-
-    Raises:
-        ConfigError: for objects that cannot be pickled.
-        DataError: when a process dies or the predictor cannot be made. Close the iterator to end the processes.
+    of the cores as threads. Raises ConfigError: for objects that cannot be pickled. DataError: when a process dies
+    or the predictor cannot be made. Close the iterator to end the processes.
     """
     before = set(active_children())
     context = get_context("spawn")  # fork would copy the threads' locks

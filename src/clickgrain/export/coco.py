@@ -23,14 +23,10 @@ LARGEST_ID = 2**53  # integers up to here are exact in every JSON reader
 def write_coco(
     images: Iterable[ImageRecord], labels: Sequence[LabelRecord], *, polygons: bool = True, tolerance: float = 0.0
 ) -> bytes:
-    """COCO JSON.
+    """COCO JSON; an image without objects is a negative one, objects without a label get "unlabelled".
 
-    Args:
-        images: with their objects; an image without objects is a negative one.
-        labels: become categories in this order; objects without a label get "unlabelled".
-        polygons: polygons for masks without holes, run lengths for the others; False: run lengths for all.
-            `iscrowd` is always 0; evaluators ignore objects with 1.
-        tolerance: how far in pixels polygons may leave the edges of the mask's pixels.
+    Masks without holes become polygons that may leave the edges of the mask's pixels by `tolerance` pixels, the
+    others run lengths; without `polygons` all do. `iscrowd` is always 0; evaluators ignore objects with 1.
     """
     numbers = {label.name: label.id for label in labels}
     nowhere = max(numbers.values(), default=0) + 1
@@ -62,8 +58,7 @@ def _geometry(mask: Bool, polygons: bool, tolerance: float) -> dict[str, Any]:
 def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
     """Images and objects of COCO JSON; masks are decoded and checked when `objects` is called.
 
-    Raises:
-        DataError: without images or annotations, or if none of its images can be used.
+    Raises DataError: without images or annotations, or if none of its images can be used.
     """
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
@@ -113,9 +108,7 @@ def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str 
             if id_ in categories:
                 raise DataError("its id is taken by another category")
             if label in names:
-                records.leave_out(
-                    skipped, f"{name}: several categories are called {label!r}; they become one label"
-                )
+                records.leave_out(skipped, f"{name}: several categories called {label!r}; they become one label")
             names.add(label)
             categories[id_] = None if label == UNLABELLED else label
         except DataError as error:
@@ -141,9 +134,7 @@ def _objects(
             records.leave_out(skipped, f"{where} is left out: {records.reason(error)}")
             continue
         if category is not None and category not in categories:
-            records.leave_out(
-                skipped, f"{where} is imported without a label: the file names no category {brief(category)}"
-            )
+            records.leave_out(skipped, f"{where} is without a label: the file has no category {brief(category)}")
         yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 
@@ -151,9 +142,7 @@ def _mask(shape: Any, size: Size) -> Bool:
     if isinstance(shape, dict):
         if shape.get("size") != list(size):
             hint = rotation_hint(tuple(shape["size"]), size) if isinstance(shape.get("size"), list) else ""
-            raise DataError(
-                f"its RLE is of {brief(shape.get('size'))}, the image {list(size)} (height, width){hint}"
-            )
+            raise DataError(f"its RLE is of {brief(shape.get('size'))}, the image {list(size)} (H, W){hint}")
         return rle.decode(shape["counts"], size)
     if not isinstance(shape, list) or not shape:
         raise DataError(f"its segmentation is {brief(shape)}, neither polygons nor an RLE")

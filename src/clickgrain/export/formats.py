@@ -74,10 +74,7 @@ def read_any(
 ) -> tuple[Format, list[ImageRecord]]:
     """(format, images) of COCO JSON (panoptic, too), labelme JSON, or a ZIP of these or of a YOLO data set.
 
-    What a file is, its content says.
-
-    Raises:
-        DataError: for other files, or one that takes too much time or memory.
+    What a file is, its content says. Raises DataError: for other files, or one that takes too much time or memory.
     """
     if content[:4] == ZIP:
         return _of_zip(content, name, skipped)

@@ -107,8 +107,7 @@ def _ring(ring: Loop, outer: bool, place: Georeference | None) -> Sequence[Seque
     corners = ring.astype(np.float64)
     if place is not None:
         corners = corners @ place.matrix[:, :2].T + place.matrix[:, 2]
-    x, y = corners.T
-    if (float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) > 0) != outer:
+    if (area(corners) > 0) != outer:
         corners = corners[::-1]
     closed: Sequence[Sequence[float]] = np.concatenate([corners, corners[:1]]).tolist()
     return closed

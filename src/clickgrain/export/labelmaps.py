@@ -19,13 +19,12 @@ from clickgrain.types import Size
 
 Map = npt.NDArray[np.uint16]
 File = tuple[str, bytes]
+Images = Iterable[ImageRecord]
 Beside = Callable[[str], bytes]
 """Path relative to an annotation file -> content of that file; raises OSError or DataError if there is none."""
 
 
-def semantic_files(
-    images: Iterable[ImageRecord], labels: Sequence[LabelRecord], left_out: list[str]
-) -> Iterator[File]:
+def semantic_files(images: Images, labels: Sequence[LabelRecord], left_out: list[str]) -> Iterator[File]:
     """8-bit PNGs (16-bit above 255 classes): 0 background or unlabelled, then classes as in labels.json."""
     index, taken = {label.name: number for number, label in enumerate(labels, 1)}, set[str]()
     for image in images:
@@ -40,9 +39,7 @@ def semantic_files(
     yield "labels.json", json.dumps({"0": "background", **listed}, indent=1).encode()
 
 
-def instance_files(
-    images: Iterable[ImageRecord], labels: Sequence[LabelRecord], left_out: list[str]
-) -> Iterator[File]:
+def instance_files(images: Images, labels: Sequence[LabelRecord], left_out: list[str]) -> Iterator[File]:
     """16-bit PNGs: 0 background, 1 .. n the image's objects, whose labels are in objects.json."""
     listed: dict[str, Any] = {}
     taken = set[str]()
@@ -53,9 +50,7 @@ def instance_files(
     yield "objects.json", json.dumps(listed, indent=1).encode()
 
 
-def panoptic_files(
-    images: Iterable[ImageRecord], labels: Sequence[LabelRecord], left_out: list[str]
-) -> Iterator[File]:
+def panoptic_files(images: Images, labels: Sequence[LabelRecord], left_out: list[str]) -> Iterator[File]:
     """COCO panoptic: RGB PNGs whose id is R + 256 G + 65536 B (0: nothing), and panoptic.json with the segments."""
     numbers = {label.name: label.id for label in labels}
     nowhere = max(numbers.values(), default=0) + 1
@@ -110,13 +105,10 @@ def read_panoptic(
 ) -> list[ImageRecord]:
     """Images and objects of COCO panoptic JSON; a PNG is read when the objects of its image are asked for.
 
-    Raises:
-        DataError: the JSON came alone, or none of its images can be used.
+    Raises DataError: the JSON came alone, or none of its images can be used.
     """
     if beside is None:
-        raise DataError(
-            f"{name}: panoptic JSON needs its PNGs; import both as one ZIP, or the folder that holds them"
-        )
+        raise DataError(f"{name}: panoptic JSON needs its PNGs; import both as one ZIP, or their folder")
     if not isinstance(content["images"], list):
         raise DataError(f"{name}: its images are {brief(content['images'])}, not a list; export it again")
     categories = read_categories(content.get("categories"), name, skipped)
@@ -160,9 +152,7 @@ def _segments(
             )
             continue
         if category not in categories:
-            records.leave_out(
-                skipped, f"{name}: segment {brief(segment)} comes in without a label: there is no such category"
-            )
+            records.leave_out(skipped, f"{name}: segment {brief(segment)} is without a label: no such category")
         yield ObjectRecord(mask, categories.get(category))
 
 

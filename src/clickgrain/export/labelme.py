@@ -60,8 +60,7 @@ def _shape(one: ObjectRecord) -> dict[str, Any]:
 def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> ImageRecord:
     """The image and objects of one file of labelme or X-AnyLabeling.
 
-    Raises:
-        DataError: without an image name or shapes, or with an impossible size.
+    Raises DataError: without an image name or shapes, or with an impossible size.
     """
     try:
         image = str(PurePosixPath(name).parent / records.read_text(content, "imagePath").replace("\\", "/"))
@@ -117,9 +116,7 @@ def _given(shape: dict[str, Any], points: npt.NDArray[np.float64], size: Size) -
     width, height = (int.from_bytes(coded[at : at + 4], "big") for at in (16, 20))  # before anything is decoded
     left, top = (int(value) for value in points[0])
     if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
-        raise DataError(
-            f"its mask of {width} x {height} pixels at ({left}, {top}) leaves the image of {size[1]} x {size[0]}"
-        )
+        raise DataError(f"its {width} x {height} mask at ({left}, {top}) leaves the image of {size[1]} x {size[0]}")
     crop = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE)
     if crop is None or crop.shape != (height, width):
         raise DataError("its mask is a damaged PNG; save it again")

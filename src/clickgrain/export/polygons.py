@@ -34,7 +34,7 @@ def loops(mask: Bool) -> list[Loop]:
     return found
 
 
-def area(loop: Loop) -> float:
+def area(loop: Loop | npt.NDArray[np.float64]) -> float:
     """Signed area in pixels (shoelace formula)."""
     x, y = loop[:, 0].astype(np.float64), loop[:, 1].astype(np.float64)
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
@@ -76,9 +76,7 @@ def fill(polygons: Sequence[npt.ArrayLike], size: Size) -> Bool:
     """H x W bool: pixels whose center lies inside an odd number of times, for polygons of N x 2 (x, y) corners.
 
     Each polygon is filled by itself, the results are joined: COCO's and labelme's reading of several polygons.
-
-    Raises:
-        DataError: corners that are not numbers or far outside, or more row crossings than the image has pixels.
+    Raises DataError: corners that are not numbers or far outside, or more row crossings than the image has pixels.
     """
     mask = np.zeros(size, bool)
     for polygon in polygons:
@@ -142,9 +140,8 @@ def _walk(following: dict[tuple[int, int], list[tuple[int, int]]], start: tuple[
             nxt = ways[0]
             del following[here]
         else:
-            right = (
-                way for way in ways if came[0] * (way[1] - here[1]) > came[1] * (way[0] - here[0])
-            )  # y is down
+            # y is down
+            right = (way for way in ways if came[0] * (way[1] - here[1]) > came[1] * (way[0] - here[0]))
             nxt = next(right, ways[0])
             ways.remove(nxt)
         came = (nxt[0] - here[0], nxt[1] - here[1])

@@ -58,11 +58,7 @@ class ImageRecord:
 def name_for(image: str, suffix: str, taken: set[str], *, after: bool = False) -> str:
     """A file name for an image, which is added to `taken` (in lower case) and short enough for file systems.
 
-    Args:
-        image: path of the image.
-        suffix: of the file, with its dot.
-        taken: by other images.
-        after: `a.jpg.png` for `a.jpg` and ".png"; otherwise `a.png`, and `a.jpg.png` only where that is taken.
+    `a.png` for `a.jpg` and ".png", and `a.jpg.png` only where that is taken; with `after` always `a.jpg.png`.
     """
     path = PurePosixPath(image)
     usual = path.name if after and path.suffix.lower() != suffix else path.stem

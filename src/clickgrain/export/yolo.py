@@ -117,9 +117,7 @@ def _objects(
                 raise DataError(f"its class {class_:g} is no whole number")
             label = names.get(int(class_))
             if label is None and names:
-                records.leave_out(
-                    skipped, f"{name}: line {number} is imported without a label: there is no class {class_:g}"
-                )
+                records.leave_out(skipped, f"{name}: line {number} without a label: there is no class {class_:g}")
             mask = records.solid(_mask(shares, size))
         except Exception as error:  # a bad line may raise anything, and must not stop the others
             records.leave_out(skipped, f"{name}: line {number} is left out: {records.reason(error)}")
@@ -137,7 +135,5 @@ def _mask(shares: list[float], size: Size) -> Bool:
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
         points = ([x, y] + corners * [width, height]).ravel()
     if len(points) < 6 or len(points) % 2:
-        raise DataError(
-            f"{len(shares)} numbers after the class are neither a polygon nor a box (x, y, width, height)"
-        )
+        raise DataError(f"{len(shares)} numbers after the class are neither a polygon nor a box (x, y, w, h)")
     return fill([points.reshape(-1, 2) * [size[1], size[0]]], size)

@@ -16,8 +16,7 @@ from clickgrain.types import Float, Size, UInt8
 def check_image(image: Any) -> UInt8:
     """Return `image` unchanged if it is an H x W x 3 uint8 array with at least one pixel.
 
-    Raises:
-        ImageError: it is anything else; the message says how to convert it.
+    Raises ImageError: it is anything else; the message says how to convert it.
     """
     if not isinstance(image, np.ndarray):
         raise ImageError(f"an image is an H x W x 3 uint8 array, not {type(image).__name__}; use np.asarray(image)")
@@ -78,8 +77,7 @@ def rotation_hint(annotated: Sequence[int], photo: Sequence[int]) -> str:
 def save_mask(path: str | Path, mask: npt.NDArray[np.bool_] | UInt8) -> None:
     """Write an H x W mask as an 8-bit PNG, 255 where it is true (or non-zero) and 0 elsewhere, atomically.
 
-    Raises:
-        ImageError: the mask is not H x W bool or integer, or the file cannot be written.
+    Raises ImageError: the mask is not H x W bool or integer, or the file cannot be written.
     """
     if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "biu":
         raise ImageError(

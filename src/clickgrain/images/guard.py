@@ -33,8 +33,7 @@ _filters = Lock()
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A regular file, opened for reading; everything is read from this file object, even if the name changes hands.
 
-    Raises:
-        ImageError: the file is missing, a folder, a pipe, a socket or a device, or cannot be opened.
+    Raises ImageError: the file is missing, a folder, a pipe, a socket or a device, or cannot be opened.
     """
     try:
         # Before opening, since that alone can set a device going; and after it, since names can change hands.
@@ -55,8 +54,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def check_regular(path: Path, mode: int) -> None:
     """Refuse what can make a reader wait for ever, given the `st_mode` of a file.
 
-    Raises:
-        ImageError: it is a folder, a pipe, a socket or a device.
+    Raises ImageError: it is a folder, a pipe, a socket or a device.
     """
     if stat.S_ISDIR(mode):
         raise ImageError(f"{path}: a folder, not an image; name a file in it, or walk it with find_images")
@@ -68,8 +66,7 @@ def check_regular(path: Path, mode: int) -> None:
 def format_of(path: Path) -> str:
     """Name of the file's format by its first bytes.
 
-    Raises:
-        ImageError: as `opened`; or the file is empty, unreadable or of no known image format.
+    Raises ImageError: as `opened`; or the file is empty, unreadable or of no known image format.
     """
     with opened(path) as file:
         return format_in(file, path)
@@ -102,8 +99,7 @@ def format_in(file: BinaryIO, path: object) -> str:
 def check_pixels(path: object, width: int, height: int, max_pixels: int) -> None:
     """Refuse an image of more than `max_pixels`, given its size from the header.
 
-    Raises:
-        ImageError: it is larger.
+    Raises ImageError: it is larger.
     """
     if width * height > max_pixels:
         raise ImageError(
@@ -125,9 +121,7 @@ def explained(path: object) -> Iterator[None]:
         raise ImageError(f"{path}: not enough memory to decode it; shrink it, or lower max_pixels") from error
     except Exception as error:
         cause = str(error).strip() or type(error).__name__
-        raise ImageError(
-            f"{path}: damaged or truncated ({cause}); copy or download it again, or remove it"
-        ) from error
+        raise ImageError(f"{path}: damaged or truncated ({cause}); copy it again, or remove it") from error
 
 
 @contextmanager

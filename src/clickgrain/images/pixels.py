@@ -24,15 +24,12 @@ def to_rgb(
     inverted: bool = False,
     window: Window | None = None,
 ) -> UInt8:
-    """Fold H x W x C values into H x W x 3 uint8; deeper values are scaled, alpha is composited over white.
+    """Fold H x W x C values (1 grey, 3 or more RGB first) into H x W x 3 uint8, alpha composited over white.
 
-    Args:
-        values: H x W x C, bool, any integer or any real float; C = 1 grey, 3 or more RGB first.
-        notes: takes a line if values were scaled, without a value, or channels left out.
-        alpha: the last channel is opacity (0 to the type's maximum, 0..1 for floats).
-        no_data: deeper values equal to this stand for no value; as not-a-number they are black and count nowhere.
-        inverted: small values are bright.
-        window: deeper values that become 0 and 255; their percentiles when None.
+    Values of more than 8 bits are scaled so that `window`, or their percentiles, becomes 0 and 255; those equal to
+    `no_data` stand for no value: as not-a-number they are black and count nowhere. `alpha`: the last channel is
+    opacity (0 to the type's maximum, 0..1 for floats). `inverted`: small values are bright. `notes` takes a line if
+    values were scaled, without a value, or channels left out.
     """
     color, opacity = (values[..., :-1], values[..., -1:]) if alpha else (values, None)
     if color.shape[2] not in (1, 3):
@@ -78,9 +75,7 @@ def orient(image: UInt8, orientation: int) -> UInt8:
 
 def scaled_range(notes: Iterable[str]) -> tuple[str, float, float] | None:
     """(type, lowest, highest) of the values that were scaled to 0..255, as a note of `to_rgb` says."""
-    found = next(
-        filter(None, (re.search(r"(\w+) values (\S+) to (\S+) \(percentiles", note) for note in notes)), None
-    )
+    found = re.search(r"(\w+) values (\S+) to (\S+) \(percentiles", "\n".join(notes))
     return None if found is None else (found[1], float(found[2]), float(found[3]))
 
 

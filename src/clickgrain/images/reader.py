@@ -100,8 +100,7 @@ def read_pages(
 ) -> Iterator[UInt8]:
     """Yield every page of a TIFF in file order, as `read_image` would; other formats yield their one image.
 
-    Raises:
-        ImageError: as `read_image`, when the page that cannot be read is reached.
+    Raises ImageError: as `read_image`, when the page that cannot be read is reached.
     """
     for page in range(count_pages(path)):
         said: list[str] = []
@@ -113,8 +112,7 @@ def read_pages(
 def count_pages(path: str | Path) -> int:
     """Number of pages of a TIFF, reduced-resolution copies left out; 1 for other formats.
 
-    Raises:
-        ImageError: as `read_image`.
+    Raises ImageError: as `read_image`.
     """
     file = ImageFile(str(path), str(path))
     with file.opened() as stream, explained(file):
@@ -130,11 +128,8 @@ def _by_pillow(
         picture: Image.Image = plugin(file)
         check_pixels(path, *picture.size, max_pixels)
         if getattr(picture, "is_animated", False):
-            notes.append(
-                "several images; the main one was read"
-                if format_ == "HEIF"
-                else "animated; its first frame was read"
-            )
+            which = "several images; the main one" if format_ == "HEIF" else "animated; its first frame"
+            notes.append(f"{which} was read")
     try:
         picture.load()
     except OSError:
@@ -171,8 +166,7 @@ def _optional_plugin(path: ImageFile, format_: str) -> type[Pillow.ImageFile]:
 def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
     """A JPEG that lacks no more than its last bytes, with what they held left grey.
 
-    Raises:
-        ValueError: more is missing.
+    Raises ValueError: more is missing.
     """
     file.seek(0)
     content = file.read()
@@ -185,9 +179,8 @@ def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
         raise ValueError(f"{100 * missing:.0f} % of the image is missing")
     if picture.info.get("progressive") and not _has_all_scans(content, len(picture.getbands())):
         raise ValueError("its finer scans are missing")
-    notes.append(
-        "its last bytes are missing" + (f": {100 * missing:.2g} % of the image is grey" if missing else "")
-    )
+    grey_part = f": {100 * missing:.2g} % of the image is grey" if missing else ""
+    notes.append(f"its last bytes are missing{grey_part}")
     return picture
 
 

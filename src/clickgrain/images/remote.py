@@ -24,20 +24,16 @@ LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplemented
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image of a folder, a list or a tar.
+    """An image of a folder, a list or a tar."""
 
-    Attributes:
-        key: its name in a store: the path below the folder, in a tar "shard.tar/name.jpg", in a list the address
-            without scheme.
-        place: path or URL of the file, or of the tar.
-        state: as the listing said; None for a local file until `now` is called, and where there is no listing.
-        start: its first byte in the tar; None: the file is the image.
-        sha256: of its bytes, first 20 hex digits, once they were read.
-    """
-
+    # its name in a store: the path below the folder, in a tar "shard.tar/name.jpg", in a list the address without
+    # scheme
     key: str
-    place: str
+    place: str  # path or URL of the file, or of the tar
+    # as the listing said; None for a local file until `now` is called, and where there is no listing
     state: State | None = None
+    # its first byte in the tar; None: the file is the image. sha256: of its bytes, first 20 hex digits, once they
+    # were read
     start: int | None = None
     sha256: str = ""
 
@@ -52,8 +48,7 @@ class ImageFile:
     def now(self) -> "ImageFile":
         """With the state of a plain file at this moment; others keep the one of their listing.
 
-        Raises:
-            OSError: the file is gone, or may not be seen.
+        Raises OSError: the file is gone, or may not be seen.
         """
         if not self.is_plain:
             return self
@@ -68,11 +63,7 @@ class ImageFile:
         return replace(self, state=self.state or (size, 0), sha256=digest)
 
     def content(self) -> bytes:
-        """All bytes, also over a connection that breaks a few times.
-
-        Raises:
-            ImageError: it cannot be read.
-        """
+        """All bytes, also over a connection that breaks a few times. Raises ImageError: it cannot be read."""
         try:
             system, path = file_system(self.place)
             stop = None if self.start is None or self.state is None else self.start + self.state[0]
@@ -89,16 +80,13 @@ class ImageFile:
         except ConfigError as error:
             raise ImageError(str(error)) from error
         except Exception as error:  # of whatever library the address needs
-            raise ImageError(
-                f"{self}: cannot be read ({_cause(error)}); check the connection and run again"
-            ) from error
+            raise ImageError(f"{self}: cannot be read ({_cause(error)}); check the network, run again") from error
 
     @contextmanager
     def opened(self, content: bytes | None = None) -> Iterator[BinaryIO]:
         """The image as an open file; `content` if it has been fetched already.
 
-        Raises:
-            ImageError: as `content`, or as `guard.opened`.
+        Raises ImageError: as `content`, or as `guard.opened`.
         """
         if self.is_plain:
             with opened(Path(self.place)) as file:
@@ -115,8 +103,7 @@ def is_url(place: str) -> bool:
 def file_system(place: str) -> tuple[Any, str]:
     """The fsspec file system of a URL or path, and its own name for the place.
 
-    Raises:
-        ConfigError: an unknown kind of address, or one whose package is not installed.
+    Raises ConfigError: an unknown kind of address, or one whose package is not installed.
     """
     import fsspec
 

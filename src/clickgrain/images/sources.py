@@ -114,8 +114,7 @@ def _of_list(place: str) -> Iterator[ImageFile]:
 def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
     """The images in a tar; their places are remembered, since listing a remote tar reads most of it.
 
-    Raises:
-        DataError: it cannot be read.
+    Raises DataError: it cannot be read.
     """
     try:
         system, path = file_system(tar.place)
@@ -128,9 +127,7 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
             if state is not None:
                 atomic_write(known, json.dumps(rows).encode())
     except Exception as error:
-        raise DataError(
-            f"{tar.place}: the tar cannot be read ({error}); download or make it again, uncompressed"
-        ) from error
+        raise DataError(f"{tar.place}: the tar cannot be read ({error}); make it again, uncompressed") from error
     others = [PurePosixPath(name) for name, _, _ in rows if name.lower().endswith(OTHERS)]
     said += passed_over(tar.place, (), others)
     version = 0 if state is None else state[1]

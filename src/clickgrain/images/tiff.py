@@ -43,9 +43,8 @@ def read_page(
 ) -> UInt8:
     """Page `number` (from 0) as H x W x 3 uint8 RGB, upright.
 
-    Raises:
-        ImageError: there is no such page, it is over `max_pixels`, or holds what no image holds; other exceptions:
-            it is damaged.
+    Raises ImageError: there is no such page, it is over `max_pixels`, or holds what no image holds; other
+    exceptions: it is damaged.
     """
     with tifffile.TiffFile(file) as tiff:
         chain = _chain(tiff, notes)
@@ -91,9 +90,7 @@ def _check(path: object, page: Any, max_pixels: int) -> None:
     if not page.imagewidth * page.imagelength:
         raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels")
     if page.dtype is not None and page.dtype.kind == "c":
-        raise ImageError(
-            f"{path}: its values are complex numbers ({page.dtype}); save their magnitude or real part"
-        )
+        raise ImageError(f"{path}: its values are complex numbers ({page.dtype}); save magnitude or real part")
     size = page.dtype.itemsize if page.dtype is not None else 8
     tile = page.tilewidth * page.tilelength * page.tiledepth if page.is_tiled else 0
     needed = max(page.imagewidth * page.imagelength * page.imagedepth, tile) * page.samplesperpixel * size

@@ -88,25 +88,14 @@ def find_images(
 
 @dataclass
 class ReadReport:
-    """What became of the files given to `read_images`.
+    """What became of the files given to `read_images`."""
 
-    Attributes:
-        read: number of images read so far.
-        bad: (path, or key in a source; message) of every file that could not be read; the message names file, cause
-            and fix.
-        notes: what a user should know about files that were read (scaled, first frame only ...).
-    """
-
-    read: int = 0
+    read: int = 0  # number of images read so far
+    # (path, or key in a source; message) of every file that could not be read; the message names file, cause and
+    # fix
     bad: list[tuple[str, str]] = field(default_factory=list)
+    # what a user should know about files that were read (scaled, first frame only ...)
     notes: list[str] = field(default_factory=list)
-
-    def summary(self, limit: int = 20) -> str:
-        """Lines to print at the end: counts, then at most `limit` bad files and `limit` notes."""
-        lines = [f"{self.read} of {self.read + len(self.bad)} images read"]
-        lines += _listed(f"{len(self.bad)} could not be read", [message for _, message in self.bad], limit)
-        lines += _listed(f"{len(self.notes)} notes", self.notes, limit)
-        return "\n".join(lines)
 
 
 def read_images(
@@ -233,10 +222,3 @@ def natural(path: PurePosixPath) -> tuple[list[list[tuple[int, int, str]]], str]
         for part in path.as_posix().casefold().split("/")
     ]
     return levels, str(path)
-
-
-def _listed(title: str, lines: list[str], limit: int) -> list[str]:
-    if not lines:
-        return []
-    rest = [f"  ... and {len(lines) - limit} more"] if len(lines) > limit else []
-    return [f"{title}:", *(f"  {line}" for line in lines[:limit]), *rest]

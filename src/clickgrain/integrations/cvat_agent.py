@@ -63,9 +63,8 @@ class WholeImage:
 
     def detect(self, context: Any, image: Any) -> list[Any]:
         """Masks of a PIL image, or polygons (holes kept) where the context asks for them."""
-        generator = SamAutomaticMaskGenerator(
-            self.segmenter, levels=(self.level,), pred_iou_thresh=context.conf_threshold or 0.0
-        )
+        least = context.conf_threshold or 0.0
+        generator = SamAutomaticMaskGenerator(self.segmenter, levels=(self.level,), pred_iou_thresh=least)
         masks = [record["segmentation"] for record in generator.generate(np.asarray(image.convert("RGB")))]
         if context.conv_mask_to_poly:
             corners = [polygons.joined(polygons.loops(mask)).ravel() for mask in masks]
@@ -82,9 +81,8 @@ def create(
 ) -> Clicks | WholeImage:
     """The function that `cvat-cli ... --function-module` loads, from its parameters.
 
-    Raises:
-        ConfigError: for another kind than "clicks" or "whole-image".
-        WeightsError: the model cannot be found or read.
+    Raises ConfigError: for another kind than "clicks" or "whole-image". WeightsError: the model cannot be found or
+    read.
     """
     if kind not in ("clicks", "whole-image"):
         raise ConfigError(f"kind {kind!r} is unknown; give clicks or whole-image")
@@ -95,11 +93,8 @@ def create(
 def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: Callable[[str], None]) -> None:
     """Make a function on a CVAT server, unless its number is given, and answer its requests until interrupted.
 
-    cvat-cli logs in, as CVAT_ACCESS_TOKEN or its own settings say.
-
-    Raises:
-        ConfigError: cvat-cli is not installed.
-        DataError: it ended with an error, which it printed.
+    cvat-cli logs in, as CVAT_ACCESS_TOKEN or its own settings say. Raises ConfigError: cvat-cli is not installed.
+    DataError: it ended with an error, which it printed.
     """
     if importlib.util.find_spec("cvat_cli") is None:
         raise ConfigError("cvat-cli is not installed; pip install 'clickgrain[cvat]'")
@@ -110,9 +105,8 @@ def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: 
             loaded += ["-p", f"{name}={'float' if isinstance(value, float) else 'str'}:{value}"]
     if function is None:
         name = f"clickgrain {settings['kind']} {settings['model']}"
-        made = subprocess.run(
-            [*command, "create-native", name, *loaded], stdout=subprocess.PIPE, text=True, check=False
-        )
+        create = [*command, "create-native", name, *loaded]
+        made = subprocess.run(create, stdout=subprocess.PIPE, text=True, check=False)
         if made.returncode or not made.stdout.split():
             raise DataError(f"{url}: the function could not be made; see the lines above, and log in with cvat-cli")
         function = int(made.stdout.split()[-1])

@@ -21,8 +21,7 @@ class ImageCache:
     def get(self, key: str, read: Callable[[], UInt8]) -> Encoded:
         """The encoded image of a key; `read` gives its H x W x 3 uint8 RGB when it is not kept. Thread-safe.
 
-        Raises:
-            ClickgrainError: what `read` raises; it is tried again by the next request.
+        Raises ClickgrainError: what `read` raises; it is tried again by the next request.
         """
         with self._lock:
             future = self._kept.get(key)

@@ -56,9 +56,7 @@ class Config:
         try:
             tags = list(ElementTree.fromstring(text).iter())
         except ElementTree.ParseError as error:
-            raise DataError(
-                f"the labeling config is no XML ({error}); save it again in the project's settings"
-            ) from None
+            raise DataError(f"the labeling config is no XML ({error}); save it again in the settings") from None
         images = {tag.get("name", ""): tag.get("value", "") for tag in tags if tag.tag.lower() == "image"}
         brushes = (tag for tag in tags if tag.tag.lower() == "brushlabels" and tag.get("toName") in images)
         if (brush := next(brushes, None)) is None:
@@ -103,8 +101,7 @@ class Backend:
     def predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A mask per task for the prompts of the request; none where there are no prompts.
 
-        Raises:
-            ClickgrainError: for tasks, prompts, labels or an image that cannot be used.
+        Raises ClickgrainError: for tasks, prompts, labels or an image that cannot be used.
         """
         tasks, context = request.get("tasks"), (request.get("params") or {}).get("context") or {}
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
@@ -150,18 +147,10 @@ class Backend:
         if not (points or strokes or box):
             return {"result": [], "score": 0.0, "model_version": self.version}
         mask = self.images.segmenter.predict(points, labels, box, strokes, level, encoded=encoded)
-        result = {
-            "id": uuid.uuid4().hex[:10],
-            "from_name": config.brush,
-            "to_name": config.image,
-            "type": "brushlabels",
-            "original_width": width,
-            "original_height": height,
-            "image_rotation": 0,
-            "value": {"format": "rle", "rle": brush_rle.encode(mask.binary), "brushlabels": [label]},
-            "score": mask.score,
-            "readonly": False,
-        }
+        shown = {"from_name": config.brush, "to_name": config.image, "type": "brushlabels"}
+        shown |= {"original_width": width, "original_height": height, "image_rotation": 0, "readonly": False}
+        value = {"format": "rle", "rle": brush_rle.encode(mask.binary), "brushlabels": [label]}
+        result = {"id": uuid.uuid4().hex[:10], **shown, "value": value, "score": mask.score}
         found = [result] if mask.binary.any() else []
         return {"result": found, "score": mask.score, "model_version": self.version}
 
@@ -188,7 +177,7 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
 
     async def answered(request: Request, act: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Response:
         try:
-            body = await whole_body(request.receive, BODY_BYTES, BODY_SECONDS)  # type: ignore[arg-type]
+            body = await whole_body(request.receive, BODY_BYTES, BODY_SECONDS)
             content = json.loads(body or b"null")
         except (ValueError, RecursionError) as error:
             return _error(400, f"the request is no JSON, or too large ({error})")
@@ -198,10 +187,8 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
             return _error(400, "the request is no JSON object; is this Label Studio?")
         try:
             return JSONResponse(await run_in_threadpool(act, content))
-        except ImageError as error:
-            status, message = 422, str(error)
         except ClickgrainError as error:
-            status, message = (422 if isinstance(error, DataError | PromptError) else 500), str(error)
+            status, message = (422 if isinstance(error, DataError | PromptError | ImageError) else 500), str(error)
         except (AttributeError, TypeError, ValueError, KeyError) as error:  # fields of another type than documented
             status, message = 422, f"the request is not as Label Studio writes it ({error})"
         except Exception as error:

@@ -77,8 +77,7 @@ class ClickSession:
     def segment(self) -> bool:
         """Answer what is drawn on this slice; False if nothing is.
 
-        Raises:
-            PromptError: for a click outside the image.
+        Raises PromptError: for a click outside the image.
         """
         points, labels = self._points()
         box, strokes = self._box(), self._strokes()
@@ -116,10 +115,8 @@ class ClickSession:
     def carry_on(self) -> Iterator[tuple[int, Tracked]]:
         """Carry the current object to the slices after this one; ends where it is lost (a score below `LOST`).
 
-        Changes no layer, so that another thread may run it; hand what it yields to `take`.
-
-        Raises:
-            PromptError: there is no current object on this slice, or no stack.
+        Changes no layer, so that another thread may run it; hand what it yields to `take`. Raises PromptError:
+        there is no current object on this slice, or no stack.
         """
         at = self.slice
         if at is None or not (self.current.data[at] > 0).any():

@@ -4,12 +4,10 @@ Tasks read and shrink images, actors compute features (a GPU each where the clus
 and write, each to its own store, so a folder of stores comes out. Ray bounds what waits between the stages.
 """
 
-import json
 import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +21,7 @@ from clickgrain.images import ImageFile, ReadReport, list_images, read_images
 from clickgrain.images.remote import is_url
 from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.config import Linkage, Shard
-from clickgrain.proposals.pipeline import TREE_VERSION, Failure, Pass, ProposeReport, shrunk
+from clickgrain.proposals.pipeline import Failure, Pass, ProposeReport, TreeSettings, shrunk
 from clickgrain.proposals.store import ProposalStore
 
 OBJECT_STORE = 400 << 20  # bytes of a local start; what does not fit waits
@@ -32,19 +30,11 @@ LOST_BLOCKS = 100  # groups of images that may be lost with workers that died ag
 Batch = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What every stage must know; see `pipeline.propose`."""
-
-    text: str
-    connectivity: Literal[0, 4, 8]
-    linkage: Linkage
-    long_side: int
-
-    def run(self, store: ProposalStore | None, extractor: FeatureExtractor | None, report: ProposeReport) -> Pass:
-        """A pass of one thread for a stage that uses a part of it."""
-        given = (self.text, self.connectivity, self.linkage, self.long_side, 1, 1, report, Quiet())
-        return Pass(store, extractor, *given)  # type: ignore[arg-type]
+def _pass(
+    store: ProposalStore | None, extractor: FeatureExtractor | None, settings: TreeSettings, bar: Progress
+) -> Pass:
+    """A pass of one thread for a stage that uses a part of it."""
+    return Pass(store, extractor, settings, 1, 1, ProposeReport(), bar)  # type: ignore[arg-type]
 
 
 def propose_on_ray(
@@ -83,9 +73,7 @@ def propose_on_ray(
     if out.is_file():
         raise ConfigError(f"--out {out} is a file; --engine ray writes a store per worker, so give it a folder")
     extractor, report = load(False), ProposeReport()
-    text = {"extractor": extractor.name, "long_side": long_side, "connectivity": connectivity, "linkage": linkage}
-    settings_text = json.dumps({**text, "tree": TREE_VERSION}, sort_keys=True)
-    settings = _Settings(settings_text, connectivity, linkage, long_side)
+    settings = TreeSettings(extractor.name, long_side, connectivity, linkage)
     source = photos if is_url(str(photos)) else Path(photos).absolute()
     files = [f for f in list_images(source, ignore=ignore, left_out=report.left_out) if part.holds(f.key)]
     first = [] if any(out.glob("*.db")) else [out / f"{socket.gethostname()}-0.db"]
@@ -93,8 +81,8 @@ def propose_on_ray(
     with bar:
         bar.start("trees", len(files))
         with ProposalStore.create(first[0] if first else out) as store:
-            check = settings.run(store, extractor, report)
-            check.bar = bar
+            check = _pass(store, extractor, settings, bar)
+            check.report = report
             waiting = {file.key: file for file in check.todo(files)}
             # Their new trees go to any store, and a photo's tree must be in one.
             store.remove([key for key in waiting if key in store])
@@ -130,7 +118,7 @@ def propose_on_ray(
 
 
 def _stream(
-    files: list[ImageFile], settings: _Settings, load: Callable[[bool], FeatureExtractor], out: Path, batch: int
+    files: list[ImageFile], settings: TreeSettings, load: Callable[[bool], FeatureExtractor], out: Path, batch: int
 ) -> Iterator[Any]:
     """What became of every image, in any order: a `Failure`, ("done", key) or ("note", text)."""
     import ray
@@ -144,41 +132,26 @@ def _stream(
     resources = ray.cluster_resources()
     pool, gpus = max(1, int(resources.get("CPU", 1)) // 2), int(resources.get("GPU", 0))
     # Actors hold their CPUs for the whole run. At a quarter each, half a CPU is left for reading on one core.
-    stages = ray.data.from_items(
-        [{"item": file} for file in files], override_num_blocks=min(10_000, -(-len(files) // batch))
-    )
+    blocks = min(10_000, -(-len(files) // batch))
+    stages = ray.data.from_items([{"item": file} for file in files], override_num_blocks=blocks)
     if gpus:
         stages = stages.map_batches(
             lambda items: _decoded(items, settings), batch_size=batch, num_cpus=0.5, compute=TaskPoolStrategy(pool)
         )
-        stages = stages.map_batches(
-            _Features,
-            fn_constructor_args=(settings, load, True),
-            batch_size=batch,
-            num_cpus=0.25,
-            num_gpus=1,
-            compute=ActorPoolStrategy(size=gpus),
-        )
-        stages = stages.map_batches(
-            _Merge,
-            fn_constructor_args=(settings, out),
-            batch_size=batch,
-            num_cpus=0.25,
-            compute=ActorPoolStrategy(size=pool),
-        )
+        actors: list[tuple[Any, tuple[Any, ...], int, dict[str, float]]] = [
+            (_Features, (settings, load, True), gpus, {"num_cpus": 0.25, "num_gpus": 1}),
+            (_Merge, (settings, out), pool, {"num_cpus": 0.25}),
+        ]
     else:  # without a device to feed, images need not travel between processes
-        stages = stages.map_batches(
-            _All,
-            fn_constructor_args=(settings, load, out),
-            batch_size=batch,
-            num_cpus=1,
-            compute=ActorPoolStrategy(size=max(1, int(resources.get("CPU", 1)))),
-        )
+        actors = [(_All, (settings, load, out), max(1, int(resources.get("CPU", 1))), {"num_cpus": 1})]
+    for actor, given, count, each in actors:
+        compute = ActorPoolStrategy(size=count)
+        stages = stages.map_batches(actor, fn_constructor_args=given, batch_size=batch, compute=compute, **each)
     for group in stages.iter_batches(batch_size=None, prefetch_batches=0):
         yield from _items(group)
 
 
-def _decoded(group: Batch, settings: _Settings) -> Iterator[Batch]:
+def _decoded(group: Batch, settings: TreeSettings) -> Iterator[Batch]:
     """Read and shrink images: (file, size of the image, small image)."""
     reading = ReadReport()
     for file, image in read_images(_items(group), workers=1, report=reading):
@@ -190,8 +163,8 @@ def _decoded(group: Batch, settings: _Settings) -> Iterator[Batch]:
 class _Features:
     """Replaces images by their features; what is no image passes through."""
 
-    def __init__(self, settings: _Settings, load: Callable[[bool], FeatureExtractor], gpu: bool) -> None:
-        self.run = settings.run(None, load(gpu), ProposeReport())
+    def __init__(self, settings: TreeSettings, load: Callable[[bool], FeatureExtractor], gpu: bool) -> None:
+        self.run = _pass(None, load(gpu), settings, Quiet())
 
     def __call__(self, group: Batch) -> Batch:
         items = _items(group)
@@ -206,7 +179,7 @@ class _Features:
 class _Merge:
     """Merges, and writes to the first store of this machine that no other worker has taken."""
 
-    def __init__(self, settings: _Settings, out: Path) -> None:
+    def __init__(self, settings: TreeSettings, out: Path) -> None:
         for number in range(10_000):
             path = out / f"{socket.gethostname()}-{number}.db"
             self.lock = FileLock(f"{path}.lock")  # ends with the process
@@ -214,7 +187,7 @@ class _Merge:
                 self.lock.acquire(timeout=0)
             except Timeout:
                 continue
-            self.run = settings.run(ProposalStore.create(path), None, ProposeReport())
+            self.run = _pass(ProposalStore.create(path), None, settings, Quiet())
             return
         raise StoreError(f"{out}: 10,000 stores are in use on this machine; give another folder")
 
@@ -235,7 +208,7 @@ class _Merge:
 class _All:
     """All three, in one process for each core."""
 
-    def __init__(self, settings: _Settings, load: Callable[[bool], FeatureExtractor], out: Path) -> None:
+    def __init__(self, settings: TreeSettings, load: Callable[[bool], FeatureExtractor], out: Path) -> None:
         self.settings, self.features, self.merge = settings, _Features(settings, load, False), _Merge(settings, out)
 
     def __call__(self, group: Batch) -> Batch:

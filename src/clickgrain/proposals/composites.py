@@ -11,6 +11,7 @@ from clickgrain.proposals.config import CompositeSettings
 from clickgrain.proposals.cutouts import Cutout, cropped
 from clickgrain.types import Float, Size, UInt8
 
+Rng = np.random.Generator
 VISIBLE = 0.5  # part of a piece that stays inside the image at least
 HIDDEN = (0.05, 0.6)  # part of the object that an occluder must hide at least, and may hide at most
 TRIES = 12
@@ -36,27 +37,17 @@ def composite(
     background: UInt8,
     foreground: UInt8,
     alpha: Float,
-    rng: np.random.Generator,
+    rng: Rng,
     settings: CompositeSettings | None = None,
     *,
     occluder: Cutout | None = None,
 ) -> Composite:
-    """Scale, turn, mirror and recolor a piece and blend it into another photo.
+    """Scale, turn, mirror and recolor a piece and blend it into another photo; the mask is exact.
 
-    Args:
-        background: H x W x 3 uint8 RGB.
-        foreground: h x w x 3 uint8 RGB, the photo or crop that holds the piece.
-        alpha: h x w float32 in 0..1, the piece (see `plain_background_object`, `MergeTree.upsample`).
-        rng: the only source of randomness.
-        settings: what may change and how much.
-        occluder: a second piece, put partly over the first; the mask excludes what it hides. Left out where no
-            place is found for it.
-
-    Returns:
-        (image, mask): the mask is exact, it is the share with which the piece was blended in.
-
-    Raises:
-        ImageError: arrays of wrong types or shapes, or an alpha without an object.
+    `foreground` is the h x w x 3 photo or crop that holds the piece, `alpha` h x w float32 in 0..1 the piece itself
+    (see `plain_background_object`, `MergeTree.upsample`). A second piece, the `occluder`, is put partly over the
+    first, and the mask excludes what it hides; it is left out where no place is found for it. Raises ImageError:
+    arrays of wrong types or shapes, or an alpha without an object.
     """
     settings = settings or CompositeSettings()
     canvas = check_image(background).astype(np.float32)
@@ -72,15 +63,13 @@ def composite(
 def _piece(foreground: UInt8, alpha: Float) -> Cutout:
     check_image(foreground)
     if alpha.shape != foreground.shape[:2]:
-        raise ImageError(
-            f"alpha has shape {alpha.shape} but its image is {foreground.shape[:2]}; give both in one size"
-        )
+        raise ImageError(f"alpha has shape {alpha.shape}, its image {foreground.shape[:2]}; give both in one size")
     if not np.isfinite(alpha).all() or alpha.min() < 0 or not 0.5 < alpha.max() <= 1:
         raise ImageError("alpha holds no object, or values outside 0..1; give 1 inside the object and 0 outside")
     return cropped(foreground, alpha)
 
 
-def _changed(piece: Cutout, size: Size, rng: np.random.Generator, settings: CompositeSettings) -> _Layer:
+def _changed(piece: Cutout, size: Size, rng: Rng, settings: CompositeSettings) -> _Layer:
     """The piece at its new size and angle, its edge softened; not placed yet."""
     image, alpha = _scaled(piece, _scale(piece.alpha, size, rng, settings))
     if rng.random() < settings.flip:
@@ -94,7 +83,7 @@ def _changed(piece: Cutout, size: Size, rng: np.random.Generator, settings: Comp
     return _Layer(image, np.clip(alpha, 0, 1), (0, 0))
 
 
-def _scale(alpha: Float, size: Size, rng: np.random.Generator, settings: CompositeSettings) -> float:
+def _scale(alpha: Float, size: Size, rng: Rng, settings: CompositeSettings) -> float:
     """Log-uniform side or area within the range, limited by `max_upscale`, the area also by the image's sides and
     `min_area`; never less than three pixels at the thickest place, which are still there after feathering."""
     radius = float(cv2.distanceTransform(np.pad(alpha > 0.5, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
@@ -130,7 +119,7 @@ def _turned(image: UInt8, alpha: Float, degrees: float) -> tuple[UInt8, Float]:
     return turned.astype(np.uint8), cv2.warpAffine(alpha, matrix, size).astype(np.float32)
 
 
-def _corner(layer: _Layer, size: Size, rng: np.random.Generator, settings: CompositeSettings) -> tuple[int, int]:
+def _corner(layer: _Layer, size: Size, rng: Rng, settings: CompositeSettings) -> tuple[int, int]:
     """Mostly inside the canvas, sometimes cut by its border; a piece too long for it is centered on some part."""
     shape = (layer.alpha.shape[0], layer.alpha.shape[1])
     inside = (_between(rng, size[0] - shape[0]), _between(rng, size[1] - shape[1]))
@@ -144,11 +133,11 @@ def _corner(layer: _Layer, size: Size, rng: np.random.Generator, settings: Compo
     return size[0] // 2 - int(y), size[1] // 2 - int(x)
 
 
-def _between(rng: np.random.Generator, room: int) -> int:
+def _between(rng: Rng, room: int) -> int:
     return int(rng.integers(min(0, room), max(0, room) + 1))
 
 
-def _blend(canvas: Float, layer: _Layer, rng: np.random.Generator, settings: CompositeSettings) -> Float:
+def _blend(canvas: Float, layer: _Layer, rng: Rng, settings: CompositeSettings) -> Float:
     """Recolor the layer and blend it into the H x W x 3 image in place; returns its H x W share."""
     size = (canvas.shape[0], canvas.shape[1])
     here, there = _overlap(layer, size)
@@ -162,9 +151,7 @@ def _blend(canvas: Float, layer: _Layer, rng: np.random.Generator, settings: Com
     return share
 
 
-def _recolored(
-    layer: _Layer, around: Float, share: Float, rng: np.random.Generator, settings: CompositeSettings
-) -> Float:
+def _recolored(layer: _Layer, around: Float, share: Float, rng: Rng, settings: CompositeSettings) -> Float:
     """h x w x 3 RGB 0..255: brightness, contrast, saturation, hue changed; the mean drawn to the surroundings'."""
     brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * settings.jitter * [15, 0.35, 0.6, 0.5]
     draw = rng.uniform(0, settings.match)
@@ -178,9 +165,7 @@ def _recolored(
     return np.clip(rgb * 255, 0, 255).astype(np.float32)
 
 
-def _lit(
-    colors: Float, alpha: Float, around: Float, rng: np.random.Generator, settings: CompositeSettings
-) -> Float:
+def _lit(colors: Float, alpha: Float, around: Float, rng: Rng, settings: CompositeSettings) -> Float:
     """h x w x 3 RGB 0..255 with a gradient of light, contrast and saturation drawn to those of the surroundings."""
     lab, other = to_lab(colors), to_lab(around)
     mean, inside = _mean(lab, alpha), alpha > 0.5 * alpha.max()
@@ -198,7 +183,7 @@ def _lit(
     return np.clip(rgb * gain[..., None], 0, 255).astype(np.float32)
 
 
-def _shadow(layer: _Layer, size: Size, rng: np.random.Generator) -> Float:
+def _shadow(layer: _Layer, size: Size, rng: Rng) -> Float:
     """H x W part of the light that the layer takes away: close around its lower edge, or cast on the ground."""
     rows, columns = np.flatnonzero(layer.alpha.max(1) > 0.5), np.flatnonzero(layer.alpha.max(0) > 0.5)
     if not len(rows):
@@ -217,9 +202,7 @@ def _shadow(layer: _Layer, size: Size, rng: np.random.Generator) -> Float:
     return np.asarray(rng.uniform(0.2, 0.65) * cast, np.float32)
 
 
-def _occluded(
-    canvas: Float, mask: Float, piece: Cutout, rng: np.random.Generator, settings: CompositeSettings
-) -> Float:
+def _occluded(canvas: Float, mask: Float, piece: Cutout, rng: Rng, settings: CompositeSettings) -> Float:
     """Put a second piece over the edge of the object, in place; returns what is left of the mask."""
     size, total = (mask.shape[0], mask.shape[1]), float(mask.sum())
     edge = np.argwhere((mask > 0.5) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) <= 0.5))
@@ -235,7 +218,7 @@ def _occluded(
     return mask
 
 
-def _finished(image: UInt8, rng: np.random.Generator, settings: CompositeSettings) -> UInt8:
+def _finished(image: UInt8, rng: Rng, settings: CompositeSettings) -> UInt8:
     """A camera's last steps over the whole canvas: object and surroundings get the same grain."""
     if settings.noise > 0:
         grain = rng.normal(0, 1, image.shape) + rng.normal(0, 1, (*image.shape[:2], 1))

@@ -25,11 +25,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """Read "i/n", e.g. "2/4" for the second of four parts.
-
-        Raises:
-            ConfigError: for any other text.
-        """
+        """Read "i/n", e.g. "2/4" for the second of four parts. Raises ConfigError: for any other text."""
         index, slash, count = text.partition("/")
         if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             raise ConfigError(f"--shard {text!r} is not i/n with 1 <= i <= n; write e.g. 2/4 for part 2 of 4")
@@ -84,9 +80,7 @@ class ProposeArgs:
         if self.address and self.engine != "ray":
             raise ConfigError(f"--address {self.address} is of no use without --engine ray")
         if self.engine == "ray" and "://" in self.store:
-            raise ConfigError(
-                f"--engine ray writes on all machines; give --out a folder that they see, not {self.store}"
-            )
+            raise ConfigError(f"--engine ray: all machines write; give --out a folder they see, not {self.store}")
         Shard.parse(self.shard)
         if self.batch < 1:
             raise ConfigError(f"--batch {self.batch} is not positive; use 1 or more images per forward pass")

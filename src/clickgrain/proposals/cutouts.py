@@ -20,6 +20,7 @@ from clickgrain.proposals.config import CompositeSettings
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, UInt8
 
+Rng = np.random.Generator
 BORDER_SHARE = 0.9  # part of the image's border that must have the background's color
 AREA_RANGE = (0.01, 0.75)  # smallest and largest part of the image that an object may cover
 LEAST_DISTANCE = 6.0  # Lab distance below which colors count as equal (JPEG noise stays below)
@@ -60,30 +61,23 @@ def object_cutout(image: UInt8) -> Cutout | None:
 
 
 def solid_cutout(image: UInt8, mask: Float) -> Cutout | None:
-    """What a mask covers of a photo, less one pixel of mixed colors all around; None if nothing is left.
-
-    Args:
-        image: H x W x 3 uint8 RGB.
-        mask: H x W float32, the object where above 0.5.
+    """What an H x W float32 mask (above 0.5) covers of a photo, less one pixel of mixed colors all around; None if
+    nothing is left.
     """
     inner = _without_edge(mask > 0.5)
     return cropped(image, inner.astype(np.float32)) if inner.any() else None
 
 
 def plain_background_object(image: UInt8) -> Float | None:
-    """Find the one object on a background of one color.
+    """Find the one object on a background of one color; H x W float32 alpha (0 or 1) of an H x W x 3 uint8 RGB
+    image.
 
-    The background is what has nearly the border's median color (in Lab) and is connected to the border, and
-    wide holes as plain as that; the object is the largest piece of the rest, minus one pixel of mixed colors
-    all around.
+    The background is what has nearly the border's median color (in Lab) and is connected to the border, and wide
+    holes as plain as that; the object is the largest piece of the rest, minus one pixel of mixed colors all around.
 
-    Args:
-        image: H x W x 3 uint8 RGB.
-
-    Returns:
-        H x W float32 alpha (0 or 1), or None when in doubt: the border is not plain, there are several
-        objects, the object is very small, very large, full of holes (or of the background's color) or a framed
-        image, or its outline is no sharp edge or depends on the threshold (shadows, fading).
+    None when in doubt: the border is not plain, there are several objects, the object is very small, very large,
+    full of holes (or of the background's color) or a framed image, or its outline is no sharp edge or depends on
+    the threshold (shadows, fading).
     """
     distance, border = _distance_to_border_color(image)
     near = float(np.percentile(distance[border], 100 * BORDER_SHARE))
@@ -105,19 +99,13 @@ def plain_background_object(image: UInt8) -> Float | None:
 
 
 def region_cutout(
-    image: UInt8, tree: MergeTree, rng: np.random.Generator, *, min_area: float = 0.02, max_area: float = 0.4
+    image: UInt8, tree: MergeTree, rng: Rng, *, min_area: float = 0.02, max_area: float = 0.4
 ) -> Cutout | None:
     """A region of a photo's merge tree that looks like an object, or None if none was found.
 
-    Only regions away from the photo's border are taken (a cut border would show as a straight edge). Of some
-    compact ones drawn at random, the one whose outline follows the image's edges best wins.
-
-    Args:
-        image: H x W x 3 uint8 RGB, the image of the tree.
-        tree: its merge tree.
-        rng: the source of randomness.
-        min_area: fraction of the leaves that a region must have at least.
-        max_area: and at most.
+    Only regions away from the photo's border are taken (a cut border would show as a straight edge), of `min_area`
+    to `max_area` of the leaves. Of some compact ones drawn at random, the one whose outline follows the image's
+    edges best wins.
     """
     nodes = _inner_nodes(tree, min_area, max_area)
     drawn = rng.choice(nodes, size=min(DRAWN, len(nodes)), replace=False) if len(nodes) else nodes
@@ -220,14 +208,10 @@ def _inner_nodes(tree: MergeTree, min_area: float, max_area: float) -> npt.NDArr
 
 
 def read_cutout(path: Path, side: int) -> Cutout:
-    """A file with transparency as a cutout, cropped, at most `side` pixels on its long side.
+    """A file with transparency (PNG, WebP, TIFF) as a cutout, cropped, at most `side` pixels on its long side.
 
-    Args:
-        path: PNG, WebP or TIFF whose alpha is the mask of one whole object.
-        side: long side that larger ones are shrunk to.
-
-    Raises:
-        ImageError: the file cannot be read, has no transparency, or nothing in it is opaque.
+    Its alpha is the mask of one whole object. Raises ImageError: the file cannot be read, has no transparency, or
+    nothing in it is opaque.
     """
     format_of(path)
     with explained(path), quiet_pillow(), Image.open(path) as file:
@@ -250,16 +234,11 @@ def read_cutout(path: Path, side: int) -> Cutout:
     return Cutout(image, alpha)
 
 
-def retextured(piece: Cutout, photo: Callable[[], UInt8], rng: np.random.Generator) -> Cutout:
+def retextured(piece: Cutout, photo: Callable[[], UInt8], rng: Rng) -> Cutout:
     """The object with each of its colors turned into a surface from a photo; its shading and its outline stay.
 
     Its pixels are clustered by color. Every cluster gets a patch of a photo, of which it takes the structure (light
-    and dark) and a random share of the color.
-
-    Args:
-        piece: the object.
-        photo: gives the next photo to take patches of, H x W x 3 uint8 RGB.
-        rng: the only other source of randomness.
+    and dark) and a random share of the color. `photo` gives the next photo, H x W x 3 uint8 RGB.
     """
     height, width = piece.alpha.shape
     lab = to_lab(piece.image)
@@ -283,7 +262,7 @@ def retextured(piece: Cutout, photo: Callable[[], UInt8], rng: np.random.Generat
     return Cutout(np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8), piece.alpha)
 
 
-def _parts(lab: Float, alpha: Float, count: int, rng: np.random.Generator) -> list[Float]:
+def _parts(lab: Float, alpha: Float, count: int, rng: Rng) -> list[Float]:
     """h x w weights of color clusters, 1 in sum: k-means from random pixels, the borders softened by a pixel."""
     inside = lab[alpha > 0.5]
     sample = inside[rng.choice(len(inside), min(SAMPLED, len(inside)), replace=False)]
@@ -297,7 +276,7 @@ def _parts(lab: Float, alpha: Float, count: int, rng: np.random.Generator) -> li
     return [cv2.GaussianBlur((chosen == k).astype(np.float32), (0, 0), 0.8) for k in range(len(centers))]
 
 
-def _patch(photo: UInt8, size: tuple[int, int], rng: np.random.Generator) -> Float:
+def _patch(photo: UInt8, size: tuple[int, int], rng: Rng) -> Float:
     """The evenest of some parts of a photo, in Lab, mirrored at random, resized to (height, width)."""
     best, least = photo, np.inf
     for _ in range(EVENEST_OF):

@@ -53,14 +53,11 @@ class _Graph(NamedTuple):
 
 
 def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
-    """The one object of a photo, or None if there is none or the two methods disagree.
+    """The one object of a photo as H x W float32, 1 inside and 0 outside; None if there is none or the two methods
+    disagree.
 
-    Args:
-        image: H x W x 3 uint8 RGB; 256 pixels on the long side are enough (about 0.15 s).
-        tree: its merge tree, of this size or another.
-
-    Returns:
-        H x W float32, 1 inside and 0 outside.
+    256 pixels on the long side of the H x W x 3 uint8 RGB image are enough (about 0.15 s); the tree may be of
+    another size.
     """
     salient = saliency(image, tree)
     otsu, _ = cv2.threshold(np.round(salient * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
@@ -78,11 +75,8 @@ def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
 
 
 def saliency(image: UInt8, tree: MergeTree) -> Float:
-    """How much every pixel stands out from what reaches the image's border; H x W float32 in 0..1.
-
-    Args:
-        image: H x W x 3 uint8 RGB.
-        tree: its merge tree, of this size or another.
+    """How much every pixel of an H x W x 3 uint8 RGB image stands out from what reaches its border; H x W float32
+    in 0..1.
     """
     graph = _graph(image, tree.cut(min(REGIONS, tree.n_leaves)))
     if len(graph.share) < 2:

@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from clickgrain.errors import ClickgrainError, ImageError, StoreError
@@ -41,29 +40,36 @@ class Failure:
 
 @dataclass
 class ProposeReport:
-    """What became of a folder.
+    """What became of a folder."""
 
-    Attributes:
-        done: photos whose tree was made now.
-        skipped: photos whose tree was there already, of the same bytes and settings.
-        failed: photos without a tree.
-        notes: remarks of the reader, e.g. on 16-bit images, and of batches that had to be split.
-        left_out: a line with number and names of files that look like images and are not taken, for each reason.
-        seconds: wall time.
-    """
-
-    done: int = 0
-    skipped: int = 0
-    failed: list[Failure] = field(default_factory=list)
+    done: int = 0  # photos whose tree was made now
+    skipped: int = 0  # photos whose tree was there already, of the same bytes and settings
+    failed: list[Failure] = field(default_factory=list)  # photos without a tree
+    # remarks of the reader, e.g. on 16-bit images, and of batches that had to be split
     notes: list[str] = field(default_factory=list)
+    # a line with number and names of files that look like images and are not taken, for each reason
     left_out: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: float = 0.0  # wall time
 
     def summary(self) -> str:
         """A few lines for the end of the command."""
         counts = f"{self.done} trees made, {self.skipped} there already, {len(self.failed)} photos failed"
-        lines = [f"{counts} ({self.seconds:.0f} s)", *(f"  {failure.reason}" for failure in self.failed)]
-        return "\n".join(lines)
+        return "\n".join([f"{counts} ({self.seconds:.0f} s)", *(f"  {one.reason}" for one in self.failed)])
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """All that decides a tree, other than the photo; see `propose`."""
+
+    extractor: str  # its name
+    long_side: int
+    connectivity: Literal[0, 4, 8]
+    linkage: Linkage
+
+    @property
+    def text(self) -> str:
+        """As JSON, whose hash the store keeps with every tree."""
+        return json.dumps({**asdict(self), "tree": TREE_VERSION}, sort_keys=True)
 
 
 def propose(
@@ -88,33 +94,24 @@ def propose(
     run. A damaged store of ours is deleted and rebuilt: trees can be computed.
 
     Args:
-        photos: a folder, or any other source of images; see `list_images`.
+        photos: a folder, or any other source of images; see `list_images`, also on `ignore`.
         store: an open store, or the path of one that is made when missing.
         extractor: gives the features.
         shard: "i/n": only part i of n (1-based) of the photos, by a hash of their relative paths.
-        ignore: patterns of files and folders to leave out; see `list_images`.
         only: relative paths of the photos to take; all when None.
         batch: images per forward pass.
         workers: threads that read, and as many that merge; 0: half the cores each.
         long_side: larger photos are shrunk to this many pixels before features are computed; 0: never.
-        connectivity: see `build_tree`.
-        linkage: see `build_tree`.
+        connectivity, linkage: see `build_tree`.
         progress: show a bar on stderr, or the bar of a longer task.
 
     Raises:
-        DataError: no such source, or no image in it.
+        DataError: no such source, or no image in it. ConfigError: a malformed shard.
         StoreError: the store cannot be read or written; finished trees stay.
-        ConfigError: a malformed shard.
         Exception: the extractor's own, if it failed on every photo, or on a hundred in a row.
     """
     part, started = Shard.parse(shard), time.monotonic()
-    settings = {
-        "extractor": extractor.name,
-        "long_side": long_side,
-        "connectivity": connectivity,
-        "linkage": linkage,
-    }
-    text = json.dumps({**settings, "tree": TREE_VERSION}, sort_keys=True)
+    settings = TreeSettings(extractor.name, long_side, connectivity, linkage)
     path = store.path if isinstance(store, ProposalStore) else Path(store)
     threads = workers or max(1, core_count() // 2)
     bar = progress if not isinstance(progress, bool) else Bar() if progress else Quiet()
@@ -123,10 +120,7 @@ def propose(
         opened = store if isinstance(store, ProposalStore) else ProposalStore.create(path)
         files = list_images(photos, ignore=ignore, left_out=report.left_out)
         files = [file for file in files if (only is None or file.key in only) and part.holds(file.key)]
-        run = Pass(
-            opened, extractor, text, connectivity, linkage, long_side, threads, 2 * (batch + threads), report, bar
-        )
-        with bar, run:
+        with bar, Pass(opened, extractor, settings, threads, 2 * (batch + threads), report, bar) as run:
             bar.start("trees", len(files))
             with closing(run.photos(files)) as ready:
                 while group := list(islice(ready, batch)):
@@ -150,48 +144,28 @@ def propose(
 
 @dataclass
 class Pass:
-    """One pass over a folder. Leave the `with` block in any way: finished trees are in the store.
+    """One pass over a folder. Leave the `with` block in any way: finished trees are in the store."""
 
-    Attributes:
-        store: takes the trees.
-        extractor: gives the features.
-        settings: JSON of all that decides a tree, other than the photo.
-        connectivity, linkage, long_side: see `propose`.
-        threads: that read, and as many that merge; the kernel releases the interpreter's lock.
-        waiting: photos whose features may wait in memory; more than a batch, or the forward passes would wait.
-        report: what became of the photos.
-        bar: advances by a photo.
-        merging: photos whose trees are being built, in order.
-        rows: finished trees that wait for the next transaction.
-        broken: errors of the extractor since it last gave features.
-        split: errors of batches that were then taken photo by photo.
-    """
-
-    store: ProposalStore
+    store: ProposalStore  # takes the trees
     extractor: FeatureExtractor
-    settings: str
-    connectivity: Literal[0, 4, 8]
-    linkage: Linkage
-    long_side: int
-    threads: int
-    waiting: int
+    settings: TreeSettings
+    threads: int  # that read, and as many that merge; the kernel releases the interpreter's lock
+    waiting: int  # photos whose features may wait in memory; more than a batch, or the forward passes would wait
     report: ProposeReport
-    bar: Progress
-    merging: deque[tuple[ImageFile, Future[Row]]] = field(default_factory=deque)
-    rows: list[Row] = field(default_factory=list)
-    broken: list[Exception] = field(default_factory=list)
-    split: list[Exception] = field(default_factory=list)
+    bar: Progress  # advances by a photo
+    merging: deque[tuple[ImageFile, Future[Row]]] = field(default_factory=deque)  # whose trees are built, in order
+    rows: list[Row] = field(default_factory=list)  # finished trees that wait for the next transaction
+    broken: list[Exception] = field(default_factory=list)  # errors of the extractor since it last gave features
+    split: list[Exception] = field(default_factory=list)  # errors of batches that were then taken photo by photo
 
     def __post_init__(self) -> None:
-        self.digest, self.written = hash_bytes(self.settings.encode()), time.monotonic()
+        self.digest, self.written = hash_bytes(self.settings.text.encode()), time.monotonic()
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="merge")
 
     def __enter__(self) -> "Pass":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)
         if error is not None:  # e.g. Ctrl-C: keep finished trees; the first error is the one that matters
             while self.merging:
@@ -217,7 +191,7 @@ class Pass:
 
     def forward(self, group: list[tuple[ImageFile, UInt8]]) -> None:
         """One forward pass; the features go to the merging threads."""
-        images = [shrunk(image, self.long_side) for _, image in group]
+        images = [shrunk(image, self.settings.long_side) for _, image in group]
         for (file, image), features in zip(group, self.features(images, group)):
             if features is None:
                 continue
@@ -235,8 +209,7 @@ class Pass:
     def finish(self) -> None:
         """Wait for all trees, write them, and report failed batches.
 
-        Raises:
-            Exception: the extractor's own, if it failed on all photos.
+        Raises Exception: the extractor's own, if it failed on all photos.
         """
         while self.merging:
             self._collect()
@@ -244,10 +217,8 @@ class Pass:
         if self.broken and not self.report.done + self.report.skipped:
             raise self.broken[-1]
         if self.split:
-            self.report.notes.append(
-                f"{len(self.split)} batches were taken photo by photo ({_cause(self.split[0])}); a smaller"
-                " --batch is quicker"
-            )
+            said = f"{len(self.split)} batches were taken photo by photo ({_cause(self.split[0])})"
+            self.report.notes.append(f"{said}; a smaller --batch is quicker")
 
     def todo(self, files: Iterable[ImageFile]) -> Iterator[ImageFile]:
         """Photos that need a tree, with their present state."""
@@ -301,23 +272,22 @@ class Pass:
             self._fail(file.key, f"{file}: {error}")
         except Exception as error:  # of a device or a network: anything
             height, width = image.shape[:2]
-            self._fail(
-                file.key,
-                f"{file}: {self.extractor.name} broke on it at {width} x {height} pixels ({_cause(error)}); run"
-                " again, with another --long-side or --device, or leave it out with --ignore",
-            )
+            broke = f"{self.extractor.name} broke on it at {width} x {height} pixels ({_cause(error)})"
+            fix = "run again, with another --long-side or --device, or leave it out with --ignore"
+            self._fail(file.key, f"{file}: {broke}; {fix}")
             self.broken.append(error.with_traceback(None))
             if len(self.broken) >= IN_A_ROW:
                 raise
         return None
 
     def _row(self, file: ImageFile, image_size: Size, features: Float) -> Row:
-        tree = build_tree(features, image_size, connectivity=self.connectivity, linkage=self.linkage)
+        how = self.settings
+        tree = build_tree(features, image_size, connectivity=how.connectivity, linkage=how.linkage)
         if file.now().state != file.state:
             raise StoreError(f"{file}: the file changed while it was read; run again")
         assert file.state is not None, "read"
         source = Source(file.sha256, *file.state)
-        return Row.of(file.key, source, tree, json.loads(self.settings)["extractor"], self.digest)
+        return Row.of(file.key, source, tree, how.extractor, self.digest)
 
     def _collect(self) -> None:
         file, future = self.merging.popleft()
@@ -335,7 +305,7 @@ class Pass:
             self._fail(file.key, f"{file}: its tree cannot be made ({type(error).__name__}: {error})")
 
     def _write(self) -> None:
-        self.store.write(self.rows, {self.digest: self.settings})
+        self.store.write(self.rows, {self.digest: self.settings.text})
         self.rows = []  # only now: Ctrl-C in the middle of it comes back here
         self.written = time.monotonic()
 

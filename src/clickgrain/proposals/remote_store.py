@@ -17,11 +17,8 @@ VERSION = "version"  # next to a copy: the state of the original when they were 
 def fetch_stores(where: str) -> list[Path]:
     """Copies of a store at a URL, of all *.db in a folder there, or of those that a pattern with `*` means; sorted.
 
-    A copy of the same version is used again.
-
-    Raises:
-        StoreError: there is none, or it cannot be read.
-        ConfigError: an unknown kind of address, or one whose package is not installed.
+    A copy of the same version is used again. Raises StoreError: there is none, or it cannot be read. ConfigError:
+    an unknown kind of address, or one whose package is not installed.
     """
     system, path = file_system(where)
     try:
@@ -41,8 +38,7 @@ def fetch_stores(where: str) -> list[Path]:
 def on_this_machine(place: str | Path) -> Iterator[Path]:
     """The path itself; of a store at a URL a copy, which replaces the original at the end, on Ctrl-C too.
 
-    Raises:
-        StoreError: it cannot be read or written there.
+    Raises StoreError: it cannot be read or written there.
     """
     if not is_url(str(place)):
         yield Path(place)

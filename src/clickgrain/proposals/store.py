@@ -6,11 +6,10 @@ It holds trees, not masks: a tree takes about 6 bytes a patch and has every prop
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -41,6 +40,7 @@ CREATE TABLE IF NOT EXISTS trees (
 """,
 )
 LEVEL = 6  # zlib level: 9 gains 1 % for twice the time
+DAMAGE = (TreeError, StoreError, TypeError, ValueError, OverflowError)  # any type may be in a column
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,14 @@ class Source:
 
 @dataclass(frozen=True)
 class ProposalMeta:
-    """What a store knows about one photo, other than its tree.
+    """What a store knows about one photo, other than its tree."""
 
-    Attributes:
-        key: the photo's path relative to the folder, with / between folders.
-        source: the file that the tree was made from.
-        image_size: (height, width) pixels.
-        extractor: name of the feature extractor.
-        settings: hash of extractor and merging settings; see `ProposalStore.settings`.
-        grid: (rows, columns) of patches.
-    """
-
-    key: str
-    source: Source
-    image_size: Size
-    extractor: str
-    settings: str
-    grid: Size
+    key: str  # the photo's path relative to the folder, with / between folders
+    source: Source  # the file that the tree was made from
+    image_size: Size  # (height, width) pixels
+    extractor: str  # name of the feature extractor
+    settings: str  # hash of extractor and merging settings; see `ProposalStore.settings`
+    grid: Size  # (rows, columns) of patches
 
 
 @dataclass(frozen=True)
@@ -121,9 +112,8 @@ class ProposalStore:
                 raise StoreError(f"{shard.path} is a database but no proposal store; give another path")
             if version != SCHEMA.version:
                 raise StoreError(
-                    f"{shard.path} is a proposal store of version {version}, this clickgrain reads version"
-                    f" {SCHEMA.version}; delete it and run `clickgrain propose` again, or use the clickgrain that"
-                    " wrote it"
+                    f"{shard.path} is a proposal store of version {version}, this clickgrain reads"
+                    f" {SCHEMA.version}; delete it and run `clickgrain propose` again, or use what wrote it"
                 )
 
     @classmethod
@@ -131,13 +121,10 @@ class ProposalStore:
         """Open what exists: a file, a list of files, a folder of *.db, or a pattern such as "shards/*.db"; or
         any of these at a URL, which is copied to the cache of this machine first.
 
-        Raises:
-            StoreError: as of the class, and where folder or pattern have no file.
+        Raises StoreError: as of the class, and where folder or pattern have no file.
         """
-        if not isinstance(where, str | Path):
-            return cls(where, timeout=timeout)
-        found = shard_files(where)
-        if not found:
+        found = shard_files(where) if isinstance(where, str | Path) else where
+        if not found and isinstance(where, str | Path):
             raise StoreError(f"no proposal store at {where}: no file *.db; make one with `clickgrain propose`")
         return cls(found, timeout=timeout)
 
@@ -145,9 +132,8 @@ class ProposalStore:
     def create(cls, path: str | Path, *, timeout: float = 30.0) -> "ProposalStore":
         """Open a store or shards (see `open`); if the file is missing, make it (and its folder) first."""
         if is_url(str(path)):
-            raise StoreError(
-                f"{path}: a store is written on this machine; give a path (`clickgrain propose` also takes a URL)"
-            )
+            reason = "a store is written on this machine; give a path (`clickgrain propose` also takes a URL)"
+            raise StoreError(f"{path}: {reason}")
         path = Path(path)
         if shards := [] if path.is_file() else [one for one in shard_files(path) if one != path]:
             return cls(shards, timeout=timeout)
@@ -157,12 +143,8 @@ class ProposalStore:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the folder of {path}: {error.strerror}") from error
-        with explained(path):
-            db = Connections(path, timeout, explained).open("rwc")
-            try:
-                SCHEMA.fill(db)
-            finally:
-                db.close()
+        with explained(path), closing(Connections(path, timeout, explained).open("rwc")) as db:
+            SCHEMA.fill(db)
         return cls(path, timeout=timeout)
 
     def __len__(self) -> int:
@@ -176,9 +158,6 @@ class ProposalStore:
     def __contains__(self, key: object) -> bool:
         return self._one("SELECT 1 FROM trees WHERE path = ?", key) is not None
 
-    def __getitem__(self, key: str) -> MergeTree:
-        return self.tree(key)
-
     def keys(self) -> list[str]:
         """Relative paths of all photos, sorted by code point."""
         return sorted({str(row[0]) for row in self._rows("SELECT path FROM trees")})
@@ -186,41 +165,30 @@ class ProposalStore:
     def tree(self, key: str) -> MergeTree:
         """The merge tree of a photo.
 
-        Raises:
-            StoreError: for a photo that is not in the store, or a damaged row, which is removed.
+        Raises StoreError: for a photo that is not in the store, or a damaged row, which is removed.
         """
-        query = "SELECT children, cost, rows, columns, height, width FROM trees WHERE path = ?"
-        children, cost, rows, columns, height, width = self._found(query, key)
+        row = self._one("SELECT children, cost, rows, columns, height, width FROM trees WHERE path = ?", key)
+        if row is None:
+            raise StoreError(f"{self.path} holds no tree of {key!r}; run `clickgrain propose` on its folder")
+        children, cost, rows, columns, height, width = row
         try:
             return unpack_tree(children, cost, (rows, columns), (height, width))
-        except (
-            TreeError,
-            StoreError,
-            TypeError,
-            ValueError,
-            OverflowError,
-        ) as error:  # any type may be in a column
+        except DAMAGE as error:
             self.remove([key])  # a store is a cache: the next run makes the tree again
             raise StoreError(
                 f"{self.path}: the tree of {key!r} was damaged ({error}) and is removed; run `clickgrain propose`"
                 " or `clickgrain learn` again to make it"
             ) from error
 
-    def meta(self, key: str) -> ProposalMeta:
-        """What else is known about a photo.
-
-        Raises:
-            StoreError: for a photo that is not in the store.
-        """
-        return _meta_of(self._found(f"SELECT {_META} FROM trees WHERE path = ?", key))
+    __getitem__ = tree
 
     def find(self, key: str) -> ProposalMeta | None:
-        """`meta`, or None for a photo that is not in the store."""
+        """What else is known about a photo, or None for one that is not in the store."""
         row = self._one(f"SELECT {_META} FROM trees WHERE path = ?", key)
         return None if row is None else _meta_of(row)
 
     def metas(self) -> list[ProposalMeta]:
-        """`meta` of all photos, sorted by key."""
+        """As `find`, of all photos, sorted by key."""
         first = {row[0]: row for row in reversed(self._rows(f"SELECT {_META} FROM trees"))}
         return [_meta_of(first[key]) for key in sorted(first, key=str)]  # a damaged file may have NULL
 
@@ -228,19 +196,14 @@ class ProposalStore:
         """The settings behind a settings hash, as JSON."""
         row = self._one("SELECT json FROM settings WHERE hash = ?", digest)
         if row is None:
-            raise StoreError(f"{self.path} knows no settings {digest!r}; ask for a hash that `meta` gave")
+            raise StoreError(f"{self.path} knows no settings {digest!r}; ask for a hash that `find` gave")
         return str(row[0])
 
     def write(self, rows: Sequence[Row], settings: Mapping[str, str] | None = None) -> None:
         """Add rows, or replace those of the same key, all or none of them.
 
-        Args:
-            rows: packed photos.
-            settings: settings hash -> JSON, of settings that these rows are the first to use.
-
-        Raises:
-            StoreError: the disk is full, the store is read-only or locked for longer than `timeout`. Everything
-                written before stays.
+        `settings` are JSON by their hash, of settings that these rows are the first to use. Raises StoreError: the
+        disk is full, the store is read-only or locked for longer than `timeout`; what was written before stays.
         """
         marks = ", ".join("?" * len(_COLUMNS.split(",")))
         with self._connections.writing() as db:
@@ -291,13 +254,13 @@ class ProposalStore:
 
     def compact(self) -> int:
         """Drop copies and give unused space back; returns the bytes won."""
-        before = _bytes_of(self.paths)
+        before = self._bytes()
         self.drop_copies()
         for shard in self._shards:
             with explained(shard.path):
                 shard.get().execute("VACUUM")
                 shard.get().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return before - _bytes_of(self.paths)
+        return before - self._bytes()
 
     def close(self) -> None:
         """Close this thread's connections; the next use opens others."""
@@ -307,26 +270,22 @@ class ProposalStore:
     def __enter__(self) -> "ProposalStore":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
         return f"ProposalStore({str(self.path)!r}{more}, {len(self)} trees)"
 
+    def _bytes(self) -> int:
+        files = [path.with_name(path.name + end) for path in self.paths for end in ("", "-wal")]
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def _rows(self, query: str) -> list[Any]:
         return [row for shard in self._shards for row in shard.rows(query)]
 
     def _one(self, query: str, value: Any) -> Any:
         return next((rows[0] for shard in self._shards if (rows := shard.rows(query, value))), None)
-
-    def _found(self, query: str, key: str) -> Any:
-        row = self._one(query, key)
-        if row is None:
-            raise StoreError(f"{self.path} holds no tree of {key!r}; run `clickgrain propose` on its folder")
-        return row
 
 
 def shard_files(where: str | Path) -> list[Path]:
@@ -368,11 +327,6 @@ def verify(path: Path) -> tuple[int, list[str]]:
     return whole, problems
 
 
-def _bytes_of(paths: Sequence[Path]) -> int:
-    files = [path.with_name(path.name + end) for path in paths for end in ("", "-wal")]
-    return sum(file.stat().st_size for file in files if file.exists())
-
-
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into StoreErrors that name the file and the fix."""
@@ -382,8 +336,7 @@ def explained(path: Path) -> Iterator[None]:
         reason = str(error)
         words = {
             "full": f"cannot write to {path} ({reason}): free some space and run again; finished photos are kept",
-            "locked": f"{path} is in use by another process ({reason}); wait for it, or give each shard its own"
-            " store",
+            "locked": f"{path} is in use by another process ({reason}); wait, or give each shard its own store",
             "readonly": f"{path} cannot be written to ({reason}); check its permissions or give another path",
             "foreign": f"{path} is not a proposal store ({reason}); give another path",
             "damaged": f"{path} is damaged ({reason}); delete it and run `clickgrain propose` again",
@@ -429,8 +382,7 @@ def pack_tree(tree: MergeTree) -> tuple[bytes, bytes]:
 def unpack_tree(children: bytes, cost: bytes, grid: Size, image_size: Size) -> MergeTree:
     """The tree of `pack_tree`'s bytes.
 
-    Raises:
-        StoreError: if the bytes are damaged; names no file, the caller does.
+    Raises StoreError: if the bytes are damaged; names no file, the caller does.
     """
     n = grid[0] * grid[1]
     dtype = np.uint16 if 2 * n - 1 <= 0xFFFF else np.uint32

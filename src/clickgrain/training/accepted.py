@@ -27,17 +27,11 @@ VIEW = 4.0
 
 @dataclass(frozen=True)
 class Accepted:
-    """What people said about photos.
+    """What people said about photos."""
 
-    Attributes:
-        objects: to train on.
-        held_out: never trained on: they measure what is gained.
-        refused: regions that are not what was searched for; `image_id` is the photo's key.
-    """
-
-    objects: Benchmark
-    held_out: Benchmark
-    refused: Benchmark
+    objects: Benchmark  # to train on
+    held_out: Benchmark  # never trained on: they measure what is gained
+    refused: Benchmark  # regions that are not what was searched for; `image_id` is the photo's key
 
 
 @dataclass(frozen=True)

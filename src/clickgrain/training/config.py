@@ -341,8 +341,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {"grain": grain, "grain-small": grain
 def load_recipe(name: str, device: str) -> Recipe:
     """A recipe by name; "auto" is grain on a GPU and grain-small elsewhere.
 
-    Raises:
-        ConfigError: for an unknown name.
+    Raises ConfigError: for an unknown name.
     """
     if name == "auto":
         name = "grain-small" if device == "cpu" else "grain"

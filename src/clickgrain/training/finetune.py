@@ -157,10 +157,8 @@ def choose_labelled(
 ) -> Subset:
     """A share of a set's images. Subsets of one seed are nested: 1 % is inside 5 %, and so on.
 
-    `apart` holds targets for validation; with it, all images of the benchmark are for training.
-
-    Raises:
-        DataError: for a set of a single image.
+    `apart` holds targets for validation; with it, all images of the benchmark are for training. Raises DataError:
+    for a set of a single image.
     """
     groups = list(benchmark.by_image())
     if apart is not None:

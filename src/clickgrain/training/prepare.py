@@ -95,8 +95,7 @@ def prepare(
 ) -> TrainingData:
     """Decode photos, cut zoom crops, find objects, hold some photos out, and make composites of either part.
 
-    Raises:
-        TrainingError: if no photo is left, or no cutout.
+    Raises TrainingError: if no photo is left, or no cutout.
     """
     data, threads, report = args.data, args.threads or torch.get_num_threads(), ReadReport()
     bar.start("photos", len(photos.keys))
@@ -143,11 +142,7 @@ def load_image_set(
     # shown each photo before it is shrunk: its index in the image set, its key, H x W x 3 uint8
     look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
 ) -> ImageSet:
-    """Decode photos whose trees are in a store.
-
-    Raises:
-        TrainingError: if no photo is left.
-    """
+    """Decode photos whose trees are in a store. Raises TrainingError: if no photo is left."""
     where = f" in {photos}" if isinstance(photos, Path) else ""
     if isinstance(photos, Path):
         photos = [ImageFile(key, str(photos / key)) for key in (store.keys() if keys is None else keys)]

@@ -11,7 +11,6 @@ def test_bytes_come_back_under_their_name(tmp_path):
     cache.put("a/../b", b"one")
     cache.put("c", b"two")
     assert (cache.get("a/../b"), cache.get("c")) == (b"one", b"two")
-    assert cache.has("c")
     assert all(path.is_relative_to(tmp_path / "cache") for path in tmp_path.rglob("*") if path.is_file())
 
 

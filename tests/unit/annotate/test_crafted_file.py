@@ -135,7 +135,7 @@ DAMAGES = {
     "an undo of nothing": ("UPDATE actions SET kind = 'undo' WHERE image = 1",),
     "a log that begins at 7": ("UPDATE actions SET seq = 7 WHERE image = 1",),
     "a log of an image that is none": ("UPDATE actions SET image = 'x' WHERE image = 1",),
-    "labels of text": ('UPDATE actions SET patch = \'{"set": "x"}\' WHERE image = 0',),
+    "labels of text": ('UPDATE actions SET patch = \'{"put": "x"}\' WHERE image = 0',),
     "a status that is none": ("UPDATE summaries SET status = 'x', objects = 'many'",),
     "sizes of text": ("UPDATE images SET height = 'x', width = -1, native_height = 1e30",),
     "a size that no memory holds": ("UPDATE images SET height = 1000000, width = 1000000 WHERE id = 1",),

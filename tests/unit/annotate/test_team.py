@@ -1,13 +1,9 @@
 """Several people on one server: names, leases, presence."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from fastapi.testclient import TestClient
 
 from clickgrain.annotate.app import make_app
-from clickgrain.annotate.database import Action, Database
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.team import GONE, IDLE, Team, read_users
 from clickgrain.errors import ConfigError
@@ -205,21 +201,3 @@ def test_wrong_user_files_are_refused(tmp_path, content, words):
         path.write_text(content)
     with pytest.raises(ConfigError, match=words):
         read_users(path)
-
-
-def test_a_project_from_before_there_were_users_is_brought_up_to_date(tmp_path):
-    path = tmp_path / "old.db"
-    Database(path).close()
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript(
-            "ALTER TABLE actions DROP COLUMN user; PRAGMA user_version = 1;"
-            " INSERT INTO actions VALUES (1, 1, 'status', 0.0, 'tab', '', NULL, '{}', '{\"status\": \"done\"}');"
-        )
-    for _ in range(2):
-        database = Database(path)
-        assert next((one.kind, one.user) for one in database.actions(1)) == ("status", "")
-        database.close()
-    database = Database(path)
-    assert database.append(1, Action(2, "undo", 0.0, "tab", "", None, {}, {}, "Anna"), {}, None)
-    assert [one.user for one in database.actions(1)] == ["", "Anna"]
-    database.close()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.database import Action
 from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.project import Project
@@ -258,24 +257,6 @@ def test_masks_of_a_large_import_are_not_in_memory_together(project, monkeypatch
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 300_000_000 < many * 12_000_000
-
-
-def test_logs_of_before_hold_all_labels_and_are_read(project, label):
-    old = {"set": {"labels": [{"id": 4, "name": "cat", "colour": "#00ff00"}], "overlap": True}, "put": [{"id": 4}]}
-    action = Action(1, "label.add", 0.0, "", "", None, {}, old)
-    assert project.database.append(0, action, {}, None)
-    project.logs.notice_others()
-    project.logs._labels = None
-    assert label(kind="label.add", name="dog").model_dump(mode="json") == {
-        "labels": [
-            {"id": 4, "name": "cat", "colour": "#00ff00", "category": None, "merged": []},
-            {"id": 5, "name": "dog", "colour": "#911eb4", "category": None, "merged": []},
-        ],
-        "overlap": True,
-    }
-    (written,) = [one.patch for one in project.database.actions(0, 1)]
-    assert [one["id"] for one in written["put"]] == [5]
-    assert "set" not in written
 
 
 LABEL_ACTIONS = st.lists(

@@ -155,7 +155,7 @@ class TestRuns:
         found = evaluate_trees(MeanColour(), benchmark)
         assert found.name == "mean-colour"
         assert found.best_iou() == 1
-        assert found.seconds_per_image > 0
+        assert found.rows[0].seconds > 0
 
     def test_bad_masks_and_failing_trees_are_listed(self):
         def build(image):

@@ -108,7 +108,7 @@ def test_every_photo_gets_its_tree(run, photos, tmp_path):
         expected = build_tree(PatchMeans()(image), image.shape[:2])
         np.testing.assert_array_equal(store[key].children, expected.children)
         assert store[key].image_size == (48, 64)
-    assert "patch-means" in store.settings(store.meta("album 0/0.png").settings)
+    assert "patch-means" in store.settings(store.find("album 0/0.png").settings)
 
 
 def test_a_second_run_does_nothing(run):
@@ -128,7 +128,7 @@ def test_changed_photos_are_done_again(run, photos, tmp_path):
     assert (report.done, report.skipped) == (1, 8)
     store = ProposalStore(tmp_path / "trees.db")
     assert store["album 0/0.png"].grid == (5, 10)
-    assert store.meta("album 1/1.png").source.mtime_ns == later
+    assert store.find("album 1/1.png").source.mtime_ns == later
 
 
 @pytest.mark.parametrize("settings", [{"linkage": "average"}, {"connectivity": 8}, {"long_side": 32}])

@@ -58,7 +58,7 @@ def test_round_trip(store, make_random_tree):
     tree = make_random_tree(7, 9, seed=4, image_size=(60, 70))
     store.write([Row.of("a/b ü.jpg", SOURCE, tree, "color-texture", "s1")], {"s1": '{"linkage": "ward"}'})
     assert_same_tree(store.tree("a/b ü.jpg"), tree)
-    meta = store.meta("a/b ü.jpg")
+    meta = store.find("a/b ü.jpg")
     assert (meta.source, meta.image_size, meta.grid) == (SOURCE, (60, 70), (7, 9))
     assert (meta.extractor, meta.settings) == ("color-texture", "s1")
     assert store.settings("s1") == '{"linkage": "ward"}'
@@ -92,7 +92,7 @@ def test_opening_again_continues(store, row):
 def test_touch_keeps_the_tree(store, row):
     store.write([row("a.jpg")])
     store.touch("a.jpg", Source(SOURCE.sha256, 1234, 9999))
-    assert store.meta("a.jpg").source == Source(SOURCE.sha256, 1234, 9999)
+    assert store.find("a.jpg").source == Source(SOURCE.sha256, 1234, 9999)
     assert store["a.jpg"].grid == (5, 6)
 
 
@@ -135,7 +135,7 @@ def test_a_new_tree_in_shards_replaces_the_old_one(shards, row):
         assert store["c.jpg"].grid == (3, 6)
     with ProposalStore(shards / "2.db") as second:
         assert second.keys() == ["b.jpg"]
-        assert second.meta("b.jpg").source.mtime_ns == 2
+        assert second.find("b.jpg").source.mtime_ns == 2
 
 
 def test_a_store_of_shards_merges_as_it_reads(shards, tmp_path):

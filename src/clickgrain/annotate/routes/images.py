@@ -112,15 +112,11 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
             scene = project.scene(image)
             if not 0 <= node < scene.tree.n_nodes:
                 raise RequestError("not_found", f"there is no node {node}; this tree ends at {scene.tree.root}")
-            outlined = node_mask(scene.tree, scene.leaves, node, scene.size)
-            content = thumbnail(scene.image, outlined)
+            content = thumbnail(scene.image, node_mask(scene.tree, scene.leaves, node, scene.size))
             return as_bytes(request, content, JPEG, key=f"thumb {scene.stamp} {scene.model} {node}")
         if object is not None:
-            item = project.logs.history(image).document.find(object)
-            if item is None or item.mask is None:
-                raise RequestError("not_found", f"there is no object {object} in this image")
-            loaded = gallery.load(image)
-            content = thumbnail(loaded.pixels, project.logs.mask(item.mask))
+            item, loaded = project.logs.item(image, object), gallery.load(image)
+            content = thumbnail(loaded.pixels, project.logs.mask(item.mask or ""))
             return as_bytes(request, content, JPEG, key=f"thumb {loaded.stamp} {item.mask}")
         with gallery.open(image) as file:
             key = f"thumb {image} {file.stamp}"
@@ -143,10 +139,8 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
         Nothing is written, and the click itself is answered from the cache.
         """
-        item = None if object is None else project.logs.history(image).document.find(object)
-        if object is not None and item is None:
-            raise RequestError("not_found", f"there is no object {object} in this image")
-        steps = (*(item.steps if item else ()), Click(x=x, y=y, label=label))
+        steps = () if object is None else project.logs.item(image, object).steps
+        steps = (*steps, Click(x=x, y=y, label=label))
         return as_json({"data": encode(project.fold(image, steps).binary).text})
 
     @router.get("/images/{image}/log")
@@ -181,16 +175,13 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @router.get("/images/{image}/objects/{number}/alternatives")
     @reads
     def alternatives(image: int, number: int) -> Response:
-        history = project.logs.history(image)
-        item = history.document.find(number)
-        if item is None:
-            raise RequestError("not_found", f"there is no object {number} in this image")
+        seq, steps = project.logs.history(image).seq, project.logs.item(image, number).steps
         found: list[dict[str, Any]] = []
-        for mask in project.fold(image, item.steps).alternatives if item.steps else ():
+        for mask in project.fold(image, steps).alternatives if steps else ():
             coded = encode(mask.binary)
             entry = {"mask": coded.hash, "data": coded.text, "bbox": coded.bbox, "area": coded.area}
             found.append({**entry, "score": float(mask.score), "level": mask.level})
-        return as_json({"seq": history.seq, "alternatives": found})
+        return as_json({"seq": seq, "alternatives": found})
 
     @router.get("/masks/{hash_}")
     def mask(hash_: str, request: Request) -> Response:

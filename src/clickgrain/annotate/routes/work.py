@@ -9,7 +9,7 @@ from pydantic import Field
 
 from clickgrain.annotate.accepted import ENOUGH
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.carrying import Carrier, CarryRequest
+from clickgrain.annotate.carrying import CarryRequest, carrying
 from clickgrain.annotate.documents import Strict
 from clickgrain.annotate.find_same import AcceptRequest, Finder
 from clickgrain.annotate.jobs import Job, Jobs
@@ -42,7 +42,7 @@ class LearnRequest(Strict):
 def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
     """Long work and whole projects: find the same, carry on, learn, statistics, export, import."""
     router = APIRouter(prefix="/api")
-    finder, learner, carrier = Finder(project, cache), Learner(project), Carrier(project)
+    finder, learner = Finder(project, cache), Learner(project)
     long = in_threads(THREADS)
 
     @router.post("/same")
@@ -57,7 +57,7 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
     @router.post("/carry")
     def carry(wanted: CarryRequest, user: User) -> Response:
-        return as_json({"job": jobs.start("carry", carrier.work(wanted, user), user, alone=True).to_json()})
+        return as_json({"job": jobs.start("carry", carrying(project, wanted, user), user, alone=True).to_json()})
 
     @router.post("/learn")
     def learn(wanted: LearnRequest) -> Response:

@@ -37,11 +37,8 @@ def is_baseline(name: str) -> bool:
 def load_baseline(name: str) -> Predictor:
     """The baseline called `name`, the object of `python:package.module:factory`, or a network: `onnx:FILE`.
 
-    `onnx:ENCODER,DECODER`, or a folder with the two, is SAM.
-
-    Raises:
-        ConfigError: for an unknown name (the message lists the known ones), or an import path or file that gives no
-            predictor.
+    `onnx:ENCODER,DECODER`, or a folder with the two, is SAM. Raises ConfigError: for an unknown name (the message
+    lists the known ones), or an import path or file that gives no predictor.
     """
     if is_pair(name):
         return OnnxSam(name)

@@ -28,12 +28,10 @@ CONTRACT = (
 def load_object(path: str) -> Predictor:
     """The predictor that `python:package.module:name` names.
 
-    `name` is an object with `set_image` and `predict`, or something that makes one when called without arguments
-    (a class, a function). A `predict` that takes `point_coords` is called as SAM's, see `SAMStyle`; any other is
-    taken as a `Predictor`. Importing runs that module's code: name modules that you trust.
-
-    Raises:
-        ConfigError: when there is no such module or name, it fails, or it makes something else.
+    `name` is an object with `set_image` and `predict`, or something that makes one when called without arguments (a
+    class, a function). A `predict` that takes `point_coords` is called as SAM's, see `SAMStyle`; any other is taken
+    as a `Predictor`. Importing runs that module's code: name modules that you trust. Raises ConfigError: when there
+    is no such module or name, it fails, or it makes something else.
     """
     made = find_object(path)[1]
     if callable(made) and (isinstance(made, type) or not hasattr(made, "predict")):
@@ -44,17 +42,14 @@ def load_object(path: str) -> Predictor:
                 f"{path}: it failed when called without arguments ({type(error).__name__}: {error})"
             ) from error
     if not (callable(getattr(made, "set_image", None)) and callable(getattr(made, "predict", None))):
-        raise ConfigError(
-            f"{path}: a {type(made).__name__} has no set_image and predict; return an object with both"
-        )
+        raise ConfigError(f"{path}: a {type(made).__name__} has no set_image and predict; return one with both")
     return SAMStyle(made, path) if "point_coords" in parameters_of(made.predict) else made
 
 
 def find_object(path: str) -> tuple[ModuleType, Any]:
     """The module of `python:package.module:name`, which is imported now, and what the name means in it.
 
-    Raises:
-        ConfigError: for another path, or when there is no such module or name.
+    Raises ConfigError: for another path, or when there is no such module or name.
     """
     module, _, name = path.removeprefix(PREFIX).partition(":")
     if not module or not name:
@@ -132,9 +127,7 @@ class SAMStyle(Prompted):
 
     def _mask(self, mask: npt.NDArray[Any], score: float, logits: npt.NDArray[Any]) -> Mask:
         if mask.shape != self.size:
-            raise PromptError(
-                f"{self.name}: a mask of shape {mask.shape}; return C x H x W at the image's {self.size}"
-            )
+            raise PromptError(f"{self.name}: a mask of shape {mask.shape}; return C x H x W of {self.size}")
         return Mask((mask > 0).astype(np.float32), score=score, state=_LowResolution(logits.astype(np.float32)))
 
 
@@ -151,15 +144,13 @@ class OnnxModel(Prompted):
     - `prev_mask` (or `previous_mask`, `previous`), optional: 1 x 1 x H x W, the previous probability, 0 at first.
 
     The first output, 1 x 1 x h x w, is taken as logits, or as it is where its name is `probability`, `prob` (or
-    their plurals), and resized to the image bilinearly.
-
-    Raises:
-        ConfigError: without onnxruntime, for a file that it cannot load, or another contract.
+    their plurals), and resized to the image bilinearly. Raises ConfigError: without onnxruntime, for a file that it
+    cannot load, or another contract.
     """
 
-    def __init__(self, path: str | Path, threads: int = 0) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.name = f"{ONNX}{path}"
-        self._session = onnx_session(Path(path), threads)
+        self._session = onnx_session(Path(path))
         inputs = {one.name: one.shape for one in self._session.get_inputs()}
         points = next((name for name in POINTS if name in inputs), None)
         self._previous = next((name for name in PREVIOUS if name in inputs), None)
@@ -190,9 +181,8 @@ class OnnxModel(Prompted):
         (answer,) = self._session.run([self._output], feed)[:1]
         if answer.ndim != 4 or answer.shape[:2] != (1, 1):
             raise PromptError(f"{self.name}: an answer of shape {answer.shape}; export one of 1 x 1 x h x w")
-        probability = (
-            answer[0, 0] if self._output in PROBABILITIES else 1 / (1 + np.exp(-np.clip(answer[0, 0], -80, 80)))
-        )
+        shown = answer[0, 0]
+        probability = shown if self._output in PROBABILITIES else 1 / (1 + np.exp(-np.clip(shown, -80, 80)))
         return Mask(_resized(np.asarray(probability, np.float32), size).clip(0, 1))
 
     def _rows(self, prompt: Prompt, image_size: Size, size: Size) -> Float:
@@ -211,11 +201,10 @@ class OnnxModel(Prompted):
         return filled
 
 
-def onnx_session(path: Path, threads: int) -> Any:
+def onnx_session(path: Path) -> Any:
     """An ONNX Runtime session on the CPU.
 
-    Raises:
-        ConfigError: without onnxruntime, or for a file that it cannot load.
+    Raises ConfigError: without onnxruntime, or for a file that it cannot load.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file; give {ONNX}FILE with an exported network")
@@ -223,10 +212,8 @@ def onnx_session(path: Path, threads: int) -> Any:
         runtime: Any = import_module("onnxruntime")
     except ImportError as error:
         raise ConfigError(f"{ONNX}{path} needs ONNX Runtime ({error}); pip install onnxruntime") from error
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads  # 0 leaves the choice to the runtime and to OMP_NUM_THREADS
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has its own exceptions
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from error

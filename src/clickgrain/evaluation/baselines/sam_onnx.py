@@ -31,8 +31,7 @@ def is_pair(name: str) -> bool:
 def onnx_files(name: str) -> list[Path]:
     """The files of `onnx:FILE`, `onnx:ENCODER,DECODER`, or of a folder with one *encoder*.onnx and *decoder*.onnx.
 
-    Raises:
-        ConfigError: a folder without them, or with several.
+    Raises ConfigError: a folder without them, or with several.
     """
     where = name.removeprefix(ONNX)
     if not Path(where).is_dir():
@@ -78,7 +77,7 @@ class OnnxSam(Prompted):
         files = onnx_files(name)
         if len(files) != 2:
             raise ConfigError(f"{name}: give two files, {ONNX}ENCODER,DECODER")
-        self._encoder, self._decoder = (onnx_session(file, 0) for file in files)
+        self._encoder, self._decoder = (onnx_session(file) for file in files)
         inputs = self._encoder.get_inputs()
         self._inputs = {one.name: one for one in self._decoder.get_inputs()}
         shape = inputs[0].shape if len(inputs) == 1 else []
