@@ -33,7 +33,7 @@ def little_memory():
 def search(request):
     """Call `check` with drawn inputs; hypothesis makes what breaks it small and shows it."""
 
-    def run(strategy, check, examples=60):
+    def run(strategy, check, examples=30):
         end, tried = time.monotonic() + 60 * MINUTES, 0
 
         def one(value):

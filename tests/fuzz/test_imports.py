@@ -66,13 +66,13 @@ def check(content):
 
 @pytest.mark.parametrize("format_", JSON)
 def test_json(search, format_):
-    search(changed_bytes(JSON[format_]), check, examples=40)
+    search(changed_bytes(JSON[format_]), check)
 
 
 @pytest.mark.parametrize("format_", JSON)
 def test_values_in_json(search, format_):
     documents = [json.loads(text) for text in JSON[format_]]
-    search(changed_json(documents).map(lambda one: json.dumps(one).encode()), check, examples=40)
+    search(changed_json(documents).map(lambda one: json.dumps(one).encode()), check)
 
 
 @pytest.mark.parametrize("format_", FILES)
@@ -92,7 +92,7 @@ def test_files_in_zips(search, format_):
     one = st.sampled_from([*files]).flatmap(
         lambda name: st.tuples(st.just(name), changed_bytes([as_bytes(files[name])]))
     )
-    search(one.map(mixed), check, examples=40)
+    search(one.map(mixed), check)
 
 
 def as_bytes(content):

@@ -90,7 +90,7 @@ def test_bytes_of_a_store(search, trees, tmp_path):
         put(path, content)
         check_trees(path)
 
-    search(changed_bytes([trees]), check, examples=40)
+    search(changed_bytes([trees]), check)
 
 
 def test_cells_of_a_store(search, trees, tmp_path):
@@ -103,7 +103,7 @@ def test_cells_of_a_store(search, trees, tmp_path):
         fill(path, trees, [(f"UPDATE trees SET {column} = ? WHERE rowid = 3", drawn[column]) for column in drawn])
         check_trees(path)
 
-    search(st.dictionaries(st.sampled_from(columns.split()), CELLS, min_size=1, max_size=3), check, examples=40)
+    search(st.dictionaries(st.sampled_from(columns.split()), CELLS, min_size=1, max_size=3), check)
 
 
 @pytest.fixture(scope="module")
