@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test faults check docs wheel format bench clean default-model
+.PHONY: demo test faults fuzz check docs wheel format bench clean default-model
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,12 @@ test: $(READY)
 # 200 kills, full disks, lost permissions and so on, of which `make test` runs a small part. CLICKGRAIN_SEED repeats one.
 faults: $(READY)
 	CLICKGRAIN_FAULTS=all $(BIN)/python -m pytest tests/faults
+
+# Hostile input for so many minutes a target, of which there are about forty; `make test` tries a few of each.
+FUZZ_MINUTES ?= 1.5
+fuzz: $(READY)
+	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m pytest tests/fuzz
+	FUZZ=2000 $(BIN)/python -m pytest tests/unit/annotate/test_import_fuzz.py
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks studies tools examples integrations

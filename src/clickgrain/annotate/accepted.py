@@ -109,7 +109,7 @@ def learned_from(model: ModelInfo) -> set[str]:
     try:
         run = json.loads((model_folder(model.source) / RUN).read_bytes())
         return set(map(str, run.get("objects", ())))
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return set()
 
 

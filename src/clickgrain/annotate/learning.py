@@ -141,7 +141,7 @@ def progress_of(place: Path) -> tuple[int, int, str]:
         told = json.loads((place / PROGRESS).read_bytes())
         stage, done, total, text = str(told["stage"]), int(told["done"]), int(told["total"]), str(told["text"])
         each = None if told["each"] is None else float(told["each"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0, 0, "starting"
     words = f"{stage}: step {done} of {total}" if stage == "training" else f"{stage}: {done} of {total}"
     if each is not None and stage == "training":
@@ -158,7 +158,7 @@ def is_unfinished(run: Path, minutes: float, labels: str | None = None) -> bool:
         saved = json.loads((run / "run.json").read_bytes())
         same = saved["asked"]["minutes"] == minutes and saved.get("labels") == labels
         return "finished" not in saved and same
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return (run / LOG).exists() and not (run / "run.json").exists()
 
 

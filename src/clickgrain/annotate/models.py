@@ -73,7 +73,7 @@ def is_labelled(source: str) -> bool:
     """Whether a model was trained on masks of people, as its config says."""
     try:
         return json.loads((model_folder(source) / CONFIG).read_bytes()).get("labelled") is True
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
@@ -95,7 +95,7 @@ def _glance(source: str) -> tuple[Path, str] | None:
             return (folder, "grain, ONNX") if config["format"] == FORMAT else None
         with safe_open(folder / TENSORS, framework="numpy"):  # checks its header and its length
             return (folder, str(config["kind"])) if config["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
         return None
 
 

@@ -87,7 +87,7 @@ def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet
     asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or damaged
+    except (OSError, ValueError, RecursionError):  # none, or damaged
         plan = None
     if isinstance(plan, dict) and plan.get("asked") == asked:
         return

@@ -84,7 +84,7 @@ class Journal:
         """Refuse the header line of another evaluation."""
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or found.get("format") != _FORMAT:
             raise DataError(
@@ -101,5 +101,5 @@ class Journal:
     def _row(self, line: bytes) -> TargetResult:
         try:
             return TargetResult.from_dict(json.loads(line))
-        except (DataError, ValueError, TypeError) as error:
+        except (DataError, ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{self._path}: {error}; give another file, or start over without resuming") from error

@@ -280,7 +280,7 @@ class Result:
             data["settings"] = EvaluationSettings(**data["settings"])
             data["rows"] = tuple(TargetResult.from_dict(row) for row in data["rows"])
             return cls(**{**data, "notes": tuple(data["notes"]), "skipped": tuple(data["skipped"])})
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise DataError(f"not the JSON of an evaluation ({error}); evaluate again") from error
 
 

@@ -101,7 +101,7 @@ class TreeQuality:
             data["rows"] = [TreeRow(**{**row, "cut_ious": tuple(row["cut_ious"])}) for row in data["rows"]]
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
             return cls(**values)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise DataError(f"not the JSON of a tree evaluation ({error}); evaluate again") from error
 
 

@@ -36,7 +36,7 @@ def georeference(path: Path) -> Georeference | None:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
-            tags, keys = page.tags, page.geotiff_tags
+            tags, keys = page.tags, page.geotiff_tags or {}
             if tags.valueof(274, 1) != 1:
                 return None
             if (given := tags.valueof(MATRIX)) is not None:
@@ -45,13 +45,13 @@ def georeference(path: Path) -> Georeference | None:
                 x, y = tags.valueof(SCALE)[:2]
                 column, row, _, east, north, _ = tags.valueof(TIEPOINT)[:6]
                 matrix = np.array([[x, 0, east - column * x], [0, -y, north + row * y]], np.float64)
-    except (tifffile.TiffFileError, OSError, TypeError, ValueError, KeyError):  # no TIFF, or without such tags
+            code = int(keys.get("ProjectedCSTypeGeoKey", keys.get("GeographicTypeGeoKey", 0)))
+            if int(keys.get("GTRasterTypeGeoKey", 1)) == POINTS:
+                matrix[:, 2] -= matrix[:, :2] @ [0.5, 0.5]
+    except Exception:  # no TIFF, or without such tags; tifffile raises anything for damaged ones
         return None
     if not np.isfinite(matrix).all():
         return None
-    if int(keys.get("GTRasterTypeGeoKey", 1)) == POINTS:
-        matrix[:, 2] -= matrix[:, :2] @ [0.5, 0.5]
-    code = int(keys.get("ProjectedCSTypeGeoKey", keys.get("GeographicTypeGeoKey", 0)))
     return Georeference(matrix, code if 1024 <= code < 32767 else None)
 
 

@@ -91,7 +91,7 @@ def read_run(args: Asked) -> dict[str, Any] | None:
         before, steps = dict(saved["asked"]), int(saved["steps"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise TrainingError(
             f"{path} cannot be read ({type(error).__name__}: {error}); choose another --out, or delete it to"
             " begin again"
@@ -217,6 +217,16 @@ def _read_state(path: Path) -> tuple[int, RunState]:
     return values.pop("format"), RunState(**values)
 
 
+def _is_line(values: Any) -> bool:
+    """Whether a value is what `MetricsLog.add` writes: numbers by name, and perhaps why the step was skipped."""
+    if not isinstance(values, dict) or type(values.get("step")) is not int:
+        return False
+    numbers = [value for name, value in values.items() if name not in ("step", "skipped")]
+    return all(
+        value is None or type(value) is float or (type(value) is int and abs(value) < 2**53) for value in numbers
+    )
+
+
 class MetricsLog:
     """metrics.jsonl: a line per step and a line per validation, in order, for whatever plots them.
 
@@ -237,9 +247,9 @@ class MetricsLog:
         try:
             kept: list[dict[str, Any]] = []
             for text in self.path.read_bytes().splitlines():
-                with suppress(ValueError):
+                with suppress(ValueError, RecursionError):
                     values = json.loads(text)
-                    if isinstance(values, dict) and isinstance(values.get("step"), int) and values["step"] <= step:
+                    if _is_line(values) and values["step"] <= step:
                         kept.append(values)
             atomic_write(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         except OSError as error:

@@ -17,6 +17,7 @@ from clickgrain.annotate.transfer import take_in
 from clickgrain.errors import DataError
 from clickgrain.export import rle
 from clickgrain.export.formats import read_any, read_many
+from tests.fuzz.hostile import VALUES
 
 SETTINGS = {
     "deadline": None,
@@ -24,31 +25,6 @@ SETTINGS = {
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 SIZE = (20, 30)
-NASTY = [None, True, False, 0, -1, 1, 2, 0.5, 1e308, -1e308, float("inf"), float("nan"), 2**63, 2**70, 10**400]
-NASTY += [
-    "",
-    " ",
-    "1",
-    "x",
-    "\ud800",
-    "\x00",
-    "é" * 300,
-    "../../b.png",
-    "/etc/passwd",
-    "b.png",
-    "a.*",
-    "~" * 99,
-    "%",
-]
-NASTY += [[], {}, [[]], [None], [1], ["1"], {"a": 1}, [[1, 2], [3]], [[[[[1]]]]], {"size": SIZE}, {"counts": "5"}]
-VALUES = st.recursive(
-    st.one_of(st.sampled_from(NASTY), st.floats(), st.integers(), st.text(max_size=8)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=6),
-        st.dictionaries(st.text(max_size=5) | st.sampled_from(["size", "counts", "id"]), inner),
-    ),
-    max_leaves=8,
-)
 KEYS = ["id", "image_id", "category_id", "segmentation", "bbox", "iscrowd", "file_name", "height", "width", "name"]
 KEYS += ["label", "points", "shape_type", "mask", "clickgrain", "size", "counts", 0, 1, 5]
 CHANGES = st.lists(st.tuples(st.lists(st.sampled_from(KEYS), max_size=3), VALUES), min_size=1, max_size=3)

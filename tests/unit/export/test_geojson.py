@@ -112,7 +112,16 @@ def test_coordinates_of_pixel_centers_are_moved_to_their_corners(tmp_path):
     assert place.epsg is None
 
 
-@pytest.mark.parametrize("damage", ["none", "text", "short", "turned", "infinite"])
+def test_a_place_without_keys_names_no_coordinate_system(tmp_path):
+    path = tmp_path / "b.tif"
+    tags = [(*one, True) for one in UTM[:2]]
+    tifffile.imwrite(path, np.zeros((*SIZE, 3), np.uint8), photometric="rgb", extratags=tags)
+    place = georeference(path)
+    assert place.matrix.tolist() == [[0.5, 0.0, 500000.0], [0.0, -0.5, 5400000.0]]
+    assert place.epsg is None
+
+
+@pytest.mark.parametrize("damage", ["none", "text", "short", "turned", "infinite", "keys"])
 def test_files_without_a_usable_place_are_in_pixels(tmp_path, damage):
     path = tmp_path / "b.tif"
     tags = {
@@ -120,6 +129,7 @@ def test_files_without_a_usable_place_are_in_pixels(tmp_path, damage):
         "text": [(33550, "s", 0, "no numbers", True), (33922, "d", 6, UTM[1][3], True)],
         "short": [(33550, "d", 3, UTM[0][3], True), (33922, "d", 2, (1.0, 2.0), True)],
         "turned": [(*one, True) for one in UTM] + [(274, "H", 1, 6, True)],
+        "keys": [(*one, True) for one in UTM[:2]] + [(34735, "H", 8, (1, 1, 0, 1, 3072, 34735, 2, 0), True)],
         "infinite": [(33550, "d", 3, (np.inf, 1.0, 0.0), True), (33922, "d", 6, UTM[1][3], True)],
     }[damage]
     tifffile.imwrite(path, np.zeros((*SIZE, 3), np.uint8), photometric="rgb", extratags=tags)

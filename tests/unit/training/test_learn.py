@@ -226,7 +226,9 @@ class TestRefusals:
         with pytest.raises(TrainingError, match=r"state\.pt belongs to a run with .*other photos"):
             learn(done, Bars())
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"asked": {}}'])
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"[]", b'{"asked": {}}', b'{"asked": {}, "steps": Infinity}', b"[" * 100_000]
+    )
     def test_a_damaged_run_file(self, args, tmp_path, content):
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "run.json").write_bytes(content)

@@ -445,6 +445,16 @@ class TestMetrics:
             share.append(run(tmp_path / f"{pause}").waited)
         assert 0 <= share[0] < share[1] < 1
 
+    @pytest.mark.parametrize(
+        "line", ['{"step": 1, "NoC85": []}', '{"step": 1, "NoC85": 1%s}' % ("0" * 400), "[" * 99_999]
+    )
+    def test_lines_that_it_never_writes_are_dropped(self, tmp_path, line):
+        (tmp_path / METRICS).write_text(f'{{"step": 1, "NoC85": 3.5}}\n{line}\n')
+        log = run_dir.MetricsLog(tmp_path / METRICS)
+        log.rewind(2)
+        assert log.validated == {"NoC85": 3.5}
+        assert metrics(tmp_path) == [{"step": 1, "NoC85": 3.5}]
+
     def test_a_new_run_begins_a_new_file(self, run, tmp_path):
         (tmp_path / METRICS).write_text('{"step": 1, "loss": 7.0}\n')
         run(tmp_path, steps=1)
