@@ -350,8 +350,9 @@ def measure(browser: Any, folder: Path, model: str) -> None:
     print(f"carry on: {count} of {FRAMES} frames in {seconds:.1f} s (wanted: under 15), best of {STARTS}")
 
 
-def main() -> None:
-    """Measure, or say what is missing."""
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless browser; where there is none, the program says so and ends."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     try:
         from playwright.sync_api import sync_playwright
@@ -359,13 +360,19 @@ def main() -> None:
         path = None
     if path is None:
         print("needs chromium on PATH and pip's playwright; nothing measured")
-        return
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        sys.exit(0)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def main() -> None:
+    """Measure, or say what is missing."""
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         for number in range(IMAGES):
             cv2.imwrite(str(Path(folder) / f"blobs{number}.png"), photo(number))
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         measure(browser, Path(folder), sys.argv[1] if sys.argv[1:] else "tree")
-        browser.close()
 
 
 if __name__ == "__main__":

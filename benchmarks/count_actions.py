@@ -8,7 +8,6 @@ click and Enter, all of one kind chosen, and named in the dialog. Wanted: at lea
 that are no worse.
 """
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.bench_annotate_page import server, wait
+from benchmarks.bench_annotate_page import chromium, server, wait
 from benchmarks.walk_annotate import AT
 from clickgrain.types import Bool
 
@@ -157,18 +156,8 @@ def quality(folder: Path, drawn: list[list[Bool]]) -> tuple[float, int]:
 
 def main() -> None:
     """Go both ways, and print what they took."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
-        print("needs chromium on PATH and pip's playwright; nothing counted")
-        return
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as browser:
         results = {way.__name__: go(browser, way) for way in (before, now)}
-        browser.close()
     for name, (actions, iou, objects) in results.items():
         print(f"{name}: {actions} actions for {PHOTOS} photos, {objects} objects, mean IoU {iou:.3f}")
     share = results["now"][0] / results["before"][0]

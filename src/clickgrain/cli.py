@@ -88,9 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that are not text: escape them
         sys.stdout.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # a machine shuts down: save finished work, as on Ctrl-C
+        # a machine shuts down: save finished work, as on Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = _dispatch([one for one in arguments if one not in ("--debug", "--log-json")])
         sys.stdout.flush()
@@ -135,11 +134,9 @@ def _dispatch(arguments: list[str]) -> int:
 
             return run(command.function(), arguments[1:], prog=f"clickgrain {command.name}")
     kind = "option" if first.startswith("-") else "command"
-    names = (
-        ["--help", "--version", "--debug", "--log-json"]
-        if kind == "option"
-        else [command.name for command in COMMANDS]
-    )
+    names = [command.name for command in COMMANDS]
+    if kind == "option":
+        names = ["--help", "--version", "--debug", "--log-json"]
     close = difflib.get_close_matches(first, names, n=1)
     guess = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
     return _refuse(f"there is no {kind} {first!r}; {guess}", MISUSED)

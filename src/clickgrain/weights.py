@@ -15,10 +15,7 @@ from safetensors import SafetensorError
 
 from clickgrain import __version__
 from clickgrain.errors import WeightsError
-from clickgrain.files import atomic_write as atomic_write
-from clickgrain.files import cache_dir as cache_dir
 from clickgrain.files import hash_bytes as hash_bytes
-from clickgrain.files import hash_file as hash_file
 from clickgrain.files import write_beside
 
 if TYPE_CHECKING:  # loaded where tensors are handled: a model for ONNX Runtime has none
@@ -118,15 +115,12 @@ def check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]"
         ),
     }
     if any(problems.values()):
-        found = [
-            f"{len(keys)} {what}: {', '.join(keys[:4])}{', ...' * (len(keys) > 4)}"
-            for what, keys in problems.items()
-            if keys
-        ]
-        raise WeightsError(
-            f"these weights do not fit {type(module).__name__} ({'; '.join(found)});"
-            " build the network with the config saved with them"
+        named = (
+            (what, len(keys), ", ".join(keys[:4]) + ", ..." * (len(keys) > 4)) for what, keys in problems.items()
         )
+        found = "; ".join(f"{count} {what}: {keys}" for what, count, keys in named if count)
+        fix = "build the network with the config saved with them"
+        raise WeightsError(f"these weights do not fit {type(module).__name__} ({found}); {fix}")
 
 
 def hash_tensors(tensors: "Mapping[str, torch.Tensor]") -> str:
@@ -184,7 +178,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise WeightsError(
-            f"{path}: no such file; name a folder written by clickgrain, or write its files again"
+            f"{path}: no such file; name a folder that clickgrain wrote, or write it again"
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
@@ -210,10 +204,9 @@ def _read_tensors(path: Path) -> Tensors:
     try:
         tensors = safetensors.torch.load(path.read_bytes())
     except FileNotFoundError:
-        onnx = path.with_name("encoder.onnx").is_file()  # what export-model wrote
-        advice = (
-            "this model has ONNX files alone: use --runtime onnx" if onnx else "copy or download the model again"
-        )
+        advice = "copy or download the model again"
+        if path.with_name("encoder.onnx").is_file():  # what export-model wrote
+            advice = "this model has ONNX files alone: use --runtime onnx"
         raise WeightsError(f"{path}: no such file; {advice}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error

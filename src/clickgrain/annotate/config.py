@@ -3,7 +3,9 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from clickgrain.errors import ConfigError
 
@@ -21,7 +23,10 @@ def check_host(host: str) -> None:
 
 @dataclass(frozen=True)
 class AnnotateArgs:
-    """Cut out and label objects in a folder of photos, in the browser.
+    """Cut out and label objects in your photos, in the browser.
+
+    A server on this machine opens a page; nothing leaves the machine. What you do is saved as you do it. Stop with
+    Ctrl-C, and continue with the same command.
 
     Attributes:
         photos: folder of photos, walked recursively, or one photo.
@@ -42,17 +47,20 @@ class AnnotateArgs:
         memory: megabytes of encoded images to keep.
     """
 
-    photos: Path
-    project: Path | None = None
+    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     model: str | None = None
     device: str = "cpu"
-    runtime: Literal["torch", "onnx"] | None = None
+    runtime: Annotated[
+        Literal["torch", "onnx"] | None,
+        tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),
+    ] = None
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
-    users: Path | None = None
+    users: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     browser: bool = True
-    ignore: tuple[str, ...] = ()
+    ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
     memory: int = 128
 
     def __post_init__(self) -> None:

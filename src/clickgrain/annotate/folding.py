@@ -14,19 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from clickgrain.annotate.documents import (
-    BoxStep,
-    BrushStep,
-    ChooseStep,
-    Click,
-    LevelStep,
-    MaskStep,
-    PolygonStep,
-    RegionStep,
-    ScribbleStep,
-    Step,
-    Steps,
-)
+from clickgrain.annotate import documents
+from clickgrain.annotate.documents import BoxStep, BrushStep, Click, RegionStep, Step, Steps
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import PromptError
 from clickgrain.export.polygons import fill
@@ -38,7 +27,7 @@ KEPT_BYTES = 64_000_000
 SIMILAR = 0.9
 """Alternatives whose IoU is above this count as the same."""
 MOST_ALTERNATIVES = 3
-ASKING = (Click, ScribbleStep, BoxStep, LevelStep, ChooseStep)
+ASKING = (Click, documents.ScribbleStep, BoxStep, documents.LevelStep, documents.ChooseStep)
 """Steps that may need a prediction of the model."""
 
 
@@ -136,26 +125,26 @@ class MaskReplayer:
 
     def _step(self, scene: Scene, state: Fold, step: Step) -> Fold:
         match step:
-            case Click():
+            case documents.Click():
                 _inside(((step.x, step.y),), scene.size)
                 points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
                 changed = _new(state, points=points, strokes=strokes)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
-            case ScribbleStep():
+            case documents.ScribbleStep():
                 _inside(step.points, scene.size)
                 scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
                 changed = _new(state, scribbles=scribbles)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
-            case BoxStep(label=0):
+            case documents.BoxStep(label=0):
                 return _new(state, strokes=(*state.strokes, step))
-            case BoxStep():
+            case documents.BoxStep():
                 if state.answer is None:
                     return self._predicted(scene, _new(state, box=step.box), None)
                 boxed = self._predicted(scene, Fold(scene.size, box=step.box, level=state.level), None).answer
                 assert boxed is not None
                 both = np.maximum(state.answer.probability, boxed.probability)
                 return _new(state, answer=Mask(both, score=boxed.score, level=state.answer.level), predicted=True)
-            case LevelStep():
+            case documents.LevelStep():
                 region = state.region
                 if region is not None and len(state.points) == 1 and step.level is not None:
                     region = region.model_copy(update={"level": step.level})
@@ -164,21 +153,21 @@ class MaskReplayer:
                 if not (changed.points or changed.box or changed.scribbles):
                     return changed
                 return self._predicted(scene, changed, None)  # the previous mask would keep its size
-            case RegionStep():
+            case documents.RegionStep():
                 return _region(scene, state, step)
-            case ChooseStep():
+            case documents.ChooseStep():
                 others = state.alternatives
                 if step.alternative >= len(others):
                     reason = f"there is no alternative {step.alternative + 1}: {len(others)} were offered"
                     raise RequestError("invalid", reason)
                 return _new(state, answer=others[step.alternative])
-            case BrushStep():
+            case documents.BrushStep():
                 _inside(step.points, scene.size)
                 return _new(state, strokes=(*state.strokes, step))
-            case PolygonStep():
+            case documents.PolygonStep():
                 filled = np.logical_xor.reduce([fill([ring], scene.size) for ring in step.rings])
                 return _given(state, filled, strokes=())  # painted or not, they show in the corners
-            case MaskStep():
+            case documents.MaskStep():
                 return _given(state, to_size(self._stored(step.mask), scene.size))
 
     def _predicted(self, scene: Scene, state: Fold, previous: Mask | None, *, grows: bool = True) -> Fold:

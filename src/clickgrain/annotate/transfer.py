@@ -5,6 +5,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import IO
 from urllib.parse import unquote
@@ -79,14 +80,9 @@ def _object_records(
 
 def locate_image(project: Project, name: str) -> Georeference | None:
     """Where an image of the project lies on the map; None where its file does not say."""
-    image = project.gallery.find(name)
-    if image is None:
-        return None
-    try:
-        with project.gallery.open(image) as photo:
-            return georeference(photo.path)
-    except (ClickgrainError, OSError):
-        return None
+    with suppress(ClickgrainError, OSError), project.gallery.open(project.gallery.find(name) or 0) as photo:
+        return georeference(photo.path)
+    return None
 
 
 def export_zip(project: Project, format_: Format, *, polygons: bool, only: Only) -> IO[bytes]:

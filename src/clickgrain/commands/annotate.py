@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -11,24 +11,6 @@ from clickgrain.annotate.config import AnnotateArgs
 
 if TYPE_CHECKING:
     from clickgrain.annotate.replay import Replayed
-
-
-@dataclass(frozen=True)
-class AnnotateCommand(AnnotateArgs):
-    """Cut out and label objects in your photos, in the browser.
-
-    A server on this machine opens a page; nothing leaves the machine. What you do is saved as you do it. Stop with
-    Ctrl-C, and continue with the same command.
-    """
-
-    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
-    project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    users: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    runtime: Annotated[
-        Literal["torch", "onnx"] | None,
-        tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),
-    ] = None
-    ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +30,7 @@ class ReplayArgs:
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
 
 
-def annotate(args: AnnotateCommand) -> None:
+def annotate(args: AnnotateArgs) -> None:
     """Serve until Ctrl-C; the address, or one a person, on stdout, the rest on stderr."""
     from clickgrain.annotate.server import serve
     from clickgrain.commands.console import say

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,19 +59,14 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
                 raise DataError("; ".join(failure.reason for failure in report.failed))
             bar.advance(f"{report.done} trees made, {report.skipped} there already")
         with _timed(clock, "Composites and targets"):
-            image_set = load_image_set(
-                folder, store, side=scale.side, keys=[f"learn/{photo.file}" for photo in learn]
-            )
+            load = partial(load_image_set, folder, store, side=scale.side)
+            image_set = load(keys=[f"learn/{photo.file}" for photo in learn])
             bar.start("composites to train on", scale.composites)
             add_composites(image_set, scale.composites, extractor, seed=args.seed, advance=bar.advance)
-            unseen = load_image_set(
-                folder, store, side=scale.side, keys=[f"held-out/{photo.file}" for photo in held_out]
-            )
+            unseen = load(keys=[f"held-out/{photo.file}" for photo in held_out])
             bar.start("targets to click", scale.targets)
-            seed = args.seed + TARGET_SEED
-            benchmark, digest = write_targets(
-                unseen, args.out / "targets", scale.targets, seed=seed, advance=bar.advance
-            )
+            seed, place = args.seed + TARGET_SEED, args.out / "targets"
+            benchmark, digest = write_targets(unseen, place, scale.targets, seed=seed, advance=bar.advance)
         with _timed(clock, "Training"):
             lesson = teach(args, scale, image_set, bar)
         with _timed(clock, "Robot clicks"):
@@ -78,9 +74,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
             for label, (name, model) in methods.items():
                 bar.start(f"clicks: {label}", len(benchmark))
                 rows = args.out / "results" / f"{name}-{digest[:10]}.jsonl"
-                found = evaluate(
-                    model, benchmark, model=name, jsonl=rows, progress=lambda done, total: bar.advance()
-                )
+                found = evaluate(model, benchmark, model=name, jsonl=rows, progress=lambda *_: bar.advance())
                 results.append(found)
         bar.start("report", 1)
         path = _write_report(

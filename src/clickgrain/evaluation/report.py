@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,13 @@ class Column:
     ends: str = "{:.1f}"  # format of the ends of an interval
     head: str = ""  # heading of the column instead of `name`
 
+    def value(self, figures: Mapping[str, float]) -> str:
+        """The value as it is compared."""
+        return self.form.format(figures[self.name] * self.scale)
+
     def text(self, figures: Mapping[str, float]) -> str:
         """The value as it is shown."""
-        first = self.form.format(figures[self.name] * self.scale)
+        first = self.value(figures)
         second = self.form.format(figures.get(self.twin, figures[self.name]) * self.scale)
         return first if first == second else f"{first} / {second}"
 
@@ -199,7 +204,7 @@ def section(
         Line(one.label, [(k, one.result.iou_at(k)) for k in range(1, own + 1)], one.color)
         for one, own in zip(entries, most)
     ]
-    title = "Mean IoU by number of clicks"
+    title, show = "Mean IoU by number of clicks", partial(examples, results[:drawn], labels, predictors)
     return {
         "title": _heading(results[0].benchmark),
         "warnings": _warnings(entries),
@@ -217,9 +222,7 @@ def section(
         "leader": labels[leader],
         "clicks": clicks,
         "unmasked": [label for label, predictor in list(zip(labels, predictors))[:drawn] if predictor is None],
-        "examples": examples(results[:drawn], labels, predictors, load, leader=leader, clicks=clicks)
-        if load
-        else [],
+        "examples": show(load, leader=leader, clicks=clicks) if load else [],
         "failures": _failures(entries, groups),
         "hardest": [(title, hardest(results, ids, load, WANTED)) for title, ids in groups.items() if load],
         "targets": _targets(entries),
@@ -269,26 +272,19 @@ def _comparison(
     """A row per result, the best measured value of each column marked, then rows that were not measured here."""
     summaries = [one.result.summary() for one in entries]
     exact = all(one.result.settings.full_curves for one in entries)
-    shown = [
-        column
-        for column in columns
-        if all(column.name in summary for summary in summaries) and (exact or column.name not in INEXACT)
-    ]
+    common = set.intersection(*map(set, summaries))
+    shown = [one for one in columns if one.name in common and (exact or one.name not in INEXACT)]
     best = {}
     for column in shown:
-        texts = [column.form.format(summary[column.name] * column.scale) for summary in summaries]
+        texts = [column.value(summary) for summary in summaries]
         value = max(summary[column.name] * column.sign for summary in summaries) * column.sign
         best[column.name] = column.form.format(value * column.scale) if len(set(texts)) > 1 else ""
     rows = []
     for one, summary in zip(entries, summaries):
-        cells = [
-            Cell(
-                column.text(summary),
-                column.interval(one.result.intervals.get(column.name)),
-                best=column.form.format(summary[column.name] * column.scale) == best[column.name],
-            )
-            for column in shown
-        ]
+        cells = []
+        for column in shown:
+            ends, is_best = one.result.intervals.get(column.name), column.value(summary) == best[column.name]
+            cells.append(Cell(column.text(summary), column.interval(ends), best=is_best))
         rows.append(Row(one.label, cells, one.color))
     parts = []
     for kind, title in KINDS.items():

@@ -21,15 +21,8 @@ class ClickSession:
 
     Layers are named as users of micro-sam know them: `clicks` (points), `box` and `strokes` (shapes),
     `current_object` and `committed_objects` (labels). Points are in data coordinates of the image, (row, column),
-    before them the slice.
-
-    Args:
-        viewer: of napari, or its model.
-        image: an image layer: gray or RGB, with or without one axis of slices.
-        segmenter: answers.
-
-    Raises:
-        ConfigError: for an image of more axes.
+    before them the slice. `image` is a layer of napari: gray or RGB, with or without one axis of slices. Raises
+    ConfigError: it has more axes.
     """
 
     def __init__(self, viewer: Any, image: Any, segmenter: Segmenter) -> None:
@@ -136,12 +129,9 @@ class ClickSession:
 
     def _on_click(self, event: Any) -> None:
         """A point was added: it gets the kind that is on, and is answered."""
-        if self._quiet or str(getattr(event, "action", "added")).rpartition(".")[2].lower() not in (
-            "added",
-            "removed",
-        ):
-            return
-        self.segment()
+        kind = str(getattr(event, "action", "added")).rpartition(".")[2].lower()
+        if not self._quiet and kind in ("added", "removed"):
+            self.segment()
 
     def _here(self, coordinates: Any) -> Bool:
         """Which of N x axes coordinates lie on this slice."""

@@ -37,19 +37,8 @@ class ClickWidget(widgets.Container):
         self.clear_ = widgets.PushButton(text="Clear (Shift-C)")
         self.carry = widgets.PushButton(text="Carry on through the stack")
         self.told = widgets.Label(value=HELP)
-        self.extend(
-            [
-                self.image,
-                self.model,
-                self.begin,
-                self.fixed,
-                self.level,
-                self.commit,
-                self.clear_,
-                self.carry,
-                self.told,
-            ]
-        )
+        self.extend([self.image, self.model, self.begin, self.fixed, self.level])
+        self.extend([self.commit, self.clear_, self.carry, self.told])
         self.begin.changed.connect(self.start)
         self.fixed.changed.connect(self._on_level)
         self.level.changed.connect(self._on_level)
@@ -88,10 +77,8 @@ class ClickWidget(widgets.Container):
 
         def arrived(step: tuple[int, Tracked]) -> None:
             session.take(*step)
-            is_lost = step[1].score < LOST
-            self.told.value = f"slice {step[0]}: " + (
-                "lost, click again" if is_lost else f"score {step[1].score:.2f}"
-            )
+            score = step[1].score
+            self.told.value = f"slice {step[0]}: {f'score {score:.2f}' if score >= LOST else 'lost, click again'}"
 
         worker = thread_worker(session.carry_on)()
         worker.yielded.connect(arrived)

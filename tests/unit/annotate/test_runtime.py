@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from clickgrain.annotate.config import AnnotateArgs
 from clickgrain.annotate.models import describe_model
-from clickgrain.commands.annotate import AnnotateCommand
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.models.onnx_export import export_onnx
 from clickgrain.models.registry import load_click_model
@@ -57,4 +57,4 @@ def test_an_exported_model_has_a_hash_of_both_graphs(exported, tmp_path):
 
 def test_onnx_on_a_gpu_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cpu only"):
-        AnnotateCommand(tmp_path, runtime="onnx", device="cuda")
+        AnnotateArgs(tmp_path, runtime="onnx", device="cuda")

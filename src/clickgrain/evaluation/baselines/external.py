@@ -76,8 +76,8 @@ def parameters_of(function: Any) -> dict[str, Parameter]:
 
 
 @dataclass(frozen=True)
-class _LowResolution:
-    """The logits that SAM takes back as `mask_input`."""
+class LowResolution:
+    """The logits that SAM takes back as `mask_input`, h x w or 1 x 1 x h x w."""
 
     logits: npt.NDArray[np.float32]
 
@@ -114,7 +114,7 @@ class SAMStyle(Prompted):
         state = previous.state if isinstance(previous, Mask) else None
         optional = {
             "box": None if prompt.box is None else np.array(prompt.box, np.float32),
-            "mask_input": state.logits[None] if isinstance(state, _LowResolution) else None,
+            "mask_input": state.logits[None] if isinstance(state, LowResolution) else None,
             "multimask_output": len(coords) == 1 and prompt.box is None,
         }
         given: dict[str, Any] = {key: value for key, value in optional.items() if key in self._known}
@@ -128,7 +128,7 @@ class SAMStyle(Prompted):
     def _mask(self, mask: npt.NDArray[Any], score: float, logits: npt.NDArray[Any]) -> Mask:
         if mask.shape != self.size:
             raise PromptError(f"{self.name}: a mask of shape {mask.shape}; return C x H x W of {self.size}")
-        return Mask((mask > 0).astype(np.float32), score=score, state=_LowResolution(logits.astype(np.float32)))
+        return Mask((mask > 0).astype(np.float32), score=score, state=LowResolution(logits.astype(np.float32)))
 
 
 class OnnxModel(Prompted):
@@ -212,8 +212,10 @@ def onnx_session(path: Path) -> Any:
         runtime: Any = import_module("onnxruntime")
     except ImportError as error:
         raise ConfigError(f"{ONNX}{path} needs ONNX Runtime ({error}); pip install onnxruntime") from error
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 0  # leaves the choice to the runtime and to OMP_NUM_THREADS
     try:
-        return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has its own exceptions
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from error

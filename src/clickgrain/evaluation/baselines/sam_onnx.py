@@ -1,6 +1,5 @@
 """`onnx:ENCODER,DECODER`: Segment Anything (Kirillov et al., ICCV 2023) as a pair of ONNX files."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.evaluation.baselines.base import Prompted
-from clickgrain.evaluation.baselines.external import ONNX, SPACING, onnx_session
+from clickgrain.evaluation.baselines.external import ONNX, SPACING, LowResolution, onnx_session
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 MEAN, SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -43,13 +42,6 @@ def onnx_files(name: str) -> list[Path]:
             f" {ONNX}ENCODER,DECODER"
         )
     return [files[0] for files in found]
-
-
-@dataclass(frozen=True)
-class _LowResolution:
-    """Logits that the decoder takes back as `mask_input`, 1 x 1 x 256 x 256."""
-
-    logits: npt.NDArray[np.float32]
 
 
 class OnnxSam(Prompted):
@@ -119,7 +111,7 @@ class OnnxSam(Prompted):
         found = []
         for i in sorted(some, key=lambda i: -float(scores[i])):
             logits = self._at(masks[0, i], size)
-            state = None if low is None else _LowResolution(low[:, i : i + 1].astype(np.float32))
+            state = None if low is None else LowResolution(low[:, i : i + 1].astype(np.float32))
             probability = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
             found.append(Mask(probability.astype(np.float32), score=float(scores[i]), state=state))
         found[0].offer(lambda: found[1:])
@@ -133,7 +125,7 @@ class OnnxSam(Prompted):
         coords = np.concatenate([object_, background, box])[None].astype(np.float32)
         labels = np.array([[1] * len(object_) + [0] * len(background) + corners], np.float32)
         state = previous.state if isinstance(previous, Mask) else None
-        before = state.logits if isinstance(state, _LowResolution) else None
+        before = state.logits if isinstance(state, LowResolution) else None
         feed = {
             EMBEDDINGS: self._embedding,
             POINTS: coords,
