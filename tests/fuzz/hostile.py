@@ -99,7 +99,7 @@ def changed_json(draw, documents):
         if not isinstance(at, dict | list) or (isinstance(at, list) and last >= len(at)):
             continue
         if draw(st.integers(0, 5)) == 0:
-            del at[last]
+            at.pop(last, None) if isinstance(at, dict) else at.pop(last)
         else:
             at[last] = copy.deepcopy(draw(VALUES))
     return document

@@ -384,6 +384,8 @@ def unpack_tree(children: bytes, cost: bytes, grid: Size, image_size: Size) -> M
 
     Raises StoreError: if the bytes are damaged; names no file, the caller does.
     """
+    if not all(type(side) is int for side in (*grid, *image_size)):  # a text times a number is a long text
+        raise StoreError("its size is no pair of numbers")
     n = grid[0] * grid[1]
     dtype = np.uint16 if 2 * n - 1 <= 0xFFFF else np.uint32
     back = _unsqueeze(children, np.dtype(dtype), 2 * (n - 1)).reshape(2, n - 1).T

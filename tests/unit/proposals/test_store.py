@@ -302,6 +302,13 @@ def test_any_value_in_a_row_is_damage_and_no_traceback(store, row, column, value
         store["a.jpg"]
 
 
+def test_a_text_times_a_number_is_not_computed(store, row):
+    store.write([row("a.jpg")])
+    store._connections.get().execute("UPDATE trees SET rows = ':', columns = 345990000000")
+    with pytest.raises(StoreError, match=r"was damaged .its size is no pair of numbers"):
+        store["a.jpg"]
+
+
 def test_a_row_that_unpacks_to_gigabytes_takes_no_memory(store, row):
     good = row("a.jpg")
     bomb = zlib.compress(bytes(50_000_000), 9)
