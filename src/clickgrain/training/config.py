@@ -292,7 +292,7 @@ def grain_small() -> Recipe:
         steps=3000, batch=24, lr=2e-3, validate_every=500,
         data=DataArgs(
             crop=160, tiles=4, masks_per_image=1,
-            objects=0.4, hidden=0.45, semantic=0.5, edges=0.3, large=0.4,
+            objects=0.4, hidden=0.35, semantic=0.6, edges=0.3, large=0.4,
         ),
     )  # fmt: skip
     return Recipe(GrainConfig.small(), args)
@@ -307,7 +307,7 @@ def grain() -> Recipe:
     """
     data = DataArgs(
         crop=224, tiles=4, masks_per_image=4,
-        objects=0.4, hidden=0.45, semantic=0.5, edges=0.3, large=0.4,
+        objects=0.4, hidden=0.35, semantic=0.6, edges=0.3, large=0.4,
     )  # fmt: skip
     args = TrainArgs(
         steps=40_000, batch=64, lr=1.5e-3, warmup=500, ema=0.9995, compile=True, validate_every=4000,
