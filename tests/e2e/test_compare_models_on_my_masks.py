@@ -184,7 +184,7 @@ def test_another_user_clicks_and_has_files_of_its_own(clickgrain, eval_set, tmp_
     ("flags", "message"),
     [
         (["--processes", "-1"], "--processes -1 is negative"),
-        (["--processes", "2", "--device", "cuda"], "works on --device cpu only"),
+        (["--processes", "2", "--device", "cuda"], "--processes 2 is for --device cpu"),
         (["--user-seed", "1"], "--user-seed 1: the robot user"),
     ],
 )

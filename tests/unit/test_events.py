@@ -54,9 +54,8 @@ def test_progress_tells_the_start_and_the_end_of_a_stage(lines):
     assert len(found) < 5  # not one for every step
 
 
-def test_what_libraries_say_is_an_event(lines, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # as `annotate` leaves it with --log-json
-    logging.getLogger("uvicorn.error").warning("too %s", "slow")
+def test_what_libraries_say_is_an_event(lines):
+    logging.getLogger("library.part").warning("too %s", "slow")
     try:
         raise ValueError("inside")
     except ValueError:
@@ -65,7 +64,7 @@ def test_what_libraries_say_is_an_event(lines, monkeypatch):
         warnings.simplefilter("always")
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     one, two, three = lines()
-    assert (one["level"], one["logger"], one["message"]) == ("warning", "uvicorn.error", "too slow")
+    assert (one["level"], one["logger"], one["message"]) == ("warning", "library.part", "too slow")
     assert "ValueError: inside" in two["trace"]
     assert "DeprecationWarning: old" in three["message"]
 

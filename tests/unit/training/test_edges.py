@@ -131,5 +131,5 @@ class TestSettings:
         shares = [
             getattr(load_recipe(recipe, "cpu").args.data, name) for recipe in ("grain", "grain-small", "paper")
         ]
-        wanted = {"edges": [0.3, 0.3, 0.0], "semantic": [0.5, 0.5, 0.0], "hidden": [0.45, 0.45, 0.0]}
+        wanted = {"edges": [0.3, 0.3, 0.0], "semantic": [0.6, 0.6, 0.0], "hidden": [0.35, 0.35, 0.0]}
         assert shares == wanted[name]
