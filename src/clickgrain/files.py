@@ -63,7 +63,7 @@ def write_beside(target: Path, content: bytes) -> Path:
 
 
 def drop_temporary(folder: Path) -> None:
-    """Delete what killed writers left in a folder, and one level below, where nobody else writes now."""
+    """Delete temporary files of killed processes in a folder, and one level below; the caller holds its lock."""
     for pattern in (f"{_PREFIX}*{_SUFFIX}", f"*/{_PREFIX}*{_SUFFIX}"):
         for path in folder.glob(pattern):
             with suppress(OSError):

@@ -44,7 +44,7 @@ def tiny_recipe():
 
 
 def obey_permissions():
-    """Give up root's right to read and write whatever it likes; nobody else has it."""
+    """Give up root's right to bypass permission bits, as other users cannot."""
     if os.geteuid() == 0:
         header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of the call, this process
         if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):

@@ -2,6 +2,8 @@
 
 import copy
 
+import cv2
+import numpy as np
 from hypothesis import strategies as st
 
 NASTY = [None, True, False, 0, -1, 1, 2, 0.5, 1e308, -1e308, float("inf"), float("nan"), 2**63, 2**70, 10**400]
@@ -103,3 +105,11 @@ def changed_json(draw, documents):
         else:
             at[last] = copy.deepcopy(draw(VALUES))
     return document
+
+
+def write_photos(folder):
+    """Two photos of 24 x 32 pixels with a rectangle on each."""
+    for name in ("a.png", "b.png"):
+        image = np.full((24, 32, 3), 90, np.uint8)
+        image[5:15, 6:20] = (30, 200, 90)
+        assert cv2.imwrite(str(folder / name), image)

@@ -3,8 +3,6 @@
 import json
 from urllib.parse import quote
 
-import cv2
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import strategies as st
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.project import Project
-from tests.fuzz.hostile import NASTY, VALUES, changed_bytes, changed_json
+from tests.fuzz.hostile import NASTY, VALUES, changed_bytes, changed_json, write_photos
 
 pytestmark = pytest.mark.timeout(0)
 
@@ -20,10 +18,7 @@ pytestmark = pytest.mark.timeout(0)
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("http")
-    for name in ("a.png", "b.png"):
-        image = np.full((24, 32, 3), 90, np.uint8)
-        image[5:15, 6:20] = (30, 200, 90)
-        assert cv2.imwrite(str(folder / name), image)
+    write_photos(folder)
     app = make_app(Project(folder, model="tree"), DiskCache(folder / "cache"), hosts=("testserver",))
     with TestClient(app, headers={"X-Clickgrain": "1"}, raise_server_exceptions=False) as client:
         yield client

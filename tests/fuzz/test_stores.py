@@ -3,7 +3,6 @@
 import sqlite3
 from contextlib import closing, suppress
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from clickgrain.errors import ClickgrainError, StoreError
 from clickgrain.features import load_extractor
 from clickgrain.proposals.store import ProposalStore, Row, Source, verify
 from clickgrain.tree import build_tree
-from tests.fuzz.hostile import assert_named, changed_bytes
+from tests.fuzz.hostile import assert_named, changed_bytes, write_photos
 
 pytestmark = pytest.mark.timeout(0)
 CELLS = st.one_of(
@@ -110,10 +109,7 @@ def test_cells_of_a_store(search, trees, tmp_path):
 def annotated(tmp_path_factory):
     """Photos, and the bytes of a project on them."""
     folder = tmp_path_factory.mktemp("annotated")
-    for name in ("a.png", "b.png"):
-        image = np.full((24, 32, 3), 90, np.uint8)
-        image[5:15, 6:20] = (30, 200, 90)
-        assert cv2.imwrite(str(folder / name), image)
+    write_photos(folder)
     project = Project(folder, model="tree")
     for action in (
         {"kind": "object.add_steps", "steps": [{"type": "click", "x": 10, "y": 9, "label": 1}]},

@@ -20,8 +20,8 @@ MAP_NAMES = (
     "box",  # 1 inside, -1 outside, 0 without a box
     "level", "level?",  # the wanted level, and whether one is wanted
     "edge+", "edge-",  # closeness in the edge tree
-    "semantic+", "semantic-",  # likeness in what the semantic network sees
-    "alike",  # whether a pixel is more like the previous mask or like the rest, likewise
+    "semantic+", "semantic-",  # cosine to the nearest click in semantic vectors
+    "alike",  # closer to the previous mask's mean semantic vector than to that of the rest
 )  # fmt: skip
 LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-", "edge+", "edge-", "semantic+", "semantic-")
 """Maps that are computed on the tree's leaves."""
@@ -47,9 +47,7 @@ class MapSpec:
     @property
     def uses_tree(self) -> bool:
         """Whether any map needs the merge tree."""
-        return bool({"posterior", "alike"} & set(self.names)) or any(
-            name in LEAF_MAPS + CENTRE_MAPS for name in self.names
-        )
+        return not {"posterior", "alike", *LEAF_MAPS, *CENTRE_MAPS}.isdisjoint(self.names)
 
 
 @dataclass(frozen=True)

@@ -134,11 +134,5 @@ def warp(values: Float, matrix: Affine, size: Size) -> Float:
     return warped
 
 
-def warp_back(planes: Float, matrix: Affine, grid: Size) -> Float:
-    """h x w (x C) float32: the leaves' values of planes that see them through `matrix`; 0 outside of the planes."""
-    moved: Float = cv2.warpAffine(planes, matrix, grid[::-1], flags=cv2.INTER_LINEAR)
-    return moved
-
-
 def _affine(sx: float, sy: float, tx: float, ty: float) -> Affine:
     return np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], np.float64)

@@ -15,7 +15,7 @@ import numpy as np
 from clickgrain.clicks.centre import CELL, Crop, Nested, centre_maps
 from clickgrain.clicks.color import Array, lab_bins, lab_of, library, plain, posterior, to_numpy
 from clickgrain.clicks.config import CENTRE_MAPS, MapSpec
-from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp, warp_back
+from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
 from clickgrain.errors import ConfigError
 from clickgrain.images import to_lab
 from clickgrain.tree import MergeTree
@@ -243,7 +243,7 @@ class ClickMaps:
             image = self.index[row]
             tree, vectors = context.trees[image], context.vectors[image]
             matrix = map_to_leaf(tree.grid, tree.image_size, context.to_image[image], context.stride)
-            seen = warp_back(np.stack([before[i], 1 - before[i]], -1), matrix, tree.grid)
+            seen = cv2.warpAffine(np.stack([before[i], 1 - before[i]], -1), matrix, tree.grid[::-1])  # on leaves
             sums = np.tensordot(seen, vectors, ((0, 1), (0, 1)))
             inside, outside = sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), np.float32(1e-6))
             alike = 1 / (1 + np.exp(vectors @ (outside - inside) * np.float32(STEEP)))

@@ -1,4 +1,4 @@
-"""What `SemanticNetwork` sees, on the leaves of a merge tree: as vectors, and as a tree of its own."""
+"""Semantic vectors on the leaves of a merge tree, and the semantic tree: both from `SemanticNetwork`."""
 
 from functools import lru_cache
 

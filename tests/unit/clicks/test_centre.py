@@ -12,6 +12,7 @@ from clickgrain.clicks.centre import (
     ball_ranks,
     centre_map,
     centre_maps,
+    nested_regions,
     path_ranks,
 )
 from clickgrain.tree import build_tree
@@ -182,3 +183,22 @@ class TestView:
         seen = Crop(moved, (4, 6), 4).ranks(np.arange(12, dtype=np.int16).reshape(4, 3))
         assert (seen[:, :3] == 12).all()
         assert seen[:, 3:].tolist() == np.arange(12).reshape(4, 3).tolist()
+
+
+class TestNestedRegions:
+    def test_vectors_add_regions_by_cosine_and_distance(self):
+        """Two stripes resemble the clicked one; the nearer of them joins first, the rest last."""
+        trees = [tree_of(0, 10, 20), tree_of(1, 10, 20)]
+        vectors = np.zeros((10, 20, 2), np.float32)
+        vectors[..., 0] = 1
+        for first in (0, 8, 16):
+            vectors[:, first : first + 2] = [0, 1]
+        *of_trees, alike = nested_regions(trees, vectors, 5 * 20)
+        assert all((ranks == path_ranks(tree, 100)).all() for tree, ranks in zip(trees, of_trees, strict=True))
+        own, near, far, other = alike[5, 1], alike[5, 8], alike[5, 16], alike[5, 3]
+        assert alike[5, 0] == 0
+        assert own < near < far < other
+
+    def test_without_vectors_there_are_the_trees_alone(self):
+        trees = [tree_of(0), tree_of(1)]
+        assert len(nested_regions(trees, None, 3)) == len(nested_regions(trees, np.zeros((7, 9, 3)), 3)) == 2

@@ -47,7 +47,7 @@ def context_of(spec, *images, **settings):
 
 
 def vectors_of(lab):
-    """h x w x 3 vectors of length 1: hues, so to say."""
+    """h x w x 3 vectors of length 1, by hue."""
     centred = lab - [50, 0, 0]
     return (centred / np.maximum(np.linalg.norm(centred, axis=-1, keepdims=True), 1e-6)).astype(np.float32)
 

@@ -12,7 +12,7 @@ from skimage import data
 from clickgrain.errors import WeightsError
 from clickgrain.features import ColorTexture, SemanticNetwork
 from clickgrain.features import semantic as module
-from clickgrain.tree import build_tree, semantic_cells, semantic_tree
+from clickgrain.tree import build_tree, semantic_cells, semantic_tree, semantic_vectors
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,22 @@ class TestTree:
 
         plain = plain_tree(image)
         assert best(plain) < 0.7 < 0.8 < best(grown(image, plain))
+
+
+class TestVectors:
+    def test_their_cosine_is_the_mean_of_cells_and_of_two_cuts(self, astronaut):
+        tree, cells = plain_tree(astronaut), semantic_cells(astronaut)
+        (h, w), vectors = tree.grid, semantic_vectors(cells, tree)
+        assert vectors.shape == (h, w, 3 * cells.shape[-1])
+        assert np.linalg.norm(vectors, axis=-1) == pytest.approx(1, abs=1e-5)
+        seen = cv2.resize(cells, (w, h), interpolation=cv2.INTER_LINEAR).reshape(h * w, -1)
+        wanted = []
+        for regions in (np.arange(h * w), tree.cut(20).ravel(), tree.cut(150).ravel()):
+            one, two = (seen[regions == regions[leaf]].sum(0) for leaf in (7, h * w // 2))
+            wanted.append(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
+        flat = vectors.reshape(h * w, -1)
+        assert flat[7] @ flat[h * w // 2] == pytest.approx(np.mean(wanted), abs=1e-4)
+
+    def test_a_tiny_image_has_none_that_are_alike(self, astronaut):
+        tiny = astronaut[:95, :200]
+        assert not semantic_vectors(semantic_cells(tiny), plain_tree(tiny)).any()
