@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.cut import CutSettings, cut_mask, guard_mask
+from clickgrain.cut import CutSettings, Discriminant, cut_mask, guard_mask
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
@@ -65,6 +65,14 @@ class Encoded:
     def features(self) -> Float | None:
         """h x w x d float32 that the tree was built on; None where there is no tree."""
         return getattr(self.state, "leaf_features", None)
+
+    @cached_property
+    def discriminant(self) -> Discriminant | None:
+        """What tells objects of this image apart; None for engines, and images, without semantic vectors."""
+        vectors = getattr(self.state, "vectors", None)
+        if self.features is None or vectors is None or not vectors.any():
+            return None
+        return Discriminant.of(self.features, vectors)
 
 
 class Segmenter:
@@ -183,12 +191,15 @@ class Segmenter:
         return mask if current.scale == (1, 1) else _enlarged(mask, current)
 
     def _answer(self, current: Encoded, prompt: Prompt, previous: Mask | None) -> Mask:
-        """The engine's answer, guarded and cut when it is first looked at."""
+        """The engine's answer, refined, guarded and cut when it is first looked at."""
         mask, cut = self.engine.answer(current.state, prompt, previous), self.cut
         if cut is None:
             return mask
         corrects = len(prompt.points) > 1 and prompt.level is None and prompt.box is None and not prompt.scribbles
         if previous is not None and corrects:
+            told = current.discriminant
+            if told is not None:
+                mask = mask.refined(lambda p: told.refine(p, prompt), alternatives=False)
             mask = mask.refined(lambda p: guard_mask(p, previous, prompt), alternatives=False)
         return mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
 

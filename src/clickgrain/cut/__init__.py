@@ -1,6 +1,7 @@
-"""Guard and cut: what was right stays, and the image's pixels decide the outline."""
+"""After the network: what the image's features say, the guard (what was right stays), and the cut of the outline."""
 
 from clickgrain.cut.cut import CutSettings, cut_mask, warm_up
+from clickgrain.cut.discriminant import Discriminant
 from clickgrain.cut.guard import depth_in, guard_mask
 
-__all__ = ["CutSettings", "cut_mask", "depth_in", "guard_mask", "warm_up"]
+__all__ = ["CutSettings", "Discriminant", "cut_mask", "depth_in", "guard_mask", "warm_up"]

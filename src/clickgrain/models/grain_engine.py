@@ -44,6 +44,11 @@ class GrainImage:
         """(H, W) of the image."""
         return self.image.shape[0], self.image.shape[1]
 
+    @property
+    def vectors(self) -> Float:
+        """h x w x d `semantic_vectors` of the leaves."""
+        return self.context.vectors[0]
+
 
 class GrainNetwork(Protocol):
     """The network of a `grain` model on one image: torch's (`TorchGrain`) or ONNX Runtime's (`OnnxGrain`)."""
