@@ -1,4 +1,4 @@
-"""After the network: what the image's features say, the guard (what was right stays), and the cut of the outline."""
+"""After the network: what the image's features say, the guard (what was right stays), and the cut."""
 
 from clickgrain.cut.cut import CutSettings, cut_mask, warm_up
 from clickgrain.cut.discriminant import Discriminant
