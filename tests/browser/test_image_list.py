@@ -77,3 +77,14 @@ def test_statistics_count_all_objects_by_source_and_by_label(own_server, tab, ex
         expect(rows.filter(has=page.page.get_by_role("rowheader", name=name, exact=True))).to_contain_text(
             str(count)
         )
+
+
+def test_the_address_of_an_image_opens_it(own_server, tab):
+    address = own_server(3).address
+    page = tab().open(f"{address}#2")
+    page.ready("photo01")
+    page.page.goto(f"{address}#3")  # typed over it: the page stays
+    page.ready("photo02")
+    page.page.goto(f"{address}#99")
+    page.until("location.hash === '#3'")
+    page.ready("photo02")

@@ -96,6 +96,11 @@ async function start() {
   await live.begin();
   remembered(store);
   await gallery.openFirst();
+  addEventListener("hashchange", () => {
+    const named = gallery.named();
+    if (named) annotator.turn(() => void gallery.show(named.id));
+    else history.replaceState(null, "", `#${gallery.goal}`);
+  });
   resumeCarrying(app);
   resumeWork(app);
   if (TOUCH) annotator.say("Tap to take a region. A long press takes away.");
