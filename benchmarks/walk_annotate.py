@@ -1,8 +1,8 @@
-"""The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
+"""The walk through four photos that README and the docs show: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
-the whole image; find the same here; corners; half a minute of Learn. `python -m benchmarks.count_actions` counts
-what a job of ten photos takes.
+the whole image; find the same here; corners; half a minute of Learn; what a click would add; a phone.
+`python -m benchmarks.count_actions` counts what a job of ten photos takes.
 """
 
 import sys
@@ -67,7 +67,9 @@ def keep(page: Any, path: Path) -> None:
     """Write a small PNG of what is seen."""
     page.evaluate("clickgrain.annotator.say('')")
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    small = picture.resize((SHOWN, SHOWN * HEIGHT // WIDTH), Image.Resampling.LANCZOS)
+    small = picture
+    if picture.width > SHOWN:
+        small = picture.resize((SHOWN, SHOWN * picture.height // picture.width), Image.Resampling.LANCZOS)
     small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1000} kB")
 
@@ -148,8 +150,34 @@ def learned(page: Any, out: Path) -> None:
     keep(page, out / "annotate-6-learn.png")
 
 
+def previewed(page: Any, out: Path) -> None:
+    """With the saucer in hand, what a click on the table would add."""
+    page.keyboard.press("Escape")
+    show(page, "coffee.png")
+    page.get_by_label("Auto").check()
+    page.get_by_role("row", name="saucer").click()
+    point(page, 430, 90)
+    wait(page, "clickgrain.stage.guess.change")
+    page.wait_for_timeout(300)
+    keep(page, out / "annotate-7-preview.png")
+
+
+def phone(browser: Any, address: str, out: Path) -> None:
+    """The same page on a phone: the next object begins at the thumb."""
+    page = browser.new_page(viewport={"width": 390, "height": 720}, has_touch=True, is_mobile=True)
+    page.goto(address)
+    wait(page, "window.clickgrain?.store.state.image?.tree")
+    page.evaluate(
+        "clickgrain.gallery.show(clickgrain.store.state.images.find((one) => one.name === 'astronaut.png').id)"
+    )
+    wait(page, "clickgrain.store.state.image.info.name === 'astronaut.png' && clickgrain.store.state.image.tree")
+    page.touchscreen.tap(*page.evaluate(AT, [225, 110]))
+    page.wait_for_timeout(800)
+    keep(page, out / "annotate-8-phone.png")
+
+
 def main(out: Path) -> None:
-    """Walk, and keep six pictures."""
+    """Walk, and keep eight pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
@@ -160,8 +188,9 @@ def main(out: Path) -> None:
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
             page.get_by_role("button", name="Close: I know how").click()
-            for visit in (coffee, astronaut, chelsea, coins, corners, learned):
+            for visit in (coffee, astronaut, chelsea, coins, corners, learned, previewed):
                 visit(page, out)
+            phone(browser, address, out)
             browser.close()
 
 

@@ -148,9 +148,10 @@ class Finder:
 
         Raises RequestError: no such object, or it was drawn on a file that was replaced.
         """
-        item = self.project.logs.item(image, number, current=True)
-        others = images or [other for other in self.project.gallery.order if other != image]
-        mask, model = self.project.logs.mask(item.mask or ""), self.project.model.hash
+        gallery, logs, model = self.project.gallery, self.project.logs, self.project.model.hash
+        item = logs.item(image, number, current=True)
+        others = images or [other for other in gallery.order if other != image]
+        mask = logs.mask(item.mask or "")
 
         def run(job: Job) -> dict[str, Any]:
             about = {"image": image, "object": number, "id": number, "label": item.label, "model": model}
@@ -161,22 +162,19 @@ class Finder:
             for done, other in enumerate(others):
                 job.report(done, len(others), f"looked at {done} of {len(others)} images")
                 with suppress(ClickgrainError):  # a bad file does not stop it; opening it says what is wrong
-                    found += self._candidates(other, wanted)
+                    tree, features = self.leaves_of(other)
+                    held = np.zeros(tree.grid, bool)
+                    for one in logs.history(other).document.objects:
+                        if one.mask:
+                            held |= _coverage(logs.mask(one.mask), tree) > 0.5
+                    place = {"image": other, "name": gallery.name(other), "size": tree.image_size, "taken": False}
+                    place["content"] = gallery.content(other)
+                    found += [{**place, **asdict(one)} for one in find_nodes(tree, features, wanted, held)]
             job.report(len(others), len(others), f"looked at {len(others)} images")
             best = sorted(found, key=lambda one: -one["score"])[:limit]
             return {**about, "candidates": best}
 
         return run
-
-    def _candidates(self, image: int, wanted: Wanted) -> list[dict[str, Any]]:
-        gallery, (tree, features) = self.project.gallery, self.leaves_of(image)
-        held = np.zeros(tree.grid, bool)
-        for item in self.project.logs.history(image).document.objects:
-            if item.mask:
-                held |= _coverage(self.project.logs.mask(item.mask), tree) > 0.5
-        place = {"image": image, "name": gallery.name(image), "size": tree.image_size, "taken": False}
-        place["content"] = gallery.content(image)
-        return [{**place, **asdict(one)} for one in find_nodes(tree, features, wanted, held)]
 
     def leaves_of(self, image: int) -> tuple[MergeTree, Float]:
         """The merge tree of an image and the h x w x d features of its leaves, from memory or cache if possible."""
