@@ -20,6 +20,7 @@ from clickgrain.demo.photos import DemoPhoto, copy_photos
 
 WIDTH, HEIGHT, SHOWN = 1280, 800, 960
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "coins.png")
+COIN = (45, 125)
 MINUTES = 0.5
 AT = """([x, y]) => {
   const { left, top } = clickgrain.stage.element.getBoundingClientRect(), { view } = clickgrain.stage;
@@ -113,7 +114,7 @@ def coins(page: Any, out: Path) -> None:
     show(page, "coins.png")
     page.evaluate("clickgrain.store.set({ whole: false })")
     page.get_by_label("Auto").check()
-    place = point(page, 103, 126)
+    place = point(page, *COIN)
     act(page, lambda: page.mouse.click(*place))
     page.keyboard.press("l")
     page.keyboard.type("coin")
@@ -128,7 +129,7 @@ def coins(page: Any, out: Path) -> None:
 def corners(page: Any, out: Path) -> None:
     """A coin as a polygon, near by."""
     act(page, lambda: page.keyboard.press("Enter"))
-    place = point(page, 103, 126)
+    place = point(page, *COIN)
     page.keyboard.press("c")
     page.mouse.click(*place)
     page.keyboard.press("p")

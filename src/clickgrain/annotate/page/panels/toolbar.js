@@ -14,7 +14,7 @@ export function startToolbar(app) {
     class: "sign",
   });
   // on a phone the list of objects, with its button, is in a drawer
-  const fresh = iconButton("New object", "check", () => app.run("finish"), { class: "fresh" });
+  const fresh = iconButton("New object", "check", () => app.annotator.turn(() => app.annotator.take(null)), { class: "fresh" });
   const whole = toolButton(app, "whole", "whole");
   nav.append(
     ...buttons,
