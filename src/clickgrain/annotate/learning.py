@@ -180,7 +180,11 @@ def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
             name, run = next(((name, own) for name in names if (own := _own(stack, place, name))), ("", None))
             run = run if run is not None and resumes(run) else None
             number = len(numbers)
-            while run is None or not _locked(stack, run):  # another server has it, even one made a moment ago
+            while True:
+                if run is not None:
+                    with suppress(Timeout):  # another server has it, even one made a moment ago
+                        stack.enter_context(FileLock(run / LOCK, blocking=False))
+                        break
                 number += 1
                 name, run = f"run-{number:03d}", None
                 with suppress(FileExistsError):
@@ -190,14 +194,6 @@ def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
             problem = f"{root}: no place for a model ({error.strerror or error}); remove it, or check its owner"
             raise RequestError("database", problem) from error
         yield RunFolder(root / name, run)
-
-
-def _locked(stack: ExitStack, run: Path) -> bool:
-    """Whether this server has a run's folder for itself now."""
-    with suppress(Timeout):
-        stack.enter_context(FileLock(run / LOCK, blocking=False))
-        return True
-    return False
 
 
 def _reached(stack: ExitStack, folder: Path, name: str) -> Path:
