@@ -154,10 +154,10 @@ def learned(page: Any, out: Path) -> None:
 
 def previewed(page: Any, out: Path) -> None:
     """With the saucer in hand, what a click on the table would add."""
-    page.keyboard.press("Escape")
     show(page, "coffee.png")
     page.get_by_label("Auto").check()
     page.get_by_role("row", name="saucer").click()
+    page.keyboard.press("c")
     point(page, 430, 90)
     wait(page, "clickgrain.stage.guess.change")
     page.wait_for_timeout(300)
