@@ -1,8 +1,8 @@
-"""The walk through four photos that README shows: `python -m benchmarks.walk_annotate docs/images`.
+"""The walk through four photos that README and the docs show: `python -m benchmarks.walk_annotate docs/images`.
 
 Photos from scikit-image's wheel, the model in the package: point, turn the wheel, click; choose an outline; take
-the whole image; find the same here; corners; half a minute of Learn. `python -m benchmarks.count_actions` counts
-what a job of ten photos takes.
+the whole image; find the same here; corners; what a click would add; a phone; twelve seconds of Learn.
+`python -m benchmarks.count_actions` counts what a job of ten photos takes.
 """
 
 import sys
@@ -20,7 +20,9 @@ from clickgrain.demo.photos import DemoPhoto, copy_photos
 
 WIDTH, HEIGHT, SHOWN = 1280, 800, 960
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "coins.png")
-MINUTES = 0.5
+COIN = (45, 125)
+MINUTES = 0.2
+PATIENCE_MS = 300_000
 AT = """([x, y]) => {
   const { left, top } = clickgrain.stage.element.getBoundingClientRect(), { view } = clickgrain.stage;
   return [left + view.x + (x + 0.5) * view.scale, top + view.y + (y + 0.5) * view.scale];
@@ -67,7 +69,9 @@ def keep(page: Any, path: Path) -> None:
     """Write a small PNG of what is seen."""
     page.evaluate("clickgrain.annotator.say('')")
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    small = picture.resize((SHOWN, SHOWN * HEIGHT // WIDTH), Image.Resampling.LANCZOS)
+    small = picture
+    if picture.width > SHOWN:
+        small = picture.resize((SHOWN, SHOWN * picture.height // picture.width), Image.Resampling.LANCZOS)
     small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1000} kB")
 
@@ -111,7 +115,7 @@ def coins(page: Any, out: Path) -> None:
     show(page, "coins.png")
     page.evaluate("clickgrain.store.set({ whole: false })")
     page.get_by_label("Auto").check()
-    place = point(page, 103, 126)
+    place = point(page, *COIN)
     act(page, lambda: page.mouse.click(*place))
     page.keyboard.press("l")
     page.keyboard.type("coin")
@@ -126,7 +130,7 @@ def coins(page: Any, out: Path) -> None:
 def corners(page: Any, out: Path) -> None:
     """A coin as a polygon, near by."""
     act(page, lambda: page.keyboard.press("Enter"))
-    place = point(page, 103, 126)
+    place = point(page, *COIN)
     page.keyboard.press("c")
     page.mouse.click(*place)
     page.keyboard.press("p")
@@ -139,17 +143,44 @@ def corners(page: Any, out: Path) -> None:
 
 
 def learned(page: Any, out: Path) -> None:
-    """Half a minute of Learn from the coins and what else was made, and what it says before it switches."""
+    """Twelve seconds of Learn from the coins and what else was made, and what it says before it switches."""
     page.evaluate("clickgrain.open.learn()")
     page.get_by_label("Minutes").fill(str(MINUTES))
     page.get_by_role("button", name="Learn", exact=True).click()
-    wait(page, "document.querySelector('.learn .report')", 1200)
+    wait(page, "document.querySelector('.learn .report')", 3600)
     page.wait_for_timeout(500)
-    keep(page, out / "annotate-6-learn.png")
+    keep(page, out / "annotate-8-learn.png")
+
+
+def previewed(page: Any, out: Path) -> None:
+    """With the saucer in hand, what a click on the table would add."""
+    show(page, "coffee.png")
+    page.get_by_label("Auto").check()
+    page.get_by_role("row", name="saucer").click()
+    page.keyboard.press("c")
+    point(page, 430, 90)
+    wait(page, "clickgrain.stage.guess.change")
+    page.wait_for_timeout(300)
+    keep(page, out / "annotate-6-preview.png")
+
+
+def phone(browser: Any, address: str, out: Path) -> None:
+    """The same page on a phone: the next object begins at the thumb."""
+    page = browser.new_page(viewport={"width": 390, "height": 720}, has_touch=True, is_mobile=True)
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    wait(page, "window.clickgrain?.store.state.image?.tree")
+    page.evaluate(
+        "clickgrain.gallery.show(clickgrain.store.state.images.find((one) => one.name === 'astronaut.png').id)"
+    )
+    wait(page, "clickgrain.store.state.image.info.name === 'astronaut.png' && clickgrain.store.state.image.tree")
+    page.touchscreen.tap(*page.evaluate(AT, [225, 110]))
+    page.wait_for_timeout(800)
+    keep(page, out / "annotate-7-phone.png")
 
 
 def main(out: Path) -> None:
-    """Walk, and keep six pictures."""
+    """Walk, and keep eight pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
@@ -157,11 +188,14 @@ def main(out: Path) -> None:
         with server(photos, "default") as address:
             browser = playwright.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            page.set_default_timeout(PATIENCE_MS)
             page.goto(address)
             wait(page, "window.clickgrain?.store.state.image?.tree")
             page.get_by_role("button", name="Close: I know how").click()
-            for visit in (coffee, astronaut, chelsea, coins, corners, learned):
+            for visit in (coffee, astronaut, chelsea, coins, corners, previewed):
                 visit(page, out)
+            phone(browser, address, out)
+            learned(page, out)
             browser.close()
 
 

@@ -110,8 +110,9 @@ class Tracker:
         prior = np.where(shape == moved, carried, 0.5).clip(UNSURE, 1 - UNSURE)
         logits = np.log(prior / (1 - prior)) + COLOR * cv2.GaussianBlur(odds, (0, 0), 1.0)
         probability = np.where(_wider(shape | moved, REACH), 1 / (1 + np.exp(-logits)), UNSURE).astype(np.float32)
-        if (middle := _middle(probability > 0.5)) is not None:
-            prompt = Prompt.of([middle], [1], size=(gray.shape[0], gray.shape[1]))
+        if (inside := probability > 0.5).any():
+            y, x = divmod(int(depth_in(inside).argmax()), gray.shape[1])  # the pixel farthest from the border
+            prompt = Prompt.of([(x, y)], [1], size=(gray.shape[0], gray.shape[1]))
             probability = np.asarray(cut_mask(probability, worked, prompt, CutSettings()), np.float32)
         seen = probability > 0.5
 
@@ -186,11 +187,3 @@ def _frequencies(bins: npt.NDArray[np.int32], mask: Bool) -> Float:
 def _wider(mask: Bool, pixels: int) -> Bool:
     square = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
     return cv2.dilate(mask.astype(np.uint8), square) > 0
-
-
-def _middle(mask: Bool) -> tuple[int, int] | None:
-    """(x, y) of the pixel farthest from the mask's border."""
-    if not mask.any():
-        return None
-    y, x = divmod(int(depth_in(mask).argmax()), mask.shape[1])
-    return x, y

@@ -58,16 +58,16 @@ def photos(tmp_path_factory):
 
 
 class Server:
-    """`clickgrain annotate` in a process of its own, in tree mode."""
+    """`clickgrain annotate` in a process of its own, in tree mode unless told."""
 
-    def __init__(self, folder, environment=None, arguments=()):
+    def __init__(self, folder, environment=None, arguments=(), model="tree"):
         self.folder, self.port, self.environment = folder, 0, os.environ | (environment or {})
-        self.arguments = arguments
+        self.arguments, self.model = arguments, model
         self.start()
 
     def start(self):
         """Start, or start again on the same port; returns once the address is known."""
-        command = [sys.executable, "-m", "clickgrain", "annotate", str(self.folder), "--model", "tree"]
+        command = [sys.executable, "-m", "clickgrain", "annotate", str(self.folder), "--model", self.model]
         self.log = (Path(self.folder).parent / f"{Path(self.folder).name}.log").open("a")
         self.process = subprocess.Popen(
             [*command, "--no-browser", "--port", str(self.port), *self.arguments],
@@ -126,8 +126,8 @@ def own_server(browser, photos):
     """Start a server of a story's own on as many photos as it wants."""
     servers = []
 
-    def start(count=3, environment=None, arguments=()):
-        servers.append(Server(photos(count), environment, arguments))
+    def start(count=3, environment=None, arguments=(), model="tree"):
+        servers.append(Server(photos(count), environment, arguments, model))
         return servers[-1]
 
     yield start

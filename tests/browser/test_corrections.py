@@ -84,3 +84,28 @@ def test_a_finer_object_inside_another_with_shift(shared, tab):
     page.page.keyboard.up("Shift")
     assert [each["area"] for each in objects] == [disk["area"], seen]
     assert page.owner(50, 56) == objects[1]["id"]
+
+
+def test_a_straight_line_with_shift_and_another_from_its_end(shared, tab):
+    page = tab().open(shared.address, "photo00")
+    page.take(44, 56)
+    page.press("b", wait=False)
+    page.page.evaluate("clickgrain.store.set({ radius: 2 })")
+    page.page.keyboard.down("Shift")
+    seq = page.seq()
+    page.drag((20, 8), (60, 30), (100, 8))  # the way between does not count
+    (painted,) = page.written(seq)
+    ends = painted["steps"][-1]["points"]
+    assert len(ends) == 2
+    assert page.owner(60, 8) == painted["id"]
+    assert page.owner(60, 20) is None
+    page.move(100, 112)
+    assert page.page.evaluate("clickgrain.stage.tools.stroke().points.length") == 2  # seen before the click
+    seq = page.seq()
+    page.page.mouse.click(*page.screen(100, 112))
+    (painted,) = page.written(seq)
+    page.page.keyboard.up("Shift")
+    assert painted["steps"][-1]["points"] == [ends[1], [100.0, 112.0]]
+    assert page.owner(100, 60) == painted["id"]
+    page.move(20, 112)
+    assert page.page.evaluate("clickgrain.stage.tools.stroke()") is None

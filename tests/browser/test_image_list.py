@@ -55,3 +55,36 @@ def test_the_least_sure_images_come_first_and_d_follows(own_server, tab):
     for image in order[1:]:
         page.press("d", wait=False)
         page.until(f"clickgrain.store.state.image.id === {image}")
+
+
+def test_statistics_count_all_objects_by_source_and_by_label(own_server, tab, expect):
+    page = tab().open(own_server(2).address)
+    page.take(44, 56)
+    page.press("l", wait=False)
+    page.page.keyboard.type("disk")
+    page.press("Enter")
+    page.press("Control+d")  # a copy
+    page.press("Escape", wait=False)
+    page.press("w", wait=False)
+    page.page.get_by_role("button", name="Accept all regions").click()
+    page.until("clickgrain.store.state.image.document.objects.length > 2")
+    parts = len(page.objects()) - 2
+    page.press("Shift+S", wait=False)
+    dialog = page.page.get_by_role("dialog")
+    expect(dialog.locator(".tile").first).to_have_text(f"{parts + 2}objects in 1 image")
+    rows = dialog.get_by_role("row")
+    for name, count in (("by hand", 1), ("copied", 1), ("region", parts), ("disk", 2), ("unlabelled", parts)):
+        expect(rows.filter(has=page.page.get_by_role("rowheader", name=name, exact=True))).to_contain_text(
+            str(count)
+        )
+
+
+def test_the_address_of_an_image_opens_it(own_server, tab):
+    address = own_server(3).address
+    page = tab().open(f"{address}#2")
+    page.ready("photo01")
+    page.page.goto(f"{address}#3")  # typed over it: the page stays
+    page.ready("photo02")
+    page.page.goto(f"{address}#99")
+    page.until("location.hash === '#3'")
+    page.ready("photo02")

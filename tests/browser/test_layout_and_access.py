@@ -100,6 +100,24 @@ def test_a_long_name_is_cut_in_the_middle_and_whole_on_hover(server, tab):
     assert tail.evaluate("(each) => each.scrollWidth <= each.clientWidth")
 
 
+def test_the_object_in_hand_is_shown_whole_in_a_long_list(own_server, tab):
+    page = tab().open(own_server(1).address)
+    page.page.evaluate("""(async () => {
+        const { annotator } = clickgrain;
+        for (let i = 0; i < 24; i++) {
+            const points = [[8 + (i % 8) * 18, 12 + Math.floor(i / 8) * 30]];
+            await annotator.addSteps([{ type: "brush", points, radius: 4, label: 1 }], true);
+        }
+    })()""")
+    for number in (1, 24, 12):
+        page.page.evaluate(f"clickgrain.annotator.turn(() => clickgrain.annotator.take({number}))")
+        page.until(f"clickgrain.store.state.active === {number}")
+        page.frame()
+        list_, details = (page.page.locator(each).bounding_box() for each in (".things", ".details"))
+        assert details["y"] >= list_["y"] - 1
+        assert details["y"] + details["height"] <= list_["y"] + list_["height"] + 1
+
+
 def test_a_search_says_nothing_found_and_enter_opens_the_first(server, tab, expect):
     page = tab().open(server.address, "photo00")
     page.find("no such photo")

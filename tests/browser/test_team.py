@@ -64,3 +64,13 @@ def test_an_image_is_sent_back_with_a_note_and_checked(people, expect):
     anna.ready("photo00")
     anna.until("clickgrain.store.state.image.document.status === 'sent_back'")
     expect(anna.page.locator("#team")).to_contain_text("the left edge is missing")
+
+
+def test_who_started_to_learn_is_told(people, expect):
+    anna, ben = people
+    ben.page.evaluate("clickgrain.open.learn()")
+    job = anna.page.evaluate("""fetch("/api/learn", { method: "POST", body: JSON.stringify({ minutes: 0.2 }),
+        headers: { "X-Clickgrain": "1", "Content-Type": "application/json" } }).then((answer) => answer.json())""")
+    assert job["job"]["user"] == "Anna"
+    expect(ben.page.locator(".learn .running")).to_contain_text("started by Anna")
+    ben.page.get_by_role("button", name="Stop").click()

@@ -31,3 +31,20 @@ def test_two_fingers_zoom(shared, tab):
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.until(f"Math.abs(clickgrain.stage.view.scale / {scale} - 2) < 0.2")
     assert page.objects() == objects
+
+
+def test_the_next_object_begins_at_the_thumb(own_server, tab):
+    page = tab(touch=True, size=(390, 844)).open(own_server(1).address)
+    fresh = page.page.get_by_role("navigation", name="Tools").get_by_role("button", name="New object")
+    for name in ("Undo", "New object"):  # in sight, in the lower third, without a drawer
+        box = page.page.get_by_role("navigation", name="Tools").get_by_role("button", name=name).bounding_box()
+        assert box["y"] > 844 * 2 / 3
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    assert fresh.is_disabled()
+    for count, x in ((1, 44), (2, 114)):
+        before = page.seq()
+        page.page.touchscreen.tap(*page.screen(x, 56))
+        assert len(page.written(before)) == count
+        fresh.tap()
+        page.until("clickgrain.store.state.active === null")

@@ -10,9 +10,9 @@ from clickgrain.annotate import documents as ask
 from clickgrain.annotate.documents import Click, Document, Item, Label, Labels, MaskStep, Source, Steps
 from clickgrain.annotate.folding import iou
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import split_in_two
 from clickgrain.annotate.mask_rle import Coded, encode
-from clickgrain.tree.leaf_map import node_mask, partition, to_size
+from clickgrain.tree import MergeTree
+from clickgrain.tree.leaf_map import Int32, node_mask, partition, to_size
 from clickgrain.types import Bool, UInt8
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_OBJECTS = 2_000
 ASIDE = 0.02
 """A copy in the same image lies this share of the longer side to the right and below."""
+SMALLEST_PART = 0.05
+"""A split gives each side at least this share of the object."""
 FOUND = 0.7
 """A part of an image is found in another one where their normalized correlation is at least this."""
 ALIKE = 0.5
@@ -232,6 +234,24 @@ def _split(request: ask.SplitObject, document: Document, context: Context) -> Do
     place = objects.index(item)
     context.touched = item.id
     return document.put(second).with_objects([*objects[:place], first, second, *objects[place + 1 :]])
+
+
+def split_in_two(tree: MergeTree, leaves: Int32, mask: Bool) -> tuple[Bool, Bool]:
+    """(larger, smaller) parts of an H x W mask, cut where the tree joined it last.
+
+    Raises RequestError: the object is no larger than a leaf of the tree.
+    """
+    total = np.count_nonzero(mask)
+    node = tree.root
+    while node >= tree.n_leaves and total:
+        first, second = (int(child) for child in tree.children[node - tree.n_leaves])
+        part = mask & node_mask(tree, leaves, second, (mask.shape[0], mask.shape[1]))
+        share = np.count_nonzero(part) / total
+        if SMALLEST_PART <= share <= 1 - SMALLEST_PART:
+            rest = mask & ~part
+            return (rest, part) if share <= 0.5 else (part, rest)
+        node = second if share > 0.5 else first
+    raise RequestError("invalid", "this object is too small to be split along the tree; paint the part instead")
 
 
 def _add_regions(request: ask.AddNodes | ask.PartitionImage, document: Document, context: Context) -> Document:

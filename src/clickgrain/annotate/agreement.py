@@ -4,11 +4,10 @@ Both are in the log of an image. An object that the second kept or corrected has
 that was deleted and drawn again, without seeing the first) are matched so that the sum of their IoUs is largest.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -21,35 +20,8 @@ from clickgrain.errors import ClickgrainError
 
 MATCHED = 0.5
 """Objects that were drawn again match from this IoU on, as in panoptic quality, so that no other can match."""
-
-
-@dataclass
-class Agreement:
-    """Two people on the images that both have changed."""
-
-    images: int = 0  # how many
-    kept: int = 0  # objects that the second left as they were
-    corrected: list[float] = field(default_factory=list)  # IoUs of those that the second changed
-    drawn_again: list[float] = field(default_factory=list)  # IoUs of those that the second drew without the first's
-    alone: tuple[int, int] = (0, 0)  # objects that only the first, and only the second has
-    labels: int = 0  # of the objects that both have, those with the same label
-
-    def to_json(self, first: str, second: str) -> dict[str, Any]:
-        """For the statistics; means are None where there is no object."""
-        both = self.kept + len(self.corrected) + len(self.drawn_again)
-
-        def summary(values: list[float]) -> dict[str, Any]:
-            return {"objects": len(values), "iou": round(sum(values) / len(values), 4) if values else None}
-
-        return {
-            "people": [first, second],
-            "images": self.images,
-            "kept": self.kept,
-            "corrected": summary(self.corrected),
-            "drawn_again": summary(self.drawn_again),
-            "alone": list(self.alone),
-            "labels": round(self.labels / both, 4) if both else None,
-        }
+How = Literal["kept", "corrected", "drawn again", "first only", "second only"]
+"""What the second person did with an object of the first, or who alone has it."""
 
 
 def versions(actions: Iterable[Action]) -> dict[str, Document]:
@@ -66,39 +38,53 @@ def versions(actions: Iterable[Action]) -> dict[str, Document]:
 
 
 def agreements(logs: Logs) -> list[dict[str, Any]]:
-    """The agreement of every two people, in the order of their names; [] where no image has work of two."""
-    found: dict[tuple[str, str], Agreement] = defaultdict(Agreement)
+    """The agreement of every two people, in the order of their names; [] where no image has work of two.
+
+    "labels": the share of the objects that both have whose label is the same; means are None without objects.
+    """
+    found: dict[tuple[str, str], list[tuple[How, float, bool]]] = defaultdict(list)
+    images = Counter[tuple[str, str]]()
     for image in logs.database.shared_images():
         try:
             for (first, before), (second, after) in combinations(versions(logs.database.actions(image)).items(), 2):
-                compare(found[first, second], before, after, logs)
+                found[first, second] += compare(before, after, logs)
+                images[first, second] += 1
         except ClickgrainError:
             continue  # a damaged log or mask; opening the image says what is wrong
-    return [one.to_json(*people) for people, one in sorted(found.items())]
+    shown = []
+    for people, objects in sorted(found.items()):
+        counts = Counter(how for how, _, _ in objects)
+        labels = [same for how, _, same in objects if not how.endswith("only")]
+        entry: dict[str, Any] = {"people": list(people), "images": images[people], "kept": counts["kept"]}
+        for key, what in (("corrected", "corrected"), ("drawn_again", "drawn again")):
+            ious = [value for how, value, _ in objects if how == what]
+            entry[key] = {"objects": len(ious), "iou": round(float(np.mean(ious)), 4) if ious else None}
+        entry["alone"] = [counts["first only"], counts["second only"]]
+        shown.append(entry | {"labels": round(float(np.mean(labels)), 4) if labels else None})
+    return shown
 
 
-def compare(result: Agreement, before: Document, after: Document, logs: Logs) -> None:
-    """Add two versions of an image to a result."""
+def compare(before: Document, after: Document, logs: Logs) -> list[tuple[How, float, bool]]:
+    """(what became of it, IoU, whether the labels are the same) of every object in two versions of an image."""
     labels = logs.labels().document
-    pairs = [(one, same) for one in before.objects if (same := after.find(one.id)) is not None]
-    numbers = {one.id for one, _ in pairs}
-    kept = sum(one.mask == same.mask for one, same in pairs)
-    corrected = [_iou(one, same, logs) for one, same in pairs if one.mask != same.mask]
-    left = [item for item in before.objects if item.id not in numbers]
-    right = [item for item in after.objects if item.id not in numbers]
+
+    def pair(how: How, one: Item, other: Item, value: float) -> tuple[How, float, bool]:
+        return how, value, labels.find(one.label) == labels.find(other.label)
+
+    found = list[tuple[How, float, bool]]()
+    for one in before.objects:
+        if (same := after.find(one.id)) is not None:
+            is_kept = one.mask == same.mask
+            found.append(
+                pair("kept" if is_kept else "corrected", one, same, 1.0 if is_kept else _iou(one, same, logs))
+            )
+    left = [item for item in before.objects if after.find(item.id) is None]
+    right = [item for item in after.objects if before.find(item.id) is None]
     table = np.array([[_iou(one, other, logs) for other in right] for one in left]).reshape(len(left), len(right))
-    again = [
-        (left[i], right[j], float(table[i, j]))
-        for i, j in zip(*linear_sum_assignment(table, maximize=True))
-        if table[i, j] >= MATCHED
-    ]
-    both = [*pairs, *((one, other) for one, other, _ in again)]
-    result.images += 1
-    result.kept += kept
-    result.corrected += corrected
-    result.drawn_again += [value for _, _, value in again]
-    result.alone = (result.alone[0] + len(left) - len(again), result.alone[1] + len(right) - len(again))
-    result.labels += sum(labels.find(one.label) == labels.find(other.label) for one, other in both)
+    matches = [(i, j) for i, j in zip(*linear_sum_assignment(table, maximize=True)) if table[i, j] >= MATCHED]
+    found += [pair("drawn again", left[i], right[j], float(table[i, j])) for i, j in matches]
+    found += [("first only", 0.0, False)] * (len(left) - len(matches))
+    return found + [("second only", 0.0, False)] * (len(right) - len(matches))
 
 
 def _iou(one: Item, other: Item, logs: Logs) -> float:

@@ -89,22 +89,23 @@ def make_app(
 
 def _answer_error(_: Request, error: Exception) -> Response:
     """Every error as a JSON answer with a code and a message."""
-    more = {}
-    if isinstance(error, RequestError):
-        code, status, message, more = error.code, error.status, str(error), error.more
-    elif isinstance(error, ImageError):
-        code, status, message = "image", 503, str(error)
-    elif isinstance(error, PromptError | DataError | ConfigError | WeightsError):
-        code, status, message = "invalid", 422, str(error)
-    elif isinstance(error, ClickgrainError):
-        code, status, message = "internal", 500, str(error)
-    elif isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
-        code, status, message = "invalid", 422, f"{where}: {first.get('msg')}" if where else str(first.get("msg"))
-    elif isinstance(error, HTTPException):
-        code, status = "not_found" if error.status_code == 404 else "bad_request", error.status_code
-        message = str(error.detail)
-    else:
-        code, status, message = "internal", 500, f"this should not happen: {error!r}"
+    message, more = str(error), {}
+    match error:
+        case RequestError():
+            code, status, more = error.code, error.status, error.more
+        case ImageError():
+            code, status = "image", 503
+        case PromptError() | DataError() | ConfigError() | WeightsError():
+            code, status = "invalid", 422
+        case ClickgrainError():
+            code, status = "internal", 500
+        case RequestValidationError():
+            first, code, status = error.errors()[0], "invalid", 422
+            where = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
+            message = f"{where}: {first.get('msg')}" if where else str(first.get("msg"))
+        case HTTPException():
+            code, status = "not_found" if error.status_code == 404 else "bad_request", error.status_code
+            message = str(error.detail)
+        case _:
+            code, status, message = "internal", 500, f"this should not happen: {error!r}"
     return as_json({"error": {"code": code, "message": message}, **more}, status)

@@ -173,18 +173,14 @@ class Encoder:
                 if self._waiting:
                     return next(reversed(self._waiting)), self._epoch
                 self._ahead = [key for key in self._ahead if key not in self._scenes]
-                if self._ahead and self._has_room():
+                # one more must fit without evicting a fresh one: ten tabs must not evict each other's images
+                sizes = [scene.n_bytes for scene in self._scenes.values()]
+                fits = not sizes or sum(sizes) + max(sizes) <= self._most
+                if self._ahead and (fits or time.monotonic() - self._used[next(iter(self._scenes))] > FRESH):
                     return self._ahead.pop(0), self._epoch
                 self._ahead.clear()
                 self._change.wait()
         return None
-
-    def _has_room(self) -> bool:
-        """Whether one more fits without evicting a fresh one: ten tabs must not evict each other's images."""
-        sizes = [scene.n_bytes for scene in self._scenes.values()]
-        if not sizes or sum(sizes) + max(sizes) <= self._most:
-            return True
-        return time.monotonic() - self._used.get(next(iter(self._scenes)), 0.0) > FRESH
 
     def _encode(self, key: Hashable, epoch: int) -> None:
         try:

@@ -104,7 +104,10 @@ class MaskReplayer:
             with self._model if isinstance(steps[count - 1], ASKING) else nullcontext():
                 known = self._known(names[count], what)  # another thread may have made it meanwhile
                 state = known or self._step(scene, state, steps[count - 1])
-                self._keep(names[count], what, state)
+                with self._lock:
+                    self._kept[names[count]] = (what, state)
+                    while len(self._kept) > max(4, KEPT_BYTES // (7 * scene.size[0] * scene.size[1])):
+                        self._kept.popitem(last=False)
         return state
 
     def _known(self, name: int, what: object) -> Fold | None:
@@ -114,14 +117,6 @@ class MaskReplayer:
                 return None
             self._kept.move_to_end(name)
             return state
-
-    def _keep(self, name: int, what: object, state: Fold) -> None:
-        height, width = state.size
-        most = max(4, KEPT_BYTES // (7 * height * width))
-        with self._lock:
-            self._kept[name] = (what, state)
-            while len(self._kept) > most:
-                self._kept.popitem(last=False)
 
     def _step(self, scene: Scene, state: Fold, step: Step) -> Fold:
         match step:

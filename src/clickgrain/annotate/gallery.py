@@ -168,6 +168,14 @@ class Gallery:
         with self.open(image) as file:
             return f"{image} {file.stamp}"
 
+    def n_bytes(self, image: int) -> int | None:
+        """Size of an image's file; None where it cannot be opened."""
+        try:
+            with self.open(image) as file:
+                return os.fstat(file.descriptor).st_size
+        except (ImageError, RequestError):
+            return None
+
     def content(self, image: int) -> str | None:
         """Hash of the bytes of an image's file, which objects remember; None where it cannot be read."""
         try:

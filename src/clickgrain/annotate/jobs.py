@@ -103,17 +103,16 @@ class Jobs:
 
     def _run(self, job: Job, work: Callable[[Job], Any]) -> BaseException | None:
         """Whatever ends the work ends the job, which says why."""
-        state, reason = "done", None
         failure: BaseException | None = None
+        state, reason = "done", None
         try:
             job.result = work(job)
-        except Cancelled as error:
-            state, failure = "cancelled", error
-        except ClickgrainError as error:
-            state, reason, failure = "failed", str(error), error
         except BaseException as error:
-            failure = error
-            state, reason = "failed", f"this should not happen: {error!r}"
+            failure, state, reason = error, "failed", f"this should not happen: {error!r}"
+            if isinstance(error, Cancelled):
+                state, reason = "cancelled", None
+            elif isinstance(error, ClickgrainError):
+                reason = str(error)
         with self._lock:
             job.state, job.error, job.finished = state, reason, time.time()
         job.changed()

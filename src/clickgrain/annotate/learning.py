@@ -171,32 +171,29 @@ def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
     """
     with ExitStack() as stack:
         try:
-            run = _claim(stack, root, resumes)
+            root.mkdir(parents=True, exist_ok=True)
+            place = _reached(stack, root.parent, root.name)
+            numbers = sorted(
+                int(path.name[4:]) for path in place.iterdir() if re.fullmatch(r"run-\d{3,}", path.name)
+            )
+            names = (f"run-{number:03d}" for number in reversed(numbers))
+            name, run = next(((name, own) for name in names if (own := _own(stack, place, name))), ("", None))
+            run = run if run is not None and resumes(run) else None
+            number = len(numbers)
+            while True:
+                if run is not None:
+                    with suppress(Timeout):  # another server has it, even one made a moment ago
+                        stack.enter_context(FileLock(run / LOCK, blocking=False))
+                        break
+                number += 1
+                name, run = f"run-{number:03d}", None
+                with suppress(FileExistsError):
+                    (place / name).mkdir(0o755)
+                    run = _reached(stack, place, name)
         except OSError as error:
             problem = f"{root}: no place for a model ({error.strerror or error}); remove it, or check its owner"
             raise RequestError("database", problem) from error
-        yield run
-
-
-def _claim(stack: ExitStack, root: Path, resumes: Callable[[Path], bool]) -> RunFolder:
-    root.mkdir(parents=True, exist_ok=True)
-    place = _reached(stack, root.parent, root.name)
-    numbers = sorted(int(path.name[4:]) for path in place.iterdir() if re.fullmatch(r"run-\d{3,}", path.name))
-    owned = ((name, _own(stack, place, name)) for name in (f"run-{number:03d}" for number in reversed(numbers)))
-    name, run = next(((name, own) for name, own in owned if own is not None), ("", None))
-    if run is not None and not resumes(run):
-        run = None
-    number = len(numbers)
-    while True:
-        if run is not None:
-            with suppress(Timeout):  # another server has it, even one made a moment ago
-                stack.enter_context(FileLock(run / LOCK, blocking=False))
-                return RunFolder(root / name, run)
-        number += 1
-        name, run = f"run-{number:03d}", None
-        with suppress(FileExistsError):
-            (place / name).mkdir(0o755)
-            run = _reached(stack, place, name)
+        yield RunFolder(root / name, run)
 
 
 def _reached(stack: ExitStack, folder: Path, name: str) -> Path:

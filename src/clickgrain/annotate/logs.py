@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -48,67 +48,53 @@ class Changes:
             return found
 
 
-def patch_between(before: Document, after: Document) -> dict[str, Any]:
-    """What changed, small enough to log: objects put and removed, their order, the status, its note and who set it.
+def _entries(state: Document | Labels) -> tuple[str, list[str]]:
+    """Names of the field of objects or labels, and of the others."""
+    name = "objects" if isinstance(state, Document) else "labels"
+    return name, [other for other in type(state).model_fields if other != name]
+
+
+def patch_between(before: Document | Labels, after: Document | Labels) -> dict[str, Any]:
+    """What changed, small enough to log: objects (or labels) put and removed, their order, and the other fields.
 
     Steps that an object keeps are not repeated: {"keep": n, "add": [...]}.
     """
-    old = {item.id: item for item in before.objects}
+    name, others = _entries(before)
+    old, new = ({one.id: one for one in getattr(state, name)} for state in (before, after))
     put = []
-    for item in after.objects:
-        known = old.get(item.id)
-        if item is known or item == known:  # most are shared between the documents: no need to look inside
+    for one in new.values():
+        known = old.get(one.id)
+        if one is known or one == known:  # most are shared between the documents: no need to look inside
             continue
-        same = (one == other for one, other in zip(() if known is None else known.steps, item.steps))
-        keep = sum(1 for _ in itertools.takewhile(bool, same))
-        added = [step.model_dump(mode="json") for step in item.steps[keep:]]
-        put.append({**item.model_dump(mode="json", exclude={"steps"}), "steps": {"keep": keep, "add": added}})
-    order = [item.id for item in after.objects]
-    gone = old.keys() - set(order)
+        values = one.model_dump(mode="json", exclude={"steps"})
+        if isinstance(one, Item):
+            same = (step == other for step, other in zip(() if known is None else known.steps, one.steps))
+            keep = sum(1 for _ in itertools.takewhile(bool, same))
+            values["steps"] = {"keep": keep, "add": [step.model_dump(mode="json") for step in one.steps[keep:]]}
+        put.append(values)
+    gone = old.keys() - new.keys()
     patch: dict[str, Any] = {key: value for key, value in (("put", put), ("remove", sorted(gone))) if value}
-    if order != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in order if id_ not in old]:
-        patch["order"] = order  # by default: the objects that stay, then the new ones
-    about = {key: (getattr(before, key), getattr(after, key)) for key in ("status", "note", "by", "refused")}
-    return patch | {key: new for key, (old_value, new) in about.items() if new != old_value}
+    if [*new] != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in new if id_ not in old]:
+        patch["order"] = [*new]  # by default: those that stay, then the new ones
+    return patch | {key: getattr(after, key) for key in others if getattr(after, key) != getattr(before, key)}
 
 
-def patched(document: Document, patch: dict[str, Any]) -> Document:
-    """The document after a patch of `patch_between`."""
-    items = {item.id: item for item in document.objects}
+def patched(state: Any, patch: dict[str, Any]) -> Any:
+    """The document, or the labels, after a patch of `patch_between`."""
+    name, others = _entries(state)
+    items = {one.id: one for one in getattr(state, name)}
     for id_ in patch.get("remove", ()):
         items.pop(id_, None)
     for values in patch.get("put", ()):
+        if isinstance(state, Labels):
+            items[values["id"]] = Label.model_validate(values)
+            continue
         old, steps = items.get(values["id"]), values["steps"]
         added = Item.model_validate({**values, "steps": steps["add"]})
         kept = () if old is None else old.steps[: steps["keep"]]
         items[added.id] = added.model_copy(update={"steps": (*kept, *added.steps)})
-    order: Sequence[int] = patch.get("order") or list(items)
-    about = {key: patch.get(key, getattr(document, key)) for key in ("status", "note", "by")}
-    refused = tuple(patch.get("refused", document.refused))
-    return Document(objects=tuple(items[id_] for id_ in order if id_ in items), refused=refused, **about)
-
-
-def patch_labels(before: Labels, after: Labels) -> dict[str, Any]:
-    """What changed: labels put and removed, their order, and whether objects may overlap."""
-    old, new = {one.id: one for one in before.labels}, [one.id for one in after.labels]
-    stay = [id_ for id_ in old if id_ in set(new)]
-    changes: dict[str, Any] = {
-        "put": [one.model_dump(mode="json") for one in after.labels if old.get(one.id) != one],
-        "remove": [id_ for id_ in old if id_ not in set(new)],
-        "order": new if stay != new[: len(stay)] else [],
-    }
-    patch = {key: value for key, value in changes.items() if value}
-    return patch if before.overlap == after.overlap else {**patch, "overlap": after.overlap}
-
-
-def patched_labels(labels: Labels, patch: dict[str, Any]) -> Labels:
-    """The labels after a patch of `patch_labels`."""
-    put = {values["id"]: Label.model_validate(values) for values in patch.get("put", ())}
-    gone = set(patch.get("remove", ()))
-    stay = [put.pop(one.id, one) for one in labels.labels if one.id not in gone]
-    found = {one.id: one for one in (*stay, *put.values())}
-    ordered = tuple(found[id_] for id_ in patch.get("order", found))
-    return Labels(labels=ordered, overlap=patch.get("overlap", labels.overlap))
+    ordered = tuple(items[id_] for id_ in patch.get("order") or [*items] if id_ in items)
+    return type(state)(**{name: ordered, **{key: patch.get(key, getattr(state, key)) for key in others}})
 
 
 @dataclass(frozen=True)
@@ -201,20 +187,22 @@ class History(Generic[State]):
 
 
 class Logs:
-    """The documents of a project file, and how they are written; `changes` is told."""
+    """The documents of a project file, and how they are written; `changes` is told.
+
+    The labels' log is number 0, those of images have their numbers.
+    """
 
     def __init__(self, database: Database, gallery: Gallery, changes: Changes) -> None:
         self.database, self.gallery, self.changes = database, gallery, changes
-        self._histories: OrderedDict[int, History[Document]] = OrderedDict()
-        self._labels: History[Labels] | None = None
+        self._histories: OrderedDict[int, History[Any]] = OrderedDict()
         self._locks: dict[int, threading.RLock] = {}
         self._lock = threading.RLock()
         self._version = database.data_version()
 
-    def lock_of(self, image: int) -> threading.RLock:
-        """One writer per image at a time."""
+    def lock_of(self, log: int) -> threading.RLock:
+        """One writer per log at a time."""
         with self._lock:
-            return self._locks.setdefault(image, threading.RLock())
+            return self._locks.setdefault(log, threading.RLock())
 
     def notice_others(self) -> None:
         """Read everything again if another program has written to the file since the last call."""
@@ -224,41 +212,39 @@ class Logs:
                 return
             self._version = version
             self._histories.clear()
-            self._labels = None
         self.changes.mark("reload")
 
     def history(self, image: int) -> History[Document]:
         """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
         self.gallery.row(image)
-        with self._lock:
-            if image not in self._histories:
-                self._histories[image] = self._folded(image, History(Document(), patched))
-                if len(self._histories) > KEPT_HISTORIES:
-                    self._histories.popitem(last=False)
-            self._histories.move_to_end(image)
-            return self._histories[image]
+        return self._history(image, History(Document(), patched))
 
     def labels(self) -> History[Labels]:
-        """The stack of the project's labels."""
-        with self._lock:
-            if self._labels is None:
-                self._labels = self._folded(PROJECT_LOG, History(Labels(), patched_labels))
-            return self._labels
+        """The stack of the project's labels. Raises RequestError: a damaged log."""
+        return self._history(PROJECT_LOG, History(Labels(), patched))
 
-    def _folded(self, image: int, history: "History[State]") -> "History[State]":
-        try:
-            return history.extend(self.database.actions(image))
-        except RequestError as error:
-            if error.code.startswith("database"):
-                raise
-            raise damaged(self.database.path, image, str(error)) from error
-        except Exception as error:  # another program may have written anything
-            raise damaged(self.database.path, image, f"{type(error).__name__}: {error}") from error
+    def _current(self, log: int) -> History[Any]:
+        return self.labels() if log == PROJECT_LOG else self.history(log)
 
-    def forget(self, image: int) -> None:
-        """Read an image's log again next time."""
+    def _history(self, log: int, empty: "History[State]") -> "History[State]":
         with self._lock:
-            self._histories.pop(image, None)
+            if log not in self._histories:
+                try:
+                    self._histories[log] = empty.extend(self.database.actions(log))
+                except Exception as error:  # another program may have written anything
+                    if isinstance(error, RequestError) and error.code.startswith("database"):
+                        raise
+                    reason = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
+                    raise damaged(self.database.path, log, reason) from error
+                if len(self._histories) > KEPT_HISTORIES:
+                    self._histories.popitem(last=False)
+            self._histories.move_to_end(log)
+            return self._histories[log]
+
+    def forget(self, log: int) -> None:
+        """Read a log again next time."""
+        with self._lock:
+            self._histories.pop(log, None)
 
     def item(self, image: int, number: int, *, current: bool = False) -> Item:
         """An object of an image; with `current`, one that was drawn on the file as it is now.
@@ -296,45 +282,44 @@ class Logs:
                 masks[hash_] = base64.b64encode(self.coded(hash_)).decode()
         return masks
 
-    def document_json(self, image: int) -> dict[str, Any]:
-        """An image's document for the page; objects drawn on another content of the file are marked."""
-        now = self.history(image).now()
-        moves = {"can_undo": now.can_undo, "can_redo": now.can_redo}
-        return {"seq": now.seq, **moves, **now.document.to_json(self.gallery.content(image))}
+    def document_json(self, log: int) -> dict[str, Any]:
+        """A document for the page: objects drawn on another content of the file are marked; of labels, the newest
+        one's number is `added`.
+        """
+        now = self._current(log).now()
+        moves = {"seq": now.seq, "can_undo": now.can_undo, "can_redo": now.can_redo}
+        if isinstance(now.document, Labels):
+            return {**moves, "added": now.last_id or None, **now.document.model_dump(mode="json")}
+        return {**moves, **now.document.to_json(self.gallery.content(log))}
 
-    def labels_json(self) -> dict[str, Any]:
-        """The project's document for the page; `added` is the newest label's number."""
-        now = self.labels().now()
-        moves = {"can_undo": now.can_undo, "can_redo": now.can_redo, "added": now.last_id or None}
-        return {"seq": now.seq, **moves, **now.document.model_dump(mode="json")}
-
-    def conflict(self, image: int, seen: int) -> RequestError:
+    def conflict(self, log: int, seen: int) -> RequestError:
         """The error of a write whose sender has not seen every action, with those that it missed."""
-        history = self.history(image)
+        shown, words = self.document_json(log), "this image was changed in another tab; it is shown as it is now"
         return RequestError(
             "conflict",
-            "this image was changed in another tab; it is shown as it is now",
-            seq=history.seq,
-            actions=[action.to_json() for action in self.database.actions(image, seen)],
-            document=self.document_json(image),
-            masks=self.masks_of(history.document),
+            words if log != PROJECT_LOG else "labels were changed in another tab; try again",
+            seq=shown["seq"],
+            actions=[action.to_json() for action in self.database.actions(log, seen)],
+            document=shown,
+            masks={} if log == PROJECT_LOG else self.masks_of(self.history(log).document),
         )
 
-    def write(self, image: int, action: Action, document: Document, masks: dict[str, bytes]) -> None:
-        """Store the next action of an image's log, whose lock is held, and the document that it leads to.
+    def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
+        """Store the next action of a log, whose lock is held, and the document that it leads to.
 
         Raises RequestError: another program was first, or the file cannot be written to; nothing was stored.
         """
-        history = self.history(image)
-        clicks = sum(count_clicks(item.steps) for item in document.objects)
-        summary = Summary(action.seq, document.status, len(document.objects), clicks)
-        if not self.database.append(image, action, masks, summary):
-            self.forget(image)
-            raise self.conflict(image, action.seq - 1)
+        summary, history = None, self._current(log)
+        if isinstance(document, Document):
+            clicks = sum(count_clicks(item.steps) for item in document.objects)
+            summary = Summary(action.seq, document.status, len(document.objects), clicks)
+        if not self.database.append(log, action, masks, summary):
+            self.forget(log)
+            raise self.conflict(log, action.seq - 1)
         history.add(action, document)
         with self._lock:
-            self._histories[image] = history  # a reader may have loaded the log again before the action was on disk
-        self.changes.mark("image", image)
+            self._histories[log] = history  # a reader may have loaded the log again before the action was on disk
+        self.changes.mark(*(("project",) if log == PROJECT_LOG else ("image", log)))
 
     def act_on_labels(self, post: Posted, request: ProjectRequest, user: str = "") -> None:
         """Carry out an action of a person on the project's log.
@@ -343,27 +328,13 @@ class Logs:
         """
         with self.lock_of(PROJECT_LOG):
             self.notice_others()
-            history = self.labels()
+            history, patch, labels = self.labels(), dict[str, Any](), None
             if post.seq != history.seq:
-                raise RequestError(
-                    "conflict",
-                    "labels were changed in another tab",
-                    seq=history.seq,
-                    actions=[action.to_json() for action in self.database.actions(PROJECT_LOG, post.seq)],
-                    document=self.labels_json(),
-                )
+                raise self.conflict(PROJECT_LOG, post.seq)
             history.check(request.kind)
-            patch, labels = dict[str, Any](), None
             if request.kind not in ("undo", "redo"):
                 labels = apply_to_labels(request, history.document, history.last_id)
-                patch = patch_labels(history.document, labels)
+                patch = patch_between(history.document, labels)
             asked = request.model_dump(mode="json", exclude_unset=True)
             action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch, user)
-            if not self.database.append(PROJECT_LOG, action, {}, None):
-                with self._lock:
-                    self._labels = None
-                raise RequestError("conflict", "labels were changed by another program; try again")
-            history.add(action, labels)
-            with self._lock:
-                self._labels = history
-            self.changes.mark("project")
+            self.write(PROJECT_LOG, action, labels or history.preview(action), {})

@@ -69,6 +69,8 @@ class Guard:
             await send(message)
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
         token: str | None = None
         limit = UPLOAD_BYTES if scope["path"] == "/api/import" else BODY_BYTES
         too_large = f"the request is larger than {limit:,} bytes; send it in parts"
@@ -78,7 +80,7 @@ class Guard:
             answer = _refusal(403, "forbidden", reason)
         elif not length.isdecimal() or int(length) > limit:
             answer = _refusal(413, "too_large", too_large)
-        elif self.users and (token := self._token_of(headers)) is None:
+        elif self.users and (token := self._known(bearer) or self._known(cookie)) is None:
             answer = self._without_token(scope)
         else:
             try:  # the whole body is read first, so that no thread waits for one that never ends
@@ -106,10 +108,6 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD") and headers.get(OUR_HEADER) != "1":
             return "a request that writes needs the header X-Clickgrain: 1"
         return None
-
-    def _token_of(self, headers: Mapping[str, str]) -> str | None:
-        cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
-        return self._known(headers.get("authorization", "").removeprefix("Bearer ")) or self._known(cookie)
 
     def _known(self, given: str) -> str | None:
         """A token that is one of ours; every one is compared, in constant time."""

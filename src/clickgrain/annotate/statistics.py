@@ -20,20 +20,17 @@ def collect(project: Project) -> dict[str, Any]:
 
     Imports would flatter these.
     """
-    everything: list[Item] = []
-    objects: list[Item] = []
-    images = 0
+    everything, objects, images = list[Item](), list[Item](), 0
     days: dict[str, list[Item]] = defaultdict(list)
     people: list[tuple[str, Item]] = []
     statuses: dict[str, Counter[str]] = defaultdict(Counter)
     for image in project.gallery.logged():
         try:
             document = project.logs.history(image).document
-            found = document.objects
             statuses[document.by][document.status] += 1
-            made = {item.id: item for item in found if item.source == "prompt"}
-            everything += found
-            images += bool(found)
+            made = {item.id: item for item in document.objects if item.source == "prompt"}
+            everything += document.objects
+            images += bool(document.objects)
             begun: dict[int, tuple[float, str]] = {}
             for action in project.database.actions(image) if made else ():
                 for values in action.patch.get("put", ()):

@@ -51,6 +51,19 @@ def test_all_above_a_threshold(act, click, search, client):
     assert client.get("/api/images/2").json()["document"]["can_undo"]
 
 
+def test_a_few_pixels_of_something_else_do_not_matter(act, click, search):
+    act(kind="object.add_steps", steps=[click(20, 20)])
+    clean = search()["result"]["candidates"]
+    stray = [
+        {"type": "brush", "points": [[x, y]], "radius": 1.5, "label": 1} for x, y in ((60, 4), (3, 44), (61, 45))
+    ]
+    act(kind="object.add_steps", object=1, steps=stray)
+    found = search()["result"]["candidates"]
+    for image in (2, 3):
+        first, second = (max(c["score"] for c in some if c["image"] == image) for some in (clean, found))
+        assert second > 0.9 * first
+
+
 def test_what_objects_hold_is_no_candidate(act, click, search):
     act(kind="object.add_steps", steps=[click(20, 20)])
     act(2, kind="object.add_steps", steps=[{"type": "region", "x": 5, "y": 5, "level": 1.0}])

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickgrain.annotate.actions import split_in_two
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.leafmap import split_in_two
 from clickgrain.features.color_texture import ColorTexture
 from clickgrain.tree import build_tree
 from clickgrain.tree.leaf_map import cut_nodes, leaf_map, node_mask, node_over, partition, to_size

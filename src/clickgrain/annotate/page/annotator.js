@@ -3,6 +3,7 @@
 import { ApiError, get, post } from "./api.js";
 import { decode, fromBase64 } from "./core/mask.js";
 import { Queue } from "./core/queue.js";
+import { TOUCH } from "./dom.js";
 
 /** @typedef {import("./image.js").OpenImage} OpenImage */
 /** @typedef {Record<string, any>} Step */
@@ -160,7 +161,8 @@ export class Annotator {
       .map((/** @type {any} */ each) => ({ ...each, bits: decode(fromBase64(each.data)) }));
     this.store.set({ offers });
     const many = offers.length > 1;
-    this.say(many ? `${offers.length} other outlines: Shift and 1 to ${offers.length}` : "Another outline: Shift and 1");
+    const how = TOUCH ? "below the image" : many ? `Shift and 1 to ${offers.length}` : "Shift and 1";
+    this.say(`${many ? `${offers.length} other outlines` : "Another outline"}: ${how}`);
   }
 
   /** @param {number} number of the outline on offer, from 0 */

@@ -6,7 +6,7 @@ import { resumeCarrying } from "./carrying.js";
 import { NEUTRAL } from "./canvas/tones.js";
 import { Stage } from "./canvas/stage.js";
 import { Store } from "./core/store.js";
-import { h } from "./dom.js";
+import { TOUCH, h } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { startKeys } from "./keyboard.js";
 import { resumeWork } from "./longwork.js";
@@ -96,9 +96,14 @@ async function start() {
   await live.begin();
   remembered(store);
   await gallery.openFirst();
+  addEventListener("hashchange", () => {
+    const named = gallery.named();
+    if (named) annotator.turn(() => void gallery.show(named.id));
+    else history.replaceState(null, "", `#${gallery.goal}`);
+  });
   resumeCarrying(app);
   resumeWork(app);
-  if (matchMedia("(pointer: coarse)").matches) annotator.say("Tap to take a region. A long press takes away.");
+  if (TOUCH) annotator.say("Tap to take a region. A long press takes away.");
   // for tests and the benchmark; the page itself never reads it
   Object.assign(window, { clickgrain: app });
 }

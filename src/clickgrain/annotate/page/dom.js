@@ -1,5 +1,8 @@
 // Elements in one line.
 
+/** Whether fingers point. */
+export const TOUCH = matchMedia("(pointer: coarse)").matches;
+
 /**
  * An element: `on*` properties are listeners, `style` an object, null and false leave an attribute out.
  * @param {string} tag @param {Record<string, any> | null} [properties] @param {...any} children

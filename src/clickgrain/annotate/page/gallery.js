@@ -53,12 +53,16 @@ export class Gallery {
     return labelOf(object, this.store.state.labels)?.id ?? null;
   }
 
+  /** The image that the address names. */
+  named() {
+    return this.store.state.images.find((image) => `#${image.id}` === location.hash);
+  }
+
   /** Go on where the address says, or with the first image that was sent back, or is not done. */
   async openFirst() {
     const { images } = this.store.state;
-    const named = images.find((image) => `#${image.id}` === location.hash);
     const next =
-      named ??
+      this.named() ??
       images.find((image) => image.status === "sent_back") ??
       images.find((image) => image.status === "doing") ??
       images.find((image) => image.status === "todo") ??

@@ -72,6 +72,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
                 "name": gallery.name(image),
                 "size": size,
                 "native": native,
+                "bytes": gallery.n_bytes(image),
                 "notes": notes,
                 "values": scaled_range(notes),
                 "content": gallery.content(image),

@@ -2,13 +2,14 @@
 
 import secrets
 import shutil
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from clickgrain import __version__
 from clickgrain.annotate.actions import MAX_OBJECTS
-from clickgrain.annotate.database import Summary
+from clickgrain.annotate.database import PROJECT_LOG, Summary
 from clickgrain.annotate.documents import MAX_SEQ, MAX_STEPS, STATUSES, ProjectPost, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
@@ -63,7 +64,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
                 "model": model_json(project.model),
                 "notice": project.trouble or project.notice,
                 "compiling": project.jit.is_on,
-                "document": project.logs.labels_json(),
+                "document": project.logs.document_json(PROJECT_LOG),
                 "counts": counts,
                 "change": changed.now,
                 "statuses": list(STATUSES),
@@ -99,7 +100,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
                 "content": None if image is None else gallery.content(image),
                 "notice": project.trouble or project.notice,
                 "encoded": [int(one) for one in found.get("encoded", ())],
-                "problem": _disk_problem(project),
+                "problem": _disk_problem(database.path),
                 "compiling": project.jit.is_on,
                 "reload": "reload" in found,
             }
@@ -108,7 +109,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
     @router.post("/project/actions")
     def act_on_labels(post: ProjectPost, user: User) -> Response:
         project.logs.act_on_labels(post, post.action, user)
-        return as_json({"seq": project.logs.labels().seq, "document": project.logs.labels_json()})
+        return as_json({"seq": project.logs.labels().seq, "document": project.logs.document_json(PROJECT_LOG)})
 
     @router.post("/rescan")
     def rescan() -> Response:
@@ -142,8 +143,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
     return router
 
 
-def _disk_problem(project: Project) -> str | None:
-    path = project.database.path
+def _disk_problem(path: Path) -> str | None:
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError as error:

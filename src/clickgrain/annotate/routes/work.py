@@ -1,6 +1,7 @@
 """Routes of long work and whole projects: find the same, carry on, learn, statistics, export, import."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -60,9 +61,9 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
         return as_json({"job": jobs.start("carry", carrying(project, wanted, user), user, alone=True).to_json()})
 
     @router.post("/learn")
-    def learn(wanted: LearnRequest) -> Response:
-        job = jobs.start("learn", lambda job: learner.work(job, wanted.minutes, wanted.objects), alone=True)
-        return as_json({"job": job.to_json()})
+    def learn(wanted: LearnRequest, user: User) -> Response:
+        work = partial(learner.work, minutes=wanted.minutes, from_objects=wanted.objects)
+        return as_json({"job": jobs.start("learn", work, user, alone=True).to_json()})
 
     @router.get("/learn")
     @long

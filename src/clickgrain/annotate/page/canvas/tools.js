@@ -12,6 +12,8 @@ const NEAR = 9;
 /** A second click so soon (ms) and so near (screen pixels) is the second half of a double click. */
 const DOUBLE_MS = 400,
   DOUBLE_PX = 6;
+/** Tools that are drawn with. */
+const STROKES = ["scribble", "brush", "eraser"];
 /** A box has sides of at least so many screen pixels, or one is twice as long as this: less is a click that slipped. */
 const LEAST_BOX = 8;
 
@@ -21,8 +23,10 @@ export class Tools {
     this.stage = stage;
     this.levels = new Levels(stage);
     this.polygon = new Polygon(stage);
-    /** @type {{tool: string, label: number, from: Point, points: Point[], touch: boolean} | null} */
+    /** @type {{tool: string, label: number, from: Point, points: Point[], touch: boolean, straight: boolean} | null} */
     this.gesture = null;
+    /** Where the last stroke on the image ended, canvas point: with Shift the next one is a straight line from there. @type {{image: any, point: Point} | null} */
+    this.ended = null;
     /** Object under the pointer, or null. @type {number | null} */
     this.over = null;
     /** The one before, to tell when it changes. @type {number | null} */
@@ -149,7 +153,8 @@ export class Tools {
     }
     const label = event.button === 2 || event.button === 5 ? 0 : polarity;
     const eraser = event.button === 5 || (event.buttons & 32) !== 0;
-    this.gesture = { tool: eraser ? "eraser" : tool, label, from: at, points: [this.#point(at)], touch };
+    const straight = event.shiftKey && (eraser || STROKES.includes(tool));
+    this.gesture = { tool: eraser ? "eraser" : tool, label, from: at, points: [this.#point(at)], touch, straight };
     this.stage.draw("top");
   }
 
@@ -162,7 +167,7 @@ export class Tools {
   drag(at) {
     if (this.polygon.held) return this.polygon.drag(at);
     if (this.held) this.held.at = at;
-    else this.gesture?.points.push(this.#point(at));
+    else this.gesture?.points.splice(this.gesture.straight ? 1 : Infinity, 1, this.#point(at));
     this.stage.draw("top");
   }
 
@@ -188,8 +193,9 @@ export class Tools {
   }
 
   /** @param {NonNullable<Tools["gesture"]>} gesture @param {Point} at @param {PointerEvent} event @param {boolean} moved */
-  #finish({ tool, label, from, points, touch }, at, event, moved) {
-    if (tool !== "click" && tool !== "box") return this.#stroke(tool, label, points);
+  #finish({ tool, label, from, points, touch, straight }, at, event, moved) {
+    if (STROKES.includes(tool)) return this.#stroke(tool, label, straight && !moved ? this.#line(points[0]) : points);
+    if (tool === "hand") return undefined;
     const sides = [Math.abs(at.x - from.x), Math.abs(at.y - from.y)];
     const slipped = Math.min(...sides) < LEAST_BOX && Math.max(...sides) < 2 * LEAST_BOX;
     if (!moved || slipped || (touch && tool === "click")) return this.#clickOnce(points[0], from, label, event);
@@ -234,14 +240,14 @@ export class Tools {
     const { image, annotator, view } = this.stage,
       { radius } = this.state;
     if (!image) return;
+    this.ended = { image, point: points[points.length - 1] };
     const limit = (/** @type {number} */ value, /** @type {number} */ most) =>
       Math.round(10 * Math.min(Math.max(value - 0.5, 0), most - 1)) / 10;
     const line = thin(points, Math.max(2 / view.scale, tool === "scribble" ? 3 : radius / 4)).map(({ x, y }) => [
       limit(x, image.size.width),
       limit(y, image.size.height),
     ]);
-    if (tool === "scribble") this.#inTurn(() => annotator.addSteps([{ type: "scribble", points: line, label }]));
-    if (tool !== "brush" && tool !== "eraser") return;
+    if (tool === "scribble") return this.#inTurn(() => annotator.addSteps([{ type: "scribble", points: line, label }]));
     const erases = tool === "eraser" || label === 0,
       step = { type: "brush", points: line, radius: this.brush(), label: erases ? 0 : 1 };
     this.#inTurn(() =>
@@ -249,6 +255,19 @@ export class Tools {
         ? annotator.say("Choose the object to erase from: click it with the click tool.")
         : annotator.addSteps([step]),
     );
+  }
+
+  /** @param {Point} to @returns {Point[]} a line from where the last stroke on this image ended, if there was one */
+  #line(to) {
+    return this.ended?.image === this.stage.image ? [this.ended.point, to] : [to];
+  }
+
+  /** The stroke being drawn, or while Shift is held the straight one that a click would draw. */
+  stroke() {
+    const { tool, polarity } = this.state,
+      at = this.here();
+    if (this.gesture || !this.stage.shift || !at || !STROKES.includes(tool)) return this.gesture;
+    return { tool, label: polarity, points: this.#line(at) };
   }
 
   /** Radius of the brush in pixels of the image. */

@@ -154,9 +154,9 @@ function drawMarks({ image, top, view, store, tools }) {
 
 /** @param {import("./stage.js").Stage} stage */
 function drawGesture({ tools, top, view, store, image }) {
-  const { gesture } = tools,
+  const gesture = tools.stroke(),
     object = image?.object(store.state.active);
-  if (object && gesture === null) drawScribbles(top, object.steps, view.scale);
+  if (object && tools.gesture === null) drawScribbles(top, object.steps, view.scale);
   if (!gesture) return;
   if (gesture.tool === "scribble") drawStroke(top, gesture.points, gesture.label ? POSITIVE : NEGATIVE, 3 / view.scale);
   if (gesture.tool !== "brush" && gesture.tool !== "eraser") return;

@@ -13,6 +13,8 @@ const AGAIN = [
   "overlap",
 ];
 
+const MOST_TRIES = 50;
+
 export class Queue {
   /**
    * @param {object} how
@@ -86,7 +88,7 @@ export class Queue {
   }
 
   /** Another tab was first: take its state, then send again what still makes sense. */
-  #conflict(/** @type {Waiting} */ waiting, /** @type {any} */ error) {
+  async #conflict(/** @type {Waiting} */ waiting, /** @type {any} */ error) {
     const { seq, actions, document } = error.body;
     const mine = actions?.some((/** @type {any} */ each) => each.client === waiting.client);
     if (mine) {
@@ -97,7 +99,8 @@ export class Queue {
     }
     this.seq = seq;
     this.took({ seq, document, masks: {} });
-    if (AGAIN.includes(waiting.action.kind) && waiting.tries++ < 5) return undefined;
+    // after a while, a different one in every tab: two that write at once must not be in each other's way for ever
+    if (AGAIN.includes(waiting.action.kind) && waiting.tries++ < MOST_TRIES) return this.sleep(0.02 * waiting.tries * Math.random());
     this.line.shift();
     this.tell(this.line.length, null);
     return waiting.reject(error);

@@ -80,6 +80,7 @@ const MOUSE = [
   ["right click, or a long press", "Remove this from the object"],
   ["left drag", "A box around the object"],
   ["Shift + click", "A new object, whatever is there already"],
+  ["Shift + drag with a brush", "A straight line; Shift + click: one from where the last ended"],
   ["Alt + click", "Add exactly the region under the pointer"],
   ["Ctrl + click", "Choose several objects"],
   ["Shift + click in the list", "Choose all up to this one"],

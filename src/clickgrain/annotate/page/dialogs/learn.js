@@ -104,8 +104,11 @@ function update(body, job) {
     words = body.querySelector(".running p");
   if (!bar || !words) return;
   Object.assign(bar, { max: job.total || 1, value: job.done });
-  words.textContent = job.text || "Starting …";
+  words.textContent = state(job);
 }
+
+/** How far it is, and in a team whose it is. @param {any} job */
+const state = ({ text, user }) => `${text || "Starting …"}${user ? ` (started by ${user})` : ""}`;
 
 /** @param {any} job @returns {boolean} whether it runs, perhaps to its end */
 export function atWork(job) {
@@ -118,7 +121,7 @@ function progress(app, job) {
   return h(
     "div",
     { class: "running" },
-    h("p", { role: "status" }, job.text || "Starting …"),
+    h("p", { role: "status" }, state(job)),
     h("progress", { max: job.total || 1, value: job.done, "aria-label": "Progress" }),
     job.state === "running" ? buttonRow(button("Stop", stop)) : null,
   );

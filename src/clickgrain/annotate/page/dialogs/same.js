@@ -4,7 +4,7 @@
 import { get, post } from "../api.js";
 import { button, buttonRow, openDialog } from "./frame.js";
 import { patiently, remember } from "../longwork.js";
-import { fill, h, icon, nameIn } from "../dom.js";
+import { TOUCH, fill, h, icon, nameIn } from "../dom.js";
 import { nameOf } from "../panels/objects.js";
 
 const EVERY_MS = [30, 60, 120, 300];
@@ -23,7 +23,7 @@ export async function openSame(app) {
     if (!done || !here()) return undefined;
     const left = done.result.candidates;
     store.set({ same: { job: done, object, left, least: likely(left) }, active: null, selection: [], whole: false });
-    annotator.say(left.length ? "Click an outline to take it; a right click leaves it out." : "No others in this image.");
+    annotator.say(left.length ? `${TOUCH ? "Tap an outline to take it; a long press" : "Click an outline to take it; a right click"} leaves it out.` : "No others in this image.");
   } catch (error) {
     annotator.say(/** @type {Error} */ (error).message);
   }

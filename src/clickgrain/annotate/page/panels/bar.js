@@ -71,10 +71,11 @@ export function startBar(app) {
   store.on(["jobs", "user"], (/** @type {any} */ { jobs, user }) => showJob(job, jobs, user));
 }
 
-/** @param {{native: number[], size: number[]}} info sizes as height and width */
-function sizeOf({ native, size }) {
-  const words = ([height, width]) => `${width} x ${height}`;
-  return native[1] === size[1] ? words(native) : `${words(native)}, worked on at ${words(size)}`;
+/** @param {{native: number[], size: number[], bytes: number | null}} info sizes as height and width */
+function sizeOf({ native, size, bytes }) {
+  const words = ([height, width]) => `${width} x ${height}`,
+    work = native[1] === size[1] ? words(native) : `${words(native)}, worked on at ${words(size)}`;
+  return bytes === null ? work : `${work}, ${bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`}`;
 }
 
 /** @param {any} element @param {{waiting: number, problem: any}} saving */

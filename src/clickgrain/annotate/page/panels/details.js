@@ -51,9 +51,10 @@ export function details(app, thing) {
       button("split", "split"),
       button("same", "same"),
       button("carry", "right"),
-      h("span", { class: "grow quiet facts" }, facts(thing)),
+      h("span", { class: "grow" }),
       button("remove", "trash"),
     ),
+    h("p", { class: "quiet facts" }, facts(thing)),
     answeredBy(app, thing),
   );
 }

@@ -153,6 +153,7 @@ class ImageList {
           alt: "",
           loading: "lazy",
           decoding: "async",
+          onerror: (/** @type {any} */ { target }) => (target.style.visibility = "hidden"), // a damaged file
           width: 64,
           height: 48,
         }),

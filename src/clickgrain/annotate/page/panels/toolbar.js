@@ -13,11 +13,14 @@ export function startToolbar(app) {
   const sign = iconButton("What a click says", "plus", () => store.set({ polarity: store.state.polarity ? 0 : 1 }), {
     class: "sign",
   });
+  // on a phone the list of objects, with its button, is in a drawer
+  const fresh = iconButton("New object", "check", () => app.annotator.turn(() => app.annotator.take(null)), { class: "fresh" });
   const whole = toolButton(app, "whole", "whole");
   nav.append(
     ...buttons,
     h("div", { class: "rule" }),
     sign,
+    fresh,
     whole,
     h("div", { class: "rule" }),
     toolButton(app, "undo", "undo"),
@@ -26,6 +29,7 @@ export function startToolbar(app) {
   store.on(["tool"], (/** @type {any} */ { tool }) =>
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(TOOLS[i] === tool))),
   );
+  store.on(["active", "selection"], (/** @type {any} */ { active, selection }) => (fresh.disabled = active === null && !selection.length));
   store.on(["whole"], (/** @type {any} */ state) => whole.setAttribute("aria-pressed", String(state.whole)));
   store.on(["polarity"], (/** @type {any} */ { polarity }) => {
     const words = polarity
