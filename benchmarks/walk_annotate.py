@@ -143,13 +143,15 @@ def corners(page: Any, out: Path) -> None:
 
 
 def learned(page: Any, out: Path) -> None:
-    """Twelve seconds of Learn from the coins and what else was made, and what it says before it switches."""
+    """What Learn would learn from; then, twelve seconds of it, and what it says before it switches."""
     page.evaluate("clickgrain.open.learn()")
+    page.wait_for_timeout(500)
+    keep(page, out / "annotate-8-learn.png")
     page.get_by_label("Minutes").fill(str(MINUTES))
     page.get_by_role("button", name="Learn", exact=True).click()
     wait(page, "document.querySelector('.learn .report')", 3600)
     page.wait_for_timeout(500)
-    keep(page, out / "annotate-8-learn.png")
+    keep(page, out / "annotate-9-gain.png")
 
 
 def previewed(page: Any, out: Path) -> None:
@@ -180,7 +182,7 @@ def phone(browser: Any, address: str, out: Path) -> None:
 
 
 def main(out: Path) -> None:
-    """Walk, and keep eight pictures."""
+    """Walk, and keep nine pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = Path(folder) / "photos"
         photos.mkdir()
