@@ -128,7 +128,7 @@ def _objects(
         where = f"{name}: annotation {_number(entry)} of {image}"
         try:
             category = None if entry.get("category_id") is None else _id(entry, "category_id")
-            mask = records.solid(_mask(entry["segmentation"], size))
+            mask = records.solid(mask_of(entry["segmentation"], size))
             extra = entry.get(OURS)
         except Exception as error:  # a bad record may raise anything, and must not stop the others
             records.leave_out(skipped, f"{where} is left out: {records.reason(error)}")
@@ -138,7 +138,8 @@ def _objects(
         yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 
-def _mask(shape: Any, size: Size) -> Bool:
+def mask_of(shape: Any, size: Size) -> Bool:
+    """The H x W bool mask of a segmentation: run lengths, or a list of polygons; DataError if it is neither."""
     if isinstance(shape, dict):
         if shape.get("size") != list(size):
             hint = rotation_hint(tuple(shape["size"]), size) if isinstance(shape.get("size"), list) else ""
