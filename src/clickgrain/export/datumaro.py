@@ -1,6 +1,6 @@
 """Datumaro's JSON: one file for all images; masks as run lengths, exact. CVAT exports and imports it.
 
-Contract: `datumaro/plugins/data_formats/datumaro/`; the package itself is the oracle of a test where it is installed.
+Contract: `datumaro/plugins/data_formats/datumaro/`; the package itself is the oracle of a test.
 """
 
 import json
@@ -65,8 +65,9 @@ def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> lis
             if not isinstance(given, list):
                 raise DataError(f"its annotations are {brief(given)}, not a list")
             picture = item["image"] if isinstance(item.get("image"), dict) else {}
-            image = records.read_text(picture, "path") if picture.get("path") else ""
-            image = image.replace("\\", "/") or f"{records.read_text(item, 'id')}.*"
+            # Datumaro writes where it copied the image to: the name is the item's id, with the suffix of the path
+            suffix = PurePosixPath(records.read_text(picture, "path")).suffix if picture.get("path") else ".*"
+            image = f"{records.read_text(item, 'id').removesuffix(suffix)}{suffix}"
             size = picture.get("size")
             known = records.read_size(*size) if isinstance(size, list) and len(size) == 2 else None
         except DataError as error:

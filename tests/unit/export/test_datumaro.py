@@ -36,7 +36,7 @@ BY_DATUMARO = {  # as Datumaro writes a mask, a polygon, a box and a point of a 
                 },
             ],
             "attr": {},
-            "image": {"path": "sub/a.jpg"},
+            "image": {"path": "default/sub_a.jpg"},
         }
     ],
 }  # fmt: skip
@@ -69,7 +69,7 @@ def test_masks_polygons_and_boxes_are_read_and_other_shapes_named():
     content["items"][0]["annotations"][0]["rle"] = {"counts": [int(square.argmax()), 0, 99], "size": [9, 11]}
     skipped = []
     _, (record,) = read_any(json.dumps(content).encode(), "default.json", skipped)
-    assert record.size is None
+    assert (record.name, record.size) == ("sub/a.jpg", None)
     found = list(record.sized(SIZE).objects())
     assert [one.label for one in found] == ["cat", None]
     assert all((one.mask == square).all() for one in found)
@@ -105,6 +105,15 @@ def test_items_that_are_no_list_and_labels_that_are_none():
     assert "label {'name': ''} is left out" in skipped[0]
 
 
+def test_an_item_without_a_path_has_any_suffix():
+    content = {
+        **BY_DATUMARO,
+        "items": [{"id": "sub/a", "annotations": []}, {"id": "b.png", "image": {"path": "b.png"}}],
+    }
+    _, found = read_any(json.dumps(content).encode(), "default.json", [])
+    assert [record.name for record in found] == ["sub/a.*", "b.png"]
+
+
 def test_a_label_that_is_not_there_is_named():
     content = json.loads(json.dumps(BY_DATUMARO))
     content["items"][0]["annotations"] = [{**content["items"][0]["annotations"][1], "label_id": 9}]
@@ -115,7 +124,7 @@ def test_a_label_that_is_not_there_is_named():
 
 
 def test_the_package_reads_what_we_write_and_writes_what_we_read(tmp_path):
-    """Runs where `datumaro` is installed; it is too heavy for the development environment."""
+    """Runs where `datumaro` is installed, whose packages take half a gigabyte."""
     datumaro = pytest.importorskip("datumaro", reason="datumaro is not installed")
     objects = [type(one)(one.mask, one.label) for one in _objects()]
     path = tmp_path / "in" / "annotations" / "default.json"
