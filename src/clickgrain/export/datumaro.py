@@ -48,9 +48,10 @@ def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> lis
     """
     if not isinstance(content.get("items"), list):
         raise DataError(f"{name}: its items are {brief(content.get('items'))}, not a list; export it again")
-    listed = content["categories"].get("label")
+    about = content["categories"].get("label")
+    listed = about.get("labels") if isinstance(about, dict) else None
     labels: list[str | None] = []
-    for entry in (listed.get("labels") if isinstance(listed, dict) else None) or ():
+    for entry in listed if isinstance(listed, list) else ():
         try:
             label = records.read_text(entry, "name")
             labels.append(None if label == UNLABELLED else label)

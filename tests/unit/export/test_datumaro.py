@@ -103,6 +103,10 @@ def test_items_that_are_no_list_and_labels_that_are_none():
     _, (record,) = read_any(json.dumps(content).encode(), "default.json", skipped)
     assert record.classes == (("dög", None),)
     assert "label {'name': ''} is left out" in skipped[0]
+    for none in (True, 3, None, "cat"):
+        for categories in ({"label": none}, {"label": {"labels": none}}):
+            _, (record,) = read_any(json.dumps({**content, "categories": categories}).encode(), "a.json", [])
+            assert record.classes == ()
 
 
 def test_an_item_without_a_path_has_any_suffix():
