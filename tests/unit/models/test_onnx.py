@@ -247,7 +247,8 @@ print("torch" in sys.modules)
         words = ["segment", str(tmp_path / "photo.png"), "--click", "20,30", "--out", str(tmp_path / "mask.png")]
         assert cli.main([*words, "--model", str(tmp_path / "out")]) == 0, capsys.readouterr().err
         assert cli.main([*words, "--model", str(paper[1]), "--runtime", "onnx"]) == 0
-        assert Image.open(tmp_path / "mask.png").size == photo().shape[1::-1]
+        with Image.open(tmp_path / "mask.png") as mask:
+            assert mask.size == photo().shape[1::-1]
 
 
 class TestErrors:
