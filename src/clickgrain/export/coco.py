@@ -36,23 +36,24 @@ def write_coco(
         height, width = image.size
         content["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
         for one in image.objects():
-            category = numbers.get(one.label or "", nowhere)
-            entry = {"id": len(content["annotations"]) + 1, "image_id": image_id, "category_id": category}
-            ours = {OURS: one.extra} if one.extra else {}
-            content["annotations"].append({**entry, **_geometry(one.mask, polygons, tolerance), **ours})
+            outlines = [simplified(loop, tolerance) for loop in loops(one.mask)] if polygons else []
+            shape: Any = [loop.ravel().tolist() for loop in outlines]
+            if not outlines or any(area(loop) < 0 for loop in outlines):
+                shape = {"size": list(one.mask.shape), "counts": rle.encode(one.mask)}
+            entry = {
+                "id": len(content["annotations"]) + 1,
+                "image_id": image_id,
+                "category_id": numbers.get(one.label or "", nowhere),
+                "segmentation": shape,
+                "bbox": list(cv2.boundingRect(np.ascontiguousarray(one.mask).view(np.uint8))),
+                "area": int(np.count_nonzero(one.mask)),
+                "iscrowd": 0,
+            }
+            content["annotations"].append({**entry, OURS: one.extra} if one.extra else entry)
     content["categories"] = [{"id": label.id, "name": label.name} for label in labels]
     if any(entry["category_id"] == nowhere for entry in content["annotations"]):
         content["categories"].append({"id": nowhere, "name": UNLABELLED})
     return json.dumps(content).encode()
-
-
-def _geometry(mask: Bool, polygons: bool, tolerance: float) -> dict[str, Any]:
-    outlines = [simplified(loop, tolerance) for loop in loops(mask)] if polygons else []
-    shape: Any = [loop.ravel().tolist() for loop in outlines]
-    if not outlines or any(area(loop) < 0 for loop in outlines):
-        shape = {"size": list(mask.shape), "counts": rle.encode(mask)}
-    box = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    return {"segmentation": shape, "bbox": list(box), "area": int(np.count_nonzero(mask)), "iscrowd": 0}
 
 
 def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:

@@ -1,6 +1,5 @@
 """Networks of click models, computed by ONNX Runtime: numpy, OpenCV, numba and onnxruntime are enough."""
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,7 +90,7 @@ class _OnnxNetwork:
         except ConfigError as error:
             raise WeightsError(f"{folder}: {error}") from error
         self.map_spec: MapSpec = self.config.map_spec
-        self.encoder, self.decoder = (_session(folder / name) for name in (ENCODER, DECODER))
+        self.encoder, self.decoder = (session(folder / name) for name in (ENCODER, DECODER))
         channels = {value.name: value.shape[1] for value in self.decoder.get_inputs()}.get(MAPS)
         if channels != len(self.map_spec.names):
             raise WeightsError(
@@ -131,16 +130,15 @@ class OnnxPaper(_OnnxNetwork):
         return logits, score[:, 0]
 
 
-def _session(file: Path) -> Any:
+def session(file: Path, remedy: str = "write it again with `clickgrain export-model`") -> Any:
+    """An ONNX Runtime session on the CPU; WeightsError, with the remedy, for a file that it cannot load."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 0  # leaves the choice to the runtime
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # docs/adr/0005-threads.md
     options.log_severity_level = 4  # what goes wrong is raised, too
     try:
-        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an exception for each kind of damage
-        reason = re.sub(r"\s+", " ", str(error))
-        raise WeightsError(
-            f"{file}: cannot be loaded ({reason}); write it again with `clickgrain export-model`"
-        ) from error
+        raise WeightsError(f"{file}: cannot be loaded ({' '.join(str(error).split())}); {remedy}") from error
