@@ -29,7 +29,15 @@ def handler(context, event):
     """{"mask": H rows of W 0 or 1} for {"image": base64, "pos_points", "neg_points", "obj_bbox"}."""
     try:
         body, status = answer(context.user_data, event.body), 200
-    except (ClickgrainError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        ClickgrainError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         body, status = {"error": f"the request lacks {error}" if isinstance(error, KeyError) else str(error)}, 400
     except Exception as error:
         body, status = {"error": f"this should not happen: {error!r}"}, 500

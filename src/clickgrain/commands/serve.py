@@ -91,8 +91,9 @@ def serve(args: ServeArgs) -> None:
         from clickgrain.integrations.cvat_agent import run_agent
 
         kind = "same" if args.same is not None else "whole-image" if args.whole_image else "clicks"
+        project = None if args.same is None else str(args.same.absolute())
         settings = {"kind": kind, "model": args.model, "device": device, "label": args.label, "level": args.level}
-        settings["project"] = args.same and str(args.same.absolute())
+        settings["project"] = project
         run_agent(url, settings, args.function, say)
         return
     from clickgrain.annotate.metrics import Watch

@@ -21,10 +21,11 @@ from clickgrain.annotate.project import open_project
 from clickgrain.annotate.transfer import image_records
 from clickgrain.errors import ConfigError, DataError, ImageError
 from clickgrain.export import brush_rle, polygons
+from clickgrain.images.pixels import to_rgb
 from clickgrain.sam import SamAutomaticMaskGenerator
 from clickgrain.scene import SceneMaker
 from clickgrain.segmenter import Encoded, Segmenter
-from clickgrain.types import Bool
+from clickgrain.types import Bool, UInt8
 
 try:
     import cvat_sdk.auto_annotation as cvat
@@ -46,7 +47,7 @@ class Clicks:
 
     def preprocess_image(self, context: Any, image: Any) -> Encoded:
         """A PIL image, encoded; the agent caches it."""
-        return self.segmenter.encode(np.asarray(image.convert("RGB")))
+        return self.segmenter.encode(rgb_of(image))
 
     def detect(self, context: Any, pp_image: Encoded, prompts: Any) -> list[Any]:
         """One mask in CVAT's run lengths with the model's confidence; none where nothing is found."""
@@ -75,7 +76,7 @@ class WholeImage:
         """Masks of a PIL image, or polygons (holes kept) where the context asks for them."""
         least = context.conf_threshold or 0.0
         generator = SamAutomaticMaskGenerator(self.segmenter, levels=(self.level,), pred_iou_thresh=least)
-        masks = [record["segmentation"] for record in generator.generate(np.asarray(image.convert("RGB")))]
+        masks = [record["segmentation"] for record in generator.generate(rgb_of(image))]
         return [_shape(mask, 0, context) for mask in masks]
 
 
@@ -122,7 +123,7 @@ class Same:
 
     def detect(self, context: Any, image: Any) -> list[Any]:
         """Masks of a PIL image with the label of the example that each is most like; no pixel is in two of them."""
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = rgb_of(image)
         tree, features = self.maker.tree_of(pixels)
         least = SAME_SCORE if context.conf_threshold is None else context.conf_threshold
         nothing = np.zeros(tree.grid, bool)
@@ -143,6 +144,15 @@ class Same:
             if mask.any():
                 shapes.append(_shape(mask, number, context))
         return shapes
+
+
+def rgb_of(image: Any) -> UInt8:
+    """H x W x 3 uint8 RGB of a PIL image of any mode, as `read_image` makes it of a file: Pillow clips 16 bits."""
+    if image.mode[0] in "IF":
+        return to_rgb(np.asarray(image)[..., None], [])
+    if image.has_transparency_data:
+        return to_rgb(np.asarray(image.convert("RGBA")), [], alpha=True)
+    return np.asarray(image.convert("RGB"))
 
 
 def _shape(mask: Bool, label: int, context: Any) -> Any:

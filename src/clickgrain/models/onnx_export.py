@@ -109,21 +109,26 @@ def _graphs(model: GrainModel | PaperModel) -> dict[str, Any]:
     from torch.export import Dim
 
     height, width, prompts = Dim("height", min=1, max=256), Dim("width", min=1, max=256), Dim("prompts", max=4096)
+    features: tuple[str, ...]
     image: dict[int, Any]  # its free sides, by axis; then those of features and maps
     if isinstance(model, GrainModel):  # any number of prompts on one image
-        names, pixels, maps = FEATURES, torch.zeros(1, 3, 128, 192), torch.zeros(3, len(model.config.maps), 64, 96)
+        features, pixels, maps = (
+            FEATURES,
+            torch.zeros(1, 3, 128, 192),
+            torch.zeros(3, len(model.config.maps), 64, 96),
+        )
         image, *free = [{2: stride * height, 3: stride * width} for stride in (32, 16, 8, 4, 2, 16)]
         free[-1][0] = prompts
     else:  # an image for every prompt: clicks enter with the pixels
-        step, names = model.config.step, (EMBEDDED,)
+        step, features = model.config.step, (EMBEDDED,)
         pixels = maps = torch.zeros(3, 3, 3 * step, 4 * step)
         image = {0: prompts, 2: step * height, 3: step * width}
         free = [image, image]
     with torch.no_grad():
-        features = model.encode(pixels)
+        encoded = model.encode(pixels)
     parts = {
-        ENCODER: (_Encoder(model), (pixels,), (image,), ["image"], names),
-        DECODER: (_Decoder(model), (*features, maps), (tuple(free),), [*names, MAPS], (LOGITS, SCORE)),
+        ENCODER: (_Encoder(model), (pixels,), (image,), ["image"], features),
+        DECODER: (_Decoder(model), (*encoded, maps), (tuple(free),), [*features, MAPS], (LOGITS, SCORE)),
     }
     graphs = {}
     with _quiet():

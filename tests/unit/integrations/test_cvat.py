@@ -104,6 +104,23 @@ def test_gray_and_transparent_images_are_taken(clicks, image):
         assert clicks.detect(Context(), encoded, Prompts([(60, 60)]))
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint16, 200), (np.int32, 300), (np.float32, 0.01)])
+def test_deep_images_are_scaled_as_files_are(clicks, segmenter, image, disk, dtype, scale):
+    """Pillow makes of 16 bits all white."""
+    deep = Image.fromarray((image[..., 0].astype(np.float64) * scale).astype(dtype))
+    assert deep.mode not in ("L", "RGB")
+    encoded = clicks.preprocess_image(Context(), deep)
+    assert iou(mask_of(clicks.detect(Context(), encoded, Prompts([(60, 60)]))), disk) > 0.9
+    assert len(cvat_agent.WholeImage(segmenter, 0.8).detect(Detection(), deep)) > 1
+
+
+def test_transparent_pixels_are_white(clicks, image, disk):
+    """Whatever color is hidden in them."""
+    seen = np.dstack([image, np.where(disk, 255, 0).astype(np.uint8)])
+    encoded = clicks.preprocess_image(Context(), Image.fromarray(seen))
+    assert (encoded.image[~disk] == 255).all()
+
+
 def test_the_whole_image_is_covered_by_masks_once(segmenter, image, disk):
     function = cvat_agent.WholeImage(segmenter, 0.8, "part")
     (label,) = function.spec.labels
