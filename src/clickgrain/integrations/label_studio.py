@@ -192,13 +192,7 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
             return JSONResponse(await run_in_threadpool(act, content))
         except ClickgrainError as error:
             status, message = (422 if isinstance(error, DataError | PromptError | ImageError) else 500), str(error)
-        except (
-            AttributeError,
-            TypeError,
-            ValueError,
-            KeyError,
-            OverflowError,
-        ) as error:  # fields of another type than documented
+        except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:  # fields of another type
             status, message = 422, f"the request is not as Label Studio writes it ({error})"
         except Exception as error:
             status, message = 500, f"this should not happen: {error!r}"
