@@ -15,6 +15,9 @@ from clickgrain.integrations.fetch import read_bytes
 from clickgrain.integrations.image_cache import ImageCache
 from clickgrain.segmenter import Segmenter
 
+REFUSED = (ClickgrainError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""Errors that come of the request."""
+
 
 def init_context(context):
     """Load the model, once per worker."""
@@ -29,7 +32,7 @@ def handler(context, event):
     """{"mask": H rows of W 0 or 1} for {"image": base64, "pos_points", "neg_points", "obj_bbox"}."""
     try:
         body, status = answer(context.user_data, event.body), 200
-    except (ClickgrainError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except REFUSED as error:
         body, status = {"error": f"the request lacks {error}" if isinstance(error, KeyError) else str(error)}, 400
     except Exception as error:
         body, status = {"error": f"this should not happen: {error!r}"}, 500

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from clickgrain.models.grain_onnx import onnx_engine
+from clickgrain.models.onnx_runtime import onnx_engine
 from clickgrain.segmenter import DEFAULT_CUT, Segmenter
 
 

@@ -218,7 +218,8 @@ class SamAutomaticMaskGenerator:
             return None
         y, x = divmod(int(depth_in(region).argmax()), region.shape[1])
         answer = self.model.predict([[x, y]], [1], level=level, encoded=scene.encoded)
-        if (agreement := _iou(region, answer.binary)) < self.least[0]:
+        union = np.count_nonzero(region | answer.binary)
+        if (agreement := int(np.count_nonzero(region & answer.binary)) / max(int(union), 1)) < self.least[0]:
             return None
         (rows, columns), box = scene.size, cv2.boundingRect(mask.view(np.uint8))
         coded: Any = mask
@@ -246,10 +247,6 @@ def _stability(tree: MergeTree, node: int, level: float, offset: float) -> float
         first, second = tree.children[part - tree.n_leaves]
         part = int(first if tree.area[first] >= tree.area[second] else second)
     return float(tree.area[part] / tree.area[above])
-
-
-def _iou(a: Bool, b: Bool) -> float:
-    return int(np.count_nonzero(a & b)) / max(int(np.count_nonzero(a | b)), 1)
 
 
 def _logits(probability: Float) -> Float:

@@ -118,7 +118,7 @@ class Segmenter:
             ConfigError: for "onnx" on another device, or without onnxruntime.
             WeightsError: if the model cannot be found, read or matched; the message says what to do.
         """
-        from clickgrain.models.grain_onnx import is_onnx, onnx_engine
+        from clickgrain.models.onnx_runtime import is_onnx, onnx_engine
 
         engine: Engine
         if str(source) == "tree":

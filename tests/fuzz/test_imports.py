@@ -43,10 +43,11 @@ def zipped(files):
 
 JSON = {
     "coco": [*exported("coco").values(), *exported("coco", polygons=False).values()],
+    "datumaro": [*exported("datumaro").values()],
     "labelme": [*exported("labelme").values()],
     "panoptic": [text for name, text in exported("panoptic").items() if name.endswith(".json")],
 }
-FILES = {format_: exported(format_) for format_ in ("coco", "labelme", "yolo", "panoptic")}
+FILES = {format_: exported(format_) for format_ in ("coco", "datumaro", "labelme", "yolo", "panoptic")}
 
 
 def read(content):

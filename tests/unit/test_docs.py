@@ -1,21 +1,25 @@
 """The documentation site builds without a warning, and what its pages tell a newcomer to type works."""
 
+import contextlib
 import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
+import huggingface_hub
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 from skimage import data
 
-from clickgrain import cli
+from clickgrain import cli, weights
 from clickgrain.commands import parsing
+from clickgrain.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -89,6 +93,84 @@ def test_what_a_page_says_can_be_typed_from_top_to_bottom(page, folder, capsys):
                 assert cli.main(words[1:]) == 0, capsys.readouterr().err
             ran += 1
     assert ran >= 2
+
+
+GIVEN = {
+    "README.md": "",
+    "docs/sam.md": "",
+    "docs/benchmarks.md": "",
+    "docs/hub.md": "",
+    "docs/scale.md": """
+from clickgrain.features import load_extractor
+from clickgrain.proposals.pipeline import propose
+propose("photos", "shards/1.db", extractor=load_extractor("color-texture"), progress=False)
+""",
+    "docs/report.md": """
+import numpy as np
+from clickgrain.evaluation import Benchmark, evaluate
+from clickgrain.segmenter import Segmenter
+image, mask = np.zeros((40, 50, 3), np.uint8), np.zeros((40, 50), bool)
+image[10:30, 10:30], mask[10:30, 10:30] = 200, True
+benchmark = Benchmark.of([(image, mask)], "mine")
+results = [evaluate(Segmenter.load("tree"), benchmark)]
+""",
+}
+"""Python of the other pages, and what each takes for granted."""
+
+
+@pytest.mark.parametrize("page", GIVEN)
+def test_python_of_the_other_pages_runs(page, folder, monkeypatch):
+    class Hub:
+        """Hugging Face, in memory of nothing."""
+
+        def __init__(self, token=None):
+            pass
+
+        def create_repo(self, repo_id, **_):
+            pass
+
+        def upload_folder(self, **_):
+            return "https://huggingface.co/user/other/commit/1"
+
+    (folder / "album").mkdir()
+    (folder / "photos" / "album").mkdir()
+    (folder / "photos" / "cat.jpg").rename(folder / "photos" / "album" / "cat.jpg")
+    package = Path(weights.__file__).parent / "data" / "default"
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(package))
+    monkeypatch.setitem(sys.modules, "segment_anything", MagicMock())  # in the place of what a page imports
+    names = {}
+    exec(compile(GIVEN[page], page, "exec"), names)
+    blocks = [text for language, text in BLOCK.findall((ROOT / page).read_text("utf-8")) if language == "python"]
+    for text in blocks:
+        exec(compile(text, page, "exec"), names)
+    assert blocks
+
+
+def pages():
+    return [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))]
+
+
+def test_no_python_of_a_page_is_left_out():
+    with_python = {page for page in pages() if "\n```python\n" in (ROOT / page).read_text("utf-8")}
+    assert with_python <= {*PAGES, *GIVEN}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_command_of_a_page_has_flags_that_exist(page, folder):
+    """The words are taken apart; what they name need not be here."""
+    for language, text in BLOCK.findall((ROOT / page).read_text("utf-8")):
+        lines = text.replace("\\\n", " ").splitlines() if language in ("", "sh") else []
+        for line in "\n".join(lines).replace("&&", "\n").splitlines():
+            words = shlex.split(line, comments=True)
+            if "clickgrain" not in words or words[0] in ("git", "cd"):
+                continue
+            name, *rest = words[words.index("clickgrain") + 1 :]
+            command = next((one for one in cli.COMMANDS if one.name == name), None)
+            assert command is not None, line
+            with contextlib.suppress(ConfigError):  # of a value, such as a folder that is not here
+                stop, _ = parsing.parse(parsing.arguments_of(command.function()), rest, prog="clickgrain")
+                assert stop is None, line
 
 
 def test_the_site_builds_without_a_warning():

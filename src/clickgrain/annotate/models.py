@@ -10,7 +10,7 @@ import clickgrain
 from clickgrain.errors import WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import hash_bytes, hash_file
-from clickgrain.models.grain_onnx import DECODER, ENCODER, is_onnx
+from clickgrain.models.onnx_runtime import DECODER, ENCODER, is_onnx
 from clickgrain.segmenter import Runtime, Segmenter
 
 TREE = "tree"

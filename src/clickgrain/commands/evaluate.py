@@ -11,7 +11,7 @@ import tyro
 
 from clickgrain.commands.parsing import check_limit, file_name, parse_data, save_json
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
-from clickgrain.evaluation.config import EvaluationSettings, UserName
+from clickgrain.evaluation.config import EvaluationSettings, UserName, check_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,7 @@ class EvaluateArgs:
             if count > 1:
                 raise ConfigError(f"{flag} names {name!r} twice; give every name once")
         check_limit(self.limit)
-        if self.processes < 0:
-            raise ConfigError(f"--processes {self.processes} is negative; 0 and 1 stay in one process")
-        if self.processes > 1 and not self.device.startswith("cpu"):
-            raise ConfigError(f"--processes {self.processes} is for --device cpu, not {self.device}; leave one out")
+        check_processes(self.processes, self.device)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from clickgrain.errors import ConfigError, check_range
 
 URLS = {"label-studio": "http://localhost:8080", "cvat": "https://app.cvat.ai"}
 OF_LABEL_STUDIO = ("host", "port", "password", "api_key", "root", "allow_host", "memory")
-OF_CVAT = ("whole_image", "label", "function")
+OF_CVAT = ("whole_image", "same", "label", "function")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ServeArgs:
         allow_host: label-studio: a host of the local network that images may come from. Repeat for more.
         memory: label-studio: megabytes of encoded images to keep.
         whole_image: cvat: auto-annotation with all regions of an image, instead of answering clicks.
+        same: cvat: auto-annotation with what looks like the labelled objects of this project.
         label: cvat, with --whole-image: label of the regions.
         function: cvat: number of a function that was made before; else one is made.
     """
@@ -56,6 +57,7 @@ class ServeArgs:
     allow_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="HOST")] = ()
     memory: Annotated[int, tyro.conf.arg(metavar="MB")] = 256
     whole_image: bool = False
+    same: Annotated[Path | None, tyro.conf.arg(metavar="PROJECT")] = None
     label: str = "region"
     function: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
@@ -64,6 +66,8 @@ class ServeArgs:
         for name in others:
             if getattr(self, name) != getattr(type(self), name):
                 raise ConfigError(f"--{name.replace('_', '-')} is not for {self.tool}; leave it out")
+        if self.same is not None and (self.whole_image or self.level is not None):
+            raise ConfigError("--same goes neither with --whole-image nor with --level; leave one of them out")
         check_range(self, "level", 0, 1)
         check_range(self, "port", 0, 65_535)
         if self.memory < 16:
@@ -86,8 +90,10 @@ def serve(args: ServeArgs) -> None:
     if args.tool == "cvat":
         from clickgrain.integrations.cvat_agent import run_agent
 
-        kind = "whole-image" if args.whole_image else "clicks"
+        kind = "same" if args.same is not None else "whole-image" if args.whole_image else "clicks"
+        project = None if args.same is None else str(args.same.absolute())
         settings = {"kind": kind, "model": args.model, "device": device, "label": args.label, "level": args.level}
+        settings["project"] = project
         run_agent(url, settings, args.function, say)
         return
     from clickgrain.annotate.metrics import Watch

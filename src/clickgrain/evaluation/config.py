@@ -31,3 +31,11 @@ class EvaluationSettings:
             raise ConfigError(f"--max-clicks {self.max_clicks} is below 1; the protocol says 20")
         if not 0.0 < self.threshold < 1.0:
             raise ConfigError(f"--threshold {self.threshold} is not between 0 and 1; the protocol says 0.5")
+
+
+def check_processes(processes: int, device: str) -> None:
+    """Refuse a number of processes that cannot work on a torch device, with a ConfigError."""
+    if processes < 0:
+        raise ConfigError(f"--processes {processes} is negative; 0 and 1 stay in one process")
+    if processes > 1 and not device.startswith("cpu"):
+        raise ConfigError(f"--processes {processes} is for --device cpu, not {device}; leave one out")

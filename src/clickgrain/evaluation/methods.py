@@ -31,7 +31,7 @@ class Method:
         from clickgrain.evaluation.baselines.external import find_object
         from clickgrain.evaluation.baselines.sam_onnx import onnx_files
         from clickgrain.files import hash_bytes, hash_file
-        from clickgrain.models.grain_onnx import DECODER, is_onnx
+        from clickgrain.models.onnx_runtime import DECODER, is_onnx
         from clickgrain.weights import TENSORS, find_model
 
         if self.name.startswith(ONNX):

@@ -13,7 +13,7 @@ import numpy as np
 
 from clickgrain.clicks.robot import Drawn, Given, RobotUser, User, split_target
 from clickgrain.errors import ConfigError, DataError
-from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings
+from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings, check_processes
 from clickgrain.evaluation.datasets import Benchmark, Target, data_hash, load_group, size_class
 from clickgrain.evaluation.journal import Journal, header
 from clickgrain.evaluation.result import Result, TargetResult
@@ -66,7 +66,13 @@ def evaluate(
             process dies.
     """
     settings = EvaluationSettings(max_clicks, threshold, full_curves)
-    _check_processes(predictor, processes)
+    makes_one = isinstance(predictor, type) or not hasattr(predictor, "set_image")
+    if processes > 1 and not makes_one:
+        raise ConfigError(
+            f"--processes {processes}: each process makes its own predictor; give evaluate() a class or a function"
+            f" that makes one, not a {type(predictor).__name__}"
+        )
+    check_processes(processes, str(getattr(predictor, "device", "cpu")))
     chosen, user = benchmark.select(targets), user or RobotUser()
     report = progress or (lambda done, total: None)
     if model is None:
@@ -81,7 +87,15 @@ def evaluate(
             report(done + 1, len(chosen))
         left = ([target for target in group if target.id not in rows] for group in chosen.by_image())
         groups = [group for group in left if group]
-        with closing(_click_all(predictor, groups, settings, user, processes)) as found:
+        found: Generator[Found, None, None]
+        if groups and processes > 1:
+            from clickgrain.evaluation.workers import click_images  # which imports this module
+
+            found = click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
+        else:
+            made: Any = cast(Callable[[], Predictor], predictor)() if groups and makes_one else predictor
+            found = (one for group in groups for one in click_image(made, group, settings, user))
+        with closing(found):
             for one in found:
                 if isinstance(one, str):
                     skipped.append(one)
@@ -91,41 +105,6 @@ def evaluate(
                 report(len(rows) + len(skipped), len(chosen))
     ordered = tuple(rows[target.id] for target in chosen if target.id in rows)
     return Result(model, benchmark.name, user.name, settings, ordered, tuple(benchmark.notes), tuple(skipped))
-
-
-def _makes_one(predictor: object) -> bool:
-    return isinstance(predictor, type) or not hasattr(predictor, "set_image")
-
-
-def _check_processes(predictor: object, processes: int) -> None:
-    if processes < 0:
-        raise ConfigError(f"--processes {processes} is negative; 0 and 1 stay in one process")
-    if processes > 1 and not _makes_one(predictor):
-        raise ConfigError(
-            f"--processes {processes}: each process makes its own predictor; give evaluate() a class or a function"
-            f" that makes one, not a {type(predictor).__name__}"
-        )
-    device = str(getattr(predictor, "device", "cpu"))
-    if processes > 1 and not device.startswith("cpu"):
-        raise ConfigError(f"--processes {processes} works on --device cpu only; leave it out on {device}")
-
-
-def _click_all(
-    predictor: Predictor | Callable[[], Predictor],
-    groups: list[list[Target]],
-    settings: EvaluationSettings,
-    user: User,
-    processes: int,
-) -> Generator[Found, None, None]:
-    """What `click_image` yields for all groups, in this process or in others."""
-    if groups and processes > 1:
-        from clickgrain.evaluation.workers import click_images  # which imports this module
-
-        yield from click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
-    elif groups:
-        made = cast(Callable[[], Predictor], predictor)() if _makes_one(predictor) else cast(Predictor, predictor)
-        for group in groups:
-            yield from click_image(made, group, settings, user)
 
 
 def click_image(

@@ -14,23 +14,16 @@ def result_table(results: Iterable[Result]) -> Table:
 
     NoC90 has its bootstrap 95 % interval below it.
     """
-    table = Table(
-        title="Clicks needed (NoC, 95 % interval), targets never reached (NoF), % of clicks after which IoU drops"
-        " by over .05, mIoU in %, seconds per click"
+    title = (
+        "Clicks needed (NoC, 95 % interval), targets never reached (NoF), % of clicks after which IoU drops by over"
+        " .05, mIoU in %, seconds per click"
     )
-    for column in ("model", "data"):
-        table.add_column(column, overflow="fold")
-    for column in ("NoC85", "NoC90", "NoF85", "NoF90", "drops", "@1", "@3", "@5", "s"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _table(title, ("model", "data"), "NoC85", "NoC90", "NoF85", "NoF90", "drops", "@1", "@3", "@5", "s")
     for result in results:
-        clicks = [
-            f"{result.noc(0.85):.2f}",
-            f"{result.noc(0.90):.2f}"
-            + ("\n{:.1f}-{:.1f}".format(*result.intervals["NoC90"]) if "NoC90" in result.intervals else ""),
-            *(f"{result.nof(t).never}" for t in (0.85, 0.90)),
-        ]
-        clicks.append(f"{result.drops():.1f}")
-        most = result.settings.max_clicks
+        ends, most = result.intervals.get("NoC90"), result.settings.max_clicks
+        clicks = [f"{result.noc(0.85):.2f}", f"{result.noc(0.90):.2f}"]
+        clicks[1] += "" if ends is None else "\n{:.1f}-{:.1f}".format(*ends)
+        clicks += [*(f"{result.nof(t).never}" for t in (0.85, 0.90)), f"{result.drops():.1f}"]
         ious = [f"{100 * result.iou_at(k):.1f}" if k <= most else "-" for k in (1, 3, 5)]
         table.add_row(result.model, result.benchmark, *clicks, *ious, f"{result.seconds_per_click:.3f}")
     return table
@@ -38,12 +31,8 @@ def result_table(results: Iterable[Result]) -> Table:
 
 def size_table(results: Iterable[Result]) -> Table:
     """One line per (model, benchmark): number of targets and NoC90 of every size class."""
-    table = Table(title="Clicks to 90 % (NoC90) by size of the target, n targets")
-    for column in ("model", "data"):
-        table.add_column(column, overflow="fold")
-    for size in SIZE_CLASSES:
-        table.add_column("n", justify="right", no_wrap=True)
-        table.add_column(size, justify="right", no_wrap=True)
+    columns = [column for size in SIZE_CLASSES for column in ("n", size)]
+    table = _table("Clicks to 90 % (NoC90) by size of the target, n targets", ("model", "data"), *columns)
     for result in results:
         found = result.by_size()
         cells = []
@@ -56,15 +45,22 @@ def size_table(results: Iterable[Result]) -> Table:
 
 def tree_table(quality: TreeQuality) -> Table:
     """One line per size class and one for all targets: mean IoU of the best node, recall R, AR@k; in %."""
-    table = Table(title=f"{quality.name} on {quality.benchmark}: how well nodes match the targets, in %")
-    table.add_column("size")
+    title = f"{quality.name} on {quality.benchmark}: how well nodes match the targets, in %"
     # Short headings: the table must fit into 80 columns.
-    for column in ("n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts)):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _table(title, ("size",), "n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts))
     for size in (*SIZE_CLASSES, None):
         figures = list(quality.summary(size).values())
         shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
         table.add_row(size or "all", f"{quality.count(size)}", *shown)
+    return table
+
+
+def _table(title: str, names: Sequence[str], *numbers: str) -> Table:
+    table = Table(title=title)
+    for column in names:
+        table.add_column(column, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 

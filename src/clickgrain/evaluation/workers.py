@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def click_images(
     settings: EvaluationSettings,
     user: User,
     processes: int,
-) -> Iterator[Found]:
+) -> Generator[Found, None, None]:
     """What `click_image` yields, one image at a time, in the order in which they finish.
 
     Every process makes its own predictor (so `make`, the targets and the user must be picklable) and has its share

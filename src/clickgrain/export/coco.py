@@ -36,23 +36,24 @@ def write_coco(
         height, width = image.size
         content["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
         for one in image.objects():
-            category = numbers.get(one.label or "", nowhere)
-            entry = {"id": len(content["annotations"]) + 1, "image_id": image_id, "category_id": category}
-            ours = {OURS: one.extra} if one.extra else {}
-            content["annotations"].append({**entry, **_geometry(one.mask, polygons, tolerance), **ours})
+            outlines = [simplified(loop, tolerance) for loop in loops(one.mask)] if polygons else []
+            shape: Any = [loop.ravel().tolist() for loop in outlines]
+            if not outlines or any(area(loop) < 0 for loop in outlines):
+                shape = {"size": list(one.mask.shape), "counts": rle.encode(one.mask)}
+            entry = {
+                "id": len(content["annotations"]) + 1,
+                "image_id": image_id,
+                "category_id": numbers.get(one.label or "", nowhere),
+                "segmentation": shape,
+                "bbox": list(cv2.boundingRect(np.ascontiguousarray(one.mask).view(np.uint8))),
+                "area": int(np.count_nonzero(one.mask)),
+                "iscrowd": 0,
+            }
+            content["annotations"].append({**entry, OURS: one.extra} if one.extra else entry)
     content["categories"] = [{"id": label.id, "name": label.name} for label in labels]
     if any(entry["category_id"] == nowhere for entry in content["annotations"]):
         content["categories"].append({"id": nowhere, "name": UNLABELLED})
     return json.dumps(content).encode()
-
-
-def _geometry(mask: Bool, polygons: bool, tolerance: float) -> dict[str, Any]:
-    outlines = [simplified(loop, tolerance) for loop in loops(mask)] if polygons else []
-    shape: Any = [loop.ravel().tolist() for loop in outlines]
-    if not outlines or any(area(loop) < 0 for loop in outlines):
-        shape = {"size": list(mask.shape), "counts": rle.encode(mask)}
-    box = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    return {"segmentation": shape, "bbox": list(box), "area": int(np.count_nonzero(mask)), "iscrowd": 0}
 
 
 def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
@@ -128,7 +129,7 @@ def _objects(
         where = f"{name}: annotation {_number(entry)} of {image}"
         try:
             category = None if entry.get("category_id") is None else _id(entry, "category_id")
-            mask = records.solid(_mask(entry["segmentation"], size))
+            mask = records.solid(mask_of(entry["segmentation"], size))
             extra = entry.get(OURS)
         except Exception as error:  # a bad record may raise anything, and must not stop the others
             records.leave_out(skipped, f"{where} is left out: {records.reason(error)}")
@@ -138,7 +139,8 @@ def _objects(
         yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 
-def _mask(shape: Any, size: Size) -> Bool:
+def mask_of(shape: Any, size: Size) -> Bool:
+    """The H x W bool mask of a segmentation: run lengths, or a list of polygons; DataError if it is neither."""
     if isinstance(shape, dict):
         if shape.get("size") != list(size):
             hint = rotation_hint(tuple(shape["size"]), size) if isinstance(shape.get("size"), list) else ""

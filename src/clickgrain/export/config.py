@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Format = Literal["coco", "semantic", "instance", "panoptic", "yolo", "labelme", "geojson", "voc"]
+Format = Literal["coco", "semantic", "instance", "panoptic", "yolo", "labelme", "geojson", "voc", "datumaro"]
 Existing = Literal["skip", "replace", "add"]
 """For an image that has objects: skip objects with the same pixels as one of them, replace all but locked ones, or
 add everything."""

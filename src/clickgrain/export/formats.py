@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from clickgrain.errors import DataError
+from clickgrain.export import datumaro
 from clickgrain.export.coco import FILE, read_coco, write_coco
 from clickgrain.export.config import Format as Format
 from clickgrain.export.geojson import Locate, geojson_files
@@ -47,6 +48,8 @@ def export_files(
     seen = (replace(image, objects=partial(_seen, image, left_out)) for image in images)
     if format_ == "coco":
         yield FILE, write_coco(seen, labels, polygons=polygons, tolerance=tolerance)
+    elif format_ == "datumaro":
+        yield datumaro.FILE, datumaro.write_datumaro(seen, labels)
     elif format_ == "yolo":
         yield from yolo_files(seen, labels, left_out, place, tolerance)
     elif format_ == "labelme":
@@ -72,7 +75,7 @@ def _seen(image: ImageRecord, left_out: list[str]) -> Iterator[ObjectRecord]:
 def read_any(
     content: bytes, name: str, skipped: list[str], beside: Beside | None = None
 ) -> tuple[Format, list[ImageRecord]]:
-    """(format, images) of COCO JSON (panoptic, too), labelme JSON, or a ZIP of these or of a YOLO data set.
+    """(format, images) of COCO (panoptic, too), labelme or Datumaro JSON, or a ZIP of these or of a YOLO data set.
 
     What a file is, its content says. Raises DataError: for other files, or one that takes too much time or memory.
     """
@@ -84,9 +87,13 @@ def read_any(
         if first and isinstance(first[0], dict) and "segments_info" in first[0]:
             return "panoptic", read_panoptic(value, name, skipped, beside)
         return "coco", read_coco(value, name, skipped)
+    if "items" in value and isinstance(value.get("categories"), dict):
+        return "datumaro", datumaro.read_datumaro(value, name, skipped)
     if "shapes" in value:
         return "labelme", [read_labelme(value, name, skipped)]
-    raise DataError(f"{name}: neither COCO (images, annotations) nor labelme (shapes); export it from there again")
+    raise DataError(
+        f"{name}: no COCO (images, annotations), labelme (shapes) or Datumaro (items); export it from there again"
+    )
 
 
 def read_many(

@@ -59,19 +59,19 @@ def _coefficients(p: _Double, image: _Double, radius: int, eps: float) -> _Doubl
         for i in range(3)
         for j in range(i, 3)
     }
-    a = _solve(sigma, cov_ip)
-    b = mean_p - sum(a_i * mean_i for a_i, mean_i in zip(a, means))
-    return np.stack([mean(plane) for plane in (*a, b)])
-
-
-def _solve(sigma: dict[tuple[int, int], _Double], right: list[_Double]) -> list[_Double]:
-    """Solve the symmetric 3 x 3 system of every pixel by the adjugate (equation 19)."""
+    # the symmetric 3 x 3 system of every pixel, by the adjugate (equation 19)
     rr, rg, rb, gg, gb, bb = (sigma[key] for key in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)))
     c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     c11, c12, c22 = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
     determinant = rr * c00 + rg * c01 + rb * c02
-    r, g, b = (value / determinant for value in right)
-    return [c00 * r + c01 * g + c02 * b, c01 * r + c11 * g + c12 * b, c02 * r + c12 * g + c22 * b]
+    red, green, blue = (value / determinant for value in cov_ip)
+    a = [
+        c00 * red + c01 * green + c02 * blue,
+        c01 * red + c11 * green + c12 * blue,
+        c02 * red + c12 * green + c22 * blue,
+    ]
+    b = mean_p - sum(a_i * mean_i for a_i, mean_i in zip(a, means))
+    return np.stack([mean(plane) for plane in (*a, b)])
 
 
 def _applied(slopes: Float, guide: UInt8) -> Float:

@@ -80,7 +80,8 @@ class ImageFile:
         except ConfigError as error:
             raise ImageError(str(error)) from error
         except Exception as error:  # of whatever library the address needs
-            raise ImageError(f"{self}: cannot be read ({_cause(error)}); check the network, run again") from error
+            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ImageError(f"{self}: cannot be read ({cause}); check the network, run again") from error
 
     @contextmanager
     def opened(self, content: bytes | None = None) -> Iterator[BinaryIO]:
@@ -142,7 +143,3 @@ def retried(action: Callable[[], T]) -> T:
                 raise
             time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1))  # not all machines at once
     return action()
-
-
-def _cause(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

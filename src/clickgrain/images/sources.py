@@ -49,7 +49,7 @@ def list_images(
         root = Path(text)
         paths = find_images(root, ignore=ignore, left_out=said, also=(TAR,))
         found = [ImageFile(p.relative_to(root).as_posix() if p != root else p.name, str(p)) for p in paths]
-    tars = [file for file in found if _is_tar(file.key)]
+    tars = [file for file in found if file.key.partition("?")[0].lower().endswith(TAR)]
     if tars:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             members = dict(zip((tar.key for tar in tars), pool.map(partial(_members, said=said), tars)))
@@ -123,7 +123,16 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
         if state is not None and known.exists():
             rows = json.loads(known.read_bytes())
         else:
-            rows = retried(lambda: _index(system, path))
+
+            def index() -> list[tuple[str, int, int]]:
+                """(name, first byte, bytes) of every file."""
+                with (
+                    system.open(path, "rb", block_size=BLOCK) as file,
+                    tarfile.open(fileobj=file, mode="r:") as tar,
+                ):
+                    return [(one.name.removeprefix("./"), one.offset_data, one.size) for one in tar if one.isreg()]
+
+            rows = retried(index)
             if state is not None:
                 atomic_write(known, json.dumps(rows).encode())
     except Exception as error:
@@ -138,12 +147,6 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
     ]
 
 
-def _index(system: Any, path: str) -> list[tuple[str, int, int]]:
-    """(name, first byte, bytes) of every file in a tar."""
-    with system.open(path, "rb", block_size=BLOCK) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        return [(one.name.removeprefix("./"), one.offset_data, one.size) for one in tar if one.isreg()]
-
-
 def _in_ranges(text: str) -> list[str]:
     """One text for each number of a range: "{00..10}" counts with as many digits as its first number has."""
     found = re.search(r"\{(\d+)\.\.(\d+)\}", text)
@@ -152,10 +155,6 @@ def _in_ranges(text: str) -> list[str]:
     first, last = found.groups()
     numbers = (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))
     return [one for n in numbers for one in _in_ranges(text[: found.start()] + n + text[found.end() :])]
-
-
-def _is_tar(key: str) -> bool:
-    return key.partition("?")[0].lower().endswith(TAR)
 
 
 def _all_wanted(key: str, ignore: Sequence[str]) -> bool:

@@ -1,4 +1,5 @@
-"""Functions for CVAT's agents: clicks and boxes in, masks out; and all regions of an image as auto-annotation.
+"""Functions for CVAT's agents: clicks and boxes in, masks out; as auto-annotation all regions of an image, or those
+that look like the objects of a project.
 
 `clickgrain serve cvat` runs an agent with them. By hand: `cvat-cli function create-native NAME`, `run-agent` or
 `task auto-annotate` with `--function-module clickgrain.integrations.cvat_agent -p kind=str:clicks`.
@@ -9,14 +10,22 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from clickgrain.errors import ConfigError, DataError
+from clickgrain.annotate.find_same import Wanted, describe, find_nodes
+from clickgrain.annotate.project import open_project
+from clickgrain.annotate.transfer import image_records
+from clickgrain.errors import ConfigError, DataError, ImageError
 from clickgrain.export import brush_rle, polygons
+from clickgrain.images.pixels import to_rgb
 from clickgrain.sam import SamAutomaticMaskGenerator
+from clickgrain.scene import SceneMaker
 from clickgrain.segmenter import Encoded, Segmenter
+from clickgrain.types import Bool, UInt8
 
 try:
     import cvat_sdk.auto_annotation as cvat
@@ -25,6 +34,8 @@ except ImportError as error:
     raise ConfigError("cvat-sdk is not installed; pip install 'clickgrain[cvat]'") from error
 
 WHOLE_LEVEL = 0.65  # of the regions of a whole image, where none is asked for: about twenty on a photo
+SAME_SCORE = 0.3  # least likeness of the same, where CVAT gives no threshold
+MOST_EXAMPLES = 20  # objects of a label that are looked for
 
 
 class Clicks:
@@ -36,7 +47,7 @@ class Clicks:
 
     def preprocess_image(self, context: Any, image: Any) -> Encoded:
         """A PIL image, encoded; the agent caches it."""
-        return self.segmenter.encode(np.asarray(image.convert("RGB")))
+        return self.segmenter.encode(rgb_of(image))
 
     def detect(self, context: Any, pp_image: Encoded, prompts: Any) -> list[Any]:
         """One mask in CVAT's run lengths with the model's confidence; none where nothing is found."""
@@ -65,11 +76,90 @@ class WholeImage:
         """Masks of a PIL image, or polygons (holes kept) where the context asks for them."""
         least = context.conf_threshold or 0.0
         generator = SamAutomaticMaskGenerator(self.segmenter, levels=(self.level,), pred_iou_thresh=least)
-        masks = [record["segmentation"] for record in generator.generate(np.asarray(image.convert("RGB")))]
-        if context.conv_mask_to_poly:
-            corners = [polygons.joined(polygons.loops(mask)).ravel() for mask in masks]
-            return [cvat.polygon(0, [float(number) for number in loop]) for loop in corners]
-        return [cvat.mask(0, [float(number) for number in brush_rle.encode_cvat(mask)]) for mask in masks]
+        masks = [record["segmentation"] for record in generator.generate(rgb_of(image))]
+        return [_shape(mask, 0, context) for mask in masks]
+
+
+class Same:
+    """A detection function: regions that look like the labelled objects of a project (*Find the same*).
+
+    Args:
+        segmenter: its extractor's features are compared, and its trees hold the regions.
+        project: folder of annotated photos, or its project file; at most `MOST_EXAMPLES` objects of a label count.
+
+    Raises DataError: no such project, or none of its objects has a label and a readable photo.
+    """
+
+    def __init__(self, segmenter: Segmenter, project: Path) -> None:
+        self.maker, self.examples = SceneMaker(segmenter, ""), list[tuple[int, Wanted]]()
+        numbers, left_out = dict[str, int](), list[str]()
+        opened = open_project(project, model="tree")
+        try:
+            for record in image_records(opened, left_out=left_out):
+                objects = [one for one in record.objects() if one.label and one.mask.any()]
+                if not objects:
+                    continue
+                try:
+                    photo = opened.gallery.load(opened.gallery.find(record.name) or 0).pixels
+                except ImageError as error:
+                    left_out.append(str(error))
+                    continue
+                tree, features = self.maker.tree_of(photo)
+                for one in objects:
+                    number = numbers.setdefault(one.label or "", len(numbers))
+                    if sum(known == number for known, _ in self.examples) < MOST_EXAMPLES:
+                        covered = cv2.resize(
+                            one.mask.astype(np.float32), tree.grid[::-1], interpolation=cv2.INTER_AREA
+                        )
+                        self.examples.append((number, describe(features, covered.reshape(tree.grid))))
+        finally:
+            opened.close()
+        if not self.examples:
+            raise DataError(
+                f"{project}: no object with a label; {' '.join(left_out[:3]) or 'annotate a few of each'}"
+            )
+        labels = [cvat.label_spec(name, number, type="mask") for name, number in numbers.items()]
+        self.spec = cvat.DetectionFunctionSpec(labels=labels)
+
+    def detect(self, context: Any, image: Any) -> list[Any]:
+        """Masks of a PIL image with the label of the example that each is most like; no pixel is in two of them."""
+        pixels = rgb_of(image)
+        tree, features = self.maker.tree_of(pixels)
+        least = SAME_SCORE if context.conf_threshold is None else context.conf_threshold
+        nothing = np.zeros(tree.grid, bool)
+        found = [
+            (one.score, one.node, number)
+            for number, wanted in self.examples
+            for one in find_nodes(tree, features, wanted, nothing)
+            if one.score >= least
+        ]
+        shapes, taken = [], np.zeros(tree.image_size, bool)
+        leaves = nothing.ravel()
+        for _, node, number in sorted(found, reverse=True):
+            if leaves[tree.leaves(node)].any():
+                continue
+            leaves[tree.leaves(node)] = True
+            mask = (tree.upsample(node, pixels) > 0.5) & ~taken
+            taken |= mask
+            if mask.any():
+                shapes.append(_shape(mask, number, context))
+        return shapes
+
+
+def rgb_of(image: Any) -> UInt8:
+    """H x W x 3 uint8 RGB of a PIL image of any mode, as `read_image` makes it of a file: Pillow clips 16 bits."""
+    if image.mode[0] in "IF":
+        return to_rgb(np.asarray(image)[..., None], [])
+    if image.has_transparency_data:
+        return to_rgb(np.asarray(image.convert("RGBA")), [], alpha=True)
+    return np.asarray(image.convert("RGB"))
+
+
+def _shape(mask: Bool, label: int, context: Any) -> Any:
+    """A mask as CVAT's run lengths, or as one polygon (holes kept) where the context asks for polygons."""
+    if context.conv_mask_to_poly:
+        return cvat.polygon(label, polygons.joined(polygons.loops(mask)).ravel().astype(float).tolist())
+    return cvat.mask(label, [float(number) for number in brush_rle.encode_cvat(mask)])
 
 
 def create(
@@ -78,15 +168,20 @@ def create(
     device: str = "cpu",
     level: float | None = None,
     label: str = "region",
-) -> Clicks | WholeImage:
+    project: str | None = None,
+) -> Clicks | WholeImage | Same:
     """The function that `cvat-cli ... --function-module` loads, from its parameters.
 
-    Raises ConfigError: for another kind than "clicks" or "whole-image". WeightsError: the model cannot be found or
-    read.
+    Raises ConfigError: for another kind than "clicks", "whole-image" or "same", or "same" without a project.
+    DataError: see `Same`. WeightsError: the model cannot be found or read.
     """
-    if kind not in ("clicks", "whole-image"):
-        raise ConfigError(f"kind {kind!r} is unknown; give clicks or whole-image")
+    if kind not in ("clicks", "whole-image", "same"):
+        raise ConfigError(f"kind {kind!r} is unknown; give clicks, whole-image or same")
+    if kind == "same" and project is None:
+        raise ConfigError("kind same needs a project with labelled objects; give -p project=str:FOLDER")
     segmenter = Segmenter.load(model, device=device)
+    if kind == "same":
+        return Same(segmenter, Path(project or ""))
     return Clicks(segmenter, level) if kind == "clicks" else WholeImage(segmenter, level, label)
 
 

@@ -38,27 +38,23 @@ class Fetcher:
         """H x W x 3 uint8 RGB of an address as it stands in a task; ImageError if that cannot be had."""
         shown = source if len(source) <= SHOWN else f"{source[:SHOWN]}..."
         if self.root is not None and "/data/local-files/" in source:
-            return read_image(self._local(source, self.root))
+            name = parse_qs(urlsplit(source).query).get("d", [""])[0]
+            path = (self.root / name).resolve()  # links are followed before the check
+            if not name or not path.is_relative_to(self.root.resolve()):
+                raise ImageError(f"{shown}: not below --root {self.root}; only files in it are read")
+            return read_image(path)
         try:
-            content = self._data(source) if source.startswith("data:") else self._get(source)
+            if source.startswith("data:"):
+                head, comma, body = source.partition(",")
+                if not comma or len(body) > MOST_BYTES * 4 // 3 + 4:
+                    raise ValueError(f"a data: URI without data, or of over {MOST_BYTES:,} bytes")
+                in_base64 = head.endswith(";base64")
+                content = base64.b64decode(unquote(body), validate=True) if in_base64 else unquote_to_bytes(body)
+            else:
+                content = self._get(source)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ImageError(f"{shown}: cannot be fetched ({error}); check that this machine reaches it") from error
         return read_bytes(content, shown)
-
-    def _local(self, source: str, root: Path) -> Path:
-        name = parse_qs(urlsplit(source).query).get("d", [""])[0]
-        path = (root / name).resolve()  # links are followed before the check
-        if not name or not path.is_relative_to(root.resolve()):
-            raise ImageError(f"{source[:SHOWN]}: not below --root {root}; only files in it are read")
-        return path
-
-    def _data(self, source: str) -> bytes:
-        head, comma, body = source.partition(",")
-        if not comma or len(body) > MOST_BYTES * 4 // 3 + 4:
-            raise ValueError(f"a data: URI without data, or of over {MOST_BYTES:,} bytes")
-        return (
-            base64.b64decode(unquote(body), validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
-        )
 
     def _get(self, source: str) -> bytes:
         """The body of an http(s) address; a path is one of Label Studio's."""
@@ -110,7 +106,14 @@ class Fetcher:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request(method, quote(path, safe="%/?:@!$&'()*+,;=[]~"), body, headers)
             answer = connection.getresponse()
-            return answer.status, answer.getheader("Location"), _limited(answer, deadline)
+            found = bytearray()
+            while chunk := answer.read1(1 << 16):
+                found += chunk
+                if len(found) > MOST_BYTES:
+                    raise ValueError(f"more than {MOST_BYTES:,} bytes")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not there after {SECONDS:.0f} seconds")
+            return answer.status, answer.getheader("Location"), bytes(found)
         finally:
             connection.close()
 
@@ -124,15 +127,3 @@ def read_bytes(content: bytes, name: str) -> UInt8:
             return read_image(file.name)
         except ImageError as error:
             raise ImageError(str(error).replace(file.name, name)) from error
-
-
-def _limited(answer: http.client.HTTPResponse, deadline: float) -> bytes:
-    """The body, within the limits of size and time."""
-    found = bytearray()
-    while chunk := answer.read1(1 << 16):
-        found += chunk
-        if len(found) > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES:,} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not there after {SECONDS:.0f} seconds")
-    return bytes(found)

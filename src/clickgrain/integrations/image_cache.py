@@ -36,14 +36,11 @@ class ImageCache:
                 with self._lock:
                     self._kept.pop(key, None)
                 future.set_exception(error)
-            self._evict()
+            with self._lock:  # evicted: what was used longest ago
+                ready = [(key, one) for key, one in self._kept.items() if one.done() and not one.exception()]
+                sizes = {key: size_of(vars(one.result())) for key, one in ready}
+                for old in list(sizes)[:-1]:
+                    if sum(sizes.values()) <= self._most:
+                        break
+                    del self._kept[old], sizes[old]
         return future.result()
-
-    def _evict(self) -> None:
-        with self._lock:
-            ready = {key: future for key, future in self._kept.items() if future.done()}
-            sizes = {key: size_of(vars(future.result())) for key, future in ready.items() if not future.exception()}
-            for key in list(sizes)[:-1]:
-                if sum(sizes.values()) <= self._most:
-                    break
-                del self._kept[key], sizes[key]

@@ -128,7 +128,10 @@ class Backend:
                     f"a prompt is on {shown!r}, but <BrushLabels name={config.brush!r}> is on {config.image!r}"
                 )
             if kind.startswith("keypoint"):
-                points.append(_inside(value, "x", "y", encoded.size))
+                x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
+                if x == width or y == height:  # Label Studio lets points lie on these edges, which are no pixels
+                    x, y = min(x, width - 1.0), min(y, height - 1.0)
+                points.append((x, y))
                 labels.append(sign)
             elif kind.startswith("rectangle"):
                 box = _box(value, encoded.size)  # of several the last one
@@ -189,7 +192,7 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
             return JSONResponse(await run_in_threadpool(act, content))
         except ClickgrainError as error:
             status, message = (422 if isinstance(error, DataError | PromptError | ImageError) else 500), str(error)
-        except (AttributeError, TypeError, ValueError, KeyError) as error:  # fields of another type than documented
+        except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:  # fields of another type
             status, message = 422, f"the request is not as Label Studio writes it ({error})"
         except Exception as error:
             status, message = 500, f"this should not happen: {error!r}"
@@ -249,14 +252,6 @@ def _level(value: Any) -> float:
     if not 0 <= level <= 1:
         raise DataError(f"the level {value!r} is no number in 0..1; 0 is the finest part, 1 the whole image")
     return level
-
-
-def _inside(value: Mapping[str, Any], across: str, down: str, size: Size) -> tuple[float, float]:
-    """A point in pixels; Label Studio lets points lie on the right and lower edge, which are no pixels."""
-    x, y = float(value[across]) * size[1] / 100, float(value[down]) * size[0] / 100
-    if x == size[1] or y == size[0]:
-        x, y = min(x, size[1] - 1.0), min(y, size[0] - 1.0)
-    return x, y
 
 
 def _box(value: Mapping[str, Any], size: Size) -> tuple[float, float, float, float]:

@@ -27,7 +27,18 @@ from clickgrain.images import ReadReport, find_images, read_images, resize_long_
 from clickgrain.models.base import ClickModel
 from clickgrain.models.grain import GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
-from clickgrain.models.grain_onnx import DECODER, ENCODER, FEATURES, LOGITS, MAPS, SCORE, Precision, need
+from clickgrain.models.onnx_runtime import (
+    DECODER,
+    EMBEDDED,
+    ENCODER,
+    FEATURES,
+    LOGITS,
+    MAPS,
+    SCORE,
+    Precision,
+    need,
+)
+from clickgrain.models.paper import PaperModel
 from clickgrain.types import Float, Prompt, UInt8
 from clickgrain.weights import CONFIG, FORMAT
 
@@ -38,7 +49,7 @@ Feeds = dict[str, Float]
 
 
 class _Encoder(nn.Module):
-    def __init__(self, model: GrainModel) -> None:
+    def __init__(self, model: ClickModel) -> None:
         super().__init__()
         self.model = model
 
@@ -68,9 +79,11 @@ def export_onnx(
     Raises:
         ConfigError: for another kind of model, or where a package of the extra is missing.
     """
-    if not isinstance(model, GrainModel):
-        raise ConfigError(f"a model of kind {model.config.kind!r} cannot be exported yet; export a grain model")
-    if model.config.tree != "color-texture":
+    if not isinstance(model, GrainModel | PaperModel):
+        raise ConfigError(f"a {type(model).__name__} cannot be exported; export a grain or a paper model")
+    if isinstance(model, PaperModel) and precision == "int8":
+        raise ConfigError("--precision int8 is of convolutions, of which a paper model has few; choose fp16")
+    if isinstance(model, GrainModel) and model.config.tree != "color-texture":
         raise ConfigError(
             f"the trees of {model.config.tree!r} need torch at every image, so ONNX files alone would not do;"
             " export a model that was trained with --extractor color-texture"
@@ -83,7 +96,7 @@ def export_onnx(
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         graphs = {name: convert_float_to_float16(graph, keep_io_types=True) for name, graph in graphs.items()}
-    elif precision == "int8":
+    elif precision == "int8" and isinstance(model, GrainModel):
         graphs = _quantized(graphs, _recorded(model, _photos(photos, [] if notes is None else notes)))
     for name, graph in graphs.items():
         atomic_write(Path(folder) / name, graph.SerializeToString())
@@ -91,25 +104,31 @@ def export_onnx(
     atomic_write(Path(folder) / CONFIG, (json.dumps(described, indent=2) + "\n").encode())
 
 
-def _graphs(model: GrainModel) -> dict[str, Any]:
-    """ONNX graphs by file name, for images of any size that is a multiple of 32 and any number of prompts."""
+def _graphs(model: GrainModel | PaperModel) -> dict[str, Any]:
+    """ONNX graphs by file name, for images of any size that the model takes and any number of prompts."""
     from torch.export import Dim
 
     height, width, prompts = Dim("height", min=1, max=256), Dim("width", min=1, max=256), Dim("prompts", max=4096)
-    pixels = torch.zeros(1, 3, 128, 192)
+    features: tuple[str, ...]
+    image: dict[int, Any]  # its free sides, by axis; then those of features and maps
+    if isinstance(model, GrainModel):  # any number of prompts on one image
+        features, pixels, maps = (
+            FEATURES,
+            torch.zeros(1, 3, 128, 192),
+            torch.zeros(3, len(model.config.maps), 64, 96),
+        )
+        image, *free = [{2: stride * height, 3: stride * width} for stride in (32, 16, 8, 4, 2, 16)]
+        free[-1][0] = prompts
+    else:  # an image for every prompt: clicks enter with the pixels
+        step, features = model.config.step, (EMBEDDED,)
+        pixels = maps = torch.zeros(3, 3, 3 * step, 4 * step)
+        image = {0: prompts, 2: step * height, 3: step * width}
+        free = [image, image]
     with torch.no_grad():
-        features = model.encode(pixels)
-    maps = torch.zeros(3, len(model.config.maps), 64, 96)
-    free = [{2: stride * height, 3: stride * width} for stride in (16, 8, 4, 2)]
+        encoded = model.encode(pixels)
     parts = {
-        ENCODER: (_Encoder(model), (pixels,), ({2: 32 * height, 3: 32 * width},), ["image"], FEATURES),
-        DECODER: (
-            _Decoder(model),
-            (*features, maps),
-            ((*free, {0: prompts, 2: 16 * height, 3: 16 * width}),),
-            [*FEATURES, MAPS],
-            (LOGITS, SCORE),
-        ),
+        ENCODER: (_Encoder(model), (pixels,), (image,), ["image"], features),
+        DECODER: (_Decoder(model), (*encoded, maps), (tuple(free),), [*features, MAPS], (LOGITS, SCORE)),
     }
     graphs = {}
     with _quiet():
@@ -125,7 +144,9 @@ def _graphs(model: GrainModel) -> dict[str, Any]:
                 verbose=False,
             )
             assert program is not None
-            graphs[name] = program.model_proto
+            graphs[name] = graph = program.model_proto
+            for part in (*graph.graph.node, *graph.graph.value_info, graph.graph):
+                del part.metadata_props[:]  # where in which file of this machine each node came from
     return graphs
 
 

@@ -17,6 +17,7 @@ from clickgrain.errors import ConfigError, PromptError, WeightsError
 from clickgrain.features.checkpoint import load_backbone, read_config
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.config import PaperConfig
+from clickgrain.types import Float, UInt8
 
 WINDOWS, NORM_EPS = 4, 1e-6
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -107,6 +108,24 @@ class PaperModel(ClickModel):
         coarse = self.head(self.neck(self.backbone(images, maps)))
         logits = functional.interpolate(coarse.float(), images.shape[-2:], mode="bilinear", align_corners=False)
         return Decoded(logits, confidence(logits.detach()))
+
+
+class TorchPaper:
+    """The network computed by torch, on a device and in eval mode: a `PaperNetwork` (`models.paper_engine`)."""
+
+    def __init__(self, model: ClickModel, device: str = "cpu") -> None:
+        self.model, self.device = model.to(device).eval(), device
+        self.config, self.map_spec = model.config, model.map_spec
+
+    def put(self, values: Float | UInt8) -> Tensor:
+        """A tensor on the device."""
+        return torch.from_numpy(values).to(self.device)
+
+    @torch.inference_mode()
+    def decode(self, pixels: Tensor, maps: Tensor) -> tuple[Tensor, Float]:
+        """B x 1 x S x S logits on the CPU and B scores for B x 3 x S x S RGB in 0..255 and click maps."""
+        decoded = self.model(pixels, maps)
+        return decoded.logits.float().cpu(), decoded.score.float().cpu().numpy()
 
 
 def confidence(logits: Tensor) -> Tensor:

@@ -1,30 +1,43 @@
-"""Answers clicks with the published `paper` model, zooming in as its authors do.
+"""Answers clicks with the published `paper` model, zooming in as its authors do; torch or ONNX Runtime computes it.
 
 Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
+from clickgrain.clicks.color import Array, library, to_numpy
+from clickgrain.clicks.config import MapSpec
 from clickgrain.clicks.maps import MapContext, click_maps
-from clickgrain.models.base import ClickModel
 from clickgrain.models.engine import previous_probability
-from clickgrain.models.paper import PaperModel
 from clickgrain.models.zoom import Window, Zoom
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 THRESHOLD = 0.5  # of the previous probability, for its bounding box
 
 
+class PaperNetwork(Protocol):
+    """The network of a `paper` model: torch's (`TorchPaper`) or ONNX Runtime's (`OnnxPaper`)."""
+
+    config: Any  # a `PaperConfig`
+    map_spec: MapSpec
+
+    def put(self, values: Float | UInt8) -> Array:
+        """An array where the network computes."""
+        ...
+
+    def decode(self, pixels: Array, maps: Array) -> tuple[Array, Float]:
+        """B x 1 x S x S logits in main memory and B scores for B x 3 x S x S RGB in 0..255 and click maps."""
+        ...
+
+
 @dataclass(frozen=True)
 class PaperImage:
-    """1 x 3 x H x W uint8 RGB on the engine's device: early fusion leaves nothing else to keep."""
+    """1 x 3 x H x W uint8 RGB where the network computes: early fusion leaves nothing else to keep."""
 
-    pixels: Tensor
+    pixels: Array
 
     @property
     def size(self) -> Size:
@@ -45,8 +58,7 @@ class PaperEngine:
 
     def __init__(
         self,
-        model: PaperModel | ClickModel,
-        device: str = "cpu",
+        network: PaperNetwork,
         *,
         # average the logits with those of the mirrored image: twice the time, published figures use it
         flip: bool = False,
@@ -55,21 +67,18 @@ class PaperEngine:
         image_size: int | None = None,
         zoom: Zoom | None = None,  # where to look
     ) -> None:
-        self.model = model.to(device).eval()
-        self.device, self.flip, self.zoom = device, flip, zoom or Zoom()
-        self.image_size: int = image_size or model.config.image_size
+        self.network, self.flip, self.zoom = network, flip, zoom or Zoom()
+        self.image_size: int = image_size or network.config.image_size
 
     def encode(self, image: UInt8) -> PaperImage:
         """Keep an H x W x 3 uint8 RGB image."""
-        pixels = torch.from_numpy(np.require(image, np.uint8, ["C", "W"]))
-        return PaperImage(pixels.to(self.device).permute(2, 0, 1)[None])
+        return PaperImage(self.network.put(np.require(image.transpose(2, 0, 1)[None], np.uint8, ["C", "W"])))
 
-    @torch.inference_mode()
     def answer(self, encoded: PaperImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; `roi` says what the network looked at."""
         before = None if previous is None else previous_probability(previous, encoded.size)
         # close enough for the disks to touch even where a window of the smallest side is enlarged
-        spacing = self.model.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
+        spacing = self.network.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
         clicks = _clicks(prompt, spacing)
         last = Window.of_box(previous.roi) if previous is not None and previous.roi is not None else None
         binary = None if before is None else before > THRESHOLD
@@ -77,39 +86,35 @@ class PaperEngine:
         logits, score = self._decoded(encoded, clicks, before, window)
 
         def render() -> Float:
-            with torch.inference_mode():
-                inside = _resized(logits.sigmoid(), window.size)[0, 0].numpy()
-            return window.paste(inside.clip(0, 1), encoded.size)
+            probability = 0.5 + 0.5 * library(logits).tanh(0.5 * logits)  # the sigmoid, which cannot overflow
+            return window.paste(to_numpy(_aligned(probability, window.size)[0, 0]).clip(0, 1), encoded.size)
 
         return Mask(render, score=score, roi=window.box)
 
     def _decoded(
         self, encoded: PaperImage, clicks: Prompt, before: Float | None, window: Window
-    ) -> tuple[Tensor, float]:
-        """1 x 1 x S x S logits on the CPU, and the score."""
-
-        def cropped(maps: Tensor) -> Tensor:
-            """The window of 1 x C x H x W maps at the network's resolution, float32."""
-            rows, columns = window.slices
-            return _resized(maps[:, :, rows, columns].float(), full)
-
-        full = (self.image_size, self.image_size)
-        pixels = cropped(encoded.pixels)
-        seen = torch.zeros_like(pixels[:, :1])
+    ) -> tuple[Array, float]:
+        """1 x 1 x S x S logits in main memory, and the score."""
+        full, spec, (rows, columns) = (self.image_size, self.image_size), self.network.map_spec, window.slices
+        pixels = _aligned(encoded.pixels[:, :, rows, columns], full)
+        xp = library(pixels)
+        seen = xp.zeros_like(pixels[:, :1])
         if before is not None:
-            seen = cropped(torch.from_numpy(before)[None, None].to(self.device))
-        prompts = [_moved(clicks, window, self.image_size)]
+            seen = _aligned(self.network.put(before[None, None])[:, :, rows, columns], full)
+        # clicks in pixels of the enlarged window; negative ones may lie outside it, as published
+        scale = self.image_size / np.array(window.size[::-1], np.float32)
+        points = ((clicks.points - np.array([window.left, window.top], np.float32)) * scale).astype(np.float32)
+        prompts = [Prompt(points, clicks.labels)]
         if self.flip:
-            pixels, seen = torch.cat([pixels, pixels.flip(3)]), torch.cat([seen, seen.flip(3)])
-            points = prompts[0].points.copy()
-            points[:, 0] = self.image_size - 1 - points[:, 0]
-            prompts.append(Prompt(points, prompts[0].labels))
-        spec = self.model.map_spec
-        decoded = self.model(pixels, click_maps(spec, MapContext.of(pixels, spec), prompts, seen))
-        logits = _resized(decoded.logits.float(), full)
+            pixels, seen = (xp.concat([maps, xp.flip(maps, (3,))]) for maps in (pixels, seen))
+            mirrored = np.stack([self.image_size - 1 - points[:, 0], points[:, 1]], 1)
+            prompts.append(Prompt(mirrored, clicks.labels))
+        maps = click_maps(spec, MapContext.of(pixels, spec), prompts, seen)
+        decoded, scores = self.network.decode(pixels, maps)
+        logits = _aligned(decoded, full)
         if self.flip:
-            logits = (logits[:1] + logits[1:].flip(3)) / 2
-        return logits.cpu(), float(decoded.score.mean())
+            logits = (logits[:1] + library(logits).flip(logits[1:], (3,))) / 2
+        return logits, float(scores.mean())
 
 
 def _clicks(prompt: Prompt, spacing: float) -> Prompt:
@@ -122,14 +127,24 @@ def _clicks(prompt: Prompt, spacing: float) -> Prompt:
     return Prompt(np.concatenate([negatives, positives]), labels)
 
 
-def _moved(clicks: Prompt, window: Window, side: int) -> Prompt:
-    """Clicks in pixels of the enlarged window; negative ones may lie outside it, as published."""
-    corner = np.array([window.left, window.top], np.float32)
-    scale = side / np.array(window.size[::-1], np.float32)
-    return Prompt(((clicks.points - corner) * scale).astype(np.float32), clicks.labels)
+def _aligned(maps: Array, size: Size) -> Array:
+    """B x C x h x w at another size, float32, bilinearly with corner pixels on corner pixels."""
+    if not isinstance(maps, np.ndarray):
+        from torch.nn import functional
 
-
-def _resized(maps: Tensor, size: Size) -> Tensor:
-    if maps.shape[2:] == size:
-        return maps
-    return functional.interpolate(maps, size, mode="bilinear", align_corners=True)
+        same = tuple(maps.shape[2:]) == size
+        return (
+            maps.float()
+            if same
+            else functional.interpolate(maps.float(), size, mode="bilinear", align_corners=True)
+        )
+    maps = maps.astype(np.float32)
+    for axis, length in zip((2, 3), size):
+        if (count := maps.shape[axis]) == length:
+            continue
+        where = np.linspace(0, count - 1, length)
+        low = np.minimum(where.astype(np.int64), max(count - 2, 0))
+        share = (where - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(4)])
+        first = maps.take(low, axis)
+        maps = first + (maps.take(np.minimum(low + 1, count - 1), axis) - first) * share
+    return maps

@@ -13,7 +13,7 @@ from clickgrain.models.config import GrainConfig, PaperConfig
 from clickgrain.models.engine import Engine
 from clickgrain.models.grain import GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
-from clickgrain.models.paper import PaperModel
+from clickgrain.models.paper import PaperModel, TorchPaper
 from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.weights import check_state, load_model, load_state
 
@@ -53,5 +53,5 @@ def engine_for(model: ClickModel, *, device: str = "cpu", extractor: str | None 
         features = load_extractor(extractor or model.config.tree, device=device)
         return GrainEngine(TorchGrain(model, device), features)
     if isinstance(model, PaperModel):
-        return PaperEngine(model, device)
+        return PaperEngine(TorchPaper(model, device))
     raise WeightsError(f"no engine answers clicks with a {type(model).__name__}; train a grain or a paper model")

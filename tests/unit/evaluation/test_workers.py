@@ -146,7 +146,7 @@ def test_what_makes_no_sense(module, arguments, message):
 
 
 def test_processes_are_for_the_cpu():
-    with pytest.raises(ConfigError, match="--device cpu only"):
+    with pytest.raises(ConfigError, match="is for --device cpu, not cuda"):
         evaluate(Method("tree", device="cuda"), benchmark(2), processes=2)
 
 

@@ -11,8 +11,11 @@ pytest.importorskip("cvat_sdk", reason="cvat-sdk is not installed")
 import cvat_sdk.auto_annotation as cvat
 from cvat_sdk.masks import decode_mask, encode_mask
 
+from clickgrain import cli
 from clickgrain.errors import ConfigError, DataError, PromptError
 from clickgrain.export import polygons
+from clickgrain.export.coco import write_coco
+from clickgrain.export.records import ImageRecord, LabelRecord, ObjectRecord
 from clickgrain.integrations import cvat_agent
 
 
@@ -101,6 +104,23 @@ def test_gray_and_transparent_images_are_taken(clicks, image):
         assert clicks.detect(Context(), encoded, Prompts([(60, 60)]))
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint16, 200), (np.int32, 300), (np.float32, 0.01)])
+def test_deep_images_are_scaled_as_files_are(clicks, segmenter, image, disk, dtype, scale):
+    """Pillow makes of 16 bits all white."""
+    deep = Image.fromarray((image[..., 0].astype(np.float64) * scale).astype(dtype))
+    assert deep.mode not in ("L", "RGB")
+    encoded = clicks.preprocess_image(Context(), deep)
+    assert iou(mask_of(clicks.detect(Context(), encoded, Prompts([(60, 60)]))), disk) > 0.9
+    assert len(cvat_agent.WholeImage(segmenter, 0.8).detect(Detection(), deep)) > 1
+
+
+def test_transparent_pixels_are_white(clicks, image, disk):
+    """Whatever color is hidden in them."""
+    seen = np.dstack([image, np.where(disk, 255, 0).astype(np.uint8)])
+    encoded = clicks.preprocess_image(Context(), Image.fromarray(seen))
+    assert (encoded.image[~disk] == 255).all()
+
+
 def test_the_whole_image_is_covered_by_masks_once(segmenter, image, disk):
     function = cvat_agent.WholeImage(segmenter, 0.8, "part")
     (label,) = function.spec.labels
@@ -138,8 +158,69 @@ def test_the_loader_of_cvats_client_takes_the_module_with_its_parameters():
         assert remote == driver.FUNCTION_KIND
         assert driver.get_remote_function_fields(function.spec)
         assert function.level == 0.7
-    with pytest.raises(ConfigError, match="clicks or whole-image"):
+    with pytest.raises(ConfigError, match="clicks, whole-image or same"):
         cvat_agent.create("other", "tree")
+    with pytest.raises(ConfigError, match="same needs a project"):
+        cvat_agent.create("same", "tree")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, image, disk):
+    """A folder with one photo, whose disk and box have labels."""
+    folder = tmp_path_factory.mktemp("project")
+    Image.fromarray(image).save(folder / "a.png")
+    Image.fromarray(image).save(folder / "b.png")  # without objects
+    box = np.zeros_like(disk)
+    box[30:90, 130:180] = True
+    labels = [LabelRecord(1, "disk"), LabelRecord(2, "box")]
+    objects = [ObjectRecord(disk, "disk"), ObjectRecord(box, "box"), ObjectRecord(~(disk | box), None)]
+    record = ImageRecord("a.png", disk.shape, lambda: objects)
+    (folder / "coco.json").write_bytes(write_coco([record], labels))
+    assert cli.main(["import", str(folder), str(folder / "coco.json")]) == 0
+    return folder
+
+
+class TestSame:
+    def test_what_looks_like_labelled_objects_gets_their_labels(self, segmenter, project, image, disk):
+        function = cvat_agent.Same(segmenter, project)
+        assert [(label.name, label.id, label.type) for label in function.spec.labels] == [
+            ("disk", 0, "mask"),
+            ("box", 1, "mask"),
+        ]
+        moved = np.roll(image, (8, -10), (0, 1))
+        shapes = function.detect(Detection(), Image.fromarray(moved))
+        masks = {shape.label_id: decode_mask(shape.points, image_width=200, image_height=120) for shape in shapes}
+        assert len(shapes) == len(masks) == 2
+        assert iou(masks[0], np.roll(disk, (8, -10), (0, 1))) > 0.8
+        assert masks[1][68, 145]
+        assert not (masks[0] & masks[1]).any()
+
+    def test_the_threshold_of_cvat_counts_and_nothing_alike_gives_nothing(self, segmenter, project, image):
+        function = cvat_agent.Same(segmenter, project)
+        assert function.detect(Detection(1.0), Image.fromarray(np.roll(image, 9, 0))) == []
+        gray = np.random.default_rng(0).integers(100, 140, (90, 130, 3)).astype(np.uint8)
+        assert function.detect(Detection(), Image.fromarray(gray)) == []
+
+    def test_polygons_where_cvat_asks_for_them(self, segmenter, project, image):
+        function = cvat_agent.Same(segmenter, project)
+        shapes = function.detect(Detection(polygons=True), Image.fromarray(image))
+        assert {shape.type.value for shape in shapes} == {"polygon"}
+        assert len(shapes) == 2
+
+    def test_a_project_without_labels_or_none_is_named(self, segmenter, project, image, tmp_path):
+        with pytest.raises(DataError, match="nowhere"):
+            cvat_agent.Same(segmenter, tmp_path / "nowhere")
+        Image.fromarray(image).save(tmp_path / "a.png")
+        (tmp_path / "coco.json").write_bytes(write_coco([ImageRecord("a.png", (120, 200))], []))
+        assert cli.main(["import", str(tmp_path), str(tmp_path / "coco.json"), "--done"]) == 0
+        with pytest.raises(DataError, match="no object with a label"):
+            cvat_agent.Same(segmenter, tmp_path)
+
+    def test_the_loader_of_cvats_client_makes_it(self, project):
+        common = pytest.importorskip("cvat_cli._internal.common", reason="cvat-cli is not installed")
+        settings = {"kind": "same", "model": "tree", "project": str(project)}
+        function = common.FunctionLoader(cvat_agent.__name__, None, settings).load()
+        assert isinstance(function.spec, cvat.DetectionFunctionSpec)
 
 
 @pytest.fixture

@@ -102,6 +102,10 @@ def test_model_and_level_come_from_the_environment(function, monkeypatch):
         ({"body": b"{}"}, "lacks 'image'"),
         ({"body": b"no"}, "Expecting value"),
         ({"body": b"3"}, "subscriptable"),
+        ({"body": b'{"image": ' + b"[" * 100_000}, "recursion"),
+        ({"pos_points": [[float("nan"), 1]]}, "outside the image"),
+        ({"pos_points": [[10**400, 1]]}, "too large"),
+        ({"neg_points": "no"}, "sequence"),
     ],
 )
 def test_errors_are_answers_without_a_stack(ask, changes, words):

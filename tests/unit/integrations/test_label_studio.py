@@ -190,6 +190,7 @@ def test_without_prompts_there_is_no_mask_and_no_image_is_fetched(client):
         ([click(60, 60)], {"config": '<!DOCTYPE x [<!ENTITY a "b">]><View/>'}, 422, "document type"),
         ([click(60, 60)], {"config": CONFIG.replace("0.05", "5")}, 422, "level '5'"),
         ([click(900, 60)], {}, 422, "outside the image"),
+        ([region("keypointlabels", x=10**400, y=1)], {}, 422, "too large"),
         ([{**click(60, 60), "to_name": "other"}], {}, 422, "a prompt is on 'other'"),
         ([region("keypointlabels", x=None, y=1)], {}, 422, "not as Label Studio writes it"),
         ([region("keypointlabels", y=1)], {}, 422, "not as Label Studio writes it"),

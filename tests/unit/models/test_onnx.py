@@ -15,9 +15,9 @@ from clickgrain import cli
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.models.config import PaperConfig
 from clickgrain.models.grain import TorchGrain
-from clickgrain.models.grain_onnx import OnnxGrain, onnx_folder
 from clickgrain.models.onnx_export import export_onnx
-from clickgrain.models.paper import PaperModel
+from clickgrain.models.onnx_runtime import OnnxGrain, OnnxPaper, onnx_folder
+from clickgrain.models.paper import PaperModel, TorchPaper
 from clickgrain.models.registry import load_click_model
 from clickgrain.onnx import Predictor
 from clickgrain.segmenter import Segmenter
@@ -71,6 +71,14 @@ def test_names_are_sams_and_sizes_are_free(shipped):
     assert [value.name for value in decoder.output] == ["low_res_masks", "iou_predictions"]
     shape = encoder.input[0].type.tensor_type.shape.dim
     assert [bool(side.dim_param) for side in shape] == [False, False, True, True]
+
+
+def test_files_do_not_tell_where_they_were_made(tiny):
+    """torch's exporter notes the source line of every node, with the path of the file."""
+    for name in ("encoder.onnx", "decoder.onnx"):
+        content = (tiny[1] / name).read_bytes()
+        assert b".py" not in content
+        assert b"site-packages" not in content
 
 
 def test_clients_of_sams_decoder_cannot_feed_ours(shipped):
@@ -146,7 +154,7 @@ def test_other_precisions_are_smaller_and_nearly_the_same(shipped, tmp_path, pre
     assert size[tmp_path] < 0.65 * size[shipped]
     assert json.loads((tmp_path / "config.json").read_text())["precision"] == precision
     seg, wanted = Predictor(tmp_path), Predictor(shipped)
-    image = np.asarray(Image.open(grain_onnx_photo()).convert("RGB"))[:256, :384]
+    image = np.asarray(Image.open(bundled_photo()).convert("RGB"))[:256, :384]
     found = []
     for each in (seg, wanted):
         each.set_image(image)
@@ -154,10 +162,93 @@ def test_other_precisions_are_smaller_and_nearly_the_same(shipped, tmp_path, pre
     assert (found[0] & found[1]).sum() / (found[0] | found[1]).sum() > 0.8
 
 
-def grain_onnx_photo():
+def bundled_photo():
     from importlib.resources import files
 
     return files("skimage.data") / "chelsea.png"
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    """(model, folder with its weights, folder with the ONNX files) of a small random `paper` model."""
+    folder = tmp_path_factory.mktemp("paper")
+    torch.manual_seed(3)
+    model = PaperModel(PaperConfig(image_size=64, patch_size=8, dim=24, depth=4, heads=2, head_channels=16)).eval()
+    with torch.no_grad():
+        model.backbone.positions.normal_()  # so that a resize that differs from torch's shows
+        model.head.predict[-1].weight.mul_(20)
+    save_model(folder / "model", config=model.config.to_json(), tensors=model.state_dict())
+    export_onnx(model, folder / "onnx")
+    return model, folder / "model", folder / "onnx"
+
+
+class TestPaper:
+    @pytest.mark.parametrize("side", [16, 64, 80, 176])
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_logits_equal_torchs_at_every_size(self, paper, side, count):
+        rng = np.random.default_rng(side)
+        pixels = rng.uniform(0, 255, (count, 3, side, side)).astype(np.float32)
+        maps = rng.random((count, 3, side, side), np.float32)
+        torchs, ours = TorchPaper(paper[0]), OnnxPaper(paper[2])
+        wanted, scores = torchs.decode(torchs.put(pixels), torchs.put(maps))
+        found = ours.decode(pixels, maps)
+        assert wanted.std() > 0.1
+        np.testing.assert_allclose(found[0], wanted.numpy(), atol=1e-3)
+        np.testing.assert_allclose(found[1], scores, atol=1e-3)
+
+    @pytest.mark.parametrize("size", [(240, 320), (40, 500)])
+    def test_a_session_is_the_same_with_both_runtimes(self, paper, size):
+        segmenters = [Segmenter.load(folder, cut=False) for folder in paper[1:]]
+        image, before = photo(size=size), [None, None]
+        points, labels = [[60, 20], [200, 30], [70, 25], [50, 15]], [1, 0, 1, 1]
+        for k in range(1, 5):  # zooms in where the mask is not the whole image
+            before = [
+                seg.predict(points[:k], labels[:k], previous=mask, encoded=seg.encode(image))
+                for seg, mask in zip(segmenters, before)
+            ]
+            np.testing.assert_allclose(before[1].probability, before[0].probability, atol=1e-3)
+            assert before[1].score == pytest.approx(before[0].score, abs=1e-3)
+            assert before[1].roi == before[0].roi
+
+    def test_its_names_say_that_only_pixels_can_be_kept(self, paper):
+        encoder, decoder = (onnx.load(paper[2] / f"{name}.onnx").graph for name in ("encoder", "decoder"))
+        assert [value.name for value in encoder.output] == ["image_embeddings"]
+        assert [value.name for value in decoder.input] == ["image_embeddings", "click_maps"]
+        assert [value.name for value in decoder.output] == ["low_res_masks", "iou_predictions"]
+
+    def test_half_precision_is_half_the_size_and_nearly_the_same(self, paper, tmp_path):
+        export_onnx(paper[0], tmp_path, precision="fp16")
+        assert (tmp_path / "decoder.onnx").stat().st_size < 0.75 * (paper[2] / "decoder.onnx").stat().st_size
+        image = photo(size=(120, 160))
+        found = []
+        for seg in (Predictor(paper[2]), Predictor(tmp_path)):
+            seg.set_image(image)
+            found.append(seg.predict([[60, 60]], [1]).probability)
+        assert np.abs(found[0] - found[1]).mean() < 0.02
+
+    def test_no_torch_is_imported(self, paper):
+        code = f"""
+import sys
+import numpy as np
+from clickgrain.onnx import Predictor
+seg = Predictor({str(paper[2])!r})
+seg.set_image(np.zeros((50, 60, 3), np.uint8))
+mask = seg.predict([[20, 20]], [1])
+mask = seg.predict([[20, 20], [30, 30]], [1, 0], previous=mask)
+assert mask.binary.shape == (50, 60)
+print("torch" in sys.modules)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.stdout, done.stderr) == ("False\n", "")
+
+    def test_the_command_line_writes_and_reads_it(self, paper, tmp_path, capsys):
+        assert cli.main(["export-model", str(paper[1]), "--out", str(tmp_path / "out")]) == 0
+        Image.fromarray(photo()).save(tmp_path / "photo.png")
+        words = ["segment", str(tmp_path / "photo.png"), "--click", "20,30", "--out", str(tmp_path / "mask.png")]
+        assert cli.main([*words, "--model", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+        assert cli.main([*words, "--model", str(paper[1]), "--runtime", "onnx"]) == 0
+        with Image.open(tmp_path / "mask.png") as mask:
+            assert mask.size == photo().shape[1::-1]
 
 
 class TestErrors:
@@ -191,8 +282,10 @@ class TestErrors:
     def test_models_that_cannot_be_exported(self, tmp_path):
         with torch.device("meta"):
             paper = PaperModel(PaperConfig())
-        with pytest.raises(ConfigError, match="'paper'"):
-            export_onnx(paper, tmp_path)
+        with pytest.raises(ConfigError, match=r"int8 is of convolutions.*choose fp16"):
+            export_onnx(paper, tmp_path, precision="int8")
+        with pytest.raises(ConfigError, match="a Own cannot be exported"):
+            export_onnx(type("Own", (PaperModel.__base__,), {"encode": None, "decode": None})(), tmp_path)
         with pytest.raises(ConfigError, match="trees of 'facebook/dino-vits8'"):
             export_onnx(random_model(replace(TINY, tree="facebook/dino-vits8")), tmp_path)
         assert not list(tmp_path.iterdir())

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ConfigError, PromptError
+from clickgrain.models import paper_engine
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.config import PaperConfig
-from clickgrain.models.paper import PaperModel
-from clickgrain.models.paper_engine import PaperEngine
+from clickgrain.models.paper import PaperModel, TorchPaper
 from clickgrain.models.zoom import Window, Zoom
 from clickgrain.types import Mask, Prompt, Scribble
 
@@ -37,6 +37,10 @@ class Echo(ClickModel):
         previous, positive, negative = maps[:, :1], maps[:, 1:2], maps[:, 2:]
         object_ = torch.maximum(positive, previous) if self.remember else positive
         return Decoded((object_ - negative - 0.5) * 20, object_.mean((1, 2, 3)))
+
+
+def engine_of(model, **settings):
+    return paper_engine.PaperEngine(TorchPaper(model), **settings)
 
 
 def photo(height, width, seed=0):
@@ -150,7 +154,7 @@ def test_the_region_stays_while_it_fits():
 def test_a_click_comes_back_where_it_was_made(data):
     height, width = data.draw(st.integers(40, 160)), data.draw(st.integers(40, 160))
     side = data.draw(st.sampled_from([32, 64, 96, 128]))
-    engine = PaperEngine(Echo(side), zoom=Zoom(min_side=30), flip=data.draw(st.booleans()))
+    engine = engine_of(Echo(side), zoom=Zoom(min_side=30), flip=data.draw(st.booleans()))
     top, left = data.draw(st.integers(0, height - 21)), data.draw(st.integers(0, width - 21))
     x, y = data.draw(st.integers(left + 6, left + 14)), data.draw(st.integers(top + 6, top + 14))
     previous = None
@@ -172,7 +176,7 @@ def test_a_click_comes_back_where_it_was_made(data):
 
 def test_clicks_are_mapped_by_the_published_formula():
     model = Echo(64)
-    engine, size = PaperEngine(model, zoom=Zoom(min_side=40)), (100, 120)
+    engine, size = engine_of(model, zoom=Zoom(min_side=40)), (100, 120)
     previous = Mask(block(size, 30, 49, 50, 69).astype(np.float32))
     mask = ask(engine, photo(*size), [[64, 33]], previous)
     window = Window.of_box(mask.roi)
@@ -188,7 +192,7 @@ def test_the_network_sees_the_region_with_its_corners_aligned():
     model, size = Echo(65), (80, 90)
     image, before = photo(*size), np.random.default_rng(1).random(size, np.float32)
     before[:20] = before[60:] = 0
-    mask = ask(PaperEngine(model, zoom=Zoom(min_side=1, expansion=1.1)), image, [[40, 40]], Mask(before))
+    mask = ask(engine_of(model, zoom=Zoom(min_side=1, expansion=1.1)), image, [[40, 40]], Mask(before))
     window = Window.of_box(mask.roi)
     pixels, maps = model.seen[0]
     rows, columns = slice(window.top, window.bottom + 1), slice(window.left, window.right + 1)
@@ -210,7 +214,7 @@ def _bilinear(values, side):
 
 def test_click_one_sees_the_whole_image_and_later_ones_the_object():
     model, size = Echo(64), (300, 400)
-    engine, image = PaperEngine(model), photo(*size)
+    engine, image = engine_of(model), photo(*size)
     first = ask(engine, image, [[150, 120]])
     assert first.roi == (0, 0, 400, 300)
     second = ask(engine, image, [[150, 120], [160, 130]], first)
@@ -226,7 +230,7 @@ def test_click_one_sees_the_whole_image_and_later_ones_the_object():
 
 def test_a_plain_probability_gives_the_region_and_is_seen():
     model, size = Echo(64, remember=True), (300, 400)
-    engine, image = PaperEngine(model), photo(*size)
+    engine, image = engine_of(model), photo(*size)
     before = np.zeros(size, np.float32)
     before[100:140, 300:340] = 0.8
     before[200:, :100] = 0.4  # seen by the network where in view, but not part of the object
@@ -238,13 +242,13 @@ def test_a_plain_probability_gives_the_region_and_is_seen():
 
 
 def test_an_empty_previous_mask_shows_the_whole_image():
-    mask = ask(PaperEngine(Echo(32)), photo(300, 250), [[5, 5], [9, 9]], Mask(np.zeros((300, 250), np.float32)))
+    mask = ask(engine_of(Echo(32)), photo(300, 250), [[5, 5], [9, 9]], Mask(np.zeros((300, 250), np.float32)))
     assert mask.roi == (0, 0, 250, 300)
 
 
 def test_negative_clicks_outside_the_region_neither_move_it_nor_fail():
     size = (400, 400)
-    engine, previous = PaperEngine(Echo(64)), Mask(block(size, 10, 40, 10, 40).astype(np.float32))
+    engine, previous = engine_of(Echo(64)), Mask(block(size, 10, 40, 10, 40).astype(np.float32))
     alone = ask(engine, photo(*size), [[20, 20]], previous)
     mask = ask(engine, photo(*size), [[20, 20], [390, 390]], previous, labels=[1, 0])
     assert mask.roi == alone.roi
@@ -252,14 +256,14 @@ def test_negative_clicks_outside_the_region_neither_move_it_nor_fail():
 
 
 def test_only_negative_clicks_are_answered():
-    mask = ask(PaperEngine(Echo(32)), photo(50, 60), [[20, 20]], labels=[0])
+    mask = ask(engine_of(Echo(32)), photo(50, 60), [[20, 20]], labels=[0])
     assert not mask.binary.any()
 
 
 def test_flip_averages_logits_and_a_symmetric_scene_does_not_change():
     model, image = Echo(64), photo(64, 64)
-    plain = ask(PaperEngine(model), image, [[20, 30]])
-    flipped = ask(PaperEngine(model, flip=True), image, [[20, 30]])
+    plain = ask(engine_of(model), image, [[20, 30]])
+    flipped = ask(engine_of(model, flip=True), image, [[20, 30]])
     np.testing.assert_allclose(flipped.probability, plain.probability, atol=1e-4)
     pixels, maps = model.seen[-1]
     assert torch.equal(pixels[1], pixels[0].flip(2))
@@ -275,16 +279,16 @@ class Lopsided(Echo):
 
 
 def test_flip_averages_logits_rather_than_probabilities():
-    mask = ask(PaperEngine(Lopsided(64), flip=True), photo(64, 64), [[3, 3]])
+    mask = ask(engine_of(Lopsided(64), flip=True), photo(64, 64), [[3, 3]])
     # (ramp + mirrored ramp) / 2 is -2 everywhere; the mean of the probabilities would vary
     np.testing.assert_allclose(mask.probability, 1 / (1 + np.exp(2.0)), atol=1e-6)
     assert mask.score == pytest.approx(0.4)
-    assert ask(PaperEngine(Lopsided(64)), photo(64, 64), [[3, 3]]).score == pytest.approx(0.2)
+    assert ask(engine_of(Lopsided(64)), photo(64, 64), [[3, 3]]).score == pytest.approx(0.2)
 
 
 def test_a_box_alone_stands_for_a_click_at_its_centre_and_is_zoomed_in_on():
     model, size = Echo(64), (500, 600)
-    engine, image = PaperEngine(model), photo(*size)
+    engine, image = engine_of(model), photo(*size)
     mask = ask(engine, image, [], box=[300, 100, 401, 141])
     assert Window.of_box(mask.roi) == slow_window(block(size, 100, 140, 300, 400), NONE, None, size)
     assert mask.binary[120, 350]
@@ -296,15 +300,15 @@ def test_a_box_alone_stands_for_a_click_at_its_centre_and_is_zoomed_in_on():
 
 def test_a_scribble_counts_as_a_row_of_clicks():
     stroke = Scribble(np.array([[20, 20], [80, 40]], np.float32))
-    mask = ask(PaperEngine(Echo(64)), photo(100, 100), [], scribbles=[stroke])
+    mask = ask(engine_of(Echo(64)), photo(100, 100), [], scribbles=[stroke])
     for share in (0, 0.3, 0.55, 1):
         assert mask.binary[round(20 + 20 * share), round(20 + 60 * share)]
     erased = Scribble(stroke.points, 0)
-    assert not ask(PaperEngine(Echo(64)), photo(100, 100), [], scribbles=[erased]).binary.any()
+    assert not ask(engine_of(Echo(64)), photo(100, 100), [], scribbles=[erased]).binary.any()
 
 
 def test_level_changes_nothing():
-    engine, image = PaperEngine(Echo(64)), photo(70, 90)
+    engine, image = engine_of(Echo(64)), photo(70, 90)
     plain, fine = ask(engine, image, [[30, 30]]), ask(engine, image, [[30, 30]], level=0.2)
     np.testing.assert_array_equal(plain.probability, fine.probability)
     assert fine.level is None
@@ -313,7 +317,7 @@ def test_level_changes_nothing():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 200)])
 def test_images_of_odd_sizes(size):
-    engine, image = PaperEngine(Echo(32), flip=True), photo(*size)
+    engine, image = engine_of(Echo(32), flip=True), photo(*size)
     mask = ask(engine, image, [[0, 0]])
     again = ask(engine, image, [[0, 0]], mask)
     assert again.probability.shape == size
@@ -321,13 +325,13 @@ def test_images_of_odd_sizes(size):
 
 
 def test_a_previous_mask_of_another_image_is_refused():
-    engine = PaperEngine(Echo(32))
+    engine = engine_of(Echo(32))
     with pytest.raises(PromptError, match="previous mask is 30 x 40, the image 40 x 30"):
         ask(engine, photo(40, 30), [[1, 1]], Mask(np.zeros((30, 40), np.float32)))
 
 
 def test_frozen_and_mirrored_arrays_are_taken():
-    image, engine = photo(40, 50), PaperEngine(Echo(32))
+    image, engine = photo(40, 50), engine_of(Echo(32))
     plain = ask(engine, image, [[20, 10]])
     before = plain.probability.copy()
     before.setflags(write=False)
@@ -347,7 +351,7 @@ def paper():
 
 def test_the_real_network_answers_and_ends_in_evaluation_mode(paper):
     paper.train()
-    engine = PaperEngine(paper)
+    engine = engine_of(paper)
     assert not paper.training
     image = photo(60, 90)
     mask = ask(engine, image, [[40, 30]])
@@ -355,14 +359,14 @@ def test_the_real_network_answers_and_ends_in_evaluation_mode(paper):
     np.testing.assert_array_equal(mask.probability, again.probability)
     assert mask.probability.shape == (60, 90)
     assert 0 <= mask.score <= 1
-    larger = PaperEngine(paper, image_size=48)
+    larger = engine_of(paper, image_size=48)
     assert ask(larger, image, [[40, 30]]).probability.shape == (60, 90)
     with pytest.raises(ConfigError, match="multiples of 16"):
-        ask(PaperEngine(paper, image_size=40), image, [[40, 30]])
+        ask(engine_of(paper, image_size=40), image, [[40, 30]])
 
 
 def test_threads_do_not_disturb_each_other(paper):
-    engine = PaperEngine(paper, zoom=Zoom(min_side=20))
+    engine = engine_of(paper, zoom=Zoom(min_side=20))
     encoded = [engine.encode(photo(50, 60, seed)) for seed in (0, 1)]
 
     def session(i):

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.errors import ConfigError, PromptError
+from clickgrain.errors import ConfigError, PromptError, WeightsError
 from clickgrain.evaluation.baselines.base import Prompted
+from clickgrain.models.onnx_runtime import need, session
 from clickgrain.types import Float, Mask, Predictor, Prompt, Size, UInt8
 
 PREFIX, ONNX = "python:", "onnx:"
@@ -202,23 +203,14 @@ class OnnxModel(Prompted):
 
 
 def onnx_session(path: Path) -> Any:
-    """An ONNX Runtime session on the CPU.
-
-    Raises ConfigError: without onnxruntime, or for a file that it cannot load.
-    """
+    """An ONNX Runtime session on the CPU; ConfigError without onnxruntime, or for a file that it cannot load."""
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file; give {ONNX}FILE with an exported network")
+    need("onnxruntime", f"{ONNX}{path}")
     try:
-        runtime: Any = import_module("onnxruntime")
-    except ImportError as error:
-        raise ConfigError(f"{ONNX}{path} needs ONNX Runtime ({error}); pip install onnxruntime") from error
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 0  # leaves the choice to the runtime and to OMP_NUM_THREADS
-    try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime has its own exceptions
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: ONNX Runtime cannot load it ({reason}); export it again") from error
+        return session(path, "export it again")
+    except WeightsError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _resized(array: Float, size: Size) -> Float:

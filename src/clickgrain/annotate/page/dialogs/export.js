@@ -11,6 +11,7 @@ const FORMATS = [
   ["yolo", "YOLO segmentation", "a text file an image"],
   ["labelme", "labelme", "a JSON file an image"],
   ["geojson", "GeoJSON", "a file an image; map coordinates of GeoTIFFs"],
+  ["datumaro", "Datumaro", "one JSON file; exact to the pixel"],
   ["voc", "Pascal VOC", "boxes, an XML file an image"],
   ["semantic", "PNG, semantic", "a label number in every pixel"],
   ["instance", "PNG, instance", "an object number in every pixel"],

@@ -1,24 +1,27 @@
-"""The network of a `grain` model, computed by ONNX Runtime: numpy, OpenCV, numba and onnxruntime are enough."""
+"""Networks of click models, computed by ONNX Runtime: numpy, OpenCV, numba and onnxruntime are enough."""
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from clickgrain import __version__
+from clickgrain.clicks.config import MapSpec
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import cache_dir, hash_bytes, hash_file
-from clickgrain.models.config import GrainConfig
+from clickgrain.models.config import GrainConfig, PaperConfig
+from clickgrain.models.engine import Engine
 from clickgrain.models.grain_engine import GrainEngine
-from clickgrain.types import Float
+from clickgrain.models.paper_engine import PaperEngine
+from clickgrain.types import Float, UInt8
 from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
 
 Precision = Literal["fp32", "fp16", "int8"]
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
-FEATURES = ("high_res_feats_0", "high_res_feats_1", "high_res_feats_2", "image_embeddings")
-"""Outputs of the encoder at strides 2, 4, 8 and 16."""
+EMBEDDED = "image_embeddings"
+FEATURES = ("high_res_feats_0", "high_res_feats_1", "high_res_feats_2", EMBEDDED)
+"""Outputs of a grain model's encoder at strides 2, 4, 8 and 16; a paper model's has the last alone."""
 MAPS, LOGITS, SCORE = "click_maps", "low_res_masks", "iou_predictions"
 
 
@@ -58,19 +61,24 @@ def onnx_folder(source: str | Path) -> Path:
     return cached
 
 
-def onnx_engine(source: str | Path, extractor: str | None = None) -> GrainEngine:
+def onnx_engine(source: str | Path, extractor: str | None = None) -> Engine:
     """What answers clicks with a model by ONNX Runtime; see `onnx_folder`."""
-    network = OnnxGrain(onnx_folder(source))
+    folder = onnx_folder(source)
+    if read_config(folder).get("kind") == "paper":
+        return PaperEngine(OnnxPaper(folder))
+    network = OnnxGrain(folder)
     return GrainEngine(network, load_extractor(extractor or network.config.tree))
 
 
-class OnnxGrain:
-    """A `GrainNetwork` (`clickgrain.models.grain_engine`) on the CPU.
+class _OnnxNetwork:
+    """Both graphs of a model of the kind of `settings`, on the CPU.
 
     Raises:
         ConfigError: onnxruntime is not installed.
         WeightsError: a file is missing, damaged, or of another model.
     """
+
+    settings: type[GrainConfig | PaperConfig]
 
     def __init__(self, folder: str | Path) -> None:
         need("onnxruntime", "--runtime onnx")
@@ -78,16 +86,23 @@ class OnnxGrain:
         config = read_config(folder)
         config.pop("precision", None)
         try:
-            self.config = GrainConfig.from_json(config)
+            self.config: Any = self.settings.from_json(config)
         except ConfigError as error:
             raise WeightsError(f"{folder}: {error}") from error
-        self.encoder, self.decoder = (_session(folder / name) for name in (ENCODER, DECODER))
+        self.map_spec: MapSpec = self.config.map_spec
+        self.encoder, self.decoder = (session(folder / name) for name in (ENCODER, DECODER))
         channels = {value.name: value.shape[1] for value in self.decoder.get_inputs()}.get(MAPS)
-        if channels != len(self.config.maps):
+        if channels != len(self.map_spec.names):
             raise WeightsError(
-                f"{folder / DECODER}: takes {channels} click maps, {CONFIG} names {len(self.config.maps)};"
+                f"{folder / DECODER}: takes {channels} click maps, {CONFIG} names {len(self.map_spec.names)};"
                 " they are of two models: export one again with `clickgrain export-model`"
             )
+
+
+class OnnxGrain(_OnnxNetwork):
+    """A `GrainNetwork` (`clickgrain.models.grain_engine`)."""
+
+    settings = GrainConfig
 
     def encode(self, pixels: Float) -> tuple[Float, ...]:
         """Features of 1 x 3 x H x W RGB in 0..255."""
@@ -99,16 +114,31 @@ class OnnxGrain:
         return logits[:, 0], score[:, 0]
 
 
-def _session(file: Path) -> Any:
+class OnnxPaper(_OnnxNetwork):
+    """A `PaperNetwork` (`clickgrain.models.paper_engine`)."""
+
+    settings = PaperConfig
+
+    def put(self, values: Float | UInt8) -> Float | UInt8:
+        """The array itself: ONNX Runtime computes in main memory."""
+        return values
+
+    def decode(self, pixels: Float, maps: Float) -> tuple[Float, Float]:
+        """B x 1 x S x S logits and B scores for B x 3 x S x S RGB in 0..255 and click maps."""
+        (embedded,) = self.encoder.run((EMBEDDED,), {"image": np.ascontiguousarray(pixels)})
+        logits, score = self.decoder.run((LOGITS, SCORE), {EMBEDDED: embedded, MAPS: maps})
+        return logits, score[:, 0]
+
+
+def session(file: Path, remedy: str = "write it again with `clickgrain export-model`") -> Any:
+    """An ONNX Runtime session on the CPU; WeightsError, with the remedy, for a file that it cannot load."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 0  # leaves the choice to the runtime
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # docs/adr/0005-threads.md
     options.log_severity_level = 4  # what goes wrong is raised, too
     try:
-        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an exception for each kind of damage
-        reason = re.sub(r"\s+", " ", str(error))
-        raise WeightsError(
-            f"{file}: cannot be loaded ({reason}); write it again with `clickgrain export-model`"
-        ) from error
+        raise WeightsError(f"{file}: cannot be loaded ({' '.join(str(error).split())}); {remedy}") from error
