@@ -1,6 +1,7 @@
 """Validation by clicks on held-out photos: NoC by kind of target, and a preview image."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 
 from clickgrain.clicks.robot import next_click
-from clickgrain.errors import TrainingError
+from clickgrain.errors import ImageError, StoreError, TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate
 from clickgrain.evaluation.drawing import overlay
 from clickgrain.files import write_or_raise
@@ -70,15 +71,21 @@ def make_validation(
     """Targets for validation."""
     found: dict[RegionKind, list[Pair]] = {"features": [], "hidden": []}
     for i in range(count):
-        image = image_set.image(held_out[i % len(held_out)])
-        for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
-            source = image_set.source(held_out[i % len(held_out)], kind)
-            for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
-                mask = target.mask > 0.5 if source.exact else snap(target.mask, image) > 0.5
-                found[kind] += [(image, mask)] if mask.any() else []
-    pairs = [(image_set.image(i), image_set.mask(i) > 0.5) for i in composites[:count]]
-    objects = [(image_set.image(i), image_set.mask(i) > 0.5) for i in held_out if i in image_set.objects][:count]
-    return Validation(found["features"], [pair for pair in pairs if pair[1].any()], objects, found["hidden"])
+        with suppress(ImageError, StoreError):  # it cannot be read again
+            image = image_set.image(held_out[i % len(held_out)])
+            for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
+                source = image_set.source(held_out[i % len(held_out)], kind)
+                for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
+                    mask = target.mask > 0.5 if source.exact else snap(target.mask, image) > 0.5
+                    found[kind] += [(image, mask)] if mask.any() else []
+    exact: list[list[Pair]] = [[], []]
+    salient = [i for i in held_out if i in image_set.objects]
+    for pairs, images in zip(exact, (composites[:count], salient[:count])):
+        for i in images:
+            with suppress(ImageError, StoreError):
+                pairs.append((image_set.image(i), image_set.mask(i) > 0.5))
+    made = [pair for pair in exact[0] if pair[1].any()]
+    return Validation(found["features"], made, exact[1], found["hidden"])
 
 
 class ClickValidator:

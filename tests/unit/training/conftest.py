@@ -15,7 +15,7 @@ from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs, TrainArgs
-from clickgrain.training.image_set import ImageSet, add_composites
+from clickgrain.training.image_set import Entry, ImageSet, add_composites
 from clickgrain.tree import build_tree
 
 SIDE = 96
@@ -46,7 +46,8 @@ def image_set_of(images, side: int = SIDE, names=None) -> ImageSet:
     extractor = load_extractor("color-texture")
     image_set = ImageSet(side)
     for i, image in enumerate(images):
-        image_set.add(image, names[i] if names else f"photo{i}.png", build_tree(extractor(image), image.shape[:2]))
+        tree = build_tree(extractor(image), image.shape[:2])
+        image_set.add(Entry(image, tree), names[i] if names else f"photo{i}.png")
     return image_set
 
 
