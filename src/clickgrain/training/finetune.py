@@ -128,6 +128,7 @@ def finetune_on(
         image_set, failed = load_labelled(
             subset.train, settings.data.photo_side, extractor, bar, threads=threads, memory=args.memory_bytes
         )
+        bar.note(image_set.described())
         checked = usable(held_out or benchmark, subset.held_out, settings.validation_targets)
         if checked is None:
             bar.note("none of the held-out images can be used; the model is not validated")

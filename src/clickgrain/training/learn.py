@@ -169,6 +169,7 @@ def _train(
         data.images.extend(new)
         data.failed.extend(failed)
         model.config = replace(model.config, labelled=True)
+    bar.note(data.image_set.described())
     if saved is None:
         write_run(args, settings.steps, precision=precision, **taught)
     fitted = fit(

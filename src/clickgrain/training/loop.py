@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from clickgrain.devices import process_number, resolve_precision
-from clickgrain.errors import TrainingError
+from clickgrain.errors import TrainingError, WeightsError
 from clickgrain.models.base import ClickModel
 from clickgrain.progress import Progress, Quiet
 from clickgrain.training.config import TrainArgs
@@ -34,7 +34,7 @@ from clickgrain.training.run_dir import (
 )
 from clickgrain.training.samples import Batch, Pools, make_batch, sample_rng
 from clickgrain.training.step import ClickStep
-from clickgrain.weights import CONFIG, TENSORS, hash_bytes, save_model
+from clickgrain.weights import hash_bytes, load_model, save_model
 
 AHEAD = 3  # batches prepared ahead of the network
 MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
@@ -101,7 +101,6 @@ def fit(
     started, losses = time.monotonic(), list[float]()
     with progress or Quiet() as bar:
         run.resume(bar)
-        bar.note(image_set.described())
         bar.start("training", run.plan.steps, run.step)
         with run.batches() as batches:
             try:
@@ -135,8 +134,15 @@ def fit(
 
 
 def finished_run(out: Path, steps: int) -> FitResult | None:
-    """What came of a run of `steps` steps that is over; None if its files are gone, so that it begins again."""
-    if not all((out / name).is_file() for name in (STATE, CONFIG, TENSORS)):
+    """What came of a run of `steps` steps that is over; None if its files are gone or damaged.
+
+    Then it begins again, or the model is written again from its state.
+    """
+    try:
+        load_model(out)
+    except WeightsError:
+        return None
+    if not (out / STATE).is_file():
         return None
     metrics = MetricsLog(out / METRICS)
     metrics.rewind(steps)

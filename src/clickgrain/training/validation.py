@@ -23,6 +23,7 @@ from clickgrain.types import Bool, UInt8
 
 PREVIEWS = "previews"  # sub-folder of a run's folder
 TILE = 192
+MOST_CLICKS = 10  # of the robot user
 CLICKS = (1, 3, 5)
 
 Pair = tuple[UInt8, Bool]  # an image and the target mask of the robot user
@@ -38,7 +39,6 @@ class Validation:
     objects: list[Pair] = field(default_factory=list)
     # regions that the click maps cannot show, as objects are; empty if training draws none either
     hidden: list[Pair] = field(default_factory=list)
-    max_clicks: int = 10  # of the robot user
     labelled: Benchmark | None = None  # targets with masks of their own, or None
 
     def run(self, segmenter: Segmenter) -> dict[str, Result]:
@@ -47,7 +47,7 @@ class Validation:
         benchmarks = {kind: Benchmark.of(getattr(self, kind), kind) for kind in kinds if getattr(self, kind)}
         if self.labelled is not None:
             benchmarks["labelled"] = self.labelled
-        return {kind: evaluate(segmenter, own, max_clicks=self.max_clicks) for kind, own in benchmarks.items()}
+        return {kind: evaluate(segmenter, own, max_clicks=MOST_CLICKS) for kind, own in benchmarks.items()}
 
 
 def split(image_set: ImageSet, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:

@@ -14,6 +14,7 @@ from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals.config import Sampler
+from clickgrain.training import validation
 from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import Entry, ImageSet, add_composites
 from clickgrain.tree import build_tree
@@ -138,6 +139,15 @@ def make_model(tiny_config):
         return GrainModel(tiny_config)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def few_robot_clicks():
+    """Validation of two clicks: with ten it takes two thirds of the time of a run of three steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "MOST_CLICKS", 2)
+        patch.setattr(validation, "CLICKS", (1,))
+        yield
 
 
 @pytest.fixture

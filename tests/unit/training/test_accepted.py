@@ -113,7 +113,7 @@ def test_objects_that_cannot_be_read_are_named_and_none_at_all_is_an_error(fresh
 
 
 def test_a_model_that_learned_from_objects_says_so_and_so_do_those_made_of_it(
-    photos, tmp_path, drawn, monkeypatch, settings, tiny_config, one_thread
+    photos, tmp_path, drawn, monkeypatch, settings, tiny_config, one_thread, few_robot_clicks
 ):
     args = settings({"composites_per_photo": 0.5}, steps=3)
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, args))

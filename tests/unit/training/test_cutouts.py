@@ -26,7 +26,7 @@ def cutouts(tmp_path):
 
 
 @pytest.fixture
-def args(photos, tmp_path, settings, tiny_config, monkeypatch):
+def args(photos, tmp_path, settings, tiny_config, monkeypatch, few_robot_clicks):
     train = settings({"composites": 1.0, "composites_per_photo": 2.0, "cutouts": 1.0}, steps=2)
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, train))
     return lambda **changes: LearnArgs(photos, tmp_path / "model", device="cpu", from_scratch=True, **changes)

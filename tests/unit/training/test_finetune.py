@@ -47,7 +47,7 @@ class Bars(Quiet):
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch, settings, tiny_config, one_thread):
+def tiny(monkeypatch, settings, tiny_config, one_thread, few_robot_clicks):
     """`grain-small` at a size that tests can wait for."""
     args = settings(steps=12, clicks=ClickSimulation(corrective=(0, 1)))
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, args))

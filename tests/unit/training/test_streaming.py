@@ -274,7 +274,7 @@ class TestRuns:
     ):
         notes = Notes()
         whole = fit(make_model(), held.image_set, held.images, args, tmp_path / "whole", progress=notes)
-        assert [text for text in notes.said if text.startswith(f"all {len(held.image_set)} images are in memory")]
+        assert held.image_set.described().startswith(f"all {len(held.image_set)} images are in memory")
 
         def stop():
             raise KeyboardInterrupt
@@ -287,7 +287,8 @@ class TestRuns:
             except KeyboardInterrupt:
                 assert progress is not notes
         assert again.steps == whole.steps == args.steps
-        assert "are read ahead when their turn comes; --memory (now 0.00022 GB) sets how many fit" in notes.said[-1]
+        said = data.image_set.described()
+        assert "are read ahead when their turn comes; --memory (now 0.00022 GB) sets how many fit" in said
         one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "streamed"))
         assert one == other
 
