@@ -133,9 +133,9 @@ def regions_in(store: ProposalStore) -> Callable[[ImageSet], RegionsOf]:
 
 def _of(source: Source, image_set: ImageSet, i: int) -> Regions:
     if source == "composites" or i >= image_set.photos:
-        return NoRegions(image_set.sizes[i])
+        return NoRegions(image_set.size(i))
     if source == "boxes":
-        return BoxRegions(image_set.sizes[i])
+        return BoxRegions(image_set.size(i))
     if source == "cut":
         tree = image_set.tree(i)
         return FlatRegions((tree.cut(min(CUT, tree.n_leaves)),), tree.image_size)
@@ -144,4 +144,4 @@ def _of(source: Source, image_set: ImageSet, i: int) -> Regions:
         parts = [felzenszwalb(image, scale=scale, sigma=0.8, min_size=32) for scale in SCALES]
     else:
         parts = [slic(image, n_segments=count, compactness=10, start_label=0) for count in SEGMENTS]
-    return FlatRegions(tuple(np.asarray(labels, np.int32) for labels in parts), image_set.sizes[i])
+    return FlatRegions(tuple(np.asarray(labels, np.int32) for labels in parts), image_set.size(i))

@@ -1,9 +1,11 @@
-"""Which device a network runs on, and in which precision. Torch is imported only where it is asked.
+"""Which device a network runs on, in which precision, and how much memory there is.
 
-Tree mode and color-texture features run without it, and `import torch` takes a second.
+Torch is imported only where it is asked: tree mode and color-texture features run without it, and `import torch`
+takes a second.
 """
 
 import os
+from pathlib import Path
 from typing import Literal
 
 from clickgrain.errors import ConfigError
@@ -78,3 +80,37 @@ def computes_bf16(device: str) -> bool:
         return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)  # before torch 2.10; all CPUs with tiles have bf16
     return tiles is not None and bool(tiles())
+
+
+CGROUPS, PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# controller -> folder of its hierarchy, then files with limit and use, and the page cache's line in memory.stat
+VERSIONS = {
+    "": ("", "memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def available_memory() -> int:
+    """Bytes that this process can take without swapping, of the machine and of all its cgroups (version 1 or 2)."""
+    import psutil
+
+    least = int(psutil.virtual_memory().available)
+    try:
+        lines = PROCESS.read_text().splitlines()  # number:controllers:path
+    except OSError:  # not Linux
+        return least
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for name in VERSIONS.keys() & set(controllers.split(",")):
+            below, limit, use, cache = VERSIONS[name]
+            # The limits of all groups above hold, too. In a container the path may not exist: the root is ours.
+            group = CGROUPS / below / path.lstrip("/")
+            for folder in (group, *group.parents):
+                try:
+                    most = int((folder / limit).read_text())
+                    stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+                    # Cached files count as used, but are given back on demand.
+                    least = min(least, most - int((folder / use).read_text()) + int(stat.get(cache, 0)))
+                except (OSError, ValueError):  # no such group, or "max": no limit
+                    continue
+    return max(least, 0)

@@ -206,7 +206,7 @@ def _training(args: BenchArgs, clock: Clock, files: "list[ImageFile]", folder: P
     from clickgrain.progress import Quiet
     from clickgrain.proposals.store import ProposalStore
     from clickgrain.training.config import grain_small
-    from clickgrain.training.image_set import ImageSet
+    from clickgrain.training.image_set import Entry, ImageSet
     from clickgrain.training.loop import fabric_for, fit
     from clickgrain.tree import build_tree
 
@@ -217,7 +217,7 @@ def _training(args: BenchArgs, clock: Clock, files: "list[ImageFile]", folder: P
         image_set = ImageSet(data.photo_side, store)
         for number, (_, image) in enumerate(read_images(files[:32])):
             small = resize_long_side(image, data.photo_side)
-            image_set.add(small, str(number), build_tree(extractor(small), small.shape[:2]))
+            image_set.add(Entry(small, build_tree(extractor(small), small.shape[:2])), str(number))
         model = build_model(recipe.model.to_json())
         run = {"fabric": fabric_for(clock.device), "progress": Quiet()}
         fit(model, image_set, range(len(image_set)), settings.with_steps(WARM), folder / "warm", **run)

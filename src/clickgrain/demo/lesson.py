@@ -39,7 +39,7 @@ class Lesson:
 
 def teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
     """Train, or continue, in `args.out / "model"`; start over if the settings differ from last time."""
-    folder, images = args.out / "model", list(range(len(image_set.sizes)))
+    folder, images = args.out / "model", list(range(len(image_set)))
     torch.manual_seed(args.seed)
     # Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo.
     side = max(64, round(scale.crop * 5 / 3 / 32) * 32)

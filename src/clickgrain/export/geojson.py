@@ -1,6 +1,7 @@
 """GeoJSON (RFC 7946): one file an image, polygons with holes; in map coordinates where the image is a GeoTIFF."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from clickgrain.types import Bool
 SCALE, TIEPOINT, MATRIX = 33550, 33922, 34264
 """Tags of GeoTIFF 1.1 (OGC 19-008r4): ModelPixelScale, ModelTiepoint, ModelTransformation."""
 POINTS = 2  # GTRasterType where coordinates mean the centers of pixels instead of their corners
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it tells stderr of every damaged tag
 
 
 @dataclass(frozen=True)

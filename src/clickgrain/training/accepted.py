@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import resize_long_side
 from clickgrain.progress import Progress
-from clickgrain.training.image_set import ImageSet
+from clickgrain.training.image_set import Entry, ImageSet
 from clickgrain.training.regions import level_of
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Bool, UInt8
@@ -39,10 +40,7 @@ class _View:
     """An object in its photo or in a part of it; masks of the object and of refused regions are PNGs."""
 
     name: str
-    image: UInt8
-    tree: MergeTree
-    mask: UInt8
-    level: float
+    entry: Entry
     refused: list[UInt8]
 
 
@@ -69,18 +67,25 @@ def add_accepted(
     for i, name in enumerate(image_set.names):
         if name in refused:
             masks = load_group(refused[name], failed)[1]
-            image_set.refused[i] = [_png(_shrunk(mask == 255, image_set.sizes[i])) for _, mask in masks]
+            image_set.refused[i] = [_png(_shrunk(mask == 255, image_set.size(i))) for _, mask in masks]
     groups = list(accepted.objects.by_image())
     bar.start("accepted objects", len(groups))
 
-    def views(group: list[LabelledTarget]) -> list[_View]:
+    def views(group: list[LabelledTarget], failed: list[str]) -> list[_View]:
         return list(_views(group, refused.get(group[0].image_id, []), image_set.side, extractor, failed))
 
+    def again(group: list[LabelledTarget], name: str) -> Entry:
+        problems: list[str] = []
+        for view in views(group, problems):
+            if view.name == name:
+                return view.entry
+        raise DataError("; ".join(problems) or f"object {name}: it is not there any more")
+
     with ThreadPoolExecutor(threads) as pool:
-        for made in pool.map(views, groups):
+        for group, made in zip(groups, pool.map(partial(views, failed=failed), groups)):
             bar.advance()
             for view in made:
-                i = image_set.add(view.image, view.name, view.tree, mask=view.mask, level=view.level)
+                i = image_set.add(view.entry, view.name, partial(again, group, view.name))
                 image_set.accepted.append(i)
                 image_set.refused[i] = view.refused
     if not image_set.accepted:
@@ -116,7 +121,7 @@ def _views(
             continue
         there = [_png(_shrunk(other[rows, columns], size)) for other in others if other[rows, columns].any()]
         level = level_of(float((shown > 127).mean()), tree)
-        yield _View(target.id, image, tree, _png(shown), level, there)
+        yield _View(target.id, Entry(image, tree, _png(shown), level), there)
 
 
 def _part(mask: Bool, side: int) -> tuple[int, int, int, int]:

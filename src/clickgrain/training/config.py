@@ -17,6 +17,7 @@ from clickgrain.proposals.config import AREA, Sampler
 RecipeName = Literal["auto", "grain", "grain-small", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
+LEAST_MEMORY = 0.5  # gigabytes; half of it is about what the images and trees of a few batches take
 NEUTRAL = ("accumulate", "threads", "validate_every", "validation_targets", "checkpoint_every")
 """Fields of `TrainArgs` that do not decide the final weights."""
 
@@ -26,7 +27,7 @@ class DataArgs:
     """What a training sample is made of."""
 
     crop: int = 192  # side in pixels of the square crops that the network sees; a multiple of 32
-    photo_side: int = 256  # photos are kept decoded, shrunk to this long side
+    photo_side: int = 256  # photos are shrunk to this long side
     tiles: int = 0  # most zoom crops of a photo that are added as images; photos under twice `photo_side` get none
     # smallest and largest part of a photo's long side that a crop shows, log-uniform
     window: tuple[float, float] = (0.45, 1.05)
@@ -146,6 +147,8 @@ class RunArgs:
         steps: the recipe's steps when None.
         batch: crops per step, over all processes.
         accumulate: parts that a process takes its crops in, one after the other, for less memory.
+        memory: gigabytes for images and their trees; 80 % of what is available when None. Images that do not fit
+            are read again, ahead of their turn. Samples, and so the weights, do not depend on it.
         crop: side of the crops in pixels.
         lr: peak learning rate; a quarter of the recipe's when training starts from a trained model.
         seed: of everything random.
@@ -167,6 +170,12 @@ class RunArgs:
     start: str | None = None
     from_scratch: bool = False
     accumulate: int = 1
+    memory: Annotated[float | None, tyro.conf.arg(metavar="GB")] = None
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """`memory` in bytes."""
+        return None if self.memory is None else self.memory * 1e9
 
     def __post_init__(self) -> None:
         """Reject numbers that no training can have, before photos and models are read; None is the recipe's."""
@@ -175,6 +184,7 @@ class RunArgs:
         check_range(self, "seed", 0)
         check_range(self, "steps batch accumulate", 1)
         check_range(self, "lr", 0, above=True)
+        check_range(self, "memory", LEAST_MEMORY)
         if self.crop is not None and (self.crop < 32 or self.crop % 32):
             raise ConfigError(f"--crop {self.crop} must be a multiple of 32, 32 or more")
 
@@ -302,7 +312,7 @@ def grain() -> Recipe:
     """The click model for a GPU and thousands of photos.
 
     command:  clickgrain learn PHOTOS --out DIR --recipe grain --device cuda
-    hardware: one GPU with 16 GiB or more; photos are kept decoded in memory (200 KB each)
+    hardware: one GPU with 16 GiB or more; photos take 200 KB of memory each, where they fit
     time:     not measured yet; see docs/experiments.md
     """
     data = DataArgs(

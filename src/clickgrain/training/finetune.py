@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -23,7 +23,7 @@ from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.card import write_card
 from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_set
-from clickgrain.training.image_set import ImageSet
+from clickgrain.training.image_set import Entry, ImageSet
 from clickgrain.training.learn import CONTINUED, FALLBACK, LearnResult, usable_extractor
 from clickgrain.training.loop import fabric_for, finished_run, fit
 from clickgrain.training.regions import Target
@@ -125,7 +125,10 @@ def finetune_on(
         write_run(args, settings.steps, **made_of)
         tree = model.config.tree if isinstance(model.config, GrainConfig) else FALLBACK
         extractor, threads = load_extractor(tree, device=device), settings.threads or torch.get_num_threads()
-        image_set, failed = load_labelled(subset.train, settings.data.photo_side, extractor, bar, threads=threads)
+        image_set, failed = load_labelled(
+            subset.train, settings.data.photo_side, extractor, bar, threads=threads, memory=args.memory_bytes
+        )
+        bar.note(image_set.described())
         checked = usable(held_out or benchmark, subset.held_out, settings.validation_targets)
         if checked is None:
             bar.note("none of the held-out images can be used; the model is not validated")
@@ -211,18 +214,32 @@ class _Labelled:
 
 
 def load_labelled(
-    groups: Sequence[Group], side: int, extractor: FeatureExtractor, bar: Progress, *, threads: int
+    groups: Sequence[Group],
+    side: int,
+    extractor: FeatureExtractor,
+    bar: Progress,
+    *,
+    threads: int,
+    memory: float | None = None,
 ) -> tuple[ImageSet, list[str]]:
     """An image set of labelled images, and why others are left out; DataError if no image with a mask is left."""
     failed: list[str] = []
     bar.start("labelled images", len(groups))
-    image_set, labels = ImageSet(side), list[_Labelled]()
+    image_set, labels = ImageSet(side, memory=memory), list[_Labelled]()
+
+    def again(group: Group) -> Entry:
+        problems: list[str] = []
+        found = _load(group, side, extractor, problems)
+        if found is None:
+            raise DataError("; ".join(problems))
+        return Entry(found[0], found[1])
+
     with ThreadPoolExecutor(threads) as pool:
         for group, found in zip(groups, pool.map(lambda group: _load(group, side, extractor, failed), groups)):
             bar.advance()
             if found is not None:
                 image, tree, labelled = found
-                image_set.add(image, group[0].image_id, tree)
+                image_set.add(Entry(image, tree), group[0].image_id, partial(again, group))
                 labels.append(labelled)
     if not labels:
         raise DataError("none of the labelled images can be used:" + "".join(f"\n- {line}" for line in failed[:5]))

@@ -1,23 +1,25 @@
-"""`ImageSet`: photos and composites, each held once, with their merge trees and exact masks."""
+"""`ImageSet`: photos and composites with their merge trees and exact masks, in memory as far as they fit."""
 
-import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import repeat
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from threading import Lock
 from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clickgrain.clicks.maps import leaf_colors
-from clickgrain.errors import TrainingError
+from clickgrain.devices import available_memory
+from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.features import FeatureExtractor
 from clickgrain.proposals.composites import composite
 from clickgrain.proposals.cutouts import (
@@ -37,35 +39,58 @@ from clickgrain.types import Float, Size, UInt8
 
 T = TypeVar("T")
 RegionKind = Literal["features", "edges", "semantic", "hidden"]
-PIXEL_SHARE = 0.5  # of the available memory, that pixels may take; more lie in an unnamed file on disk
-CHUNK = 1 << 26  # bytes of pixels that are allocated at once; untouched memory costs nothing
-MEMORY_SHARE = 0.2  # of the available memory, that each kind of tree may take
+MEMORY = 0.8  # of the available memory, that an image set takes at most when no other number is given
+IMAGES, TREES = 5 / 8, 0.075  # parts of it: of the images, and of each of the five kinds of trees
 BYTES_PER_LEAF = 56
-FEWEST_TREES, MOST_TREES = 256, 20_000
+FEWEST_TREES, MOST_TREES = 64, 20_000
+AT_ONCE = 64  # images that are worked on, or composites that are made, before the next ones
+READERS = 16  # threads that read ahead
+STRIPES = 64  # locks, so that two threads do not read the same image
 WHOLE = (0.85, 0.95)  # levels of whole objects
 MOST_CUTOUTS = 256  # kept decoded
 SECOND = 0.4  # part of the composites of cutouts that show a second one, in front of the target or behind it
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What an image set holds of an image."""
+
+    image: UInt8  # H x W x 3 uint8 RGB, no side longer than the image set's
+    tree: MergeTree | None = None  # its image size may differ (they show the same); None: it is in the store
+    mask: UInt8 | None = None  # PNG of an H x W mask, 255 = object; photos have none
+    level: float | None = None  # of the object, if known
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An entry in memory, the tree packed (a tenth of its size)."""
+
+    image: UInt8
+    tree: tuple[bytes, bytes, Size, Size] | None
+    mask: UInt8 | None
+    level: float | None
+    bytes: int
+
+
 class ImageSet:
     """Images, each with its merge tree and, some of them, an exact mask. It only grows: photos, then composites.
 
-    Trees of photos are read from their store on demand; trees that were built here stay in memory packed (a tenth
-    of their size), masks as PNG. Threads may read while one of them adds.
+    What does not fit into memory is read, or made, again when it is asked for; the least recently used images are
+    evicted first. Samples do not depend on it. Threads may read while one of them adds.
 
     Args:
         side: of the squares that `crops` looks at; the longest side of any image.
         store: has the trees of the photos that are added without one, by name.
+        memory: bytes that images and trees may take; 80 % of what is available when None.
 
     Attributes:
-        sizes: (height, width) of each image.
         names: key of each photo; "composite/000000" ... for composites, those of cutouts name the set of files.
         photos: how many photos; composites follow.
         objects: photo -> its salient object, if any, as the PNG of an H x W mask, 255 = object.
-        levels: composite -> level of the whole object in it, if known.
         large: photos that are kept much smaller than they are.
         accepted: images whose exact mask is an object that a person accepted.
         refused: image -> PNGs of H x W masks of regions that a person said are no objects.
+        lost: image -> why it could not be read again when a sample was to show it.
         regions: where the targets of image i come from; the nodes of its tree when None.
         tree: image -> its merge tree.
         edge_tree: image -> its tree by edges, on the grid of its merge tree; made on first use.
@@ -74,88 +99,124 @@ class ImageSet:
         hidden: image -> regions of it that the click maps cannot show; found on first use.
     """
 
-    def __init__(self, side: int, store: ProposalStore | None = None) -> None:
+    def __init__(self, side: int, store: ProposalStore | None = None, *, memory: float | None = None) -> None:
         self.side, self.store, self.photos = side, store, 0
-        self.sizes: list[Size] = []
+        self.memory = MEMORY * available_memory() if memory is None else memory
         self.names: list[str] = []
         self.objects: dict[int, UInt8] = {}
-        self.levels: dict[int, float] = {}
         self.large: set[int] = set()
         self.accepted: list[int] = []
         self.refused: dict[int, list[UInt8]] = {}
+        self.lost: dict[int, str] = {}
         self.regions: RegionsOf | None = None
-        self.tree = _cached(self._read_tree, lambda i: self._read_tree(i).n_leaves)
-        self.edge_tree = _cached(
-            lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size),
-            lambda i: self.tree(i).n_leaves,
+        self.tree = self._cached(self._read_tree)
+        self.edge_tree = self._cached(
+            lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
         )
-        self.semantic_tree = _cached(
-            lambda i: semantic_tree(self.image(i), self.tree(i), self.cells(i)),
-            lambda i: self.tree(i).n_leaves,
+        self.semantic_tree = self._cached(lambda i: semantic_tree(self.image(i), self.tree(i), self.cells(i)))
+        self.cells = self._cached(lambda i: semantic_cells(self.image(i)))
+        self.hidden = self._cached(
+            lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)), FINENESS**2
         )
-        self.cells = _cached(lambda i: semantic_cells(self.image(i)), lambda i: self.tree(i).n_leaves)
-        self.hidden = _cached(
-            lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)),
-            lambda i: FINENESS**2 * self.tree(i).n_leaves,
-        )
-        self._pixels: list[UInt8] = []
-        self._masks: dict[int, UInt8] = {}
-        self._packed: dict[int, tuple[bytes, bytes, Size, Size]] = {}
-        self._chunk, self._used, self._left = np.zeros(0, np.uint8), 0, PIXEL_SHARE * available_memory()
+        self._again: list[Callable[[], Entry] | None] = []
+        self._seen: list[tuple[Size, int] | None] = []  # size and checksum of each image that was read
+        self._stored = bytearray()  # whether the tree of each image is in the store
+        self._held: OrderedDict[int, _Held] = OrderedDict()  # the least recently used first
+        self._pinned: dict[int, _Held] = {}
+        self._used, self._lock = 0, Lock()
+        self._reading = [Lock() for _ in range(2 * STRIPES)]
         self._on_device: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.names)
 
-    def add(
-        self, image: UInt8, name: str, tree: MergeTree | None = None, *, mask: UInt8 | None = None,
-        level: float | None = None,
-    ) -> int:  # fmt: skip
+    @property
+    def full(self) -> bool:
+        """Whether memory has no room for another image."""
+        return self._used + self.side**2 * 3 > IMAGES * self.memory
+
+    @property
+    def streams(self) -> bool:
+        """Whether some images are not in memory."""
+        return len(self._held) + len(self._pinned) < len(self)
+
+    def described(self) -> str:
+        """Where the images are, in words."""
+        held, size = len(self._held) + len(self._pinned), f"{self._used / 1e9:.2g} GB"
+        if not self.streams:
+            return f"all {held} images are in memory ({size})"
+        return (
+            f"{held} of {len(self)} images are in memory ({size}), the others are read ahead when their turn comes;"
+            f" --memory (now {self.memory / 1e9:.2g} GB) sets how many fit"
+        )
+
+    def add(self, entry: Entry | None, name: str, again: Callable[[], Entry] | None = None) -> int:
         """Add a photo, or a composite: an image with an exact mask.
 
         Args:
-            image: H x W x 3 uint8 RGB, no side longer than `side`.
+            entry: the image; None: a composite that `again` makes when it is asked for.
             name: its key.
-            tree: its merge tree, whose image size may differ (they show the same); None: it is in the store.
-            mask: PNG of an H x W mask, 255 = object.
-            level: of the object, if known.
+            again: reads it, or makes it, once more; None: it stays in memory.
 
         Returns:
             Its index.
-
-        Raises:
-            TrainingError: if the pixels fit neither into memory nor on disk.
         """
-        i = len(self.sizes)
-        if mask is None and self.photos < i:
-            raise ValueError(f"{name}: a photo must be added before all composites")
-        if self._used + image.nbytes > len(self._chunk):
-            self._chunk, self._used = self._room(max(CHUNK, image.nbytes)), 0
-        kept = self._chunk[self._used : self._used + image.nbytes].reshape(image.shape)
-        self._used += image.nbytes
-        kept[:] = image
-        if tree is not None:
-            self._packed[i] = (*pack_tree(tree), tree.grid, tree.image_size)
-        if level is not None:
-            self.levels[i] = level
-        if mask is None:
+        i = len(self.names)
+        if entry is not None and entry.mask is None:
+            if self.photos < i:
+                raise ValueError(f"{name}: a photo must be added before all composites")
             self.photos += 1
-        else:
-            self._masks[i] = mask
-        self._pixels.append(kept)
+        self._again.append(again)
+        self._seen.append(None)
+        self._stored.append(entry is not None and entry.tree is None)
         self.names.append(name)
-        self.sizes.append((image.shape[0], image.shape[1]))  # last: now it is there
+        if entry is not None:
+            self._hold(i, entry)
         self._on_device = None
         return i
 
     def image(self, i: int) -> UInt8:
-        """Image i, H x W x 3 uint8; not to be written to."""
-        return self._pixels[i]
+        """Image i, H x W x 3 uint8; not to be written to.
+
+        Raises ClickgrainError: it is not in memory, and cannot be read again.
+        """
+        return self._entry(i).image
 
     def mask(self, i: int) -> Float:
         """H x W float32 exact mask of composite i, or of the object of photo i."""
-        png = self.objects[i] if i < self.photos else self._masks[i]
+        png = self.objects[i] if i < self.photos else self._entry(i).mask
         return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
+
+    def level(self, i: int) -> float | None:
+        """Level of the whole object in composite i, if known."""
+        return self._entry(i).level
+
+    def size(self, i: int) -> Size:
+        """(height, width) of image i."""
+        return self.seen(i)[0]
+
+    def seen(self, i: int) -> tuple[Size, int]:
+        """Size and checksum of the pixels of image i."""
+        if self._seen[i] is None:
+            self._entry(i)
+        seen = self._seen[i]
+        assert seen is not None, "read"
+        return seen
+
+    def read_ahead(self, i: int) -> None:
+        """Bring image i and its tree into memory, if that can be done."""
+        with suppress(ClickgrainError):
+            self.tree(i)
+            self.image(i)
+
+    def each(self, indices: Sequence[int], work: Callable[[int], T], threads: int) -> Iterator[T]:
+        """What `work` gives for each of the images, in order; so many threads work while others read ahead."""
+        blocks = [indices[start : start + AT_ONCE] for start in range(0, len(indices), AT_ONCE)]
+        with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(READERS) as reading:
+            for block, following in zip(blocks, [*blocks[1:], []]):
+                for i in following if self.streams else ():
+                    reading.submit(self.read_ahead, i)
+                yield from pool.map(work, block)
 
     def source(self, i: int, kind: RegionKind = "features") -> Regions:
         """The possible targets of image i, its exact mask aside: nodes of one of its trees, or hidden regions."""
@@ -168,23 +229,27 @@ class ImageSet:
         tree = self.edge_tree(i) if kind == "edges" else self.semantic_tree(i)
         return TreeRegions(tree, scale=self.tree(i))
 
-    def leaf_lab(self, i: int) -> Float:
-        """Mean Lab on the leaves of image i's tree."""
-        return leaf_colors(self.image(i), self.tree(i))
-
     def to(self, device: torch.device) -> "ImageSet":
         """The same image set; `crops` are made on a GPU if the pixels fit into half of its free memory."""
         needed = len(self) * self.side**2 * 3
-        if device.type == "cuda" and needed <= torch.cuda.mem_get_info(device)[0] / 2 and self._on_device is None:
+        if self.streams or self._on_device is not None or device.type != "cuda":
+            return self
+        if needed <= torch.cuda.mem_get_info(device)[0] / 2:
             self._on_device = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8, device=device)
             for i in range(len(self)):
                 self._on_device[i] = torch.from_numpy(squared(self.image(i), self.side))
         return self
 
-    def crops(self, indices: Sequence[int], matrices: Tensor, side: int) -> Tensor:
-        """B x 3 x side x side float32 in 0..255: images seen through matrices from crop to image pixels."""
+    def crops(
+        self, indices: Sequence[int], matrices: Tensor, side: int, images: Sequence[UInt8] | None = None
+    ) -> Tensor:
+        """B x 3 x side x side float32 in 0..255: images seen through matrices from crop to image pixels.
+
+        `images` are those of the indices, where they are at hand.
+        """
         if self._on_device is None:
-            chosen = torch.from_numpy(np.stack([squared(self.image(i), self.side) for i in indices]))
+            images = [self.image(i) for i in indices] if images is None else images
+            chosen = torch.from_numpy(np.stack([squared(image, self.side) for image in images]))
         else:
             chosen = self._on_device[torch.as_tensor(list(indices), device=self._on_device.device)]
         # grid_sample wants -1..1 over pixel areas: x' = (2 x + 1) / size - 1
@@ -194,86 +259,80 @@ class ImageSet:
         bottom = inner.new_tensor([0, 0, 1]).expand(len(inner), 1, 3)
         theta = to_unit.to(inner) @ torch.cat([inner, bottom], 1) @ from_unit.to(inner)
         grid = functional.affine_grid(theta[:, :2].float(), [len(inner), 3, side, side], align_corners=False)
-        images = chosen.permute(0, 3, 1, 2).float()
-        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return functional.grid_sample(
+            chosen.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False
+        )
+
+    def _entry(self, i: int) -> _Held:
+        """What is held of image i, read again where it was evicted."""
+        with self._lock:
+            if (held := self._pinned.get(i)) is not None:
+                return held
+            if (held := self._held.get(i)) is not None:
+                self._held.move_to_end(i)
+                return held
+        # Composites are made of photos: they have locks of their own, or two threads could wait for each other.
+        with self._reading[i % STRIPES + (STRIPES if i >= self.photos else 0)]:
+            with self._lock:
+                if (held := self._held.get(i)) is not None:  # by another thread
+                    return held
+            again = self._again[i]
+            assert again is not None, "pinned"
+            return self._hold(i, again())
+
+    def _hold(self, i: int, entry: Entry) -> _Held:
+        image = np.array(entry.image, order="C")  # not a part of a larger array that it would keep in memory
+        seen = (image.shape[0], image.shape[1]), zlib.crc32(image.data)
+        if self._seen[i] not in (None, seen):
+            raise ImageError(f"{self.names[i]}: the image has changed since the run began; run again")
+        self._seen[i] = seen
+        tree, mask = entry.tree, entry.mask
+        packed = None if tree is None else (*pack_tree(tree), tree.grid, tree.image_size)
+        size = image.nbytes + sum(map(len, packed[:2] if packed else ())) + (0 if mask is None else mask.nbytes)
+        held = _Held(image, packed, mask, entry.level, size)
+        with self._lock:
+            self._used += size
+            if self._again[i] is None:
+                self._pinned[i] = held
+            else:
+                self._held[i] = held
+            while self._used > IMAGES * self.memory and len(self._held) > 1:
+                self._used -= self._held.popitem(last=False)[1].bytes
+        return held
 
     def _read_tree(self, i: int) -> MergeTree:
-        if i in self._packed:
-            return unpack_tree(*self._packed[i])
-        assert self.store is not None
-        return self.store.tree(self.names[i])
+        if self._stored[i]:
+            assert self.store is not None, "added without a tree"
+            return self.store.tree(self.names[i])
+        packed = self._entry(i).tree
+        assert packed is not None, "built here"
+        return unpack_tree(*packed)
 
-    def _room(self, size: int) -> UInt8:
-        """So many bytes in memory, or in an unnamed file on disk once pixels have had their share of it."""
-        self._left -= size
-        if self._left >= 0:
-            return np.empty(size, np.uint8)
-        try:
-            with TemporaryFile() as file:
-                if hasattr(os, "posix_fallocate"):  # a mapped file that finds the disk full later ends the process
-                    os.posix_fallocate(file.fileno(), 0, size)
-                return np.memmap(file, np.uint8, "w+", shape=(size,))
-        except OSError as error:
-            raise TrainingError(
-                f"the photos after the first {len(self)} fit neither into memory nor into {gettempdir()}"
-                f" ({error.strerror or error}); free some space, or point TMPDIR to a folder on a larger disk"
-            ) from error
+    def _cached(self, make: Callable[[int], T], leaves: int = 1) -> Callable[[int], T]:
+        """`make` for as many images as memory has room for, judged by the leaves of the first one; others again.
 
+        `leaves` are those of what is made, over those of the merge tree.
+        """
+        cached: list[Callable[[int], T]] = []
 
-def _cached(make: Callable[[int], T], leaves: Callable[[int], int]) -> Callable[[int], T]:
-    """`make` for as many images as memory has room for, judged by the leaves of the first one; others again."""
-    cached: list[Callable[[int], T]] = []
+        def get(i: int) -> T:
+            if not cached:
+                most = trees_in(self.memory, leaves * self._read_tree(i).n_leaves)
+                cached.append(lru_cache(most)(make))
+            return cached[0](i)
 
-    def get(i: int) -> T:
-        if not cached:
-            cached.append(lru_cache(trees_in_memory(leaves(i)))(make))
-        return cached[0](i)
-
-    return get
+        return get
 
 
-def trees_in_memory(leaves: int) -> int:
-    """How many trees of so many leaves are cached; evicted ones are read or built again."""
-    most = MEMORY_SHARE * available_memory() / (BYTES_PER_LEAF * leaves)
-    return max(FEWEST_TREES, int(min(most, MOST_TREES)))
+def trees_in(memory: float, leaves: int) -> int:
+    """How many trees of so many leaves are cached in an image set of so many bytes."""
+    return max(FEWEST_TREES, int(min(TREES * memory / (BYTES_PER_LEAF * leaves), MOST_TREES)))
 
 
 def squared(image: UInt8, side: int) -> UInt8:
     """An h x w x 3 image in the top left corner of a side x side one, its last row and column repeated."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")
-
-
-CGROUPS, PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-# controller -> folder of its hierarchy, then files with limit and use, and the page cache's line in memory.stat
-VERSIONS = {
-    "": ("", "memory.max", "memory.current", "inactive_file"),
-    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-}
-
-
-def available_memory() -> int:
-    """Bytes that this process can take without swapping, of the machine and of all its cgroups (version 1 or 2)."""
-    least = int(psutil.virtual_memory().available)
-    try:
-        lines = PROCESS.read_text().splitlines()  # number:controllers:path
-    except OSError:  # not Linux
-        return least
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        for name in VERSIONS.keys() & set(controllers.split(",")):
-            below, limit, use, cache = VERSIONS[name]
-            # The limits of all groups above hold, too. In a container the path may not exist: the root is ours.
-            group = CGROUPS / below / path.lstrip("/")
-            for folder in (group, *group.parents):
-                try:
-                    most = int((folder / limit).read_text())
-                    stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
-                    # Cached files count as used, but are given back on demand.
-                    least = min(least, most - int((folder / use).read_text()) + int(stat.get(cache, 0)))
-                except (OSError, ValueError):  # no such group, or "max": no limit
-                    continue
-    return max(least, 0)
 
 
 def add_composites(
@@ -291,33 +350,47 @@ def add_composites(
     """Add composites: whole objects, regions of trees and cutouts with exact alpha, pasted into other photos.
 
     Whole objects are those on plain backgrounds, and the image set's salient ones. Composite i depends on the
-    photos, `seed` and i alone. Their trees are built here.
+    photos, `seed` and i alone. Their trees are built here. Those that memory has no room for are made when they
+    are asked for.
     """
     first = len(image_set)
     if count == 0:
         return range(first, first)
     sources = list(range(image_set.photos)) if photos is None else list(photos)
-    with ThreadPoolExecutor(threads) as pool:
-        cut = pool.map(lambda i: plain_background_object(image_set.image(i)) is not None, sources)
-        objects = [i for i, found in zip(sources, cut) if found or i in image_set.objects]
+
+    def can_be_cut(i: int) -> bool:
+        with suppress(ClickgrainError):  # it cannot be read again
+            return i in image_set.objects or plain_background_object(image_set.image(i)) is not None
+        return False
+
+    objects = [i for i, found in zip(sources, image_set.each(sources, can_be_cut, threads)) if found]
     files = zlib.crc32("\0".join(path.name for path in cutouts).encode("utf-8", "surrogateescape"))
     read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, image_set.side))
 
-    def make(i: int) -> tuple[UInt8, str, MergeTree, UInt8, float | None]:
+    def begun(i: int) -> tuple[bool, np.random.Generator]:
+        """Whether composite i shows a cutout, and the source of its randomness."""
         rng = np.random.default_rng([seed, 8, i])  # the others stay the same, whatever the share
-        name, level = f"composite/{i:06d}", None
-        if cutouts and rng.random() < share:
+        shows = bool(cutouts) and rng.random() < share
+        return shows, rng if shows else np.random.default_rng([seed, 1, i])
+
+    def make(i: int) -> Entry:
+        (shows, rng), level = begun(i), None
+        if shows:
             image, alpha = _cutout_composite(image_set, sources, lambda: read(_one_of(cutouts, rng)), rng)
-            name, level = f"cutouts-{files:08x}/{i:06d}", float(rng.uniform(*WHOLE))
+            level = float(rng.uniform(*WHOLE))
         else:
-            image, alpha = _composite(image_set, sources, objects, np.random.default_rng([seed, 1, i]))
+            image, alpha = _composite(image_set, sources, objects, rng)
         png = cv2.imencode(".png", np.round(alpha * 255).astype(np.uint8))[1].ravel()
-        return image, name, build_tree(extractor(image), image.shape[:2]), png, level
+        return Entry(image, build_tree(extractor(image), image.shape[:2]), png, level)
 
     with ThreadPoolExecutor(threads) as pool:
-        for image, name, tree, png, level in pool.map(make, range(count)):
-            image_set.add(image, name, tree, mask=png, level=level)
-            advance()
+        for start in range(0, count, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, count))
+            entries: Iterable[Entry | None] = repeat(None) if image_set.full else pool.map(make, numbers)
+            for i, entry in zip(numbers, entries):
+                name = f"cutouts-{files:08x}/{i:06d}" if begun(i)[0] else f"composite/{i:06d}"
+                image_set.add(entry, name, partial(make, i))
+                advance()
     return range(first, len(image_set))
 
 

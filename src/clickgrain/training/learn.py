@@ -158,8 +158,9 @@ def _train(
     settings = recipe.with_settings(precision=precision).args
     settings = settings.with_steps(settings.steps if saved is None else saved["steps"])
     data = prepare(
-        photos, store, settings, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts
-    )
+        photos, store, settings, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts,
+        memory=args.memory_bytes,
+    )  # fmt: skip
     if regions is not None:
         data.image_set.regions = regions(data.image_set)
     if accepted is not None:
@@ -168,6 +169,7 @@ def _train(
         data.images.extend(new)
         data.failed.extend(failed)
         model.config = replace(model.config, labelled=True)
+    bar.note(data.image_set.described())
     if saved is None:
         write_run(args, settings.steps, precision=precision, **taught)
     fitted = fit(
@@ -184,7 +186,7 @@ def _train(
     done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.images)}
     write_run(args, settings.steps, precision=precision, **done, **taught)
     write_card(args.out)
-    return LearnResult(args.out, fitted, len(data.images), data.failed)
+    return LearnResult(args.out, fitted, len(data.images), [*data.failed, *data.image_set.lost.values()])
 
 
 def usable_extractor(name: str, bar: Progress) -> str:

@@ -18,11 +18,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from clickgrain.devices import process_number, resolve_precision
-from clickgrain.errors import TrainingError
+from clickgrain.errors import TrainingError, WeightsError
 from clickgrain.models.base import ClickModel
 from clickgrain.progress import Progress, Quiet
 from clickgrain.training.config import TrainArgs
-from clickgrain.training.image_set import ImageSet
+from clickgrain.training.image_set import READERS, ImageSet
 from clickgrain.training.run_dir import (
     METRICS,
     STATE,
@@ -32,9 +32,9 @@ from clickgrain.training.run_dir import (
     postponed_interrupts,
     save_state,
 )
-from clickgrain.training.samples import Batch, make_batch
+from clickgrain.training.samples import Batch, Pools, make_batch, sample_rng
 from clickgrain.training.step import ClickStep
-from clickgrain.weights import CONFIG, TENSORS, hash_bytes, save_model
+from clickgrain.weights import hash_bytes, load_model, save_model
 
 AHEAD = 3  # batches prepared ahead of the network
 MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
@@ -134,8 +134,15 @@ def fit(
 
 
 def finished_run(out: Path, steps: int) -> FitResult | None:
-    """What came of a run of `steps` steps that is over; None if its files are gone, so that it begins again."""
-    if not all((out / name).is_file() for name in (STATE, CONFIG, TENSORS)):
+    """What came of a run of `steps` steps that is over; None if its files are gone or damaged.
+
+    Then it begins again, or the model is written again from its state.
+    """
+    try:
+        load_model(out)
+    except WeightsError:
+        return None
+    if not (out / STATE).is_file():
         return None
     metrics = MetricsLog(out / METRICS)
     metrics.rewind(steps)
@@ -259,8 +266,8 @@ class _Run:
         fabric: Fabric,
         plan: Plan,
     ) -> None:
-        self.args, self.images, self.out, self.fabric, self.plan = args, list(images), out, fabric, plan
-        self.image_set = image_set.to(fabric.device)
+        self.args, self.out, self.fabric, self.plan = args, out, fabric, plan
+        self.image_set, self.pools = image_set.to(fabric.device), Pools.of(image_set, images, args.data)
         self.step, self.changed, self.in_a_row = 0, False, 0
         self.waited = self.worked = 0.0  # seconds without and with a batch at hand, the first one aside
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -294,29 +301,43 @@ class _Run:
 
     @contextmanager
     def batches(self) -> Iterator[Iterator[list[Batch]]]:
-        """The batches that are left, prepared ahead in threads, in order."""
+        """The batches that are left, prepared ahead in threads, in order; others read what is not in memory."""
         workers = self.args.threads or max(1, (torch.get_num_threads() or 2) - 1)
-        pool = ThreadPoolExecutor(workers)
+        pool, reading = ThreadPoolExecutor(workers), ThreadPoolExecutor(READERS)
 
         def hand_out() -> Iterator[list[Batch]]:
             ahead: deque[Future[list[Batch]]] = deque()
             first = self.step
             while first < self.plan.steps:  # which may change on the way
                 while len(ahead) < min(max(AHEAD, workers), self.plan.steps - first):
-                    ahead.append(pool.submit(self.prepare, first + len(ahead)))
+                    step = first + len(ahead)
+                    for i in self.first_choices(step) if self.image_set.streams else ():
+                        reading.submit(self.image_set.read_ahead, i)
+                    ahead.append(pool.submit(self.prepare, step))
                 yield ahead.popleft().result()
                 first += 1
 
         try:
             yield hand_out()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for threads in (reading, pool):
+                threads.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def share(self) -> int:
+        """Samples of a step that fall to this process."""
+        return self.args.batch // self.fabric.world_size
+
+    def first_choices(self, step: int) -> list[int]:
+        """The images that the samples of a step show, unless one of them has no target of a useful size."""
+        numbers = range(self.fabric.global_rank * self.share, (self.fabric.global_rank + 1) * self.share)
+        return [self.pools.choose(self.args.data, sample_rng(self.args.seed, step, i))[0] for i in numbers]
 
     def prepare(self, step: int) -> list[Batch]:
         """This process's share of the batch of a step, in parts."""
         parts = self.args.accumulate
-        count = self.args.batch // (self.fabric.world_size * parts)
-        given = (self.image_set, self.images, self.args.data, self.args.clicks)
+        count = self.share // parts
+        given = (self.image_set, self.pools, self.args.data, self.args.clicks)
         numbers = range(self.fabric.global_rank * parts, (self.fabric.global_rank + 1) * parts)
         return [
             make_batch(*given, seed=self.args.seed, step=step, first=number * count, count=count)
@@ -328,7 +349,7 @@ class _Run:
     ) -> None:
         """All steps that are left, with what is due between them."""
         saved = ended = time.monotonic()
-        paces: deque[float] = deque(maxlen=20)
+        paces, told = deque[float](maxlen=20), 0
         for count, parts in enumerate(batches):
             begun = time.monotonic()
             loss = self.train(parts, begun - ended)
@@ -342,6 +363,9 @@ class _Run:
             paces.append(now - ended)
             said = "skipped: not finite" if loss is None else f"loss {loss:.3f}"
             bar.advance(f"{said}, {statistics.fmean(paces):.2f} s a step")
+            for why in list(self.image_set.lost.values())[told:]:
+                bar.note(f"left out for now: {why}")
+                told += 1
             self.validate_if_due(validate, bar)
             if time.monotonic() - saved > self.args.checkpoint_every:
                 self.save()
@@ -394,7 +418,8 @@ class _Run:
 
     def backward(self, batch: Batch, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a part of a step and what it is made of; gradients are added, and shared after the last part."""
-        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop).to(self.fabric.device)
+        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop, batch.pixels)
+        crops = crops.to(self.fabric.device)
         alone = self.fabric.world_size > 1 and not last
         with self.fabric.no_backward_sync(self.network, enabled=alone):
             with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):

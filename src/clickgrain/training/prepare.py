@@ -16,16 +16,25 @@ from safetensors.numpy import save
 from clickgrain.errors import ImageError, StoreError, TrainingError
 from clickgrain.features import FeatureExtractor
 from clickgrain.files import atomic_write
-from clickgrain.images import ImageFile, ReadReport, find_images, list_images, read_images, resize_long_side
+from clickgrain.images import (
+    MAX_PIXELS,
+    ImageFile,
+    ReadReport,
+    find_images,
+    list_images,
+    read_images,
+    resize_long_side,
+)
+from clickgrain.images.reader import decode
 from clickgrain.progress import Progress
 from clickgrain.proposals.cutouts import read_cutout
 from clickgrain.proposals.objects import salient_object
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training.config import TrainArgs
-from clickgrain.training.image_set import ImageSet, add_composites
+from clickgrain.training.image_set import Entry, ImageSet, add_composites
 from clickgrain.training.validation import Validation, make_validation, split
-from clickgrain.tree import MergeTree, build_tree
-from clickgrain.types import UInt8
+from clickgrain.tree import build_tree
+from clickgrain.types import Size, UInt8
 
 CLOSEST, WIDEST = 6.0, 1.5  # a photo's long side over that of its smallest and its largest zoom crop
 IN_ALL = 2000  # about the largest number of zoom crops, however many photos there are
@@ -92,6 +101,7 @@ def prepare(
     seed: int,  # of the split and all that is drawn
     cache: Path | None = None,  # file that remembers the objects
     cutouts: Path | None = None,  # folder of whole objects for the composites
+    memory: float | None = None,  # bytes for images and trees, see `ImageSet`
 ) -> TrainingData:
     """Decode photos, cut zoom crops, find objects, hold some photos out, and make composites of either part.
 
@@ -102,6 +112,7 @@ def prepare(
     crops = ZoomCrops(data.photo_side, data.tiles, len(photos.keys), seed)
     image_set = load_image_set(
         photos.files, store, side=data.photo_side, advance=bar.advance, report=report, look=crops.look,
+        memory=memory,
     )  # fmt: skip
     train, held_out = split(image_set, data, seed)
     if crops.cut:
@@ -139,14 +150,15 @@ def load_image_set(
     advance: Callable[[], None] = lambda: None,  # called once per photo
     # notes the photos that cannot be read, or whose tree is damaged; they are left out
     report: ReadReport | None = None,
-    # shown each photo before it is shrunk: its index in the image set, its key, H x W x 3 uint8
-    look: Callable[[int, str, UInt8], None] = lambda number, name, image: None,
+    # shown each photo before it is shrunk: its index in the image set, where it lies, H x W x 3 uint8
+    look: Callable[[int, ImageFile, UInt8], None] = lambda number, file, image: None,
+    memory: float | None = None,  # bytes, see `ImageSet`
 ) -> ImageSet:
     """Decode photos whose trees are in a store. Raises TrainingError: if no photo is left."""
     where = f" in {photos}" if isinstance(photos, Path) else ""
     if isinstance(photos, Path):
         photos = [ImageFile(key, str(photos / key)) for key in (store.keys() if keys is None else keys)]
-    image_set, report = ImageSet(side, store), report or ReadReport()
+    image_set, report = ImageSet(side, store, memory=memory), report or ReadReport()
     for file, image in read_images(photos, report=report):
         advance()
         try:
@@ -154,14 +166,27 @@ def load_image_set(
         except StoreError as error:
             report.bad.append((file.key, str(error)))
             continue
-        look(len(image_set), file.key, image)
-        image_set.add(resize_long_side(image, side) if max(image.shape[:2]) > side else image, file.key)
+        look(len(image_set), file, image)
+        image_set.add(Entry(_shrunk(image, side)), file.key, partial(_photo, file, side))
     if not len(image_set):
         why = f" ({report.bad[0][1]})" if report.bad else ""
         raise TrainingError(
             f"no photo of the store {store.path} can be read{where}{why}; run `clickgrain propose` again"
         )
     return image_set
+
+
+def _photo(file: ImageFile, side: int) -> Entry:
+    return Entry(_shrunk(_read(file), side))
+
+
+def _read(file: ImageFile) -> UInt8:
+    with file.opened() as stream:
+        return decode(stream, file, max_pixels=MAX_PIXELS)
+
+
+def _shrunk(image: UInt8, side: int) -> UInt8:
+    return resize_long_side(image, side) if max(image.shape[:2]) > side else image
 
 
 @dataclass
@@ -176,15 +201,17 @@ class ZoomCrops:
     most: int  # zoom crops of a photo; larger photos get more
     photos: int  # how many photos there are
     seed: int  # of where the crops lie
-    # (index of the photo, h x w x 3 uint8 with `side` pixels on the long side) so far
-    cut: list[tuple[int, UInt8]] = field(default_factory=list)
+    # (index of the photo, where it lies, rows and columns of the crop) so far, and the crops, h x w x 3 uint8 with
+    # `side` pixels on the long side
+    places: list[tuple[int, ImageFile, tuple[slice, slice]]] = field(default_factory=list)
+    cut: list[UInt8] = field(default_factory=list)
 
-    def look(self, number: int, name: str, image: UInt8) -> None:
+    def look(self, number: int, file: ImageFile, image: UInt8) -> None:
         """Cut crops out of the next photo, H x W x 3 uint8; they depend on the seed, its name and its size."""
         longest = max(image.shape[:2])
         if self.most == 0 or longest < 2 * self.side:
             return
-        rng = np.random.default_rng([self.seed, 7, zlib.crc32(name.encode("utf-8", "surrogateescape"))])
+        rng = np.random.default_rng([self.seed, 7, zlib.crc32(file.key.encode("utf-8", "surrogateescape"))])
         wanted = min(self.most, round(longest / self.side) - 1)
         chosen = rng.random(wanted) < IN_ALL / (self.photos * self.most)
         low, high = np.log([max(self.side, longest / CLOSEST), longest / WIDEST])
@@ -193,8 +220,13 @@ class ZoomCrops:
             height, width = (min(round(extent), length) for length in image.shape[:2])
             top = int(rng.integers(image.shape[0] - height + 1))
             left = int(rng.integers(image.shape[1] - width + 1))
-            crop = resize_long_side(image[top : top + height, left : left + width], self.side)
-            self.cut.append((number, np.ascontiguousarray(crop)))
+            part = (slice(top, top + height), slice(left, left + width))
+            self.places.append((number, file, part))
+            self.cut.append(self.crop(image, part))
+
+    def crop(self, image: UInt8, part: tuple[slice, slice]) -> UInt8:
+        """Rows and columns of an image, with `side` pixels on the long side."""
+        return np.ascontiguousarray(resize_long_side(image[part], self.side))
 
 
 def add_zoom_crops(
@@ -211,16 +243,19 @@ def add_zoom_crops(
         Index of a crop -> index of its photo.
     """
 
-    def plant(cut: tuple[int, UInt8]) -> tuple[int, UInt8, MergeTree]:
-        number, crop = cut
-        return number, crop, build_tree(extractor(crop), crop.shape[:2])
+    def plant(crop: UInt8) -> Entry:
+        return Entry(crop, build_tree(extractor(crop), crop.shape[:2]))
+
+    def again(file: ImageFile, part: tuple[slice, slice]) -> Entry:
+        return plant(crops.crop(_read(file), part))
 
     photo_of: dict[int, int] = {}
     with ThreadPoolExecutor(threads) as pool:
         planted = pool.map(plant, crops.cut)
         crops.cut = []
-        for i, (number, crop, tree) in enumerate(planted):
-            photo_of[image_set.add(crop, f"{image_set.names[number]}#tile{i}", tree)] = number
+        for i, ((number, file, part), entry) in enumerate(zip(crops.places, planted)):
+            name = f"{image_set.names[number]}#tile{i}"
+            photo_of[image_set.add(entry, name, partial(again, file, part))] = number
             advance()
     image_set.large.update(photo_of.values())
     return photo_of
@@ -232,38 +267,39 @@ def find_objects(
     """Enter the salient objects of an image set's photos into it; `cache` is the file of an earlier call."""
     found = {} if cache is None else load_objects(cache)
     keys = [object_key(image_set, i) for i in range(image_set.photos)]
-    todo = [i for i in range(image_set.photos) if not _fits(found.get(keys[i]), image_set.image(i))]
+    todo = [i for i in range(image_set.photos) if not _fits(found.get(keys[i]), image_set.size(i))]
     for _ in range(image_set.photos - len(todo)):
         advance()
 
-    def search(i: int) -> UInt8:
-        mask = salient_object(image_set.image(i), image_set.tree(i))
+    def search(i: int) -> UInt8 | None:
+        try:
+            mask = salient_object(image_set.image(i), image_set.tree(i))
+        except (ImageError, StoreError):  # it cannot be read again
+            return None
         if mask is None:
             return np.zeros(0, np.uint8)
         return cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
 
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(todo), SAVE_EVERY):
-            part = todo[start : start + SAVE_EVERY]
-            for i, mask in zip(part, pool.map(search, part)):
-                found[keys[i]] = mask
-                advance()
-            if cache is not None:
-                save_objects(cache, {key: found[key] for key in keys if key in found})
-    image_set.objects.update((i, found[key]) for i, key in enumerate(keys) if found[key].size)
+    for done, (i, mask) in enumerate(zip(todo, image_set.each(todo, search, threads)), 1):
+        if mask is not None:
+            found[keys[i]] = mask
+        advance()
+        if cache is not None and (done % SAVE_EVERY == 0 or done == len(todo)):
+            save_objects(cache, {key: found[key] for key in keys if key in found})
+    image_set.objects.update((i, found[key]) for i, key in enumerate(keys) if key in found and found[key].size)
 
 
 def object_key(image_set: ImageSet, i: int) -> str:
     """Name and content of a photo: another image of the same name is searched again."""
-    return f"{image_set.names[i]}:{zlib.crc32(image_set.image(i).tobytes()):08x}"
+    return f"{image_set.names[i]}:{image_set.seen(i)[1]:08x}"
 
 
-def _fits(png: UInt8 | None, image: UInt8) -> bool:
+def _fits(png: UInt8 | None, size: Size) -> bool:
     """Whether a cached mask can be decoded and has the photo's size, or says that there is no object."""
     if png is None or png.dtype != np.uint8 or png.ndim != 1:
         return False
     mask = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE) if png.size else None
-    return png.size == 0 or (mask is not None and mask.shape == image.shape[:2])
+    return png.size == 0 or (mask is not None and mask.shape == size)
 
 
 def load_objects(path: Path) -> Found:

@@ -118,7 +118,7 @@ def write_run(args: Asked, steps: int, **more: Any) -> None:
 
 def _asked(args: Asked) -> dict[str, Any]:
     """The settings as JSON gives them back, without the places, which may move, and what changes no weight."""
-    values = asdict(args) | {"out": "", "photos": "", "store": "", "accumulate": 1}
+    values = asdict(args) | {"out": "", "photos": "", "store": "", "accumulate": 1, "memory": None}
     return dict(json.loads(json.dumps(values, default=str)))
 
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from clickgrain.clicks.config import ClickPlan, ClickSimulation
 from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
+from clickgrain.clicks.maps import leaf_colors
 from clickgrain.clicks.robot import Click
 from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble
-from clickgrain.errors import TrainingError
+from clickgrain.errors import DataError, ImageError, StoreError, TrainingError
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind
@@ -49,6 +50,27 @@ class CropTarget:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a step needs of an image; taken at once, since the image set may evict it."""
+
+    pixels: UInt8
+    tree: MergeTree
+    edge_tree: MergeTree
+    semantic_tree: MergeTree
+    vectors: Float  # of the leaves, see `semantic_vectors`
+    leaf_lab: Float
+
+    @classmethod
+    def of(cls, image_set: ImageSet, i: int) -> "Shown":
+        """That of image i."""
+        pixels, tree = image_set.image(i), image_set.tree(i)
+        vectors = semantic_vectors(image_set.cells(i), tree)
+        return cls(
+            pixels, tree, image_set.edge_tree(i), image_set.semantic_tree(i), vectors, leaf_colors(pixels, tree)
+        )
+
+
+@dataclass(frozen=True)
 class Sample:
     """One crop with its targets and first prompts."""
 
@@ -60,6 +82,7 @@ class Sample:
     prompts: tuple[Prompt, ...] = ()
     rounds: tuple[int, ...] = ()  # corrective clicks after each first prompt
     before: tuple[Float | None, ...] = ()  # S x S float32 previous mask of each first prompt, or None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,7 @@ class Batch:
     step: int
     first: int  # number of the first crop among those of the step (other processes have the others)
     images: list[int]
+    pixels: list[UInt8]
     matrices: Tensor  # B x 2 x 3 from crop to image pixels
     to_tree: list[Affine]
     trees: list[MergeTree]
@@ -86,9 +110,43 @@ class Batch:
     before: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Pools:
+    """The images of a run, by what they have to offer."""
+
+    photos: list[int]
+    composites: list[int]
+    objects: list[int]  # photos with a salient object, if they are wanted
+    accepted: list[int]  # images with an object that a person accepted
+
+    @classmethod
+    def of(cls, image_set: ImageSet, images: Sequence[int], data: DataArgs) -> "Pools":
+        """Those of `images`, indices into the image set. Raises TrainingError: there are none."""
+        if not images:
+            raise TrainingError("there are no images to train on; give the indices of some")
+        taught = set(image_set.accepted)
+        photos = [i for i in images if i < image_set.photos]
+        return cls(
+            photos,
+            [i for i in images if i >= image_set.photos and i not in taught],
+            [i for i in photos if i in image_set.objects] if data.objects > 0 else [],
+            sorted(taught & set(images)),
+        )
+
+    def choose(self, data: DataArgs, rng: np.random.Generator) -> tuple[int, bool]:
+        """An image, and whether its exact mask is the target."""
+        exact = bool(self.composites) and (rng.random() < data.composites or not self.photos)
+        pool = self.composites if exact else self.photos
+        if self.objects and not exact and rng.random() < data.objects:
+            exact, pool = True, self.objects
+        if self.accepted and rng.random() < ACCEPTED:
+            exact, pool = True, self.accepted
+        return pool[int(rng.integers(len(pool)))], exact
+
+
 def make_batch(
     image_set: ImageSet,
-    images: Sequence[int],
+    images: Sequence[int] | Pools,
     data: DataArgs,
     clicks: ClickSimulation,
     *,
@@ -98,78 +156,64 @@ def make_batch(
     count: int = 16,
 ) -> Batch:
     """Batch of a step: samples `first` .. `first + count - 1`, drawn from `images` (indices into the image set)."""
-    if not images:
-        raise TrainingError("there are no images to train on; give the indices of some")
-    photos = [i for i in images if i < image_set.photos]
-    accepted = sorted(set(image_set.accepted) & set(images))
-    composites = [i for i in images if i >= image_set.photos and i not in set(accepted)]
-    objects = [i for i in photos if i in image_set.objects] if data.objects > 0 else []
+    pools = images if isinstance(images, Pools) else Pools.of(image_set, images, data)
     samples = [
-        draw_sample(
-            image_set,
-            photos,
-            composites,
-            data,
-            clicks,
-            np.random.default_rng([seed, 3, step, i]),
-            objects,
-            accepted,
-        )
-        for i in range(first, first + count)
+        draw_sample(image_set, pools, data, clicks, sample_rng(seed, step, i)) for i in range(first, first + count)
     ]
-    return _collate(image_set, samples, step, first)
+    return _collate(samples, step, first)
+
+
+def sample_rng(seed: int, step: int, i: int) -> np.random.Generator:
+    """All randomness of sample i of a step."""
+    return np.random.default_rng([seed, 3, step, i])
 
 
 def draw_sample(
-    image_set: ImageSet,
-    photos: Sequence[int],
-    composites: Sequence[int],
-    data: DataArgs,
-    clicks: ClickSimulation,
-    rng: np.random.Generator,
-    objects: Sequence[int] = (),
-    accepted: Sequence[int] = (),
+    image_set: ImageSet, pools: Pools, data: DataArgs, clicks: ClickSimulation, rng: np.random.Generator
 ) -> Sample:
-    """One crop with targets of a useful size.
-
-    `objects` are the photos with a salient object, `accepted` the images with an object that a person accepted.
-    """
+    """One crop with targets of a useful size; an image that cannot be read again is passed over."""
     for _ in range(TRIES):
-        exact = bool(composites) and (rng.random() < data.composites or not photos)
-        pool = composites if exact else photos
-        if objects and not exact and rng.random() < data.objects:
-            exact, pool = True, objects
-        if accepted and rng.random() < ACCEPTED:
-            exact, pool = True, accepted
-        image = pool[int(rng.integers(len(pool)))]
-        kind: RegionKind = "features"
-        if data.hidden > 0 and rng.random() < data.hidden:
-            kind = "hidden"
-        elif not exact and data.semantic > 0 and rng.random() < data.semantic:
-            kind = "semantic"
-        elif not exact and data.edges > 0 and rng.random() < data.edges:
-            kind = "edges"
-        source = image_set.source(image, kind)
-        sampler = Sampler() if data.large > 0 and rng.random() < data.large else data.sampler
-        if image in image_set.large and sampler.name != "paper":
-            sampler = replace(sampler, min_area=FINER * sampler.min_area)
-        drawn = source.draw(rng, 2 * data.masks_per_image, sampler)
-        drawn = [target for target in drawn if not _is_refused(image_set.refused.get(image, []), target.mask)]
-        if not (exact or drawn):
+        image, exact = pools.choose(data, rng)
+        try:
+            sample = _sample_of(image_set, image, exact, data, clicks, rng)
+        except (ImageError, StoreError, DataError) as error:
+            image_set.lost.setdefault(image, str(error))
             continue
-        anchor = _anchor(image_set, image, source.grid, None if exact else drawn[0], rng)
-        to_image = _window(image_set.sizes[image], anchor, data, rng)
-        sample = _framed(image_set, image, source, drawn, exact, to_image, data)
         if sample is not None:
-            begun = [
-                _begun(image_set, sample, target, source, drawn, clicks, data, rng) for target in sample.targets
-            ]
-            prompts, rounds, before = zip(*begun)
-            return replace(sample, prompts=prompts, rounds=rounds, before=before)
+            return sample
     raise TrainingError(
         f"no target of a useful size in {TRIES} crops; the photos may be blank, or --data.sampler and --data.window"
-        " may not fit them"
+        f" may not fit them{''.join(f'; {why}' for why in list(image_set.lost.values())[-1:])}"
     )
+
+
+def _sample_of(
+    image_set: ImageSet, image: int, exact: bool, data: DataArgs, clicks: ClickSimulation, rng: np.random.Generator
+) -> Sample | None:
+    """A crop of an image, or None if what was drawn has no target of a useful size."""
+    kind: RegionKind = "features"
+    if data.hidden > 0 and rng.random() < data.hidden:
+        kind = "hidden"
+    elif not exact and data.semantic > 0 and rng.random() < data.semantic:
+        kind = "semantic"
+    elif not exact and data.edges > 0 and rng.random() < data.edges:
+        kind = "edges"
+    source = image_set.source(image, kind)
+    sampler = Sampler() if data.large > 0 and rng.random() < data.large else data.sampler
+    if image in image_set.large and sampler.name != "paper":
+        sampler = replace(sampler, min_area=FINER * sampler.min_area)
+    drawn = source.draw(rng, 2 * data.masks_per_image, sampler)
+    drawn = [target for target in drawn if not _is_refused(image_set.refused.get(image, []), target.mask)]
+    if not (exact or drawn):
+        return None
+    anchor = _anchor(image_set, image, source.grid, None if exact else drawn[0], rng)
+    to_image = _window(image_set.size(image), anchor, data, rng)
+    sample = _framed(image_set, image, source, drawn, exact, to_image, data)
+    if sample is None:
+        return None
+    begun = [_begun(image_set, sample, target, source, drawn, clicks, data, rng) for target in sample.targets]
+    prompts, rounds, before = zip(*begun)
+    return replace(sample, prompts=prompts, rounds=rounds, before=before, shown=Shown.of(image_set, image))
 
 
 def _is_refused(masks: Sequence[UInt8], region: Float) -> bool:
@@ -187,7 +231,7 @@ def _anchor(
     image_set: ImageSet, image: int, grid: Size, region: Target | None, rng: np.random.Generator
 ) -> tuple[float, float]:
     """A point (x, y) of the target in image pixels: the crop will hold it."""
-    height, width = image_set.sizes[image]
+    height, width = image_set.size(image)
     if region is None:
         inside = np.flatnonzero(image_set.mask(image) > 0.5)
         if len(inside):
@@ -227,7 +271,7 @@ def _framed(
     data: DataArgs,
 ) -> Sample | None:
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
-    size = image_set.sizes[image]
+    size = image_set.size(image)
     to_tree = scaled_affine(to_image, image_set.tree(image).image_size, size)
     matrix = _to_grid(image_set, image, source, to_image)
     y, x = np.mgrid[: data.crop, : data.crop]
@@ -245,7 +289,7 @@ def _framed(
             refused = np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
             warped = cv2.warpAffine(refused, to_image, crop, flags=flags) * valid
             sibling = warped if sibling is None else np.maximum(sibling, warped)
-        level = image_set.levels.get(image)
+        level = image_set.level(image)
         targets += [CropTarget(mask, sibling, level, exact=True)] if _useful(mask, valid) else []
         if not targets:
             return None
@@ -262,7 +306,7 @@ def _framed(
 
 def _to_grid(image_set: ImageSet, image: int, source: Regions, to_image: Affine) -> Affine:
     """From crop pixels to the grid of the image's regions."""
-    to_shown = scaled_affine(to_image, source.image_size, image_set.sizes[image])
+    to_shown = scaled_affine(to_image, source.image_size, image_set.size(image))
     return map_to_leaf(source.grid, source.image_size, to_shown, 1)
 
 
@@ -289,7 +333,7 @@ def _begun(
     rng: np.random.Generator,
 ) -> tuple[Prompt, int, Float | None]:
     """The first prompt of a target, how many clicks follow, and a previous mask in a share of the zoom crops."""
-    plan, size = clicks.plan(rng), image_set.sizes[sample.image]
+    plan, size = clicks.plan(rng), image_set.size(sample.image)
     part = float(np.hypot(sample.to_image[0, 0], sample.to_image[1, 0])) * data.crop / max(size)
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
         return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
@@ -331,10 +375,11 @@ def _prompt(
     )
 
 
-def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: int) -> Batch:
+def _collate(samples: Sequence[Sample], step: int, first: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
     planes = [plane for s in samples for plane in s.before]
+    shown = [s.shown for s in samples if s.shown is not None]
     before = None
     if any(plane is not None for plane in planes):
         none = np.zeros_like(masks[0, 0])
@@ -344,13 +389,14 @@ def _collate(image_set: ImageSet, samples: Sequence[Sample], step: int, first: i
         step=step,
         first=first,
         images=[s.image for s in samples],
+        pixels=[one.pixels for one in shown],
         matrices=torch.from_numpy(np.stack([s.to_image for s in samples])),
         to_tree=[s.to_tree for s in samples],
-        trees=[image_set.tree(s.image) for s in samples],
-        edge_trees=[image_set.edge_tree(s.image) for s in samples],
-        semantic_trees=[image_set.semantic_tree(s.image) for s in samples],
-        vectors=[semantic_vectors(image_set.cells(s.image), image_set.tree(s.image)) for s in samples],
-        leaf_lab=[image_set.leaf_lab(s.image) for s in samples],
+        trees=[one.tree for one in shown],
+        edge_trees=[one.edge_tree for one in shown],
+        semantic_trees=[one.semantic_tree for one in shown],
+        vectors=[one.vectors for one in shown],
+        leaf_lab=[one.leaf_lab for one in shown],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),
         index=[i for i, s in enumerate(samples) for _ in s.targets],

@@ -1,6 +1,7 @@
 """Validation by clicks on held-out photos: NoC by kind of target, and a preview image."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 
 from clickgrain.clicks.robot import next_click
-from clickgrain.errors import TrainingError
+from clickgrain.errors import ImageError, StoreError, TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate
 from clickgrain.evaluation.drawing import overlay
 from clickgrain.files import write_or_raise
@@ -22,6 +23,7 @@ from clickgrain.types import Bool, UInt8
 
 PREVIEWS = "previews"  # sub-folder of a run's folder
 TILE = 192
+MOST_CLICKS = 10  # of the robot user
 CLICKS = (1, 3, 5)
 
 Pair = tuple[UInt8, Bool]  # an image and the target mask of the robot user
@@ -37,7 +39,6 @@ class Validation:
     objects: list[Pair] = field(default_factory=list)
     # regions that the click maps cannot show, as objects are; empty if training draws none either
     hidden: list[Pair] = field(default_factory=list)
-    max_clicks: int = 10  # of the robot user
     labelled: Benchmark | None = None  # targets with masks of their own, or None
 
     def run(self, segmenter: Segmenter) -> dict[str, Result]:
@@ -46,7 +47,7 @@ class Validation:
         benchmarks = {kind: Benchmark.of(getattr(self, kind), kind) for kind in kinds if getattr(self, kind)}
         if self.labelled is not None:
             benchmarks["labelled"] = self.labelled
-        return {kind: evaluate(segmenter, own, max_clicks=self.max_clicks) for kind, own in benchmarks.items()}
+        return {kind: evaluate(segmenter, own, max_clicks=MOST_CLICKS) for kind, own in benchmarks.items()}
 
 
 def split(image_set: ImageSet, data: DataArgs, seed: int) -> tuple[list[int], list[int]]:
@@ -70,15 +71,21 @@ def make_validation(
     """Targets for validation."""
     found: dict[RegionKind, list[Pair]] = {"features": [], "hidden": []}
     for i in range(count):
-        image = image_set.image(held_out[i % len(held_out)])
-        for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
-            source = image_set.source(held_out[i % len(held_out)], kind)
-            for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
-                mask = target.mask > 0.5 if source.exact else snap(target.mask, image) > 0.5
-                found[kind] += [(image, mask)] if mask.any() else []
-    pairs = [(image_set.image(i), image_set.mask(i) > 0.5) for i in composites[:count]]
-    objects = [(image_set.image(i), image_set.mask(i) > 0.5) for i in held_out if i in image_set.objects][:count]
-    return Validation(found["features"], [pair for pair in pairs if pair[1].any()], objects, found["hidden"])
+        with suppress(ImageError, StoreError):  # it cannot be read again
+            image = image_set.image(held_out[i % len(held_out)])
+            for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
+                source = image_set.source(held_out[i % len(held_out)], kind)
+                for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
+                    mask = target.mask > 0.5 if source.exact else snap(target.mask, image) > 0.5
+                    found[kind] += [(image, mask)] if mask.any() else []
+    exact: list[list[Pair]] = [[], []]
+    salient = [i for i in held_out if i in image_set.objects]
+    for pairs, images in zip(exact, (composites[:count], salient[:count])):
+        for i in images:
+            with suppress(ImageError, StoreError):
+                pairs.append((image_set.image(i), image_set.mask(i) > 0.5))
+    made = [pair for pair in exact[0] if pair[1].any()]
+    return Validation(found["features"], made, exact[1], found["hidden"])
 
 
 class ClickValidator:

@@ -1,6 +1,9 @@
 """GeoJSON: rings fill to the mask, wind as RFC 7946 wants, and lie where the GeoTIFF lies."""
 
 import json
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,3 +141,13 @@ def test_files_without_a_usable_place_are_in_pixels(tmp_path, damage):
     assert georeference(tmp_path / "c.png") is None
     assert georeference(tmp_path / "missing.tif") is None
     assert "crs" not in features(np.ones(SIZE, bool), locate=lambda name: Georeference(np.eye(2, 3), None))
+
+
+def test_damaged_tags_are_not_told_to_the_terminal(tmp_path):
+    """In another process: here pytest's own handler takes what tifffile logs."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros(SIZE, np.uint8), extratags=UTM)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<HH", 33922, 12), struct.pack("<HH", 33922, 99)))
+    code = f"from clickgrain.export.geojson import georeference; print(georeference({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,43 @@ def test_s3_gives_the_rows_of_a_local_folder_and_continues(bucket, tmp_path):
     fsspec.filesystem("s3").invalidate_cache()
     again = run(f"{bucket}/photos", tmp_path / "remote.db")
     assert (again.done, again.skipped, again.failed) == (1, 5, [])
+
+
+@pytest.mark.filterwarnings("ignore")  # of Google's packages
+def test_gs_gives_the_rows_of_a_local_folder_and_continues(tmp_path, monkeypatch):
+    """Skipped without gcsfs and the emulator: pip install gcsfs gcp-storage-emulator."""
+    # Read on import: it would ask Google's own address.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    pytest.importorskip("gcsfs", reason="needs pip install 'clickgrain[remote]'")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs pip install gcp-storage-emulator")
+    server = emulator.create_server("localhost", 0, in_memory=True, default_bucket="bucket")
+    server.start()
+    try:
+        port = server._api._httpd.socket.getsockname()[1]
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")
+        for name in ("gs", "gcs"):
+            monkeypatch.setitem(fsspec.config.conf, name, {"token": "anon"})
+        bucket = fsspec.filesystem("gs")
+        (tmp_path / "photos").mkdir()
+        with tarfile.open(tmp_path / "web.tar", "w") as tar:
+            for i in range(6):
+                (tmp_path / "photos" / f"{i}.png").write_bytes(png(i))
+                tar.add(tmp_path / "photos" / f"{i}.png", f"{i}.png")
+                bucket.pipe(f"bucket/photos/{i}.png", png(i))
+        bucket.put(str(tmp_path / "web.tar"), "bucket/web.tar")
+        run(tmp_path / "photos", tmp_path / "local.db")
+        assert run("gs://bucket/photos", tmp_path / "remote.db").done == 6
+        assert rows(tmp_path / "remote.db") == rows(tmp_path / "local.db")
+        assert run("gs://bucket/web.tar", tmp_path / "tar.db").done == 6
+        bucket.pipe("bucket/photos/1.png", png(9))
+        bucket.invalidate_cache()
+        again = run("gs://bucket/photos", tmp_path / "remote.db")
+        assert (again.done, again.skipped, again.failed) == (1, 5, [])
+        assert command("gs://bucket/photos", "--out", "gs://bucket/shards/1.db") == 0
+        with ProposalStore.open("gs://bucket/shards") as store:
+            assert len(store) == 6
+    finally:
+        server.stop()
 
 
 def test_a_list_over_a_breaking_line(tmp_path):

@@ -41,7 +41,7 @@ def test_regions_have_the_areas_that_the_law_allows(draws, name, mixed):
         assert region.sibling is None
         assert region.level is None
     assert len({region.mask.tobytes() for region in drawn}) > 3
-    assert source.image_size == mixed.sizes[0]
+    assert source.image_size == mixed.size(0)
 
 
 @pytest.mark.parametrize("name", ["felzenszwalb", "slic"])
@@ -105,6 +105,6 @@ def test_trees_of_another_store(photos, tmp_path, extractor):
     image_set = load_image_set(photos, ProposalStore(tmp_path / "4"), side=96)
     source = regions_in(ProposalStore(tmp_path / "8"))(image_set)(2)
     assert isinstance(source, TreeRegions)
-    expected = build_tree(extractor(image_set.image(2)), image_set.sizes[2], connectivity=8)
+    expected = build_tree(extractor(image_set.image(2)), image_set.size(2), connectivity=8)
     np.testing.assert_array_equal(source.tree.children, expected.children)
     assert not np.array_equal(source.tree.children, image_set.tree(2).children)

@@ -14,8 +14,9 @@ from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals.config import Sampler
+from clickgrain.training import validation
 from clickgrain.training.config import DataArgs, TrainArgs
-from clickgrain.training.image_set import ImageSet, add_composites
+from clickgrain.training.image_set import Entry, ImageSet, add_composites
 from clickgrain.tree import build_tree
 
 SIDE = 96
@@ -46,7 +47,8 @@ def image_set_of(images, side: int = SIDE, names=None) -> ImageSet:
     extractor = load_extractor("color-texture")
     image_set = ImageSet(side)
     for i, image in enumerate(images):
-        image_set.add(image, names[i] if names else f"photo{i}.png", build_tree(extractor(image), image.shape[:2]))
+        tree = build_tree(extractor(image), image.shape[:2])
+        image_set.add(Entry(image, tree), names[i] if names else f"photo{i}.png")
     return image_set
 
 
@@ -137,6 +139,15 @@ def make_model(tiny_config):
         return GrainModel(tiny_config)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def few_robot_clicks():
+    """Validation of two clicks: with ten it takes two thirds of the time of a run of three steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "MOST_CLICKS", 2)
+        patch.setattr(validation, "CLICKS", (1,))
+        yield
 
 
 @pytest.fixture

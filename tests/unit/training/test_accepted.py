@@ -41,7 +41,7 @@ def test_half_of_the_samples_show_accepted_objects_exactly(fresh, drawn, extract
     new, failed = add_accepted(fresh, accepted, extractor, Quiet(), threads=1)
     assert (new, failed) == ([4], [])
     assert np.array_equal(fresh.mask(4) > 0.5, mask)
-    assert 0 < fresh.levels[4] < 1
+    assert 0 < fresh.level(4) < 1
     args = settings({"window": (1.0, 1.0), "rotate": 0.0, "masks_per_image": 1})
     batch = make_batch(fresh, [*range(4), *new], args.data, args.clicks, seed=0, step=1, count=60)
     shown = np.array([image == 4 for image in batch.images])
@@ -56,7 +56,7 @@ def test_an_object_that_is_tiny_in_its_photo_is_shown_larger(fresh, drawn, extra
     photo = cv2.resize(drawn(1), (960, 720))
     mask = disk((720, 960), 500, 100, 12)
     add_accepted(fresh, said([target("photo1.png#1", "photo1.png", photo, mask)]), extractor, Quiet(), threads=1)
-    assert fresh.sizes[4] == (96, 96)
+    assert fresh.size(4) == (96, 96)
     assert (fresh.mask(4) > 0.5).sum() == pytest.approx(np.pi * 12**2, rel=0.05)  # in its own pixels
     middle = photo[100 - 48 : 100 + 48, 500 - 48 : 500 + 48]
     assert np.abs(fresh.image(4).astype(int) - middle).mean() < 1
@@ -113,7 +113,7 @@ def test_objects_that_cannot_be_read_are_named_and_none_at_all_is_an_error(fresh
 
 
 def test_a_model_that_learned_from_objects_says_so_and_so_do_those_made_of_it(
-    photos, tmp_path, drawn, monkeypatch, settings, tiny_config, one_thread
+    photos, tmp_path, drawn, monkeypatch, settings, tiny_config, one_thread, few_robot_clicks
 ):
     args = settings({"composites_per_photo": 0.5}, steps=3)
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, args))

@@ -26,7 +26,7 @@ def cutouts(tmp_path):
 
 
 @pytest.fixture
-def args(photos, tmp_path, settings, tiny_config, monkeypatch):
+def args(photos, tmp_path, settings, tiny_config, monkeypatch, few_robot_clicks):
     train = settings({"composites": 1.0, "composites_per_photo": 2.0, "cutouts": 1.0}, steps=2)
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, train))
     return lambda **changes: LearnArgs(photos, tmp_path / "model", device="cpu", from_scratch=True, **changes)
@@ -64,4 +64,4 @@ def test_a_target_that_is_a_whole_thing_is_told_as_one(composed, cutouts, settin
         batch = make_batch(full, [4, 5, 6], data, told, seed=0, step=step, count=4)
         for crop, prompt, exact in zip(batch.index, batch.prompts, batch.exact):
             if exact:
-                assert prompt.level == full.levels[batch.images[crop]]
+                assert prompt.level == full.level(batch.images[crop])

@@ -10,7 +10,7 @@ from clickgrain.errors import ConfigError
 from clickgrain.training import image_set as module
 from clickgrain.training.config import DataArgs, load_recipe
 from clickgrain.training.regions import TreeRegions
-from clickgrain.training.samples import draw_sample, make_batch, scaled_affine
+from clickgrain.training.samples import Pools, draw_sample, make_batch, scaled_affine
 
 PHOTOS = [0, 1, 2, 3]
 
@@ -47,7 +47,7 @@ def made(monkeypatch):
 
 def distance(sample, image_set, tree):
     """Mean difference of the target from the nearest of the tree's nodes, seen through the crop."""
-    size = image_set.sizes[sample.image]
+    size = image_set.size(sample.image)
     matrix = map_to_leaf(tree.grid, tree.image_size, scaled_affine(sample.to_image, tree.image_size, size), 1)
     (target,) = sample.targets
     return min(
@@ -62,7 +62,7 @@ class TestImageSet:
     def test_trees_are_made_when_asked_for_and_kept(self, fresh, made):
         assert made == []
         tree = fresh.edge_tree(2)
-        assert made == [(fresh.sizes[2], fresh.tree(2).grid)]
+        assert made == [(fresh.size(2), fresh.tree(2).grid)]
         assert fresh.edge_tree(2) is tree
         assert (tree.grid, tree.image_size) == (fresh.tree(2).grid, fresh.tree(2).image_size)
         assert not np.array_equal(tree.children, fresh.tree(2).children)
@@ -79,7 +79,9 @@ class TestSamples:
         args = edge_settings(edges, semantic=semantic)
         tree_of = image_set.semantic_tree if semantic else image_set.edge_tree if edges else image_set.tree
         for seed in range(4):
-            sample = draw_sample(image_set, PHOTOS, [], args.data, args.clicks, np.random.default_rng(seed))
+            sample = draw_sample(
+                image_set, Pools(list(PHOTOS), [], [], []), args.data, args.clicks, np.random.default_rng(seed)
+            )
             assert distance(sample, image_set, tree_of(sample.image)) == 0
             assert sample.targets[0].level is not None
 

@@ -47,7 +47,7 @@ class Bars(Quiet):
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch, settings, tiny_config, one_thread):
+def tiny(monkeypatch, settings, tiny_config, one_thread, few_robot_clicks):
     """`grain-small` at a size that tests can wait for."""
     args = settings(steps=12, clicks=ClickSimulation(corrective=(0, 1)))
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, args))
@@ -161,7 +161,7 @@ class TestTargets:
         return load_labelled(groups, 96, extractor, Quiet(), threads=2)[0]
 
     def test_the_bank_holds_images_masks_and_trees(self, image_set):
-        assert (image_set.names[0], image_set.sizes[0], len(image_set.sizes), image_set.photos) == (
+        assert (image_set.names[0], image_set.size(0), len(image_set), image_set.photos) == (
             "i0",
             (64, 80),
             6,
@@ -177,7 +177,7 @@ class TestTargets:
     def test_large_images_are_shrunk_with_their_masks(self, labelled, extractor):
         groups = list(load_benchmark("labelled", labelled).by_image())
         small, _ = load_labelled(groups, 40, extractor, Quiet(), threads=1)
-        assert small.sizes[1] == (32, 40)
+        assert small.size(1) == (32, 40)
         masks = small.source(1).masks
         assert [mask.shape for mask in masks] == [(32, 40)] * 2
         assert masks[0].sum() == pytest.approx(draw_red(1)[1].sum() / 4, rel=0.02)

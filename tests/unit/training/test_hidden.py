@@ -9,7 +9,7 @@ from clickgrain.proposals.sampling import sample_proposals
 from clickgrain.training import image_set as module
 from clickgrain.training import regions as hidden
 from clickgrain.training.regions import CANDIDATES, FINENESS, HiddenRegions, TreeRegions, hidden_regions, outlined
-from clickgrain.training.samples import draw_sample, make_batch
+from clickgrain.training.samples import Pools, draw_sample, make_batch
 
 SAMPLER = Sampler("area", min_area=0.02, max_area=0.6)
 
@@ -214,7 +214,8 @@ class TestSamples:
 
         monkeypatch.setattr(HiddenRegions, "draw", noted)
         args = settings({"hidden": 1.0, "composites": 0.0, "masks_per_image": 1, "rotate": 0.0})
-        sample = draw_sample(image_set, [0, 1, 2, 3], [], args.data, args.clicks, np.random.default_rng(0))
+        pools = Pools([0, 1, 2, 3], [], [], [])
+        sample = draw_sample(image_set, pools, args.data, args.clicks, np.random.default_rng(0))
         (target,) = sample.targets
         assert drawn
         assert not target.exact

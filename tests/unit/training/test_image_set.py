@@ -1,6 +1,5 @@
 """The image set: photos and composites, seen through matrices."""
 
-import errno
 import tarfile
 
 import cv2
@@ -10,12 +9,12 @@ import pytest
 import torch
 from scipy import ndimage
 
+from clickgrain import devices as memory
 from clickgrain.errors import TrainingError
 from clickgrain.images import ReadReport, resize_long_side
 from clickgrain.progress import Quiet
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
-from clickgrain.training import image_set as memory
 from clickgrain.training import image_set as module
 from clickgrain.training.prepare import choose_photos, load_image_set, prepare
 from clickgrain.tree import build_tree
@@ -56,7 +55,7 @@ def test_crops_are_what_opencv_warps(image_set, name):
     matrix = np.array(MATRICES[name], float)
     smooth = cv2.GaussianBlur(image_set.image(0), (0, 0), 4)  # OpenCV rounds positions to 1/32 pixel
     blurred = module.ImageSet(96)
-    blurred.add(smooth, "a", image_set.tree(0))
+    blurred.add(module.Entry(smooth, image_set.tree(0)), "a")
     crop = blurred.crops([0], torch.from_numpy(matrix)[None], 64)[0].permute(1, 2, 0).numpy()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(smooth, matrix, (64, 64), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -102,7 +101,7 @@ def test_composites_follow_photos_and_keep_their_trees(image_set, mixed):
     np.testing.assert_array_equal(mixed.tree(2).children, image_set.tree(2).children)
     np.testing.assert_array_equal(mixed.tree(2).cost, image_set.tree(2).cost)
     for i in (4, 5, 6):
-        assert mixed.tree(i).image_size == mixed.sizes[i] == mixed.image(i).shape[:2] == mixed.mask(i).shape
+        assert mixed.tree(i).image_size == mixed.size(i) == mixed.image(i).shape[:2] == mixed.mask(i).shape
 
 
 def test_a_composite_depends_on_seed_and_number_alone(composed, mixed):
@@ -120,9 +119,9 @@ def test_the_bank_only_grows(composed, extractor):
     images = [image_set.image(i) for i in range(6)]
     assert module.add_composites(image_set, 3, extractor, photos=[0, 1], seed=5) == range(6, 9)
     assert all(image_set.image(i) is image for i, image in enumerate(images))
-    assert (image_set.photos, len(image_set), len(image_set.names), len(image_set.sizes)) == (4, 9, 9, 9)
+    assert (image_set.photos, len(image_set), len(image_set.names)) == (4, 9, 9)
     with pytest.raises(ValueError, match="late: a photo must be added before all composites"):
-        image_set.add(images[0], "late", image_set.tree(0))
+        image_set.add(module.Entry(images[0], image_set.tree(0)), "late")
 
 
 def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_image_set, composed):
@@ -173,19 +172,20 @@ class TestCutouts:
 
     def test_they_are_in_their_share_of_the_composites_and_change_no_other(self, composed, cutouts):
         without, some = composed(24), composed(24, cutouts=cutouts, share=0.3)
-        assert 3 <= len(some.levels) <= 12
-        assert all(0.85 <= level <= 0.95 for level in some.levels.values())
+        levels = {i: level for i in range(4, 28) if (level := some.level(i)) is not None}
+        assert 3 <= len(levels) <= 12
+        assert all(0.85 <= level <= 0.95 for level in levels.values())
         for i in range(4, 28):
-            same = i not in some.levels
+            same = i not in levels
+            assert without.level(i) is None
             assert np.array_equal(some.image(i), without.image(i)) == same
             assert some.names[i].startswith("composite/" if same else "cutouts-")
             assert same or (some.mask(i) > 0.5).any()
-        assert not without.levels
 
     def test_seed_and_number_alone_decide(self, composed, cutouts):
         few, many = composed(4, cutouts=cutouts, share=1), composed(6, cutouts=cutouts, share=1, threads=3)
         assert all(np.array_equal(many.image(i), few.image(i)) for i in range(8))
-        assert {i: many.levels[i] for i in range(4, 8)} == few.levels
+        assert [many.level(i) for i in range(4, 8)] == [few.level(i) for i in range(4, 8)]
         assert few.names[:8] == many.names[:8]
 
     def test_other_files_have_other_names(self, composed, cutouts):
@@ -195,43 +195,17 @@ class TestCutouts:
 
 
 class TestMemory:
-    def test_pixels_beyond_their_share_of_memory_live_in_a_file(self, composed, mixed, monkeypatch):
-        size = mixed.image(0).nbytes
-        monkeypatch.setattr(module, "CHUNK", 2 * size)
-        monkeypatch.setattr(
-            module, "available_memory", lambda: 8 * size
-        )  # two of the four chunks fit in half of it
-        on_disk = composed(3)
-        files = [isinstance(on_disk.image(i).base, np.memmap) for i in range(7)]
-        assert files == [False] * 4 + [True] * 3
-        for i in range(7):
-            np.testing.assert_array_equal(on_disk.image(i), mixed.image(i))
-
-    def test_an_image_larger_than_a_chunk(self, image_set, monkeypatch, make_image_set):
-        monkeypatch.setattr(module, "CHUNK", 100)
-        np.testing.assert_array_equal(make_image_set([image_set.image(2)]).image(0), image_set.image(2))
-
-    def test_a_full_disk_is_said_before_it_is_written_to(self, image_set, monkeypatch):
-        def full(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(module, "available_memory", lambda: 0)
-        monkeypatch.setattr(module.os, "posix_fallocate", full)
-        with pytest.raises(TrainingError, match=r"after the first 0 fit neither .*No space left on device"):
-            module.ImageSet(96).add(image_set.image(0), "a", image_set.tree(0))
-
     def test_every_image_is_held_once(self, photos, tmp_path, extractor, monkeypatch, settings):
         """After the whole preparation no second array of an image's size is alive."""
-        monkeypatch.setattr(module, "CHUNK", 1)
         propose(photos, tmp_path / "trees.db", extractor=extractor, progress=False, workers=1)
-        made, real = [], module.ImageSet._room
-        monkeypatch.setattr(module.ImageSet, "_room", lambda self, size: made.append(size) or real(self, size))
+        made, real = [], module.ImageSet._hold
+        monkeypatch.setattr(module.ImageSet, "_hold", lambda self, i, entry: made.append(i) or real(self, i, entry))
         store, args = ProposalStore(tmp_path / "trees.db"), settings({"objects": 0.5})
         data = prepare(choose_photos(photos, store, (), None), store, args, extractor, Quiet(), seed=0)
-        assert len(made) == len(data.image_set)
-        assert sum(made) == sum(data.image_set.image(i).nbytes for i in range(len(data.image_set)))
+        assert sorted(made) == list(range(len(data.image_set)))
         for image, _ in [*data.validation.proposals, *data.validation.composites, *data.validation.objects]:
             assert any(image is data.image_set.image(i) for i in range(len(data.image_set)))
+        assert data.image_set.described().startswith(f"all {len(made)} images are in memory (")
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -306,7 +280,7 @@ class TestLoading:
         loaded = load_image_set(photos, store, side=64, advance=lambda: calls.append(1))
         assert loaded.names == store.keys() == [*(f"more/p{i}.png" for i in [5]), *(f"p{i}.png" for i in range(5))]
         assert len(loaded) == loaded.photos == 6
-        assert loaded.sizes == [(48, 64)] * 6
+        assert [loaded.size(i) for i in range(6)] == [(48, 64)] * 6
         assert len(calls) == 6
         picture = cv2.imread(str(photos / "p2.png"))[..., ::-1]
         np.testing.assert_array_equal(loaded.image(3), resize_long_side(np.ascontiguousarray(picture), 64))
@@ -319,7 +293,7 @@ class TestLoading:
         assert load_image_set(photos, store, side=64, keys=["p3.png", "p1.png"]).names == ["p3.png", "p1.png"]
 
     def test_small_photos_keep_their_size(self, photos, store):
-        assert load_image_set(photos, store, side=128, keys=["p0.png"]).sizes == [(72, 96)]
+        assert load_image_set(photos, store, side=128, keys=["p0.png"]).size(0) == (72, 96)
 
     def test_a_photo_that_broke_since_is_left_out(self, photos, store):
         (photos / "p1.png").write_bytes(b"broken")
@@ -345,13 +319,10 @@ class TestLoading:
 
 
 class TestTreesInMemory:
-    def test_trees_are_kept_as_far_as_memory_goes(self, monkeypatch):
-        monkeypatch.setattr(module, "available_memory", lambda: 10e9)
-        assert module.trees_in_memory(3000) == pytest.approx(10e9 * module.MEMORY_SHARE / 3000 / 56, rel=1e-3)
-        monkeypatch.setattr(module, "available_memory", lambda: 1e6)
-        assert module.trees_in_memory(3000) == module.FEWEST_TREES
-        monkeypatch.setattr(module, "available_memory", lambda: 1e15)
-        assert module.trees_in_memory(3000) == module.MOST_TREES
+    def test_trees_are_kept_as_far_as_memory_goes(self):
+        assert module.trees_in(8e9, 3000) == pytest.approx(8e9 * module.TREES / 3000 / 56, rel=1e-3)
+        assert module.trees_in(1e6, 3000) == module.FEWEST_TREES
+        assert module.trees_in(1e15, 3000) == module.MOST_TREES
 
     def test_a_tree_takes_about_as_much_as_is_reckoned_with(self):
         rng = np.random.default_rng(0)
@@ -361,7 +332,7 @@ class TestTreesInMemory:
         assert 0.5 < sum(arrays.values()) / (module.BYTES_PER_LEAF * tree.n_leaves) < 1.3
 
     def test_what_was_evicted_is_the_same_when_made_again(self, fresh, monkeypatch):
-        monkeypatch.setattr(module, "trees_in_memory", lambda leaves: 1)
+        monkeypatch.setattr(module, "trees_in", lambda memory, leaves: 1)
         for kind in ("tree", "edge_tree", "hidden"):
             first = getattr(fresh, kind)(0)
             getattr(fresh, kind)(1)

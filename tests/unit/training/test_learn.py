@@ -58,7 +58,7 @@ def shrink(monkeypatch, settings, config):
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch, settings, tiny_config, one_thread):
+def tiny(monkeypatch, settings, tiny_config, one_thread, few_robot_clicks):
     """`grain-small` at a size that tests can wait for."""
     shrink(monkeypatch, settings, tiny_config)
 
@@ -72,7 +72,7 @@ def args(photos, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, settings, tiny_config, drawn, one_thread):
+def finished(tmp_path_factory, settings, tiny_config, drawn, one_thread, few_robot_clicks):
     """Photos, and the model that `learn` made of them."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "photos").mkdir()
@@ -110,6 +110,7 @@ def test_photos_become_a_model(finished, drawn):
     }  # fmt: skip
     assert [stage for stage, *_ in bars.stages] == ["trees", "photos", "composites", "training"]
     assert bars.stages[0][1:] == (6, 0)
+    assert any(note.startswith("all 10 images are in memory (") for note in bars.notes)
     assert load_model(result.folder)[0]["tree"] == "color-texture"  # the name behind "default"
     assert (result.folder / "previews" / "step-000003.png").is_file()
     segmenter = Segmenter.load(result.folder)
@@ -159,9 +160,10 @@ class TestTwoAtOnce:
         """Another process trains in the folder."""
         folder = args().out
         code = (
-            "import sys, pathlib; from clickgrain.training.run_dir import locked\n"
-            f"with locked(pathlib.Path({str(folder)!r})): print('in', flush=True); sys.stdin.read()"
+            "import sys, filelock\n"
+            f"with filelock.FileLock({str(folder / run_dir.LOCK)!r}): print('in', flush=True); sys.stdin.read()"
         )
+        folder.mkdir()
         process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, text=True)
         assert process.stdout.readline() == "in\n"
         yield process
@@ -202,6 +204,16 @@ def test_a_finished_run_whose_state_was_deleted_begins_again(finished, done):
     (done.out / "state.pt").unlink()
     assert learn(done, Bars()).fit.losses == finished[1].fit.losses
     assert model_of(done.out) == model_of(finished[0] / "model")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_finished_run_whose_model_was_damaged_writes_it_again(finished, done, name):
+    path = done.out / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    result = learn(done, Bars())
+    assert (result.fit.steps, result.fit.losses) == (3, [])
+    assert path.read_bytes() == whole
 
 
 class TestRefusals:

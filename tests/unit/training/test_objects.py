@@ -9,7 +9,7 @@ from clickgrain.training import prepare as module
 from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import add_composites
 from clickgrain.training.prepare import find_objects
-from clickgrain.training.samples import draw_sample, make_batch
+from clickgrain.training.samples import Pools, draw_sample, make_batch
 from clickgrain.training.validation import make_validation
 
 
@@ -121,9 +121,8 @@ def test_samples_have_the_object_as_an_exact_target(photos, settings, disk):
     find_objects(image_set := photos)
     args = settings({"objects": 1.0, "composites": 0.0, "rotate": 0.0, "masks_per_image": 1})
     for seed in range(8):
-        sample = draw_sample(
-            image_set, [0, 1, 2], [], args.data, args.clicks, np.random.default_rng(seed), sorted(image_set.objects)
-        )
+        pools = Pools([0, 1, 2], [], sorted(image_set.objects), [])
+        sample = draw_sample(image_set, pools, args.data, args.clicks, np.random.default_rng(seed))
         assert sample.image in image_set.objects
         (target,) = sample.targets
         assert target.exact

@@ -5,15 +5,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 import torch
 from torch import distributed
 
+from clickgrain.errors import ConfigError, TrainingError
 from clickgrain.features import load_extractor
 from clickgrain.models.registry import load_click_model
 from clickgrain.proposals.pipeline import propose
+from clickgrain.training.config import LearnArgs
+from clickgrain.training.learn import learn
+from clickgrain.training.loop import fit
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -80,11 +85,17 @@ def test_the_command_line_under_torchrun(tmp_path, drawn):
     assert done.stdout.split() == [str(tmp_path / "run")]
     assert len(losses(tmp_path / "run")) == 2
     assert load_click_model(str(tmp_path / "run"))
-    small = (*small[:-3], 3, *small[-2:])
-    uneven = start(*torchrun, "train", *what, *small, "--store", tmp_path / "t.db", "--out", tmp_path / "uneven")
-    assert "cannot share --batch 3 evenly" in uneven.stderr
-    learned = start(*torchrun, "learn", *what, *small)
-    assert "run `clickgrain propose` once" in learned.stderr
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(mixed, make_model, settings, tmp_path):
+    with pytest.raises(TrainingError, match=r"2 processes cannot share --batch 3 evenly in --accumulate 1 parts"):
+        fit(make_model(), mixed, [0], settings(batch=3), tmp_path, fabric=SimpleNamespace(world_size=2))
+
+
+def test_learn_takes_one_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="run `clickgrain propose` once"):
+        learn(LearnArgs(tmp_path, tmp_path / "run"))
 
 
 def test_both_hold_the_same_weights(folder):

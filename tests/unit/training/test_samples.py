@@ -14,9 +14,9 @@ from clickgrain.errors import TrainingError
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
-from clickgrain.training.image_set import ImageSet
+from clickgrain.training.image_set import Entry, ImageSet
 from clickgrain.training.regions import level_of
-from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, draw_sample, make_batch, whole_look
+from clickgrain.training.samples import MAX_SHARE, MIN_PIXELS, Pools, draw_sample, make_batch, whole_look
 from clickgrain.training.step import ClickStep
 from clickgrain.tree import MergeTree
 
@@ -119,7 +119,7 @@ class TestTargets:
     def test_valid_is_where_the_matrix_meets_the_picture(self, batch_of, mixed):
         batch = batch_of(0, window=(1.5, 2.0), rotate=1.0, count=4)
         for crop, picture in enumerate(batch.images):
-            height, width = mixed.sizes[picture]
+            height, width = mixed.size(picture)
             y, x = np.mgrid[:64, :64]
             seen = batch.matrices[crop].numpy() @ np.stack([x.ravel(), y.ravel(), np.ones(64 * 64)])
             inside = (np.abs(seen[0] - (width - 1) / 2) < width / 2) & (
@@ -146,7 +146,7 @@ class TestTargets:
         for crop, picture in enumerate(batch.images):
             whole = np.repeat(mixed.mask(picture)[..., None] * 255, 3, axis=2).round().astype(np.uint8)
             shown = ImageSet(96)
-            shown.add(whole, "mask", mixed.tree(picture))
+            shown.add(Entry(whole, mixed.tree(picture)), "mask")
             seen = shown.crops([0], batch.matrices[crop : crop + 1], 64)[0, 0] / 255
             inner = batch.valid[crop, 0] > 0
             difference = (seen - batch.masks[2 * crop, 0])[inner].abs()
@@ -394,7 +394,7 @@ class TestNothingToLearnFrom:
         """A photo of a single patch has no region but itself."""
         speck = make_image_set([np.zeros((4, 4, 3), np.uint8)], 64)
         with pytest.raises(TrainingError, match=r"no target of a useful size in 30 crops; .*--data\.sampler"):
-            draw_sample(speck, [0], [], settings().data, EVERYTHING, np.random.default_rng(0))
+            draw_sample(speck, Pools([0], [], [], []), settings().data, EVERYTHING, np.random.default_rng(0))
 
     def test_specks_among_photos_are_passed_over(self, make_image_set, drawn, settings):
         image_set = make_image_set([np.zeros((4, 4, 3), np.uint8), drawn(0), np.zeros((1, 1, 3), np.uint8)], 96)

@@ -124,9 +124,9 @@ class TestLoss:
         model = make_model()
         gradients = {}
         for supervise, draws in (("all", 1), ("two", 60)):
-            step, total = ClickStep(model, settings(supervise=supervise)), 0.0
+            step, total = ClickStep(model, settings({"crop": 32}, supervise=supervise)), 0.0
+            crops, batch = batch_of(step.args, rounds=[0, 2, 3, 3])
             for draw in range(draws):
-                crops, batch = batch_of(step.args, rounds=[0, 2, 3, 3])
                 model.zero_grad()
                 step._shares = _shares_of(step, draw)
                 step(crops, batch)[0].backward()

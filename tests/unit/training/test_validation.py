@@ -72,8 +72,13 @@ class TestTargets:
             picture = [1, 3][i % 2]
             np.testing.assert_array_equal(image, image_set.image(picture))
             nodes = image_set.hidden(picture).tree
-            drawn = (snap(nodes.mask(node).astype(np.float32), image) > 0.5 for node in range(nodes.n_nodes))
-            assert any(np.array_equal(mask, node) for node in drawn)
+            size, likely = mask.shape[::-1], []  # snapping all of some thousand nodes takes half a minute
+            for node in range(nodes.n_nodes):
+                raw = nodes.mask(node).astype(np.float32)
+                there = cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST) > 0.5
+                if np.count_nonzero(there & mask) > 0.5 * np.count_nonzero(there | mask):
+                    likely.append(raw)
+            assert any(np.array_equal(mask, snap(raw, image) > 0.5) for raw in likely)
         for (_, mask), (_, other) in zip(validation.proposals, without.proposals):
             np.testing.assert_array_equal(mask, other)
 

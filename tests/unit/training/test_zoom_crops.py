@@ -9,13 +9,14 @@ import pytest
 
 from clickgrain.errors import TrainingError
 from clickgrain.features import ColorTexture
+from clickgrain.images import ImageFile
 from clickgrain.progress import Quiet
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training import prepare as module
 from clickgrain.training.config import TrainArgs
 from clickgrain.training.prepare import ZoomCrops, add_zoom_crops, choose_photos, prepare
-from clickgrain.training.samples import FINER, draw_sample
+from clickgrain.training.samples import FINER, Pools, draw_sample
 from clickgrain.tree import build_tree
 
 
@@ -32,8 +33,8 @@ def extent(view):
 
 def cut(image, *, side=64, most=4, photos=1, seed=0, name="a.jpg"):
     tiles = ZoomCrops(side, most, photos, seed)
-    tiles.look(3, name, image)
-    return tiles.cut
+    tiles.look(3, ImageFile(name, name), image)
+    return [(place[0], crop) for place, crop in zip(tiles.places, tiles.cut, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_many_photos_share_the_views():
     tiles = ZoomCrops(16, 2, photos, 0)
     image = coordinates(48, 64)
     for i in range(400):
-        tiles.look(i, f"{i}.jpg", image)
+        tiles.look(i, ImageFile(f"{i}.jpg", f"{i}.jpg"), image)
     assert len(tiles.cut) == pytest.approx(400 * module.IN_ALL / photos, rel=0.25)
 
 
@@ -151,9 +152,9 @@ def test_photos_that_have_views_give_smaller_targets_too(data, monkeypatch):
     def draw(picture):
         source = image_set.source(picture)
         monkeypatch.setattr(type(source), "draw", lambda self, rng, n, sampler: asked.append(sampler) or [])
+        pools, data_args = Pools([picture], [], [], []), replace(data.args.data, objects=0.0)
         with pytest.raises(TrainingError):
-            draw_sample(image_set, [picture], [], replace(data.args.data, objects=0.0), data.args.clicks,
-                        np.random.default_rng(0))  # fmt: skip
+            draw_sample(image_set, pools, data_args, data.args.clicks, np.random.default_rng(0))
         monkeypatch.undo()
         return {sampler.min_area for sampler in asked[-10:]}
 
