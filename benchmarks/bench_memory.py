@@ -2,6 +2,7 @@
 
     python -m benchmarks memory
     python -m benchmarks.bench_memory --photos DIR --store trees.db --count 5000 [--objects FILE] [--threads N]
+    python -m benchmarks.bench_memory --memory 0.1 --steps 20    streams; time without a batch
 
 Without a folder, 300 photos of 256 x 192 pixels are drawn. The stage runs in a separate process with the settings
 of `grain-small`; what the process takes before it begins (libraries, the extractor) is taken off. `--objects` is
@@ -23,10 +24,12 @@ import numpy as np
 import psutil
 
 from clickgrain.features import load_extractor
+from clickgrain.models.registry import build_model
 from clickgrain.progress import Quiet
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training.config import grain_small
+from clickgrain.training.loop import fit
 from clickgrain.training.prepare import choose_photos, prepare
 
 EXTRACTOR, DRAWN = "color-texture", 300
@@ -49,15 +52,24 @@ def draw(folder: Path) -> None:
         cv2.imwrite(str(folder / f"{seed:04d}.png"), image)
 
 
-def measure(photos: Path, store: Path, count: int, objects: Path | None, threads: int) -> None:
-    """In the separate process: prepare, and print the peak."""
+def measure(given: argparse.Namespace) -> None:
+    """In the separate process: prepare, train if that is asked for, and print the peak."""
+    photos, store, count, objects, threads = given.photos, given.store, given.count, given.objects, given.threads
     extractor, trees = load_extractor(EXTRACTOR), ProposalStore(store)
     extractor(np.zeros((64, 64, 3), np.uint8))
     chosen = choose_photos(photos, trees, (), extractor.name)
     chosen = replace(chosen, files=chosen.files[:count])
     args = replace(grain_small().args, threads=threads)
     start = psutil.Process().memory_info().rss
-    data = prepare(chosen, trees, args, extractor, Quiet(), seed=0, cache=objects)
+    memory = None if given.memory is None else given.memory * 1e9
+    data = prepare(chosen, trees, args, extractor, Quiet(), seed=0, cache=objects, memory=memory)
+    print(data.image_set.described(), file=sys.stderr)
+    if given.steps:
+        settings = replace(args, validate_every=0).with_steps(given.steps)
+        with tempfile.TemporaryDirectory() as out:
+            model = build_model(grain_small().model.to_json())
+            fitted = fit(model, data.image_set, data.images, settings, Path(out))
+        print(f"{given.steps} steps: {fitted.waited:.1%} of the time without a batch", file=sys.stderr)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
     print(json.dumps([len(chosen.keys), len(data.images), start, peak]))
 
@@ -70,10 +82,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=DRAWN)
     parser.add_argument("--objects", type=Path)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", type=float, help="gigabytes for images and trees")
+    parser.add_argument("--steps", type=int, default=0, help="of training after the preparation")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
-        measure(given.photos, given.store, given.count, given.objects, given.threads)
+        measure(given)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -86,7 +100,8 @@ def main() -> None:
         cache = folder / "objects.safetensors"
         if given.objects is not None and given.objects.exists():
             shutil.copyfile(given.objects, cache)
-        flags = [f"--{name}={getattr(given, name)}" for name in ("photos", "store", "count", "threads")]
+        flags = [f"--{name}={getattr(given, name)}" for name in ("photos", "store", "count", "threads", "steps")]
+        flags += [] if given.memory is None else [f"--memory={given.memory}"]
         command = [sys.executable, "-m", "benchmarks.bench_memory", "--inside", f"--objects={cache}", *flags]
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         if given.objects is not None and not given.objects.exists():
