@@ -2,6 +2,7 @@ import json
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -411,6 +412,35 @@ class TestTheCut:
         plain = seg.engine.answer(encoded.state, prompt, None).alternatives
         for cut, bare in zip(seg.predict(POINTS[:1], LABELS[:1], encoded=encoded).alternatives, plain):
             np.testing.assert_array_equal(cut.probability, cut_mask(bare.probability, encoded.image, prompt))
+
+
+class TestLargeChanges:
+    """A late correction that changes much gives way to what surrounds its click, if that changes less."""
+
+    BEFORE = np.zeros((160, 240), np.float32)
+    BEFORE[40:120, 40:120] = 0.9
+    CLICKS = ([60, 60], [100, 60], [60, 100], [100, 100], [80, 80], [170, 80])
+
+    def answer(self, clicks, **around):
+        """The answer to the last of some clicks by an engine that takes in a fifth of the image."""
+        large, small = self.BEFORE.copy(), self.BEFORE.copy()
+        large[20:140, 120:220] = small[70:90, 120:180] = 0.9
+        answers = {"answer": lambda *_: Mask(large), "encode": lambda image: None, "one_by_one": False}
+        if around:
+            answers["answer_around"] = lambda *_: Mask(small) if around["found"] else None
+        seg = Segmenter(SimpleNamespace(**answers))
+        encoded = seg.encode(np.full((160, 240, 3), 90, np.uint8))
+        return seg.predict(clicks, [1] * len(clicks), previous=self.BEFORE, encoded=encoded).binary.sum()
+
+    def test_gives_way(self):
+        grown = (self.BEFORE > 0.5).sum()
+        assert self.answer(self.CLICKS, found=True) < 1.3 * grown < self.answer(self.CLICKS)
+
+    def test_not_an_early_one(self):
+        assert self.answer(self.CLICKS[1:], found=True) == self.answer(self.CLICKS[1:])
+
+    def test_nor_where_nothing_else_was_found(self):
+        assert self.answer(self.CLICKS, found=False) == self.answer(self.CLICKS)
 
 
 class TestLargeImages:

@@ -21,6 +21,8 @@ SMALL_FROM, SMALL = 2, 0.2
 ZOOM_EXPANSION = 2.0  # size of a zoom crop over that of the last mask's box
 ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8  # its least part of the image's long side, and the greatest that is worth a crop
 SMALLEST_PART = 32  # its least size in pixels
+AROUND, AROUND_LEAST = 0.5, 96  # side of a crop around the last click: part of the long side, and pixels
+RIM = 0.1  # part of that side over which its answer fades into the previous mask
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,12 @@ class GrainEngine:
         if window is None or before is None:
             mask = self._decoded(encoded, [prompt], whole)[0]
         else:
-            moved = prompt.points - np.array([window.left, window.top], np.float32)
-            inside = ((moved >= 0) & (moved < window.size[::-1])).all(1)
-            clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
             part = encoded.close.get(window)
             if part is None:
-                seen = None if encoded.cells is None else _cut_out(encoded.cells, window, encoded.size)
-                part = self._encoded(np.ascontiguousarray(encoded.image[window.slices]), seen, whole=False)
+                part = self._part(encoded, window)
                 encoded.close.clear()
                 encoded.close[window] = part
-            close = resized(before[None, None, *window.slices], part.context.size)
-            inner = self._decoded(part, [clicks], close)[0]
+            inner = self._seen_in(part, window, prompt, before)
             mask = Mask(lambda: window.paste(inner.probability, encoded.size), score=inner.score, roi=window.box)
 
         def at_other_levels() -> list[Mask]:
@@ -133,6 +130,41 @@ class GrainEngine:
         if prompt.level is None:
             mask.offer(at_other_levels)
         return mask
+
+    def answer_around(self, encoded: GrainImage, prompt: Prompt, previous: Mask) -> Mask | None:
+        """The mask of clicks by what surrounds the last one; further away the previous mask stays.
+
+        None for images so small that a crop would show nearly all of them.
+        """
+        height, width = size = encoded.size
+        side = max(round(AROUND * max(size)), AROUND_LEAST)
+        if side > ZOOM_MOST * max(size):
+            return None
+        column, row = (int(value) - side // 2 for value in prompt.points[-1])
+        top, left = max(0, min(row, height - side)), max(0, min(column, width - side))
+        window = Window(top, min(top + side, height) - 1, left, min(left + side, width) - 1)
+        before = previous_probability(previous, size)
+        inner = self._seen_in(self._part(encoded, window), window, prompt, before)
+
+        def render() -> Float:
+            weight = np.outer(*(_ramp(*ends, RIM * side) for ends in zip(window[::2], window[1::2], size)))
+            whole = before.copy()
+            whole[window.slices] += weight * (inner.probability - whole[window.slices])
+            return whole
+
+        return Mask(render, score=inner.score)
+
+    def _part(self, encoded: GrainImage, window: Window) -> GrainImage:
+        """What a window shows, encoded like an image of its own."""
+        cells = None if encoded.cells is None else _cut_out(encoded.cells, window, encoded.size)
+        return self._encoded(np.ascontiguousarray(encoded.image[window.slices]), cells, whole=False)
+
+    def _seen_in(self, part: GrainImage, window: Window, prompt: Prompt, before: Float) -> Mask:
+        """The mask of a window, by the clicks in it and the previous probability (H x W, of the whole image)."""
+        moved = prompt.points - np.array([window.left, window.top], np.float32)
+        inside = ((moved >= 0) & (moved < window.size[::-1])).all(1)
+        clicks = replace(prompt, points=moved[inside], labels=prompt.labels[inside])
+        return self._decoded(part, [clicks], resized(before[None, None, *window.slices], part.context.size))[0]
 
     def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> list[Mask]:
         scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
@@ -167,6 +199,14 @@ def _cut_out(cells: Float, window: Window, size: Size) -> Float:
         distance = np.abs(np.clip(places, 0, length - 1)[:, None] - np.arange(length))
         sampled.append(np.maximum(0, 1 - distance).astype(np.float32))  # weights of linear interpolation
     return np.einsum("ya,xb,abd->yxd", *sampled, cells, optimize=True)
+
+
+def _ramp(first: int, last: int, length: int, rim: float) -> Float:
+    """Weights of the pixels first..last of an axis: 1, falling to 0 at both ends unless the image ends there."""
+    pixels = np.arange(first, last + 1, dtype=np.float32) + 0.5
+    low = 1 if first == 0 else (pixels - first) / rim
+    high = 1 if last == length - 1 else (last + 1 - pixels) / rim
+    return np.clip(np.minimum(low, high) * np.ones_like(pixels), 0, 1)
 
 
 def _mask(encoded: GrainImage, prompt: Prompt, logits: Float, score: float) -> Mask:

@@ -183,3 +183,32 @@ class TestGoingOn:
         found = ask(engine, encoded, FIVE, Mask(blob()))
         assert len(found.alternatives) == 3
         assert all(other.probability.shape == SIZE and other.roi is None for other in found.alternatives)
+
+
+class TestAroundTheLastClick:
+    """What answers late corrections that would change much."""
+
+    def around(self, name, previous, points, size=SIZE):
+        engine = GrainEngine(TorchGrain(echo_model(name, replace(TINY, radius=6.0))), ColorTexture())
+        encoded = engine.encode(np.full((*size, 3), 120, np.uint8))
+        return engine.answer_around(encoded, Prompt.of(points, [1] * len(points), size=size), Mask(previous))
+
+    def test_the_previous_mask_stays_near_and_far(self):
+        previous = np.maximum(blob(), blob(centre=(200, 120)))
+        found = self.around("previous", previous, [[64, 52], [60, 58]])
+        assert iou(found.binary, previous > 0.5) > 0.8
+        np.testing.assert_array_equal(found.probability[:, 150:], previous[:, 150:])
+
+    @pytest.mark.parametrize("click", [(64, 52), (20, 20), (222, 140), (120, 80)])
+    def test_clicks_lie_where_they_were_made(self, click):
+        found = self.around("disk+", np.zeros(SIZE, np.float32), [[120, 20], click])
+        y, x = np.nonzero(found.binary & (np.hypot(*(np.mgrid[:160, :240].T - click[::-1]).T) < 12))
+        assert np.hypot(x.mean() - click[0], y.mean() - click[1]) < 3
+
+    def test_its_answer_fades_into_the_previous_mask_but_not_at_the_images_border(self):
+        found = self.around("previous", np.full(SIZE, 0.75, np.float32), [[10, 80]])
+        assert found.probability[:, :5].min() > 0.5
+        np.testing.assert_allclose(found.probability[:, 125:], 0.75)
+
+    def test_not_in_small_images(self):
+        assert self.around("previous", np.zeros((90, 110), np.float32), [[10, 10]], (90, 110)) is None
