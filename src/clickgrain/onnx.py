@@ -22,7 +22,7 @@ class Predictor(Segmenter):
     Args:
         source: the folder. Weights for torch ("default", a model folder or a Hugging Face id) are exported into the
             cache when they are used first, which needs torch that once.
-        cut: whether guard and cut follow the network (`clickgrain.cut`).
+        cut: whether discriminant, guard and cut follow the network (`clickgrain.cut`).
 
     Raises:
         ConfigError: onnxruntime is not installed, or the model cannot be exported.

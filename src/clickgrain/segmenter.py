@@ -87,8 +87,8 @@ class Segmenter:
     Args:
         engine: what answers; `Segmenter.load` makes the usual ones.
         name: shown in reports.
-        cut: undo changes that contradict the last click, and decide the outline of every mask by the image's pixels
-            (`clickgrain.cut`); None shows what the engine says.
+        cut: correct by the image's features, undo what contradicts the last click, and decide each outline
+            by the image's pixels (`clickgrain.cut`); None shows what the engine says.
     """
 
     def __init__(self, engine: Engine, name: str = "segmenter", *, cut: CutSettings | None = DEFAULT_CUT) -> None:
@@ -113,7 +113,7 @@ class Segmenter:
             device: torch device, such as "cpu" or "cuda".
             extractor: whose features make the merge trees; by default what the model was trained with,
                 "color-texture" for "tree".
-            cut: whether guard and cut follow the network (`clickgrain.cut`).
+            cut: whether discriminant, guard and cut follow the network (`clickgrain.cut`).
             runtime: "onnx" computes the network by ONNX Runtime on the CPU, without torch (`clickgrain.onnx`);
                 None takes it for what `export-model` wrote, torch for all else.
 

@@ -34,7 +34,7 @@ class EvaluateArgs:
         data: a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as
             images/<id>.* with masks/<id>#<k>.png. Repeat the flag for more.
         extractor: whose features make the merge trees.
-        cut: guard and cut follow our models; --no-cut evaluates the network's own masks.
+        cut: discriminant, guard and cut follow our models; --no-cut evaluates the network's own masks.
         device: torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
         user: who clicks; the published figures have the robot.
         user_seed: of the noisy user, the jitter of the box (0: exact) and the strokes.

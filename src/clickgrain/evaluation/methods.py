@@ -13,7 +13,7 @@ class Method:
     name: str  # "tree", "default", a model folder, a Hugging Face id, or what `load_baseline` takes
     device: str = "cpu"  # of the model and of the extractor
     extractor: str | None = None  # whose features make the merge trees; None: what the model was trained with
-    cut: bool = True  # whether guard and cut follow the model (`clickgrain.cut`); baselines have neither
+    cut: bool = True  # whether `clickgrain.cut` follows the model; baselines go without
 
     def __call__(self) -> Predictor:
         """Make the predictor; ConfigError or WeightsError when that fails."""
