@@ -46,7 +46,9 @@ class Discriminant:
         return cls(values, np.linalg.inv(covariance), features.shape[:2])
 
     def log_odds(self, probability: Float, prompt: Prompt) -> Float:
-        """h x w float32 within ±`LIMIT`: how much likelier a leaf's features are in the object than around it.
+        """h x w float32 within ±`LIMIT`: how much likelier a leaf is by its features in the object than around it.
+
+        They count by the share of all likely leaves that the answer holds: a cell among many gets next to nothing.
 
         Args:
             probability: H x W float32 in 0..1, the answer whose two sides are told apart.
@@ -66,7 +68,10 @@ class Discriminant:
         within = 1 - share * (1 - share) * float((inside - outside) @ direction)
         direction /= max(within, 0.1)
         odds = (self.values - (inside + outside) / 2) @ direction
-        return np.clip(odds, -LIMIT, LIMIT).reshape(h, w)
+        # among things that look the same, features cannot tell which one is meant
+        alike = odds > 0
+        held = float(seen[alike].mean()) if alike.any() else 0.0
+        return held * np.clip(odds, -LIMIT, LIMIT).reshape(h, w)
 
     def refine(self, probability: Float, prompt: Prompt) -> Float:
         """H x W float32: a network's answer to a correction, after what the image's features say of it.

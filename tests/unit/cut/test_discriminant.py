@@ -43,9 +43,10 @@ def test_it_is_fishers_discriminant(monkeypatch):
     both = told(1.0)
     nothing = Prompt()
     found = both.log_odds(enlarged(OBJECT), nothing)
+    held = OBJECT[found > 0].mean()  # which is ours
     oracle = analysis.LinearDiscriminantAnalysis(solver="lsqr").fit(both.values, OBJECT.ravel())
     expected = oracle.decision_function(both.values) - np.log(OBJECT.mean() / (1 - OBJECT.mean()))
-    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.ravel() / held, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_an_answer_that_the_features_contradict_is_corrected():
@@ -60,6 +61,21 @@ def test_an_answer_that_the_features_contradict_is_corrected():
 def test_features_that_do_not_tell_them_apart_say_next_to_nothing():
     odds = told(0.0).log_odds(enlarged(OBJECT), clicks(5))
     assert np.abs(odds).mean() < 0.6 < 2 < np.abs(told(4.0).log_odds(enlarged(OBJECT), clicks(5))).mean()
+
+
+def test_one_of_many_that_look_the_same_is_left_alone():
+    """Cells among cells: the others are as likely, so features do not say which one is meant."""
+    cells = np.zeros(GRID, bool)
+    for row in range(2, 22, 7):
+        for column in range(2, 30, 7):
+            cells[row : row + 4, column : column + 4] = True
+    one = cells & (np.add.outer(np.arange(24), np.arange(32)) < 10)
+    values = np.random.default_rng(3).normal(size=(*GRID, 4)).astype(np.float32)
+    values[cells, 0] += 5
+    both = Discriminant.of(values, values)
+    among = np.abs(both.log_odds(enlarged(one), clicks(5)))
+    alone = np.abs(both.log_odds(enlarged(cells), clicks(5)))
+    assert among.max() < 0.4 < 1.5 < alone.mean()
 
 
 def test_clicks_outweigh_the_answer():
@@ -77,7 +93,8 @@ def test_clicks_outweigh_the_answer():
 
 
 def test_the_answer_stands_at_clicks_and_to_the_first_click():
-    answer = np.random.default_rng(2).uniform(size=SIZE).astype(np.float32)
+    noise = np.random.default_rng(2).uniform(-0.1, 0.1, SIZE)
+    answer = (0.2 + 0.6 * enlarged(OBJECT) + noise).astype(np.float32)
     both = told(3.0)
     prompt = Prompt.of([[64, 48], [2, 90], [127, 0]], [1, 0, 1], size=SIZE)
     refined = both.refine(answer, prompt)
