@@ -62,12 +62,13 @@ class Discriminant:
         columns, rows = np.floor(prompt.points * (np.array([w, h]) / probability.shape[::-1])).astype(int).T
         np.add.at(weights, (prompt.labels, rows.clip(0, h - 1) * w + columns.clip(0, w - 1)), CLICKED)
         weights /= np.maximum(weights.sum(1, keepdims=True), np.float32(1e-6))
-        outside, inside = weights @ self.values
+        # einsum, not @: the threads of BLAS would wait for those of the network
+        outside, inside = np.einsum("sn,nd->sd", weights, self.values)
         direction = self.inverse @ (inside - outside)
         # of the covariance within both sides (Sherman and Morrison), where that of all leaves was inverted
         within = 1 - share * (1 - share) * float((inside - outside) @ direction)
         direction /= max(within, 0.1)
-        odds = (self.values - (inside + outside) / 2) @ direction
+        odds = np.einsum("nd,d->n", self.values, direction) - (inside + outside) @ direction / 2
         # among things that look the same, features cannot tell which one is meant
         alike = odds > 0
         held = float(seen[alike].mean()) if alike.any() else 0.0
