@@ -71,7 +71,7 @@ class Encoded:
 
     @cached_property
     def discriminant(self) -> Discriminant | None:
-        """What tells objects of this image apart; None for engines, and images, without semantic vectors."""
+        """Of the image's features; None for engines or images without semantic vectors."""
         vectors = getattr(self.state, "vectors", None)
         if self.features is None or vectors is None or not vectors.any():
             return None
@@ -206,23 +206,23 @@ class Segmenter:
     def _corrected(self, probability: Float, current: Encoded, prompt: Prompt, previous: Mask) -> Float:
         """The engine's answer to a correction, refined and guarded.
 
-        Late corrections change little. One that changes much gives way to the answer of what surrounds its click.
+        A large change this late is likely a mistake: the answer of a crop around the click is taken if smaller.
         """
-        told, around = current.discriminant, getattr(self.engine, "answer_around", None)
+        discriminant, around = current.discriminant, getattr(self.engine, "answer_around", None)
 
-        def held(p: Float) -> Float:
-            return guard_mask(p if told is None else told.refine(p, prompt), previous, prompt)
+        def refined(p: Float) -> Float:
+            return guard_mask(p if discriminant is None else discriminant.refine(p, prompt), previous, prompt)
 
         def changed(p: Float) -> int:
             return int(np.count_nonzero((p > 0.5) != previous.binary))
 
-        found = held(probability)
+        found = refined(probability)
         if around is None or len(prompt.points) < LATE:
             return found
         if changed(found) <= LARGE * np.count_nonzero(previous.binary):
             return found
         near: Mask | None = around(current.state, prompt, previous)
-        other = found if near is None else held(near.probability)
+        other = found if near is None else refined(near.probability)
         return other if changed(other) < changed(found) else found
 
     def _answer_in_turn(self, current: Encoded, prompt: Prompt) -> Mask | None:

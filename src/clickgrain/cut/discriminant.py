@@ -1,8 +1,7 @@
-"""What tells an object from the rest of its image: a linear discriminant of features, found anew at every click.
+"""Refines an answer by a linear discriminant of the image's features, fitted at every correction.
 
-The network has learned what clicks mean in all images. In this one, the answer so far and the clicks say which
-features are the object's; where these features tell the answer from its surroundings they refine it, and where they
-do not, they say nothing: the log odds of a discriminant are as steep as its classes are apart.
+The network is the same for all images. The discriminant separates object from background in one image: the answer
+and the clicks are its training data. Where features separate the two poorly, its log odds are small.
 """
 
 from dataclasses import dataclass
@@ -10,19 +9,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from clickgrain.cut.guard import restore_at_clicks
 from clickgrain.types import Float, Prompt, Size
 
-RIDGE = 0.1  # of the mean variance, added to all: features of regions are nearly dependent
+RIDGE = 0.1  # part of the mean variance that is added to every variance: features are strongly correlated
 CLICKED = 0.05  # weight of the leaf under a click, over that of all that the answer holds on its side
-STRENGTH = 0.5  # of the log odds: neighboring leaves say much the same
+STRENGTH = 0.5  # weight of the log odds, below 1 because neighboring leaves are not independent
 LIMIT = 3.0  # largest log odds, either way
-FULL_FROM = 4  # clicks from which on they count in full; the answer to few clicks is no good example
-SPOT = 2  # pixels around every click where the answer stands
+FULL_FROM = 4  # number of clicks from which on they have full weight; earlier answers are poor training data
 
 
 @dataclass(frozen=True)
 class Discriminant:
-    """Features of an image's leaves, ready to tell any object apart (Fisher 1936, with a common covariance).
+    """Features of an image's leaves and their covariance (Fisher's linear discriminant, 1936).
 
     Attributes:
         values: n x d float32, one row a leaf in raster order, of mean 0.
@@ -48,10 +47,10 @@ class Discriminant:
     def log_odds(self, probability: Float, prompt: Prompt) -> Float:
         """h x w float32 within ±`LIMIT`: how much likelier a leaf is by its features in the object than around it.
 
-        They count by the share of all likely leaves that the answer holds: a cell among many gets next to nothing.
+        They are scaled by the share of all likely leaves that the answer covers: near zero for one cell among many.
 
         Args:
-            probability: H x W float32 in 0..1, the answer whose two sides are told apart.
+            probability: H x W float32 in 0..1, the answer; its two sides are the classes.
             prompt: in pixels of the probability; its clicks weigh more than other pixels.
         """
         h, w = self.grid
@@ -69,23 +68,21 @@ class Discriminant:
         within = 1 - share * (1 - share) * float((inside - outside) @ direction)
         direction /= max(within, 0.1)
         odds = np.einsum("nd,d->n", self.values, direction) - (inside + outside) @ direction / 2
-        # among things that look the same, features cannot tell which one is meant
-        alike = odds > 0
-        held = float(seen[alike].mean()) if alike.any() else 0.0
-        return held * np.clip(odds, -LIMIT, LIMIT).reshape(h, w)
+        # features cannot tell which of several similar objects is meant
+        likely = odds > 0
+        covered = float(seen[likely].mean()) if likely.any() else 0.0
+        return covered * np.clip(odds, -LIMIT, LIMIT).reshape(h, w)
 
     def refine(self, probability: Float, prompt: Prompt) -> Float:
-        """H x W float32: a network's answer to a correction, after what the image's features say of it.
+        """H x W float32: the answer to a correction, with the weighted log odds added to its logits.
 
         Args:
-            probability: H x W float32 in 0..1, the answer; it stands at the clicks.
+            probability: H x W float32 in 0..1, the answer; unchanged around the clicks.
             prompt: in pixels of the probability.
         """
         strength = STRENGTH * min(1.0, (len(prompt.points) - 1) / (FULL_FROM - 1))
         odds = np.exp(strength * self.log_odds(probability, prompt))
         refined = probability * cv2.resize(odds, probability.shape[::-1], interpolation=cv2.INTER_LINEAR)
         refined /= refined + (1 - probability)
-        for column, row in np.floor(prompt.points).astype(int):
-            spot = slice(max(row - SPOT, 0), row + SPOT + 1), slice(max(column - SPOT, 0), column + SPOT + 1)
-            refined[spot] = probability[spot]
+        restore_at_clicks(refined, probability, prompt)
         return refined

@@ -55,12 +55,15 @@ def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
         undone = changed & (away <= CORNER * (SLACK * depth + 1)) & (distance > depth)
         wide = cv2.resize(undone.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         np.copyto(result, previous.probability, where=wide > 0)
-    for column, row in np.floor(prompt.points).astype(
-        int
-    ):  # where the engine obeys its clicks, the result does, too
-        spot = slice(max(row - SPOT, 0), row + SPOT + 1), slice(max(column - SPOT, 0), column + SPOT + 1)
-        result[spot] = probability[spot]
+    restore_at_clicks(result, probability, prompt)
     return np.clip(result, 0, 1, out=result)
+
+
+def restore_at_clicks(changed: Float, answer: Float, prompt: Prompt) -> None:
+    """Copy the engine's answer (H x W) back around every click: where it obeys the clicks, `changed` does, too."""
+    for column, row in np.floor(prompt.points).astype(int):
+        spot = slice(max(row - SPOT, 0), row + SPOT + 1), slice(max(column - SPOT, 0), column + SPOT + 1)
+        changed[spot] = answer[spot]
 
 
 def depth_in(region: Bool) -> Float:

@@ -11,8 +11,8 @@ from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 class Engine(Protocol):
     """Answers prompts on encoded images; keeps no state between calls.
 
-    An engine may have `answer_around(encoded, prompt, previous) -> Mask | None`: a second opinion on a correction
-    that would change much, from what surrounds the last click alone.
+    An engine may have `answer_around(encoded, prompt, previous) -> Mask | None`: the answer to a
+    correction from a crop around the last click. It replaces answers that would change much.
     """
 
     one_by_one: bool  # clicks given at once must be answered one after the other, each from the mask before it

@@ -116,10 +116,10 @@ class GrainEngine:
         else:
             part = encoded.close.get(window)
             if part is None:
-                part = self._part(encoded, window)
+                part = self._encode_window(encoded, window)
                 encoded.close.clear()
                 encoded.close[window] = part
-            inner = self._seen_in(part, window, prompt, before)
+            inner = self._answer_in(part, window, prompt, before)
             mask = Mask(lambda: window.paste(inner.probability, encoded.size), score=inner.score, roi=window.box)
 
         def at_other_levels() -> list[Mask]:
@@ -132,9 +132,9 @@ class GrainEngine:
         return mask
 
     def answer_around(self, encoded: GrainImage, prompt: Prompt, previous: Mask) -> Mask | None:
-        """The mask of clicks by what surrounds the last one; further away the previous mask stays.
+        """The mask from a crop around the last click; outside the crop, the previous mask.
 
-        None for images so small that a crop would show nearly all of them.
+        None for small images, where the crop would show nearly everything.
         """
         height, width = size = encoded.size
         side = max(round(AROUND * max(size)), AROUND_LEAST)
@@ -144,7 +144,7 @@ class GrainEngine:
         top, left = max(0, min(row, height - side)), max(0, min(column, width - side))
         window = Window(top, min(top + side, height) - 1, left, min(left + side, width) - 1)
         before = previous_probability(previous, size)
-        inner = self._seen_in(self._part(encoded, window), window, prompt, before)
+        inner = self._answer_in(self._encode_window(encoded, window), window, prompt, before)
 
         def render() -> Float:
             weight = np.outer(*(_ramp(*ends, RIM * side) for ends in zip(window[::2], window[1::2], size)))
@@ -154,12 +154,12 @@ class GrainEngine:
 
         return Mask(render, score=inner.score)
 
-    def _part(self, encoded: GrainImage, window: Window) -> GrainImage:
-        """What a window shows, encoded like an image of its own."""
+    def _encode_window(self, encoded: GrainImage, window: Window) -> GrainImage:
+        """Encode a window as a separate image."""
         cells = None if encoded.cells is None else _cut_out(encoded.cells, window, encoded.size)
         return self._encoded(np.ascontiguousarray(encoded.image[window.slices]), cells, whole=False)
 
-    def _seen_in(self, part: GrainImage, window: Window, prompt: Prompt, before: Float) -> Mask:
+    def _answer_in(self, part: GrainImage, window: Window, prompt: Prompt, before: Float) -> Mask:
         """The mask of a window, by the clicks in it and the previous probability (H x W, of the whole image)."""
         moved = prompt.points - np.array([window.left, window.top], np.float32)
         inside = ((moved >= 0) & (moved < window.size[::-1])).all(1)
