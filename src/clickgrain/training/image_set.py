@@ -271,7 +271,7 @@ class ImageSet:
             if (held := self._held.get(i)) is not None:
                 self._held.move_to_end(i)
                 return held
-        # Composites are made of photos: they have locks of their own, or two threads could wait for each other.
+        # Composites are made from photos: with shared locks two threads could deadlock.
         with self._reading[i % STRIPES + (STRIPES if i >= self.photos else 0)]:
             with self._lock:
                 if (held := self._held.get(i)) is not None:  # by another thread
