@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -43,13 +44,16 @@ class Schema:
 
     def fill(self, db: sqlite3.Connection) -> None:
         """Make the tables in an empty database and leave any other alone; safe against a second creator."""
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        tables = "SELECT count(*) FROM sqlite_master"
+        if db.execute(tables).fetchone()[0]:
             return
-        db.execute("PRAGMA journal_mode = WAL")
-        db.executescript(
-            f"BEGIN IMMEDIATE; {self.tables} PRAGMA application_id = {self.application};"
-            f" PRAGMA user_version = {self.version}; COMMIT;"
-        )
+        use_wal(db)
+        with transaction(db):
+            if db.execute(tables).fetchone()[0]:  # the second creator waited for the first one here
+                return
+            marks = f"PRAGMA application_id = {self.application}; PRAGMA user_version = {self.version}"
+            for statement in f"{self.tables} {marks}".split(";"):  # `executescript` would end the transaction
+                db.execute(statement)
 
     @staticmethod
     def found(db: sqlite3.Connection) -> tuple[int, int]:
@@ -61,6 +65,19 @@ class Schema:
         """Whether a file has our application id where SQLite keeps it, even if the rest is damaged."""
         with path.open("rb") as file:
             return file.read(72)[68:] == self.application.to_bytes(4, "big")
+
+
+def use_wal(db: sqlite3.Connection, seconds: float = 5.0) -> None:
+    """Switch a file to a write-ahead log; SQLite's own waiting does not cover a second process that does the same."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if trouble(str(error)) != "locked" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from clickgrain.annotate.files_below import checked, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.errors import DataError
 from clickgrain.images.reader import MAX_PIXELS
-from clickgrain.sqlite import Schema, transaction
+from clickgrain.sqlite import Schema, transaction, use_wal
 from clickgrain.types import Size
 
 PROJECT_LOG = 0
@@ -119,7 +119,7 @@ class Database:
             SCHEMA.fill(self._db)
             self._check_schema()
             self._file = path.stat()
-            self._db.execute("PRAGMA journal_mode = WAL")
+            use_wal(self._db, timeout)
             self._db.execute("PRAGMA synchronous = FULL")
 
     def _check_schema(self) -> None:

@@ -104,24 +104,13 @@ def fit(
         bar.start("training", run.plan.steps, run.step)
         with run.batches() as batches:
             try:
-                run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
-                run.train_on(batches, losses, validate, bar)
+                with run.failures_kept():
+                    run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
+                    run.train_on(batches, losses, validate, bar)
             except KeyboardInterrupt:
                 with postponed_interrupts():  # the second Ctrl-C of an impatient user
                     run.save()
                 raise
-            except TrainingError:
-                with suppress(TrainingError):
-                    run.metrics.flush()  # shows what led there
-                raise
-            except RuntimeError as error:
-                if fabric.world_size == 1:
-                    raise
-                run.save()  # of the last whole step
-                raise TrainingError(
-                    f"process {fabric.global_rank} of {fabric.world_size} lost the others after step {run.step}"
-                    f" ({str(error).splitlines()[0]}); the same command continues from there"
-                ) from error
     run.metrics.flush()
     if run.changed:  # else the run was finished before
         run.save()
@@ -426,6 +415,24 @@ class _Run:
                 loss, parts = self.network(crops, batch)
             self.fabric.backward(loss / self.args.accumulate)
         return loss, parts
+
+    @contextmanager
+    def failures_kept(self) -> Iterator[None]:
+        """Write what led to a failure; the loss of another process becomes a TrainingError."""
+        try:
+            yield
+        except TrainingError:
+            with suppress(TrainingError):
+                self.metrics.flush()
+            raise
+        except RuntimeError as error:
+            if self.fabric.world_size == 1:
+                raise
+            self.save()  # of the last whole step
+            raise TrainingError(
+                f"process {self.fabric.global_rank} of {self.fabric.world_size} lost the others after step"
+                f" {self.step} ({str(error).splitlines()[0]}); the same command continues from there"
+            ) from error
 
     def validate_if_due(self, validate: Validator | None, bar: Progress) -> None:
         """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""

@@ -64,6 +64,7 @@ def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
     first = start(*words)
     assert first.returncode != 0
     assert (tmp_path / "killed" / "died").exists()
+    assert (tmp_path / "killed" / "told").exists()
     assert "ended: " in first.stderr
     state = torch.load(tmp_path / "killed" / "state.pt", weights_only=True)
     assert state["step"] == 2

@@ -36,7 +36,8 @@ def train(fabric, args, out):
 
 
 def die_once(fabric, out):
-    step = loop.ClickStep.forward
+    """The second process is killed; the first one, which saves, is told to end while it does."""
+    step, save = loop.ClickStep.forward, loop.save_state
 
     def forward(self, crops, batch):
         if fabric.global_rank == 1 and batch.step == 2 and not (out / "died").exists():
@@ -44,7 +45,13 @@ def die_once(fabric, out):
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, crops, batch)
 
-    loop.ClickStep.forward = forward
+    def interrupted(*args):  # torchrun tells the others to end, at its worst in the middle of saving
+        if (out / "died").exists() and not (out / "told").exists():
+            (out / "told").touch()
+            signal.raise_signal(signal.SIGTERM)
+        save(*args)
+
+    loop.ClickStep.forward, loop.save_state = forward, interrupted
 
 
 def main(folder, killed=""):
