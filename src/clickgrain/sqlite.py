@@ -68,7 +68,7 @@ class Schema:
 
 
 def use_wal(db: sqlite3.Connection, seconds: float = 5.0) -> None:
-    """Switch a file to a write-ahead log; SQLite's own waiting does not cover a second process that does the same."""
+    """Switch a file to a write-ahead log; SQLite itself does not wait for another process that does the same."""
     deadline = time.monotonic() + seconds
     while True:
         try:
