@@ -40,15 +40,10 @@ class CutSettings:
 def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSettings | None = None) -> Float:
     """The probability with its outline decided by the cut.
 
-    Args:
-        probability: H x W float32 in 0..1.
-        image: h x w x 3 uint8 RGB, of the same size or smaller: of large images the decision is enlarged.
-        prompt: in pixels of the probability; its clicks and strokes keep their label.
-        settings: weights; the defaults when None.
-
-    Returns:
-        H x W float32: half the decision (.05 or .95), half the probability, so that its doubt stays visible to the
-        next click. The array that was given, where the mask is too small to be cut.
+    The image (h x w x 3) may be smaller than the probability (H x W): then the decision is enlarged. Clicks and
+    strokes of the prompt, in pixels of the probability, keep their label. Returns half the decision (.05 or .95),
+    half the probability, so that its doubt stays visible to the next click; the array that was given, where the
+    mask is too small to be cut.
     """
     s, (height, width) = settings or CutSettings(), image.shape[:2]
     if len(prompt.points) <= 1 and not prompt.scribbles:
@@ -186,9 +181,8 @@ def _graph(state: Any, rows: Any, columns: Any, image: Any, unary: Any, strength
             square = np.float32(0)
             for c in range(3):
                 square += (np.float32(image[y, x, c]) - image[row, column, c]) ** 2
-            weight = np.float32(strength) * (
-                np.float32(0.05) + np.float32(0.95) * np.exp(np.float32(-beta) * square)
-            )
+            alike = np.exp(np.float32(-beta) * square)
+            weight = np.float32(strength) * (np.float32(0.05) + np.float32(0.95) * alike)
             if ROW[d] != 0 and COLUMN[d] != 0:
                 weight *= np.float32(0.70710678)
             if node[row, column] >= 0:

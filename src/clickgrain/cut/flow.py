@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from clickgrain.jit import njit
-from clickgrain.types import Bool
 
 compiled = njit(nogil=True)
 
@@ -19,23 +18,14 @@ COLUMN = np.array([-1, 0, 1, -1, 1, -1, 0, 1])
 NONE, TERMINAL, ORPHAN = -1, 8, 9  # besides 0..7, what may stand in `parent`
 
 
-def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Bool:
-    """The minimum cut of a graph whose nodes have up to eight neighbors.
-
-    Args:
-        neighbor: N x 8 int32, the node in direction d, or -1; if j = neighbor[i, d], then i = neighbor[j, 7 - d].
-        capacity: N x 8 int32, of the arc to that neighbor, 0 or more. Residual capacities when the call returns.
-        terminal: N int32, capacity from the source (positive) or to the sink (negative). Changed, too.
-
-    Returns:
-        N bool: the smallest source side of all minimum cuts.
-    """
-    side: Bool = _grow(neighbor, capacity, terminal)
-    return side
-
-
 @compiled
-def _grow(neighbor: Any, capacity: Any, terminal: Any) -> Any:
+def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
+    """N bool: the smallest source side of all minimum cuts of a graph whose nodes have up to eight neighbors.
+
+    Neighbors are N x 8 int32, the node in direction d, or -1; if j = neighbor[i, d], then i = neighbor[j, 7 - d].
+    Capacities are N x 8 int32, 0 or more, of the arcs to them, and N int32 from the source (positive) or to the
+    sink (negative) of `terminal`. Residual capacities are left in both.
+    """
     n = len(terminal)
     parent = np.full(n, NONE, np.int8)
     in_sink = np.zeros(n, np.bool_)
@@ -141,54 +131,36 @@ def _augment(
     """Push what the path through an arc between the trees carries; the number of orphans that it makes."""
     tip = neighbor[tail, direction]
     flow = capacity[tail, direction]
-    node = tail
-    while parent[node] != TERMINAL:
-        d = parent[node]
-        node = neighbor[node, d]
-        flow = min(flow, capacity[node, 7 - d])
-    flow = min(flow, terminal[node])
-    node = tip
-    while parent[node] != TERMINAL:
-        d = parent[node]
-        flow = min(flow, capacity[node, d])
-        node = neighbor[node, d]
-    flow = min(flow, -terminal[node])
+    for in_sink in range(2):
+        node = tip if in_sink else tail
+        while parent[node] != TERMINAL:
+            d = parent[node]
+            above = neighbor[node, d]
+            flow = min(flow, capacity[node, d] if in_sink else capacity[above, 7 - d])
+            node = above
+        flow = min(flow, abs(terminal[node]))
 
     count = 0
     capacity[tail, direction] -= flow
     capacity[tip, 7 - direction] += flow
-    node = tail
-    while parent[node] != TERMINAL:
-        d = parent[node]
-        above = neighbor[node, d]
-        capacity[node, d] += flow
-        capacity[above, 7 - d] -= flow
-        if capacity[above, 7 - d] == 0:
+    for in_sink in range(2):
+        node = tip if in_sink else tail
+        while parent[node] != TERMINAL:
+            d = parent[node]
+            above = neighbor[node, d]
+            first, out = (node, d) if in_sink else (above, 7 - d)  # the arc of the path
+            capacity[first, out] -= flow
+            capacity[neighbor[first, out], 7 - out] += flow
+            if capacity[first, out] == 0:
+                parent[node] = ORPHAN
+                orphans[count] = node
+                count += 1
+            node = above
+        terminal[node] += flow if in_sink else -flow
+        if terminal[node] == 0:
             parent[node] = ORPHAN
             orphans[count] = node
             count += 1
-        node = above
-    terminal[node] -= flow
-    if terminal[node] == 0:
-        parent[node] = ORPHAN
-        orphans[count] = node
-        count += 1
-    node = tip
-    while parent[node] != TERMINAL:
-        d = parent[node]
-        above = neighbor[node, d]
-        capacity[above, 7 - d] += flow
-        capacity[node, d] -= flow
-        if capacity[node, d] == 0:
-            parent[node] = ORPHAN
-            orphans[count] = node
-            count += 1
-        node = above
-    terminal[node] += flow
-    if terminal[node] == 0:
-        parent[node] = ORPHAN
-        orphans[count] = node
-        count += 1
     return count
 
 
