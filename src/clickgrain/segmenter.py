@@ -16,7 +16,7 @@ from clickgrain.cut import CutSettings, Discriminant, cut_mask, guard_mask
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
-from clickgrain.models.engine import Engine, check_previous_size
+from clickgrain.models.engine import Engine
 from clickgrain.tree import MergeTree
 from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
 from clickgrain.weights import find_model
@@ -184,7 +184,15 @@ class Segmenter:
         if current is None:
             raise PromptError("no image yet; call set_image(image) first, or pass encoded=seg.encode(image)")
         prompt = Prompt.of(points, labels, size=current.size, box=box, scribbles=scribbles, level=level)
-        before = _as_mask(previous, current.size)
+        before = previous if isinstance(previous, Mask) else None
+        if previous is not None and before is None:
+            array = np.asarray(previous)
+            if array.shape != current.size or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+                raise PromptError(
+                    f"the previous mask has shape {array.shape} or values outside 0..1;"
+                    f" give H x W = {current.size[0]} x {current.size[1]} probabilities"
+                )
+            before = Mask(array.astype(np.float32))
         if current.scale != (1, 1):
             before, prompt = _shrunk(before, current), prompt.scaled(*current.scale)
         alone = prompt.box is None and not prompt.scribbles
@@ -248,7 +256,7 @@ def _shrunk(mask: Mask | None, encoded: Encoded) -> Mask | None:
         return None
     if isinstance(mask.state, Mask) and mask.state.binary.shape == encoded.image.shape[:2]:
         return mask.state  # answered at this size, enlarged for the caller
-    check_previous_size((mask.probability.shape[0], mask.probability.shape[1]), encoded.size)
+    mask.check_size(encoded.size)
     size = encoded.image.shape[1::-1]
     return Mask(cv2.resize(mask.probability, size, interpolation=cv2.INTER_AREA), score=mask.score)
 
@@ -264,15 +272,3 @@ def _enlarged(mask: Mask, encoded: Encoded) -> Mask:
         alternatives=lambda: [_enlarged(other, encoded) for other in mask.alternatives],
         state=mask,
     )
-
-
-def _as_mask(previous: Mask | Float | None, size: Size) -> Mask | None:
-    if previous is None or isinstance(previous, Mask):
-        return previous
-    array = np.asarray(previous)
-    if array.shape != size or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-        raise PromptError(
-            f"the previous mask has shape {array.shape} or values outside 0..1;"
-            f" give H x W = {size[0]} x {size[1]} probabilities"
-        )
-    return Mask(array.astype(np.float32))

@@ -9,7 +9,7 @@ holds for corrections: a click lies in the middle of what the last mask missed, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,7 +63,7 @@ def _path_ranks(parent: Any, order: Any, start: Any, area: Any, leaf: Any) -> An
 
 def path_ranks(tree: MergeTree, leaf: int) -> Ranks:
     """h x w int16: for every leaf its place on another leaf's path to the root where the two meet (0: itself)."""
-    ranks = cast(Callable[..., Any], _path_ranks)(tree.parent, tree.order, tree.start, tree.area, leaf)
+    ranks = _path_ranks(tree.parent, tree.order, tree.start, tree.area, leaf)
     return np.asarray(ranks, np.int16).reshape(tree.grid)
 
 
@@ -79,10 +79,7 @@ def ball_ranks(length: Float) -> Ranks:
 def nested_regions(trees: Sequence[MergeTree], vectors: Float | None, leaf: int) -> list[Ranks]:
     """Ranks of the nested regions around a leaf: the nodes of each tree, and what is most like it and near to it.
 
-    Args:
-        trees: of an image, on the same leaves.
-        vectors: h x w x d `semantic_vectors` of these leaves, if there are any.
-        leaf: number of the leaf, raster order.
+    The trees are on the same leaves, of which `vectors` are h x w x d `semantic_vectors`, if there are any.
     """
     nested = [path_ranks(tree, leaf) for tree in trees]
     h, w = trees[0].grid
@@ -117,13 +114,20 @@ def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> list
     counted = free.copy()
     counted[click] = True
     shape = (MIN_AREA, MAX_AREA, AREA_POWER, CENTRE_POWER, COMPACT_POWER)
-    weigh = cast(Callable[..., Any], _weights)
-    return [Nested(ranks, weigh(ranks, counted, *click, *shape)) for ranks in nested]
+    return [Nested(ranks, _weights(ranks, counted, *click, *shape)) for ranks in nested]
 
 
 def votes(nested: Sequence[Nested], evidence: Evidence) -> Float:
     """The vote of `weighed` regions, given all clicks; see `centre_map`."""
-    odds = [regions.weights * _clicked(regions, evidence) for regions in nested]
+    odds = []
+    for regions in nested:
+        counts = []  # of the clicks that each region wrongly holds, and rightly
+        for cells in (evidence.negatives, evidence.positives):
+            held = [int(regions.ranks[cell]) for cell in cells if evidence.free[cell] or cell == evidence.click]
+            counts.append(np.cumsum(np.bincount(held, minlength=len(regions.weights)))[: len(regions.weights)])
+        wrong, right = counts
+        likely = NEGATIVE_WEIGHT**wrong * MISSED_WEIGHT ** (len(evidence.positives) - right)
+        odds.append(regions.weights * likely)
     total = sum(float(each.sum()) for each in odds)
     free = evidence.free.copy()
     free[evidence.click] = True
@@ -136,16 +140,6 @@ def votes(nested: Sequence[Nested], evidence: Evidence) -> Float:
         around = np.append(np.cumsum(each[::-1])[::-1], 0.0)
         probability += around[np.minimum(regions.ranks, len(each))]
     return np.asarray(probability / total * free, np.float32)
-
-
-def _clicked(regions: Nested, evidence: Evidence) -> npt.NDArray[np.float64]:
-    """Odds of every rank's region by the clicks that it wrongly holds, or misses."""
-    clicked = []
-    for cells in (evidence.negatives, evidence.positives):
-        held = [int(regions.ranks[cell]) for cell in cells if evidence.free[cell] or cell == evidence.click]
-        clicked.append(np.cumsum(np.bincount(held, minlength=len(regions.weights)))[: len(regions.weights)])
-    wrong, right = clicked
-    return np.asarray(NEGATIVE_WEIGHT**wrong * MISSED_WEIGHT ** (len(evidence.positives) - right), np.float64)
 
 
 @njit(nogil=True)
@@ -218,24 +212,23 @@ class Crop:
         column, row = np.floor((point + 0.5) / self.stride).astype(int).tolist()
         return min(max(row, 0), self.size[0] - 1), min(max(column, 0), self.size[1] - 1)
 
-    def ranks(self, on_leaves: Ranks) -> Ranks:
-        """Ranks of the cells; outside of the image one more than the largest."""
+    def ranks(self, ranks: Ranks) -> Ranks:
+        """Those of leaves as ranks of the cells; outside of the image one more than the largest."""
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        seen = cv2.warpAffine(
-            on_leaves, self.to_leaf, self.size[::-1], flags=flags, borderValue=int(on_leaves.max()) + 1
-        )
+        seen = cv2.warpAffine(ranks, self.to_leaf, self.size[::-1], flags=flags, borderValue=int(ranks.max()) + 1)
         return np.asarray(seen, np.int16)
 
 
 def centre_maps(
     names: Sequence[str],
     crop: Crop,
-    prompt: Prompt,
-    previous: Bool,
-    trees: Sequence[MergeTree],
-    leaf_of: Callable[[Float], int],
-    leaf_lab: Float,
-    vectors: Float | None = None,
+    prompt: Prompt,  # in working pixels
+    previous: Bool,  # h x w, the previous mask; all False for none
+    trees: Sequence[MergeTree],  # of the image, on the same leaves
+    leaf_of: Callable[[Float], int],  # leaf under an (x, y) point in working pixels
+    leaf_lab: Float,  # mean Lab on the leaves
+    vectors: Float | None = None,  # `semantic_vectors` of the leaves, if there are any
+    # caches the weights of regions around the first click, for the same prompt with further clicks
     known: dict[str, list[Nested]] | None = None,
 ) -> list[Float]:
     """The maps `names` (out of `CENTRE_MAPS`) of one prompt; h x w float32 each.
@@ -243,17 +236,6 @@ def centre_maps(
     - "centre", "ball": what the first positive click means, by nodes of the trees or by geodesic balls. Without a
       previous mask they need a lone positive: several at once lie anywhere in their object.
     - "correction+", "correction-": what the last click adds to the previous mask, or takes away from it.
-
-    Args:
-        names: which maps.
-        crop: the grid.
-        prompt: in working pixels.
-        previous: h x w bool, the previous mask; all False for none.
-        trees: of the image, on the same leaves.
-        leaf_of: leaf under an (x, y) point in working pixels.
-        leaf_lab: mean Lab on the leaves.
-        vectors: `semantic_vectors` of the leaves, if there are any.
-        known: caches the weights of regions around the first click, for the same prompt with further clicks.
     """
     known = {} if known is None else known
 

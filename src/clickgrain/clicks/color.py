@@ -64,21 +64,18 @@ def lab_bins(lab: Array) -> Array:
     return xp.asarray((light * BINS[1] + green_red) * BINS[2] + blue_yellow, dtype=xp.int64)
 
 
-def posterior(bins: Array, near: Array, far: Array, previous: Array, box: Array) -> Array:
-    """Probability of object given color, from two histograms with equal priors.
+def posterior(
+    bins: Array,  # M x h x w int64
+    near: Array,  # M x h x w closeness in the tree to positive clicks, 0..1
+    far: Array,  # and to negative clicks
+    previous: Array,  # M x h x w previous probability (all zero: none yet)
+    box: Array,  # M x h x w, 1 inside, -1 outside, 0 without a box
+) -> Array:
+    """M x h x w probability of object given color, nearer to 0.5 the rarer it is: two histograms, equal priors.
 
     A pixel counts for the object by its closeness to the positive clicks in the tree, and by the previous mask
     as far as it is close to them; for the background by what is left of both, by its closeness to negative
     clicks, and outside the box. Without positive clicks the whole box counts as close, or else the previous mask.
-
-    Args:
-        bins: M x h x w int64.
-        near, far: M x h x w closeness in the tree to positive and to negative clicks, 0..1.
-        previous: M x h x w previous probability (all zero: none yet).
-        box: M x h x w, 1 inside, -1 outside, 0 without a box.
-
-    Returns:
-        M x h x w float32 in 0..1; nearer to 0.5 the rarer the color.
     """
     xp = library(bins)
     m, h, w = bins.shape
@@ -90,20 +87,17 @@ def posterior(bins: Array, near: Array, far: Array, previous: Array, box: Array)
     object_ = (near**SEED_POWER + trusted * xp.where(clicked, near, 1.0)) * (1 - far) * (1 - outside)
     background = (1 - near) ** SEED_POWER * (1 - PREVIOUS_DOUBT * trusted) + far**SEED_POWER + outside
     flat = bins.reshape(m, h * w)
-    histogram = _smoothed(_histograms(flat, xp.stack([object_, background], 1).reshape(m, 2, h * w)))
+    weights = xp.stack([object_, background], 1).reshape(m, 2, h * w)
+    count = BINS[0] * BINS[1] * BINS[2]  # sums of the weights over the pixels of each bin: M x 2 x bins
+    if isinstance(flat, np.ndarray):
+        sums = [[np.bincount(row, weight, count) for weight in pair] for row, pair in zip(flat, weights)]
+        histogram = np.array(sums, np.float32).reshape(m, 2, count)
+    else:
+        histogram = weights.new_zeros(m, 2, count).scatter_add_(2, flat[:, None].expand_as(weights), weights)
+    histogram = _smoothed(histogram)
     share = histogram / xp.clip(histogram.sum(2), 1e-6, None)[..., None] + 1e-6
     probability = share[:, 0] / share.sum(1)
     return probability[xp.arange(m, device=bins.device)[:, None], flat].reshape(m, h, w)
-
-
-def _histograms(bins: Array, weights: Array) -> Array:
-    """M x 2 x bins: sums of M x 2 x n weights over the pixels of each of the M x n bins."""
-    count = BINS[0] * BINS[1] * BINS[2]
-    if isinstance(bins, np.ndarray):
-        sums = [[np.bincount(row, weight, count) for weight in pair] for row, pair in zip(bins, weights)]
-        return np.array(sums, np.float32).reshape(*weights.shape[:2], count)
-    sums = weights.new_zeros(*weights.shape[:2], count)
-    return sums.scatter_add_(2, bins[:, None].expand_as(weights), weights)
 
 
 def _smoothed(histogram: Array) -> Array:

@@ -64,11 +64,7 @@ class ClickPlan:
 
 @dataclass(frozen=True)
 class ClickSimulation:
-    """How clicks are drawn from a pseudo mask; the defaults are the published settings (MIS, section 4).
-
-    Raises:
-        ConfigError: for values outside their range or shares that contradict each other; names the flag.
-    """
+    """How clicks are drawn from a pseudo mask; the defaults are the published settings (MIS, section 4)."""
 
     max_points: int = 24  # largest number of initial positive clicks, and of initial negative ones
     decay: float = 0.8  # 1 + k positive and k negative clicks, P(k) ~ decay^k

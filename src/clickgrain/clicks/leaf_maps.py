@@ -1,7 +1,6 @@
 """Click maps on the tree's leaves: closeness to the clicks in the tree and along the image."""
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -70,22 +69,15 @@ def _relax(cost: Any, lab: Any, unit: Any, limit: Any, floor: Any) -> None:
 
 
 def geodesic(leaf_lab: Float, leaves: npt.NDArray[np.int64]) -> Float:
-    """Length of the cheapest 4-connected path from every leaf to the nearest of some leaves.
+    """h x w: length of the cheapest 4-connected path from every leaf to the nearest of some leaves; else infinite.
 
-    A step between neighbors costs min(||difference of Lab||² / 10², 4) + 0.1: squared, so that the noise of many
-    small steps does not add up to an edge.
-
-    Args:
-        leaf_lab: h x w x 3 float32, mean Lab of each leaf (L in 0..100).
-        leaves: indices of the sources, raster order.
-
-    Returns:
-        h x w float32; infinite everywhere when there is no source.
+    A step between neighbors costs min(||difference of Lab||² / 10², 4) + 0.1, by h x w x 3 mean Lab of each leaf (L
+    in 0..100): squared, so that the noise of many small steps does not add up to an edge.
     """
     cost = np.full(leaf_lab.shape[:2], np.inf, np.float32)
     if len(leaves):
         cost.reshape(-1)[leaves] = 0
-        cast(Callable[..., None], _relax)(cost, leaf_lab, STEP_UNIT, STEP_LIMIT, STEP_FLOOR)
+        _relax(cost, leaf_lab, STEP_UNIT, STEP_LIMIT, STEP_FLOOR)
     return cost
 
 
@@ -101,11 +93,9 @@ class Leaves(NamedTuple):
 def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
     """Closeness 0..1 of every leaf to some points: h x w float32, 1 at the points, 0 without points.
 
-    Args:
-        leaves: of an image.
-        points: N x 2 (x, y) pixels of the trees' image.
-        kind: "level": 1 - level of the lowest common ancestor in the merge tree; "edge": the same in the edge tree;
-            "geodesic": exp(-length / 4); "semantic": the cosine of the leaves' vectors, at least 0.
+    Points are N x 2 (x, y) pixels of the trees' image. "level": 1 - level of the lowest common ancestor in the
+    merge tree; "edge": the same in the edge tree; "geodesic": exp(-length / 4); "semantic": the cosine of the
+    leaves' vectors, at least 0.
     """
     if kind == "geodesic":
         return np.exp(-geodesic(leaves.lab, leaves.tree.leaves_at(points)) / np.float32(GEODESIC_RANGE))
@@ -129,9 +119,7 @@ def map_to_leaf(grid: Size, image_size: Size, to_image: Affine, stride: int) -> 
 def warp(values: Float, matrix: Affine, size: Size) -> Float:
     """h' x w' (x C) float32: leaf values seen through `matrix` (from the result's pixels to leaves), bilinear."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    height, width = size
-    warped: Float = cv2.warpAffine(values, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return warped
+    return cv2.warpAffine(values, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _affine(sx: float, sy: float, tx: float, ty: float) -> Affine:

@@ -87,11 +87,7 @@ def click_maps(
     previous: Array | None = None,  # M x 1 x h' x w' probabilities of any resolution; zeros when None
     index: Sequence[int] | None = None,  # the image of each prompt; prompt i belongs to image i when None
 ) -> Array:
-    """Maps of several prompts, drawn once; see `ClickMaps`.
-
-    Returns:
-        M x C x h x w float32; every map lies in 0..1, only "box" in -1..1. They carry no gradients.
-    """
+    """M x C x h x w: maps of several prompts, drawn once; in 0..1, only "box" in -1..1, without gradients."""
     maps = ClickMaps(spec, context, range(len(prompts)) if index is None else index)
     maps.draw(list(range(len(prompts))), prompts, previous)
     return maps.of(list(range(len(prompts))))
@@ -100,8 +96,7 @@ def click_maps(
 class ClickMaps:
     """Maps of M prompts that grow click by click; most are maxima over clicks, so that each click is drawn once.
 
-    Raises:
-        ConfigError: for maps of an edge tree or of semantic vectors that the context lacks.
+    Raises ConfigError: for maps of an edge tree or of semantic vectors that the context lacks.
     """
 
     def __init__(self, spec: MapSpec, context: MapContext, index: Sequence[int]) -> None:
@@ -112,12 +107,10 @@ class ClickMaps:
         self.channels = {name: channel for channel, name in enumerate(wanted)}
         self.kinds = [kind for kind in LEAF_KINDS if f"{kind}+" in wanted or f"{kind}-" in wanted]
         if "edge" in self.kinds and len(context.edges) < len(context.trees):
-            raise ConfigError(
-                "the click maps edge+ and edge- need the images' edge trees; give them to MapContext.of"
-            )
+            raise ConfigError("click maps edge+ and edge- need the images' edge trees; give them to MapContext.of")
         if {"semantic+", "semantic-", "alike"} & set(wanted) and len(context.vectors) < len(context.trees):
             raise ConfigError(
-                "the click maps semantic+, semantic- and alike need the images' semantic vectors; give them to"
+                "click maps semantic+, semantic- and alike need the images' semantic vectors; give them to"
                 " MapContext.of"
             )
         self.size = context.size
@@ -291,16 +284,9 @@ def _disks(points: Array, valid: Array, size: Size, radius: float) -> Array:
 
 
 def _color_closeness(lab: Array, points: Array, valid: Array) -> Array:
-    """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), clicks' colors averaged over 3 x 3 map pixels."""
+    """M x h x w: exp(-||Lab - nearest click's Lab|| / 20), of the mean of 3 x 3 map pixels, fewer at the border."""
     xp = library(lab)
-    clicks = xp.where(valid[..., None], _click_colors(lab, points), xp.inf)[..., None, None]
-    square = _least(((lab - clicks[:, i]) ** 2).sum(1) for i in range(clicks.shape[1]))
-    return xp.exp(xp.sqrt(square) / -COLOR_RANGE)
-
-
-def _click_colors(lab: Array, points: Array) -> Array:
-    """M x N x 3: mean Lab of the 3 x 3 map pixels around each click, fewer at the border."""
-    xp, (height, width) = library(lab), lab.shape[2:]
+    height, width = lab.shape[2:]
     reach = xp.arange(-1, 2, device=lab.device)
     places = xp.asarray(xp.round(points), dtype=xp.int64)[..., None, None]
     x = xp.clip(places[:, :, 0], 0, width - 1) + reach
@@ -308,7 +294,10 @@ def _click_colors(lab: Array, points: Array) -> Array:
     inside = xp.asarray((x >= 0) & (x < width) & (y >= 0) & (y < height), dtype=xp.float32)  # M x N x 3 x 3
     rows = xp.arange(len(lab), device=lab.device)[:, None, None, None]
     colors = lab[rows, :, xp.clip(y, 0, height - 1), xp.clip(x, 0, width - 1)] * inside[..., None]
-    return colors.sum((2, 3)) / inside.sum((2, 3))[..., None]
+    means = colors.sum((2, 3)) / inside.sum((2, 3))[..., None]  # M x N x 3
+    clicks = xp.where(valid[..., None], means, xp.inf)[..., None, None]
+    square = _least(((lab - clicks[:, i]) ** 2).sum(1) for i in range(clicks.shape[1]))
+    return xp.exp(xp.sqrt(square) / -COLOR_RANGE)
 
 
 def _least(distances: Iterable[Array]) -> Array:

@@ -62,10 +62,8 @@ class ErrorDepth:
     OpenCV's roots differ in the last bit with the array's place in memory (5 of 300 masks then get another click).
     Squared distances are whole numbers, so depths up to about 1,400 px are made exact.
 
-    Attributes:
-        depth: h x w float32, exact Euclidean distance in pixels to the nearest pixel outside the region or
-            outside the image; 0 outside the region and at pixels already clicked.
-        left, top: image pixel of depth[0, 0].
+    `depth` is h x w float32: the exact Euclidean distance in pixels to the nearest pixel outside the region or
+    outside the image; 0 outside the region and at pixels already clicked. (`left`, `top`) is its first pixel.
     """
 
     def __init__(self, error: Bool, clicked: npt.ArrayLike) -> None:
@@ -105,19 +103,11 @@ def larger_error(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike)
 
 
 def next_click(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
-    """The next click of the benchmark's robot user.
+    """The next click of the benchmark's robot user: (x, y, label) of the deepest error pixel.
 
-    Args:
-        target: H x W uint8 (0 background, 128 ignore, 255 object) or bool.
-        prediction: H x W bool; all False before the first click.
-        clicked: N x 2 (x, y) pixels clicked so far; none of them is clicked again.
-
-    Returns:
-        (x, y, label) of the deepest error pixel, the first in raster order among equals; None when no error
-        pixel is left, or every one has been clicked.
-
-    Raises:
-        DataError: for arrays of a wrong shape or dtype.
+    Of equals it is the first in raster order; None when no error pixel is left, or every one has been clicked.
+    The target is H x W uint8 (0 background, 128 ignore, 255 object) or bool, the prediction H x W bool, `clicked`
+    the N x 2 (x, y) pixels clicked so far. Raises DataError: for arrays of a wrong shape or dtype.
     """
     error, depth, label = larger_error(target, prediction, clicked)
     if depth == 0:

@@ -7,6 +7,7 @@ Everything is a function of the given numpy Generator.
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from clickgrain.clicks.config import ClickSimulation
 from clickgrain.clicks.robot import Click, ErrorDepth
@@ -20,7 +21,7 @@ _STROKES = 8  # strokes drawn, of which the longest is taken
 
 def initial_clicks(
     mask: SoftMask,
-    rng: np.random.Generator,
+    rng: Generator,
     settings: ClickSimulation,
     *,
     sibling: SoftMask | None = None,  # H x W region of the sibling node in the merge tree
@@ -33,13 +34,8 @@ def initial_clicks(
 
     Positives are uniform in the eroded mask. Each negative comes from `sibling` with `share_sibling` (where
     that region has pixels outside the mask), otherwise from the border band with `share_border`, otherwise
-    from the whole background. A mask without background gets no negatives.
-
-    Returns:
-        N x 2 float32 (x, y) and N uint8 labels (1 object, 0 background), positives first.
-
-    Raises:
-        PromptError: for an empty mask or unequal shapes.
+    from the whole background. A mask without background gets no negatives. Returns N x 2 (x, y) and N labels (1
+    object, 0 background), positives first. Raises PromptError: for an empty mask or unequal shapes.
     """
     if single is None:
         single = rng.random() < settings.share_single + settings.share_recursive
@@ -51,13 +47,21 @@ def initial_clicks(
     region = eroded(inside, settings.erosion, settings.min_eroded) if erode else inside
     positives = uniform_points(region, 1 + _count(settings.max_points - 1, settings.decay, rng), rng)
     near_by = None if sibling is None else as_bool_like(sibling, outside, "sibling") & outside
-    negatives = _negatives(inside, outside, near_by, rng, settings)
-    labels = np.repeat(np.array([1, 0], np.uint8), [len(positives), len(negatives)])
-    return np.concatenate([positives, negatives]), labels
+    total = _count(settings.max_points, settings.decay, rng)
+    hard = 0 if near_by is None or not near_by.any() else int(rng.binomial(total, settings.share_sibling))
+    near = int(rng.binomial(total - hard, settings.share_border))
+    parts = [positives, uniform_points(outside, total - hard - near, rng)]
+    if near:
+        band = border_band(inside, outside, settings.border_ratio)
+        parts.append(uniform_points(band if band.any() else outside, near, rng))
+    if near_by is not None:
+        parts.append(uniform_points(near_by, hard, rng))
+    clicks = np.concatenate(parts)
+    return clicks, (np.arange(len(clicks)) < len(positives)).astype(np.uint8)
 
 
 def first_click(
-    mask: SoftMask, rng: np.random.Generator, *, share_centre: float = 0.5, valid: Bool | None = None
+    mask: SoftMask, rng: Generator, *, share_centre: float = 0.5, valid: Bool | None = None
 ) -> tuple[int, int]:
     """One first click as users make it: well inside the object, often at its centre.
 
@@ -71,7 +75,7 @@ def first_click(
 def corrective_click(
     target: SoftMask,
     prediction: SoftMask,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     share_centre: float = 0.0,
     valid: Bool | None = None,
@@ -81,9 +85,6 @@ def corrective_click(
     Missed and wrongly added pixels are compared by the maximum of their exact distance transforms: positive iff the
     missed ones reach deeper (a tie is negative, as for the robot user). The click is a uniform pixel of that error
     whose distance is above half the maximum, or with probability `share_centre` its deepest pixel, the robot's.
-
-    Returns:
-        (x, y, label) or None.
     """
     wanted = as_bool(target, "target")
     predicted = as_bool_like(prediction, wanted, "prediction")
@@ -100,18 +101,11 @@ def corrective_click(
     return *point, int(positive)
 
 
-def simulated_box(
-    mask: SoftMask, rng: np.random.Generator, jitter: float = 0.1, *, valid: Bool | None = None
-) -> Box:
+def simulated_box(mask: SoftMask, rng: Generator, jitter: float = 0.1, *, valid: Bool | None = None) -> Box:
     """The object's bounding box as a user draws it: each edge off by up to `jitter` of the box's side, uniform.
 
-    Returns:
-        XYXY pixels inside the image, never empty; without jitter the box holds the object exactly (x2 and y2 are
-        one past the last pixel).
-
-    Raises:
-        PromptError: for an empty mask.
-        ConfigError: for a jitter outside 0..0.5.
+    XYXY pixels inside the image, never empty; without jitter the box holds the object exactly (x2 and y2 are one
+    past the last pixel). Raises PromptError: for an empty mask. ConfigError: for a jitter outside 0..0.5.
     """
     if not 0.0 <= jitter < 0.5:
         raise ConfigError(f"jitter {jitter:g} is out of range; give a share of the box's side in 0..0.5")
@@ -123,18 +117,13 @@ def simulated_box(
     return x1, y1, x2, y2
 
 
-def simulated_scribble(
-    mask: SoftMask, rng: np.random.Generator, label: int = 1, *, valid: Bool | None = None
-) -> Scribble:
+def simulated_scribble(mask: SoftMask, rng: Generator, label: int = 1, *, valid: Bool | None = None) -> Scribble:
     """A smooth random stroke inside the object (label 1) or outside of it (label 0).
 
     The stroke stays inside the region eroded by 3 px, or the region itself where that leaves too little, and is
     up to 0.5..1.5 sqrt(object area) px long; background strokes begin outside of the object. Its points are an
     8-connected chain of pixels, so that it stays inside however it is drawn. On lines one pixel wide it may be
-    a single point.
-
-    Raises:
-        PromptError: for an empty mask, a background stroke without background, or another label.
+    a single point. Raises PromptError: for an empty mask, a background stroke without background, or another label.
     """
     inside, outside = object_and_background(mask, valid)
     if label == 0 and not outside.any():
@@ -144,50 +133,29 @@ def simulated_scribble(
     near = region if label else border_band(inside, region, settings.border_ratio, settings.erosion)
     starts = uniform_points(near if near.any() else region, _STROKES, rng)
     length = int(np.ceil(rng.uniform(0.5, 1.5) * np.sqrt(np.count_nonzero(inside))))
-    return Scribble(_longest_stroke(region, starts, length, rng), label)
-
-
-def _count(most: int, decay: float, rng: np.random.Generator) -> int:
-    """A number in 0..most with P(k) ~ decay^k."""
-    weights = decay ** np.arange(most + 1)
-    return int(np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(), side="right"))
-
-
-def _negatives(
-    inside: Bool, outside: Bool, sibling: Bool | None, rng: np.random.Generator, settings: ClickSimulation
-) -> Float:
-    sibling = sibling if sibling is not None and sibling.any() else None
-    total = _count(settings.max_points, settings.decay, rng)
-    hard = 0 if sibling is None else int(rng.binomial(total, settings.share_sibling))
-    near = int(rng.binomial(total - hard, settings.share_border))
-    parts = [uniform_points(outside, total - hard - near, rng)]
-    if near:
-        band = border_band(inside, outside, settings.border_ratio)
-        parts.append(uniform_points(band if band.any() else outside, near, rng))
-    if sibling is not None:
-        parts.append(uniform_points(sibling, hard, rng))
-    return np.concatenate(parts)
-
-
-def _random_deep(error: ErrorDepth, rng: np.random.Generator) -> tuple[int, int]:
-    """A uniform pixel deeper than half the maximal depth."""
-    return error.point(int(rng.choice(np.flatnonzero(error.depth > 0.5 * error.maximum))))
-
-
-def _longest_stroke(region: Bool, starts: Float, length: int, rng: np.random.Generator) -> Float:
-    """The longest of several smooth walks in steps of about 1 px, each cut where it leaves the region."""
+    # smooth walks in steps of about 1 px, each cut where it leaves the region; the longest is taken
     n = len(starts)
     turns = rng.normal(0.0, 0.08, (n, length)) + rng.normal(0.0, 1.5 / length, (n, 1))  # rad per px
     heading = rng.uniform(0.0, 2.0 * np.pi, (n, 1)) + np.cumsum(turns, axis=1)
-    # Below 1 px, so that rounding never skips a pixel.
-    steps = 0.99 * np.stack([np.cos(heading), np.sin(heading)], axis=2)
+    steps = 0.99 * np.stack([np.cos(heading), np.sin(heading)], axis=2)  # below 1 px: rounding skips no pixel
     walk = np.concatenate([starts[:, None], starts[:, None] + np.cumsum(steps, axis=1)], axis=1)
     pixels = np.floor(walk + 0.5).astype(np.int64)
     lengths = np.logical_and.accumulate(holds(region, pixels), axis=1).sum(axis=1)
     best = int(lengths.argmax())
     stroke = pixels[best, : lengths[best]]
     moved = np.concatenate([[True], (np.diff(stroke, axis=0) != 0).any(axis=1)])
-    return np.asarray(stroke[moved], np.float32)
+    return Scribble(stroke[moved].astype(np.float32), label)
+
+
+def _count(most: int, decay: float, rng: Generator) -> int:
+    """A number in 0..most with P(k) ~ decay^k."""
+    weights = decay ** np.arange(most + 1)
+    return int(np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(), side="right"))
+
+
+def _random_deep(error: ErrorDepth, rng: Generator) -> tuple[int, int]:
+    """A uniform pixel deeper than half the maximal depth."""
+    return error.point(int(rng.choice(np.flatnonzero(error.depth > 0.5 * error.maximum))))
 
 
 def object_and_background(mask: SoftMask, valid: Bool | None) -> tuple[Bool, Bool]:
@@ -199,9 +167,7 @@ def object_and_background(mask: SoftMask, valid: Bool | None) -> tuple[Bool, Boo
         inside, outside = inside & allowed, outside & allowed
     if not inside.any():
         where = "" if valid is None else " where `valid` is true"
-        raise PromptError(
-            f"the mask of shape {inside.shape} is empty{where}; draw clicks from masks with an object"
-        )
+        raise PromptError(f"the mask of shape {inside.shape} is empty{where}; give a mask with an object")
     return inside, outside
 
 
@@ -233,7 +199,7 @@ def border_band(inside: Bool, outside: Bool, ratio: float, margin: int = 0) -> B
     return cv2.dilate(inside.view(np.uint8), _SQUARE, iterations=width).view(np.bool_) & outside
 
 
-def uniform_points(region: Bool, n: int, rng: np.random.Generator) -> Float:
+def uniform_points(region: Bool, n: int, rng: Generator) -> Float:
     """n x 2 (x, y) uniform pixels of the region, with replacement; none from an empty region."""
     pixels = np.flatnonzero(region) if n else np.zeros(0, np.int64)
     if pixels.size == 0:

@@ -141,11 +141,7 @@ def _farthest(distance: npt.NDArray[np.float64]) -> int:
 
 
 def make_user(name: str, seed: int = 0) -> User:
-    """The user called "robot", "noisy", "box-first" or "scribble".
-
-    Raises:
-        ConfigError: for another name, or a seed that says nothing.
-    """
+    """The user called "robot", "noisy", "box-first" or "scribble"; ConfigError for another name or a bad seed."""
     kinds: dict[str, Callable[[int], User]] = {one.kind: one for one in (NoisyUser, BoxFirstUser, ScribbleUser)}
     if name == "robot":
         if seed:

@@ -25,39 +25,24 @@ class Decoded(NamedTuple):
 
 
 class ClickModel(nn.Module, ABC):
-    """A network that answers clicks.
+    """A network that answers clicks."""
 
-    Attributes:
-        config: what the model was built from, a dataclass of `models.config`; `config.kind` names the family.
-        map_spec: the click maps that `decode` wants, in channel order.
-        card: text of its README.md with the metadata of Hugging Face; None where it has none.
-        obeys: whether its engine pushes masks over clicks that they disobey (`clickgrain.models.engine.obey`).
-    """
-
-    config: Any  # each model narrows it to its own dataclass
-    map_spec: MapSpec
-    card: str | None = None
+    config: Any  # what it was built from: each model narrows it to its own dataclass of `models.config`
+    map_spec: MapSpec  # the click maps that `decode` wants, in channel order
+    card: str | None = None  # text of its README.md with the metadata of Hugging Face
+    # whether its engine pushes masks over clicks that they disobey (`clickgrain.models.engine.obey`)
     obeys: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Everything that depends on the image alone.
+        """Everything that depends on B x 3 x H x W float32 RGB images in 0..255 alone.
 
-        Args:
-            images: B x 3 x H x W float32 RGB in 0..255.
-
-        Returns:
-            Tensors with the batch in front, so that a caller may keep, index and repeat them per image.
+        Tensors with the batch in front, so that a caller may keep, index and repeat them per image.
         """
 
     @abstractmethod
     def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
-        """Answer one prompt per image.
-
-        Args:
-            encoded: what `encode` gave for B images.
-            maps: B x C x h x w float32 click maps, as `map_spec` describes them.
-        """
+        """Answer one prompt per image, by what `encode` gave and B x C x h x w click maps (see `map_spec`)."""
 
     def forward(self, images: Tensor, maps: Tensor) -> Decoded:
         """`decode(encode(images), maps)`; the entry that distributed training and compilers hook into."""
@@ -71,16 +56,10 @@ class ClickModel(nn.Module, ABC):
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None, half: bool = True
     ) -> str:
-        """Put the model on Hugging Face, in a repository that is made if need be; the address of the commit.
+        """Put the model on Hugging Face as "user/name", which is made if need be; the address of the commit.
 
-        Args:
-            repo_id: "user/name".
-            private: of a new repository; None leaves it to the account's settings.
-            token: one that may write; else that of `hf auth login` or HF_TOKEN.
-            half: as of `save_pretrained`.
-
-        Raises:
-            WeightsError: Hugging Face refuses, or cannot be reached.
+        `private` None leaves it to the account's settings; `token` may write, else that of `hf auth login` or
+        HF_TOKEN is taken. Raises WeightsError: Hugging Face refuses, or cannot be reached.
         """
         from huggingface_hub import HfApi  # only here: its import takes a while
 
@@ -99,15 +78,10 @@ class ClickModel(nn.Module, ABC):
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None, strict: bool = True) -> Self:
-        """The model of a folder, of Hugging Face, or "default", ready to answer (`eval()`).
+        """The model of a folder, of Hugging Face (`revision`: a branch, tag or commit), or "default", in `eval()`.
 
-        Args:
-            source: as of `clickgrain.weights.load_model`.
-            revision: branch, tag or commit of a Hugging Face id.
-            strict: refuse weights that are not exactly those of the network; False leaves out what does not fit.
-
-        Raises:
-            WeightsError: it cannot be found, read or matched, or is of another kind than this class.
+        `strict` refuses weights that are not exactly those of the network; else what does not fit is left out.
+        Raises WeightsError: it cannot be found, read or matched, or is of another kind than this class.
         """
         from clickgrain.models.registry import load_click_model
 

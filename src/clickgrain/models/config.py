@@ -49,9 +49,7 @@ class GrainConfig(_Saved):
         object.__setattr__(self, "maps", tuple(self.maps))
         object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
         if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
-            raise ConfigError(
-                f"--decoder-widths {self.decoder_widths} must be four positive numbers up to {WIDEST}"
-            )
+            raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four numbers from 1 to {WIDEST}")
         if not self.maps:
             raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
         check_range(self, "long_side", 64, LARGEST_SIDE)
@@ -83,11 +81,7 @@ WIDEST_VIT, DEEPEST_VIT = 8192, 200  # more than any of them needs; what has mor
 
 @dataclass(frozen=True)
 class PaperConfig(_Saved):
-    """Early-fusion ViT click model; the defaults are the published ViT-B/16 at 448 x 448.
-
-    Raises:
-        ConfigError: for settings that contradict each other; the message names the flag.
-    """
+    """Early-fusion ViT click model; the defaults are the published ViT-B/16 at 448 x 448."""
 
     kind: ClassVar[str] = "paper"
     size: Literal["b", "s", "ti"] = "b"
@@ -109,7 +103,27 @@ class PaperConfig(_Saved):
             object.__setattr__(self, "window_blocks", tuple(self.window_blocks))  # config.json gives a list
         if self.size not in SIZES:
             raise ConfigError(f"--size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
-        self._check()
+        dim, depth, heads = self.vit
+        if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
+            raise ConfigError(
+                f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's; dim up to"
+                f" {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
+            )
+        if dim % 12 or dim % heads:
+            raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
+        outside = [block for block in self.window_blocks or () if not 1 <= block <= depth]
+        if outside:
+            raise ConfigError(f"--window-blocks names block {outside[0]}; blocks are numbered 1 to {depth}")
+        if self.patch_size < 4 or self.patch_size % 4:
+            raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
+        if not 1 <= self.image_size <= LARGEST_SIDE or self.image_size % self.step:
+            raise ConfigError(
+                f"--image-size {self.image_size} is no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
+            )
+        check_range(self, "head_channels", 1)
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"--dropout {self.dropout} is outside 0..1")
+        check_range(self, "radius", 0, above=True)
 
     @property
     def vit(self) -> VitShape:
@@ -147,40 +161,13 @@ class PaperConfig(_Saved):
         """The click maps, at full resolution."""
         return MapSpec(("previous", "disk+", "disk-"), stride=1, radius=self.radius)
 
-    def _check(self) -> None:
-        dim, depth, heads = self.vit
-        if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
-            raise ConfigError(
-                f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's; dim up to"
-                f" {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
-            )
-        if dim % 12 or dim % heads:
-            raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
-        outside = [block for block in self.window_blocks or () if not 1 <= block <= depth]
-        if outside:
-            raise ConfigError(f"--window-blocks names block {outside[0]}; blocks are numbered 1 to {depth}")
-        if self.patch_size < 4 or self.patch_size % 4:
-            raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
-        if not 1 <= self.image_size <= LARGEST_SIDE or self.image_size % self.step:
-            raise ConfigError(
-                f"--image-size {self.image_size} is no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
-            )
-        check_range(self, "head_channels", 1)
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"--dropout {self.dropout} is outside 0..1")
-        check_range(self, "radius", 0, above=True)
-
 
 VARIANTS = ("bilateral", "published")
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms of `total_loss`; a term of weight 0 is not computed. The defaults are the paper's.
-
-    Raises:
-        ConfigError: for negative or unbounded weights, an unknown variant, or all weights 0.
-    """
+    """Weights of the terms of `total_loss`; a term of weight 0 is not computed. The defaults are the paper's."""
 
     bce: float = 1.0
     dice: float = 0.0

@@ -4,7 +4,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from clickgrain.errors import PromptError
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 
@@ -28,18 +27,8 @@ class Engine(Protocol):
 
 def previous_probability(previous: Mask, size: Size) -> Float:
     """H x W float32, writable and contiguous: the probability of a previous mask of an image of `size`."""
-    probability = previous.probability
-    check_previous_size((probability.shape[0], probability.shape[1]), size)
-    return np.require(probability, np.float32, ["C", "W"])
-
-
-def check_previous_size(found: Size, size: Size) -> None:
-    """Refuse a previous mask whose (height, width) is not the image's, with a PromptError that names both."""
-    if found != size:
-        raise PromptError(
-            f"the previous mask is {found[0]} x {found[1]}, the image {size[0]} x {size[1]} (H x W);"
-            " pass a mask of this image, or None"
-        )
+    previous.check_size(size)
+    return np.require(previous.probability, np.float32, ["C", "W"])
 
 
 def obey(probability: Float, prompt: Prompt, radius: float) -> Float:

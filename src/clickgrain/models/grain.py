@@ -31,9 +31,7 @@ class GrainDecoder(nn.Module):
         super().__init__()
         inner = (len(maps), *widths[:-1])
         strides = (1, 2, 2, 2)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=s, padding=1) for a, b, s in zip(inner, widths, strides)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, s, padding=1) for a, b, s in zip(inner, widths, strides))
         self.stages = nn.ModuleList(stage(w, 2 if i == 3 else 1) for i, w in enumerate(widths))
         self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.merges = nn.ModuleList(stage(w, 1) for w in widths[:-1])
@@ -74,9 +72,8 @@ class GrainModel(ClickModel):
         self.config = config or GrainConfig()
         self.map_spec = self.config.map_spec
         self.encoder = GrainEncoder(self.config.encoder)
-        self.projections = nn.ModuleList(
-            nn.Conv2d(a, b, 1) for a, b in zip(self.config.encoder.widths, self.config.decoder_widths)
-        )
+        widths = zip(self.config.encoder.widths, self.config.decoder_widths)
+        self.projections = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in widths)
         self.decoder = GrainDecoder(self.config.maps, self.config.decoder_widths)
 
     def with_maps(self, names: Sequence[str]) -> "GrainModel":
@@ -100,8 +97,7 @@ class GrainModel(ClickModel):
 
     def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
         """Logits at stride 2 and expected IoU for M prompts; `encoded` holds one row per prompt."""
-        decoded: Decoded = self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
-        return decoded
+        return self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
 
 
 class TorchGrain:

@@ -9,7 +9,7 @@ from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors, resized
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
 from clickgrain.models.config import GrainConfig
-from clickgrain.models.engine import check_previous_size, obey, previous_probability
+from clickgrain.models.engine import obey, previous_probability
 from clickgrain.models.zoom import Window, Zoom, bounds
 from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
@@ -91,15 +91,9 @@ class GrainEngine:
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
-        context = MapContext.of(
-            pixels,
-            config.map_spec,
-            [tree],
-            [leaf_colors(image, tree)],
-            edges=[edge_tree(image, tree.grid)],
-            semantic=[semantic_tree(image, tree, cells)] if whole else [],
-            vectors=[semantic_vectors(cells, tree)],
-        )
+        semantic = [semantic_tree(image, tree, cells)] if whole else []
+        others = [edge_tree(image, tree.grid)], semantic, [semantic_vectors(cells, tree)]
+        context = MapContext.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], None, *others)
         return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels), cells)
 
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:
@@ -179,7 +173,7 @@ def _close_window(size: Size, prompt: Prompt, previous: Mask | None) -> Window |
     clicks_alone = prompt.box is None and not prompt.scribbles and prompt.level is None
     if previous is None or len(prompt.points) < SMALL_FROM or not clicks_alone:
         return None
-    check_previous_size((previous.binary.shape[0], previous.binary.shape[1]), size)
+    previous.check_size(size)
     found = bounds(previous.binary)
     if found is None or (len(prompt.points) < ZOOM_FROM and max(found.size) > SMALL * max(size)):
         return None

@@ -53,12 +53,7 @@ def smoothness(probabilities: Tensor, images: Tensor, valid: Tensor | None = Non
 
     The mean of affinity x (difference)^2 over pairs of a pixel and its 8 neighbors in a 3 x 3 window with
     dilation 2; affinity = exp(-|dpos|^2 / (2 4^2) - dY^2 / (2 16^2) - |dUV|^2 / (2 8^2)). Pairs that reach
-    outside the image or into pixels left out do not count.
-
-    Args:
-        probabilities: B x 1 x h x w in 0..1.
-        images: B x 3 x h x w RGB in 0..255.
-        valid: B x 1 x h x w or None; a pair weighs the product of its ends.
+    outside the image do not count, others by the product of `valid` at their ends. Images are RGB in 0..255.
     """
     probabilities, valid = _float(probabilities), _weight(probabilities, valid)
     yuv = rgb_to_yuv(images)
@@ -116,29 +111,17 @@ def kept(logits: Tensor, target: Tensor, right: Tensor | None, weight: Tensor | 
 
 def total_loss(
     decoded: Decoded,
-    target: Tensor,
-    images: Tensor,
+    target: Tensor,  # B x 1 x H x W in 0..1
+    images: Tensor,  # B x 3 x H x W RGB in 0..255
     weights: LossWeights,
-    valid: Tensor | None = None,
-    shares: Tensor | None = None,
-    right: Tensor | None = None,
+    valid: Tensor | None = None,  # B x 1 x H x W in 0..1; 0 marks padding and pixels to ignore
+    shares: Tensor | None = None,  # B, what each sample counts; 1 / B when None
+    right: Tensor | None = None,  # B x 1 x H x W bool, for `kept`
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of the terms whose weight is above 0.
+    """(Weighted sum of the terms whose weight is above 0, every computed term by name, unweighted and detached).
 
     Logits of another size are resized (bilinear) to the target's; smoothness is taken at the logits' own size,
     for which images and `valid` are resized (area).
-
-    Args:
-        decoded: the model's answer.
-        target: B x 1 x H x W in 0..1.
-        images: B x 3 x H x W RGB in 0..255.
-        weights: see `LossWeights`.
-        valid: B x 1 x H x W in 0..1 or None; 0 marks padding and pixels to ignore.
-        shares: B, what each sample counts; 1 / B when None.
-        right: B x 1 x H x W bool or None, for `kept`.
-
-    Returns:
-        The loss to minimize (a scalar), and every computed term by name, unweighted and detached.
     """
     logits = _resized(decoded.logits, target.shape[-2:], "bilinear")
     terms: dict[str, Callable[[], Tensor]] = {
@@ -165,9 +148,8 @@ def _smoothness(logits: Tensor, images: Tensor, valid: Tensor | None, variant: s
     images = _resized(images, size, "area")
     if variant == "published":
         return smoothness_published(logits, images)
-    return smoothness(
-        torch.sigmoid(_float(logits)), images, None if valid is None else _resized(valid, size, "area")
-    )
+    valid = None if valid is None else _resized(valid, size, "area")
+    return smoothness(torch.sigmoid(_float(logits)), images, valid)
 
 
 def _resized(planes: Tensor, size: tuple[int, ...], mode: str) -> Tensor:

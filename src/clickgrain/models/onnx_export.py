@@ -76,8 +76,7 @@ def export_onnx(
 ) -> None:
     """Write the ONNX files of a model; `config.json` comes last.
 
-    Raises:
-        ConfigError: for another kind of model, or where a package of the extra is missing.
+    Raises ConfigError: for another kind of model, or where a package of the extra is missing.
     """
     if not isinstance(model, GrainModel | PaperModel):
         raise ConfigError(f"a {type(model).__name__} cannot be exported; export a grain or a paper model")
@@ -112,11 +111,8 @@ def _graphs(model: GrainModel | PaperModel) -> dict[str, Any]:
     features: tuple[str, ...]
     image: dict[int, Any]  # its free sides, by axis; then those of features and maps
     if isinstance(model, GrainModel):  # any number of prompts on one image
-        features, pixels, maps = (
-            FEATURES,
-            torch.zeros(1, 3, 128, 192),
-            torch.zeros(3, len(model.config.maps), 64, 96),
-        )
+        features, pixels = FEATURES, torch.zeros(1, 3, 128, 192)
+        maps = torch.zeros(3, len(model.config.maps), 64, 96)
         image, *free = [{2: stride * height, 3: stride * width} for stride in (32, 16, 8, 4, 2, 16)]
         free[-1][0] = prompts
     else:  # an image for every prompt: clicks enter with the pixels
@@ -156,8 +152,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logging.disable(before)
@@ -178,9 +173,7 @@ def _photos(folder: str | Path | None, notes: list[str]) -> list[UInt8]:
     found = [resize_long_side(image, 640) for _, image in read_images(chosen, report=report)]
     notes += [message for _, message in report.bad]
     if not found:
-        raise ConfigError(
-            f"{folder}: no photo to calibrate int8 on; {' '.join(notes) or 'name a folder of photos'}"
-        )
+        raise ConfigError(f"{folder}: no photo to calibrate on; {' '.join(notes) or 'name a folder of photos'}")
     return found
 
 

@@ -30,9 +30,8 @@ def need(package: str, what: str) -> None:
     try:
         __import__(package)
     except ImportError as error:
-        raise ConfigError(
-            f"{package} is not installed, and {what} needs it: pip install 'clickgrain[onnx]'"
-        ) from error
+        reason = f"{package} is not installed, and {what} needs it"
+        raise ConfigError(f"{reason}: pip install 'clickgrain[onnx]'") from error
 
 
 def is_onnx(folder: Path) -> bool:
@@ -73,9 +72,7 @@ def onnx_engine(source: str | Path, extractor: str | None = None) -> Engine:
 class _OnnxNetwork:
     """Both graphs of a model of the kind of `settings`, on the CPU.
 
-    Raises:
-        ConfigError: onnxruntime is not installed.
-        WeightsError: a file is missing, damaged, or of another model.
+    Raises ConfigError: onnxruntime is not installed. WeightsError: a file is missing, damaged, or of another model.
     """
 
     settings: type[GrainConfig | PaperConfig]

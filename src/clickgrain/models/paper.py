@@ -7,7 +7,6 @@ MIS (arXiv 2303.13399) trains SimpleClick (Liu et al., ICCV 2023), whose pyramid
 import math
 import re
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,10 +47,6 @@ class PaperModel(ClickModel):
 
     The paper has no quality estimate: `score` is the mean probability over the predicted region, a heuristic
     that carries no gradient (0 for an empty region).
-
-    Raises:
-        ConfigError: when an image's sides are not multiples of two patches.
-        PromptError: when the maps do not fit the images.
     """
 
     config: PaperConfig
@@ -73,13 +68,9 @@ class PaperModel(ClickModel):
     def from_backbone(cls, config: PaperConfig, model: str | Path) -> "PaperModel":
         """A model whose ViT starts from self-supervised weights; click embedding, pyramid and head start fresh.
 
-        Args:
-            config: must agree with the checkpoint in width, depth, heads and patch size.
-            model: Hugging Face id or local folder of a ViT (DINO) or ViT-MAE, as `facebook/vit-mae-base`
-                or `facebook/dino-vitb16`. Mind the licence on its card.
-
-        Raises:
-            WeightsError: when it cannot be loaded, is another kind of network, or does not fit `config`.
+        They are those of a ViT (DINO) or ViT-MAE, by Hugging Face id or local folder, as `facebook/vit-mae-base`
+        (mind the licence on its card). Raises WeightsError: when it cannot be loaded, is another kind of network,
+        or differs from `config` in width, depth, heads or patch size.
         """
         paper = cls(config)
         kept = {key: value for key, value in paper.backbone.state_dict().items() if key.startswith("embed_clicks.")}
@@ -176,7 +167,7 @@ class Attention(nn.Module):
         runs = self.qkv(tokens).reshape(b * self.windows, n // self.windows, 3, self.heads, c // self.heads)
         query, key, value = runs.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(b, n, c)))
+        return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
 
 
 class Block(nn.Module):
@@ -192,7 +183,7 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """B x N x C -> B x N x C."""
         tokens = tokens + self.attention(self.norm1(tokens))
-        return cast(Tensor, tokens + self.mlp(self.norm2(tokens)))
+        return tokens + self.mlp(self.norm2(tokens))
 
 
 class EarlyFusionViT(nn.Module):
@@ -227,13 +218,12 @@ class SimplePyramid(nn.Module):
     def __init__(self, config: PaperConfig) -> None:
         super().__init__()
         dim, (c4, c8, c16, c32) = config.vit.dim, config.pyramid
+        half, quarter = dim // 2, dim // 4
         self.finest = nn.Sequential(
-            nn.ConvTranspose2d(dim, dim // 2, 2, 2), _norm(dim // 2), nn.GELU(),
-            nn.ConvTranspose2d(dim // 2, dim // 4, 2, 2), _norm(dim // 4), *_project(dim // 4, c4),
+            nn.ConvTranspose2d(dim, half, 2, 2), _norm(half), nn.GELU(),
+            nn.ConvTranspose2d(half, quarter, 2, 2), _norm(quarter), *_project(quarter, c4),
         )  # fmt: skip
-        self.finer = nn.Sequential(
-            nn.ConvTranspose2d(dim, dim // 2, 2, 2), _norm(dim // 2), *_project(dim // 2, c8)
-        )
+        self.finer = nn.Sequential(nn.ConvTranspose2d(dim, half, 2, 2), _norm(half), *_project(half, c8))
         self.same = nn.Sequential(*_project(dim, c16))
         self.coarser = nn.Sequential(nn.Conv2d(dim, 2 * dim, 2, 2), _norm(2 * dim), *_project(2 * dim, c32))
 
@@ -259,11 +249,9 @@ class MLPHead(nn.Module):
         # fusing concatenated maps is a sum of 1 x 1 convolutions, which commute with resizing: fuse first, so
         # that three of the four run at a quarter of the pixels or less
         finest, *coarser = [fuse(project(x)) for project, fuse, x in zip(self.project, self.fuse, scales)]
-        for coarse in coarser:
-            finest = finest + functional.interpolate(
-                coarse, finest.shape[-2:], mode="bilinear", align_corners=False
-            )
-        return cast(Tensor, self.predict(finest))
+        for x in coarser:
+            finest = finest + functional.interpolate(x, finest.shape[-2:], mode="bilinear", align_corners=False)
+        return self.predict(finest)
 
 
 def _norm(channels: int) -> nn.Module:
@@ -306,9 +294,8 @@ def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
         theirs[key] = value
     sources: dict[str, tuple[str, ...]] = {"embed_image": ("embeddings.patch_embeddings.projection",)}
     for i in range(config.vit.depth):
-        sources |= {
-            f"blocks.{i}.{ours}": tuple(f"layers.{i}.{part}" for part in parts) for ours, parts in PARTS.items()
-        }
+        for own, parts in PARTS.items():
+            sources[f"blocks.{i}.{own}"] = tuple(f"layers.{i}.{part}" for part in parts)
     try:
         ours = {
             f"{key}.{end}": torch.cat([theirs[f"{part}.{end}"] for part in parts])

@@ -3,7 +3,6 @@
 Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
 """
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,18 +32,6 @@ class PaperNetwork(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class PaperImage:
-    """1 x 3 x H x W uint8 RGB where the network computes: early fusion leaves nothing else to keep."""
-
-    pixels: Array
-
-    @property
-    def size(self) -> Size:
-        """(H, W)."""
-        return self.pixels.shape[2], self.pixels.shape[3]
-
-
 class PaperEngine:
     """Zooms in on the object, runs the whole network at every click, and pastes the answer back.
 
@@ -70,33 +57,32 @@ class PaperEngine:
         self.network, self.flip, self.zoom = network, flip, zoom or Zoom()
         self.image_size: int = image_size or network.config.image_size
 
-    def encode(self, image: UInt8) -> PaperImage:
-        """Keep an H x W x 3 uint8 RGB image."""
-        return PaperImage(self.network.put(np.require(image.transpose(2, 0, 1)[None], np.uint8, ["C", "W"])))
+    def encode(self, image: UInt8) -> Array:
+        """1 x 3 x H x W uint8 where the network computes: early fusion leaves nothing else to keep."""
+        return self.network.put(np.require(image.transpose(2, 0, 1)[None], np.uint8, ["C", "W"]))
 
-    def answer(self, encoded: PaperImage, prompt: Prompt, previous: Mask | None) -> Mask:
+    def answer(self, encoded: Array, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; `roi` says what the network looked at."""
-        before = None if previous is None else previous_probability(previous, encoded.size)
+        size: Size = (encoded.shape[2], encoded.shape[3])
+        before = None if previous is None else previous_probability(previous, size)
         # close enough for the disks to touch even where a window of the smallest side is enlarged
         spacing = self.network.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
         clicks = _clicks(prompt, spacing)
         last = Window.of_box(previous.roi) if previous is not None and previous.roi is not None else None
         binary = None if before is None else before > THRESHOLD
-        window = self.zoom.window(binary, clicks.positives, prompt.box, last, encoded.size)
+        window = self.zoom.window(binary, clicks.positives, prompt.box, last, size)
         logits, score = self._decoded(encoded, clicks, before, window)
 
         def render() -> Float:
             probability = 0.5 + 0.5 * library(logits).tanh(0.5 * logits)  # the sigmoid, which cannot overflow
-            return window.paste(to_numpy(_aligned(probability, window.size)[0, 0]).clip(0, 1), encoded.size)
+            return window.paste(to_numpy(_aligned(probability, window.size)[0, 0]).clip(0, 1), size)
 
         return Mask(render, score=score, roi=window.box)
 
-    def _decoded(
-        self, encoded: PaperImage, clicks: Prompt, before: Float | None, window: Window
-    ) -> tuple[Array, float]:
+    def _decoded(self, encoded: Array, clicks: Prompt, before: Float | None, window: Window) -> tuple[Array, float]:
         """1 x 1 x S x S logits in main memory, and the score."""
         full, spec, (rows, columns) = (self.image_size, self.image_size), self.network.map_spec, window.slices
-        pixels = _aligned(encoded.pixels[:, :, rows, columns], full)
+        pixels = _aligned(encoded[:, :, rows, columns], full)
         xp = library(pixels)
         seen = xp.zeros_like(pixels[:, :1])
         if before is not None:
@@ -132,12 +118,9 @@ def _aligned(maps: Array, size: Size) -> Array:
     if not isinstance(maps, np.ndarray):
         from torch.nn import functional
 
+        maps = maps.float()
         same = tuple(maps.shape[2:]) == size
-        return (
-            maps.float()
-            if same
-            else functional.interpolate(maps.float(), size, mode="bilinear", align_corners=True)
-        )
+        return maps if same else functional.interpolate(maps, size, mode="bilinear", align_corners=True)
     maps = maps.astype(np.float32)
     for axis, length in zip((2, 3), size):
         if (count := maps.shape[axis]) == length:

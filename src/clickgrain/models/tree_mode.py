@@ -10,7 +10,7 @@ from clickgrain.clicks.centre import Evidence, Ranks, centre_map, nested_regions
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
 from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors, snap
-from clickgrain.types import Bool, Box, Float, Mask, Prompt, UInt8
+from clickgrain.types import Bool, Box, Float, Int, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
 Others = Callable[[], list[Mask]] | None
@@ -131,9 +131,7 @@ def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives
     return _rendered(encoded, leaves, prompt, coarsest, alternatives)
 
 
-def _rendered(
-    encoded: TreeImage, leaves: Bool, prompt: Prompt, node: int | None, alternatives: Others = None
-) -> Mask:
+def _rendered(encoded: TreeImage, leaves: Bool, prompt: Prompt, node: int | None, others: Others = None) -> Mask:
     """The mask of h x w leaves; level and score are those of a node."""
     tree = encoded.tree
 
@@ -143,12 +141,10 @@ def _rendered(
 
     score = 0.0 if node is None else _persistence(tree, node)
     level = 0.0 if node is None else float(tree.level[node])
-    return Mask(render, score=score, level=level, alternatives=alternatives)
+    return Mask(render, score=score, level=level, alternatives=others)
 
 
-def _choose(
-    tree: MergeTree, inside: npt.NDArray[np.int64], outside: npt.NDArray[np.int64], prompt: Prompt
-) -> list[int]:
+def _choose(tree: MergeTree, inside: Int, outside: Int, prompt: Prompt) -> list[int]:
     free = ~_holds(tree, outside).astype(bool)
     if len(inside) == 0 and prompt.box is None:
         return []
@@ -173,7 +169,7 @@ def _climb(tree: MergeTree, node: int, level: float, free: Bool | None = None) -
     return best
 
 
-def _holds(tree: MergeTree, leaves: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _holds(tree: MergeTree, leaves: Int) -> npt.NDArray[np.float64]:
     """For every node how many of some leaves it holds."""
     return tree.sums(np.bincount(leaves, minlength=tree.n_leaves).astype(np.float64))
 
@@ -182,12 +178,10 @@ def _box_iou(tree: MergeTree, box: Box) -> npt.NDArray[np.float64]:
     """For every node the IoU of its leaves and an XYXY box in image pixels."""
     (h, w), (height, width) = tree.grid, tree.image_size
 
-    def covered_by(first: float, last: float, cells: int, length: int) -> npt.NDArray[np.float64]:
+    def covered_by(first: float, last: float, cells: int, size: int) -> npt.NDArray[np.float64]:
         """Share of each cell of an axis that lies between two pixels."""
         start = np.arange(cells)
-        return np.clip(
-            np.minimum(start + 1, last * cells / length) - np.maximum(start, first * cells / length), 0, 1
-        )
+        return np.clip(np.minimum(start + 1, last * cells / size) - np.maximum(start, first * cells / size), 0, 1)
 
     covered = np.outer(covered_by(box[1], box[3], h, height), covered_by(box[0], box[2], w, width)).ravel()
     common = tree.sums(covered)

@@ -72,29 +72,21 @@ class Zoom:
     def window(
         self, before: Bool | None, positives: Float, box: Box | None, last: Window | None, size: Size
     ) -> Window:
-        """The window of the next answer.
+        """The window of the next answer in an image of `size`, given P x 2 positive clicks and the last window.
 
-        Args:
-            before: H x W, the previous mask; None or empty shows the whole image (click 1), unless there is a box.
-            positives: P x 2 (x, y) pixels.
-            box: the prompt's XYXY box; counts as part of the mask (ours: the paper knows none).
-            last: the window of the previous answer.
-            size: (H, W) of the image.
+        Without a previous mask (H x W), or with an empty one, it is the whole image (click 1), unless there is a
+        box, which counts as part of the mask (ours: the paper knows none).
         """
-        new = self._fresh(before, positives, box, size)
-        if last is None or not last.holds(positives) or last.overlap(new) < self.keep:
-            return new
-        return last
-
-    def _fresh(self, before: Bool | None, positives: Float, box: Box | None, size: Size) -> Window:
+        new = Window(0, size[0] - 1, 0, size[1] - 1)
         found = None if before is None else bounds(before)
-        windows = [r for r in (found, box and Window.of_box(box)) if r is not None]
-        if not windows:
-            return Window(0, size[0] - 1, 0, size[1] - 1)
-        windows += [Window(row, row, column, column) for column, row in np.floor(positives).astype(int).tolist()]
-        tops, bottoms, lefts, rights = zip(*windows)
-        top, bottom = self._widened(min(tops), max(bottoms), size[0])
-        return Window(top, bottom, *self._widened(min(lefts), max(rights), size[1]))
+        if windows := [one for one in (found, box and Window.of_box(box)) if one is not None]:
+            pixels = np.floor(positives).astype(int).tolist()
+            windows += [Window(row, row, column, column) for column, row in pixels]
+            tops, bottoms, lefts, rights = zip(*windows)
+            rows = self._widened(min(tops), max(bottoms), size[0])
+            new = Window(*rows, *self._widened(min(lefts), max(rights), size[1]))
+        stays = last is not None and last.holds(positives) and last.overlap(new) >= self.keep
+        return last if last is not None and stays else new
 
     def _widened(self, first: int, last: int, length: int) -> tuple[int, int]:
         center, side = (first + last) / 2, max(self.expansion * (last - first + 1), self.min_side)
