@@ -56,12 +56,12 @@ def overlay(
     height, width = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
     shown = resize(image, (height, width))
     if mask is not None:
-        inside = _enlarged(mask, (height, width))
+        inside = _enlarged(mask, (height, width)) > 0.5
         tinted = (shown * (1 - TINT) + np.array(color) * TINT).astype(np.uint8)
         shown = np.where(inside[..., None], tinted, shown)
         shown = _outlined(shown, inside, color)
     if target is not None:
-        shown = _outlined(shown, _enlarged(target, (height, width)), WHITE, dashed=True)
+        shown = _outlined(shown, _enlarged(target, (height, width)) > 0.5, WHITE, dashed=True)
     return _with_clicks(shown, clicks, width / image.shape[1], height / image.shape[0])
 
 
@@ -69,7 +69,15 @@ def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int 
     """The regions of h x w labels 0..k-1 over an image, in their mean color, with borders between them."""
     size = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
     shown = resize(image, size)
-    smooth = _smooth(labels, size)
+    # of the enlarged labels every pixel takes the one with the largest interpolated share
+    step = max(size[0] / labels.shape[0], size[1] / labels.shape[1])
+    best, smooth = np.full(size, -1, np.float32), np.zeros(size, np.int64)
+    for label in np.unique(labels):
+        share = _enlarged(labels == label, size)
+        if step > 1:
+            share = cv2.GaussianBlur(share, (0, 0), step / 2)
+        larger = share > best
+        best[larger], smooth[larger] = share[larger], label
     count = np.maximum(np.bincount(smooth.ravel()), 1)
     means = np.stack([np.bincount(smooth.ravel(), shown[..., c].ravel()) / count for c in range(3)], axis=1)
     drawn = means[smooth].astype(np.uint8)
@@ -103,9 +111,8 @@ def data_uri(shown: UInt8, *, quality: int = 84) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _enlarged(mask: Bool, size: tuple[int, int]) -> Bool:
-    soft = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(soft > 0.5)
+def _enlarged(mask: Bool, size: Size) -> Float:
+    return np.asarray(cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _outlined(shown: UInt8, mask: Bool, color: Color, *, dashed: bool = False) -> UInt8:
@@ -146,16 +153,3 @@ def _with_clicks(shown: UInt8, clicks: Sequence[Given], scale_x: float, scale_y:
         draw.text(center, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
     small = layer.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(Image.alpha_composite(Image.fromarray(shown).convert("RGBA"), small).convert("RGB"))
-
-
-def _smooth(labels: npt.NDArray[np.integer], size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Labels at another size: every pixel takes the label with the largest interpolated share."""
-    step = max(size[0] / labels.shape[0], size[1] / labels.shape[1])
-    best, where = np.full(size, -1, np.float32), np.zeros(size, np.int64)
-    for label in np.unique(labels):
-        share = cv2.resize((labels == label).astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-        if step > 1:
-            share = cv2.GaussianBlur(share, (0, 0), step / 2)
-        larger = share > best
-        best[larger], where[larger] = share[larger], label
-    return where

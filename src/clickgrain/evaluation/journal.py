@@ -25,11 +25,8 @@ def header(model: str, benchmark: str, settings: Mapping[str, Any], data: str | 
 class Journal:
     """A header line, then one line per target, each written when its target is done.
 
-    Attributes:
-        done: id -> row of the targets in the file; rows with an error are left out, to be tried again.
-
-    Raises:
-        DataError: when the file is not an evaluation, belongs to another one, or cannot be read or written.
+    `done` are the rows in the file by id, without those with an error, which are tried again. Raises DataError:
+    when the file is not an evaluation, belongs to another one, or cannot be read or written.
     """
 
     def __init__(self, path: Path | None, head: Mapping[str, Any], *, resume: bool = True) -> None:

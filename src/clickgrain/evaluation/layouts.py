@@ -9,24 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from clickgrain.clicks.robot import IGNORE
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.masks import (
-    Labels,
-    label_mask,
-    read_any,
-    read_components,
-    read_exact,
-    read_half,
-    read_labels,
-    read_sbd,
-    read_trimap,
-)
+from clickgrain.evaluation import masks as coded
+from clickgrain.evaluation.masks import checked_mask
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
 VOID = 255  # VOC's label of object borders and of ambiguous pixels
-LabelReader = Callable[[Path], Labels]
+LabelReader = Callable[[Path], coded.Labels]
 MaskReader = Callable[[Path, Size], UInt8]
 """(mask file, (height, width) of its image) -> H x W uint8 of 0, 128 and 255; raises ImageError or DataError."""
 
@@ -139,7 +131,7 @@ def _generic(root: Path) -> Found:
     paths = _files(root / "masks")
     masks = sorted((path for path in paths if path.suffix.lower() == ".png" and "#" in path.stem), key=by_number)
     notes = [f"{path}: left out, a mask is called <id>#<k>.png" for path in paths if path not in masks]
-    found, more = _pair(_files(root / "images"), masks, read_exact, lambda mask, _: mask.rpartition("#")[0])
+    found, more = _pair(_files(root / "images"), masks, coded.read_exact, lambda mask, _: mask.rpartition("#")[0])
     return found, notes + more
 
 
@@ -148,7 +140,7 @@ def _berkeley(root: Path) -> Found:
         """The second object of an image has a mask called <id>#2, <id>-2 or <id>_2, or a copy of the image."""
         return mask if mask in images else re.sub(r"[#_-]\d+$", "", mask)
 
-    return _pair(_files(root / "images"), _files(root / "masks"), read_trimap, image_of)
+    return _pair(_files(root / "images"), _files(root / "masks"), coded.read_trimap, image_of)
 
 
 # Sets whose mask files hold several objects: listing them reads every mask file once, one at a time.
@@ -173,7 +165,12 @@ def _instances(pairs: Iterable[tuple[Path, Path]], read: LabelReader, ignore: in
 
 
 def _mask(path: Path, read: LabelReader, ignore: int | None, label: int, size: Size) -> UInt8:
-    return label_mask(read(path), label, str(path), size, ignore)
+    """The target of one label; pixels labelled `ignore` are ignored."""
+    labels = read(path)
+    mask = np.where(labels == label, np.uint8(255), np.uint8(0))
+    if ignore is not None:
+        mask[labels == ignore] = IGNORE
+    return checked_mask(mask, f"{path}, label {label}", size)
 
 
 def _listed(root: Path, list_: str, image: str, mask: str, read: LabelReader, ignore: int | None) -> Found:
@@ -215,7 +212,7 @@ def _sbd(list_: str, images: int, targets: int | None) -> Layout:
     return Layout(
         ("img", "inst", list_),
         _tree({"img/<id>.jpg": "photos", "inst/<id>.mat": "their instances, key GTinst", list_: names}),
-        partial(_listed, list_=list_, image="img/{}.jpg", mask="inst/{}.mat", read=read_sbd, ignore=None),
+        partial(_listed, list_=list_, image="img/{}.jpg", mask="inst/{}.mat", read=coded.read_sbd, ignore=None),
         "the Semantic Boundaries Dataset (Hariharan et al. 2011): the folder `dataset` of benchmark.tgz",
         images=images,
         targets=targets,
@@ -224,37 +221,29 @@ def _sbd(list_: str, images: int, targets: int | None) -> Layout:
 
 def _hqseg(images: str, masks: str, part: str, count: int) -> Layout:
     source, coding = f"the HQ-SAM project: HQSeg-44K, part {part}", "their masks, grey: object from 128 up"
-    return _pairs(images, masks, read_half, count, source, coding)
+    return _pairs(images, masks, coded.read_half, count, source, coding)
 
 
 _OBJECTS = "their masks: object where any channel is above 0"
 
 GENERIC = Layout(
     ("images", "masks"),
-    _tree(
-        {
-            "images/<id>.*": "one file per image: .jpg, .png, .webp, .tif, .bmp",
-            "masks/<id>#<k>.png": "one per target, k = 0, 1, ...: 0 background, 128 ignore, 255 object",
-        }
-    ),
+    _tree({"images/<id>.*": "one file per image: .jpg, .png, .webp, .tif, .bmp",
+           "masks/<id>#<k>.png": "one per target, k = 0, 1, ...: 0 background, 128 ignore, 255 object"}),
     _generic,
-)
+)  # fmt: skip
 
 LOADERS: Mapping[str, Layout] = {
     "grabcut": _pairs(
-        "data_GT", "boundary_GT", read_trimap, 50,
+        "data_GT", "boundary_GT", coded.read_trimap, 50,
         "the GrabCut page of Microsoft Research Cambridge, or the data sets listed by the RITM project",
         "their trimaps: 128 ignore, above 128 object, below background",
     ),
     "berkeley": Layout(
         ("images", "masks"),
-        _tree(
-            {
-                "images/<id>.*": "96 images, or 100 with those of two objects twice",
-                "masks/<id>.*": "100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>,"
-                " <id>-<k> or <id>_<k>",
-            }
-        ),
+        _tree({"images/<id>.*": "96 images, or 100 with those of two objects twice",
+               "masks/<id>.*": "100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>,"
+                               " <id>-<k> or <id>_<k>"}),
         _berkeley,
         "the data sets listed by the RITM project (objects of McGuinness and O'Connor 2010)",
         targets=100,
@@ -263,61 +252,47 @@ LOADERS: Mapping[str, Layout] = {
     "sbd": _sbd("val.txt", 2857, 6671),
     "sbd-train": _sbd("train.txt", 8498, None),
     "davis": _pairs(
-        "img", "gt", read_any, 345,
+        "img", "gt", coded.read_any, 345,
         "the data sets listed by the RITM project (345 frames of DAVIS 2016, davischallenge.org)",
         _OBJECTS, "frames",
     ),
     "pascalvoc": Layout(
         ("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
-        _tree(
-            {
-                "JPEGImages/<id>.jpg": "images",
-                "SegmentationObject/<id>.png": "palette PNG: one index per object, 0 background, 255 ignore",
-                "ImageSets/Segmentation/val.txt": "names of the 1449 images to use, one a line",
-            },
-            width=34,
-        ),
+        _tree({"JPEGImages/<id>.jpg": "images",
+               "SegmentationObject/<id>.png": "palette PNG: one index per object, 0 background, 255 ignore",
+               "ImageSets/Segmentation/val.txt": "names of the 1449 images to use, one a line"}, width=34),
         partial(
             _listed, list_="ImageSets/Segmentation/val.txt", image="JPEGImages/{}.jpg",
-            mask="SegmentationObject/{}.png", read=read_labels, ignore=VOID,
+            mask="SegmentationObject/{}.png", read=coded.read_labels, ignore=VOID,
         ),
         "the PASCAL VOC 2012 page (host.robots.ox.ac.uk/pascal/VOC/voc2012): the folder VOC2012",
         images=1449,
         targets=3417,
     ),
     "coco-mval": _pairs(
-        "img", "gt", read_any, 800,
+        "img", "gt", coded.read_any, 800,
         "the data sets listed by the RITM and SimpleClick projects (10 objects of each of 80 COCO classes)",
         _OBJECTS,
     ),
     "sstem": Layout(
         ("raw", "mitochondria"),
-        _tree(
-            {
-                "raw/<id>.tif": "20 sections",
-                "mitochondria/<id>.png": "their masks; every 4-connected component above 0 is a target",
-            },
-            width=24,
-        ),
-        partial(_label_maps, images="raw", masks="mitochondria", read=read_components),
+        _tree({"raw/<id>.tif": "20 sections",
+               "mitochondria/<id>.png": "their masks; every 4-connected component above 0 is a target"}, width=24),
+        partial(_label_maps, images="raw", masks="mitochondria", read=coded.read_components),
         "Gerhard et al. 2013, segmented anisotropic ssTEM data set of neural tissue (figshare): stack1",
         images=20,
     ),
     "brats": _pairs(
-        "image", "annotation", read_any, 369,
+        "image", "annotation", coded.read_any, 369,
         "the SimpleClick project (slices of BraTS 2020, med.upenn.edu/cbica/brats2020)",
         "their label maps: object (the whole tumor) where any channel is above 0",
         "slices, one of each volume, as images",
     ),
     "oai-zib": Layout(
         ("image", "annotation"),
-        _tree(
-            {
-                "image/<id>.*": "150 slices, one of each volume, as images",
-                "annotation/<id>.*": "their label maps, grey or palette: every label above 0 is a target",
-            }
-        ),
-        partial(_label_maps, images="image", masks="annotation", read=read_labels),
+        _tree({"image/<id>.*": "150 slices, one of each volume, as images",
+               "annotation/<id>.*": "their label maps, grey or palette: every label above 0 is a target"}),
+        partial(_label_maps, images="image", masks="annotation", read=coded.read_labels),
         "the SimpleClick project (slices of OAI-ZIB, pubdata.zib.de)",
         images=150,
     ),

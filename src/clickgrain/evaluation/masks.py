@@ -77,14 +77,6 @@ def read_sbd(path: Path) -> Labels:
         raise DataError(f"{path}: no SBD instances ({reason}); copy it again from SBD's inst folder") from error
 
 
-def label_mask(labels: Labels, label: int, name: str, size: Size, ignore: int | None = None) -> UInt8:
-    """The target of one label, checked as by `checked_mask`; pixels labelled `ignore` are ignored."""
-    mask = np.where(labels == label, np.uint8(255), np.uint8(0))
-    if ignore is not None:
-        mask[labels == ignore] = IGNORE
-    return checked_mask(mask, f"{name}, label {label}", size)
-
-
 def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict: bool = True) -> UInt8:
     """The mask (bool, or uint8) as H x W uint8 of 0, 128 and 255 only.
 

@@ -28,8 +28,7 @@ class Method:
     def stamp(self) -> str:
         """ "@" and a hash of the weights, or of the module of an import path; raises as `__call__`."""
         from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
-        from clickgrain.evaluation.baselines.external import find_object
-        from clickgrain.evaluation.baselines.sam_onnx import onnx_files
+        from clickgrain.evaluation.baselines.external import find_object, onnx_files
         from clickgrain.files import hash_bytes, hash_file
         from clickgrain.models.onnx_runtime import DECODER, is_onnx
         from clickgrain.weights import TENSORS, find_model

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,6 +66,7 @@ def evaluate(
             process dies.
     """
     settings = EvaluationSettings(max_clicks, threshold, full_curves)
+    make: Any = predictor
     makes_one = isinstance(predictor, type) or not hasattr(predictor, "set_image")
     if processes > 1 and not makes_one:
         raise ConfigError(
@@ -91,9 +92,9 @@ def evaluate(
         if groups and processes > 1:
             from clickgrain.evaluation.workers import click_images  # which imports this module
 
-            found = click_images(cast(Callable[[], Predictor], predictor), groups, settings, user, processes)
+            found = click_images(make, groups, settings, user, processes)
         else:
-            made: Any = cast(Callable[[], Predictor], predictor)() if groups and makes_one else predictor
+            made = make() if groups and makes_one else make
             found = (one for group in groups for one in click_image(made, group, settings, user))
         with closing(found):
             for one in found:

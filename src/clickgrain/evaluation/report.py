@@ -249,9 +249,7 @@ def _warnings(entries: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _published(
-    results: Sequence[Result], benchmark: Benchmark | None
-) -> tuple[str, list[PublishedResult], list[str]]:
+def _published(results: Sequence[Result], data: Benchmark | None) -> tuple[str, list[PublishedResult], list[str]]:
     """The set's published name, rows that were not measured here, and why they may not compare directly."""
     count, first = min(len(result.rows) for result in results), results[0]
     known, robot = published(first.benchmark, count), all(result.user == "robot" for result in results)
@@ -260,8 +258,8 @@ def _published(
         caveats.append("They were clicked by the robot alone")
     if known and any(result.settings.max_clicks != 20 for result in results):
         caveats.append("They allow 20 clicks")
-    if benchmark is not None and len(benchmark) == count and robot:
-        before = measured_before(data_hash(benchmark), first.settings)
+    if data is not None and len(data) == count and robot:
+        before = measured_before(data_hash(data), first.settings)
         rows = [row for row in before if row.method not in {result.model for result in results}] + rows
     return known.name if known else first.benchmark, rows, caveats
 

@@ -61,14 +61,11 @@ class TargetResult:
         try:
             sequences = {name: tuple(row[name]) for name in ("ious", "boundary_ious", "disobeyed", "click_seconds")}
             clicks = tuple((x, y, label) for x, y, label in row["clicks"])
-            drawn = tuple(
-                (
-                    int(one["at"]),
-                    Drawn(one["kind"], tuple((float(x), float(y)) for x, y in one["points"]), int(one["label"])),
-                )
-                for one in row.get("drawn", ())
-            )
-            return cls(**{**row, **sequences, "clicks": clicks, "drawn": drawn})
+            drawn = []
+            for one in row.get("drawn", ()):
+                points = tuple((float(x), float(y)) for x, y in one["points"])
+                drawn.append((int(one["at"]), Drawn(one["kind"], points, int(one["label"]))))
+            return cls(**{**row, **sequences, "clicks": clicks, "drawn": tuple(drawn)})
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a row of an evaluation of version {VERSION} ({error!r})") from error
 
@@ -146,22 +143,16 @@ class Result:
         never = int((~(self.curves >= iou).any(1)).sum())
         return NoF(never, int((self.clicks_to(iou) == self.settings.max_clicks).sum()))
 
-    def iou_at(self, clicks: int) -> float:
-        """Mean IoU after this many clicks (1..max_clicks).
+    def iou_at(self, clicks: int, *, boundary: bool = False) -> float:
+        """Mean IoU, or boundary IoU, after this many clicks (1..max_clicks).
 
         Beyond click 5 a lower bound unless the evaluation ran with full_curves: clicking stops at 0.95. Raises
         DataError: for a number of clicks that was not evaluated.
         """
-        return self._mean_at(self.curves, clicks)
-
-    def boundary_iou_at(self, clicks: int) -> float:
-        """Mean boundary IoU after this many clicks; as `iou_at`."""
-        curves = [row.curve(self.settings.max_clicks, boundary=True) for row in self.rows]
-        return self._mean_at(np.stack(curves), clicks)
-
-    def _mean_at(self, curves: npt.NDArray[np.float64], clicks: int) -> float:
-        if not 1 <= clicks <= self.settings.max_clicks:
-            raise DataError(f"no IoU at {clicks} clicks; 1 to {self.settings.max_clicks} were made")
+        most = self.settings.max_clicks
+        if not 1 <= clicks <= most:
+            raise DataError(f"no IoU at {clicks} clicks; 1 to {most} were made")
+        curves = np.stack([row.curve(most, boundary=True) for row in self.rows]) if boundary else self.curves
         return float(curves[:, clicks - 1].mean())
 
     @property
@@ -246,7 +237,7 @@ class Result:
         for t in (85, 90, 95):
             figures[f"NoF{t}"], figures[f"NoF{t}_at_max"] = self.nof(t / 100)
         figures |= {f"mIoU@{k}": self.iou_at(k) for k in self._made((1, 3, 5, 10, 20))}
-        figures |= {f"bIoU@{k}": self.boundary_iou_at(k) for k in self._made((1, 3, 5))}
+        figures |= {f"bIoU@{k}": self.iou_at(k, boundary=True) for k in self._made((1, 3, 5))}
         figures |= {"disobeyed": self.disobeyed}
         figures |= {name: self.drops(over) for name, over in DROPS.items()}
         median, late = np.quantile(self._click_seconds, [0.5, 0.95])

@@ -15,6 +15,7 @@ from clickgrain.evaluation.datasets import Benchmark, SizeClass, Target, load_gr
 from clickgrain.evaluation.protocol import one_line
 from clickgrain.features.registry import FeatureExtractor
 from clickgrain.tree import MergeTree, build_tree, edge_tree
+from clickgrain.tree.leaf_map import Int32
 from clickgrain.types import Float, Size, UInt8
 
 VERSION = 1
@@ -169,23 +170,14 @@ def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree
     return edges
 
 
-def _row(
-    target: Target, mask: UInt8, tree: MergeTree, partitions: list[npt.NDArray[np.int32]], seconds: float
-) -> TreeRow:
+def _row(target: Target, mask: UInt8, tree: MergeTree, cuts: list[Int32], seconds: float) -> TreeRow:
     object_, valid = leaf_counts(mask, tree.grid)
     ious = node_ious(tree, object_, valid)
     best = int(ious.argmax())
     area = float(split_target(mask)[0].mean())
-    return TreeRow(
-        id=target.id,
-        image=target.image_id,
-        area=area,
-        size=size_class(area),
-        best_iou=float(ious[best]),
-        best_level=float(tree.level[best]),
-        cut_ious=tuple(float(region_ious(labels, object_, valid).max()) for labels in partitions),
-        seconds=seconds,
-    )
+    cut_ious = tuple(float(region_ious(labels, object_, valid).max()) for labels in cuts)
+    about = (target.id, target.image_id, area, size_class(area))
+    return TreeRow(*about, float(ious[best]), float(tree.level[best]), cut_ious, seconds)
 
 
 def leaf_counts(target: UInt8, grid: Size) -> tuple[Counts, Counts]:
@@ -211,7 +203,7 @@ def node_ious(tree: MergeTree, object_: Counts, valid: Counts) -> Values:
     return _iou(tree.sums(object_), tree.sums(valid), int(object_.sum()))
 
 
-def region_ious(labels: npt.NDArray[np.int32], object_: Counts, valid: Counts) -> Values:
+def region_ious(labels: Int32, object_: Counts, valid: Counts) -> Values:
     """IoU of every region of a partition (h x w labels from 0) with a target, given its `leaf_counts`."""
     size = int(labels.max()) + 1
     inside, total = (_summed(labels.ravel(), counts, size) for counts in (object_, valid))

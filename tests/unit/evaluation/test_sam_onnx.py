@@ -6,7 +6,7 @@ import pytest
 from clickgrain.errors import ConfigError
 from clickgrain.evaluation import Benchmark, evaluate
 from clickgrain.evaluation.baselines import OnnxSam, is_pair, load_baseline
-from clickgrain.evaluation.baselines.sam_onnx import onnx_files
+from clickgrain.evaluation.baselines.external import onnx_files
 from clickgrain.evaluation.methods import Method
 from tests.sam_pair import write_pair
 

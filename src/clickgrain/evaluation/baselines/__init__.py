@@ -3,21 +3,23 @@
 from collections.abc import Callable, Mapping
 
 from clickgrain.errors import ConfigError
-from clickgrain.evaluation.baselines.external import ONNX as ONNX
-from clickgrain.evaluation.baselines.external import PREFIX as PREFIX
-from clickgrain.evaluation.baselines.external import OnnxModel as OnnxModel
-from clickgrain.evaluation.baselines.external import SAMStyle as SAMStyle
-from clickgrain.evaluation.baselines.external import load_object
-from clickgrain.evaluation.baselines.hierarchies import FelzenszwalbTree as FelzenszwalbTree
-from clickgrain.evaluation.baselines.hierarchies import SlicTree as SlicTree
-from clickgrain.evaluation.baselines.sam_onnx import OnnxSam as OnnxSam
-from clickgrain.evaluation.baselines.sam_onnx import is_pair as is_pair
-from clickgrain.evaluation.baselines.seeded import Geodesic as Geodesic
-from clickgrain.evaluation.baselines.seeded import GraphCut as GraphCut
-from clickgrain.evaluation.baselines.seeded import OpenCVGrabCut as OpenCVGrabCut
-from clickgrain.evaluation.baselines.seeded import RandomWalker as RandomWalker
+from clickgrain.evaluation.baselines.external import (
+    ONNX,
+    PREFIX,
+    OnnxModel,
+    OnnxSam,
+    SAMStyle,
+    is_pair,
+    load_object,
+)
+from clickgrain.evaluation.baselines.hierarchies import FelzenszwalbTree, SlicTree
+from clickgrain.evaluation.baselines.seeded import Geodesic, GraphCut, OpenCVGrabCut, RandomWalker
 from clickgrain.types import Predictor
 
+__all__ = [
+    "BASELINES", "ONNX", "PREFIX", "FelzenszwalbTree", "Geodesic", "GraphCut", "OnnxModel", "OnnxSam",
+    "OpenCVGrabCut", "RandomWalker", "SAMStyle", "SlicTree", "is_baseline", "is_pair", "load_baseline",
+]  # fmt: skip
 BASELINES: Mapping[str, Callable[[], Predictor]] = {
     "opencv-grabcut": OpenCVGrabCut,
     "graph-cut": GraphCut,
