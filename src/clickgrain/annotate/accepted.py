@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,9 @@ if TYPE_CHECKING:
     from clickgrain.segmenter import Segmenter
     from clickgrain.training.accepted import Accepted
 
-ENOUGH = 10
-"""Objects before which nothing is learned from them."""
-IMAGES = 9
-"""From so many images with objects on, every third of them measures; below, every third object."""
-FEW = 5
-"""Images below which the intervals are over objects: resampling three images says next to nothing."""
+ENOUGH = 10  # objects before which nothing is learned from them
+IMAGES = 9  # from so many images with objects on, every third of them measures; below, every third object
+FEW = 5  # images below which the intervals are over objects: resampling three images says next to nothing
 MAX_CLICKS, GOOD_IOU = 20, "NoC90"
 RUN = "run.json"
 
@@ -96,12 +93,9 @@ def objects_in(place: Path, ignore: tuple[str, ...] = ()) -> "Iterator[Objects]"
     folder of photos or a project file; raises DataError where there is no project.
     """
     file, photos = find_project(place)
-    database = Database(file)
-    try:
+    with closing(Database(file)) as database:
         gallery = Gallery(photos, database, ignore)
         yield objects_of(gallery, Logs(database, gallery, Changes()))
-    finally:
-        database.close()
 
 
 def learned_from(model: ModelInfo) -> set[str]:

@@ -11,6 +11,7 @@ from clickgrain.annotate.documents import Click, Document, Item, Label, Labels, 
 from clickgrain.annotate.folding import iou
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.mask_rle import Coded, encode
+from clickgrain.cut import depth_in
 from clickgrain.tree import MergeTree
 from clickgrain.tree.leaf_map import Int32, node_mask, partition, to_size
 from clickgrain.types import Bool, UInt8
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
     from clickgrain.annotate.project import Project
 
 MAX_OBJECTS = 2_000
-ASIDE = 0.02
-"""A copy in the same image lies this share of the longer side to the right and below."""
-SMALLEST_PART = 0.05
-"""A split gives each side at least this share of the object."""
-FOUND = 0.7
-"""A part of an image is found in another one where their normalized correlation is at least this."""
-ALIKE = 0.5
-"""A copy is what a click gives in the other image if the IoU with the original is at least this."""
+ASIDE = 0.02  # a copy in the same image lies this share of the longer side to the right and below
+SMALLEST_PART = 0.05  # a split gives each side at least this share of the object
+FOUND = 0.7  # a part of an image is found in another one where their normalized correlation is at least this
+ALIKE = 0.5  # a copy is what a click gives in the other image if the IoU with the original is at least this
 COLORS = (  # noqa: SIM905
     "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #46f0f0 #f032e6 #bcf60c"
     " #fabebe #008080 #9a6324 #ffe119 #800000 #808000 #000075"
@@ -302,8 +299,14 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
         else:
             there = project.gallery.read(request.source), project.scene(context.image).image
             mask = _found_near(mask, *there) if there[0].shape == there[1].shape else mask
-            steps = _snapped(project, context.image, mask)
-            made = context.with_steps(new, steps) if steps else context.with_mask(new, mask, "copy")
+            y, x = divmod(int(depth_in(mask).argmax()), mask.shape[1])
+            click = Click(x=x, y=y)
+            fold = project.fold(context.image, (click,))
+            alike = [iou(mask, one) for one in (fold.binary, *(one.binary for one in fold.alternatives))]
+            best = int(np.argmax(alike))
+            steps = (click, ask.ChooseStep(alternative=best - 1)) if best else (click,)
+            snaps = alike[best] >= ALIKE
+            made = context.with_steps(new, steps) if snaps else context.with_mask(new, mask, "copy")
             document = document.put(made.model_copy(update={"source": "copy"}))
         context.touched = new.id
     context.ambiguous = False
@@ -328,19 +331,6 @@ def _found_near(mask: Bool, before: UInt8, after: UInt8) -> Bool:
     by = np.array([large[1].start + x - small[1].start, large[0].start + y - small[0].start], np.float32)
     shift = np.column_stack([np.eye(2, dtype=np.float32), by])
     return cv2.warpAffine(mask.astype(np.uint8), shift, mask.shape[::-1]) > 0
-
-
-def _snapped(project: "Project", image: int, mask: Bool) -> Steps:
-    """A click on the middle of a mask, and which answer is most like it; () if none is."""
-    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = divmod(int(inside.argmax()), mask.shape[1])
-    click = Click(x=x, y=y)
-    fold = project.fold(image, (click,))
-    alike = [iou(mask, one) for one in (fold.binary, *(one.binary for one in fold.alternatives))]
-    best = int(np.argmax(alike))
-    if alike[best] < ALIKE:
-        return ()
-    return (click, ask.ChooseStep(alternative=best - 1)) if best else (click,)
 
 
 def _import(request: ImportObjects, document: Document, context: Context) -> Document:

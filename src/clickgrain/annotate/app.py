@@ -24,15 +24,10 @@ from clickgrain.files import cache_dir, hash_bytes
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".json": "application/json",
+    ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".json": "application/json",
     ".woff2": "font/woff2",
-    ".png": "image/png",
-    ".webp": "image/webp",
-}
+}  # fmt: skip
 FILES = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in TYPES}
 
 
@@ -108,4 +103,4 @@ def _answer_error(_: Request, error: Exception) -> Response:
             message = str(error.detail)
         case _:
             code, status, message = "internal", 500, f"this should not happen: {error!r}"
-    return as_json({"error": {"code": code, "message": message}, **more}, status)
+    return as_json(status, error={"code": code, "message": message}, **more)

@@ -54,8 +54,16 @@ class DiskCache:
                 self._total = sum(size for _, size, _ in self._files())
             else:
                 self._total += len(content) - before
-            if self._total > self.limit:
-                self._evict()
+            if self._total <= self.limit:
+                return
+            files = self._files()
+            self._total = sum(size for _, size, _ in files)
+            for _, size, file in files:
+                if self._total <= 0.9 * self.limit:
+                    break
+                with suppress(OSError):
+                    file.unlink()
+                    self._total -= size
 
     def _path(self, name: str) -> Path:
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -68,14 +76,3 @@ class DiskCache:
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))
         return sorted(found)
-
-    def _evict(self) -> None:
-        files = self._files()
-        total = sum(size for _, size, _ in files)
-        for _, size, path in files:
-            if total <= 0.9 * self.limit:
-                break
-            with suppress(OSError):
-                path.unlink()
-                total -= size
-        self._total = total

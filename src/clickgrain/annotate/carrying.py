@@ -46,9 +46,7 @@ def carrying(project: Project, wanted: CarryRequest, user: str = "") -> Callable
     return lambda job: _carry(project, job, wanted, item, images, user)
 
 
-def _carry(
-    project: Project, job: Job, wanted: CarryRequest, first: Item, images: list[int], user: str
-) -> dict[str, Any]:
+def _carry(project: Project, job: Job, wanted: CarryRequest, first: Item, images: list[int], user: str) -> Any:
     gallery, track, label = project.gallery, first.track or f"{wanted.image}-{first.id}", first.label
     job.result = {"track": track, "image": wanted.image}
     made: list[dict[str, int]] = []

@@ -25,8 +25,7 @@ from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.sqlite import Schema, transaction, use_wal
 from clickgrain.types import Size
 
-PROJECT_LOG = 0
-"""The log of labels and settings; images are numbered from 1."""
+PROJECT_LOG = 0  # the log of labels and settings; images are numbered from 1
 SCHEMA = Schema(
     application=0x6367616E,  # "cgan"
     version=2,
@@ -207,12 +206,8 @@ class Database:
 
     def actions(self, image: int, since: int = 0) -> list[Action]:
         """The log of an image after action `since`. Raises RequestError: it is damaged."""
-        rows = self.rows(
-            "SELECT seq, kind, time, client, model, active, asked, patch, user FROM actions"
-            " WHERE image = ? AND seq > ? ORDER BY seq",
-            image,
-            since,
-        )
+        query = "SELECT seq, kind, time, client, model, active, asked, patch, user FROM actions"
+        rows = self.rows(f"{query} WHERE image = ? AND seq > ? ORDER BY seq", image, since)
         try:
             return [Action(*(*row[:6], *map(_loaded, row[6:8]), str(row[8]))) for row in rows]
         except (ValueError, TypeError, RecursionError) as error:
@@ -286,12 +281,11 @@ class Database:
 
     def save_model(self, id_: str, name: str, kind: str, hash_: str, source: str, report: Any = None) -> None:
         """Remember a model that the project has used."""
+        row = (id_, name, kind, hash_, source, time.time(), None if report is None else json.dumps(report))
+        changes = "hash = excluded.hash, report = coalesce(excluded.report, report)"
         with self.writing() as db:
-            db.execute(
-                "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " hash = excluded.hash, report = coalesce(excluded.report, report)",
-                (id_, name, kind, hash_, source, time.time(), None if report is None else json.dumps(report)),
-            )
+            insert = "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
+            db.execute(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}", row)
 
     def models(self) -> list[dict[str, Any]]:
         """Every model that the project has used, oldest first."""

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from clickgrain.annotate.http_errors import RequestError
 
 MAX_POINTS, MAX_STEPS, MAX_LABELS = 20_000, 1_000, 20_000
-MAX_SEQ = 2**53
-"""What JavaScript counts exactly, and SQLite holds."""
+MAX_SEQ = 2**53  # what JavaScript counts exactly, and SQLite holds
 
 Coordinate = Annotated[float, Field(ge=0, lt=65_536, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=0, le=1)]

@@ -16,14 +16,10 @@ from clickgrain.errors import ClickgrainError
 from clickgrain.scene import Scene
 
 KEPT_BYTES = 128_000_000
-FRESH = 30.0
-"""Recently viewed images are protected from eviction by images encoded ahead for this many seconds."""
-PAUSE = 0.5
-"""Seconds before a failed thread is restarted: a permanent fault must not use a whole core."""
-JIT_EVENT = "numba:compile"
-"""Broadcast while numba compiles a function, and not when it loads one from its cache."""
-LINGERS = 0.5
-"""Seconds that the JIT counts as running after a function: usually the next one follows at once."""
+FRESH = 30.0  # recently viewed images are protected from eviction by images encoded ahead for this many seconds
+PAUSE = 0.5  # seconds before a failed thread is restarted: a permanent fault must not use a whole core
+JIT_EVENT = "numba:compile"  # broadcast while numba compiles a function, and not when it loads one from its cache
+LINGERS = 0.5  # seconds that the JIT counts as running after a function: usually the next one follows at once
 
 
 class JitStatus(event.Listener):
@@ -63,23 +59,17 @@ class JitStatus(event.Listener):
 
 
 class Encoder:
-    """Scenes by key, which names an image and its content.
-
-    Args:
-        make: reads and encodes an image; raises ClickgrainError for one that cannot be used.
-        on_ready: called (from the thread) with the key of every image that became ready.
-        afterwards: called (from the thread) with every new scene, once those who waited for it have it.
-        on_trouble: called (from the thread) with an error that ended the thread's work, which is then restarted.
-        kept_bytes: scenes beyond this are evicted, the least recently used first; the last one always stays.
-    """
+    """Scenes by key, which names an image and its content. Its thread calls what it is given."""
 
     def __init__(
         self,
-        make: Callable[..., Scene],
-        on_ready: Callable[..., None],
-        afterwards: Callable[[Scene], None] = lambda scene: None,
+        make: Callable[..., Scene],  # reads and encodes an image; raises ClickgrainError for one that is of no use
+        on_ready: Callable[..., None],  # is told the key of every image that became ready
+        afterwards: Callable[[Scene], None] = lambda scene: None,  # is given new scenes after those who wait
+        # is told of an error that ended the thread's work, which is then restarted
         on_trouble: Callable[[BaseException], None] = lambda error: None,
         *,
+        # scenes beyond this are evicted, the least recently used first; the last one always stays
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._make, self._on_ready, self._afterwards, self._most = make, on_ready, afterwards, kept_bytes

@@ -9,6 +9,7 @@ SymLinksIfOwnerMatch.
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections import deque
@@ -19,12 +20,10 @@ from pathlib import Path, PureWindowsPath
 
 from clickgrain.errors import DataError
 
-OPEN_FILES = Path("/proc/self/fd")
-"""Where Linux lets a process open its own descriptors by name."""
+OPEN_FILES = Path("/proc/self/fd")  # where Linux lets a process open its own descriptors by name
 BY_PLACE = os.open in os.supports_dir_fd
 """Whether names can be opened relative to an open folder; not on Windows, where links need a privilege."""
-MOST_LINKS = 40
-"""As Linux allows."""
+MOST_LINKS = 40  # as Linux allows
 NOT_REGULAR = "a folder, device, socket or pipe, no file"
 _ONCE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = os.O_RDONLY | _ONCE | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -85,8 +84,7 @@ def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[Open
         with tempfile.TemporaryDirectory() as private, open(descriptor, "rb", closefd=False) as file:
             copy = Path(private) / below.name
             with copy.open("wb") as out:
-                while chunk := file.read(1 << 20):
-                    out.write(chunk)
+                shutil.copyfileobj(file, out)
             yield OpenFile(descriptor, copy, _stamp(status))
     finally:
         os.close(descriptor)

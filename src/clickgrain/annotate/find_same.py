@@ -26,16 +26,14 @@ from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float
 
 Double = npt.NDArray[np.float64]
-LARGEST_RATIO = 6.0
-"""Candidates have between a sixth and six times the object's share of its image."""
+LARGEST_RATIO = 6.0  # candidates have between a sixth and six times the object's share of its image
 LOWEST = 0.05
 FITS = 0.6
 """An object counts as the node that is most like it from this IoU on: a few pixels of a neighbor would make it look
 like nothing else (skimage's coins, one click of the model in the package: 4 of 23 found instead of 22)."""
 HELD = 0.1
 """A node of which objects cover more than this share is no candidate; of the others, objects keep their pixels."""
-COMPACT = 0.5
-"""A node as much less (or more) compact as e to the power of this scores 1/e."""
+COMPACT = 0.5  # a node as much less (or more) compact as e to the power of this scores 1/e
 
 
 class Place(Strict):
@@ -96,15 +94,11 @@ def describe(features: Float, coverage: Float) -> Wanted:
 
 def as_node(tree: MergeTree, coverage: Float) -> Float:
     """The h x w shares of the leaves that an object covers, or the leaves of the node that it nearly is."""
-    shares = coverage.ravel()[tree.order].astype(np.float64)
-    running = np.concatenate([[0.0], np.cumsum(shares)])
-    inside = running[tree.start + tree.area] - running[tree.start]
-    ious = inside / (tree.area + shares.sum() - inside)
-    if ious[node := int(ious.argmax())] < FITS:
-        return coverage
-    leaves = np.zeros(tree.n_leaves, np.float32)
-    leaves[tree.leaves(node)] = 1
-    return leaves.reshape(tree.grid)
+    shares = coverage.ravel().astype(np.float64)
+    inside = tree.sums(shares)
+    ious = inside / (tree.area + shares[tree.order].sum() - inside)
+    node = int(ious.argmax())
+    return coverage if ious[node] < FITS else tree.mask(node).astype(np.float32)
 
 
 def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> list[Candidate]:

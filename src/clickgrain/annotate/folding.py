@@ -9,7 +9,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,7 @@ from clickgrain.tree.leaf_map import node_mask, node_over, to_size
 from clickgrain.types import Bool, Box, Mask, Scribble, Size
 
 KEPT_BYTES = 64_000_000
-SIMILAR = 0.9
-"""Alternatives whose IoU is above this count as the same."""
+SIMILAR = 0.9  # alternatives whose IoU is above this count as the same
 MOST_ALTERNATIVES = 3
 ASKING = (Click, documents.ScribbleStep, BoxStep, documents.LevelStep, documents.ChooseStep)
 """Steps that may need a prediction of the model."""
@@ -46,17 +46,14 @@ class Fold:
     answer: Mask | None = None  # the last prediction or given mask
     strokes: tuple[BrushStep | BoxStep, ...] = ()  # painted or taken away on top, in order
     predicted: bool = False  # whether a model made it
-    _cache: dict[str, Bool] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
+    @cached_property
     def binary(self) -> Bool:
         """H x W bool: the mask."""
-        if "binary" not in self._cache:
-            mask = np.zeros(self.size, np.uint8) if self.answer is None else self.answer.binary.astype(np.uint8)
-            for stroke in self.strokes:
-                paint(mask, stroke)
-            self._cache["binary"] = mask.astype(bool)
-        return self._cache["binary"]
+        mask = np.zeros(self.size, np.uint8) if self.answer is None else self.answer.binary.astype(np.uint8)
+        for stroke in self.strokes:
+            paint(mask, stroke)
+        return mask.astype(bool)
 
     @property
     def is_ambiguous(self) -> bool:
@@ -123,28 +120,30 @@ class MaskReplayer:
             case documents.Click():
                 _inside(((step.x, step.y),), scene.size)
                 points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
-                changed = _new(state, points=points, strokes=strokes)
+                changed = replace(state, points=points, strokes=strokes)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
             case documents.ScribbleStep():
                 _inside(step.points, scene.size)
                 scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
-                changed = _new(state, scribbles=scribbles)
+                changed = replace(state, scribbles=scribbles)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
             case documents.BoxStep(label=0):
-                return _new(state, strokes=(*state.strokes, step))
+                return replace(state, strokes=(*state.strokes, step))
             case documents.BoxStep():
                 if state.answer is None:
-                    return self._predicted(scene, _new(state, box=step.box), None)
+                    return self._predicted(scene, replace(state, box=step.box), None)
                 boxed = self._predicted(scene, Fold(scene.size, box=step.box, level=state.level), None).answer
                 assert boxed is not None
                 both = np.maximum(state.answer.probability, boxed.probability)
-                return _new(state, answer=Mask(both, score=boxed.score, level=state.answer.level), predicted=True)
+                return replace(
+                    state, answer=Mask(both, score=boxed.score, level=state.answer.level), predicted=True
+                )
             case documents.LevelStep():
                 region = state.region
                 if region is not None and len(state.points) == 1 and step.level is not None:
                     region = region.model_copy(update={"level": step.level})
                     return _region(scene, replace(state, points=()), region)
-                changed = _new(state, level=step.level)
+                changed = replace(state, level=step.level)
                 if not (changed.points or changed.box or changed.scribbles):
                     return changed
                 return self._predicted(scene, changed, None)  # the previous mask would keep its size
@@ -155,10 +154,10 @@ class MaskReplayer:
                 if step.alternative >= len(others):
                     reason = f"there is no alternative {step.alternative + 1}: {len(others)} were offered"
                     raise RequestError("invalid", reason)
-                return _new(state, answer=others[step.alternative])
+                return replace(state, answer=others[step.alternative])
             case documents.BrushStep():
                 _inside(step.points, scene.size)
-                return _new(state, strokes=(*state.strokes, step))
+                return replace(state, strokes=(*state.strokes, step))
             case documents.PolygonStep():
                 filled = np.logical_xor.reduce([fill([ring], scene.size) for ring in step.rings])
                 return _given(state, filled, strokes=())  # painted or not, they show in the corners
@@ -168,26 +167,19 @@ class MaskReplayer:
     def _predicted(self, scene: Scene, state: Fold, previous: Mask | None, *, grows: bool = True) -> Fold:
         """Ask the model; unless it `grows`, only pixels of the previous mask stay."""
         points = np.array([point[:2] for point in state.points], np.float32).reshape(-1, 2)
-        answer = scene.segmenter.predict(
-            points,
-            [point[2] for point in state.points],
-            box=state.box,
-            scribbles=state.scribbles,
-            level=state.level,
-            previous=previous,
-            encoded=scene.encoded,
-        )
+        labels, rest = [point[2] for point in state.points], (state.box, state.scribbles, state.level)
+        answer = scene.segmenter.predict(points, labels, *rest, previous, encoded=scene.encoded)
         if previous is not None and not grows:
             outside = ~previous.binary
             answer = answer.refined(lambda found: np.where(outside, np.minimum(found, 0.5), found))
         _ = answer.binary
-        return _new(state, answer=answer, predicted=True)
+        return replace(state, answer=answer, predicted=True)
 
 
-def _given(state: Fold, mask: Bool, **changes: object) -> Fold:
+def _given(state: Fold, mask: Bool, **changes: Any) -> Fold:
     """A mask that no model made; the prompts before it are done with."""
     answer = Mask(mask.astype(np.float32), score=1.0)
-    return _new(state, answer=answer, predicted=False, points=(), box=None, scribbles=(), **changes)
+    return replace(state, answer=answer, predicted=False, points=(), box=None, scribbles=(), **changes)
 
 
 def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushStep | BoxStep) -> None:
@@ -246,11 +238,7 @@ def _region(scene: Scene, state: Fold, step: RegionStep) -> Fold:
     answer = Mask(union.astype(np.float32), score=1.0, level=float(scene.tree.level[node]))
     points = (*state.points, (step.x, step.y, 1))
     level = state.level if state.points else step.level  # corrections start from the chosen level
-    return _new(state, points=points, level=level, region=step, answer=answer, predicted=False)
-
-
-def _new(state: Fold, **changes: object) -> Fold:
-    return replace(state, **changes, _cache={})  # type: ignore[arg-type]
+    return replace(state, points=points, level=level, region=step, answer=answer, predicted=False)
 
 
 def _inside(points: tuple[tuple[float, float], ...], size: Size) -> None:

@@ -69,9 +69,6 @@ class ForeignEngine:
             raise
         except Exception as error:  # it may raise anything
             raise PromptError(f"{self.source}: {one_line(error)}") from error
-        if mask.probability.shape != encoded.image.shape[:2]:
-            raise PromptError(
-                f"{self.source}: a mask of shape {mask.probability.shape}; return one of the image's"
-                f" {encoded.image.shape[:2]}"
-            )
+        if (found := mask.probability.shape) != (wanted := encoded.image.shape[:2]):
+            raise PromptError(f"{self.source}: a mask of shape {found}; return one of the image's {wanted}")
         return mask

@@ -17,10 +17,8 @@ from clickgrain.images import find_images, read_image, resize_long_side, rotatio
 from clickgrain.images.pixels import Window
 from clickgrain.types import Size, UInt8
 
-KEPT = 3
-"""Decoded images in memory."""
-WORK_SIDE = 2560
-"""Long side that larger images are reduced to for annotation; export scales masks back."""
+KEPT = 3  # decoded images in memory
+WORK_SIDE = 2560  # long side that larger images are reduced to for annotation; export scales masks back
 
 
 def read_at_work(path: Path, notes: list[str] | None = None, window: Window | None = None) -> tuple[UInt8, Size]:
@@ -59,15 +57,12 @@ class Gallery:
         self._rows: dict[int, ImageRow] = {}
         self._ids: dict[Path, int] = {}
         self._by_name: dict[str, list[Path]] = {}
-        self.order: list[int] = []
-        """Numbers in natural order of the names, missing files last."""
+        self.order: list[int] = []  # numbers in natural order of the names, missing files last
         self.order_set: frozenset[int] = frozenset()
-        self.missing: set[int] = set()
-        """Annotated images whose files are gone."""
+        self.missing: set[int] = set()  # annotated images whose files are gone
         self.astray: list[Path] = []
         """Photos behind links out of the folder that another user made, which are left out."""
-        self.strange: list[str] = []
-        """Why files that look like images were left out: a line for each reason."""
+        self.strange: list[str] = []  # why files that look like images were left out: a line for each reason
         self.rescan()
 
     def rescan(self) -> tuple[int, int]:
@@ -170,19 +165,15 @@ class Gallery:
 
     def n_bytes(self, image: int) -> int | None:
         """Size of an image's file; None where it cannot be opened."""
-        try:
-            with self.open(image) as file:
-                return os.fstat(file.descriptor).st_size
-        except (ImageError, RequestError):
-            return None
+        with suppress(ImageError, RequestError), self.open(image) as file:
+            return os.fstat(file.descriptor).st_size
+        return None
 
     def content(self, image: int) -> str | None:
         """Hash of the bytes of an image's file, which objects remember; None where it cannot be read."""
-        try:
-            with self.open(image) as file:
-                return self._content(file)
-        except (ImageError, RequestError):
-            return None
+        with suppress(ImageError, RequestError), self.open(image) as file:
+            return self._content(file)
+        return None
 
     def _content(self, file: OpenFile) -> str:
         if file.stamp not in self._contents:
@@ -259,12 +250,8 @@ class Gallery:
 
     def first(self) -> int:
         """The image that the page opens first: one sent back, else begun, else to do, else the first."""
-        summaries = self.database.summaries()
-        for status in ("sent_back", "doing", "todo"):
-            for image in self.order:
-                if summaries.get(image, Summary()).status == status:
-                    return image
-        return self.order[0]
+        summaries, ranks = self.database.summaries(), {"sent_back": 0, "doing": 1, "todo": 2}
+        return min(self.order, key=lambda image: ranks.get(summaries.get(image, Summary()).status, 3))
 
     def neighbours(self, image: int) -> tuple[int | None, int | None]:
         """(previous, next) in the list."""

@@ -10,40 +10,20 @@ from typing import Any
 from clickgrain.errors import ClickgrainError
 from clickgrain.sqlite import trouble
 
-STATUS = {
-    "bad_request": 400,
-    "token": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "timeout": 408,
-    "conflict": 409,
-    "running": 409,
-    "replaced": 409,
-    "too_large": 413,
-    "taken": 423,
-    "invalid": 422,
-    "internal": 500,
-    "image": 503,
-    "busy": 503,
-    "database_locked": 503,
-    "database": 503,
-    "disk_full": 507,
-}
-"""HTTP status of every code."""
+STATUS = {  # of HTTP, by code
+    "bad_request": 400, "token": 401, "forbidden": 403, "not_found": 404, "timeout": 408, "conflict": 409,
+    "running": 409, "replaced": 409, "too_large": 413, "invalid": 422, "taken": 423, "internal": 500, "image": 503,
+    "busy": 503, "database": 503, "database_locked": 503, "disk_full": 507,
+}  # fmt: skip
 FULL = "its disk is full; nothing was written: free some space and try again"
 
 
 class RequestError(ClickgrainError):
-    """A request that was not carried out; `code` is one of `STATUS`, `more` further JSON values of the answer."""
+    """A request that was not carried out: a code and its status of HTTP, and `more` JSON values of the answer."""
 
     def __init__(self, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
-        self.code, self.more = code, more
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        return STATUS[self.code]
+        self.code, self.status, self.more = code, STATUS[code], more
 
 
 @contextmanager

@@ -20,13 +20,10 @@ from typing import Any
 from clickgrain.errors import ClickgrainError
 from clickgrain.progress import Quiet
 
-PATIENCE = 60.0
-"""Seconds for the process to save its work once the server is gone."""
+PATIENCE = 60.0  # seconds for the process to save its work once the server is gone
 PROGRESS = "progress.json"
-EVERY = 0.3
-"""Seconds between writes within a stage."""
-LAST = 20
-"""Steps whose mean time is shown."""
+EVERY = 0.3  # seconds between writes within a stage
+LAST = 20  # steps whose mean time is shown
 
 
 class ProgressFile(Quiet):

@@ -29,8 +29,7 @@ from clickgrain.annotate.project import Project
 
 MAX_TARGETS = 200
 LOG, LOCK = "log.txt", ".server.lock"
-NICE = 10
-"""Training takes what the user's clicks leave of the processor."""
+NICE = 10  # training takes what the user's clicks leave of the processor
 
 
 class RunFolder(NamedTuple):
@@ -173,9 +172,7 @@ def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
         try:
             root.mkdir(parents=True, exist_ok=True)
             place = _reached(stack, root.parent, root.name)
-            numbers = sorted(
-                int(path.name[4:]) for path in place.iterdir() if re.fullmatch(r"run-\d{3,}", path.name)
-            )
+            numbers = sorted(int(one.name[4:]) for one in place.iterdir() if re.fullmatch(r"run-\d{3,}", one.name))
             names = (f"run-{number:03d}" for number in reversed(numbers))
             name, run = next(((name, own) for name in names if (own := _own(stack, place, name))), ("", None))
             run = run if run is not None and resumes(run) else None

@@ -29,8 +29,7 @@ class Changes:
     def __init__(self) -> None:
         self._at: dict[tuple[str, int | str], int] = {}
         self._lock = threading.Lock()
-        self.now = 0
-        """Number of the last change."""
+        self.now = 0  # number of the last change
 
     def mark(self, kind: str, key: int | str = 0) -> None:
         """Something has changed."""
@@ -120,8 +119,7 @@ class History(Generic[State]):
         """What undo takes back, the next one last: the number of an action, and the document after it."""
         self._undone: list[tuple[int | None, State]] = []
         self.seq = 0
-        self.last_id = 0
-        """Highest object number ever given: numbers are not used again, even after undo."""
+        self.last_id = 0  # highest object number ever given: numbers are not used again, even after undo
 
     @property
     def document(self) -> State:

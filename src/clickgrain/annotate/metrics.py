@@ -18,8 +18,7 @@ from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.project import Project
 
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Upper ends, in seconds."""
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # upper ends, in seconds
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[tuple[str, str], ...]
 
@@ -49,17 +48,14 @@ class Watch:
             await self.app(scope, receive, send_noting)
         finally:
             # the pattern, not the path: few values, however many images there are
-            route = str(getattr(scope.get("route"), "path", "none"))
-            self._note(scope, route, status, time.perf_counter() - start)
-
-    def _note(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        about = {"method": scope["method"], "route": route, "status": str(status)}
-        with self._lock:
-            self.requests[tuple(about.items())] += 1
-            self.times[route][bisect.bisect_left(BUCKETS, seconds)] += 1
-            self.seconds[route] += seconds
-        who = {"path": scope["path"], "user": scope.get("user", ""), "milliseconds": round(1000 * seconds, 1)}
-        events.emit("request", **about | who | {"status": status})
+            route, seconds = str(getattr(scope.get("route"), "path", "none")), time.perf_counter() - start
+            about = {"method": scope["method"], "route": route, "status": str(status)}
+            with self._lock:
+                self.requests[tuple(about.items())] += 1
+                self.times[route][bisect.bisect_left(BUCKETS, seconds)] += 1
+                self.seconds[route] += seconds
+            who = {"path": scope["path"], "user": scope.get("user", ""), "milliseconds": round(1000 * seconds, 1)}
+            events.emit("request", **about | who | {"status": status})
 
     def text(self) -> str:
         """Requests and their times."""

@@ -12,14 +12,12 @@ from clickgrain.features import load_extractor
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.models.onnx_runtime import DECODER, ENCODER, is_onnx
 from clickgrain.segmenter import Runtime, Segmenter
+from clickgrain.weights import CONFIG, TENSORS, find_model, load_model, read_config
 
 TREE = "tree"
 FOREIGN = ("python:", "onnx:")
-_TOLD: set[str] = set()
-"""Models that the user of this process named; what a project file names may be anyone's."""
+_TOLD: set[str] = set()  # models that the user of this process named; what a project file names may be anyone's
 DEFAULT = Path(clickgrain.__file__).parent / "data" / "default"
-CONFIG, TENSORS, FORMAT = "config.json", "model.safetensors", 1
-"""As in `clickgrain.weights`, which loads torch."""
 NOTICE = (
     "No trained model ships with this version, so clicks are answered by the tree of regions alone."
     " Learn makes a model from this folder."
@@ -49,16 +47,18 @@ def describe_model(source: str) -> ModelInfo:
     if source == TREE:
         stamp = hash_bytes(f"tree {load_extractor('color-texture').name} {clickgrain.__version__}".encode())
         return ModelInfo(TREE, "tree mode", TREE, stamp, TREE)
-    folder, kind = _glance(source) or (None, "")
-    if folder is None:
-        from clickgrain.weights import find_model, load_model
-
-        folder = find_model(source)
-        if is_onnx(folder):
-            reason = f"{CONFIG} or {DECODER} is missing; write it again with clickgrain export-model"
-            raise WeightsError(f"{folder}: {reason}")
-        kind = str(load_model(folder)[0]["kind"])
-    weights = [folder / TENSORS] if (folder / TENSORS).is_file() else [folder / ENCODER, folder / DECODER]
+    folder = find_model(source)
+    kind, weights = str(read_config(folder)["kind"]), [folder / TENSORS]
+    if is_onnx(folder):
+        kind, weights = "grain, ONNX", [folder / ENCODER, folder / DECODER]
+        if not weights[1].is_file():
+            raise WeightsError(f"{folder}: {DECODER} is missing; write it again with clickgrain export-model")
+    else:
+        try:
+            with safe_open(weights[0], framework="numpy"):  # checks its header and its length
+                pass
+        except (OSError, SafetensorError):
+            load_model(folder)  # says what is wrong
     stamp = hash_bytes(" ".join(hash_file(file) for file in (folder / CONFIG, *weights)).encode())
     name = source if source == "default" or "/" not in source else Path(source).name
     return ModelInfo(stamp, name, kind, stamp, source)
@@ -84,19 +84,6 @@ def _check_told(source: str) -> None:
     """
     if source.startswith("python:") and source not in _TOLD:
         raise WeightsError(f"{source}: code runs only if you name it yourself; give --model {source}")
-
-
-def _glance(source: str) -> tuple[Path, str] | None:
-    """(folder, kind) of a local model whose files are complete; needs no torch."""
-    folder = model_folder(source)
-    try:
-        config = json.loads((folder / CONFIG).read_bytes())
-        if is_onnx(folder) and (folder / DECODER).is_file():
-            return (folder, "grain, ONNX") if config["format"] == FORMAT else None
-        with safe_open(folder / TENSORS, framework="numpy"):  # checks its header and its length
-            return (folder, str(config["kind"])) if config["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
-        return None
 
 
 def choose_model(wanted: str | None) -> tuple[str, str | None]:

@@ -24,10 +24,8 @@ from clickgrain.images import find_images
 from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import Runtime, Segmenter
 
-IDLE = 30.0
-"""Seconds without an action after which a user counts as away."""
-AHEAD = 3
-"""Images to encode ahead."""
+IDLE = 30.0  # seconds without an action after which a user counts as away
+AHEAD = 3  # images to encode ahead
 
 
 class Project:

@@ -34,12 +34,9 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 UPLOAD_BYTES = 268_435_456
-BODY_BYTES = 8_388_608
-"""Most bytes of a request that is no upload."""
-SECONDS = 20.0
-"""For the head of a request, and for the first bytes of its body."""
-SLOWEST = 10_000
-"""Bytes per second that the rest of a body must average."""
+BODY_BYTES = 8_388_608  # most bytes of a request that is no upload
+SECONDS = 20.0  # for the head of a request, and for the first bytes of its body
+SLOWEST = 10_000  # bytes per second that the rest of a body must average
 
 
 class Guard:

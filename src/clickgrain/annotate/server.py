@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import secrets
 import socket
 import threading
 import webbrowser
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.team import new_token, read_users
+from clickgrain.annotate.team import read_users
 from clickgrain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     with suppress(OSError, AttributeError):  # with a memory pool per thread, glibc would not return freed images
         ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
     users = {} if args.users is None else read_users(args.users)
-    if not users and (token := args.token or (None if args.is_local else new_token())):
+    if not users and (token := args.token or (None if args.is_local else secrets.token_hex(16))):
         users = {token: ""}
     sock = bind(args.host, args.port)
     project = Project(

@@ -16,17 +16,10 @@ from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ConfigError
 from clickgrain.files import write_or_raise
 
-GONE = 30.0
-"""Seconds without a word from a tab after which it counts as closed."""
-IDLE = 300.0
-"""Seconds without pointer or key after which its person counts as idle."""
+GONE = 30.0  # seconds without a word from a tab after which it counts as closed
+IDLE = 300.0  # seconds without pointer or key after which its person counts as idle
 NAME = re.compile(r"[^\s=#][^=#\x00-\x1f]{0,59}")
 TOKEN = re.compile(r"[A-Za-z0-9]{8,200}")
-
-
-def new_token() -> str:
-    """A token that cannot be guessed: letters and digits only, so that it can stand in an address."""
-    return secrets.token_urlsafe(16).replace("-", "a").replace("_", "b")
 
 
 def read_users(path: Path) -> dict[str, str]:
@@ -46,7 +39,7 @@ def read_users(path: Path) -> dict[str, str]:
         if not name and not token:
             written.append(line)
             continue
-        written.append(line if token else f"{name}={(token := new_token())}")
+        written.append(line if token else f"{name}={(token := secrets.token_hex(16))}")
         if not NAME.fullmatch(name) or not TOKEN.fullmatch(token):
             raise ConfigError(f"{path}, line {number} is not NAME or NAME=TOKEN (8 or more letters and digits)")
         if token in users or name in users.values():

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from clickgrain.annotate.agreement import versions
 from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
-from clickgrain.annotate.statistics import collect
+from clickgrain.annotate.statistics import collect, versions
 
 
 def box(left, top, right, bottom):

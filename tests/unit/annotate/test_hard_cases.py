@@ -174,5 +174,5 @@ def test_a_number_that_is_none_is_never_written(project):
 
 
 def test_answers_hold_no_numbers_that_a_page_cannot_read():
-    answer = as_json({"a": float("nan"), "b": [float("-inf"), 1.5]})
+    answer = as_json(a=float("nan"), b=[float("-inf"), 1.5])
     assert json.loads(answer.body, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}

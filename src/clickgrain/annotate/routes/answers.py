@@ -13,8 +13,7 @@ from clickgrain.annotate.documents import MAX_SEQ
 from clickgrain.annotate.project import Project
 from clickgrain.files import hash_bytes
 
-THREADS = 40
-"""For routes that may wait, of each kind; as many as Starlette has for all others."""
+THREADS = 40  # for routes that may wait, of each kind; as many as Starlette has for all others
 
 Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
 P = ParamSpec("P")
@@ -29,12 +28,12 @@ async def user_of(request: Request) -> str:
 User = Annotated[str, Depends(user_of)]
 
 
-def as_json(value: Any, status: int = 200) -> Response:
-    """A JSON answer that browsers do not cache; NaN and infinity become null, which JSON.parse takes."""
+def as_json(status: int = 200, /, **values: Any) -> Response:
+    """A JSON object that browsers do not cache; NaN and infinity become null, which JSON.parse takes."""
     try:
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError:
-        plain = json.loads(json.dumps(value), parse_constant=lambda name: None)
+        plain = json.loads(json.dumps(values), parse_constant=lambda name: None)
         text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
     content = text.encode("utf-8", "replace")
     return Response(content, status, {"cache-control": "no-store"}, "application/json")
@@ -68,17 +67,8 @@ def entries_of(project: Project, images: Sequence[int]) -> list[dict[str, Any]]:
     """Images for lists."""
     ready, summaries, entries = project.encoded(), project.database.summaries(images), []
     for image in images:
-        summary = summaries.get(image, Summary())
-        entries.append(
-            {
-                "id": image,
-                "name": project.gallery.name(image),
-                "status": summary.status,
-                "objects": summary.objects,
-                "seq": summary.seq,
-                "encoded": image in ready,
-                "missing": image in project.gallery.missing,
-                **project.team.about(image),
-            }
-        )
+        summary, missing = summaries.get(image, Summary()), image in project.gallery.missing
+        entry = {"id": image, "name": project.gallery.name(image), "encoded": image in ready, "missing": missing}
+        entry |= {key: getattr(summary, key) for key in ("status", "objects", "seq")}
+        entries.append(entry | project.team.about(image))
     return entries

@@ -2,9 +2,13 @@
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
+from PIL import Image
 
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.documents import Click, ImagePost
@@ -12,14 +16,18 @@ from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.mask_rle import encode
-from clickgrain.annotate.pictures import JPEG, lossless, part, picture, quick_thumbnail, thumbnail
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.routes.answers import THREADS, Count, User, as_bytes, as_json, entries_of, in_threads
 from clickgrain.errors import ClickgrainError, ImageError
-from clickgrain.images.pixels import scaled_range
-from clickgrain.tree.leaf_map import node_mask
-from clickgrain.types import UInt8
+from clickgrain.images import read_image, resize_long_side
+from clickgrain.images.pixels import Window, scaled_range
+from clickgrain.tree.leaf_map import node_mask, to_size
+from clickgrain.types import Bool, Size, UInt8
 
+THUMB_SIDE = 192
+OUTLINE = (255, 40, 200)
+JPEG, PNG = "image/jpeg", "image/png"
+PNG_PIXELS = 4_000_000  # larger images are sent as JPEG even if the file is lossless
 BYTES = "application/octet-stream"
 
 Side = Annotated[int, Query(ge=16, le=4096)]
@@ -36,7 +44,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @router.get("/images")
     def images() -> Response:
         change = project.changes.now
-        return as_json({"change": change, "images": entries_of(project, gallery.order)})
+        return as_json(change=change, images=entries_of(project, gallery.order))
 
     @router.get("/labelled")
     @reads
@@ -50,7 +58,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
                 found[image] = [None if label is None else label.id for label in labels]
                 if scores := [item.score for item in objects if item.score is not None]:
                     least[image] = min(scores)
-        return as_json({"images": found, "least": least})
+        return as_json(images=found, least=least)
 
     @router.get("/images/{image}")
     @reads
@@ -67,21 +75,19 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
         if lost := [item.id for item in document.objects if masks and item.mask not in (None, *data["masks"])]:
             notes = [*notes, f"the masks of objects {lost} are damaged; draw them again"]
         return as_json(
-            {
-                "id": image,
-                "name": gallery.name(image),
-                "size": size,
-                "native": native,
-                "bytes": gallery.n_bytes(image),
-                "notes": notes,
-                "values": scaled_range(notes),
-                "content": gallery.content(image),
-                "previous": before,
-                "next": after,
-                "encoded": image in project.encoded(),
-                "document": project.logs.document_json(image),
-                **data,
-            }
+            id=image,
+            name=gallery.name(image),
+            size=size,
+            native=native,
+            bytes=gallery.n_bytes(image),
+            notes=notes,
+            values=scaled_range(notes),
+            content=gallery.content(image),
+            previous=before,
+            next=after,
+            encoded=image in project.encoded(),
+            document=project.logs.document_json(image),
+            **data,
         )
 
     @router.get("/images/{image}/picture")
@@ -142,36 +148,35 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
         """
         steps = () if object is None else project.logs.item(image, object).steps
         steps = (*steps, Click(x=x, y=y, label=label))
-        return as_json({"data": encode(project.fold(image, steps).binary).text})
+        return as_json(data=encode(project.fold(image, steps).binary).text)
 
     @router.get("/images/{image}/log")
     def log(image: int, since: Count = 0) -> Response:
         gallery.row(image)
         actions = project.database.actions(image, since)
-        return as_json({"seq": project.logs.history(image).seq, "actions": [one.to_json() for one in actions]})
+        return as_json(seq=project.logs.history(image).seq, actions=[one.to_json() for one in actions])
 
     @router.post("/images/{image}/actions")
     @writes
     def act(image: int, post: ImagePost, user: User) -> Response:
         start = time.perf_counter()
         done = project.act(image, post, post.action, user)
-        return as_json(
-            {
-                "seq": done.seq,
-                "document": project.logs.document_json(image),
-                "object": done.touched,
-                "removed": done.removed,
-                "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
-                "alternatives": done.ambiguous,
-                "milliseconds": round(1000 * (time.perf_counter() - start), 1),
-            }
-        )
+        answer = {
+            "seq": done.seq,
+            "document": project.logs.document_json(image),
+            "object": done.touched,
+            "removed": done.removed,
+            "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
+            "alternatives": done.ambiguous,
+            "milliseconds": round(1000 * (time.perf_counter() - start), 1),
+        }
+        return as_json(**answer)
 
     @router.post("/images/{image}/take-over")
     def take_over(image: int, user: User) -> Response:
         gallery.row(image)
         project.team.take_over(user, image)
-        return as_json(project.team.about(image))
+        return as_json(**project.team.about(image))
 
     @router.get("/images/{image}/objects/{number}/alternatives")
     @reads
@@ -182,7 +187,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
             coded = encode(mask.binary)
             entry = {"mask": coded.hash, "data": coded.text, "bbox": coded.bbox, "area": coded.area}
             found.append({**entry, "score": float(mask.score), "level": mask.level})
-        return as_json({"seq": seq, "alternatives": found})
+        return as_json(seq=seq, alternatives=found)
 
     @router.get("/masks/{hash_}")
     def mask(hash_: str, request: Request) -> Response:
@@ -200,3 +205,88 @@ def _pixels(project: Project, image: int, file: OpenFile) -> UInt8:
     if loaded.stamp != stamp:
         raise ImageError(f"{file.path}: was replaced a moment ago; try again")
     return loaded.pixels
+
+
+def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
+    """(bytes, media type) of an H x W x 3 uint8 RGB image at working size; a plain JPEG is sent as it is.
+
+    `path` is its file, of (H, W) `native`.
+    """
+    with path.open("rb") as file:
+        lossy = file.read(3) == b"\xff\xd8\xff"
+    if lossy and image.shape[:2] == native and _is_upright(path):
+        return path.read_bytes(), JPEG
+    return (to_jpeg(image, 92), JPEG) if lossy else lossless(image)
+
+
+def part(path: Path, box: str, size: Size, longest: int, window: Window | None = None) -> tuple[bytes, str]:
+    """(bytes, media type) of a part of the file, its long side at most `longest`.
+
+    `box` is "x1,y1,x2,y2" in pixels of the working size (H, W). Raises RequestError: it is empty, outside, or made
+    of no numbers. ImageError: the file cannot be read.
+    """
+    try:
+        x1, y1, x2, y2 = (float(value) for value in box.split(","))
+    except ValueError:
+        raise RequestError("invalid", f"box {box!r} is not x1,y1,x2,y2") from None
+    if not (0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]):  # NaN compares with nothing
+        outside = f"box {(x1, y1, x2, y2)} is empty or outside the image of {size[1]} x {size[0]} pixels"
+        raise RequestError("invalid", f"{outside}; give x1,y1,x2,y2")
+    image = read_image(path, window=window)
+    scale_y, scale_x = image.shape[0] / size[0], image.shape[1] / size[1]
+    top, bottom = int(y1 * scale_y), max(int(np.ceil(y2 * scale_y)), int(y1 * scale_y) + 1)
+    left, right = int(x1 * scale_x), max(int(np.ceil(x2 * scale_x)), int(x1 * scale_x) + 1)
+    crop = np.ascontiguousarray(image[top:bottom, left:right])
+    return lossless(resize_long_side(crop, longest) if max(crop.shape[:2]) > longest else crop)
+
+
+def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
+    """JPEG of an H x W x 3 uint8 RGB image with a long side of 192; a mask (H x W bool) is outlined."""
+    small = resize_long_side(image, THUMB_SIDE)
+    if mask is not None:
+        small = small.copy()
+        inside = to_size(mask, (small.shape[0], small.shape[1])).astype(np.uint8)
+        outline, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, outline, -1, OUTLINE, 2)
+    return to_jpeg(small, 85)
+
+
+def quick_thumbnail(path: Path) -> bytes:
+    """A thumbnail straight from the file: a JPEG is decoded at an eighth of its size where that is enough.
+
+    Raises ImageError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(3) == b"\xff\xd8\xff" and _is_upright(path):
+            with Image.open(path) as opened:
+                opened.draft("RGB", (2 * THUMB_SIDE, 2 * THUMB_SIDE))
+                try:
+                    return thumbnail(np.asarray(opened.convert("RGB")))
+                except (OSError, ValueError):
+                    pass  # read_image says what is wrong with it
+    return thumbnail(read_image(path))
+
+
+def to_jpeg(image: UInt8, quality: int) -> bytes:
+    """JPEG bytes of an H x W x 3 uint8 RGB image."""
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return data.tobytes()
+
+
+def lossless(image: UInt8) -> tuple[bytes, str]:
+    """(bytes, media type) of an H x W x 3 uint8 RGB image: PNG, unless it is too large for that."""
+    if image.shape[0] * image.shape[1] > PNG_PIXELS:
+        return to_jpeg(image, 92), JPEG
+    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert done
+    return content.tobytes(), PNG
+
+
+def _is_upright(path: Path) -> bool:
+    """Whether browsers show a JPEG as `read_image` reads it: three channels, no EXIF orientation."""
+    try:
+        with Image.open(path) as file:
+            return file.mode == "RGB" and file.getexif().get(0x0112, 1) == 1
+    except Exception:  # read_image could read it, so it is shown re-encoded
+        return False

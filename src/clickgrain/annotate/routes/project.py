@@ -56,20 +56,18 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         folder = gallery.folder.absolute()
         about = {"name": folder.name or str(folder), "folder": str(folder)}
         return as_json(
-            {
-                "version": __version__,
-                "boot": boot,
-                "user": user,
-                "project": {**about, "database": str(database.path), "read_only": False},
-                "model": model_json(project.model),
-                "notice": project.trouble or project.notice,
-                "compiling": project.jit.is_on,
-                "document": project.logs.document_json(PROJECT_LOG),
-                "counts": counts,
-                "change": changed.now,
-                "statuses": list(STATUSES),
-                "limits": {"upload_bytes": UPLOAD_BYTES, "steps": MAX_STEPS, "objects": MAX_OBJECTS},
-            }
+            version=__version__,
+            boot=boot,
+            user=user,
+            project={**about, "database": str(database.path), "read_only": False},
+            model=model_json(project.model),
+            notice=project.trouble or project.notice,
+            compiling=project.jit.is_on,
+            document=project.logs.document_json(PROJECT_LOG),
+            counts=counts,
+            change=changed.now,
+            statuses=list(STATUSES),
+            limits={"upload_bytes": UPLOAD_BYTES, "steps": MAX_STEPS, "objects": MAX_OBJECTS},
         )
 
     @router.get("/changes")
@@ -90,55 +88,53 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         known = [int(one) for one in found.get("image", ()) if int(one) in gallery.order_set]
         fresh = set(found.get("job", ()))
         return as_json(
-            {
-                "boot": boot,
-                "change": now,
-                "images": entries_of(project, known) if known else [],
-                "project_seq": project.logs.labels().seq,
-                "jobs": [job.to_json() for job in jobs.all() if job.id in fresh],
-                "model": project.model.id,
-                "content": None if image is None else gallery.content(image),
-                "notice": project.trouble or project.notice,
-                "encoded": [int(one) for one in found.get("encoded", ())],
-                "problem": _disk_problem(database.path),
-                "compiling": project.jit.is_on,
-                "reload": "reload" in found,
-            }
+            boot=boot,
+            change=now,
+            images=entries_of(project, known) if known else [],
+            project_seq=project.logs.labels().seq,
+            jobs=[job.to_json() for job in jobs.all() if job.id in fresh],
+            model=project.model.id,
+            content=None if image is None else gallery.content(image),
+            notice=project.trouble or project.notice,
+            encoded=[int(one) for one in found.get("encoded", ())],
+            problem=_disk_problem(database.path),
+            compiling=project.jit.is_on,
+            reload="reload" in found,
         )
 
     @router.post("/project/actions")
     def act_on_labels(post: ProjectPost, user: User) -> Response:
         project.logs.act_on_labels(post, post.action, user)
-        return as_json({"seq": project.logs.labels().seq, "document": project.logs.document_json(PROJECT_LOG)})
+        return as_json(seq=project.logs.labels().seq, document=project.logs.document_json(PROJECT_LOG))
 
     @router.post("/rescan")
     def rescan() -> Response:
         added, missing = gallery.rescan()
         changed.mark("reload")
-        return as_json({"added": added, "missing": missing})
+        return as_json(added=added, missing=missing)
 
     @router.get("/models")
     def models() -> Response:
-        return as_json({"models": [model_json(model) for model in known_models().values()]})
+        return as_json(models=[model_json(model) for model in known_models().values()])
 
     @router.post("/models/use")
     def use(wanted: UseModel) -> Response:
         if (model := known_models().get(wanted.model)) is None:
             raise RequestError("not_found", f"this project knows no model {wanted.model!r}")
         project.use_model(model)
-        return as_json({"model": model_json(project.model)})
+        return as_json(model=model_json(project.model))
 
     @router.get("/jobs")
     def all_jobs() -> Response:
-        return as_json({"jobs": [job.to_json() for job in jobs.all()]})
+        return as_json(jobs=[job.to_json() for job in jobs.all()])
 
     @router.get("/jobs/{job}")
     def one_job(job: str) -> Response:
-        return as_json(jobs.get(job).to_json())
+        return as_json(**jobs.get(job).to_json())
 
     @router.post("/jobs/{job}/cancel")
     def cancel(job: str) -> Response:
-        return as_json(jobs.cancel(job).to_json())
+        return as_json(**jobs.cancel(job).to_json())
 
     return router
 

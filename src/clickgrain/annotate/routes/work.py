@@ -49,33 +49,33 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
     @router.post("/same")
     def same(wanted: SameRequest, user: User) -> Response:
         work = finder.work(wanted.image, wanted.object, wanted.images, wanted.limit)
-        return as_json({"job": jobs.start("same", work, user).to_json()})
+        return as_json(job=jobs.start("same", work, user).to_json())
 
     @router.post("/same/accept")
     @long
     def accept(wanted: AcceptRequest, user: User) -> Response:
-        return as_json(finder.accept(jobs.get(wanted.job), wanted, user))
+        return as_json(**finder.accept(jobs.get(wanted.job), wanted, user))
 
     @router.post("/carry")
     def carry(wanted: CarryRequest, user: User) -> Response:
-        return as_json({"job": jobs.start("carry", carrying(project, wanted, user), user, alone=True).to_json()})
+        return as_json(job=jobs.start("carry", carrying(project, wanted, user), user, alone=True).to_json())
 
     @router.post("/learn")
     def learn(wanted: LearnRequest, user: User) -> Response:
         work = partial(learner.work, minutes=wanted.minutes, from_objects=wanted.objects)
-        return as_json({"job": jobs.start("learn", work, user, alone=True).to_json()})
+        return as_json(job=jobs.start("learn", work, user, alone=True).to_json())
 
     @router.get("/learn")
     @long
     def learnable() -> Response:
         """What Learn would use: how many accepted objects and refused candidates, and how many objects it needs."""
         found = learner.objects()
-        return as_json({"objects": len(found.targets), "refused": len(found.refused), "enough": ENOUGH})
+        return as_json(objects=len(found.targets), refused=len(found.refused), enough=ENOUGH)
 
     @router.get("/statistics")
     @long
     def statistics() -> Response:
-        return as_json(collect(project))
+        return as_json(**collect(project))
 
     @router.get("/export")
     @long
@@ -98,7 +98,7 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
 
         @long
         def take() -> Response:
-            return as_json(jobs.run("import", work, user))
+            return as_json(**jobs.run("import", work, user))
 
         def work(job: Job) -> dict[str, Any]:
             job.report(0, 0, f"reading {name}")
