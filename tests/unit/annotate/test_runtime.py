@@ -15,7 +15,7 @@ from clickgrain.models.registry import load_click_model
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, traced_once):
     folder = tmp_path_factory.mktemp("exported")
     export_onnx(load_click_model("default"), folder)
     return folder

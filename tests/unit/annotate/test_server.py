@@ -17,6 +17,7 @@ from clickgrain.annotate.server import bind
 from clickgrain.errors import ConfigError
 
 CLIENTS = 10
+OBJECTS = 4  # of each person of a team
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ class Tab(threading.Thread):
 
 
 def test_ten_tabs_and_a_kill_lose_no_finished_action(start, photos):
-    process, address = start()
+    process, address = start("--model", "tree")
     with httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=240) as client:
         stroke = {"type": "brush", "points": [[30, 45]], "radius": 2}  # compiles, on a bare machine, for a minute
         action = {"kind": "object.add_steps", "steps": [stroke]}
@@ -104,7 +105,7 @@ def test_ten_tabs_and_a_kill_lose_no_finished_action(start, photos):
     assert not any(tab.problem for tab in tabs), [tab.problem for tab in tabs]
     confirmed = {seq: (client, made) for tab in tabs for seq, client, made in tab.confirmed}
     assert len(confirmed) == sum(len(tab.confirmed) for tab in tabs)  # no number was given twice
-    _, address = start()
+    _, address = start("--model", "tree")
     with httpx2.Client(base_url=address, headers={"X-Clickgrain": "1"}, timeout=30) as client:
         log = client.get("/api/images/1/log").json()["actions"]
         assert [action["seq"] for action in log] == list(range(1, len(log) + 1))
@@ -123,7 +124,7 @@ def test_ten_tabs_and_a_kill_lose_no_finished_action(start, photos):
 
 
 class Member(threading.Thread):
-    """One of a team on three images: takes an image over where another has it, and writes ten objects."""
+    """One of a team on three images: takes an image over where another has it, and writes its objects."""
 
     def __init__(self, address, number, token):
         super().__init__()
@@ -140,7 +141,7 @@ class Member(threading.Thread):
 
     def work(self):
         seq, path = 0, f"/api/images/{self.image}"
-        while len(self.confirmed) < 10:
+        while len(self.confirmed) < OBJECTS:
             stroke = {"type": "brush", "points": [[len(self.confirmed), 2 * self.number]], "radius": 2}
             action = {"kind": "object.add_steps", "steps": [stroke]}
             answer = self.client.post(f"{path}/actions", json={"seq": seq, "action": action})
@@ -159,7 +160,7 @@ def test_twenty_people_write_under_their_own_names(start, tmp_path):
     names = [f"person {number}" for number in range(20)]
     users = tmp_path / "users.txt"
     users.write_text("".join(f"{name}=token{number:05d}\n" for number, name in enumerate(names)))
-    process, address = start("--users", str(users))
+    process, address = start("--users", str(users), "--model", "tree")
     address = address.split("?")[0]
     members = [Member(address, number, f"token{number:05d}") for number in range(20)]
     for member in members:
@@ -169,15 +170,15 @@ def test_twenty_people_write_under_their_own_names(start, tmp_path):
     assert not any(member.problem for member in members), [member.problem for member in members]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    _, address = start("--token", "abcdefgh")  # the same folder, later, for one person
+    _, address = start("--token", "abcdefgh", "--model", "tree")  # the same folder, later, for one person
     headers = {"X-Clickgrain": "1", "Authorization": "Bearer abcdefgh"}
     with httpx2.Client(base_url=address.split("?")[0], headers=headers, timeout=60) as client:
         logs = {image: client.get(f"/api/images/{image}/log").json()["actions"] for image in (1, 2, 3)}
-        assert sum(map(len, logs.values())) == 200
+        assert sum(map(len, logs.values())) == 20 * OBJECTS
         written = {(image, one["seq"]): one["user"] for image, log in logs.items() for one in log}
         assert written == {place: names[member.number] for member in members for place in member.confirmed}
         people = client.get("/api/statistics").json()["people"]
-        assert {row["name"]: row["objects"] for row in people} == dict.fromkeys(names, 10)
+        assert {row["name"]: row["objects"] for row in people} == dict.fromkeys(names, OBJECTS)
 
 
 def test_ctrl_c_ends_it_in_order(start):

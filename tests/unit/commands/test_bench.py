@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from clickgrain import cli
 from clickgrain.commands import bench
 from clickgrain.commands.bench import Clock, Stage, propose_limit, table
+from clickgrain.training import config
 
 NAMES = [
     "list",
@@ -24,7 +26,11 @@ NAMES = [
 ]
 
 
-def test_every_stage_is_measured(tmp_path, capsys):
+def test_every_stage_is_measured(tmp_path, capsys, monkeypatch):
+    small = config.grain_small()
+    args = replace(small.args, batch=2, data=replace(small.args.data, crop=64))
+    monkeypatch.setattr(config, "grain_small", lambda: replace(small, args=args))
+    monkeypatch.setattr(bench, "STEPS", 3)
     rng = np.random.default_rng(0)
     for i in range(3):
         coarse = rng.integers(0, 255, (4, 5, 3), np.uint8)

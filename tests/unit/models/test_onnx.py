@@ -24,11 +24,12 @@ from clickgrain.segmenter import Segmenter
 from clickgrain.weights import save_model
 from tests.unit.models.test_grain_engine import TINY, photo, random_model
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 NAMES = ("image_embeddings", "high_res_feats_0", "high_res_feats_1", "high_res_feats_2")
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(tmp_path_factory, traced_once):
     """(folder with the weights, folder with the ONNX files)."""
     folder = tmp_path_factory.mktemp("tiny")
     model = random_model()
@@ -38,7 +39,7 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
+def shipped(tmp_path_factory, traced_once):
     folder = tmp_path_factory.mktemp("shipped")
     export_onnx(load_click_model("default"), folder)
     return folder
@@ -169,7 +170,7 @@ def bundled_photo():
 
 
 @pytest.fixture(scope="module")
-def paper(tmp_path_factory):
+def paper(tmp_path_factory, traced_once):
     """(model, folder with its weights, folder with the ONNX files) of a small random `paper` model."""
     folder = tmp_path_factory.mktemp("paper")
     torch.manual_seed(3)

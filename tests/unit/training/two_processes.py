@@ -1,11 +1,13 @@
 """Run by test_processes.py: two processes train together, each on half of every batch.
 
-usage: two_processes.py FOLDER, or torchrun --nproc-per-node 2 two_processes.py FOLDER [killed]
-With `killed` the second process dies in the middle of the third step of the first run in FOLDER/killed.
+usage: two_processes.py FOLDER [resumed], which forks both from one that has imported everything, or
+torchrun --nproc-per-node 2 two_processes.py FOLDER killed.
+With `killed` the second process dies in the middle of the third step of the run in FOLDER/killed; `resumed` ends it.
 """
 
 import os
 import signal
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -54,20 +56,9 @@ def die_once(fabric, out):
     loop.ClickStep.forward, loop.save_state = forward, interrupted
 
 
-def main(folder, killed=""):
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if killed:
-        fabric = loop.fabric_for("cpu")
-        die_once(fabric, folder / "killed")
-        try:
-            train(fabric, replace(ARGS, checkpoint_every=3600.0), folder / "killed")
-        except (TrainingError, KeyboardInterrupt) as error:
-            print(f"ended: {type(error).__name__} {error}", file=sys.stderr)
-            sys.exit(1)
-        return
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
+def train_together(folder):
+    """The same by two processes and by one, in one part and in more."""
+    fabric = loop.fabric_for("cpu")
     rank = fabric.global_rank
     # clocks differ: one process saves after every step, the other never
     args = replace(ARGS, checkpoint_every=0.0 if rank == 0 else 3600.0)
@@ -77,6 +68,42 @@ def main(folder, killed=""):
         alone = Fabric(accelerator="cpu", devices=1)
         torch.save(train(alone, ARGS, folder / "one"), folder / "alone.pt")
         train(alone, replace(ARGS, accumulate=4), folder / "four parts")
+
+
+def train_killed(folder):
+    fabric = loop.fabric_for("cpu")
+    die_once(fabric, folder)
+    try:
+        train(fabric, replace(ARGS, checkpoint_every=3600.0), folder)
+    except (TrainingError, KeyboardInterrupt) as error:
+        print(f"ended: {type(error).__name__} {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def fork_both():
+    """In each child: the environment that torchrun gives. In the parent: wait for both, and end as they ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    children = []
+    for rank in ("0", "1"):
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_RUN_ID": "forked"}
+        if (child := os.fork()) == 0:
+            return
+        children.append(child)
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0 for child in children))
+
+
+def main(folder, what="together"):
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if what != "killed":
+        fork_both()
+    if what == "together":
+        train_together(folder)
+    else:
+        train_killed(folder / "killed")
 
 
 if __name__ == "__main__":
