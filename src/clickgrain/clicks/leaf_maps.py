@@ -102,7 +102,9 @@ def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
     if kind == "semantic":
         assert leaves.vectors is not None
         clicked = leaves.vectors.reshape(-1, leaves.vectors.shape[-1])[leaves.tree.leaves_at(points)]
-        return (leaves.vectors @ clicked.T).max(-1, initial=0)
+        # one by one: BLAS rounds the product with several vectors differently on some processors
+        cosines = [leaves.vectors @ vector for vector in clicked]
+        return np.max(cosines, 0, initial=0) if cosines else np.zeros(leaves.tree.grid, np.float32)
     tree = leaves.tree if kind == "level" else leaves.edges
     assert tree is not None
     return 1 - tree.level_map(points)
