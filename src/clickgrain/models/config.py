@@ -8,6 +8,7 @@ from clickgrain.errors import ConfigError, check_range
 from clickgrain.features.config import WIDEST, EncoderConfig, differences
 
 LARGEST_SIDE = 8192
+NEW = ("labelled", "first_maps")  # fields that configs of the first version do not have
 
 
 class _Saved:
@@ -16,15 +17,15 @@ class _Saved:
     kind: ClassVar[str]
 
     def to_json(self: Any) -> dict[str, Any]:
-        """Plain values for config.json; `labelled` only where it is so: older models do not have it."""
+        """Plain values for config.json; what is new since the first version only where it is used."""
         values = {"kind": self.kind, **asdict(self)}
-        return values if values["labelled"] else {key: values[key] for key in values if key != "labelled"}
+        return {key: value for key, value in values.items() if value or key not in NEW}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """From config.json; keys that describe the file (kind, format, clickgrain) are passed over."""
         own = {key: value for key, value in values.items() if key not in ("kind", "format", "clickgrain")}
-        own.setdefault("labelled", False)
+        own = {one.name: one.default for one in fields(cls) if one.name in NEW} | own  # type: ignore[arg-type]
         if problems := differences(cls, own):
             raise ConfigError(f"config of a {cls.kind} model does not fit this version: {', '.join(problems)}")
         return cls(**own)
@@ -42,23 +43,43 @@ class GrainConfig(_Saved):
     long_side: int = 384  # images are scaled to this long side (sides rounded to multiples of 32)
     tree: str = "color-texture"  # extractor whose features give the merge tree behind the maps
     labelled: bool = False  # masks of people were among its targets: then it is not label-free
+    # click maps of a second decoder, which answers prompts without a previous mask; () for one decoder
+    first_maps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.encoder, dict):  # from config.json
             object.__setattr__(self, "encoder", EncoderConfig(**self.encoder))
         object.__setattr__(self, "maps", tuple(self.maps))
+        object.__setattr__(self, "first_maps", tuple(self.first_maps))
         object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
         if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
             raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four numbers from 1 to {WIDEST}")
         if not self.maps:
             raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
+        if self.first_maps and "previous" not in self.map_spec.names:
+            raise ConfigError("--first-maps needs the click map previous: by it the decoders know whose turn it is")
         check_range(self, "long_side", 64, LARGEST_SIDE)
         self.map_spec  # noqa: B018  (checks the names)
 
     @property
     def map_spec(self) -> MapSpec:
-        """The click maps, at stride 2."""
-        return MapSpec(self.maps, stride=2, radius=self.radius)
+        """The click maps of both decoders, at stride 2: first `maps`, then what `first_maps` adds."""
+        names = (*self.maps, *(name for name in self.first_maps if name not in self.maps))
+        return MapSpec(names, stride=2, radius=self.radius)
+
+    @property
+    def columns(self) -> tuple[list[int], list[int]]:
+        """Channels of `map_spec` that the decoder sees, and those that the second one does."""
+        names = self.map_spec.names
+        return [names.index(name) for name in self.maps], [names.index(name) for name in self.first_maps]
+
+    def decoder_for(self, maps: Any) -> tuple[bool, list[int]]:
+        """Whether the second decoder answers, and the channels that it sees, or that the other one does.
+
+        `maps` are M x C x h x w of prompts that all have a previous mask, or all have none.
+        """
+        first = bool(self.first_maps) and not maps[:, self.map_spec.names.index("previous")].any()
+        return first, self.columns[first]
 
     @classmethod
     def small(cls, long_side: int = 256) -> "GrainConfig":

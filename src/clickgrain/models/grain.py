@@ -62,7 +62,10 @@ class GrainDecoder(nn.Module):
 
 
 class GrainModel(ClickModel):
-    """Encoder and decoder; `encode` returns the features already projected to the decoder's widths."""
+    """Encoder and decoder; `encode` returns the features already projected to the decoder's widths.
+
+    With `first_maps` in its config, a second decoder answers prompts without a previous mask.
+    """
 
     config: GrainConfig
     obeys = True
@@ -75,6 +78,16 @@ class GrainModel(ClickModel):
         widths = zip(self.config.encoder.widths, self.config.decoder_widths)
         self.projections = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in widths)
         self.decoder = GrainDecoder(self.config.maps, self.config.decoder_widths)
+        self.first: GrainDecoder | None = None
+        if self.config.first_maps:
+            self.first = GrainDecoder(self.config.first_maps, self.config.decoder_widths)
+
+    def with_first(self, names: Sequence[str]) -> "GrainModel":
+        """A copy with a second decoder on the click maps `names`: its answers are the same until it has learned."""
+        twin = GrainModel(replace(self.config, first_maps=tuple(names)))
+        state = self.with_maps(names).decoder.state_dict()
+        twin.load_state_dict({**self.state_dict(), **{f"first.{key}": value for key, value in state.items()}})
+        return twin
 
     def with_maps(self, names: Sequence[str]) -> "GrainModel":
         """A copy that sees other click maps, too: its answers stay the same until it has learned to use them."""
@@ -97,7 +110,18 @@ class GrainModel(ClickModel):
 
     def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
         """Logits at stride 2 and expected IoU for M prompts; `encoded` holds one row per prompt."""
-        return self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
+        if self.first is None:
+            return self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
+        new = maps[:, self.map_spec.names.index("previous")].amax((1, 2)) == 0
+        answers: list[Decoded] = []
+        for decoder, columns, rows in zip((self.decoder, self.first), self.config.columns, (~new, new)):
+            if rows.all():
+                return decoder(encoded, maps[:, columns].contiguous(memory_format=torch.channels_last))
+            part = maps[rows][:, columns].contiguous(memory_format=torch.channels_last)
+            answers.append(decoder(tuple(each[rows] for each in encoded), part))
+        order = torch.cat([(~new).nonzero(), new.nonzero()])[:, 0].argsort()
+        logits, scores = (torch.cat(parts)[order] for parts in zip(*answers))
+        return Decoded(logits, scores)
 
 
 class TorchGrain:

@@ -25,13 +25,14 @@ from clickgrain.features import load_extractor
 from clickgrain.files import atomic_write
 from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
 from clickgrain.models.base import ClickModel
-from clickgrain.models.grain import GrainModel, TorchGrain
+from clickgrain.models.grain import GrainDecoder, GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.onnx_runtime import (
     DECODER,
     EMBEDDED,
     ENCODER,
     FEATURES,
+    FIRST,
     LOGITS,
     MAPS,
     SCORE,
@@ -57,9 +58,14 @@ class _Encoder(nn.Module):
         return self.model.encode(image)
 
 
-class _Decoder(_Encoder):
+class _Decoder(nn.Module):
+    def __init__(self, decoder: GrainDecoder | PaperModel) -> None:
+        super().__init__()
+        self.decoder = decoder
+
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        decoded = self.model.decode(given[:-1], given[-1])
+        decode = self.decoder if isinstance(self.decoder, GrainDecoder) else self.decoder.decode
+        decoded = decode(given[:-1], given[-1])
         return decoded.logits, decoded.score[:, None]
 
 
@@ -112,20 +118,22 @@ def _graphs(model: GrainModel | PaperModel) -> dict[str, Any]:
     image: dict[int, Any]  # its free sides, by axis; then those of features and maps
     if isinstance(model, GrainModel):  # any number of prompts on one image
         features, pixels = FEATURES, torch.zeros(1, 3, 128, 192)
-        maps = torch.zeros(3, len(model.config.maps), 64, 96)
         image, *free = [{2: stride * height, 3: stride * width} for stride in (32, 16, 8, 4, 2, 16)]
         free[-1][0] = prompts
+        decoders = {DECODER: (_Decoder(model.decoder), torch.zeros(3, len(model.config.maps), 64, 96))}
+        if model.first is not None:
+            decoders[FIRST] = (_Decoder(model.first), torch.zeros(3, len(model.config.first_maps), 64, 96))
     else:  # an image for every prompt: clicks enter with the pixels
         step, features = model.config.step, (EMBEDDED,)
-        pixels = maps = torch.zeros(3, 3, 3 * step, 4 * step)
+        pixels = torch.zeros(3, 3, 3 * step, 4 * step)
+        decoders = {DECODER: (_Decoder(model), pixels)}
         image = {0: prompts, 2: step * height, 3: step * width}
         free = [image, image]
     with torch.no_grad():
         encoded = model.encode(pixels)
-    parts = {
-        ENCODER: (_Encoder(model), (pixels,), (image,), ["image"], features),
-        DECODER: (_Decoder(model), (*encoded, maps), (tuple(free),), [*features, MAPS], (LOGITS, SCORE)),
-    }
+    parts: dict[str, tuple[Any, ...]] = {ENCODER: (_Encoder(model), (pixels,), (image,), ["image"], features)}
+    for name, (decoder, maps) in decoders.items():
+        parts[name] = decoder, (*encoded, maps), (tuple(free),), [*features, MAPS], (LOGITS, SCORE)
     graphs = {}
     with _quiet():
         for name, (module, inputs, shapes, names, outputs) in parts.items():
@@ -182,14 +190,16 @@ class _Recorder(TorchGrain):
 
     def __init__(self, model: GrainModel) -> None:
         super().__init__(model)
-        self.seen: dict[str, list[Feeds]] = {ENCODER: [], DECODER: []}
+        self.seen: dict[str, list[Feeds]] = {ENCODER: [], DECODER: [], FIRST: []}
 
     def encode(self, pixels: Float) -> tuple[Tensor, ...]:
         self.seen[ENCODER].append({"image": np.ascontiguousarray(pixels)})
         return super().encode(pixels)
 
     def decode(self, features: tuple[Tensor, ...], maps: Float) -> tuple[Float, Float]:
-        self.seen[DECODER].append({**{n: f.numpy() for n, f in zip(FEATURES, features)}, MAPS: maps})
+        first, columns = self.config.decoder_for(maps)
+        seen = {**{n: f.numpy() for n, f in zip(FEATURES, features)}, MAPS: maps[:, columns]}
+        self.seen[FIRST if first else DECODER].append(seen)
         return super().decode(features, maps)
 
 

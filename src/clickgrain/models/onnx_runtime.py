@@ -1,5 +1,6 @@
 """Networks of click models, computed by ONNX Runtime: numpy, OpenCV, numba and onnxruntime are enough."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from clickgrain.types import Float, UInt8
 from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
 
 Precision = Literal["fp32", "fp16", "int8"]
-ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+ENCODER, DECODER, FIRST = "encoder.onnx", "decoder.onnx", "first_decoder.onnx"
 EMBEDDED = "image_embeddings"
 FEATURES = ("high_res_feats_0", "high_res_feats_1", "high_res_feats_2", EMBEDDED)
 """Outputs of a grain model's encoder at strides 2, 4, 8 and 16; a paper model's has the last alone."""
@@ -87,13 +88,19 @@ class _OnnxNetwork:
         except ConfigError as error:
             raise WeightsError(f"{folder}: {error}") from error
         self.map_spec: MapSpec = self.config.map_spec
-        self.encoder, self.decoder = (session(folder / name) for name in (ENCODER, DECODER))
-        channels = {value.name: value.shape[1] for value in self.decoder.get_inputs()}.get(MAPS)
-        if channels != len(self.map_spec.names):
+        self.encoder = session(folder / ENCODER)
+        self.decoder = self.opened(folder / DECODER, getattr(self.config, "maps", self.map_spec.names))
+
+    def opened(self, file: Path, maps: Sequence[str]) -> Any:
+        """The session of a decoder that must take these click maps."""
+        decoder = session(file)
+        channels = {value.name: value.shape[1] for value in decoder.get_inputs()}.get(MAPS)
+        if channels != len(maps):
             raise WeightsError(
-                f"{folder / DECODER}: takes {channels} click maps, {CONFIG} names {len(self.map_spec.names)};"
+                f"{file}: takes {channels} click maps, {CONFIG} names {len(maps)};"
                 " they are of two models: export one again with `clickgrain export-model`"
             )
+        return decoder
 
 
 class OnnxGrain(_OnnxNetwork):
@@ -101,13 +108,20 @@ class OnnxGrain(_OnnxNetwork):
 
     settings = GrainConfig
 
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder)
+        if self.config.first_maps:
+            self.first = self.opened(Path(folder) / FIRST, self.config.first_maps)
+
     def encode(self, pixels: Float) -> tuple[Float, ...]:
         """Features of 1 x 3 x H x W RGB in 0..255."""
         return tuple(self.encoder.run(FEATURES, {"image": np.ascontiguousarray(pixels)}))
 
     def decode(self, features: tuple[Float, ...], maps: Float) -> tuple[Float, Float]:
         """M x h x w logits and M expected IoUs for M x C x h x w click maps."""
-        logits, score = self.decoder.run((LOGITS, SCORE), {**dict(zip(FEATURES, features)), MAPS: maps})
+        first, columns = self.config.decoder_for(maps)
+        given = {**dict(zip(FEATURES, features)), MAPS: maps[:, columns]}
+        logits, score = (self.first if first else self.decoder).run((LOGITS, SCORE), given)
         return logits[:, 0], score[:, 0]
 
 

@@ -14,7 +14,7 @@ from clickgrain.files import hash_bytes
 from clickgrain.models.config import GrainConfig, LossWeights, PaperConfig
 from clickgrain.proposals.config import AREA, Sampler
 
-RecipeName = Literal["auto", "grain", "grain-small", "paper"]
+RecipeName = Literal["auto", "grain", "grain-small", "first-clicks", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
 LEAST_MEMORY = 0.5  # gigabytes; half of it is about what the images and trees of a few batches take
@@ -85,6 +85,8 @@ class TrainArgs:
     weight_decay: float = 0.02  # of AdamW, on weights of two or more dimensions; 0 makes it Adam
     clip: float = 1.0  # largest norm of the gradient
     ema: float = 0.998  # decay of the weights' moving average, which is what is validated and saved
+    # "all" weights, or those of a second decoder for prompts without a previous mask
+    learns: Literal["all", "first"] = "all"
     # "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or only the
     # "last" (the paper's)
     supervise: Literal["two", "all", "last"] = "two"
@@ -121,7 +123,7 @@ class TrainArgs:
     def hashed(self) -> dict[str, Any]:
         """What the fingerprint covers, under the names of the first version: its checkpoints must continue."""
         values = asdict(self) | {"precision": FORMER.get(self.precision, self.precision)}
-        for name in NEUTRAL:
+        for name in (*NEUTRAL, "learns") if self.learns == "all" else NEUTRAL:
             del values[name]
         values["rim"], values["data"]["law"] = values.pop("ignore_band"), values["data"].pop("sampler")
         return values
@@ -308,6 +310,23 @@ def grain_small() -> Recipe:
     return Recipe(GrainConfig.small(), args)
 
 
+def first_clicks() -> Recipe:
+    """A second decoder for prompts without a previous mask; the rest of a trained model stays as it is.
+
+    The first click has to guess what is meant, corrections have to keep what is right: one decoder that learns more
+    of the one forgets of the other.
+
+    command:  clickgrain train PHOTOS --store DIR/trees.db --recipe first-clicks --from default --out DIR
+    hardware: 2 CPU cores, 3 GiB of memory for some hundred photos
+    time:     docs/experiments.md
+    """
+    small, config = grain_small(), GrainConfig.small()
+    clicks = replace(small.args.clicks, share_single=1.0, share_recursive=0.0, corrective=(0, 0))
+    data = replace(small.args.data, tiles=2, masks_per_image=2)
+    args = replace(small.args, learns="first", lr=3.2e-3, clicks=clicks, data=data)
+    return Recipe(replace(config, first_maps=tuple(name for name in config.maps if name != "alike")), args)
+
+
 def grain() -> Recipe:
     """The click model for a GPU and thousands of photos.
 
@@ -345,7 +364,12 @@ def paper() -> Recipe:
     return Recipe(PaperConfig(), args, backbone="facebook/vit-mae-base")
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"grain": grain, "grain-small": grain_small, "paper": paper}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "grain": grain,
+    "grain-small": grain_small,
+    "first-clicks": first_clicks,
+    "paper": paper,
+}
 
 
 def load_recipe(name: str, device: str) -> Recipe:

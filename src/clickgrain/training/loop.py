@@ -144,7 +144,9 @@ def fabric_for(device: str) -> Fabric:
     processes = process_number()[1]
     if processes > 1:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-        fabric = Fabric(accelerator=kind, devices=here, num_nodes=processes // here, strategy="ddp")
+        # a batch may lack prompts for one of a model's two decoders
+        strategy = "ddp_find_unused_parameters_true"
+        fabric = Fabric(accelerator=kind, devices=here, num_nodes=processes // here, strategy=strategy)
         fabric.launch()
         return fabric
     return Fabric(accelerator=kind, devices=[int(index)] if index and kind == "cuda" else 1)
@@ -262,6 +264,12 @@ class _Run:
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
         self.own: dict[str, Tensor] | None = None  # the model's own weights while it has the averaged ones
+        if args.learns == "first":
+            first = getattr(model, "first", None)
+            if first is None:
+                raise TrainingError("this model has no decoder for first clicks; start from one, or a grain model")
+            self.model.requires_grad_(False)
+            first.requires_grad_(True)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [  # weight decay on matrices and kernels, not on biases and norms
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay},

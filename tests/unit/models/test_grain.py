@@ -116,6 +116,51 @@ def test_maps_may_be_chosen():
     assert model(images, maps).logits.shape == (2, 1, 32, 48)
 
 
+class TestTwoDecoders:
+    """The second one answers prompts without a previous mask."""
+
+    NAMES = (*MAP_NAMES[:4], "semantic+")
+
+    @pytest.fixture
+    def two(self):
+        return randomised(GrainModel(replace(TINY, maps=MAP_NAMES[:4], first_maps=self.NAMES)))
+
+    def test_each_answers_its_prompts(self, two):
+        images, maps = inputs(b=1, channels=5)
+        maps = torch.cat([maps, *(torch.rand(1, 5, 32, 48, generator=torch.Generator().manual_seed(1)),) * 3])
+        maps[1:3, 0] = 0
+        encoded = tuple(f.expand(4, -1, -1, -1) for f in two.encode(images))
+        found = two.decode(encoded, maps)
+        for i, decoder, columns in ((0, two.decoder, 4), (1, two.first, 5), (2, two.first, 5), (3, two.decoder, 4)):
+            wanted = decoder(tuple(f[:1] for f in encoded), maps[i : i + 1, :columns])
+            torch.testing.assert_close(found.logits[i : i + 1], wanted.logits, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(found.score[i : i + 1], wanted.score, rtol=1e-4, atol=1e-4)
+
+    def test_one_that_is_new_answers_as_the_other_did(self):
+        plain = randomised(GrainModel(replace(TINY, maps=MAP_NAMES[:4])))
+        two = plain.with_first(self.NAMES).eval()
+        images, maps = inputs(channels=5)
+        maps[1, 0] = 0
+        found, wanted = two(images, maps), plain(images, maps[:, :4])
+        torch.testing.assert_close(found.logits, wanted.logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found.score, wanted.score, rtol=1e-4, atol=1e-4)
+
+    def test_new_maps_leave_both_as_they_are(self, two):
+        wider = two.with_maps((*MAP_NAMES[:4], "ball", "semantic+")).eval()
+        images, maps = inputs(channels=5)
+        maps[1, 0] = 0
+        seen = torch.cat([maps[:, :4], torch.rand(2, 1, 32, 48), maps[:, 4:]], 1)
+        torch.testing.assert_close(wider(images, seen).logits, two(images, maps).logits, rtol=1e-4, atol=1e-4)
+
+    def test_config_survives_json_and_older_ones_have_one_decoder(self, two):
+        assert GrainConfig.from_json(json.loads(json.dumps(two.config.to_json()))) == two.config
+        assert "first_maps" not in TINY.to_json()
+
+    def test_without_the_previous_mask_no_turn_can_be_told(self):
+        with pytest.raises(ConfigError, match="needs the click map previous"):
+            replace(TINY, maps=("disk+",), first_maps=("disk+",))
+
+
 def test_config_survives_json():
     config = GrainConfig(TINY.encoder, (3, 4, 5, 6), ("disk+", "posterior"), 3.5, 128, "facebook/dino-vits8")
     assert GrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

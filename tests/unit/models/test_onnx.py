@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import onnx
@@ -45,10 +46,24 @@ def shipped(tmp_path_factory, traced_once):
     return folder
 
 
-def logits_of(network, size, prompts=1):
+@pytest.fixture(scope="module")
+def two_decoders(tmp_path_factory, traced_once):
+    """A model with a second decoder for first clicks, as weights and as ONNX files."""
+    folder = tmp_path_factory.mktemp("two")
+    config = replace(TINY, maps=("previous", "disk+", "disk-"), first_maps=("previous", "disk+", "level+", "disk-"))
+    model = random_model(config)
+    save_model(folder / "model", config=model.config.to_json(), tensors=model.state_dict())
+    export_onnx(model, folder / "onnx")
+    return folder / "model", folder / "onnx"
+
+
+def logits_of(network, size, prompts=1, first=False):
     rng = np.random.default_rng(0)
     pixels = rng.uniform(0, 255, (1, 3, *size)).astype(np.float32)
-    maps = rng.random((prompts, len(network.config.maps), size[0] // 2, size[1] // 2), np.float32)
+    names = network.config.map_spec.names
+    maps = rng.random((prompts, len(names), size[0] // 2, size[1] // 2), np.float32)
+    if first:
+        maps[:, names.index("previous")] = 0
     return network.decode(network.encode(pixels), maps)
 
 
@@ -62,6 +77,32 @@ def test_logits_equal_torchs_at_every_size(tiny, shipped, which, size, prompts):
     for one, other in zip(found, wanted):
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_two_decoders_take_turns_as_torchs_do(two_decoders, first):
+    networks = OnnxGrain(two_decoders[1]), TorchGrain(load_click_model(two_decoders[0]))
+    found, wanted = (logits_of(network, (64, 96), 3, first) for network in networks)
+    for one, other in zip(found, wanted):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    twin = OnnxGrain(two_decoders[1])
+    twin.first, twin.decoder = twin.decoder, twin.first
+    twin.config = replace(twin.config, maps=twin.config.first_maps, first_maps=twin.config.maps)
+    assert abs(logits_of(twin, (64, 96), 3, first)[0] - found[0]).max() > 0.1  # they differ
+
+
+def test_a_missing_second_decoder_is_named(two_decoders, tmp_path):
+    copytree(two_decoders[1], tmp_path / "onnx")
+    (tmp_path / "onnx" / "first_decoder.onnx").unlink()
+    with pytest.raises(WeightsError, match=r"first_decoder.onnx"):
+        OnnxGrain(tmp_path / "onnx")
+
+
+def test_int8_has_both_decoders(two_decoders, tmp_path):
+    export_onnx(load_click_model(two_decoders[0]), tmp_path, precision="int8")
+    for first in (True, False):
+        found, wanted = (logits_of(OnnxGrain(f), (64, 96), 1, first)[0] for f in (tmp_path, two_decoders[1]))
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.95
 
 
 def test_names_are_sams_and_sizes_are_free(shipped):

@@ -549,6 +549,19 @@ class TestArguments:
         assert torch.equal(weight[:, : len(known)], before)
         assert not weight[:, len(known) :].any()
 
+    def test_the_recipe_for_first_clicks_adds_a_decoder_to_the_shipped_model(self, args, tiny_config, monkeypatch):
+        known = tuple(name for name in tiny_config.maps if name != "ball")
+        shipped = GrainModel(replace(tiny_config, maps=known))
+        monkeypatch.setattr(module, "load_click_model", lambda name: shipped)
+        recipe = Recipe(replace(tiny_config, first_maps=tiny_config.maps), TrainArgs(lr=0.8, learns="first"))
+        model, gentle = module.first_model(args(recipe="first-clicks"), recipe, Bars())
+        assert (model.config.maps, model.config.first_maps) == (known, tiny_config.maps)
+        assert gentle.args.lr == 0.2
+        monkeypatch.setattr(module, "load_click_model", lambda name: model)  # which another run goes on with
+        assert module.first_model(args(recipe="first-clicks"), recipe, Bars())[0] is model
+        with pytest.raises(ConfigError, match="leave out --from-scratch"):
+            module.first_model(args(recipe="first-clicks", from_scratch=True), recipe, Bars())
+
     def test_without_a_shipped_model_trees_come_from_colour_and_texture(self, monkeypatch):
         def none():
             raise WeightsError("none")

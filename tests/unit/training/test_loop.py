@@ -424,6 +424,29 @@ class TestFullDisk:
             run(tmp_path / "out", steps=1)
 
 
+class TestFirstClicks:
+    def test_nothing_but_the_second_decoder_learns(self, run, make_model, tmp_path):
+        two = make_model().with_first((*make_model().config.maps,))
+        before = {name: value.clone() for name, value in two.state_dict().items()}
+        run(tmp_path, model=two, learns="first")
+        changed = {name for name, value in two.state_dict().items() if not torch.equal(value, before[name])}
+        assert changed
+        assert all(name.startswith("first.") for name in changed)
+
+    def test_else_both_decoders_learn(self, run, make_model, tmp_path):
+        two = make_model().with_first((*make_model().config.maps,))
+        before = {name: value.clone() for name, value in two.state_dict().items()}
+        run(tmp_path, model=two)
+        changed = {
+            name.split(".")[0] for name, value in two.state_dict().items() if not torch.equal(value, before[name])
+        }
+        assert {"encoder", "decoder", "first"} <= changed
+
+    def test_a_model_without_one_is_refused(self, run, tmp_path):
+        with pytest.raises(TrainingError, match="no decoder for first clicks"):
+            run(tmp_path, learns="first")
+
+
 class TestMetrics:
     def test_a_line_per_step_in_order(self, run, tmp_path):
         run(tmp_path, validate_every=2, validate=lambda model, step: {"NoC": float(step)})
