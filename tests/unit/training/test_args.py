@@ -40,7 +40,8 @@ def test_data_settings_out_of_range_name_the_flag(name, value):
     "changes",
     [
         {"steps": 9}, {"batch": 3}, {"lr": 1.0}, {"seed": 1}, {"precision": "float32"}, {"ema": 0.5}, {"clip": 2.0},
-        {"supervise": "last"}, {"data": DataArgs(crop=64)}, {"clicks": ClickSimulation.paper()}, {"warmup": 3}, {"learns": "first"},
+        {"supervise": "last"}, {"data": DataArgs(crop=64)}, {"clicks": ClickSimulation.paper()}, {"warmup": 3},
+        {"learns": "first"},
     ],
 )  # fmt: skip
 def test_the_fingerprint_holds_what_decides_the_weights(changes):
