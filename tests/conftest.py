@@ -14,7 +14,7 @@ _GRAPHS = {}
 
 @pytest.fixture(scope="module")
 def traced_once():
-    """torch's exporter traces a model for ten seconds, to the same graphs each time: once a session will do."""
+    """torch's exporter traces a model for ten seconds, to the same graphs each time: once a session is enough."""
     from clickgrain.models import onnx_export
 
     trace = onnx_export._graphs

@@ -11,6 +11,7 @@ import cv2
 import pytest
 
 from clickgrain.training import config as recipes
+from clickgrain.training import validation
 from clickgrain.training.config import DataArgs, Recipe, TrainArgs
 
 
@@ -23,7 +24,7 @@ def photos(tmp_path, disk, save):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """`grain-small` on crops of 64 pixels."""
+    """`grain-small` on crops of 64 pixels, validated by few clicks."""
     from clickgrain.features.config import EncoderConfig
     from clickgrain.models.config import GrainConfig
 
@@ -32,6 +33,8 @@ def tiny(monkeypatch):
         steps=3, batch=2, precision="32-true", validation_targets=2, data=DataArgs(crop=64, photo_side=96)
     )  # fmt: skip
     monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(config, args))
+    monkeypatch.setattr(validation, "MOST_CLICKS", 2)
+    monkeypatch.setattr(validation, "CLICKS", (1,))
 
 
 def test_from_photos_to_a_mask(clickgrain, photos, tmp_path):

@@ -13,9 +13,9 @@ from clickgrain.evaluation import Benchmark
 from clickgrain.evaluation import Target as LabelledTarget
 from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor
-from clickgrain.images import resize_long_side
 from clickgrain.progress import Progress
-from clickgrain.training.image_set import Entry, ImageSet
+from clickgrain.proposals.pipeline import shrunk
+from clickgrain.training.image_set import Entry, ImageSet, encode_mask, mask_of_size
 from clickgrain.training.regions import level_of
 from clickgrain.tree import MergeTree, build_tree
 from clickgrain.types import Bool, UInt8
@@ -67,7 +67,7 @@ def add_accepted(
     for i, name in enumerate(image_set.names):
         if name in refused:
             masks = load_group(refused[name], failed)[1]
-            image_set.refused[i] = [_png(_shrunk(mask == 255, image_set.size(i))) for _, mask in masks]
+            image_set.refused[i] = [encode_mask(mask_of_size(mask == 255, image_set.size(i))) for _, mask in masks]
     groups = list(accepted.objects.by_image())
     bar.start("accepted objects", len(groups))
 
@@ -111,17 +111,19 @@ def _views(
         rows, columns = slice(part[1], part[3]), slice(part[0], part[2])
         if part not in trees:
             seen = np.ascontiguousarray(photo[rows, columns])
-            image = resize_long_side(seen, side) if max(seen.shape[:2]) > side else seen
+            image = shrunk(seen, side)
             trees[part] = image, build_tree(extractor(image), (image.shape[0], image.shape[1]))
         image, tree = trees[part]
         size = (image.shape[0], image.shape[1])
-        shown = _shrunk((mask == 255)[rows, columns], size)
+        shown = mask_of_size((mask == 255)[rows, columns], size)
         if not (shown > 127).any():
             failed.append(f"object {target.id}: nothing is left of it at a long side of {side} pixels")
             continue
-        there = [_png(_shrunk(other[rows, columns], size)) for other in others if other[rows, columns].any()]
+        there = [
+            encode_mask(mask_of_size(other[rows, columns], size)) for other in others if other[rows, columns].any()
+        ]
         level = level_of(float((shown > 127).mean()), tree)
-        yield _View(target.id, Entry(image, tree, _png(shown), level), there)
+        yield _View(target.id, Entry(image, tree, encode_mask(shown), level), there)
 
 
 def _part(mask: Bool, side: int) -> tuple[int, int, int, int]:
@@ -134,12 +136,3 @@ def _part(mask: Bool, side: int) -> tuple[int, int, int, int]:
     left = int(np.clip(x + w // 2 - extent // 2, 0, max(width - extent, 0)))
     top = int(np.clip(y + h // 2 - extent // 2, 0, max(height - extent, 0)))
     return left, top, min(left + extent, width), min(top + extent, height)
-
-
-def _shrunk(mask: Bool, size: tuple[int, int]) -> UInt8:
-    values = mask.astype(np.uint8) * 255
-    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _png(mask: UInt8) -> UInt8:
-    return np.asarray(cv2.imencode(".png", mask)[1].ravel(), np.uint8)

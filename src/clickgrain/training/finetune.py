@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -16,14 +15,14 @@ from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.evaluation import Target as LabelledTarget
 from clickgrain.evaluation.datasets import load_group
 from clickgrain.features import FeatureExtractor, load_extractor
-from clickgrain.images import resize_long_side
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Bar, Progress, Quiet
 from clickgrain.proposals.config import Sampler
+from clickgrain.proposals.pipeline import shrunk
 from clickgrain.training.card import write_card
 from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_set
-from clickgrain.training.image_set import Entry, ImageSet
+from clickgrain.training.image_set import Entry, ImageSet, decode_mask, encode_mask, mask_of_size
 from clickgrain.training.learn import CONTINUED, FALLBACK, LearnResult, usable_extractor
 from clickgrain.training.loop import fabric_for, finished_run, fit
 from clickgrain.training.regions import Target
@@ -199,18 +198,15 @@ class LabelRegions:
 
 @dataclass(frozen=True)
 class _Labelled:
-    """The masks of one image of (height, width) as PNG, which compresses them a hundredfold."""
+    """The masks of one image of (height, width) as PNG."""
 
     masks: list[UInt8]
     ignored: UInt8 | None
     size: Size
 
     def regions(self) -> LabelRegions:
-        def decoded(png: UInt8) -> UInt8:
-            return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.uint8)
-
-        masks = tuple(decoded(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
-        return LabelRegions(masks, self.size, None if self.ignored is None else decoded(self.ignored) > 127)
+        masks = tuple(decode_mask(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
+        return LabelRegions(masks, self.size, None if self.ignored is None else decode_mask(self.ignored) > 127)
 
 
 def load_labelled(
@@ -262,25 +258,18 @@ def _load(
     image, masks = load_group(group, failed)
     if image is None:
         return None
-    small = resize_long_side(image, side) if max(image.shape[:2]) > side else image
+    small = shrunk(image, side)
+    size = (small.shape[0], small.shape[1])
     encoded: list[UInt8] = []
-    ignored = np.zeros(small.shape[:2], np.uint8)
+    ignored = np.zeros(size, np.uint8)
     for target, mask in masks:
-        object_ = _shrunk(mask == 255, small)
+        object_ = mask_of_size(mask == 255, size)
         if (object_ > 127).any():
-            encoded.append(cv2.imencode(".png", object_)[1])
-            ignored = np.maximum(ignored, _shrunk((mask != 255) & (mask != 0), small))
+            encoded.append(encode_mask(object_))
+            ignored = np.maximum(ignored, mask_of_size((mask != 255) & (mask != 0), size))
         else:
             failed.append(f"target {target.id}: nothing is left of it at a long side of {side} pixels")
     if not encoded:
         return None
-    size = (small.shape[0], small.shape[1])
-    labelled = _Labelled(encoded, cv2.imencode(".png", ignored)[1] if (ignored > 127).any() else None, size)
+    labelled = _Labelled(encoded, encode_mask(ignored) if (ignored > 127).any() else None, size)
     return small, build_tree(extractor(small), size), labelled
-
-
-def _shrunk(mask: Bool, image: UInt8) -> UInt8:
-    values = mask.astype(np.uint8) * 255
-    if mask.shape == image.shape[:2]:
-        return values
-    return np.asarray(cv2.resize(values, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)

@@ -35,7 +35,7 @@ from clickgrain.proposals.cutouts import (
 from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
 from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
 from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree
-from clickgrain.types import Float, Size, UInt8
+from clickgrain.types import Bool, Float, Size, UInt8
 
 T = TypeVar("T")
 RegionKind = Literal["features", "edges", "semantic", "hidden"]
@@ -185,7 +185,8 @@ class ImageSet:
     def mask(self, i: int) -> Float:
         """H x W float32 exact mask of composite i, or of the object of photo i."""
         png = self.objects[i] if i < self.photos else self._entry(i).mask
-        return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
+        assert png is not None, "a composite"
+        return decode_mask(png).astype(np.float32) / np.float32(255)
 
     def level(self, i: int) -> float | None:
         """Level of the whole object in composite i, if known."""
@@ -329,6 +330,21 @@ def trees_in(memory: float, leaves: int) -> int:
     return max(FEWEST_TREES, int(min(TREES * memory / (BYTES_PER_LEAF * leaves), MOST_TREES)))
 
 
+def encode_mask(mask: UInt8) -> UInt8:
+    """PNG of an H x W mask, which compresses it a hundredfold."""
+    return np.asarray(cv2.imencode(".png", mask)[1].ravel(), np.uint8)
+
+
+def decode_mask(png: UInt8) -> UInt8:
+    """The H x W mask of a PNG."""
+    return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def mask_of_size(mask: Bool, size: Size) -> UInt8:
+    """A mask at another (height, width): 255 inside, area means along the outline."""
+    return np.asarray(cv2.resize(mask.astype(np.uint8) * 255, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def squared(image: UInt8, side: int) -> UInt8:
     """An h x w x 3 image in the top left corner of a side x side one, its last row and column repeated."""
     height, width = image.shape[:2]
@@ -380,7 +396,7 @@ def add_composites(
             level = float(rng.uniform(*WHOLE))
         else:
             image, alpha = _composite(image_set, sources, objects, rng)
-        png = cv2.imencode(".png", np.round(alpha * 255).astype(np.uint8))[1].ravel()
+        png = encode_mask(np.round(alpha * 255).astype(np.uint8))
         return Entry(image, build_tree(extractor(image), image.shape[:2]), png, level)
 
     with ThreadPoolExecutor(threads) as pool:

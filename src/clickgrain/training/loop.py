@@ -415,7 +415,8 @@ class _Run:
 
     def backward(self, batch: Batch, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a part of a step and what it is made of; gradients are added, and shared after the last part."""
-        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop, batch.pixels)
+        pixels = [one.pixels for one in batch.shown]
+        crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop, pixels)
         crops = crops.to(self.fabric.device)
         alone = self.fabric.world_size > 1 and not last
         with self.fabric.no_backward_sync(self.network, enabled=alone):

@@ -29,9 +29,10 @@ from clickgrain.images.reader import decode
 from clickgrain.progress import Progress
 from clickgrain.proposals.cutouts import read_cutout
 from clickgrain.proposals.objects import salient_object
+from clickgrain.proposals.pipeline import shrunk
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training.config import TrainArgs
-from clickgrain.training.image_set import Entry, ImageSet, add_composites
+from clickgrain.training.image_set import Entry, ImageSet, add_composites, encode_mask
 from clickgrain.training.validation import Validation, make_validation, split
 from clickgrain.tree import build_tree
 from clickgrain.types import Size, UInt8
@@ -167,7 +168,7 @@ def load_image_set(
             report.bad.append((file.key, str(error)))
             continue
         look(len(image_set), file, image)
-        image_set.add(Entry(_shrunk(image, side)), file.key, partial(_photo, file, side))
+        image_set.add(Entry(shrunk(image, side)), file.key, partial(_photo, file, side))
     if not len(image_set):
         why = f" ({report.bad[0][1]})" if report.bad else ""
         raise TrainingError(
@@ -177,16 +178,12 @@ def load_image_set(
 
 
 def _photo(file: ImageFile, side: int) -> Entry:
-    return Entry(_shrunk(_read(file), side))
+    return Entry(shrunk(_read(file), side))
 
 
 def _read(file: ImageFile) -> UInt8:
     with file.opened() as stream:
         return decode(stream, file, max_pixels=MAX_PIXELS)
-
-
-def _shrunk(image: UInt8, side: int) -> UInt8:
-    return resize_long_side(image, side) if max(image.shape[:2]) > side else image
 
 
 @dataclass
@@ -278,7 +275,7 @@ def find_objects(
             return None
         if mask is None:
             return np.zeros(0, np.uint8)
-        return cv2.imencode(".png", (mask * 255).astype(np.uint8))[1].ravel()
+        return encode_mask((mask * 255).astype(np.uint8))
 
     for done, (i, mask) in enumerate(zip(todo, image_set.each(todo, search, threads)), 1):
         if mask is not None:

@@ -19,7 +19,7 @@ from clickgrain.clicks.simulation import corrective_click, initial_clicks, simul
 from clickgrain.errors import DataError, ImageError, StoreError, TrainingError
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
-from clickgrain.training.image_set import ImageSet, RegionKind
+from clickgrain.training.image_set import ImageSet, RegionKind, decode_mask
 from clickgrain.training.regions import Regions, Target
 from clickgrain.tree import MergeTree, semantic_vectors
 from clickgrain.types import Bool, Float, Prompt, Size, UInt8
@@ -92,14 +92,9 @@ class Batch:
     step: int
     first: int  # number of the first crop among those of the step (other processes have the others)
     images: list[int]
-    pixels: list[UInt8]
+    shown: list[Shown]
     matrices: Tensor  # B x 2 x 3 from crop to image pixels
     to_tree: list[Affine]
-    trees: list[MergeTree]
-    edge_trees: list[MergeTree]
-    semantic_trees: list[MergeTree]
-    vectors: list[Float]  # of the leaves, see `semantic_vectors`
-    leaf_lab: list[Float]
     masks: Tensor  # M x 1 x S x S float32 targets
     valid: Tensor  # B x 1 x S x S float32
     index: list[int]  # crop of each prompt
@@ -219,8 +214,7 @@ def _sample_of(
 def _is_refused(masks: Sequence[UInt8], region: Float) -> bool:
     """Whether an h x w region is one of those that a person refused, given as PNGs."""
     for png in masks:
-        refused = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
-        there = cv2.resize(refused, region.shape[::-1], interpolation=cv2.INTER_AREA) > 127
+        there = cv2.resize(decode_mask(png), region.shape[::-1], interpolation=cv2.INTER_AREA) > 127
         both, either = np.count_nonzero(there & (region > 0.5)), np.count_nonzero(there | (region > 0.5))
         if both > REFUSED * either:
             return True
@@ -286,7 +280,7 @@ def _framed(
         mask = cv2.warpAffine(image_set.mask(image), to_image, crop, flags=flags) * valid
         sibling = None
         for png in image_set.refused.get(image, []):  # negative clicks fall on them
-            refused = np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
+            refused = decode_mask(png).astype(np.float32) / np.float32(255)
             warped = cv2.warpAffine(refused, to_image, crop, flags=flags) * valid
             sibling = warped if sibling is None else np.maximum(sibling, warped)
         level = image_set.level(image)
@@ -379,7 +373,6 @@ def _collate(samples: Sequence[Sample], step: int, first: int) -> Batch:
     masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
     valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
     planes = [plane for s in samples for plane in s.before]
-    shown = [s.shown for s in samples if s.shown is not None]
     before = None
     if any(plane is not None for plane in planes):
         none = np.zeros_like(masks[0, 0])
@@ -389,14 +382,9 @@ def _collate(samples: Sequence[Sample], step: int, first: int) -> Batch:
         step=step,
         first=first,
         images=[s.image for s in samples],
-        pixels=[one.pixels for one in shown],
+        shown=[s.shown for s in samples if s.shown is not None],
         matrices=torch.from_numpy(np.stack([s.to_image for s in samples])),
         to_tree=[s.to_tree for s in samples],
-        trees=[one.tree for one in shown],
-        edge_trees=[one.edge_tree for one in shown],
-        semantic_trees=[one.semantic_tree for one in shown],
-        vectors=[one.vectors for one in shown],
-        leaf_lab=[one.leaf_lab for one in shown],
         masks=torch.from_numpy(masks.astype(np.float32)),
         valid=torch.from_numpy(valid),
         index=[i for i, s in enumerate(samples) for _ in s.targets],

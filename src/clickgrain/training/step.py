@@ -82,8 +82,11 @@ class ClickStep(nn.Module):
         targets = snapped_targets(batch, crops)
         valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
         spec = self.model.map_spec
-        trees = batch.trees, batch.leaf_lab, batch.to_tree, batch.edge_trees, batch.semantic_trees
-        context = MapContext.of(crops, spec, *trees, batch.vectors)
+        seen = batch.shown
+        context = MapContext.of(
+            crops, spec, [s.tree for s in seen], [s.leaf_lab for s in seen], batch.to_tree,
+            [s.edge_tree for s in seen], [s.semantic_tree for s in seen], [s.vectors for s in seen],
+        )  # fmt: skip
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
         size = context.lab.shape[2:]
         images, targets, valid, shown = (

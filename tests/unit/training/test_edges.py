@@ -105,7 +105,8 @@ class TestSamples:
 
     def test_click_maps_see_all_trees(self, image_set, batch_of):
         batch = batch_of(image_set, 0.0, count=4)
-        for i, *trees in zip(batch.images, batch.trees, batch.edge_trees, batch.semantic_trees, strict=True):
+        for i, seen in zip(batch.images, batch.shown, strict=True):
+            trees = [seen.tree, seen.edge_tree, seen.semantic_tree]
             for tree, wanted in zip(
                 trees, (image_set.tree, image_set.edge_tree, image_set.semantic_tree), strict=True
             ):

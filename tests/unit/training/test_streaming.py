@@ -99,11 +99,12 @@ def assert_same_batches(one, other, args, steps=4):
         assert (a.images, a.index, a.rounds, a.exact) == (b.images, b.index, b.rounds, b.exact)
         for name in ("masks", "valid", "matrices"):
             assert torch.equal(getattr(a, name), getattr(b, name)), name
-        for name in ("pixels", "to_tree", "vectors", "leaf_lab"):
-            assert all(map(np.array_equal, getattr(a, name), getattr(b, name))), name
-        for name in ("trees", "edge_trees", "semantic_trees"):
-            for tree, same in zip(getattr(a, name), getattr(b, name), strict=True):
-                assert np.array_equal(tree.children, same.children)
+        assert all(map(np.array_equal, a.to_tree, b.to_tree))
+        for seen, again in zip(a.shown, b.shown, strict=True):
+            for name in ("pixels", "vectors", "leaf_lab"):
+                assert np.array_equal(getattr(seen, name), getattr(again, name)), name
+            for name in ("tree", "edge_tree", "semantic_tree"):
+                assert np.array_equal(getattr(seen, name).children, getattr(again, name).children), name
         for prompt, same in zip(a.prompts, b.prompts, strict=True):
             assert np.array_equal(prompt.points, same.points)
 

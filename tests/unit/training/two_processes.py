@@ -2,8 +2,8 @@
 
 usage: two_processes.py FOLDER [resumed], which forks both from one that has imported everything, or
 torchrun --nproc-per-node 2 two_processes.py FOLDER killed.
-With `killed` the second process dies in the middle of the third step of the run in FOLDER/killed; `resumed`
-ends it.
+With `killed` the second process dies in the middle of the third step of the run in FOLDER/killed, which `resumed`
+ends.
 """
 
 import os
