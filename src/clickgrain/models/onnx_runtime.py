@@ -40,10 +40,7 @@ def is_onnx(folder: Path) -> bool:
 
 
 def onnx_folder(source: str | Path) -> Path:
-    """The folder that holds the ONNX files of a model.
-
-    Weights for torch are exported once, in fp32, into the cache; that alone needs torch.
-    """
+    """The folder of a model's ONNX files; weights for torch are exported once (fp32, by torch) into the cache."""
     folder = find_model(source)
     if is_onnx(folder):
         return folder
@@ -70,10 +67,7 @@ def onnx_engine(source: str | Path, extractor: str | None = None) -> Engine:
 
 
 class _OnnxNetwork:
-    """Both graphs of a model of the kind of `settings`, on the CPU.
-
-    Raises ConfigError: onnxruntime is not installed. WeightsError: a file is missing, damaged, or of another model.
-    """
+    """Both graphs of a model on the CPU; ConfigError: no onnxruntime. WeightsError: a bad or a foreign file."""
 
     settings: type[GrainConfig | PaperConfig]
 
@@ -90,10 +84,9 @@ class _OnnxNetwork:
         self.encoder, self.decoder = (session(folder / name) for name in (ENCODER, DECODER))
         channels = {value.name: value.shape[1] for value in self.decoder.get_inputs()}.get(MAPS)
         if channels != len(self.map_spec.names):
-            raise WeightsError(
-                f"{folder / DECODER}: takes {channels} click maps, {CONFIG} names {len(self.map_spec.names)};"
-                " they are of two models: export one again with `clickgrain export-model`"
-            )
+            differ = f"takes {channels} click maps, {CONFIG} names {len(self.map_spec.names)}"
+            fix = "they are of two models: export one again with `clickgrain export-model`"
+            raise WeightsError(f"{folder / DECODER}: {differ}; {fix}")
 
 
 class OnnxGrain(_OnnxNetwork):
