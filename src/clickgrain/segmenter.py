@@ -23,8 +23,7 @@ from clickgrain.weights import find_model
 
 DEFAULT_CUT = CutSettings()
 Runtime = Literal["torch", "onnx"]
-MOST_IN_TURN = 16
-"""Clicks given at once that are answered one after the other; of more, the first ones count as one."""
+MOST_IN_TURN = 16  # clicks given at once that are answered in turn; of more, the first ones count as one
 MOST_PIXELS = 2_000_000
 """Of an image that clicks are answered at; masks of larger images are enlarged. At 12 megapixels every step of a
 click at full size would take 30 to 100 ms, and the network sees less than this anyway."""
@@ -36,18 +35,12 @@ CACHED_PIXELS = 16_000_000  # of an image's cached answers together (4 bytes eac
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image as a segmenter keeps it; hand it to `predict(..., encoded=...)`. Safe to share between threads.
+    """An image as a segmenter keeps it; hand it to `predict(..., encoded=...)`. Safe to share between threads."""
 
-    Attributes:
-        image: h x w x 3 uint8 RGB that clicks are answered at: the image, shrunk to at most 2 megapixels.
-        state: what the engine keeps of it.
-        size: (H, W) of the image that was encoded.
-        answered: answers to the first few of clicks that were given at once, the latest last; `lock` guards it.
-    """
-
-    image: UInt8
-    state: Any
-    size: Size
+    image: UInt8  # h x w x 3 RGB that clicks are answered at: the image, shrunk to at most 2 megapixels
+    state: Any  # what the engine keeps of it
+    size: Size  # (H, W) of the image that was encoded
+    # answers to the first few of clicks that were given at once, the latest last; `lock` guards it
     answered: "OrderedDict[tuple[bytes, bytes, float | None], Mask]" = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -188,10 +181,8 @@ class Segmenter:
         if previous is not None and before is None:
             array = np.asarray(previous)
             if array.shape != current.size or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-                raise PromptError(
-                    f"the previous mask has shape {array.shape} or values outside 0..1;"
-                    f" give H x W = {current.size[0]} x {current.size[1]} probabilities"
-                )
+                wanted = f"give H x W = {current.size[0]} x {current.size[1]} probabilities"
+                raise PromptError(f"the previous mask has shape {array.shape} or values outside 0..1; {wanted}")
             before = Mask(array.astype(np.float32))
         if current.scale != (1, 1):
             before, prompt = _shrunk(before, current), prompt.scaled(*current.scale)

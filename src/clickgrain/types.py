@@ -100,10 +100,8 @@ class Mask:
         """Refuse a previous mask whose (height, width) is not the image's, with a PromptError that names both."""
         height, width = self.probability.shape
         if (height, width) != size:
-            raise PromptError(
-                f"the previous mask is {height} x {width}, the image {size[0]} x {size[1]} (H x W);"
-                " pass a mask of this image, or None"
-            )
+            both = f"the previous mask is {height} x {width}, the image {size[0]} x {size[1]} (H x W)"
+            raise PromptError(f"{both}; pass a mask of this image, or None")
 
     def offer(self, alternatives: "Callable[[], list[Mask]]") -> None:
         """Set the function that computes the alternatives when they are first asked for."""

@@ -47,10 +47,8 @@ class Objects:
         from clickgrain.training.accepted import Accepted
 
         if len(self.targets) < ENOUGH:
-            raise DataError(
-                f"{len(self.targets)} accepted objects are too few to learn from; make {ENOUGH} or more (those of"
-                " Whole image do not count)"
-            )
+            more = f"make {ENOUGH} or more (those of Whole image do not count)"
+            raise DataError(f"{len(self.targets)} accepted objects are too few to learn from; {more}")
         images = list(dict.fromkeys(target.image_id for target in self.targets))
         parts = images if len(images) >= IMAGES else [target.id for target in self.targets]
         held = set(parts[2::3])
@@ -89,9 +87,7 @@ def objects_of(gallery: Gallery, logs: Logs) -> Objects:
 
 @contextmanager
 def objects_in(place: Path, ignore: tuple[str, ...] = ()) -> "Iterator[Objects]":
-    """The objects of a project, which stays open meanwhile: masks are read when they are needed. `place` is a
-    folder of photos or a project file; raises DataError where there is no project.
-    """
+    """The objects of a project (its folder or file), which stays open meanwhile; DataError where there is none."""
     file, photos = find_project(place)
     with closing(Database(file)) as database:
         gallery = Gallery(photos, database, ignore)

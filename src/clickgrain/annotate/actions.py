@@ -36,8 +36,7 @@ class ImportObjects:
     """Add imported masks; not a request of the page."""
 
     format: str
-    # (at the size of the file, at working size, label number) per object
-    masks: list[tuple[Coded, Coded, int | None]]
+    masks: list[tuple[Coded, Coded, int | None]]  # (at the file's size, at working size, label number) per object
     replace: bool = False  # delete the image's objects first, except locked ones
     done: bool = False  # set the image's status to done
     kind = "import"
@@ -84,10 +83,7 @@ class Context:
         return to_size(self.project.logs.mask(item.mask or ""), self.project.gallery.sizes(self.image)[0])
 
     def node(self, node: int) -> Bool:
-        """H x W bool at working size: a node of the image's tree.
-
-        Raises RequestError: there is none of this number.
-        """
+        """H x W bool at working size: a node of the image's tree; RequestError if there is none of this number."""
         scene = self.project.scene(self.image)
         if node >= scene.tree.n_nodes:
             raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
@@ -101,10 +97,7 @@ class Context:
         return item.model_copy(update={**values, "content": self.content, "source": source, **changes})
 
     def with_steps(self, item: Item, steps: Steps) -> Item:
-        """The object with other steps, and the mask that they lead to.
-
-        Raises RequestError: too many steps. PromptError: a point outside the image.
-        """
+        """The object with other steps and their mask; RequestError: too many. PromptError: a point outside."""
         if len(steps) > ask.MAX_STEPS:
             raise RequestError("invalid", f"an object holds at most {ask.MAX_STEPS} steps; merge or begin another")
         fold = self.project.fold(self.image, steps)
@@ -234,10 +227,7 @@ def _split(request: ask.SplitObject, document: Document, context: Context) -> Do
 
 
 def split_in_two(tree: MergeTree, leaves: Int32, mask: Bool) -> tuple[Bool, Bool]:
-    """(larger, smaller) parts of an H x W mask, cut where the tree joined it last.
-
-    Raises RequestError: the object is no larger than a leaf of the tree.
-    """
+    """(larger, smaller) part of an H x W mask, cut where the tree joined it last; RequestError if it is a leaf."""
     total = np.count_nonzero(mask)
     node = tree.root
     while node >= tree.n_leaves and total:
@@ -346,10 +336,7 @@ def _import(request: ImportObjects, document: Document, context: Context) -> Doc
 
 
 def apply_to_labels(request: ask.ProjectRequest, labels: Labels, last_id: int) -> Labels:
-    """The labels after a request; new ones are numbered from `last_id` + 1 on.
-
-    Raises RequestError: no such label, or a name that is taken.
-    """
+    """The labels after a request, new ones from `last_id` + 1 on; RequestError: no such label, or a taken name."""
     if isinstance(request, ask.AllowOverlap):
         return labels.model_copy(update={"overlap": request.allow})
     known = {label.name: label for label in labels.labels}

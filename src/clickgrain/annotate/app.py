@@ -33,17 +33,13 @@ FILES = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if 
 
 def make_app(
     project: Project,
-    cache: DiskCache | None = None,
+    cache: DiskCache | None = None,  # of what can be computed again; a folder in the user's cache when None
     *,
     hosts: Iterable[str] | None = LOOPBACK,
     users: Mapping[str, str] | None = None,
     port: int = 0,
 ) -> Watch:
-    """The ASGI application that serves a project, which is closed with it.
-
-    `cache` is for what can be computed again; a folder in the user's cache when None. `hosts` and `users` are as in
-    `Guard`.
-    """
+    """The ASGI application that serves a project, and closes it; `hosts` and `users` are as in `Guard`."""
     if cache is None:
         name = hash_bytes(str(project.database.path).encode("utf-8", "surrogateescape"))
         cache = DiskCache(cache_dir() / "annotate" / name)

@@ -13,10 +13,7 @@ HEAD = len(hash_bytes(b""))
 
 
 class DiskCache:
-    """Bytes by name in a folder; a failed write is no error, and a damaged file is deleted.
-
-    A file begins with a hash of the rest. Together they take at most `limit` bytes.
-    """
+    """Bytes by name in a folder, at most `limit`, after their hash: damaged files are deleted. Writes may fail."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit

@@ -42,7 +42,7 @@ def carrying(project: Project, wanted: CarryRequest, user: str = "") -> Callable
     if not images:
         raise RequestError("invalid", f"no image follows {gallery.name(wanted.image)} in the list")
     for image in images:
-        gallery.row(image)
+        gallery.path(image)
     return lambda job: _carry(project, job, wanted, item, images, user)
 
 

@@ -70,16 +70,6 @@ class Action:
 
 
 @dataclass(frozen=True)
-class ImageRow:
-    """An image of the project; sizes are None until it is first opened."""
-
-    id: int
-    path: Path  # relative to the folder
-    size: Size | None  # working (H, W)
-    native: Size | None  # of the file
-
-
-@dataclass(frozen=True)
 class Summary:
     """What an image's log comes to, for lists."""
 
@@ -90,13 +80,9 @@ class Summary:
 
 
 class Database:
-    """A project file, made if missing; safe to share between threads, and between processes.
+    """A project file, made if missing, for threads and processes; RequestError: it is none, or cannot be opened."""
 
-    Other programs that write are waited for `timeout` seconds. Raises RequestError: it cannot be made or opened, or
-    is no project file of this version.
-    """
-
-    def __init__(self, path: Path, *, timeout: float = 5.0) -> None:
+    def __init__(self, path: Path, *, timeout: float = 5.0) -> None:  # seconds to wait for others who write
         self.path = path
         self.strange: Sequence[str] = ()  # names in its rows that are no path below the folder, found by `images`
         self._lock = threading.RLock()
@@ -131,10 +117,8 @@ class Database:
         elif version != SCHEMA.version:
             problem = f"is a project of version {version}, this clickgrain reads {SCHEMA.version}; update"
         elif foreign is not None:  # triggers and views would act on what is written and read
-            problem = (
-                f"holds a {foreign[0]} {foreign[1]!r}, which clickgrain never makes; who gave you this file?"
-                " Restore a copy of it"
-            )
+            made = f"holds a {foreign[0]} {foreign[1]!r}, which clickgrain never makes"
+            problem = f"{made}; who gave you this file? Restore a copy of it"
         if problem:
             raise RequestError("database", f"{self.path} {problem}")
 
@@ -145,18 +129,12 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all or nothing, and on disk when it ends.
-
-        Raises RequestError: the disk is full, the file locked, moved or deleted.
-        """
+        """A transaction: all or nothing, on disk at its end; RequestError: a full disk, a file locked or moved."""
         with self._lock, explained(self.path):
             # SQLite would keep writing to a deleted file
             if not self.path.exists() or not os.path.samestat(self.path.stat(), self._file):
-                raise RequestError(
-                    "database",
-                    f"{self.path} was moved or deleted while it was open; nothing was written: put it back,"
-                    " or restart clickgrain annotate",
-                )
+                gone = f"{self.path} was moved or deleted while it was open; nothing was written"
+                raise RequestError("database", f"{gone}: put it back, or restart clickgrain annotate")
             with transaction(self._db):
                 yield self._db
 
@@ -178,13 +156,12 @@ class Database:
                 db.executemany("INSERT OR IGNORE INTO images (path) VALUES (?)", new)
         return len(new)
 
-    def images(self) -> list[ImageRow]:
-        """All images ever seen, in no special order; rows that lead elsewhere are in `strange` instead."""
-        found, strange = list[ImageRow](), list[str]()
-        query = "SELECT id, path, height, width, native_height, native_width FROM images"
-        for id_, path, *sizes in self.rows(query):
+    def images(self) -> dict[int, Path]:
+        """All images ever seen by number, relative to the folder; rows that lead elsewhere are in `strange`."""
+        found, strange = dict[int, Path](), list[str]()
+        for id_, path in self.rows("SELECT id, path FROM images"):
             try:
-                found.append(ImageRow(id_, checked(path), _size(*sizes[:2]), _size(*sizes[2:])))
+                found[id_] = checked(path)
             except (DataError, TypeError):
                 strange.append(repr(path))
         self.strange = strange

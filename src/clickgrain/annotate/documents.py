@@ -26,8 +26,7 @@ FINISHED = ("done", "checked")
 Source = Literal["prompt", "import", "same", "partition", "merge", "split", "copy", "carried"]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Track = Annotated[str, Field(pattern=r"^\d{1,19}-\d{1,19}$")]
-"""Image and number of the object that a track began with."""
+Track = Annotated[str, Field(pattern=r"^\d{1,19}-\d{1,19}$")]  # image and number of the object that it began with
 ObjectId = Annotated[int, Field(ge=1, le=2**31)]
 ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
 LabelId = Annotated[int, Field(ge=0, le=2**31)]
@@ -124,7 +123,6 @@ Step = Annotated[
 ]
 Steps = tuple[Step, ...]
 SomeSteps = Annotated[Steps, Field(min_length=1, max_length=MAX_STEPS)]
-STEPS: TypeAdapter[Steps] = TypeAdapter(Steps)
 
 
 def count_clicks(steps: Steps) -> int:
@@ -154,17 +152,13 @@ class Item(Strict):
 
 
 class Document(Strict):
-    """All objects of an image, bottom first, and the image's status.
-
-    `refused` are the masks of what *Find the same* offered and the user said is not the same, `note` says what is
-    to be done where the image was sent back, `by` who set the status ("" where the server knows no names).
-    """
+    """All objects of an image, bottom first, and the image's status."""
 
     objects: tuple[Item, ...] = ()
     status: Status = "todo"
-    refused: tuple[MaskHash, ...] = ()
-    note: str = ""
-    by: str = ""
+    refused: tuple[MaskHash, ...] = ()  # what *Find the same* offered and the user said is not the same
+    note: str = ""  # what is to be done where the image was sent back
+    by: str = ""  # who set the status; "" where the server knows no names
 
     def find(self, id_: int) -> Item | None:
         """The object with a number."""
@@ -331,10 +325,7 @@ class Clear(Strict):
 
 
 class UndoRedo(Strict):
-    """Take back the last action, or repeat the one taken back last.
-
-    With `of`, only the one of that number, whatever was done and undone since.
-    """
+    """Take back the last action, or repeat the one taken back last; with `of`, only the one of that number."""
 
     kind: Literal["undo", "redo"]
     of: Seq | None = None

@@ -28,7 +28,7 @@ class JitStatus(event.Listener):
     def __init__(self) -> None:
         self.on_first: Callable[[], None] = lambda: None  # called once, from the thread that compiles first
         self._lock = threading.Lock()
-        self._depth, self._told, self._ended, self._closed = 0, False, float("-inf"), False
+        self._depth, self._told, self._ended = 0, False, float("-inf")
         event.register(JIT_EVENT, self)
 
     @property
@@ -52,9 +52,7 @@ class JitStatus(event.Listener):
 
     def close(self) -> None:
         """Stop listening."""
-        with self._lock:
-            closed, self._closed = self._closed, True
-        if not closed:
+        with suppress(ValueError):  # closed before
             event.unregister(JIT_EVENT, self)
 
 
@@ -85,10 +83,7 @@ class Encoder:
         self._thread.start()
 
     def get(self, key: Hashable, timeout: float = 60.0) -> Scene:
-        """The scene of an image; waits until it is encoded.
-
-        Raises ClickgrainError: the image cannot be read. RequestError: not ready within `timeout` seconds.
-        """
+        """The scene of an image, once encoded; ClickgrainError: it cannot be read. RequestError: not in time."""
         with self._change:
             if key in self._scenes:
                 self._touch(key)

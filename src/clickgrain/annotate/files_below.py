@@ -91,10 +91,7 @@ def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[Open
 
 
 def open_below(folder: Path, below: Path, *, directory: bool = False) -> int:
-    """A descriptor of a regular file (or directory) below a folder, opened component by component.
-
-    Raises AstrayError: see there. OSError: it cannot be opened, or is of another kind.
-    """
+    """A descriptor of a regular file (or directory) below a folder, opened part by part; errors as of `opened`."""
     parts, strangers, links = deque(below.parts or (".",)), set[int](), 0
     place = os.open(folder, _ON_THE_WAY & ~getattr(os, "O_NOFOLLOW", 0))
     try:

@@ -31,8 +31,7 @@ LOWEST = 0.05
 FITS = 0.6
 """An object counts as the node that is most like it from this IoU on: a few pixels of a neighbor would make it look
 like nothing else (skimage's coins, one click of the model in the package: 4 of 23 found instead of 22)."""
-HELD = 0.1
-"""A node of which objects cover more than this share is no candidate; of the others, objects keep their pixels."""
+HELD = 0.1  # nodes that objects cover more than this share of are no candidates; objects keep their pixels
 COMPACT = 0.5  # a node as much less (or more) compact as e to the power of this scores 1/e
 
 
@@ -75,9 +74,7 @@ class Candidate:
 
 
 def describe(features: Float, coverage: Float) -> Wanted:
-    """What an object looks like, which covers the shares h x w of the leaves with features h x w x d. Raises
-    RequestError: it covers next to nothing.
-    """
+    """What an object looks like, by h x w x d features and the h x w shares of them that it covers."""
     flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
     weight = np.where(coverage.ravel() > 0.5, 1.0, 0.0)
     if not weight.any():
@@ -102,10 +99,7 @@ def as_node(tree: MergeTree, coverage: Float) -> Float:
 
 
 def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> list[Candidate]:
-    """The nodes of one image that are alike, none inside another, best first.
-
-    `features` are h x w x d of its leaves, `held` the h x w bool leaves that objects cover already.
-    """
+    """Nodes that are alike, best first, none in another, by h x w x d leaf features; `held` are objects' leaves."""
     ratio = tree.area / tree.n_leaves / max(wanted.share, 1e-9)
     is_close = (ratio <= LARGEST_RATIO) & (ratio >= 1 / LARGEST_RATIO)
     nodes = np.flatnonzero(is_close[: tree.root])
@@ -154,10 +148,7 @@ class Finder:
         self.project, self.cache = project, cache
 
     def work(self, image: int, number: int, images: Sequence[int] | None, limit: int) -> Callable[[Job], Any]:
-        """A job that searches images (all others when None) for an object of an image.
-
-        Raises RequestError: no such object, or it was drawn on a file that was replaced.
-        """
+        """A job that searches images (None: all others) for an object; RequestError: none, or on an older file."""
         gallery, logs, model = self.project.gallery, self.project.logs, self.project.model.hash
         item = logs.item(image, number, current=True)
         others = images or [other for other in gallery.order if other != image]

@@ -27,8 +27,7 @@ from clickgrain.types import Bool, Box, Mask, Scribble, Size
 KEPT_BYTES = 64_000_000
 SIMILAR = 0.9  # alternatives whose IoU is above this count as the same
 MOST_ALTERNATIVES = 3
-ASKING = (Click, documents.ScribbleStep, BoxStep, documents.LevelStep, documents.ChooseStep)
-"""Steps that may need a prediction of the model."""
+ASKING = (Click, documents.ScribbleStep, BoxStep, documents.LevelStep, documents.ChooseStep)  # may need the model
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,7 @@ class MaskReplayer:
         self._model = threading.Lock()  # one prediction at a time: two would compete for the same cores
 
     def fold(self, scene: Scene, steps: Steps) -> Fold:
-        """What steps lead to on a scene. Only steps that ask the model wait for other predictions.
-
-        Raises PromptError: a point outside the image. RequestError: a step that is not possible after those before
-        it.
-        """
+        """What steps lead to on a scene; PromptError: a point outside. RequestError: a step that cannot follow."""
         begin = (scene.model, scene.stamp)
         names = list(itertools.accumulate(steps, lambda name, step: hash((name, step)), initial=hash(begin)))
         state, done = Fold(scene.size, scene.model, scene.content), 0
@@ -98,7 +93,7 @@ class MaskReplayer:
                 break
         for count in range(done + 1, len(steps) + 1):
             what = (begin, steps[:count])
-            with self._model if isinstance(steps[count - 1], ASKING) else nullcontext():
+            with self._model if isinstance(steps[count - 1], ASKING) else nullcontext():  # others need not wait
                 known = self._known(names[count], what)  # another thread may have made it meanwhile
                 state = known or self._step(scene, state, steps[count - 1])
                 with self._lock:
@@ -135,9 +130,8 @@ class MaskReplayer:
                 boxed = self._predicted(scene, Fold(scene.size, box=step.box, level=state.level), None).answer
                 assert boxed is not None
                 both = np.maximum(state.answer.probability, boxed.probability)
-                return replace(
-                    state, answer=Mask(both, score=boxed.score, level=state.answer.level), predicted=True
-                )
+                answer = Mask(both, score=boxed.score, level=state.answer.level)
+                return replace(state, answer=answer, predicted=True)
             case documents.LevelStep():
                 region = state.region
                 if region is not None and len(state.points) == 1 and step.level is not None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickgrain.annotate.database import Database, ImageRow, Summary
+from clickgrain.annotate.database import Database, Summary
 from clickgrain.annotate.files_below import AstrayError, OpenFile, leads_astray, opened
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ImageError
@@ -22,10 +22,7 @@ WORK_SIDE = 2560  # long side that larger images are reduced to for annotation; 
 
 
 def read_at_work(path: Path, notes: list[str] | None = None, window: Window | None = None) -> tuple[UInt8, Size]:
-    """(H x W x 3 uint8 RGB at working size, (H, W) of the file).
-
-    Raises ImageError: as `read_image`, which says what `notes` and `window` are.
-    """
+    """(H x W x 3 uint8 RGB at working size, (H, W) of the file); arguments and ImageError as of `read_image`."""
     image = read_image(path, notes=notes, window=window)
     native = (image.shape[0], image.shape[1])
     return (resize_long_side(image, WORK_SIDE) if max(native) > WORK_SIDE else image), native
@@ -41,9 +38,7 @@ class Loaded:
 
 
 class Gallery:
-    """Images of a folder, or one image, by number; files outside the folder have none. Raises DataError: there is
-    none.
-    """
+    """Images of a folder, or one, by number; files outside the folder have none. DataError if there is none."""
 
     def __init__(self, photos: Path, database: Database, ignore: tuple[str, ...] = ()) -> None:
         self.photos, self.database, self.ignore = photos, database, ignore
@@ -54,7 +49,7 @@ class Gallery:
         self._contents: dict[str, str] = {}
         self._settled: set[str] = set()
         self._notes: dict[int, list[str]] = {}
-        self._rows: dict[int, ImageRow] = {}
+        self._paths: dict[int, Path] = {}  # relative to the folder
         self._ids: dict[Path, int] = {}
         self._by_name: dict[str, list[Path]] = {}
         self.order: list[int] = []  # numbers in natural order of the names, missing files last
@@ -74,26 +69,24 @@ class Gallery:
         astray = [path for path in listed if self.is_folder and leads_astray(self.folder, path)]
         found = [path for path in listed if path not in astray] if astray else listed
         added = self.database.add_images(found)
-        rows = {row.id: row for row in self.database.images()}
-        ids = {row.path: row.id for row in rows.values()}
+        paths = self.database.images()
+        ids = {path: image for image, path in paths.items()}
         present = [ids[path] for path in found if path in ids]
-        logged = (set(self.database.logged_images()) & rows.keys()) - set(present)
-        by_name: dict[str, list[Path]] = {}
-        for image in (*present, *sorted(logged)):
-            path = rows[image].path
+        logged = (set(self.database.logged_images()) & paths.keys()) - set(present)
+        order, by_name = [*present, *sorted(logged)], dict[str, list[Path]]()
+        for path in (paths[image] for image in order):
             for key in {path.name, f"{path.name}.*", f"{path.stem}.*"}:
                 by_name.setdefault(key, []).append(path)
         with self._lock:
-            self._by_name = by_name
-            self._rows, self._ids, self.astray, self.strange = rows, ids, astray, strange
-            self.order, self.missing = [*present, *sorted(logged)], logged
-            self.order_set = frozenset(self.order)
+            self._by_name, self._paths, self._ids = by_name, paths, ids
+            self.astray, self.strange, self.missing = astray, strange, logged
+            self.order, self.order_set = order, frozenset(order)
         return added, len(logged)
 
-    def row(self, image: int) -> ImageRow:
-        """An image as the project knows it. Raises RequestError: there is none of this number."""
+    def path(self, image: int) -> Path:
+        """The path of an image, relative to the folder; RequestError if there is none of this number."""
         with self._lock:
-            found = self._rows.get(image)
+            found = self._paths.get(image)
         if found is None:
             raise RequestError("not_found", f"there is no image {image} in this project")
         return found
@@ -120,12 +113,12 @@ class Gallery:
 
     def name(self, image: int) -> str:
         """Path relative to the folder as text."""
-        return self.row(image).path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return self.path(image).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def logged(self) -> list[int]:
         """Images that have a log, in the order of their numbers."""
         with self._lock:
-            return [image for image in self.database.logged_images() if image in self._rows]
+            return [image for image in self.database.logged_images() if image in self._paths]
 
     def complaint(self) -> str | None:
         """Photos and rows that were left out, in words for the user."""
@@ -145,7 +138,7 @@ class Gallery:
 
         Raises ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
         """
-        below = self.row(image).path
+        below = self.path(image)
         name = self.folder / below
         try:
             with opened(self.folder, below, trusted=not self.is_folder) as file:
@@ -185,11 +178,7 @@ class Gallery:
         return self.load(image).pixels
 
     def load(self, image: int) -> Loaded:
-        """An image at working size, which is fixed when it is first read.
-
-        The last few are cached: encoder and page want an opened image at the same time. Raises ImageError: it
-        cannot be read, or has another size than when it was annotated.
-        """
+        """An image at working size, the last few cached; ImageError: unreadable, or of another size than before."""
         with self.open(image) as file:
             stamp = f"{image} {file.stamp}"
             if (known := self._read.get(stamp)) is not None:
@@ -223,18 +212,14 @@ class Gallery:
         known = self.database.size(image)
         if known is not None and known != (size, native):
             was, now = (f"{width} x {height}" for height, width in (known[1], native))
-            raise ImageError(
-                f"{file.path}: was {was} pixels when it was annotated, now it is {now}; put the old file back, or"
-                f" give the new one another name{rotation_hint(known[1], native)}"
-            )
+            changed = f"{file.path}: was {was} pixels when it was annotated, now it is {now}"
+            fix = f"put the old file back, or give the new one another name{rotation_hint(known[1], native)}"
+            raise ImageError(f"{changed}; {fix}")
         return pixels
 
     def sizes(self, image: int) -> tuple[Size, Size]:
-        """((H, W) at work, (H, W) of the file); reads the file if it was replaced since.
-
-        Raises ImageError: as `load`, where the size is not known from before.
-        """
-        self.row(image)
+        """((H, W) at work, (H, W) of the file), which is read if it is new; ImageError if it cannot be."""
+        self.path(image)
         known = self.database.size(image)
         if known is not None and self.database.is_logged(image):
             return known  # settled for good

@@ -61,10 +61,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(self, kind: str, work: Callable[[Job], Any], user: str = "", *, alone: bool = False) -> Job:
-        """Run `work` of a person in a thread; its return value is the job's result.
-
-        Raises RequestError: one of this kind runs already, and must be alone.
-        """
+        """Run `work` in a thread for its result; RequestError: one of a kind that must be `alone` runs already."""
         with self._lock:
             if alone and any(job.kind == kind and job.is_active for job in self._jobs.values()):
                 raise RequestError("running", f"a job of kind {kind!r} runs already; wait for it or cancel it")
@@ -78,10 +75,7 @@ class Jobs:
         return job
 
     def run(self, kind: str, work: Callable[[Job], Any], user: str = "") -> Any:
-        """Run `work` of a person here and now, as a job whose progress all can see; returns its result.
-
-        Raises RequestError: it was cancelled. Anything: what `work` raises.
-        """
+        """Run `work` here, as a job that all can see, for its result; RequestError if cancelled, or its error."""
         with self._lock:
             job = self._new(kind, user)
         failure = self._run(job, work)
@@ -119,10 +113,7 @@ class Jobs:
         return failure
 
     def cancel(self, id_: str) -> Job:
-        """Ask a job to stop: its state says so at once, and it ends when its work so far is saved.
-
-        Raises RequestError: there is none.
-        """
+        """Ask a job to stop, which it does once its work so far is saved; RequestError if there is none."""
         job = self.get(id_)
         with self._lock:
             if job.state == "running":

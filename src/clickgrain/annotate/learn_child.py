@@ -1,9 +1,8 @@
 """Learning in a process of the server's.
 
 `python -m clickgrain.annotate.learn_child PHOTOS MINUTES PROJECT [IGNORE ...]`: PROJECT is the file whose
-objects are learned from as well; "" for none.
-
-It runs in the run's folder, writes there how far it is, and ends when the server is gone.
+objects are learned from as well; "" for none. It runs in the run's folder, writes there how far it is, and ends
+when the server is gone.
 """
 
 import json

@@ -5,9 +5,8 @@ import itertools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from clickgrain.annotate.actions import apply_to_labels
@@ -96,22 +95,8 @@ def patched(state: Any, patch: dict[str, Any]) -> Any:
     return type(state)(**{name: ordered, **{key: patch.get(key, getattr(state, key)) for key in others}})
 
 
-@dataclass(frozen=True)
-class Moment(Generic[State]):
-    """A history at one moment."""
-
-    seq: int
-    document: State
-    can_undo: bool
-    can_redo: bool
-    last_id: int
-
-
 class History(Generic[State]):
-    """The stack of documents that a log leads to: undo and redo without limit. `patched` applies a patch to one.
-
-    Undo and redo are actions of the log themselves, so every tab and every later session sees the same stack.
-    """
+    """The stack of documents that a log leads to; undo and redo are actions, too: every tab sees the same."""
 
     def __init__(self, first: State, patched: Callable[[State, dict[str, Any]], State]) -> None:
         self._patched, self._lock = patched, threading.Lock()
@@ -126,20 +111,11 @@ class History(Generic[State]):
         """The current document."""
         return self._done[-1][1]
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an action to take back."""
-        return len(self._done) > 1
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an action to repeat."""
-        return bool(self._undone)
-
-    def now(self) -> Moment[State]:
-        """Everything at one moment: no action of another thread is seen half done."""
+    def now(self) -> tuple[State, dict[str, int]]:
+        """(document, what the page shows of the log) at one moment: no other thread's action is seen half done."""
         with self._lock:
-            return Moment(self.seq, self.document, self.can_undo, self.can_redo, self.last_id)
+            can = {f"can_{kind}": self.next_to(kind) is not None for kind in ("undo", "redo")}
+            return self.document, {"seq": self.seq, **can, "last_id": self.last_id}
 
     def check(self, kind: str) -> None:
         """Refuse an undo or redo with an empty stack. Raises RequestError: nothing to undo or redo."""
@@ -158,10 +134,7 @@ class History(Generic[State]):
         return self._undone[-1][1] if action.kind == "redo" else self._patched(self.document, action.patch)
 
     def add(self, action: Action, document: State | None = None) -> None:
-        """Take the next action of the log; `document` is what it leads to, where that is known.
-
-        Raises RequestError: it does not follow. Any error: a patch that clickgrain did not write.
-        """
+        """Take the next action of the log, which leads to `document` if given; RequestError: it does not follow."""
         if action.seq != self.seq + 1:
             raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")
         self.check(action.kind)
@@ -177,18 +150,9 @@ class History(Generic[State]):
                 self._undone.clear()
             self.seq, self.last_id = action.seq, last_id
 
-    def extend(self, actions: Iterable[Action]) -> "History[State]":
-        """Take several actions; returns the history itself."""
-        for action in actions:
-            self.add(action)
-        return self
-
 
 class Logs:
-    """The documents of a project file, and how they are written; `changes` is told.
-
-    The labels' log is number 0, those of images have their numbers.
-    """
+    """The documents of a project file (the labels' is number 0), and how they are written; `changes` is told."""
 
     def __init__(self, database: Database, gallery: Gallery, changes: Changes) -> None:
         self.database, self.gallery, self.changes = database, gallery, changes
@@ -214,7 +178,7 @@ class Logs:
 
     def history(self, image: int) -> History[Document]:
         """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
-        self.gallery.row(image)
+        self.gallery.path(image)
         return self._history(image, History(Document(), patched))
 
     def labels(self) -> History[Labels]:
@@ -228,12 +192,14 @@ class Logs:
         with self._lock:
             if log not in self._histories:
                 try:
-                    self._histories[log] = empty.extend(self.database.actions(log))
+                    for action in self.database.actions(log):
+                        empty.add(action)
                 except Exception as error:  # another program may have written anything
                     if isinstance(error, RequestError) and error.code.startswith("database"):
                         raise
                     reason = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
                     raise damaged(self.database.path, log, reason) from error
+                self._histories[log] = empty
                 if len(self._histories) > KEPT_HISTORIES:
                     self._histories.popitem(last=False)
             self._histories.move_to_end(log)
@@ -245,10 +211,7 @@ class Logs:
             self._histories.pop(log, None)
 
     def item(self, image: int, number: int, *, current: bool = False) -> Item:
-        """An object of an image; with `current`, one that was drawn on the file as it is now.
-
-        Raises RequestError: there is none, or it was drawn on an older file.
-        """
+        """An object of an image; RequestError: none, or with `current`, one that was drawn on an older file."""
         item = self.history(image).document.find(number)
         if item is None or item.mask is None:
             raise RequestError("not_found", f"there is no object {number} in this image")
@@ -281,14 +244,12 @@ class Logs:
         return masks
 
     def document_json(self, log: int) -> dict[str, Any]:
-        """A document for the page: objects drawn on another content of the file are marked; of labels, the newest
-        one's number is `added`.
-        """
-        now = self._current(log).now()
-        moves = {"seq": now.seq, "can_undo": now.can_undo, "can_redo": now.can_redo}
-        if isinstance(now.document, Labels):
-            return {**moves, "added": now.last_id or None, **now.document.model_dump(mode="json")}
-        return {**moves, **now.document.to_json(self.gallery.content(log))}
+        """A document for the page: objects drawn on another content are marked; `added` is the newest label."""
+        document, moves = self._current(log).now()
+        last_id = moves.pop("last_id")
+        if isinstance(document, Labels):
+            return {**moves, "added": last_id or None, **document.model_dump(mode="json")}
+        return {**moves, **document.to_json(self.gallery.content(log))}
 
     def conflict(self, log: int, seen: int) -> RequestError:
         """The error of a write whose sender has not seen every action, with those that it missed."""
@@ -303,10 +264,7 @@ class Logs:
         )
 
     def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
-        """Store the next action of a log, whose lock is held, and the document that it leads to.
-
-        Raises RequestError: another program was first, or the file cannot be written to; nothing was stored.
-        """
+        """Store the next action of a log, whose lock is held, and its document; RequestError: nothing is stored."""
         summary, history = None, self._current(log)
         if isinstance(document, Document):
             clicks = sum(count_clicks(item.steps) for item in document.objects)
@@ -320,10 +278,7 @@ class Logs:
         self.changes.mark(*(("project",) if log == PROJECT_LOG else ("image", log)))
 
     def act_on_labels(self, post: Posted, request: ProjectRequest, user: str = "") -> None:
-        """Carry out an action of a person on the project's log.
-
-        Raises RequestError: "conflict" if the sender has not seen every action; or it cannot be done or written.
-        """
+        """Act on the labels for a person; RequestError: "conflict" if the sender missed actions, or it fails."""
         with self.lock_of(PROJECT_LOG):
             self.notice_others()
             history, patch, labels = self.labels(), dict[str, Any](), None

@@ -1,6 +1,5 @@
 """Models by name: what a source is, which one to start with, and loading it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,25 +71,19 @@ def model_folder(source: str) -> Path:
 def is_labelled(source: str) -> bool:
     """Whether a model was trained on masks of people, as its config says."""
     try:
-        return json.loads((model_folder(source) / CONFIG).read_bytes()).get("labelled") is True
-    except (OSError, ValueError, AttributeError, RecursionError):
+        return read_config(model_folder(source)).get("labelled") is True
+    except WeightsError:
         return False
 
 
 def _check_told(source: str) -> None:
-    """Never run code because a project file says so.
-
-    Raises WeightsError: an import path that the user did not name.
-    """
+    """Never run code because a project file says so: WeightsError for an import path that the user did not name."""
     if source.startswith("python:") and source not in _TOLD:
         raise WeightsError(f"{source}: code runs only if you name it yourself; give --model {source}")
 
 
 def choose_model(wanted: str | None) -> tuple[str, str | None]:
-    """(source, notice): what was asked for, else the model in the package, else tree mode with a notice.
-
-    Raises WeightsError: what was asked for cannot be found.
-    """
+    """(source, notice): what was asked for (WeightsError: not found), the model in the package, or the tree."""
     if wanted is not None:
         _TOLD.add(wanted)
         describe_model(wanted)
@@ -99,15 +92,10 @@ def choose_model(wanted: str | None) -> tuple[str, str | None]:
 
 
 def load_segmenter(source: str, device: str, runtime: Runtime | None = None) -> Segmenter:
-    """The segmenter of a source; see `Segmenter.load`.
-
-    Raises WeightsError: there is no such model, or it is code that this process's user did not name.
-    """
+    """The segmenter of a source, see `Segmenter.load`; WeightsError also for code that the user did not name."""
     if source.startswith(FOREIGN):
         _check_told(source)
         from clickgrain.annotate.foreign import ForeignEngine
 
         return Segmenter(ForeignEngine(source), source, cut=None)
-    if source == TREE:
-        return Segmenter.load(source)
     return Segmenter.load(source, device=device, runtime=runtime)

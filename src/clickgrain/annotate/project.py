@@ -213,18 +213,13 @@ class Project:
 
 
 def open_project(place: Path, *, model: str | None = None, device: str = "cpu") -> Project:
-    """An existing project: its folder of photos, or its file, which remembers them. Raises DataError: there is
-    none.
-    """
+    """An existing project, by its folder of photos or its file, which remembers them; DataError if none."""
     file, photos = find_project(place)
     return Project(photos, file, model=model, device=device)
 
 
 def find_project(place: Path) -> tuple[Path, Path]:
-    """(project file, photos) of an existing project; `place` is as in `open_project`.
-
-    Raises DataError: there is no project.
-    """
+    """(project file, photos) of an existing project, by `place` as in `open_project`; DataError if none."""
     file = place / "clickgrain.db" if place.is_dir() else place
     if not file.is_file():
         raise DataError(f"{file}: no project; make one with `clickgrain annotate PHOTOS`, or name its file")

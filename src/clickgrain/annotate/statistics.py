@@ -25,10 +25,7 @@ How = Literal["kept", "corrected", "drawn again", "first only", "second only"]
 
 
 def collect(project: Project) -> dict[str, Any]:
-    """The statistics page as JSON: counts of all objects; clicks and seconds of those made with prompts only.
-
-    Imports would flatter these.
-    """
+    """The statistics page as JSON; clicks and seconds are of prompted objects only: imports would flatter them."""
     everything, objects, images = list[Item](), list[Item](), 0
     days: dict[str, list[Item]] = defaultdict(list)
     people: list[tuple[str, Item]] = []

@@ -43,10 +43,7 @@ def label_records(project: Project) -> list[LabelRecord]:
 def image_records(
     project: Project, *, only: Only = "all", left_out: list[str] | None = None
 ) -> Iterator[ImageRecord]:
-    """Images in the order of the list, ready for export: those with objects, and all that are done; or only these.
-
-    `left_out` gets a line for each image or object that cannot be exported.
-    """
+    """Images ready for export: those with objects and all done ones, or `only` these; `left_out` says why not."""
     left_out = [] if left_out is None else left_out
     summaries = project.database.summaries()
     for image in [*project.gallery.order]:
@@ -70,12 +67,13 @@ def image_records(
 def _object_records(
     project: Project, document: Document, native: Size, left_out: list[str], name: str
 ) -> Iterator[ObjectRecord]:
-    labels = project.logs.labels().document
-    for item, mask in visible_masks(project, document, native, left_out=left_out, name=name):
-        label = labels.find(item.label)
-        keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
-        extra = item.model_dump(mode="json", include=keys)
-        yield ObjectRecord(mask, None if label is None else label.name, extra)
+    labels, visible = project.logs.labels().document, visible_masks(project, document, native, left_out, name)
+    for item in document.objects:
+        if item.id in visible:
+            label = labels.find(item.label)
+            keys = {"id", "steps", "level", "score", "model", "source", "seconds"}  # how the mask was made
+            extra = item.model_dump(mode="json", include=keys)
+            yield ObjectRecord(decode(visible[item.id].data), None if label is None else label.name, extra)
 
 
 def locate_image(project: Project, name: str) -> Georeference | None:
@@ -86,10 +84,7 @@ def locate_image(project: Project, name: str) -> Georeference | None:
 
 
 def export_zip(project: Project, format_: Format, *, polygons: bool, only: Only) -> IO[bytes]:
-    """A ZIP of an export, in an unnamed temporary file; the caller closes it.
-
-    Raises RequestError: the disk is full.
-    """
+    """A ZIP of an export, in an unnamed temporary file that the caller closes; RequestError: the disk is full."""
     left_out: list[str] = []
     images = image_records(project, only=only, left_out=left_out)
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see above
@@ -110,20 +105,9 @@ def export_zip(project: Project, format_: Format, *, polygons: bool, only: Only)
 
 
 def visible_masks(
-    project: Project, document: Document, size: Size, *, left_out: list[str] | None = None, name: str = ""
-) -> Iterator[tuple[Item, Bool]]:
-    """Objects, bottom first, with their visible pixels as H x W bool of `size`; see `_visible`."""
-    visible = _visible(project, document, size, left_out, name)
-    for item in document.objects:
-        if item.id in visible:
-            yield item, decode(visible[item.id].data)
-
-
-def _visible(
     project: Project, document: Document, size: Size, left_out: list[str] | None = None, name: str = ""
 ) -> dict[int, Coded]:
-    """Visible masks of (H, W) `size` by object, coded, since those of a large photo do not fit into memory
-    together.
+    """Visible masks of (H, W) `size` by object: coded, as those of a large photo do not fit into memory together.
 
     Unless objects may overlap, a pixel belongs to the topmost object; locked objects count as above all others.
     `left_out` gets a line for each object of the image `name` whose mask cannot be read; None: that is an error.
@@ -195,11 +179,9 @@ def take_in(
             if record.size is None and record.sized is not None:
                 record = record.sized(native)
             if record.size != native:
-                (height, width), (own_height, own_width) = record.size or (0, 0), native
-                raise DataError(
-                    f"{record.name}: annotated at {width} x {height} pixels, the file here has {own_width} x"
-                    f" {own_height}{rotation_hint(record.size or (0, 0), native)}"
-                )
+                given = record.size or (0, 0)
+                here = f"the file here has {native[1]} x {native[0]}{rotation_hint(given, native)}"
+                raise DataError(f"{record.name}: annotated at {given[1]} x {given[0]} pixels, {here}")
             before = len(skipped)
             masks, there = _new_masks(project, image, record, size, existing == "skip")
             empty = not masks and not there  # no negative image where only bad records were
@@ -256,7 +238,7 @@ def _new_masks(
     if only_new and record.size is not None:
         for item in document.objects:  # an object changed since its import is still the same object
             known |= {item.mask or "", *(step.mask for step in item.steps if isinstance(step, MaskStep))}
-        known |= {coded.hash for coded in _visible(project, document, record.size, left_out=[]).values()}
+        known |= {coded.hash for coded in visible_masks(project, document, record.size, []).values()}
     masks: list[tuple[Coded, Coded, str | None]] = []
     there = 0
     for one in record.objects():

@@ -28,8 +28,7 @@ MIN_AREA, MAX_AREA = 0.004, 0.8  # shares of the crop that a region may cover
 AREA_POWER = 0.25  # how much likelier larger regions are, beyond equal odds for every octave of area
 CENTRE_POWER = 4.0  # of depth at the click over the region's largest depth
 COMPACT_POWER = 0.5  # of squared largest depth over area: stringy regions are seldom meant
-NEGATIVE_WEIGHT, MISSED_WEIGHT = 0.05, 0.2
-"""Factors for each negative click inside a region, and for each positive one outside."""
+NEGATIVE_WEIGHT, MISSED_WEIGHT = 0.05, 0.2  # for each negative click inside a region, each positive one outside
 BALLS = 24
 FAR = 0.5  # difference of cosines that weighs as much as a distance of the image's long side
 
@@ -39,9 +38,7 @@ class Evidence:
     """The clicks around which nested regions are weighed, all on the same h x w grid of cells."""
 
     click: tuple[int, int]  # (row, column) of the click that they surround
-    # h x w bool, cells that count: all of them for a first click, those that the last mask missed (or added) for a
-    # correction
-    free: Bool
+    free: Bool  # h x w, cells that count: all for a first click, those missed (or added) for a correction
     positives: tuple[tuple[int, int], ...] = ()  # (row, column) of the other clicks
     negatives: tuple[tuple[int, int], ...] = ()
 
@@ -228,8 +225,7 @@ def centre_maps(
     leaf_of: Callable[[Float], int],  # leaf under an (x, y) point in working pixels
     leaf_lab: Float,  # mean Lab on the leaves
     vectors: Float | None = None,  # `semantic_vectors` of the leaves, if there are any
-    # caches the weights of regions around the first click, for the same prompt with further clicks
-    known: dict[str, list[Nested]] | None = None,
+    known: dict[str, list[Nested]] | None = None,  # caches the first click's weights, for the same prompt
 ) -> list[Float]:
     """The maps `names` (out of `CENTRE_MAPS`) of one prompt; h x w float32 each.
 

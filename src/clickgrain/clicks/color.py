@@ -13,18 +13,15 @@ from clickgrain.types import Float
 
 Array = Any  # a numpy array or a torch tensor
 
-BINS = (20, 20, 20)
-"""Bins of L, a, b: 5 units each. Doubling the width costs 0.03 of the posterior's AUC on real objects."""
+BINS = (20, 20, 20)  # of L, a, b: 5 units each; doubling the width costs 0.03 of the posterior AUC on real objects
 LOW, HIGH = (0.0, -50.0, -50.0), (100.0, 50.0, 50.0)  # stronger colors share the outer bins
-PREVIOUS_DOUBT = 0.5
-"""Part of a pixel's weight as background that the previous mask cannot take away: masks of few clicks leak."""
+PREVIOUS_DOUBT = 0.5  # part of a pixel's weight as background that the previous mask, which may leak, leaves
 SEED_POWER = 3.0  # closeness in the tree is raised to this power: it down-weights distant leaves
-XYZ = (
+XYZ = (  # from linear sRGB, rows divided by the D65 white point
     (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
     (0.212671, 0.715160, 0.072169),
     (0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754),
 )
-"""From linear sRGB, rows divided by the D65 white point."""
 
 
 def library(array: Array) -> Any:

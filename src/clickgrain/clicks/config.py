@@ -101,10 +101,8 @@ class ClickSimulation:
                 raise ConfigError(f"--{name} {(low, high)} is out of range; give two numbers, 0 <= fewest <= most")
         check_range(self, " ".join(f.name for f in fields(self) if f.name.startswith("share_")), 0, 1)
         if self.share_single + self.share_recursive > 1.0 + 1e-9:
-            raise ConfigError(
-                f"--share-single {self.share_single:g} and --share-recursive {self.share_recursive:g} add up"
-                " to more than 1; a sample is one or the other, lower one of them"
-            )
+            both = f"--share-single {self.share_single:g} and --share-recursive {self.share_recursive:g}"
+            raise ConfigError(f"{both} add up to more than 1; a sample is one or the other, lower one of them")
 
     @classmethod
     def paper(cls) -> "ClickSimulation":

@@ -14,9 +14,7 @@ Affine = npt.NDArray[np.float64]  # 2 x 3 matrix that takes (x, y, 1) to (x, y)
 
 LeafMap = Literal["level", "geodesic", "edge", "semantic"]
 LEAF_KINDS: tuple[LeafMap, ...] = ("level", "geodesic", "edge", "semantic")
-STEP_UNIT = 10.0
-STEP_LIMIT = 4.0
-STEP_FLOOR = 0.1
+STEP_UNIT, STEP_LIMIT, STEP_FLOOR = 10.0, 4.0, 0.1
 GEODESIC_RANGE = 4.0
 
 

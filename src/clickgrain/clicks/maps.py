@@ -35,8 +35,7 @@ class MapContext:
     leaf_lab: list[Float]  # mean Lab on each tree's leaves, h x w x 3
     to_image: list[Affine]  # B matrices from pixels of the working image to pixels of each tree's image
     stride: int  # working pixels per map pixel
-    # B edge trees on the same leaves, or none: `centre` maps use all kinds, `edge` maps these
-    edges: list[MergeTree] = field(default_factory=list)
+    edges: list[MergeTree] = field(default_factory=list)  # B edge trees on the same leaves, or none
     semantic: list[MergeTree] = field(default_factory=list)  # B semantic trees on the same leaves, or none
     vectors: list[Float] = field(default_factory=list)  # B `semantic_vectors` of the leaves, or none
 
@@ -109,10 +108,8 @@ class ClickMaps:
         if "edge" in self.kinds and len(context.edges) < len(context.trees):
             raise ConfigError("click maps edge+ and edge- need the images' edge trees; give them to MapContext.of")
         if {"semantic+", "semantic-", "alike"} & set(wanted) and len(context.vectors) < len(context.trees):
-            raise ConfigError(
-                "click maps semantic+, semantic- and alike need the images' semantic vectors; give them to"
-                " MapContext.of"
-            )
+            semantic = "click maps semantic+, semantic- and alike"
+            raise ConfigError(f"{semantic} need the images' semantic vectors; give them to MapContext.of")
         self.size = context.size
         self.planes = self._zeros(len(self.index), len(wanted))
         self.clicks: list[int | None] = [None] * len(self.index)  # drawn so far

@@ -24,8 +24,7 @@ class Drawn:
     """What a user draws instead of clicking, as plain values."""
 
     kind: Literal["box", "scribble"]
-    # (x, y) image pixels: the top left and bottom right corner of a box (XYXY), or those along a stroke
-    points: tuple[tuple[float, float], ...]
+    points: tuple[tuple[float, float], ...]  # (x, y) pixels: a box's first and last corner, or those along a stroke
     label: int = 1  # 1 = object, 0 = background; 1 for a box
 
 
@@ -35,10 +34,8 @@ Given = Click | Drawn  # one interaction: a click, a box or a stroke
 def split_target(target: UInt8 | Bool) -> tuple[Bool, Bool]:
     """The H x W bool masks (object, valid) of a target: uint8 (128 ignored, above object) or bool."""
     if target.ndim != 2 or target.dtype not in (np.uint8, np.bool_):
-        raise DataError(
-            f"the target has shape {target.shape} and dtype {target.dtype};"
-            " give H x W uint8 (0 background, 128 ignore, 255 object) or bool"
-        )
+        wanted = "give H x W uint8 (0 background, 128 ignore, 255 object) or bool"
+        raise DataError(f"the target has shape {target.shape} and dtype {target.dtype}; {wanted}")
     if target.dtype == np.bool_:
         return target.astype(np.bool_, copy=False), np.ones(target.shape, np.bool_)
     return target > IGNORE, target != IGNORE
@@ -48,10 +45,8 @@ def error_masks(target: UInt8 | Bool, prediction: Bool) -> tuple[Bool, Bool]:
     """The H x W bool masks (missed, spurious): object not predicted, and predicted background."""
     object_, valid = split_target(target)
     if prediction.shape != object_.shape or prediction.dtype != np.bool_:
-        raise DataError(
-            f"the prediction has shape {prediction.shape} and dtype {prediction.dtype};"
-            f" give H x W bool of the target's shape {object_.shape}"
-        )
+        wanted = f"give H x W bool of the target's shape {object_.shape}"
+        raise DataError(f"the prediction has shape {prediction.shape} and dtype {prediction.dtype}; {wanted}")
     # Object pixels are valid by definition; among bools, > is "and not".
     return object_ > prediction, (prediction > object_) & valid
 

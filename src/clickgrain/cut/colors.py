@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clickgrain.cut.flow import compiled
-from clickgrain.types import Float, UInt8
+from clickgrain.types import UInt8
 
 COMPONENTS = 5
 SAMPLE = 1500  # pixels a class that a mixture is fitted to
@@ -18,12 +18,6 @@ NOISE = 12.0
 CODES = 32**3  # colors of five bits a channel; the odds are computed once for each that occurs
 
 
-def fit_mixture(pixels: UInt8) -> Float:
-    """Mixture of N x 3 uint8 colors: 5 x 10, log weight with the normalization, mean, inverse covariance (6)."""
-    sample = pixels[:: max(1, len(pixels) // SAMPLE)].astype(np.float32)
-    return np.asarray(_fit(sample), np.float32)
-
-
 def color_codes(image: UInt8) -> Any:
     """Codes of uint8 colors (last axis 3), five bits a channel: int32, without that axis."""
     high = (image >> 3).astype(np.int32)
@@ -31,7 +25,9 @@ def color_codes(image: UInt8) -> Any:
 
 
 @compiled
-def _fit(sample: Any) -> Any:
+def fit_mixture(pixels: Any) -> Any:
+    """Mixture of N x 3 uint8 colors: 5 x 10, log weight with the normalization, mean, inverse covariance (6)."""
+    sample = pixels[:: max(1, len(pixels) // SAMPLE)].astype(np.float32)
     n = len(sample)
     center = np.empty((COMPONENTS, 3), np.float32)
     nearest = np.full(n, np.float32(1e12))

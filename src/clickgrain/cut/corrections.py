@@ -23,13 +23,10 @@ LIMIT = 3.0  # largest log odds, either way
 FULL_FROM = 4  # number of clicks from which on they have full weight; earlier answers are poor training data
 
 LONG_SIDE = 320  # thickness is measured at this size
-SLACK = 1.25
-"""Largest thickness of a change over that of the error at the click; in the middle of a half disk it is 1.18."""
-CORNER = 1.5
-"""How far around its thick core a change is undone, over the largest thickness: right angles end at 1.42."""
+SLACK = 1.25  # largest thickness of a change over that of the error at the click; 1.18 in the middle of a half disk
+CORNER = 1.5  # how far around its thick core a change is undone, over the largest thickness: 1.42 at right angles
 SPOT = 2  # pixels around every click where the new answer stands
-INERTIA, NEAR = 0.3, 2.0
-"""Weight of the previous mask over the new answer; distance at which it is full, over the size of the error."""
+INERTIA, NEAR = 0.3, 2.0  # weight of the previous mask; distance at which it is full, over the size of the error
 
 
 @dataclass(frozen=True)

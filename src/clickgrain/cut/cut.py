@@ -26,8 +26,7 @@ class CutSettings:
     strength: float = 10.0  # of the smoothness term
     logit: float = 1.0  # weight of the network's logit
     color: float = 1.0  # weight of the color log odds
-    # what is left of it at the first click, when the colors are learned from the network's one guess
-    first: float = 0.5
+    first: float = 0.5  # what is left of it at the first click, when colors are learned from one guess
     odds: float = 5.0  # largest color log odds, either way
     band: int = 2  # pixels on both sides of the outline that are free
     zone: float = 0.2  # pixels whose probability lies between this and one minus this are free

@@ -33,17 +33,11 @@ def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
     # The active nodes form a linked list: -1 is "not in it", a node that points to itself is the last.
     following = np.full(n, -1, np.int32)
     orphans = np.empty(4 * n + 16, np.int32)
-    first = last = -1
+    ends = np.full(2, -1, np.int32)  # the first and the last of them
     for i in range(n):
-        if terminal[i] == 0:
-            continue
-        in_sink[i] = terminal[i] < 0
-        parent[i], distance[i], following[i] = TERMINAL, 1, i
-        if last < 0:
-            first = i
-        else:
-            following[last] = i
-        last = i
+        if terminal[i] != 0:
+            parent[i], distance[i], in_sink[i] = TERMINAL, 1, terminal[i] < 0
+            _append(following, ends, i)
     time, current = 0, -1
     while True:
         if current >= 0:  # it was active when its tree met the other one: continue with it
@@ -52,11 +46,11 @@ def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
             if parent[i] == NONE:
                 current = -1
         if current < 0:
-            while first >= 0:
-                i = first
-                first = -1 if following[i] == i else following[i]
-                if first < 0:
-                    last = -1
+            while ends[0] >= 0:
+                i = ends[0]
+                ends[0] = -1 if following[i] == i else following[i]
+                if ends[0] < 0:
+                    ends[1] = -1
                 following[i] = -1
                 if parent[i] != NONE:
                     current = i
@@ -72,13 +66,7 @@ def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
             if parent[j] == NONE:
                 in_sink[j], parent[j] = in_sink[i], 7 - d
                 stamp[j], distance[j] = stamp[i], distance[i] + 1
-                if following[j] < 0:
-                    following[j] = j
-                    if last < 0:
-                        first = j
-                    else:
-                        following[last] = j
-                    last = j
+                _append(following, ends, j)
             elif in_sink[j] != in_sink[i]:
                 meeting, direction = i, d
                 if in_sink[i]:  # the path goes from the source's tree to the sink's
@@ -107,13 +95,8 @@ def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
                 j = neighbor[node, d]
                 if j < 0 or parent[j] == NONE or in_sink[j] != in_sink[node]:
                     continue
-                if (capacity[node, d] if in_sink[node] else capacity[j, 7 - d]) > 0 and following[j] < 0:
-                    following[j] = j
-                    if last < 0:
-                        first = j
-                    else:
-                        following[last] = j
-                    last = j
+                if (capacity[node, d] if in_sink[node] else capacity[j, 7 - d]) > 0:
+                    _append(following, ends, j)
                 if parent[j] == 7 - d:
                     parent[j] = ORPHAN
                     orphans[count] = j
@@ -122,6 +105,18 @@ def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
     for i in range(n):
         source[i] = parent[i] != NONE and not in_sink[i]
     return source
+
+
+@compiled
+def _append(following: Any, ends: Any, node: int) -> None:
+    """Put a node at the end of the active ones, unless it is among them."""
+    if following[node] < 0:
+        following[node] = node
+        if ends[1] < 0:
+            ends[0] = node
+        else:
+            following[ends[1]] = node
+        ends[1] = node
 
 
 @compiled

@@ -57,10 +57,7 @@ class Benchmark:
         yield from (list(group) for group in self._groups.values())
 
     def select(self, wanted: int | Iterable[str] | None) -> "Benchmark":
-        """The first `wanted` targets, or those of the given ids, or (None) all.
-
-        Raises DataError: for an unknown id.
-        """
+        """The first `wanted` targets, or those of the given ids (DataError for an unknown one), or (None) all."""
         if wanted is None:
             return self
         if isinstance(wanted, int):
@@ -88,10 +85,7 @@ class Benchmark:
 
 
 def load_group(group: list[Target], skipped: list[str]) -> tuple[UInt8 | None, list[tuple[Target, UInt8]]]:
-    """The image of a group and those of its masks that can be used; a line in `skipped` for every other target.
-
-    The image is None when it cannot be read.
-    """
+    """The image of a group (None: unreadable) and its usable masks; `skipped` gets a line for each other target."""
     try:
         image = group[0].image()
     except (ImageError, DataError) as error:
@@ -134,10 +128,7 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
 
 
 def data_hash(benchmark: Benchmark) -> str:
-    """20 hex digits for the ids and the content of images and masks of a whole benchmark.
-
-    Files are read once per process. Targets without a `digest` count by their ids alone.
-    """
+    """20 hex digits of ids and content of a whole benchmark, of ids alone where targets have no `digest`."""
     parts = [f"{target.id} {target.digest() if target.digest else ''}" for target in benchmark]
     return hash_bytes("\n".join(parts).encode())
 

@@ -1,6 +1,7 @@
 """Figures of what methods did: best, median and worst targets, the hardest of each kind, and trees."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -10,9 +11,9 @@ from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
 from clickgrain.evaluation.drawing import ORANGE, TargetLoader, overlay, region_map
 from clickgrain.evaluation.page import Figure
 from clickgrain.evaluation.protocol import iou, prompt_of
-from clickgrain.evaluation.result import Result, TargetResult
+from clickgrain.evaluation.result import Result
 from clickgrain.tree import MergeTree
-from clickgrain.types import Bool, Mask, Predictor, UInt8
+from clickgrain.types import Mask, Predictor, UInt8
 
 SAME = 0.02  # IoU may differ by this much between two machines
 WORST = 4  # targets shown of each group
@@ -53,46 +54,29 @@ def examples(
     shown = []
     for place, id_ in places(results[leader]):
         try:
-            image, mask = load(id_)
+            image, wanted = load(id_)
         except (DataError, ImageError):  # the file is gone; the figures stand
             continue
-        target = split_target(mask)[0]
-        wanted = overlay(image, target=target)
-        figures = [Figure(wanted, "Wanted", f"{100 * target.mean():.1f} % of the image", "the wanted outline")]
+        target, valid = split_target(wanted)
+        about = f"{100 * target.mean():.1f} % of the image"
+        figures = [Figure(overlay(image, target=target), "Wanted", about, "the wanted outline")]
         for label, result, predictor in zip(labels, results, predictors):
             row = next((row for row in result.rows if row.id == id_), None)
-            if row is not None and row.error is None and row.ious:
-                threshold = result.settings.threshold
-                figures.append(_answer(label, row, predictor, image, mask, clicks, threshold))
+            if row is None or row.error is not None or not row.ious:
+                continue
+            made, mask = row.given[: min(clicks, len(row.ious))], None
+            if predictor is not None:
+                with suppress(Exception):  # a method may raise anything; the page is worth more than one image
+                    again = replay(predictor, image, made).probability > result.settings.threshold
+                    mask = again if again.shape == image.shape[:2] else None
+            count, reached = f"{len(made)} click{'s' if len(made) != 1 else ''}", row.ious[len(made) - 1]
+            text = f"IoU {reached:.2f} after {count}"
+            if mask is not None and abs((now := iou(target, valid, mask)) - reached) > SAME:
+                text += f"; the mask shown has {now:.2f}: the model has changed since"
+            alt = f"{label}: {'clicks' if mask is None else 'mask'} after {count}"
+            figures.append(Figure(overlay(image, mask, made, target=target), label, text, alt))
         shown.append((f"{place.capitalize()}: target {id_}", figures))
     return shown
-
-
-def _answer(
-    label: str,
-    row: TargetResult,
-    predictor: Predictor | None,
-    image: UInt8,
-    target: UInt8 | Bool,
-    clicks: int,
-    threshold: float,
-) -> Figure:
-    made = row.given[: min(clicks, len(row.ious))]
-    reached = row.ious[len(made) - 1]
-    object_, valid = split_target(target)
-    mask = None
-    if predictor is not None:
-        try:
-            again = replay(predictor, image, made).probability > threshold
-            mask = again if again.shape == image.shape[:2] else None
-        except Exception:  # a method may raise anything; the page is worth more than one image
-            mask = None
-    count = f"{len(made)} click{'s' if len(made) != 1 else ''}"
-    text = f"IoU {reached:.2f} after {count}"
-    if mask is not None and abs(iou(object_, valid, mask) - reached) > SAME:
-        text += f"; the mask shown has {iou(object_, valid, mask):.2f}: the model has changed since"
-    drawn = overlay(image, mask, made, target=object_)
-    return Figure(drawn, label, text, f"{label}: {'clicks' if mask is None else 'mask'} after {count}")
 
 
 def border_contact(benchmark: Benchmark) -> dict[str, bool]:

@@ -30,11 +30,9 @@ class Target:
     id: str  # unique in its benchmark
     image_id: str  # shared by the targets of one image
     image: Callable[[], UInt8] = field(repr=False)  # loads the H x W x 3 uint8 RGB image; raises ImageError
-    # given the image's (height, width), loads the H x W uint8 target (0 background, 128 ignore, 255 object); raises
-    # ImageError or DataError, naming the file, when it cannot be used
+    # (H, W) of the image -> H x W uint8 (0 background, 128 ignore, 255 object); ImageError or DataError
     mask: Callable[[Size], UInt8] = field(repr=False)
-    # hashes the content of image and mask, if that is cheap
-    digest: Callable[[], str] | None = field(default=None, repr=False)
+    digest: Callable[[], str] | None = field(default=None, repr=False)  # hash of image and mask, if cheap
 
 
 Found = tuple[list[Target], list[str]]  # targets in a stable order, and notes about files left out
@@ -97,16 +95,13 @@ def _files(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be listed ({error}); give a folder that can be read") from error
 
 
-# Sets of one mask file per target; only names are read when they are listed.
-
-
 def _pair(
     images: list[Path],
     masks: list[Path],
     read: MaskReader,
     image_of: Callable[[str, Iterable[str]], str] = lambda mask, images: mask,
 ) -> Found:
-    """Match every mask to the one image called `image_of(stem of the mask, all stems)`; the rest becomes notes."""
+    """Match every mask by name to the one image called `image_of(its stem, all stems)`; others become notes."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         by_stem[image.stem].append(image)
@@ -143,11 +138,8 @@ def _berkeley(root: Path) -> Found:
     return _pair(_files(root / "images"), _files(root / "masks"), coded.read_trimap, image_of)
 
 
-# Sets whose mask files hold several objects: listing them reads every mask file once, one at a time.
-
-
 def _instances(pairs: Iterable[tuple[Path, Path]], read: LabelReader, ignore: int | None = None) -> Found:
-    """A target for every label above 0 of each (image, label file); files that cannot be used become notes."""
+    """A target for every label above 0 of each (image, label file), which is read; bad files become notes."""
     found, notes = [], []
     for image, path in pairs:
         try:

@@ -16,9 +16,8 @@ from clickgrain.types import Size, UInt8
 
 Labels = npt.NDArray[np.int32]
 
+
 # The names of these functions are part of `data_hash`: the same file read in another way is other data.
-
-
 def read_exact(path: Path, size: Size) -> UInt8:
     """A grey file of 0 background, 128 ignore, 255 object and nothing else."""
     return checked_mask(_grey(path), str(path), size)
@@ -49,10 +48,7 @@ def _grey(path: Path) -> UInt8:
 
 
 def read_labels(path: Path) -> Labels:
-    """H x W int32 of a label image: palette indices (never the palette's colors) or grey values.
-
-    Raises ImageError: when the file cannot be read. DataError: when it holds colors without a palette.
-    """
+    """H x W int32 of a label image: palette indices or grey values; DataError for colors, else ImageError."""
     format_of(path)
     with explained(path), quiet_pillow(), Image.open(path) as image:
         check_pixels(path, *image.size, MAX_PIXELS)
@@ -84,10 +80,8 @@ def checked_mask(mask: npt.NDArray[np.generic], name: str, size: Size, *, strict
     DataError: for another shape, dtype or value, or when no pixel is object.
     """
     if mask.shape != tuple(size):
-        raise DataError(
-            f"{name}: its shape {mask.shape} is not that of its image, {tuple(size)}; redraw it at that size"
-            + rotation_hint(mask.shape, size)
-        )
+        reason = f"its shape {mask.shape} is not that of its image, {tuple(size)}"
+        raise DataError(f"{name}: {reason}; redraw it at that size{rotation_hint(mask.shape, size)}")
     if mask.dtype not in (np.bool_, np.uint8):
         raise DataError(f"{name}: dtype {mask.dtype}; give bool, or uint8 of 0, 128 and 255")
     grey = (mask * 255 if mask.dtype == np.bool_ else mask).astype(np.uint8)

@@ -32,16 +32,13 @@ COLORS = 6  # number of different colors of series; further series repeat them
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, small text and a bar below it, and whether it is shaded.
-
-    `share` is the bar's length, 0..1 (None: no bar), `color` the number of its color (None: that of the row).
-    """
+    """A cell of a table: its text, small text and a bar below it, and whether it is shaded."""
 
     text: str
     small: str = ""
     best: bool = False
-    share: float | None = None
-    color: int | None = None
+    share: float | None = None  # length of the bar, 0..1; None: no bar
+    color: int | None = None  # its number; None: that of the row
 
 
 @dataclass(frozen=True)
@@ -56,16 +53,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: headings (the first is that of the names) and rows.
-
-    `groups` are (title, remark) above equally many columns each; `parts` are (title, rows) that follow,
-    hatched: figures that were not measured here.
-    """
+    """A table: headings (the first is that of the names) and rows."""
 
     heads: Sequence[str]
     rows: Sequence[Row]
-    groups: Sequence[tuple[str, str]] = ()
-    parts: Sequence[tuple[str, Sequence[Row]]] = ()
+    groups: Sequence[tuple[str, str]] = ()  # (title, remark) above equally many columns each
+    parts: Sequence[tuple[str, Sequence[Row]]] = ()  # (title, rows) that follow, hatched: not measured here
 
 
 @dataclass(frozen=True)
@@ -103,12 +96,10 @@ class Chart:
 
 
 WIDTH, NAMES = 720.0, 160.0  # width of a chart, and of the space on its right for the names of lines, in pixels
-_SERIES, _GRID = "#00010", "#000200"
-"""Placeholders for the colors of the page, which has two themes."""
-_DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (
+_SERIES, _GRID = "#00010", "#000200"  # placeholders for the colors of the page, which has two themes
+_DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (  # lines also differ in dashes
     "-", (0, (8, 4)), (0, (2, 4)), (0, (10, 3, 2, 3)), (0, (5, 3)), (0, (1, 3)),
 )  # fmt: skip
-"""Lines also differ in dashes."""
 
 
 def line_chart(
@@ -117,8 +108,7 @@ def line_chart(
     x: str,  # what the axes show
     y: str,
     title: str,  # for screen readers
-    # smallest and largest value shown; from 0 or below to the largest value when None
-    y_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,  # of values shown; from 0 or below to the largest when None
     dots: bool = True,  # mark every point
 ) -> Chart:
     """A chart of lines, named at their ends if there are several."""

@@ -1,9 +1,13 @@
 """The click benchmark: a robot clicks until the mask is right, and counts (RITM / SimpleClick convention)."""
 
+import errno
+import json
+import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from io import RawIOBase
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,17 +15,17 @@ from typing import Any
 import cv2
 import numpy as np
 
+from clickgrain import __version__
 from clickgrain.clicks.robot import Drawn, Given, RobotUser, User, split_target
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings, check_processes
 from clickgrain.evaluation.datasets import Benchmark, Target, data_hash, load_group, size_class
-from clickgrain.evaluation.journal import Journal, header
-from clickgrain.evaluation.result import Result, TargetResult
+from clickgrain.evaluation.result import VERSION, Result, TargetResult
 from clickgrain.types import Bool, Mask, Predictor, Scribble, UInt8
 
 Found = TargetResult | str  # a row, or why a target cannot be used
-BOUNDARY_SHARE = 0.02
-"""Width of the boundary band as a share of the image's diagonal (Cheng et al., Boundary IoU, CVPR 2021)."""
+FORMAT = "clickgrain-evaluation"
+BOUNDARY_SHARE = 0.02  # width of the boundary band over the image's diagonal (Cheng et al., Boundary IoU, 2021)
 
 
 def evaluate(
@@ -69,18 +73,18 @@ def evaluate(
     make: Any = predictor
     makes_one = isinstance(predictor, type) or not hasattr(predictor, "set_image")
     if processes > 1 and not makes_one:
-        raise ConfigError(
-            f"--processes {processes}: each process makes its own predictor; give evaluate() a class or a function"
-            f" that makes one, not a {type(predictor).__name__}"
-        )
+        fix = f"give evaluate() a class or a function that makes one, not a {type(predictor).__name__}"
+        raise ConfigError(f"--processes {processes}: each process makes its own predictor; {fix}")
     check_processes(processes, str(getattr(predictor, "device", "cpu")))
     chosen, user = benchmark.select(targets), user or RobotUser()
     report = progress or (lambda done, total: None)
     if model is None:
         own = getattr(predictor, "name", None)
         model = own if isinstance(own, str) else getattr(predictor, "__name__", type(predictor).__name__)
-    data = None if jsonl is None else data_hash(benchmark)
-    head = header(model, benchmark.name, {**asdict(settings), "user": user.name}, data)
+    # all that the rows depend on
+    asked = {"model": model, "benchmark": benchmark.name, "settings": {**asdict(settings), "user": user.name}}
+    head = {"format": FORMAT, "version": VERSION, "clickgrain": __version__, **asked}
+    head["data"] = None if jsonl is None else data_hash(benchmark)
     skipped: list[str] = []
     with Journal(jsonl, head, resume=resume) as journal:
         rows = {target.id: journal.done[target.id] for target in chosen if target.id in journal.done}
@@ -101,11 +105,84 @@ def evaluate(
                 if isinstance(one, str):
                     skipped.append(one)
                 else:
-                    journal.add(one)
+                    journal.write(one.to_dict())
                     rows[one.id] = one
                 report(len(rows) + len(skipped), len(chosen))
     ordered = tuple(rows[target.id] for target in chosen if target.id in rows)
     return Result(model, benchmark.name, user.name, settings, ordered, tuple(benchmark.notes), tuple(skipped))
+
+
+class Journal:
+    """The JSONL file that an evaluation writes, from which an interrupted one resumes: a header, a line per target.
+
+    `done` are the rows in the file by id, without those with an error, which are tried again. Raises DataError:
+    when the file is not an evaluation, belongs to another one, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path | None, head: Mapping[str, Any], *, resume: bool = True) -> None:
+        self._path = path
+        self._file: RawIOBase | None = None
+        self.done: dict[str, TargetResult] = {}
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A line cut short by a crash is dropped before more is appended.
+            lines = path.read_bytes().splitlines(keepends=True) if resume and path.exists() else []
+            lines = [line for line in lines if line.endswith(b"\n")]
+            if lines:
+                self._check(lines[0], head)
+                rows = [self._row(line) for line in lines[1:]]
+                self.done = {row.id: row for row in rows if row.error is None}
+                os.truncate(path, sum(map(len, lines)))
+            # Unbuffered: a full disk raises when a line is written, not when the file is closed.
+            self._file = path.open("ab" if lines else "wb", buffering=0)
+            if not lines:
+                self.write(head)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read or written ({error.strerror}); choose another file") from error
+
+    def write(self, value: Mapping[str, Any]) -> None:
+        """Write one line; DataError when it cannot be written, earlier ones are kept."""
+        if self._file is None:
+            return
+        line = json.dumps(value).encode() + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._file.close()
+            fix = "make room and start again, finished targets are kept"
+            raise DataError(f"{self._path}: cannot be written ({error.strerror}); {fix}") from error
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _check(self, line: bytes, wanted: Mapping[str, Any]) -> None:
+        """Refuse the header line of another evaluation."""
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            start = f"it begins with {line[:40]!r} instead of a header line"
+            raise DataError(f"{self._path}: not an evaluation, {start}; give another file")
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                what = "images or masks with the hash" if key == "data" else key
+                rows = f"its rows are of {what} {found.get(key)!r}, not {value!r}"
+                fix = "both must not mix; give another file, or start over without resuming"
+                raise DataError(f"{self._path}: {rows}, and {fix}")
+
+    def _row(self, line: bytes) -> TargetResult:
+        try:
+            return TargetResult.from_dict(json.loads(line))
+        except (DataError, ValueError, TypeError, RecursionError) as error:
+            raise DataError(f"{self._path}: {error}; give another file, or start over without resuming") from error
 
 
 def click_image(
@@ -214,10 +291,7 @@ def one_line(error: Exception) -> str:
 
 
 def iou(object_: Bool, valid: Bool, prediction: Bool) -> float:
-    """Intersection over union of H x W bool masks `object_` and `prediction`, over `valid` pixels only.
-
-    Two empty masks agree: 1.
-    """
+    """IoU of H x W bool masks `object_` and `prediction`, over `valid` pixels only; 1 where both are empty."""
     predicted = prediction & valid
     intersection = np.count_nonzero(object_ & predicted)
     union = np.count_nonzero(object_) + np.count_nonzero(predicted) - intersection
@@ -262,10 +336,7 @@ class Scorer:
 
 
 def disobeyed(prediction: Bool, given: Sequence[Given]) -> int:
-    """How many clicks and strokes lie on the wrong side of an H x W bool prediction.
-
-    A stroke lies where most of its points do; a box has no side.
-    """
+    """How many clicks and strokes (most of their points) lie on the wrong side of an H x W bool prediction."""
     count = 0
     for one in given:
         if not isinstance(one, Drawn):

@@ -11,16 +11,14 @@ from clickgrain.evaluation.config import EvaluationSettings
 from clickgrain.evaluation.layouts import LOADERS
 
 Kind = Literal["before", "label-free", "non-deep", "supervised"]
-KINDS: Mapping[Kind, str] = {
+KINDS: Mapping[Kind, str] = {  # in the order of reports, with their titles there
     "before": "measured by us before",
     "label-free": "published, trained without labels",
     "non-deep": "published, not trained",
     "supervised": "published, trained on human masks",
 }
-"""Kinds in the order of reports, with their titles there."""
 
-DEVELOPMENT = frozenset({"bsds", "objects"})
-"""Sets that our methods were tuned on: figures on them show progress and prove nothing."""
+DEVELOPMENT = frozenset({"bsds", "objects"})  # our methods were tuned on them: figures prove nothing
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ class Published:
 
     name: str  # of the published set, as papers write it
     rows: tuple[PublishedResult, ...] = ()  # in the order of `KINDS`
-    # why measured rows do not compare directly; empty where set and protocol are the same
-    caveats: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()  # why measured rows do not compare directly; empty where they do
 
 
 def published(name: str, targets: int) -> Published | None:
@@ -61,10 +58,8 @@ def published(name: str, targets: int) -> Published | None:
         return None
     shown, complete, caveats = table["sets"][known], LOADERS[known].targets, []
     if complete is not None and targets != complete:
-        caveats.append(
-            f"{name} is not the published set: {targets} of the {complete} targets of {shown} were evaluated, the"
-            f" published rows are means over all {complete}"
-        )
+        part = f"{targets} of the {complete} targets of {shown} were evaluated"
+        caveats.append(f"{name} is not the published set: {part}, the published rows are means over all {complete}")
     elif known != given:
         caveats.append(f"{name} is a part of {shown}; the published rows are means over all of it")
     return Published(shown, tuple(rows), tuple(caveats))

@@ -17,8 +17,7 @@ from clickgrain.types import Predictor
 
 Loaders = Mapping[str, Callable[[], Predictor]]  # `Result.model` -> function that loads its predictor
 
-CLICKS, PATIENCE = 5, 30.0
-"""Clicks shown on every example; longest time in seconds to make the masks of one result again."""
+CLICKS, PATIENCE = 5, 30.0  # shown on every example; most seconds to make the masks of one result again
 BOUNDS = {"small": "below 3 % of the image", "medium": "3 to 15 %", "large": "above 15 %"}
 WANTED = 0.9  # IoU that a target must reach; otherwise it counts as a failure
 
@@ -50,7 +49,7 @@ class Column:
         return "" if ends is None else "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
 
 
-TABLES = (
+TABLES = (  # columns of the three: clicks; masks; drops and seconds
     (
         *(Column(f"NoC{t}", "{:.2f}", -1) for t in (80, 85, 90, 95)),
         *(Column(f"NoF{t}", "{:.0f}", -1, twin=f"NoF{t}_at_max") for t in (85, 90)),
@@ -67,7 +66,6 @@ TABLES = (
         Column("s/image", "{:.3f}", -1),
     ),
 )
-"""Columns of the three tables: clicks; masks; drops and seconds."""
 NOTHING = Cell("–")  # noqa: RUF001
 INEXACT = ("mIoU@10", "mIoU@20")  # lower bounds unless clicking continues after IoU 0.95
 

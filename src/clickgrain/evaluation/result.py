@@ -31,15 +31,12 @@ class TargetResult:
     size: SizeClass  # class of `area` (see `size_class`)
     ious: tuple[float, ...]  # IoU after each click that was made; after the last one it stays the same
     boundary_ious: tuple[float, ...]  # boundary IoU after each of them
-    # after each of them, how many of the clicks so far lie on the wrong side of the mask
-    disobeyed: tuple[int, ...]
+    disobeyed: tuple[int, ...]  # after each of them, how many of the clicks so far lie on the wrong side
     clicks: tuple[tuple[int, int, int], ...]  # (x, y, label) in image pixels; `given` has boxes and strokes as well
     click_seconds: tuple[float, ...]  # of each prediction, the full-size probability included
     encode_seconds: float  # of the image's `set_image`
     error: str | None = None  # what stopped the predictor on this target, or None
-    # boxes and strokes, with their places among all interactions (from 0); `ious`, `boundary_ious` and `disobeyed`
-    # have a value for each of them too
-    drawn: tuple[tuple[int, Drawn], ...] = ()
+    drawn: tuple[tuple[int, Drawn], ...] = ()  # (place, box or stroke) among all interactions, which `ious` count
 
     @property
     def given(self) -> tuple[Given, ...]:
@@ -111,8 +108,7 @@ class Result:
     settings: EvaluationSettings  # of the protocol
     rows: tuple[TargetResult, ...]  # one per target, in the benchmark's order
     notes: tuple[str, ...] = ()  # what a reader must know, such as an incomplete set
-    # targets that could not be used (a bad image or mask), with the reason; excluded from all figures
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()  # targets that could not be used (a bad image or mask), and why; in no figure
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -144,11 +140,7 @@ class Result:
         return NoF(never, int((self.clicks_to(iou) == self.settings.max_clicks).sum()))
 
     def iou_at(self, clicks: int, *, boundary: bool = False) -> float:
-        """Mean IoU, or boundary IoU, after this many clicks (1..max_clicks).
-
-        Beyond click 5 a lower bound unless the evaluation ran with full_curves: clicking stops at 0.95. Raises
-        DataError: for a number of clicks that was not evaluated.
-        """
+        """Mean (boundary) IoU after 1..max_clicks clicks; from click 6 on a lower bound without full curves."""
         most = self.settings.max_clicks
         if not 1 <= clicks <= most:
             raise DataError(f"no IoU at {clicks} clicks; 1 to {most} were made")
@@ -202,10 +194,7 @@ class Result:
         return [*columns, *DROPS], np.stack(above, axis=1), np.stack(below, axis=1)
 
     def by_size(self) -> dict[str, dict[str, float]]:
-        """Size class -> number of targets, mean clicks to an IoU of 85 and 90 %, and share never reaching 90 %.
-
-        Classes without a target are left out; see `size_class`.
-        """
+        """Size class -> targets, mean clicks to an IoU of 85 and 90 %, share never at 90 %; no empty class."""
         classes = np.array([row.size for row in self.rows])
         reached = self.curves.max(1) >= 0.9
         found: dict[str, dict[str, float]] = {}
@@ -220,11 +209,7 @@ class Result:
         return [k for k in wanted if k <= self.settings.max_clicks]
 
     def summary(self) -> dict[str, float]:
-        """The usual figures by name; mIoU only up to max_clicks.
-
-        `NoC90_low` and `NoC90_high` (and so on) are the ends of `intervals`, `NoC90_small` (`targets_small` ...)
-        the figures of `by_size`.
-        """
+        """The usual figures by name; `NoC90_low` ... are ends of `intervals`, `NoC90_small` ... of `by_size`."""
         figures = self._figures()
         for name, (low, high) in self.intervals.items():
             figures |= {f"{name}_low": low, f"{name}_high": high}
@@ -288,18 +273,12 @@ class Difference:
 
 
 def differences(result: Result, other: Result) -> dict[str, Difference]:
-    """Figure -> difference `result` minus `other`, for `COMPARED`.
-
-    Paired differences are far more certain than two intervals next to each other. Raises DataError: results of
-    different benchmarks, or without a common target.
-    """
+    """Figure of `COMPARED` -> difference `result` minus `other`, paired; DataError without a common target."""
     known = {row.id: row for row in other.rows}
     rows = tuple(row for row in result.rows if row.id in known)
     if result.benchmark != other.benchmark or not rows:
-        raise DataError(
-            f"{result.model} on {result.benchmark} and {other.model} on {other.benchmark} have no common target;"
-            " compare results of the same data set"
-        )
+        both = f"{result.model} on {result.benchmark} and {other.model} on {other.benchmark}"
+        raise DataError(f"{both} have no common target; compare results of the same data set")
     images, means, samples = [row.image for row in rows], [], []
     for one, own in ((result, rows), (other, tuple(known[row.id] for row in rows))):
         names, above, below = replace(one, rows=own).ratios()

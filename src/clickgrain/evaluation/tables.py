@@ -10,10 +10,7 @@ from clickgrain.evaluation.tree_quality import TreeQuality
 
 
 def result_table(results: Iterable[Result]) -> Table:
-    """One line per (model, benchmark): NoC, NoF (never reached), drops, mIoU at 1, 3, 5 clicks in %, seconds.
-
-    NoC90 has its bootstrap 95 % interval below it.
-    """
+    """One line per (model, benchmark): NoC (with interval), NoF, drops, mIoU at 1, 3, 5 clicks in %, seconds."""
     title = (
         "Clicks needed (NoC, 95 % interval), targets never reached (NoF), % of clicks after which IoU drops by over"
         " .05, mIoU in %, seconds per click"

@@ -19,8 +19,7 @@ from clickgrain.tree.leaf_map import Int32
 from clickgrain.types import Float, Size, UInt8
 
 VERSION = 1
-AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
-"""IoU thresholds of average recall: .5, .55, ... .95, as in COCO."""
+AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)  # IoUs of average recall, as in COCO
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class TreeQuality:
     cuts: tuple[int, ...]  # the numbers of regions k that `ar` knows
     rows: tuple[TreeRow, ...]  # one per target, in the benchmark's order
     notes: tuple[str, ...] = ()  # what a reader must know, such as an incomplete set
-    # targets without a usable image, mask or tree, with the reason; excluded from all figures
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()  # targets without a usable image, mask or tree, and why; in no figure
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -181,11 +179,7 @@ def _row(target: Target, mask: UInt8, tree: MergeTree, cuts: list[Int32], second
 
 
 def leaf_counts(target: UInt8, grid: Size) -> tuple[Counts, Counts]:
-    """Object pixels and valid (not ignored) pixels of every leaf of an h x w grid over an H x W target.
-
-    Pixel (x, y) belongs to the leaf in column floor((x + 0.5) w / W) and row floor((y + 0.5) h / H). Returns
-    two int64 arrays of n = h w leaves in raster order.
-    """
+    """Object pixels and valid (not ignored) ones of every leaf, in raster order, of a grid over an H x W target."""
     object_, valid = split_target(target)
     (h, w), (height, width) = grid, target.shape
     rows = (2 * np.arange(height) + 1) * h // (2 * height)

@@ -19,6 +19,8 @@ from clickgrain.evaluation.protocol import Found, click_image
 from clickgrain.files import core_count
 from clickgrain.types import Predictor
 
+Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
+
 THREADS = [f"{name}_THREADS" for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
 
 
@@ -37,13 +39,13 @@ def click_images(
     """
     before = set(active_children())
     context = get_context("spawn")  # fork would copy the threads' locks
-    pool = ProcessPoolExecutor(min(processes, len(groups)), context, _start)
+    pool = ProcessPoolExecutor(min(processes, len(groups)), context, _start, ((make, settings, user),))
     waiting: dict[Future[list[Found]], str] = {}
     children: set[BaseProcess] = set()
     try:
         with quiet_start(max(1, core_count() // processes)):
             for group in groups:  # submitting starts the processes
-                waiting[pool.submit(_click, make, group, settings, user)] = group[0].image_id
+                waiting[pool.submit(_click, group)] = group[0].image_id
         children = set(active_children()) - before
         while waiting:
             done = wait(waiting, return_when=FIRST_COMPLETED).done
@@ -73,20 +75,23 @@ def click_images(
         pool.shutdown(cancel_futures=True)
 
 
+_job: Job | None = None
 _predictor: Predictor | None = None
 
 
-def _start() -> None:
+def _start(job: Job) -> None:
     """Initialize a process."""
+    global _job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it could not be blocked from the start
     cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
+    _job = job
 
 
-def _click(
-    make: Callable[[], Predictor], group: list[Target], settings: EvaluationSettings, user: User
-) -> list[Found]:
+def _click(group: list[Target]) -> list[Found]:
     """In another process: all targets of an image; the predictor is made for the first image."""
     global _predictor
+    assert _job is not None
+    make, settings, user = _job
     try:
         _predictor = _predictor or make()
         return list(click_image(_predictor, group, settings, user))

@@ -19,8 +19,7 @@ from clickgrain.weights import CARD, find_model, save_model
 class Decoded(NamedTuple):
     """What a click model says about a batch of prompts."""
 
-    # B x 1 x H' x W' float; sigmoid gives the probability of *object*. H' x W' may be smaller than the image.
-    logits: Tensor
+    logits: Tensor  # B x 1 x H' x W' float, maybe smaller than the image; sigmoid gives the probability of *object*
     score: Tensor  # B float in 0..1, the IoU that the model expects of `logits > 0`
 
 
@@ -30,15 +29,11 @@ class ClickModel(nn.Module, ABC):
     config: Any  # what it was built from: each model narrows it to its own dataclass of `models.config`
     map_spec: MapSpec  # the click maps that `decode` wants, in channel order
     card: str | None = None  # text of its README.md with the metadata of Hugging Face
-    # whether its engine pushes masks over clicks that they disobey (`clickgrain.models.engine.obey`)
-    obeys: ClassVar[bool] = False
+    obeys: ClassVar[bool] = False  # whether its engine pushes masks over clicks that they disobey (`engine.obey`)
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Everything that depends on B x 3 x H x W float32 RGB images in 0..255 alone.
-
-        Tensors with the batch in front, so that a caller may keep, index and repeat them per image.
-        """
+        """All that depends on B x 3 x H x W float32 RGB images in 0..255 alone: tensors with the batch in front."""
 
     @abstractmethod
     def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
@@ -71,10 +66,9 @@ class ClickModel(nn.Module, ABC):
                 message = f"clickgrain {self.config.kind} model"
                 return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
             except Exception as error:  # connection trouble comes in the types of whichever HTTP library is in use
-                raise WeightsError(
-                    f"{repo_id}: Hugging Face refused the model ({str(error).strip() or type(error).__name__});"
-                    " log in with `hf auth login`, or check the name and the connection"
-                ) from error
+                reason = str(error).strip() or type(error).__name__
+                fix = "log in with `hf auth login`, or check the name and the connection"
+                raise WeightsError(f"{repo_id}: Hugging Face refused the model ({reason}); {fix}") from error
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None, strict: bool = True) -> Self:
@@ -87,9 +81,8 @@ class ClickModel(nn.Module, ABC):
 
         model = load_click_model(source, revision=revision, strict=strict)
         if not isinstance(model, cls):
-            raise WeightsError(
-                f"{source}: a {type(model).__name__}, not a {cls.__name__}; call its from_pretrained"
-            )
+            found = type(model).__name__
+            raise WeightsError(f"{source}: a {found}, not a {cls.__name__}; call its from_pretrained")
         card = find_model(source, revision=revision) / CARD
         model.card = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
         return model.eval()

@@ -126,10 +126,9 @@ class PaperConfig(_Saved):
             raise ConfigError(f"--size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
         dim, depth, heads = self.vit
         if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
-            raise ConfigError(
-                f"--dim {dim}, --depth {depth} and --heads {heads} must be positive, or 0 for the size's; dim up to"
-                f" {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
-            )
+            most = f"dim up to {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
+            given = f"--dim {dim}, --depth {depth} and --heads {heads}"
+            raise ConfigError(f"{given} must be positive, or 0 for the size's; {most}")
         if dim % 12 or dim % heads:
             raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
         outside = [block for block in self.window_blocks or () if not 1 <= block <= depth]
@@ -138,9 +137,8 @@ class PaperConfig(_Saved):
         if self.patch_size < 4 or self.patch_size % 4:
             raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
         if not 1 <= self.image_size <= LARGEST_SIDE or self.image_size % self.step:
-            raise ConfigError(
-                f"--image-size {self.image_size} is no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
-            )
+            multiple = f"no multiple of {self.step} (two patches) up to {LARGEST_SIDE}"
+            raise ConfigError(f"--image-size {self.image_size} is {multiple}")
         check_range(self, "head_channels", 1)
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"--dropout {self.dropout} is outside 0..1")
@@ -206,9 +204,8 @@ class LossWeights:
         if not any(self.terms().values()):
             raise ConfigError("all loss weights are 0, so nothing would be learned; set --bce or another above 0")
         if self.smoothness_variant not in VARIANTS:
-            raise ConfigError(
-                f"--smoothness-variant {self.smoothness_variant!r} is unknown; choose one of {', '.join(VARIANTS)}"
-            )
+            given, known = self.smoothness_variant, ", ".join(VARIANTS)
+            raise ConfigError(f"--smoothness-variant {given!r} is unknown; choose one of {known}")
 
     def terms(self) -> dict[str, float]:
         """Weight of every term by name."""

@@ -16,8 +16,7 @@ from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 OTHER_LEVELS = (0.45, 0.65, 0.85)  # levels of the alternatives when none is asked for
 ZOOM_FROM = 5  # clicks from which on a zoom crop is used; a box around a wrong early mask would cut off the rest
-SMALL_FROM, SMALL = 2, 0.2
-"""The same for small objects: the mask's box takes at most this part of the image's long side."""
+SMALL_FROM, SMALL = 2, 0.2  # the same for small objects: the mask's box is at most this part of the long side
 ZOOM_EXPANSION = 2.0  # size of a zoom crop over that of the last mask's box
 ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8  # its least part of the image's long side, and the greatest that is worth a crop
 SMALLEST_PART = 32  # its least size in pixels
@@ -27,19 +26,16 @@ RIM = 0.1  # part of that side over which its answer fades into the previous mas
 
 @dataclass(frozen=True)
 class GrainImage:
-    """All that a click needs of an image: features, tree and context; work is the (H, W) they were made at.
-
-    `leaf_features` (h x w x d) are those that the tree was built on; `close` caches the last zoom crop.
-    """
+    """All that a click needs of an image: features, tree and context."""
 
     image: UInt8
-    work: tuple[int, int]
+    work: tuple[int, int]  # (H, W) that it was encoded at
     tree: MergeTree
-    leaf_features: Float
+    leaf_features: Float  # h x w x d that the tree was built on
     context: MapContext
     features: tuple[Any, ...]
     cells: Float | None  # from `semantic_cells`
-    close: "dict[Window, GrainImage]" = field(default_factory=dict)
+    close: "dict[Window, GrainImage]" = field(default_factory=dict)  # the last zoom crop
 
     @property
     def size(self) -> Size:
@@ -126,10 +122,7 @@ class GrainEngine:
         return mask
 
     def answer_around(self, encoded: GrainImage, prompt: Prompt, previous: Mask) -> Mask | None:
-        """The mask from a crop around the last click; outside the crop, the previous mask.
-
-        None for small images, where the crop would show nearly everything.
-        """
+        """The previous mask with the answer of a crop around the last click; None where that is nearly all."""
         height, width = size = encoded.size
         side = max(round(AROUND * max(size)), AROUND_LEAST)
         if side > ZOOM_MOST * max(size):

@@ -20,14 +20,10 @@ RGB_TO_YUV = (
     (-0.14714119, -0.28886916, 0.43601035),
     (0.61497538, -0.51496512, -0.10001026),
 )
-DILATION = 2
-SIGMA_POSITION = 4.0  # pixels
-SIGMA_Y = 16.0  # grey levels
-SIGMA_UV = 8.0
-
+DILATION, SIGMA_POSITION = 2, 4.0  # pixels
+SIGMA_Y, SIGMA_UV = 16.0, 8.0  # grey levels
 # (dy, dx) of four of the eight neighbors; a pair seen from its other end is the same pair
 HALF_WINDOW = ((0, DILATION), (DILATION, -DILATION), (DILATION, 0), (DILATION, DILATION))
-
 TINY = 1e-12
 
 

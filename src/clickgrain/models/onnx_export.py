@@ -76,23 +76,17 @@ def export_onnx(
     # "fp16" and "int8" (of convolutions alone) are for size and for devices that compute them; inputs and outputs
     # stay float32
     precision: Precision = "fp32",
-    # for int8, a folder of photos like those that it will see (at most 32 are used); None: bundled ones
-    photos: str | Path | None = None,
+    photos: str | Path | None = None,  # for int8, a folder of photos (at most 32 are used); None: bundled ones
     notes: list[str] | None = None,  # takes a line about photos that could not be read
 ) -> None:
-    """Write the ONNX files of a model; `config.json` comes last.
-
-    Raises ConfigError: for another kind of model, or where a package of the extra is missing.
-    """
+    """Write a model as ONNX, `config.json` last; ConfigError: another kind of model, or a package is missing."""
     if not isinstance(model, GrainModel | PaperModel):
         raise ConfigError(f"a {type(model).__name__} cannot be exported; export a grain or a paper model")
     if isinstance(model, PaperModel) and precision == "int8":
         raise ConfigError("--precision int8 is of convolutions, of which a paper model has few; choose fp16")
     if isinstance(model, GrainModel) and model.config.tree != "color-texture":
-        raise ConfigError(
-            f"the trees of {model.config.tree!r} need torch at every image, so ONNX files alone would not do;"
-            " export a model that was trained with --extractor color-texture"
-        )
+        reason = f"the trees of {model.config.tree!r} need torch at every image, so ONNX files alone would not do"
+        raise ConfigError(f"{reason}; export a model that was trained with --extractor color-texture")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         need(package, "`clickgrain export-model`")
     model = model.cpu().eval()
@@ -102,7 +96,7 @@ def export_onnx(
 
         graphs = {name: convert_float_to_float16(graph, keep_io_types=True) for name, graph in graphs.items()}
     elif precision == "int8" and isinstance(model, GrainModel):
-        graphs = _quantized(graphs, _recorded(model, _photos(photos, [] if notes is None else notes)))
+        graphs = _quantized(graphs, model, _photos(photos, [] if notes is None else notes))
     for name, graph in graphs.items():
         atomic_write(Path(folder) / name, graph.SerializeToString())
     described = {**model.config.to_json(), "precision": precision, "format": FORMAT, "clickgrain": __version__}
@@ -203,21 +197,8 @@ class _Recorder(TorchGrain):
         return super().decode(features, maps)
 
 
-def _recorded(model: GrainModel, photos: Sequence[UInt8]) -> dict[str, list[Feeds]]:
-    """What the networks are given for random clicks in some photos."""
-    recorder, rng = _Recorder(model), np.random.default_rng(0)
-    engine = GrainEngine(recorder, load_extractor(model.config.tree))
-    for photo in photos:
-        encoded, mask = engine.encode(photo), None
-        size = photo.shape[0], photo.shape[1]
-        points = rng.uniform((0, 0), (size[1] - 1, size[0] - 1), (CLICKS, 2))
-        for k in range(1, CLICKS + 1):
-            mask = engine.answer(encoded, Prompt.of(points[:k], [1, 1, 0, 1, 0, 1][:k], size=size), mask)
-    return recorder.seen
-
-
-def _quantized(graphs: dict[str, Any], seen: dict[str, list[Feeds]]) -> dict[str, Any]:
-    """Graphs whose convolutions take 8-bit weights and activations, by the ranges that were seen.
+def _quantized(graphs: dict[str, Any], model: GrainModel, photos: Sequence[UInt8]) -> dict[str, Any]:
+    """Graphs whose convolutions take 8-bit weights and activations, by their ranges at random clicks in photos.
 
     Weights have 7 bits: the products of 8-bit ones overflow on processors without VNNI. The logits' own two
     convolutions stay in float32.
@@ -232,6 +213,14 @@ def _quantized(graphs: dict[str, Any], seen: dict[str, list[Feeds]]) -> dict[str
         def get_next(self) -> Feeds | None:
             return next(self.feeds, None)
 
+    recorder, rng = _Recorder(model), np.random.default_rng(0)
+    engine = GrainEngine(recorder, load_extractor(model.config.tree))
+    for photo in photos:
+        encoded, mask = engine.encode(photo), None
+        size = photo.shape[0], photo.shape[1]
+        points = rng.uniform((0, 0), (size[1] - 1, size[0] - 1), (CLICKS, 2))
+        for k in range(1, CLICKS + 1):
+            mask = engine.answer(encoded, Prompt.of(points[:k], [1, 1, 0, 1, 0, 1][:k], size=size), mask)
     quantized = {}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         for name, graph in graphs.items():
@@ -240,7 +229,7 @@ def _quantized(graphs: dict[str, Any], seen: dict[str, list[Feeds]]) -> dict[str
             quantize_static(
                 graph,
                 target,
-                Reader(seen[name]),
+                Reader(recorder.seen[name]),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 nodes_to_exclude=last,

@@ -41,10 +41,7 @@ def is_onnx(folder: Path) -> bool:
 
 
 def onnx_folder(source: str | Path) -> Path:
-    """The folder that holds the ONNX files of a model.
-
-    Weights for torch are exported once, in fp32, into the cache; that alone needs torch.
-    """
+    """The folder of a model's ONNX files; weights for torch are exported once (fp32, by torch) into the cache."""
     folder = find_model(source)
     if is_onnx(folder):
         return folder
@@ -71,10 +68,7 @@ def onnx_engine(source: str | Path, extractor: str | None = None) -> Engine:
 
 
 class _OnnxNetwork:
-    """Both graphs of a model of the kind of `settings`, on the CPU.
-
-    Raises ConfigError: onnxruntime is not installed. WeightsError: a file is missing, damaged, or of another model.
-    """
+    """Both graphs of a model on the CPU; ConfigError: no onnxruntime. WeightsError: a bad or a foreign file."""
 
     settings: type[GrainConfig | PaperConfig]
 

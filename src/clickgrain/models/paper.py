@@ -31,7 +31,7 @@ RENAMED = (
     (r"^(layers\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
 )
 
-PARTS = {
+PARTS = {  # ours of a block -> theirs, stacked
     "norm1": ("layernorm_before",),
     "attention.qkv": ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
     "attention.proj": ("attention.o_proj",),
@@ -39,7 +39,6 @@ PARTS = {
     "mlp.0": ("mlp.fc1",),
     "mlp.2": ("mlp.fc2",),
 }
-"""Our part of a block -> theirs, stacked."""
 
 
 class PaperModel(ClickModel):
@@ -84,10 +83,9 @@ class PaperModel(ClickModel):
             raise ConfigError(f"images have shape {tuple(images.shape)}; give B x 3 x H x W in 0..255")
         height, width = images.shape[-2:]
         if height < step or width < step or height % step or width % step:
-            raise ConfigError(
-                f"image sides {height} x {width} are not multiples of {step} (two patches of"
-                f" {self.config.patch_size} pixels); resize or pad the image"
-            )
+            patches = f"two patches of {self.config.patch_size} pixels"
+            sides = f"image sides {height} x {width} are not multiples of {step} ({patches})"
+            raise ConfigError(f"{sides}; resize or pad the image")
         return ((images - self.mean) / self.std,)
 
     def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
@@ -126,12 +124,9 @@ def confidence(logits: Tensor) -> Tensor:
     return total / inside.sum((1, 2, 3)).clamp_min(1.0)
 
 
-# Tokens are in *window order*: the four quarters of the grid one after the other. Window attention is then a
-# reshape, and global attention does not mind the order.
-
-
 def to_windows(grid: Tensor) -> Tensor:
-    """B x h x w x C -> B x hw x C with the quarters of the grid in sequence; h and w even."""
+    """B x h x w x C -> B x hw x C in window order: the quarters of the grid (h, w even) one after the other."""
+    # window attention is then a reshape, and global attention does not mind the order
     b, h, w, c = grid.shape
     return grid.reshape(b, 2, h // 2, 2, w // 2, c).transpose(2, 3).reshape(b, h * w, c)
 
@@ -238,9 +233,8 @@ class MLPHead(nn.Module):
     def __init__(self, config: PaperConfig) -> None:
         super().__init__()
         width = config.head_channels
-        self.project = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, width, 1), _norm(width), nn.ReLU()) for c in config.pyramid
-        )
+        layers = (nn.Sequential(nn.Conv2d(c, width, 1), _norm(width), nn.ReLU()) for c in config.pyramid)
+        self.project = nn.ModuleList(layers)
         self.fuse = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in config.pyramid)
         self.predict = nn.Sequential(_norm(width), nn.ReLU(), nn.Dropout2d(config.dropout), nn.Conv2d(width, 1, 1))
 
@@ -264,10 +258,7 @@ def _project(channels: int, out: int) -> tuple[nn.Module, ...]:
 
 
 def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
-    """Our ViT's weights, but those of the click embedding, from a Hugging Face ViT or ViT-MAE.
-
-    The class token and the final norm are dropped, the position embedding is resized to `config.grid`.
-    """
+    """Our ViT's weights but the click embedding's, of a Hugging Face ViT or ViT-MAE; positions are resized."""
     kind = read_config(model).get("model_type")
     if kind not in ("vit", "vit_mae"):
         raise WeightsError(f"{model} is a {kind!r}; the paper model takes DINO (vit) or MAE (vit_mae) weights")
@@ -283,10 +274,8 @@ def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
     for name, value in wanted.items():
         found = getattr(encoder.config, name)
         if found != value:
-            raise WeightsError(
-                f"{model} has {name} {found}, this model needs {value}; choose --size (b, s, ti) and"
-                " --patch-size to match the checkpoint"
-            )
+            fix = "choose --size (b, s, ti) and --patch-size to match the checkpoint"
+            raise WeightsError(f"{model} has {name} {found}, this model needs {value}; {fix}")
     theirs = {}
     for key, value in encoder.state_dict().items():
         for pattern, name in RENAMED:

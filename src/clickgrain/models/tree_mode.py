@@ -19,17 +19,14 @@ OTHER_LEVELS = (0.45, 0.75, 0.88)  # levels offered as alternatives to a single 
 
 @dataclass(frozen=True)
 class TreeImage:
-    """An image, its merge tree, and what else is known of the same leaves.
-
-    `leaf_features` (h x w x d) are those that the tree was built on, `vectors` its `semantic_vectors`.
-    """
+    """An image, its merge tree, and what else is known of the same leaves."""
 
     image: UInt8
     tree: MergeTree
     edges: MergeTree | None = None
     semantic: MergeTree | None = None
-    leaf_features: Float | None = None
-    vectors: Float | None = None
+    leaf_features: Float | None = None  # h x w x d that the tree was built on
+    vectors: Float | None = None  # its `semantic_vectors`
 
 
 class TreeEngine:

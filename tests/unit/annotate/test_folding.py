@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
-from clickgrain.annotate.documents import STEPS, BrushStep
+from clickgrain.annotate.documents import BrushStep, Steps
 from clickgrain.annotate.folding import MaskReplayer, paint
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.mask_rle import encode
 from clickgrain.errors import PromptError
 from clickgrain.tree.leaf_map import node_mask, node_over
 from clickgrain.types import Mask
+
+STEPS = TypeAdapter(Steps)
 
 
 @pytest.fixture

@@ -144,7 +144,10 @@ class Editor(RuleBasedStateMachine):
             return
         history = self.project.logs.history(1)
         assert history.document == self.done[-1]
-        assert (history.can_undo, history.can_redo) == (len(self.done) > 1, bool(self.undone))
+        assert tuple(history.next_to(kind) is not None for kind in ("undo", "redo")) == (
+            len(self.done) > 1,
+            bool(self.undone),
+        )
 
     @invariant()
     def every_mask_is_there_and_as_described(self):

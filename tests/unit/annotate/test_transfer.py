@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.mask_rle import decode
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.transfer import image_records, label_records, take_in, visible_masks
 from clickgrain.export.formats import export_files, read_any
@@ -26,8 +27,9 @@ def shown(project):
     found = {}
     for image in project.gallery.order:
         document, (size, _) = project.logs.history(image).document, project.gallery.sizes(image)
-        masks = [*visible_masks(project, document, size)]
-        named = [(labels.find(item.label), mask) for item, mask in masks if mask.any()]
+        masks = {id_: decode(coded.data) for id_, coded in visible_masks(project, document, size).items()}
+        items = [item for item in document.objects if item.id in masks]
+        named = [(labels.find(item.label), masks[item.id]) for item in items if masks[item.id].any()]
         if named:
             found[project.gallery.name(image)] = [(one and one.name, mask.tobytes()) for one, mask in named]
     return found
@@ -91,7 +93,8 @@ def test_the_upper_object_has_the_pixel_and_a_locked_one_always(act, project, la
 
     def areas():
         document = project.logs.history(1).document
-        return [mask.sum() for _, mask in visible_masks(project, document, (48, 64))]
+        visible = visible_masks(project, document, (48, 64))
+        return [decode(visible[item.id].data).sum() for item in document.objects]
 
     whole, part = 48 * 64, project.logs.history(1).document.find(2).area
     assert areas() == [whole - part, part]

@@ -3,7 +3,7 @@ import pytest
 
 from clickgrain.clicks.users import NoisyUser
 from clickgrain.errors import ConfigError, DataError
-from clickgrain.evaluation import Benchmark, evaluate, journal
+from clickgrain.evaluation import Benchmark, evaluate, protocol
 from clickgrain.evaluation.protocol import iou
 from clickgrain.types import Mask, Predictor
 
@@ -320,7 +320,7 @@ class TestResume:
         self.run(self.stop_at(-1, None), path)
         with pytest.raises(DataError, match="images or masks with the hash"):
             evaluate(Disks(), benchmark(*reversed(self.masks)), model="disks", jsonl=path)
-        monkeypatch.setattr(journal, "__version__", "99.0")
+        monkeypatch.setattr(protocol, "__version__", "99.0")
         with pytest.raises(DataError, match=r"of clickgrain .* not '99\.0'"):
             self.run(self.stop_at(-1, None), path)
 

@@ -64,7 +64,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @reads
     def open_image(image: int, masks: bool = False, passing: bool = False) -> Response:
         """All about an image but its pixels; unless it is only looked at in passing, it is encoded too."""
-        gallery.row(image)
+        gallery.path(image)
         if not passing:
             project.look_at(image)
         size, native = gallery.sizes(image)
@@ -142,17 +142,14 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @router.get("/images/{image}/preview")
     @reads
     def preview(image: int, x: Pixel, y: Pixel, object: int | None = None, label: Sign = 1) -> Response:
-        """The mask after a click there, the first one or one more on an object.
-
-        Nothing is written, and the click itself is answered from the cache.
-        """
+        """The mask after a click, the first or one more on an object; the click itself will be in the cache."""
         steps = () if object is None else project.logs.item(image, object).steps
         steps = (*steps, Click(x=x, y=y, label=label))
         return as_json(data=encode(project.fold(image, steps).binary).text)
 
     @router.get("/images/{image}/log")
     def log(image: int, since: Count = 0) -> Response:
-        gallery.row(image)
+        gallery.path(image)
         actions = project.database.actions(image, since)
         return as_json(seq=project.logs.history(image).seq, actions=[one.to_json() for one in actions])
 
@@ -174,7 +171,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
     @router.post("/images/{image}/take-over")
     def take_over(image: int, user: User) -> Response:
-        gallery.row(image)
+        gallery.path(image)
         project.team.take_over(user, image)
         return as_json(**project.team.about(image))
 
@@ -208,10 +205,7 @@ def _pixels(project: Project, image: int, file: OpenFile) -> UInt8:
 
 
 def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
-    """(bytes, media type) of an H x W x 3 uint8 RGB image at working size; a plain JPEG is sent as it is.
-
-    `path` is its file, of (H, W) `native`.
-    """
+    """(bytes, media type) of an image at work, whose file has (H, W) `native`; a plain JPEG is sent as it is."""
     with path.open("rb") as file:
         lossy = file.read(3) == b"\xff\xd8\xff"
     if lossy and image.shape[:2] == native and _is_upright(path):
@@ -220,11 +214,7 @@ def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
 
 
 def part(path: Path, box: str, size: Size, longest: int, window: Window | None = None) -> tuple[bytes, str]:
-    """(bytes, media type) of a part of the file, its long side at most `longest`.
-
-    `box` is "x1,y1,x2,y2" in pixels of the working size (H, W). Raises RequestError: it is empty, outside, or made
-    of no numbers. ImageError: the file cannot be read.
-    """
+    """(bytes, media type) of a part of a file, "x1,y1,x2,y2" in pixels at work, its long side at most `longest`."""
     try:
         x1, y1, x2, y2 = (float(value) for value in box.split(","))
     except ValueError:
@@ -252,10 +242,7 @@ def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
 
 
 def quick_thumbnail(path: Path) -> bytes:
-    """A thumbnail straight from the file: a JPEG is decoded at an eighth of its size where that is enough.
-
-    Raises ImageError: it cannot be read.
-    """
+    """A thumbnail of a file; a JPEG is decoded at an eighth of its size where that is enough."""
     with path.open("rb") as file:
         if file.read(3) == b"\xff\xd8\xff" and _is_upright(path):
             with Image.open(path) as opened:

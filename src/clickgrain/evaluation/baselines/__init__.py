@@ -20,7 +20,7 @@ __all__ = [
     "BASELINES", "ONNX", "PREFIX", "FelzenszwalbTree", "Geodesic", "GraphCut", "OnnxModel", "OnnxSam",
     "OpenCVGrabCut", "RandomWalker", "SAMStyle", "SlicTree", "is_baseline", "is_pair", "load_baseline",
 ]  # fmt: skip
-BASELINES: Mapping[str, Callable[[], Predictor]] = {
+BASELINES: Mapping[str, Callable[[], Predictor]] = {  # name on the command line -> what makes the predictor
     "opencv-grabcut": OpenCVGrabCut,
     "graph-cut": GraphCut,
     "random-walker": RandomWalker,
@@ -28,7 +28,6 @@ BASELINES: Mapping[str, Callable[[], Predictor]] = {
     "felzenszwalb": FelzenszwalbTree,
     "slic": SlicTree,
 }
-"""Name on the command line -> what makes the predictor."""
 
 
 def is_baseline(name: str) -> bool:

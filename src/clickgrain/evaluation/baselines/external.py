@@ -49,19 +49,15 @@ def load_object(path: str) -> Predictor:
         try:
             made = made()
         except Exception as error:
-            raise ConfigError(
-                f"{path}: it failed when called without arguments ({type(error).__name__}: {error})"
-            ) from error
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{path}: it failed when called without arguments ({reason})") from error
     if not (callable(getattr(made, "set_image", None)) and callable(getattr(made, "predict", None))):
         raise ConfigError(f"{path}: a {type(made).__name__} has no set_image and predict; return one with both")
     return SAMStyle(made, path) if "point_coords" in parameters_of(made.predict) else made
 
 
 def find_object(path: str) -> tuple[ModuleType, Any]:
-    """The module of `python:package.module:name`, which is imported now, and what the name means in it.
-
-    Raises ConfigError: for another path, or when there is no such module or name.
-    """
+    """(module, object) that `python:package.module:name` means, imported now; ConfigError if there is none."""
     module, _, name = path.removeprefix(PREFIX).partition(":")
     if not module or not name:
         raise ConfigError(f"{path!r} is not an import path; give {PREFIX}package.module:factory")
@@ -233,19 +229,14 @@ def is_pair(name: str) -> bool:
 
 
 def onnx_files(name: str) -> list[Path]:
-    """The files of `onnx:FILE`, `onnx:ENCODER,DECODER`, or of a folder with one *encoder*.onnx and *decoder*.onnx.
-
-    Raises ConfigError: a folder without them, or with several.
-    """
+    """The files of `onnx:FILE`, `onnx:ENCODER,DECODER`, or of a folder with one of each; else ConfigError."""
     where = name.removeprefix(ONNX)
     if not Path(where).is_dir():
         return [Path(part.strip()).expanduser() for part in where.split(",")]
     found = [sorted(Path(where).glob(f"*{part}*.onnx")) for part in ("encoder", "decoder")]
     if [len(files) for files in found] != [1, 1]:
-        raise ConfigError(
-            f"{where}: it has {len(found[0])} *encoder*.onnx and {len(found[1])} *decoder*.onnx; name the two:"
-            f" {ONNX}ENCODER,DECODER"
-        )
+        there = f"{len(found[0])} *encoder*.onnx and {len(found[1])} *decoder*.onnx"
+        raise ConfigError(f"{where}: it has {there}; name the two: {ONNX}ENCODER,DECODER")
     return [files[0] for files in found]
 
 
@@ -275,10 +266,10 @@ class OnnxSam(Prompted):
         shape = inputs[0].shape if len(inputs) == 1 else []
         missing, unknown = NEEDED - {*self._inputs}, {*self._inputs} - NEEDED - {MASK, HAS_MASK, SIZE}
         if len(shape) not in (3, 4) or missing or unknown:
-            raise ConfigError(
-                f"{name}: no pair of SAM: the encoder takes {', '.join(one.name for one in inputs)}, the decoder"
-                f" {', '.join(self._inputs)}; needed are one image, and {', '.join(sorted(NEEDED))}"
-            )
+            taken = ", ".join(one.name for one in inputs)
+            found = f"the encoder takes {taken}, the decoder {', '.join(self._inputs)}"
+            needed = f"needed are one image, and {', '.join(sorted(NEEDED))}"
+            raise ConfigError(f"{name}: no pair of SAM: {found}; {needed}")
         self._image, self._plain = inputs[0], len(shape) == 3
         fixed = None if self._plain else shape[2]
         self._side = fixed if isinstance(fixed, int) else SIDE

@@ -141,10 +141,7 @@ class OpenCVGrabCut(Prompted):
 
 
 class RandomWalker(SeededBaseline):
-    """Random walks for image segmentation (Grady, TPAMI 2006), as in scikit-image.
-
-    The probability that a walker, kept back by color edges, reaches an object seed first.
-    """
+    """Random walks (Grady, TPAMI 2006): how likely a walker, kept by color edges, meets an object seed first."""
 
     name = "random-walker"
     long_side = 256
