@@ -17,7 +17,8 @@ demo: $(READY)
 	$(BIN)/clickgrain demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto -rs
+# a process keeps to its own half as long as it can, so that files share browsers, servers and what they prepare
+	$(BIN)/python -m pytest -n auto --dist worksteal -rs
 
 # 200 kills, full disks, lost permissions and so on, of which `make test` runs a small part. CLICKGRAIN_SEED repeats one.
 faults: $(READY)

@@ -23,6 +23,18 @@ from clickgrain.errors import ClickgrainError, ConfigError
 
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 """Exit statuses; the last two are what a shell reports for SIGINT and SIGPIPE."""
+HELP = """usage: clickgrain COMMAND [OPTIONS]
+
+Click segmentation learned from unlabelled images.
+
+commands:
+{commands}
+
+options:
+  -h, --help     show this help, or after a command its own
+  -V, --version  show the version
+  --debug        show where an error came from
+  --log-json     messages and progress on stderr as JSON, one object a line"""
 
 
 @dataclass(frozen=True)
@@ -42,32 +54,27 @@ class Command:
         return function
 
 
-COMMANDS = (
-    Command("demo", "see the whole story on bundled photos", "clickgrain.commands.demo:demo"),
-    Command("learn", "make a click model from a folder of unlabelled photos", "clickgrain.commands.learn:learn"),
-    Command("annotate", "cut out and label objects in the browser", "clickgrain.commands.annotate:annotate"),
-    Command("replay", "make masks again from the annotator's clicks", "clickgrain.commands.annotate:replay"),
-    Command("export", "write annotations for other tools", "clickgrain.commands.export:export"),
-    Command("import", "take in annotations of other tools", "clickgrain.commands.export:import_"),
-    Command(
-        "export-model",
-        "write a model as ONNX files that need no torch",
-        "clickgrain.commands.export:export_model",
-    ),
-    Command("serve", "answer clicks inside Label Studio or CVAT", "clickgrain.commands.serve:serve"),
-    Command("segment", "cut something out of a photo with clicks", "clickgrain.commands.segment:segment"),
-    Command("track", "carry an object through the frames of a video", "clickgrain.commands.track:track"),
-    Command("propose", "build the merge trees of a folder of photos", "clickgrain.commands.learn:propose"),
-    Command("store", "check, join or shrink stores of merge trees", "clickgrain.commands.learn:store"),
-    Command("train", "train on photos that have their trees", "clickgrain.commands.learn:train"),
-    Command("finetune", "train on photos with masks, all or few of them", "clickgrain.commands.learn:finetune"),
-    Command("evaluate", "count the clicks that models need", "clickgrain.commands.evaluate:evaluate"),
-    Command("bench", "measure every stage on this machine", "clickgrain.commands.bench:bench"),
-    Command(
-        "evaluate-tree",
-        "measure how well merge trees match known objects",
-        "clickgrain.commands.evaluate:evaluate_tree",
-    ),
+COMMANDS = tuple(
+    Command(name, help_, f"clickgrain.commands.{target}")
+    for name, help_, target in (
+        ("demo", "see the whole story on bundled photos", "demo:demo"),
+        ("learn", "make a click model from a folder of unlabelled photos", "learn:learn"),
+        ("annotate", "cut out and label objects in the browser", "annotate:annotate"),
+        ("replay", "make masks again from the annotator's clicks", "annotate:replay"),
+        ("export", "write annotations for other tools", "export:export"),
+        ("import", "take in annotations of other tools", "export:import_"),
+        ("export-model", "write a model as ONNX files that need no torch", "export:export_model"),
+        ("serve", "answer clicks inside Label Studio or CVAT", "serve:serve"),
+        ("segment", "cut something out of a photo with clicks", "segment:segment"),
+        ("track", "carry an object through the frames of a video", "track:track"),
+        ("propose", "build the merge trees of a folder of photos", "learn:propose"),
+        ("store", "check, join or shrink stores of merge trees", "learn:store"),
+        ("train", "train on photos that have their trees", "learn:train"),
+        ("finetune", "train on photos with masks, all or few of them", "learn:finetune"),
+        ("evaluate", "count the clicks that models need", "evaluate:evaluate"),
+        ("bench", "measure every stage on this machine", "bench:bench"),
+        ("evaluate-tree", "measure how well merge trees match known objects", "evaluate:evaluate_tree"),
+    )
 )
 
 
@@ -115,15 +122,8 @@ def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help"):
         width = max(len(command.name) for command in COMMANDS)
-        print(
-            "usage: clickgrain COMMAND [OPTIONS]\n\nClick segmentation learned from unlabelled images.\n\ncommands:"
-        )
-        print(*(f"  {command.name:{width}}  {command.help}" for command in COMMANDS), sep="\n")
-        print("\noptions:\n  -h, --help     show this help, or after a command its own")
-        print(
-            "  -V, --version  show the version\n  --debug        show where an error came from\n"
-            "  --log-json     messages and progress on stderr as JSON, one object a line"
-        )
+        listed = "\n".join(f"  {command.name:{width}}  {command.help}" for command in COMMANDS)
+        print(HELP.format(commands=listed))
         return 0
     if first in ("-V", "--version"):
         print(f"clickgrain {__version__}")
@@ -133,10 +133,9 @@ def _dispatch(arguments: list[str]) -> int:
             from clickgrain.commands.parsing import run
 
             return run(command.function(), arguments[1:], prog=f"clickgrain {command.name}")
-    kind = "option" if first.startswith("-") else "command"
-    names = [command.name for command in COMMANDS]
-    if kind == "option":
-        names = ["--help", "--version", "--debug", "--log-json"]
+    kind, names = "command", [command.name for command in COMMANDS]
+    if first.startswith("-"):
+        kind, names = "option", ["--help", "--version", "--debug", "--log-json"]
     close = difflib.get_close_matches(first, names, n=1)
     guess = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
     return _refuse(f"there is no {kind} {first!r}; {guess}", MISUSED)

@@ -47,6 +47,12 @@ class TrainingError(ClickgrainError):
     """A training run that cannot start or continue (diverged, other settings, nothing to learn from)."""
 
 
+def cause(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
 def check_range(
     settings: object, names: str, least: float, most: float = inf, *, above: bool = False, prefix: str = "--"
 ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from clickgrain import __version__
-from clickgrain.errors import WeightsError
+from clickgrain.errors import WeightsError, cause
 from clickgrain.files import hash_bytes as hash_bytes
 from clickgrain.files import write_beside
 
@@ -48,7 +48,7 @@ def save_model(
         folder.mkdir(parents=True, exist_ok=True)
         _replace_all(files)
     except OSError as error:
-        raise WeightsError(f"{folder}: the model cannot be written ({_cause(error)}); {_fix(error)}") from error
+        raise WeightsError(f"{folder}: the model cannot be written ({cause(error)}); {_fix(error)}") from error
 
 
 def load_model(source: str | Path, *, revision: str | None = None) -> tuple[dict[str, Any], Tensors]:
@@ -84,7 +84,7 @@ def find_model(source: str | Path, *, revision: str | None = None) -> Path:
         if folder.is_file():
             raise WeightsError(f"{folder}: a file, not a model; name the folder that holds {CONFIG} and {TENSORS}")
     except (OSError, RuntimeError) as error:  # a name too long, or ~ of a user that there is not
-        raise WeightsError(f"{source!r}: no name of a model ({_cause(error)}); give a folder or an id") from error
+        raise WeightsError(f"{source!r}: no name of a model ({cause(error)}); give a folder or an id") from error
     return _fetched(str(source), revision)
 
 
@@ -181,7 +181,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path}: no such file; name a folder that clickgrain wrote, or write it again"
         ) from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
+        raise WeightsError(f"{path}: cannot be read ({cause(error)}); {_fix(error)}") from error
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not valid JSON ({error}); copy or download the model again") from error
     version = config.get("format") if isinstance(config, dict) else None
@@ -209,7 +209,7 @@ def _read_tensors(path: Path) -> Tensors:
             advice = "this model has ONNX files alone: use --runtime onnx"
         raise WeightsError(f"{path}: no such file; {advice}") from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({_cause(error)}); {_fix(error)}") from error
+        raise WeightsError(f"{path}: cannot be read ({cause(error)}); {_fix(error)}") from error
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"{path}: damaged or truncated ({error}); copy or download the model again") from error
     return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
@@ -232,14 +232,9 @@ def _fetched(source: str, revision: str | None) -> Path:
         raise WeightsError(f"{source}: has no revision {revision!r} on Hugging Face; leave it out") from error
     except Exception as error:  # connection trouble comes in the types of whichever HTTP library is in use
         raise WeightsError(
-            f"{source}: no such folder, and Hugging Face gave nothing ({_cause(error)}); connect and try again,"
+            f"{source}: no such folder, and Hugging Face gave nothing ({cause(error)}); connect and try again,"
             ' or download the model elsewhere and name its folder; "tree" needs no weights'
         ) from error
-
-
-def _cause(error: Exception) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return text.strip().splitlines()[0]
 
 
 def _fix(error: OSError) -> str:

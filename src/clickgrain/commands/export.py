@@ -156,7 +156,7 @@ def _read(path: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageR
     if path.is_file() and path.suffix.lower() not in READ[1:]:
         try:
             name = _whole(path)
-            yield read_any(_content(path), name, skipped, partial(file_beside, _named, name))
+            yield read_any(_content(path), name, skipped, partial(file_beside, _content, name))
         except (DataError, OSError) as error:
             skipped.append(str(error))
         return
@@ -170,17 +170,13 @@ def _read(path: Path, skipped: list[str]) -> "Iterator[tuple[Format, list[ImageR
         files += [list_ for list_ in lists if list_.is_file()]
     if files == [path] and "labels" not in path.absolute().parts:
         skipped.append(f"{path}: a text file, but there is no data.yaml or classes.txt next to it or above it")
-    yield from read_many({_whole(file): partial(_content, file) for file in files}, skipped, _named)
+    yield from read_many({_whole(file): partial(_content, file) for file in files}, skipped, _content)
 
 
-def _content(file: Path) -> bytes:
-    if (size := file.stat().st_size) > LARGEST_FILE:
+def _content(file: str | Path) -> bytes:
+    if (size := Path(file).stat().st_size) > LARGEST_FILE:
         raise DataError(f"{file}: {size:,} bytes are too many for annotations; split it")
-    return file.read_bytes()
-
-
-def _named(name: str) -> bytes:
-    return _content(Path(name))
+    return Path(file).read_bytes()
 
 
 def _whole(file: Path) -> str:

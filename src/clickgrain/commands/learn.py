@@ -68,7 +68,7 @@ def propose(args: ProposeArgs) -> None:
     say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")
-    print(report.summary().splitlines()[0])
+    print(report.summary())
 
 
 def store(args: StoreArgs) -> None:

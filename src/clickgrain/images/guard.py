@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from clickgrain.errors import ImageError
+from clickgrain.errors import ImageError, cause
 
 FORMATS = "JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
 
@@ -120,8 +120,7 @@ def explained(path: object) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"{path}: not enough memory to decode it; shrink it, or lower max_pixels") from error
     except Exception as error:
-        cause = str(error).strip() or type(error).__name__
-        raise ImageError(f"{path}: damaged or truncated ({cause}); copy it again, or remove it") from error
+        raise ImageError(f"{path}: damaged or truncated ({cause(error)}); copy it again, or remove it") from error
 
 
 @contextmanager

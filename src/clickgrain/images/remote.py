@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from clickgrain.errors import ConfigError, ImageError
+from clickgrain.errors import ConfigError, ImageError, cause
 from clickgrain.files import hash_bytes, hash_open_file
 from clickgrain.images.guard import opened
 
@@ -80,8 +80,7 @@ class ImageFile:
         except ConfigError as error:
             raise ImageError(str(error)) from error
         except Exception as error:  # of whatever library the address needs
-            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ImageError(f"{self}: cannot be read ({cause}); check the network, run again") from error
+            raise ImageError(f"{self}: cannot be read ({cause(error)}); check the network, run again") from error
 
     @contextmanager
     def opened(self, content: bytes | None = None) -> Iterator[BinaryIO]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from clickgrain.errors import ConfigError
+from clickgrain.errors import ConfigError, check_range
 
 Linkage = Literal["ward", "average", "cosine"]
 SamplerName = Literal["paper", "area", "level"]
@@ -82,12 +82,8 @@ class ProposeArgs:
         if self.engine == "ray" and "://" in self.store:
             raise ConfigError(f"--engine ray: all machines write; give --out a folder they see, not {self.store}")
         Shard.parse(self.shard)
-        if self.batch < 1:
-            raise ConfigError(f"--batch {self.batch} is not positive; use 1 or more images per forward pass")
-        if self.workers < 0:
-            raise ConfigError(f"--workers {self.workers} is negative; use 0 to choose by the number of cores")
-        if self.long_side < 0:
-            raise ConfigError(f"--long-side {self.long_side} is negative; use e.g. 512, or 0 to keep the size")
+        check_range(self, "batch", 1)
+        check_range(self, "workers long_side", 0)
         if self.connectivity not in (0, 4, 8):
             raise ConfigError(f"--connectivity {self.connectivity} is unknown; use 4, 8, or 0 for none")
         if self.linkage not in ("ward", "average", "cosine"):
@@ -204,10 +200,5 @@ class CompositeSettings:
                 f"--composite.min-area {self.min_area!r} and --composite.max-area {self.max_area!r} are no range"
                 " inside 0..1; they are fractions of the image, e.g. 0.005 and 0.6"
             )
-        for name in ("flip", "jitter", "match", "blur", "finish", "light", "shadow", "noise"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"--composite.{name} {getattr(self, name)!r} is outside 0..1")
-        for name in ("max_upscale", "rotation", "feather"):
-            if getattr(self, name) < 0:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--composite.{flag} {getattr(self, name)!r} is negative; use 0 or more")
+        check_range(self, "flip jitter match blur finish light shadow noise", 0, 1, prefix="--composite.")
+        check_range(self, "max_upscale rotation feather", 0, prefix="--composite.")

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from clickgrain.errors import ClickgrainError, ImageError, StoreError
+from clickgrain.errors import ClickgrainError, ImageError, StoreError, cause
 from clickgrain.features.registry import FeatureExtractor
 from clickgrain.files import core_count, hash_bytes
 from clickgrain.images import ImageFile, ReadReport, fit_size, list_images, read_images, resize
@@ -52,9 +52,9 @@ class ProposeReport:
     seconds: float = 0.0  # wall time
 
     def summary(self) -> str:
-        """A few lines for the end of the command."""
+        """A line for the end of the command."""
         counts = f"{self.done} trees made, {self.skipped} there already, {len(self.failed)} photos failed"
-        return "\n".join([f"{counts} ({self.seconds:.0f} s)", *(f"  {one.reason}" for one in self.failed)])
+        return f"{counts} ({self.seconds:.0f} s)"
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Pass:
         if self.broken and not self.report.done + self.report.skipped:
             raise self.broken[-1]
         if self.split:
-            said = f"{len(self.split)} batches were taken photo by photo ({_cause(self.split[0])})"
+            said = f"{len(self.split)} batches were taken photo by photo ({cause(self.split[0])})"
             self.report.notes.append(f"{said}; a smaller --batch is quicker")
 
     def todo(self, files: Iterable[ImageFile]) -> Iterator[ImageFile]:
@@ -272,7 +272,7 @@ class Pass:
             self._fail(file.key, f"{file}: {error}")
         except Exception as error:  # of a device or a network: anything
             height, width = image.shape[:2]
-            broke = f"{self.extractor.name} broke on it at {width} x {height} pixels ({_cause(error)})"
+            broke = f"{self.extractor.name} broke on it at {width} x {height} pixels ({cause(error)})"
             fix = "run again, with another --long-side or --device, or leave it out with --ignore"
             self._fail(file.key, f"{file}: {broke}; {fix}")
             self.broken.append(error.with_traceback(None))
@@ -318,7 +318,3 @@ def shrunk(image: UInt8, long_side: int) -> UInt8:
     """An image of at most that long side (0: any)."""
     size = (image.shape[0], image.shape[1])
     return resize(image, fit_size(size, long_side)) if 0 < long_side < max(size) else image
-
-
-def _cause(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

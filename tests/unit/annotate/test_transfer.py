@@ -249,7 +249,7 @@ def test_no_mask_vanishes_on_another_grid(size):
 
 
 def test_masks_of_a_large_import_are_not_in_memory_together(project, monkeypatch):
-    many = 150
+    many = 60
     monkeypatch.setattr(project.gallery, "sizes", lambda image: ((48, 64), (3_000, 4_000)))
     entry = {"image_id": 1, "segmentation": {"size": [3_000, 4_000], "counts": [0, 12_000_000]}}
     content = coco(height=3_000, width=4_000)

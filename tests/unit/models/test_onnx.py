@@ -215,7 +215,11 @@ def paper(tmp_path_factory, traced_once):
     """(model, folder with its weights, folder with the ONNX files) of a small random `paper` model."""
     folder = tmp_path_factory.mktemp("paper")
     torch.manual_seed(3)
-    model = PaperModel(PaperConfig(image_size=64, patch_size=8, dim=24, depth=4, heads=2, head_channels=16)).eval()
+    # one block with windows and one without: each adds seconds to the export
+    config = PaperConfig(
+        image_size=64, patch_size=8, dim=24, depth=2, heads=2, head_channels=16, window_blocks=(1,)
+    )
+    model = PaperModel(config).eval()
     with torch.no_grad():
         model.backbone.positions.normal_()  # so that a resize that differs from torch's shows
         model.head.predict[-1].weight.mul_(20)
