@@ -97,7 +97,7 @@ class Context:
         return item.model_copy(update={**values, "content": self.content, "source": source, **changes})
 
     def with_steps(self, item: Item, steps: Steps) -> Item:
-        """The object with other steps and their mask; RequestError: too many. PromptError: a point outside."""
+        """The object with other steps and their mask; RequestError for too many, PromptError for points outside."""
         if len(steps) > ask.MAX_STEPS:
             raise RequestError("invalid", f"an object holds at most {ask.MAX_STEPS} steps; merge or begin another")
         fold = self.project.fold(self.image, steps)

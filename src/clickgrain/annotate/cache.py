@@ -13,7 +13,7 @@ HEAD = len(hash_bytes(b""))
 
 
 class DiskCache:
-    """Bytes by name in a folder, at most `limit`, after their hash: damaged files are deleted. Writes may fail."""
+    """Bytes by name in a folder, at most `limit`, behind their hash: damaged files are deleted; writes may fail."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit

@@ -99,7 +99,7 @@ def as_node(tree: MergeTree, coverage: Float) -> Float:
 
 
 def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> list[Candidate]:
-    """Nodes that are alike, best first, none in another, by h x w x d leaf features; `held` are objects' leaves."""
+    """Nodes that are alike, none in another, best first, by h x w x d leaf features; objects have `held` leaves."""
     ratio = tree.area / tree.n_leaves / max(wanted.share, 1e-9)
     is_close = (ratio <= LARGEST_RATIO) & (ratio >= 1 / LARGEST_RATIO)
     nodes = np.flatnonzero(is_close[: tree.root])
@@ -148,7 +148,7 @@ class Finder:
         self.project, self.cache = project, cache
 
     def work(self, image: int, number: int, images: Sequence[int] | None, limit: int) -> Callable[[Job], Any]:
-        """A job that searches images (None: all others) for an object; RequestError: none, or on an older file."""
+        """A job that searches images (None: all others) for an object; RequestError as by `Logs.item`."""
         gallery, logs, model = self.project.gallery, self.project.logs, self.project.model.hash
         item = logs.item(image, number, current=True)
         others = images or [other for other in gallery.order if other != image]

@@ -83,7 +83,7 @@ class MaskReplayer:
         self._model = threading.Lock()  # one prediction at a time: two would compete for the same cores
 
     def fold(self, scene: Scene, steps: Steps) -> Fold:
-        """What steps lead to on a scene; PromptError: a point outside. RequestError: a step that cannot follow."""
+        """What steps lead to on a scene; PromptError for a point outside, RequestError if a step cannot follow."""
         begin = (scene.model, scene.stamp)
         names = list(itertools.accumulate(steps, lambda name, step: hash((name, step)), initial=hash(begin)))
         state, done = Fold(scene.size, scene.model, scene.content), 0

@@ -50,7 +50,7 @@ class Learner:
         return objects_of(self.project.gallery, self.project.logs)
 
     def work(self, job: Job, minutes: float, from_objects: bool = False) -> dict[str, Any]:
-        """Train for about `minutes`, with the user's objects or without, and compare; DataError: few objects."""
+        """Train for about `minutes`, with the user's objects or not, and compare; DataError for too few objects."""
         from clickgrain.evaluation.datasets import data_hash  # start-up time that few sessions need to spend
 
         started = time.time()
@@ -67,7 +67,7 @@ class Learner:
         return report
 
     def train(self, job: Job, place: Path, minutes: float, from_objects: bool = False) -> None:
-        """Run `learn` in a folder and report its progress; RequestError: it failed. Cancelled: the job was."""
+        """Run `learn` in a folder and report its progress; RequestError if it failed, Cancelled if the job was."""
         gallery = self.project.gallery
         # other users' photos are not ours to use
         astray = [glob.escape(path.as_posix()) for path in gallery.astray]

@@ -211,7 +211,7 @@ class Logs:
             self._histories.pop(log, None)
 
     def item(self, image: int, number: int, *, current: bool = False) -> Item:
-        """An object of an image; RequestError: none, or with `current`, one that was drawn on an older file."""
+        """An object of an image; RequestError if there is none or, with `current`, only one of an older file."""
         item = self.history(image).document.find(number)
         if item is None or item.mask is None:
             raise RequestError("not_found", f"there is no object {number} in this image")
@@ -264,7 +264,7 @@ class Logs:
         )
 
     def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
-        """Store the next action of a log, whose lock is held, and its document; RequestError: nothing is stored."""
+        """Store the next action of a log, whose lock is held, and its document; RequestError if that fails."""
         summary, history = None, self._current(log)
         if isinstance(document, Document):
             clicks = sum(count_clicks(item.steps) for item in document.objects)
@@ -278,7 +278,7 @@ class Logs:
         self.changes.mark(*(("project",) if log == PROJECT_LOG else ("image", log)))
 
     def act_on_labels(self, post: Posted, request: ProjectRequest, user: str = "") -> None:
-        """Act on the labels for a person; RequestError: "conflict" if the sender missed actions, or it fails."""
+        """Act on the labels for a person; RequestError if the sender missed actions ("conflict"), or it fails."""
         with self.lock_of(PROJECT_LOG):
             self.notice_others()
             history, patch, labels = self.labels(), dict[str, Any](), None

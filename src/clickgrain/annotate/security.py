@@ -121,7 +121,7 @@ class Guard:
 
 
 async def whole_body(receive: Receive, limit: int, seconds: float) -> bytes | None:
-    """The body of a request, None if its sender left; TimeoutError: too slow. ValueError: above `limit` bytes."""
+    """The body of a request, None if its sender left; TimeoutError if too slow, ValueError above `limit` bytes."""
     body, began = bytearray(), asyncio.get_running_loop().time()
     while True:
         async with asyncio.timeout_at(began + seconds + len(body) / SLOWEST):

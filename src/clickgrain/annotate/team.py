@@ -95,11 +95,9 @@ class Team:
         """A person is about to change an image. Raises RequestError: "taken": another one is working on it."""
         with self._lock:
             self._forget_the_gone()
-            holder = self.holder(image)
-            if user and holder not in (None, user):
+            if user and (holder := self.holder(image)) not in (None, user):
                 raise RequestError("taken", f"{holder} is working on this image; take it over to change it")
-            if user:
-                self._grant(user, image)
+            self.take_over(user, image)
 
     def take_over(self, user: str, image: int) -> None:
         """Give the image to this person, even if another one holds it."""

@@ -15,7 +15,7 @@ Array = Any  # a numpy array or a torch tensor
 
 BINS = (20, 20, 20)  # of L, a, b: 5 units each; doubling the width costs 0.03 of the posterior AUC on real objects
 LOW, HIGH = (0.0, -50.0, -50.0), (100.0, 50.0, 50.0)  # stronger colors share the outer bins
-PREVIOUS_DOUBT = 0.5  # part of a pixel's weight as background that the previous mask, which may leak, leaves
+PREVIOUS_DOUBT = 0.5  # part of a pixel's weight as background that the previous mask cannot take: masks may leak
 SEED_POWER = 3.0  # closeness in the tree is raised to this power: it down-weights distant leaves
 XYZ = (  # from linear sRGB, rows divided by the D65 white point
     (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),

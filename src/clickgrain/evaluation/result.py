@@ -36,7 +36,7 @@ class TargetResult:
     click_seconds: tuple[float, ...]  # of each prediction, the full-size probability included
     encode_seconds: float  # of the image's `set_image`
     error: str | None = None  # what stopped the predictor on this target, or None
-    drawn: tuple[tuple[int, Drawn], ...] = ()  # (place, box or stroke) among all interactions, which `ious` count
+    drawn: tuple[tuple[int, Drawn], ...] = ()  # boxes, strokes and their places; `ious` ... have a value for each
 
     @property
     def given(self) -> tuple[Given, ...]:

@@ -68,7 +68,7 @@ def onnx_engine(source: str | Path, extractor: str | None = None) -> Engine:
 
 
 class _OnnxNetwork:
-    """Both graphs of a model on the CPU; ConfigError: no onnxruntime. WeightsError: a bad or a foreign file."""
+    """Both graphs of a model on the CPU; ConfigError without onnxruntime, WeightsError for a wrong file."""
 
     settings: type[GrainConfig | PaperConfig]
 

@@ -85,8 +85,7 @@ class Zoom:
             tops, bottoms, lefts, rights = zip(*windows)
             rows = self._widened(min(tops), max(bottoms), size[0])
             new = Window(*rows, *self._widened(min(lefts), max(rights), size[1]))
-        stays = last is not None and last.holds(positives) and last.overlap(new) >= self.keep
-        return last if last is not None and stays else new
+        return last if last is not None and last.holds(positives) and last.overlap(new) >= self.keep else new
 
     def _widened(self, first: int, last: int, length: int) -> tuple[int, int]:
         center, side = (first + last) / 2, max(self.expansion * (last - first + 1), self.min_side)
