@@ -22,6 +22,8 @@ ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8  # its least part of the image's long side, an
 SMALLEST_PART = 32  # its least size in pixels
 AROUND, AROUND_LEAST = 0.5, 96  # side of a crop around the last click: part of the long side, and pixels
 RIM = 0.1  # part of that side over which its answer fades into the previous mask
+UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 3.0, 0.5
+"""Expected IoU under which the regions around a first click vote, growth of their share below it, largest share."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,22 @@ class GrainEngine:
         scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
         maps = click_maps(self.network.config.map_spec, encoded.context, scaled, before, [0] * len(prompts))
         logits, scores = self.network.decode(encoded.features, maps)
+        config = self.network.config
+        if before is None and "centre" in config.first_maps:
+            logits = _voted(logits, scores, maps[:, config.map_spec.names.index("centre")], prompts)
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
+
+
+def _voted(logits: Float, scores: Float, votes: Float, prompts: list[Prompt]) -> Float:
+    """M x h x w logits of first answers, where the network is unsure blended with the vote of nested regions.
+
+    What the network learned of whole things helps on photos like those that it saw; else the image knows better.
+    """
+    free = np.array([prompt.level is None and bool(vote.any()) for prompt, vote in zip(prompts, votes)])
+    share = np.where(free, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST), 0)[:, None, None]
+    network = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    mean = np.clip(network + share * (votes - network), 1e-4, 1 - 1e-4)
+    return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)
 
 
 def _close_window(size: Size, prompt: Prompt, previous: Mask | None) -> Window | None:

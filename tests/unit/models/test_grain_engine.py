@@ -69,6 +69,36 @@ def test_an_answer_has_the_images_size_and_is_the_same_every_time(engine):
     assert first.roi is None
 
 
+class TestVotes:
+    """First answers of a network that is unsure, blended with the vote of the regions around the click."""
+
+    @staticmethod
+    def mask(expected, **prompt):
+        """The answer of a network that says "object" everywhere and expects this IoU."""
+        config = replace(TINY, first_maps=TINY.maps)
+        model = echo_model("disk+", config)
+        with torch.no_grad():
+            model.first.load_state_dict(model.decoder.state_dict())
+            model.first.shortcut.weight.zero_()
+            model.first.shortcut.bias.fill_(np.log(3.0))  # 3/4 in every pixel
+            model.first.score[2].weight.zero_()
+            model.first.score[2].bias.fill_(np.log(expected / (1 - expected)))
+        engine = GrainEngine(TorchGrain(model), ColorTexture())
+        return ask(engine, engine.encode(photo()), [[20, 30]], **prompt).probability
+
+    def test_none_where_it_is_sure(self):
+        np.testing.assert_allclose(self.mask(0.61), 0.75, atol=1e-3)
+
+    def test_the_less_sure_the_more_they_weigh(self):
+        sure, half, least = self.mask(0.61), self.mask(0.5), self.mask(0.2)
+        shift = [float(np.abs(sure - other).max()) for other in (half, least)]
+        assert 0.05 < shift[0] < shift[1] < 0.45  # a share of .3 and .5 of a vote from 0 to 1
+        assert half[30, 20] > 0.75 > half[-2, -2]  # for what lies around the click
+
+    def test_no_vote_on_a_wanted_level(self):
+        np.testing.assert_allclose(self.mask(0.2, level=0.5), 0.75, atol=1e-3)
+
+
 @pytest.mark.parametrize("size", [(90, 120), (200, 64), (33, 61)])
 def test_a_disk_comes_back_centred_on_its_click(size):
     engine = GrainEngine(TorchGrain(echo_model("disk+", replace(TINY, radius=14.0))), ColorTexture())
