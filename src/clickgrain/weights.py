@@ -41,9 +41,15 @@ def save_model(
     read-only); nothing half-written is left.
     """
     folder = Path(folder)
+    if not isinstance(config.get("kind"), str):
+        raise WeightsError(f'{folder}: the config has no "kind"; give "grain", "paper" or "extractor"')
+    try:
+        full = {**config, "format": FORMAT, "clickgrain": __version__}
+        described = json.dumps(full, indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{folder}: the config is not JSON ({error}); use plain numbers and strings") from error
     files = {folder / name: content for name, content in (extra or {}).items()}
-    files[folder / TENSORS] = _packed(tensors, half)
-    files[folder / CONFIG] = _described(folder, config)
+    files |= {folder / TENSORS: _packed(tensors, half), folder / CONFIG: described.encode()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace_all(files)
@@ -146,16 +152,6 @@ def _packed(tensors: "Mapping[str, torch.Tensor]", half: bool) -> bytes:
         return tensor.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
 
     return safetensors.torch.save({key: prepared(value) for key, value in tensors.items()})
-
-
-def _described(folder: Path, config: Mapping[str, Any]) -> bytes:
-    if not isinstance(config.get("kind"), str):
-        raise WeightsError(f'{folder}: the config has no "kind"; give "grain", "paper" or "extractor"')
-    full = {**config, "format": FORMAT, "clickgrain": __version__}
-    try:
-        return (json.dumps(full, indent=2, allow_nan=False) + "\n").encode()
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{folder}: the config is not JSON ({error}); use plain numbers and strings") from error
 
 
 def _replace_all(files: Mapping[Path, bytes]) -> None:

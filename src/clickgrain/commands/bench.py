@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,7 +166,7 @@ def _proposing(args: BenchArgs, clock: Clock, source: str, folder: Path) -> "lis
 
     with clock.stage("list", 1, "disk or network"):
         files = list_images(source)
-    clock.stages[-1] = Stage(**{**asdict(clock.stages[-1]), "images": len(files)})
+    clock.stages[-1] = replace(clock.stages[-1], images=len(files))
     files = (files * -(-args.count // len(files)))[: args.count]
     away = "disk or network"
 
@@ -198,8 +198,6 @@ def _proposing(args: BenchArgs, clock: Clock, source: str, folder: Path) -> "lis
 
 def _training(args: BenchArgs, clock: Clock, files: "list[ImageFile]", folder: Path) -> float:
     """Some steps of grain-small on these images; returns the share of the time without a batch."""
-    from dataclasses import replace
-
     from clickgrain.features import load_extractor
     from clickgrain.images import read_images, resize_long_side
     from clickgrain.models.registry import build_model

@@ -1,38 +1,63 @@
 """`run_demo`: the stages of the demo, each writing its output into the demo's folder, and the report at the end."""
 
+import copy
+import json
 import resource
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from clickgrain import __version__
 from clickgrain.demo.config import EXTRACTOR, DemoArgs, DemoScale
-from clickgrain.demo.lesson import Lesson, teach
 from clickgrain.demo.photos import HELD_OUT, LEARN, DemoPhoto, copy_photos, image_and_tree, write_targets
-from clickgrain.errors import DataError
+from clickgrain.errors import DataError, TrainingError
 from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
 from clickgrain.evaluation.drawing import feature_map, overlay
 from clickgrain.evaluation.examples import tree_figures
-from clickgrain.evaluation.page import Chart, Figure, Line, line_chart, machine, write_page
+from clickgrain.evaluation.page import Figure, Line, line_chart, machine, write_page
 from clickgrain.evaluation.report import section
 from clickgrain.features import FeatureExtractor, load_extractor
-from clickgrain.files import hash_file
+from clickgrain.features.config import EncoderConfig
+from clickgrain.files import hash_bytes, hash_file, write_or_raise
+from clickgrain.models.config import GrainConfig
+from clickgrain.models.grain import GrainModel
 from clickgrain.models.registry import engine_for
 from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
+from clickgrain.training.config import DataArgs, TrainArgs
 from clickgrain.training.image_set import ImageSet, add_composites
+from clickgrain.training.loop import fit
 from clickgrain.training.prepare import load_image_set
+from clickgrain.training.run_dir import METRICS, STATE, locked
 from clickgrain.types import Predictor
 
 TARGET_SEED = 1_000_003  # added to the seed, so that targets are drawn apart from everything that is trained on
 SAMPLES = 4  # training composites shown
+PLAN = "plan.json"
 SHOWN = 3  # methods in the headline and the images; the untrained model is in the table and the curves only
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The trained model and how training went."""
+
+    folder: Path  # of the model
+    steps: int  # made in all
+    losses: list[float]  # loss by step, over all sessions
+    parameters: int  # of the network
+    # the network with its first weights; it follows a rule on the click maps that training builds on
+    start: GrainModel
+    start_name: str  # differs between seeds and sizes
 
 
 def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress | None = None) -> Path:
@@ -68,9 +93,17 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
             seed, place = args.seed + TARGET_SEED, args.out / "targets"
             benchmark, digest = write_targets(unseen, place, scale.targets, seed=seed, advance=bar.advance)
         with _timed(clock, "Training"):
-            lesson = teach(args, scale, image_set, bar)
+            lesson = _teach(args, scale, image_set, bar)
         with _timed(clock, "Robot clicks"):
-            methods, results = _methods(lesson), []
+            trained = hash_file(lesson.folder / "model.safetensors")[:10]
+            # shown name -> unique name for files, and what clicks the targets
+            methods: dict[str, tuple[str, Predictor]] = {
+                "grain model": (f"grain-{trained}", Segmenter.load(lesson.folder)),
+                "tree mode": ("tree", Segmenter.load("tree")),
+                "OpenCV GrabCut": ("opencv-grabcut", OpenCVGrabCut()),
+                "grain, untrained": (lesson.start_name, Segmenter(engine_for(lesson.start))),
+            }
+            results = list[Result]()
             for label, (name, model) in methods.items():
                 bar.start(f"clicks: {label}", len(benchmark))
                 rows = args.out / "results" / f"{name}-{digest[:10]}.jsonl"
@@ -84,15 +117,62 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
     return path
 
 
-def _methods(lesson: Lesson) -> dict[str, tuple[str, Predictor]]:
-    """The methods that click the targets: shown name -> unique name for files, and the predictor."""
-    trained = hash_file(lesson.folder / "model.safetensors")[:10]
-    return {
-        "grain model": (f"grain-{trained}", Segmenter.load(lesson.folder)),
-        "tree mode": ("tree", Segmenter.load("tree")),
-        "OpenCV GrabCut": ("opencv-grabcut", OpenCVGrabCut()),
-        "grain, untrained": (lesson.start_name, Segmenter(engine_for(lesson.start))),
+def _teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
+    """Train, or continue, in `args.out / "model"`; start over if the settings differ from last time."""
+    folder, images = args.out / "model", list(range(len(image_set)))
+    torch.manual_seed(args.seed)
+    # Objects should look as large as in the crops, which show 0.5 to 1.05 of a photo.
+    side = max(64, round(scale.crop * 5 / 3 / 32) * 32)
+    # Two thirds of `GrainConfig.small` in width: after two minutes on two cores it is ahead of larger ones.
+    config = GrainConfig(EncoderConfig(scale.widths, (1, 1, 1, 1, 1)), scale.widths[:4], long_side=side)
+    model = GrainModel(config)
+    start = copy.deepcopy(model).eval()
+    # for a couple of hundred steps: a short average, more composites than proposals
+    data = DataArgs(
+        crop=scale.crop, photo_side=max(scale.side, 32), window=(0.5, 1.05), composites=0.7, masks_per_image=2
+    )
+    settings = TrainArgs(
+        steps=scale.steps or 100, batch=scale.batch, lr=1.5e-3, warmup=20, ema=0.98, seed=args.seed,
+        precision="float32", validate_every=0, checkpoint_every=15.0, data=data,
+    )  # fmt: skip
+    seconds = None if scale.steps else args.minutes * 60
+    with locked(folder):
+        _start_over_if_changed(args, scale, image_set)
+        result = fit(model, image_set, images, settings, folder, progress=bar, seconds=seconds)
+    lines = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
+    made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
+    return Lesson(
+        folder,
+        result.steps,
+        [line["loss"] for line in lines if "loss" in line],
+        sum(p.numel() for p in model.parameters()),
+        start,
+        f"grain-start-{hash_bytes(made_of.encode())[:10]}",
+    )
+
+
+def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet) -> None:
+    """Delete the state of a run with other settings; `plan.json` holds those of the last one."""
+    path = args.out / PLAN
+    asked: dict[str, Any] = {
+        "minutes": args.minutes,
+        "seed": args.seed,
+        "photos": image_set.names[: image_set.photos],
+        "version": __version__,
     }
+    asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # none, or damaged
+        plan = None
+    if isinstance(plan, dict) and plan.get("asked") == asked:
+        return
+    try:
+        (args.out / "model" / STATE).unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{args.out}: cannot be changed ({error}); choose another --out") from error
+    text = json.dumps({"asked": asked}, indent=1)
+    write_or_raise(path, text.encode(), TrainingError, "make room or choose another --out")
 
 
 @contextmanager
@@ -119,6 +199,9 @@ def _write_report(
     labels = list(methods)
     predictors = [method if i < SHOWN else None for i, (_, method) in enumerate(methods.values())]
     skipped = [reason for result in results for reason in result.skipped]
+    window = max(1, len(lesson.losses) // 20)
+    parts = [lesson.losses[i : i + window] for i in range(0, len(lesson.losses), window)]
+    loss = Line("loss", [((i + 0.5) * window, float(np.mean(part))) for i, part in enumerate(parts)])
     seconds, peak = clock["Training"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     length = f"{max(1, seconds):.0f} seconds" if seconds < 90 else f"{round(seconds / 60, 1):g} minutes"
     facts = {
@@ -147,7 +230,7 @@ def _write_report(
         lesson=lesson,
         trained_on=[Path(photo.file).stem for photo in learn],
         held_out=[Path(photo.file).stem for photo in held_out],
-        loss=_loss(lesson.losses),
+        loss=line_chart([loss], x="training step", y="loss", title="Training loss", dots=False),
         section=section(results, labels, benchmark, predictors, clicks=3, drawn=SHOWN),
         out=args.out,
         args=args,
@@ -172,11 +255,3 @@ def _trees(
         figures.insert(1, Figure(features, "Features", "main directions as colors", "feature map"))
         trees.append((f"{Path(photo.file).stem}: {tree.n_leaves} patches", figures))
     return trees
-
-
-def _loss(losses: list[float]) -> Chart:
-    """The loss by training step, means of twentieths."""
-    window = max(1, len(losses) // 20)
-    parts = [losses[i : i + window] for i in range(0, len(losses), window)]
-    points = [((i + 0.5) * window, float(np.mean(part))) for i, part in enumerate(parts)]
-    return line_chart([Line("loss", points)], x="training step", y="loss", title="Training loss", dots=False)

@@ -38,7 +38,14 @@ def to_rgb(
         color = color[..., :kept]
     rgb = _scaled(color, notes, no_data, inverted, window)
     rgb = np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb
-    return rgb if opacity is None else _over_white(rgb, opacity)
+    if opacity is None:
+        return rgb
+    top = 1.0 if opacity.dtype.kind in "fb" else float(np.iinfo(opacity.dtype).max)
+    share = np.clip(np.nan_to_num(opacity[..., 0].astype(np.float32) / top), 0.0, 1.0)
+    mixed = np.empty_like(rgb)
+    for channel in range(3):
+        mixed[..., channel] = np.rint(255.0 + (rgb[..., channel] - np.float32(255.0)) * share)
+    return mixed
 
 
 def orientation_of(exif: bytes) -> int:
@@ -132,12 +139,3 @@ def _range(values: npt.NDArray[Any], no_data: float | None) -> tuple[float, floa
     if low == high and sample.size:  # nearly constant: the few other values would vanish
         low, high = sample.min(), sample.max()
     return float(low), float(high)
-
-
-def _over_white(rgb: UInt8, opacity: npt.NDArray[Any]) -> UInt8:
-    top = 1.0 if opacity.dtype.kind in "fb" else float(np.iinfo(opacity.dtype).max)
-    share = np.clip(np.nan_to_num(opacity[..., 0].astype(np.float32) / top), 0.0, 1.0)
-    mixed = np.empty_like(rgb)
-    for channel in range(3):
-        mixed[..., channel] = np.rint(255.0 + (rgb[..., channel] - np.float32(255.0)) * share)
-    return mixed

@@ -71,7 +71,13 @@ def _piece(foreground: UInt8, alpha: Float) -> Cutout:
 
 def _changed(piece: Cutout, size: Size, rng: Rng, settings: CompositeSettings) -> _Layer:
     """The piece at its new size and angle, its edge softened; not placed yet."""
-    image, alpha = _scaled(piece, _scale(piece.alpha, size, rng, settings))
+    scale = _scale(piece.alpha, size, rng, settings)
+    height, width = (max(1, round(side * scale)) for side in piece.alpha.shape)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(piece.image, (width, height), interpolation=how)
+    image = cv2.copyMakeBorder(scaled, *(MARGIN,) * 4, cv2.BORDER_REPLICATE).astype(np.uint8)
+    alpha = np.clip(cv2.resize(piece.alpha, (width, height), interpolation=how), 0, 1)
+    alpha = np.pad(alpha, MARGIN).astype(np.float32)
     if rng.random() < settings.flip:
         image, alpha = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(alpha[:, ::-1])
     image, alpha = _turned(image, alpha, rng.uniform(-settings.rotation, settings.rotation))
@@ -95,15 +101,6 @@ def _scale(alpha: Float, size: Size, rng: Rng, settings: CompositeSettings) -> f
     sides = min(1.1 * size[0] / alpha.shape[0], 1.1 * size[1] / alpha.shape[1])
     least = max(np.sqrt(settings.min_area * pixels / weight), 1.5 / radius)
     return float(max(min(np.sqrt(area / weight), settings.max_upscale, sides), least))
-
-
-def _scaled(piece: Cutout, scale: float) -> tuple[UInt8, Float]:
-    height, width = (max(1, round(side * scale)) for side in piece.alpha.shape)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    image = cv2.resize(piece.image, (width, height), interpolation=how)
-    alpha = np.clip(cv2.resize(piece.alpha, (width, height), interpolation=how), 0, 1)
-    framed = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
-    return framed.astype(np.uint8), np.pad(alpha, MARGIN).astype(np.float32)
 
 
 def _turned(image: UInt8, alpha: Float, degrees: float) -> tuple[UInt8, Float]:

@@ -121,22 +121,13 @@ class Sampler:
     - `area`: log-area balanced: every octave share of area is as likely, whatever number of nodes it holds.
     - `level`: level balanced: every stretch of granularity is as likely.
 
-    `area` and `level` never draw the whole image.
-
-    Attributes:
-        name: which one.
-        decay: `paper` only, 0 < decay <= 1; smaller stops higher up.
-        min_area: fraction of the leaves that a region must exceed.
-        max_area: fraction of the leaves that a region may have at most.
-
-    Raises:
-        ConfigError: a value out of range; names the flag.
+    `area` and `level` never draw the whole image. Raises ConfigError: a value out of range; names the flag.
     """
 
     name: SamplerName = "paper"
-    decay: float = 0.9
-    min_area: float = 0.05
-    max_area: float = 1.0
+    decay: float = 0.9  # `paper` only, 0 < decay <= 1; smaller stops higher up
+    min_area: float = 0.05  # fraction of the leaves that a region must exceed
+    max_area: float = 1.0  # fraction of the leaves that a region may have at most
 
     def __post_init__(self) -> None:
         if self.name not in ("paper", "area", "level"):
@@ -157,40 +148,25 @@ LEVEL = Sampler("level", min_area=0.002, max_area=0.8)
 
 @dataclass(frozen=True)
 class CompositeSettings:
-    """How a cut-out piece is changed and put into another photo; every value is drawn per composite.
+    """How a cut-out piece is changed and put into another photo; every value is drawn per composite."""
 
-    Attributes:
-        min_area: smallest part of the image that the piece is scaled to cover.
-        max_area: largest part; the logarithm is uniform between the two.
-        max_upscale: pieces are enlarged at most so many times, except to reach `min_area`.
-        rotation: degrees to either side.
-        flip: probability of mirroring.
-        jitter: strength of the change of brightness, contrast, saturation and hue; 0 leaves colors alone.
-        match: 0..1, how far the mean color may be drawn towards the new surroundings.
-        feather: widest standard deviation, in pixels, of the edge's softening.
-        blur: probability of blurring the piece a little.
-        finish: probability of blurring or JPEG-compressing the whole image a little, which hides seams.
-        sides: smallest and largest long side of the piece, as parts of the image's long side, log-uniform; instead
-            of the areas.
-        light: strength of a gradient of light over the piece, and of the surroundings' contrast and saturation.
-        shadow: probability of a soft shadow that the piece casts.
-        noise: strength of a camera's noise over the whole image.
-    """
-
-    min_area: float = 0.005
-    max_area: float = 0.6
-    max_upscale: float = 2.0
-    rotation: float = 30.0
-    flip: float = 0.5
-    jitter: float = 0.5
-    match: float = 0.5
-    feather: float = 1.0
-    blur: float = 0.3
-    finish: float = 0.5
+    min_area: float = 0.005  # smallest part of the image that the piece is scaled to cover
+    max_area: float = 0.6  # largest part; the logarithm is uniform between the two
+    max_upscale: float = 2.0  # pieces are enlarged at most so many times, except to reach `min_area`
+    rotation: float = 30.0  # degrees to either side
+    flip: float = 0.5  # probability of mirroring
+    jitter: float = 0.5  # strength of the change of brightness, contrast, saturation and hue; 0 leaves colors alone
+    match: float = 0.5  # 0..1, how far the mean color may be drawn towards the new surroundings
+    feather: float = 1.0  # widest standard deviation, in pixels, of the edge's softening
+    blur: float = 0.3  # probability of blurring the piece a little
+    finish: float = 0.5  # probability of blurring or JPEG-compressing the whole image a little, which hides seams
+    # smallest and largest long side of the piece, as parts of the image's long side, log-uniform; instead of the
+    # areas
     sides: tuple[float, float] | None = None
+    # strength of a gradient of light over the piece, and of the surroundings' contrast and saturation
     light: float = 0.0
-    shadow: float = 0.0
-    noise: float = 0.0
+    shadow: float = 0.0  # probability of a soft shadow that the piece casts
+    noise: float = 0.0  # strength of a camera's noise over the whole image
 
     def __post_init__(self) -> None:
         if self.sides is not None and not 0.0 < self.sides[0] <= self.sides[1]:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from clickgrain.errors import ImageError
@@ -79,7 +78,11 @@ def plain_background_object(image: UInt8) -> Float | None:
     full of holes (or of the background's color) or a framed image, or its outline is no sharp edge or depends on
     the threshold (shadows, fading).
     """
-    distance, border = _distance_to_border_color(image)
+    lab = to_lab(image)
+    width = max(2, round(0.02 * min(image.shape[:2])))
+    border = np.ones(image.shape[:2], bool)
+    border[width:-width, width:-width] = False
+    distance = np.linalg.norm(lab - np.median(lab[border], axis=0), axis=2).astype(np.float32)
     near = float(np.percentile(distance[border], 100 * BORDER_SHARE))
     if near > 2 * LEAST_DISTANCE:
         return None
@@ -107,7 +110,11 @@ def region_cutout(
     to `max_area` of the leaves. Of some compact ones drawn at random, the one whose outline follows the image's
     edges best wins.
     """
-    nodes = _inner_nodes(tree, min_area, max_area)
+    on_border = np.zeros(tree.grid, np.int64)
+    on_border[[0, -1]] = 1
+    on_border[:, [0, -1]] = 1
+    touching, share = tree.sums(on_border.ravel()), tree.area / tree.n_leaves
+    nodes = np.flatnonzero((touching == 0) & (share >= min_area) & (share <= max_area))
     drawn = rng.choice(nodes, size=min(DRAWN, len(nodes)), replace=False) if len(nodes) else nodes
     best, best_support = None, LEAST_SUPPORT
     for node in drawn:
@@ -145,16 +152,6 @@ def cropped(image: UInt8, alpha: Float, margin: int = 4) -> Cutout:
         slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
     )
     return Cutout(np.ascontiguousarray(image[box]), np.ascontiguousarray(alpha[box], np.float32))
-
-
-def _distance_to_border_color(image: UInt8) -> tuple[Float, Bool]:
-    """H x W Lab distance to the border's median color, and where the border is."""
-    lab = to_lab(image)
-    width = max(2, round(0.02 * min(image.shape[:2])))
-    border = np.ones(image.shape[:2], bool)
-    border[width:-width, width:-width] = False
-    distance = np.linalg.norm(lab - np.median(lab[border], axis=0), axis=2)
-    return distance.astype(np.float32), border
 
 
 def _foreground(distance: Float, threshold: float) -> Bool:
@@ -195,16 +192,6 @@ def _without_edge(mask: Bool) -> Bool:
     """One pixel less all around: there the camera mixed both colors, which would show as a halo."""
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
     return largest_piece(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool))
-
-
-def _inner_nodes(tree: MergeTree, min_area: float, max_area: float) -> npt.NDArray[np.int64]:
-    """Nodes of the wanted area none of whose leaves lies at the grid's border."""
-    on_border = np.zeros(tree.grid, np.int64)
-    on_border[[0, -1]] = 1
-    on_border[:, [0, -1]] = 1
-    touching = tree.sums(on_border.ravel())
-    share = tree.area / tree.n_leaves
-    return np.flatnonzero((touching == 0) & (share >= min_area) & (share <= max_area))
 
 
 def read_cutout(path: Path, side: int) -> Cutout:

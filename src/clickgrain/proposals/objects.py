@@ -87,7 +87,13 @@ def saliency(image: UInt8, tree: MergeTree) -> Float:
     apart = ((graph.center[:, None] - graph.center[None]) ** 2).sum(2)
     weight = np.exp(-apart / (2 * SIGMA_SPACE**2)) * background * graph.share
     contrast = _unit((distance * weight).sum(1))
-    return _optimized(graph, distance, background, contrast)[graph.labels]
+    # the least-squares saliency between background, contrast and smoothness (equation 9)
+    likeness = np.exp(-(distance[tuple(graph.edges.T)] ** 2) / (2 * SIGMA_COLOR**2)) + LEAST_SMOOTHNESS
+    links = _sparse(graph.edges, likeness, len(contrast))
+    foreground = contrast * (1 - background)
+    laplacian = diags_array(np.asarray(links.sum(axis=1)).ravel()) - links
+    system = laplacian + diags_array(BACKGROUND_WEIGHT * background + foreground + 1e-9)
+    return _unit(spsolve(system.tocsc(), foreground)).astype(np.float32)[graph.labels]
 
 
 def _graph(image: UInt8, cut: Labels) -> _Graph:
@@ -126,16 +132,6 @@ def _background(graph: _Graph, distance: Numbers) -> Numbers:
     length = near @ graph.border / np.sqrt(height * width)
     connectivity = length / np.sqrt(near @ graph.share)
     return np.asarray(1 - np.exp(-(connectivity**2) / (2 * SIGMA_BORDER**2)))
-
-
-def _optimized(graph: _Graph, distance: Numbers, background: Numbers, contrast: Numbers) -> Float:
-    """n: the least-squares saliency between background, contrast and smoothness (equation 9), 0..1."""
-    likeness = np.exp(-(distance[tuple(graph.edges.T)] ** 2) / (2 * SIGMA_COLOR**2)) + LEAST_SMOOTHNESS
-    links = _sparse(graph.edges, likeness, len(contrast))
-    foreground = contrast * (1 - background)
-    laplacian = diags_array(np.asarray(links.sum(axis=1)).ravel()) - links
-    system = laplacian + diags_array(BACKGROUND_WEIGHT * background + foreground + 1e-9)
-    return _unit(spsolve(system.tocsc(), foreground)).astype(np.float32)
 
 
 def _sparse(edges: npt.NDArray[np.int64], weight: Numbers, n: int) -> csr_array:

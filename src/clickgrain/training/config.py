@@ -18,6 +18,7 @@ RecipeName = Literal["auto", "grain", "grain-small", "first-clicks", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
 LEAST_MEMORY = 0.5  # gigabytes; half of it is about what the images and trees of a few batches take
+_OF_RECIPE = tyro.conf.arg(help_behavior_hint="(default: the recipe's)")
 NEUTRAL = ("accumulate", "threads", "validate_every", "validation_targets", "checkpoint_every")
 """Fields of `TrainArgs` that do not decide the final weights."""
 
@@ -164,12 +165,17 @@ class RunArgs:
     extractor: str = "default"
     device: str = "auto"
     precision: Precision = "auto"
-    steps: int | None = None
-    batch: int | None = None
-    crop: int | None = None
-    lr: float | None = None
+    steps: Annotated[int | None, _OF_RECIPE] = None
+    batch: Annotated[int | None, _OF_RECIPE] = None
+    crop: Annotated[int | None, _OF_RECIPE] = None
+    lr: Annotated[
+        float | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's, or a quarter of it with --from)")
+    ] = None
     seed: int = 0
-    start: str | None = None
+    start: Annotated[
+        str | None,
+        tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
+    ] = None
     from_scratch: bool = False
     accumulate: int = 1
     memory: Annotated[float | None, tyro.conf.arg(metavar="GB")] = None
@@ -212,10 +218,6 @@ class LearnArgs(RunArgs):
     """
 
     photos: Annotated[str | Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
-    start: Annotated[
-        str | None,
-        tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
-    ] = None
     minutes: float | None = None
     any_orientation: bool = False
     store: Annotated[str | Path | None, tyro.conf.arg(metavar="STORE")] = None
@@ -248,14 +250,6 @@ class FinetuneArgs(RunArgs):
 
     photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS_WITH_MASKS")]
     steps: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: a quarter of the recipe's)")] = None
-    batch: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's)")] = None
-    crop: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's)")] = None
-    lr: Annotated[
-        float | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's, or a quarter of it with --from)")
-    ] = None
-    start: Annotated[
-        str | None, tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint='(default: "default")')
-    ] = None
     labels: float = 1.0
 
     def __post_init__(self) -> None:

@@ -203,10 +203,12 @@ def _sample_of(
         return None
     anchor = _anchor(image_set, image, source.grid, None if exact else drawn[0], rng)
     to_image = _window(image_set.size(image), anchor, data, rng)
-    sample = _framed(image_set, image, source, drawn, exact, to_image, data)
+    to_shown = scaled_affine(to_image, source.image_size, image_set.size(image))
+    to_grid = map_to_leaf(source.grid, source.image_size, to_shown, 1)
+    sample = _framed(image_set, image, source, drawn, exact, to_image, to_grid, data)
     if sample is None:
         return None
-    begun = [_begun(image_set, sample, target, source, drawn, clicks, data, rng) for target in sample.targets]
+    begun = [_begun(image_set, sample, target, drawn, to_grid, clicks, data, rng) for target in sample.targets]
     prompts, rounds, before = zip(*begun)
     return replace(sample, prompts=prompts, rounds=rounds, before=before, shown=Shown.of(image_set, image))
 
@@ -262,17 +264,17 @@ def _framed(
     drawn: list[Target],
     exact: bool,
     to_image: Affine,
+    to_grid: Affine,
     data: DataArgs,
 ) -> Sample | None:
     """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
     size = image_set.size(image)
     to_tree = scaled_affine(to_image, image_set.tree(image).image_size, size)
-    matrix = _to_grid(image_set, image, source, to_image)
     y, x = np.mgrid[: data.crop, : data.crop]
     column, row = (line[0] * x + line[1] * y + line[2] for line in to_image)
     valid = (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)  # on the image
     if source.ignored is not None:
-        valid &= warp(source.ignored.astype(np.float32), matrix, (len(valid), len(valid))) < 0.5
+        valid &= warp(source.ignored.astype(np.float32), to_grid, (len(valid), len(valid))) < 0.5
     targets: list[CropTarget] = []
     if exact:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -290,18 +292,12 @@ def _framed(
     for region in drawn:
         if len(targets) == data.masks_per_image:
             break
-        target = _target(region, source.exact, matrix, valid)
+        target = _target(region, source.exact, to_grid, valid)
         targets += [target] if _useful(target.mask, valid) else []
     if not targets:
         return None
     repeated = tuple(targets[i % len(targets)] for i in range(data.masks_per_image))
     return Sample(image, to_image, to_tree, valid, repeated)
-
-
-def _to_grid(image_set: ImageSet, image: int, source: Regions, to_image: Affine) -> Affine:
-    """From crop pixels to the grid of the image's regions."""
-    to_shown = scaled_affine(to_image, source.image_size, image_set.size(image))
-    return map_to_leaf(source.grid, source.image_size, to_shown, 1)
 
 
 def _target(region: Target, exact: bool, matrix: Affine, valid: Bool) -> CropTarget:
@@ -320,8 +316,8 @@ def _begun(
     image_set: ImageSet,
     sample: Sample,
     target: CropTarget,
-    source: Regions,
     drawn: list[Target],
+    to_grid: Affine,
     clicks: ClickSimulation,
     data: DataArgs,
     rng: np.random.Generator,
@@ -331,10 +327,7 @@ def _begun(
     part = float(np.hypot(sample.to_image[0, 0], sample.to_image[1, 0])) * data.crop / max(size)
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
         return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
-    other = None
-    if drawn:
-        matrix = _to_grid(image_set, sample.image, source, sample.to_image)
-        other = _target(drawn[-1], False, matrix, sample.valid).mask
+    other = _target(drawn[-1], False, to_grid, sample.valid).mask if drawn else None
     before = whole_look(target.mask, part, other, rng) * sample.valid
     # a zoom crop answers clicks alone, and the last of them corrects the answer to the whole image
     plan = replace(plan, bare=False, box=False, scribble=False, level=False)

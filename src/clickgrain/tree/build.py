@@ -50,12 +50,21 @@ def build_tree(
     if h * w == 1:
         return MergeTree(np.zeros((0, 2)), np.zeros(0), (1, 1), image_size)
     if linkage == "cosine":
-        array, scale = _unit(array * scale), 1.0
+        array = array * scale
+        length = np.linalg.norm(array, axis=-1, keepdims=True)
+        array, scale = array / np.where(length > 0, length, 1).astype(array.dtype), 1.0
     if connectivity == 0:
         children, cost = _merge_freely((array * np.float64(scale)).reshape(h * w, -1), ward=linkage == "ward")
     else:
         children, cost = merge(array, connectivity=connectivity, ward=linkage == "ward", scale=scale)
-    return MergeTree(children, _unscaled(cost, scale, linkage), (h, w), image_size)
+    if linkage == "cosine":
+        cost = cost / 2  # for unit vectors the mean cosine distance is half the mean squared one
+    else:
+        with np.errstate(over="ignore"):
+            cost = cost / scale / scale
+        if cost.max() > np.finfo(np.float32).max:
+            raise TreeError(f"features as large as {1 / scale:.0e} give costs beyond float32; scale them down")
+    return MergeTree(children, cost, (h, w), image_size)
 
 
 def _floats(features: npt.ArrayLike) -> Floats:
@@ -78,21 +87,6 @@ def _scale(array: Floats) -> float:
         raise TreeError(f"features hold NaN or infinity, first at row {row}, column {column}; check the extractor")
     exponent = int(np.frexp(peak)[1])
     return float(2.0 ** -max(exponent, np.finfo(array.dtype).minexp))
-
-
-def _unit(array: Floats) -> Floats:
-    length = np.linalg.norm(array, axis=-1, keepdims=True)
-    return array / np.where(length > 0, length, 1).astype(array.dtype)
-
-
-def _unscaled(cost: Float64, scale: float, linkage: Linkage) -> Float64:
-    if linkage == "cosine":
-        return cost / 2  # for unit vectors the mean cosine distance is half the mean squared one
-    with np.errstate(over="ignore"):
-        cost = cost / scale / scale
-    if cost.max() > np.finfo(np.float32).max:
-        raise TreeError(f"features as large as {1 / scale:.0e} give costs beyond float32; scale them down")
-    return cost
 
 
 def _merge_freely(vectors: Float64, *, ward: bool) -> tuple[Int32, Float64]:

@@ -112,7 +112,12 @@ def partition(tree: MergeTree, leaves: Int32, level: float, free: Bool) -> tuple
         level: of the cut, 0..1.
         free: H x W bool, the pixels to partition.
     """
-    regions = _labels(tree, leaves, level, free.shape)
+    of_leaf = np.zeros(tree.n_leaves, np.int32)
+    for number, node in enumerate(cut_nodes(tree, level), 1):
+        of_leaf[tree.leaves(int(node))] = number
+    regions = of_leaf[leaves]
+    if regions.shape != free.shape:
+        regions = np.asarray(cv2.resize(regions, free.shape[::-1], interpolation=cv2.INTER_NEAREST), np.int32)
     regions[~free] = 0
     areas = np.bincount(regions.ravel())
     areas[0] = 0
@@ -123,17 +128,6 @@ def partition(tree: MergeTree, leaves: Int32, level: float, free: Bool) -> tuple
     areas = np.bincount(regions.ravel(), minlength=1)
     areas[0] = 0
     return regions, [int(region) for region in np.argsort(-areas, kind="stable") if areas[region]]
-
-
-def _labels(tree: MergeTree, leaves: Int32, level: float, size: tuple[int, ...]) -> npt.NDArray[np.int32]:
-    """H x W int32: 1, 2 ... for the nodes of the cut."""
-    of_leaf = np.zeros(tree.n_leaves, np.int32)
-    for number, node in enumerate(cut_nodes(tree, level), 1):
-        of_leaf[tree.leaves(int(node))] = number
-    labels = of_leaf[leaves]
-    if labels.shape != size:
-        labels = cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(labels, np.int32)
 
 
 def _give_to_nearest(regions: npt.NDArray[np.int32], homeless: Bool, free: Bool) -> None:

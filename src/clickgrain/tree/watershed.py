@@ -51,7 +51,12 @@ def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
 
     An edge between 4-neighbors weighs the mean of both; equal weights keep the raster order of the edges.
     """
-    one, two = _neighbors(strength.shape)
+    h, w = strength.shape
+    leaf = np.arange(h * w, dtype=np.int32).reshape(h, w)
+    one, two = np.stack([leaf, leaf], -1), np.stack([leaf + 1, leaf + w], -1)  # to the right, then below
+    inside = np.ones((h, w, 2), bool)
+    inside[:, -1, 0] = inside[-1, :, 1] = False
+    one, two = one[inside].astype(np.int32), two[inside].astype(np.int32)
     flat = strength.astype(np.float64).ravel()
     weight = (flat[one] + flat[two]) / 2
     children, used = _kruskal(one, two, np.argsort(weight, kind="stable"), len(flat))
@@ -70,16 +75,6 @@ def edge_strength(image: UInt8, grid: Size) -> Float:
     squares = cv2.Sobel(lab, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(lab, cv2.CV_32F, 0, 1) ** 2
     length = np.sqrt(cv2.transform(squares, np.ones((1, 3), np.float32)))
     return np.asarray(cv2.resize(length, (grid[1], grid[0]), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _neighbors(grid: tuple[int, ...]) -> tuple[Int32, Int32]:
-    """Both leaves of all edges: in raster order of the first one, that to the right before that below."""
-    h, w = grid
-    leaf = np.arange(h * w, dtype=np.int32).reshape(h, w)
-    one, two = np.stack([leaf, leaf], -1), np.stack([leaf + 1, leaf + w], -1)
-    inside = np.ones((h, w, 2), bool)
-    inside[:, -1, 0] = inside[-1, :, 1] = False
-    return one[inside].astype(np.int32), two[inside].astype(np.int32)
 
 
 @compiled

@@ -19,7 +19,7 @@ from clickgrain.files import atomic_write
 from clickgrain.models.grain import GrainModel
 from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
-from clickgrain.training import loop, run_dir
+from clickgrain.training import loop, plan, run_dir
 from clickgrain.training.loop import fit, learning_rate
 from clickgrain.training.run_dir import BEFORE, METRICS, STATE
 
@@ -546,7 +546,8 @@ class Ticks(Quiet):
             return train(run, batches, waited)
 
         monkeypatch.setattr(loop._Run, "train", timed)
-        monkeypatch.setattr(loop, "time", self)
+        for module in (loop, plan):
+            monkeypatch.setattr(module, "time", self)
 
     def monotonic(self):
         return self.now
@@ -566,7 +567,7 @@ class Ticks(Quiet):
 class TestByTheClock:
     @pytest.fixture(autouse=True)
     def few(self, monkeypatch):
-        monkeypatch.setattr(loop, "LEAST", 2)
+        monkeypatch.setattr(plan, "LEAST", 2)
 
     def test_steps_are_planned_anew_and_the_last_one_is_validated(self, run, tmp_path, monkeypatch):
         seen = []

@@ -3,8 +3,8 @@
 import pytest
 
 from clickgrain.progress import Quiet
-from clickgrain.training import loop as module
-from clickgrain.training.loop import LEAST, Plan
+from clickgrain.training import plan as module
+from clickgrain.training.plan import LEAST, Plan
 
 
 @pytest.fixture
