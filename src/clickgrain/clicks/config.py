@@ -23,6 +23,8 @@ MAP_NAMES = (
     "semantic+", "semantic-",  # cosine to the nearest click in semantic vectors
     "alike",  # closer to the previous mask's mean semantic vector than to that of the rest
 )  # fmt: skip
+FIRST = "first"
+"""1 for a prompt of one positive click alone, without a previous mask: this map chooses a decoder and feeds none."""
 LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-", "edge+", "edge-", "semantic+", "semantic-")
 """Maps that are computed on the tree's leaves."""
 CENTRE_MAPS = ("centre", "ball", "correction+", "correction-")
@@ -38,7 +40,7 @@ class MapSpec:
     radius: float = 5.0  # of the disks, in pixels of the working image
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.names if name not in MAP_NAMES]
+        unknown = [name for name in self.names if name not in (*MAP_NAMES, FIRST)]
         if unknown or len(set(self.names)) != len(self.names):
             raise ConfigError(f"click maps {self.names} hold unknown or repeated names; give some of {MAP_NAMES}")
         if self.stride < 1 or self.radius <= 0:

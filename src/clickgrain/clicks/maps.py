@@ -14,7 +14,7 @@ import numpy as np
 
 from clickgrain.clicks.centre import CELL, Crop, Nested, centre_maps
 from clickgrain.clicks.color import Array, lab_bins, lab_of, library, plain, posterior, to_numpy
-from clickgrain.clicks.config import CENTRE_MAPS, MapSpec
+from clickgrain.clicks.config import CENTRE_MAPS, FIRST, MapSpec
 from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
 from clickgrain.errors import ConfigError
 from clickgrain.images import to_lab
@@ -139,6 +139,11 @@ class ClickMaps:
             chosen = [i for i, sides in enumerate(added) if len(sides[label])]
             if chosen:
                 self._add_clicks(sign, [rows[i] for i in chosen], [added[i][label] for i in chosen])
+        for row, prompt, before in zip(rows, prompts, previous):
+            alone = (
+                len(prompt.points) == 1 and prompt.labels[0] == 1 and prompt.box is None and not prompt.scribbles
+            )
+            self._put(FIRST, [row], float(alone and not before.any()))
         self._put_centres(rows, prompts, previous)
         self._put_alike(rows, previous)
         if "posterior" in self.channels:

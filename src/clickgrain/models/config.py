@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from clickgrain.clicks.config import MAP_NAMES, MapSpec
+from clickgrain.clicks.config import FIRST, MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError, check_range
 from clickgrain.features.config import WIDEST, EncoderConfig, differences
 
@@ -43,7 +43,7 @@ class GrainConfig(_Saved):
     long_side: int = 384  # images are scaled to this long side (sides rounded to multiples of 32)
     tree: str = "color-texture"  # extractor whose features give the merge tree behind the maps
     labelled: bool = False  # masks of people were among its targets: then it is not label-free
-    # click maps of a second decoder, which answers prompts without a previous mask; () for one decoder
+    # click maps of a second decoder, which answers first clicks (the map `FIRST`); () for one decoder
     first_maps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -56,15 +56,14 @@ class GrainConfig(_Saved):
             raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four numbers from 1 to {WIDEST}")
         if not self.maps:
             raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
-        if self.first_maps and "previous" not in self.map_spec.names:
-            raise ConfigError("--first-maps needs the click map previous: by it the decoders know whose turn it is")
         check_range(self, "long_side", 64, LARGEST_SIDE)
         self.map_spec  # noqa: B018  (checks the names)
 
     @property
     def map_spec(self) -> MapSpec:
-        """The click maps of both decoders, at stride 2: first `maps`, then what `first_maps` adds."""
+        """The click maps of both decoders, at stride 2: first `maps`, then what `first_maps` adds, and `FIRST`."""
         names = (*self.maps, *(name for name in self.first_maps if name not in self.maps))
+        names += (FIRST,) if self.first_maps else ()
         return MapSpec(names, stride=2, radius=self.radius)
 
     @property
@@ -76,9 +75,9 @@ class GrainConfig(_Saved):
     def decoder_for(self, maps: Any) -> tuple[bool, list[int]]:
         """Whether the second decoder answers, and the channels that it sees, or that the other one does.
 
-        `maps` are M x C x h x w of prompts that all have a previous mask, or all have none.
+        `maps` are M x C x h x w of prompts that are all first clicks, or none is.
         """
-        first = bool(self.first_maps) and not maps[:, self.map_spec.names.index("previous")].any()
+        first = bool(self.first_maps) and bool(maps[:, self.map_spec.names.index(FIRST)].any())
         return first, self.columns[first]
 
     @classmethod

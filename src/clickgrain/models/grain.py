@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clickgrain.clicks.config import FIRST
 from clickgrain.errors import ConfigError
 from clickgrain.features.grain import GrainEncoder, stage
 from clickgrain.models.base import ClickModel, Decoded
@@ -64,7 +65,7 @@ class GrainDecoder(nn.Module):
 class GrainModel(ClickModel):
     """Encoder and decoder; `encode` returns the features already projected to the decoder's widths.
 
-    With `first_maps` in its config, a second decoder answers prompts without a previous mask.
+    With `first_maps` in its config, a second decoder answers first clicks.
     """
 
     config: GrainConfig
@@ -112,7 +113,7 @@ class GrainModel(ClickModel):
         """Logits at stride 2 and expected IoU for M prompts; `encoded` holds one row per prompt."""
         if self.first is None:
             return self.decoder(encoded, maps.contiguous(memory_format=torch.channels_last))
-        new = maps[:, self.map_spec.names.index("previous")].amax((1, 2)) == 0
+        new = maps[:, self.map_spec.names.index(FIRST)].amax((1, 2)) > 0
         answers: list[Decoded] = []
         for decoder, columns, rows in zip((self.decoder, self.first), self.config.columns, (~new, new)):
             if rows.all():

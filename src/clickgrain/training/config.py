@@ -86,7 +86,7 @@ class TrainArgs:
     weight_decay: float = 0.02  # of AdamW, on weights of two or more dimensions; 0 makes it Adam
     clip: float = 1.0  # largest norm of the gradient
     ema: float = 0.998  # decay of the weights' moving average, which is what is validated and saved
-    # "all" weights, or those of a second decoder for prompts without a previous mask
+    # "all" weights, or those of a second decoder for first clicks
     learns: Literal["all", "first"] = "all"
     # "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or only the
     # "last" (the paper's)
@@ -305,7 +305,7 @@ def grain_small() -> Recipe:
 
 
 def first_clicks() -> Recipe:
-    """A second decoder for prompts without a previous mask; the rest of a trained model stays as it is.
+    """A second decoder for first clicks; the rest of a trained model stays as it is.
 
     The first click has to guess what is meant, corrections have to keep what is right: one decoder that learns more
     of the one forgets of the other.
@@ -315,7 +315,7 @@ def first_clicks() -> Recipe:
     time:     docs/experiments.md
     """
     small, config = grain_small(), GrainConfig.small()
-    clicks = replace(small.args.clicks, share_single=1.0, share_recursive=0.0, corrective=(0, 0))
+    clicks = ClickSimulation(share_single=1.0, corrective=(0, 0), share_centre=0.75, share_level=0.3)
     data = replace(small.args.data, tiles=2, masks_per_image=2)
     args = replace(small.args, learns="first", lr=3.2e-3, clicks=clicks, data=data)
     return Recipe(replace(config, first_maps=tuple(name for name in config.maps if name != "alike")), args)

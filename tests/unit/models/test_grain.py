@@ -117,7 +117,7 @@ def test_maps_may_be_chosen():
 
 
 class TestTwoDecoders:
-    """The second one answers prompts without a previous mask."""
+    """The second one answers first clicks."""
 
     NAMES = (*MAP_NAMES[:4], "semantic+")
 
@@ -126,9 +126,9 @@ class TestTwoDecoders:
         return randomised(GrainModel(replace(TINY, maps=MAP_NAMES[:4], first_maps=self.NAMES)))
 
     def test_each_answers_its_prompts(self, two):
-        images, maps = inputs(b=1, channels=5)
-        maps = torch.cat([maps, *(torch.rand(1, 5, 32, 48, generator=torch.Generator().manual_seed(1)),) * 3])
-        maps[1:3, 0] = 0
+        images, maps = inputs(b=1, channels=6)
+        maps = torch.cat([maps, *(torch.rand(1, 6, 32, 48, generator=torch.Generator().manual_seed(1)),) * 3])
+        maps[:, 5], maps[1:3, 5] = 0, 1
         encoded = tuple(f.expand(4, -1, -1, -1) for f in two.encode(images))
         found = two.decode(encoded, maps)
         for i, decoder, columns in ((0, two.decoder, 4), (1, two.first, 5), (2, two.first, 5), (3, two.decoder, 4)):
@@ -139,26 +139,22 @@ class TestTwoDecoders:
     def test_one_that_is_new_answers_as_the_other_did(self):
         plain = randomised(GrainModel(replace(TINY, maps=MAP_NAMES[:4])))
         two = plain.with_first(self.NAMES).eval()
-        images, maps = inputs(channels=5)
-        maps[1, 0] = 0
+        images, maps = inputs(channels=6)
+        maps[:, 5] = torch.tensor([0.0, 1.0]).view(2, 1, 1)
         found, wanted = two(images, maps), plain(images, maps[:, :4])
         torch.testing.assert_close(found.logits, wanted.logits, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(found.score, wanted.score, rtol=1e-4, atol=1e-4)
 
     def test_new_maps_leave_both_as_they_are(self, two):
         wider = two.with_maps((*MAP_NAMES[:4], "ball", "semantic+")).eval()
-        images, maps = inputs(channels=5)
-        maps[1, 0] = 0
+        images, maps = inputs(channels=6)
+        maps[:, 5] = torch.tensor([0.0, 1.0]).view(2, 1, 1)
         seen = torch.cat([maps[:, :4], torch.rand(2, 1, 32, 48), maps[:, 4:]], 1)
         torch.testing.assert_close(wider(images, seen).logits, two(images, maps).logits, rtol=1e-4, atol=1e-4)
 
     def test_config_survives_json_and_older_ones_have_one_decoder(self, two):
         assert GrainConfig.from_json(json.loads(json.dumps(two.config.to_json()))) == two.config
         assert "first_maps" not in TINY.to_json()
-
-    def test_without_the_previous_mask_no_turn_can_be_told(self):
-        with pytest.raises(ConfigError, match="needs the click map previous"):
-            replace(TINY, maps=("disk+",), first_maps=("disk+",))
 
 
 def test_config_survives_json():

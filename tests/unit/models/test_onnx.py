@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from clickgrain import cli
+from clickgrain.clicks.config import FIRST
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.models.config import PaperConfig
 from clickgrain.models.grain import TorchGrain
@@ -62,8 +63,8 @@ def logits_of(network, size, prompts=1, first=False):
     pixels = rng.uniform(0, 255, (1, 3, *size)).astype(np.float32)
     names = network.config.map_spec.names
     maps = rng.random((prompts, len(names), size[0] // 2, size[1] // 2), np.float32)
-    if first:
-        maps[:, names.index("previous")] = 0
+    if FIRST in names:
+        maps[:, names.index(FIRST)] = first
     return network.decode(network.encode(pixels), maps)
 
 
