@@ -58,8 +58,7 @@ def check_range(
 ) -> None:
     """Refuse settings outside least..most (not `least` itself if `above`), naming the flag; None is not set.
 
-    Raises:
-        ConfigError: for the first of the space-separated `names` that is outside, infinite or NaN.
+    Raises ConfigError: for the first of the space-separated `names` that is outside, infinite or NaN.
     """
     for name in names.split():
         value = getattr(settings, name)

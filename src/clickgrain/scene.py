@@ -50,12 +50,7 @@ class Scene:
 
 
 class SceneMaker:
-    """Encodes images with one segmenter.
-
-    Args:
-        segmenter: answers the clicks.
-        model: hash of its weights.
-    """
+    """Encodes images with one segmenter; `model` is the hash of its weights."""
 
     def __init__(self, segmenter: Segmenter, model: str) -> None:
         self.segmenter, self.model = segmenter, model

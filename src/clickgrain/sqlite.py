@@ -120,10 +120,8 @@ class _Held:
 class Connections:
     """One connection per thread and process to a file; may be inherited through a fork and sent to processes.
 
-    Args:
-        path: of the file.
-        timeout: seconds to wait for another process that writes.
-        explained: given the path, a context that turns `sqlite3.Error` into an error in words.
+    It waits `timeout` seconds for another process that writes; `explained(path)` is a context that turns
+    `sqlite3.Error` into an error in words.
     """
 
     def __init__(

@@ -91,8 +91,7 @@ class Tracker:
     def step(self, image: UInt8) -> Tracked:
         """The object on the next frame.
 
-        Raises:
-            ImageError: if the array is no H x W x 3 uint8 RGB image of the first one's size.
+        Raises ImageError: if the array is no H x W x 3 uint8 RGB image of the first one's size.
         """
         if check_image(image).shape[:2] != self.size:
             raise ImageError(

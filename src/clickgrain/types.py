@@ -172,9 +172,8 @@ class Prompt:
     ) -> "Prompt":
         """Validate a prompt against an image of `size` = (height, width).
 
-        Raises:
-            PromptError: for points outside the image, labels other than 0/1, unequal lengths, an empty or
-                outside box, a level outside 0..1, or a prompt that holds nothing at all.
+        Raises PromptError: for points outside the image, labels other than 0/1, unequal lengths, an empty or
+        outside box, a level outside 0..1, or a prompt that holds nothing at all.
         """
         points_, labels_ = _points(points, size), _labels(labels)
         if len(points_) != len(labels_):

@@ -108,8 +108,7 @@ class EvaluateTreeArgs:
 def evaluate(args: EvaluateArgs) -> None:
     """Every model on every data set; results on stdout as they come, remarks on stderr at the end.
 
-    Raises:
-        DataError: at the end, when some pair could not be evaluated.
+    Raises DataError: at the end, when some pair could not be evaluated.
     """
     from clickgrain.clicks.users import make_user
     from clickgrain.commands.console import bar, say

@@ -76,11 +76,8 @@ def write_targets(
 ) -> tuple[Benchmark, str]:
     """Make targets, write them into a folder in the generic layout, and read that back as a benchmark.
 
-    Returns:
-        The benchmark, and a hash of all its pixels and of the version that answers are made with.
-
-    Raises:
-        DataError: if nothing can be cut out of these photos, or the folder cannot be written.
+    Returns the benchmark, and a hash of all its pixels and of the version that answers are made with. Raises
+    DataError: nothing can be cut out of these photos, or the folder cannot be written.
     """
     written = [__version__.encode()]
     for n in range(count):

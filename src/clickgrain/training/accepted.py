@@ -49,18 +49,8 @@ def add_accepted(
 ) -> tuple[list[int], list[str]]:
     """Add accepted objects as images with an exact mask, and tell the image set which regions were refused.
 
-    Args:
-        image_set: with all its photos.
-        accepted: what was said about these photos.
-        extractor: gives the features of the trees.
-        bar: shows the progress.
-        threads: that read and merge.
-
-    Returns:
-        Indices of the new images, and why objects are left out.
-
-    Raises:
-        DataError: none of them can be used.
+    The image set has all its photos. Returns indices of the new images, and why objects are left out. Raises
+    DataError: none of them can be used.
     """
     failed: list[str] = []
     refused: dict[str, list[LabelledTarget]] = {group[0].image_id: group for group in accepted.refused.by_image()}

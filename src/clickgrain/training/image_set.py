@@ -82,37 +82,26 @@ class ImageSet:
         side: of the squares that `crops` looks at; the longest side of any image.
         store: has the trees of the photos that are added without one, by name.
         memory: bytes that images and trees may take; 80 % of what is available when None.
-
-    Attributes:
-        names: key of each photo; "composite/000000" ... for composites, those of cutouts name the set of files.
-        photos: how many photos; composites follow.
-        objects: photo -> its salient object, if any, as the PNG of an H x W mask, 255 = object.
-        large: photos that are kept much smaller than they are.
-        accepted: images whose exact mask is an object that a person accepted.
-        refused: image -> PNGs of H x W masks of regions that a person said are no objects.
-        lost: image -> why it could not be read again when a sample was to show it.
-        regions: where the targets of image i come from; the nodes of its tree when None.
-        tree: image -> its merge tree.
-        edge_tree: image -> its tree by edges, on the grid of its merge tree; made on first use.
-        semantic_tree: image -> its semantic tree, likewise.
-        cells: image -> what the semantic network sees in it (`semantic_cells`), likewise.
-        hidden: image -> regions of it that the click maps cannot show; found on first use.
     """
 
     def __init__(self, side: int, store: ProposalStore | None = None, *, memory: float | None = None) -> None:
-        self.side, self.store, self.photos = side, store, 0
+        self.side, self.store = side, store
+        self.photos = 0  # how many; composites follow
         self.memory = MEMORY * available_memory() if memory is None else memory
+        # key of each photo; "composite/000000" ... for composites, those of cutouts name the set of files
         self.names: list[str] = []
-        self.objects: dict[int, UInt8] = {}
-        self.large: set[int] = set()
-        self.accepted: list[int] = []
-        self.refused: dict[int, list[UInt8]] = {}
-        self.lost: dict[int, str] = {}
-        self.regions: RegionsOf | None = None
+        self.objects: dict[int, UInt8] = {}  # photo -> its salient object, if any, as a PNG, 255 = object
+        self.large: set[int] = set()  # photos that are kept much smaller than they are
+        self.accepted: list[int] = []  # images whose exact mask is an object that a person accepted
+        self.refused: dict[int, list[UInt8]] = {}  # image -> PNGs of regions that a person said are no objects
+        self.lost: dict[int, str] = {}  # image -> why it could not be read again when a sample was to show it
+        self.regions: RegionsOf | None = None  # where targets come from; the nodes of the merge trees when None
+        # of each image, made on first use: its merge tree and, on the same leaves, its tree by edges
         self.tree = self._cached(self._read_tree)
         self.edge_tree = self._cached(
             lambda i: edge_tree(self.image(i), self.tree(i).grid, self.tree(i).image_size)
         )
+        # its semantic tree, what the semantic network sees in it, and regions that the click maps cannot show
         self.semantic_tree = self._cached(lambda i: semantic_tree(self.image(i), self.tree(i), self.cells(i)))
         self.cells = self._cached(lambda i: semantic_cells(self.image(i)))
         self.hidden = self._cached(
@@ -151,15 +140,10 @@ class ImageSet:
         )
 
     def add(self, entry: Entry | None, name: str, again: Callable[[], Entry] | None = None) -> int:
-        """Add a photo, or a composite: an image with an exact mask.
+        """Add a photo, or a composite: an image with an exact mask; returns its index.
 
-        Args:
-            entry: the image; None: a composite that `again` makes when it is asked for.
-            name: its key.
-            again: reads it, or makes it, once more; None: it stays in memory.
-
-        Returns:
-            Its index.
+        `again` reads it, or makes it, once more; without, it stays in memory. Without an `entry` it is a composite
+        that `again` makes when it is asked for.
         """
         i = len(self.names)
         if entry is not None and entry.mask is None:

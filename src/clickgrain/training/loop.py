@@ -76,11 +76,9 @@ def fit(
     A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
     same settings it ends bit-identical to one that was not stopped (same machine and number of threads; not when
     `seconds` are given: the clock decides then). A step whose loss or gradient is not finite changes nothing.
-
-    Raises:
-        TrainingError: if the state in `out` is of other settings, the disk is full, many losses or gradients in a
-            row are not finite, or several processes, whose clocks differ, are given `seconds`, cannot share a batch
-            evenly, or lose one of them.
+    Raises TrainingError: if the state in `out` is of other settings, the disk is full, many losses or gradients in
+    a row are not finite, or several processes, whose clocks differ, are given `seconds`, cannot share a batch
+    evenly, or lose one of them.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     if seconds is not None and fabric.world_size > 1:

@@ -71,14 +71,7 @@ class TrainingData:
 
 
 def choose_photos(photos: str | Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:
-    """Photos that are both in the source and in the store.
-
-    Args:
-        photos: what `propose` was given.
-        store: its trees.
-        ignore: patterns of files and folders to leave out.
-        extractor: name of the extractor that trees must come from, or None for any.
-    """
+    """Photos that are both in the source and in the store; their trees come from `extractor`, if it is named."""
     there = {file.key: file for file in list_images(photos, ignore=ignore)}
     files, failed = list[ImageFile](), list[str]()
     for meta in store.metas():

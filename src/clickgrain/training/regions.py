@@ -76,11 +76,9 @@ RegionsOf = Callable[[int], Regions]  # index of an image -> its regions
 
 
 def level_of(share: float, tree: MergeTree) -> float:
-    """The level at which a tree has nodes of a size: the median among those nearest in area.
+    """The level at which a tree has nodes of a share of the image's area, above 0: the median of the nearest.
 
-    Args:
-        share: of the image's area that a region covers, above 0.
-        tree: whose levels are meant: what the level of the page and of `segment --level` stands for.
+    With the merge tree of the features it is what the level of the page and of `segment --level` stands for.
     """
     if tree.n_leaves == 1:
         return 1.0

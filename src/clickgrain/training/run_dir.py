@@ -182,8 +182,7 @@ def save_state(out: Path, state: RunState) -> None:
 def load_state_of(out: Path, fingerprint: str, bar: Progress) -> RunState | None:
     """The state in a run's folder, or None without one; if it is damaged the one before it, which `bar` notes.
 
-    Raises:
-        TrainingError: if both are damaged, or the state is of another version or of a run with other settings.
+    Raises TrainingError: if both are damaged, or the state is of another version or of a run with other settings.
     """
     path, before = out / STATE, out / BEFORE
     if not path.exists():

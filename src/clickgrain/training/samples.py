@@ -396,14 +396,10 @@ def scaled_affine(matrix: Affine, to: Size, of: Size) -> Affine:
 
 
 def whole_look(target: Float, part: float, other: Float | None, rng: np.random.Generator) -> Float:
-    """S x S float32 probability of a previous mask for a target in a zoom crop.
+    """S x S float32 probability of a previous mask of an S x S target; the crop shows `part` of the long side.
 
-    Args:
-        target: S x S float32 in 0..1.
-        part: of the image's long side that the crop shows.
-        other: S x S float32, another region; in half of the cases what it shares with the target is missing, or
-            else what it does not share is added, where that is less than half of the target.
-        rng: source of randomness.
+    In half of the cases what `other`, an S x S region, shares with the target is missing, or else what it does not
+    share is added, where that is less than half of the target.
     """
     inside, spoiled = target > 0.5, target
     if other is not None and rng.random() < 0.5:

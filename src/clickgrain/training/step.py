@@ -29,17 +29,10 @@ class ClickStep(nn.Module):
         self.dropouts = [module for module in model.modules() if isinstance(module, _DropoutNd)]
 
     def forward(self, crops: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch.
+        """The mean over prompts of the mean loss over their supervised clicks, and its parts, averaged likewise.
 
-        Clicks that no loss looks at are answered without gradients and dropout, and those after a prompt's last
-        supervised one not at all.
-
-        Args:
-            crops: B x 3 x S x S float32 in 0..255, on the model's device.
-            batch: what was drawn for them.
-
-        Returns:
-            The mean over prompts of the mean loss over their supervised clicks, and its parts, averaged likewise.
+        `crops` are B x 3 x S x S float32 in 0..255 on the model's device. Clicks that no loss looks at are answered
+        without gradients and dropout, and those after a prompt's last supervised one not at all.
         """
         with torch.autocast(crops.device.type, enabled=False), torch.no_grad():
             generator = np.random.default_rng([self.args.seed, 4, batch.step, 0])

@@ -42,12 +42,7 @@ def _assign(lab: Any, means: Any, compactness: float, out: Any) -> None:
 
 
 def leaf_map(tree: MergeTree, image: UInt8) -> Int32:
-    """m x m' int32: the leaf of every pixel, at the image's size up to a long side of 1280, reduced above.
-
-    Args:
-        tree: of the image.
-        image: H x W x 3 uint8 RGB.
-    """
+    """m x m' int32: the leaf of every pixel of an H x W x 3 uint8 RGB image, reduced to a long side of 1280."""
     height, width = image.shape[:2]
     scale = min(1.0, MAX_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -105,12 +100,9 @@ SMALLEST = 0.0002  # free parts of a region below this share of the image join t
 
 
 def partition(tree: MergeTree, leaves: Int32, level: float, free: Bool) -> tuple[Int32, list[int]]:
-    """(H x W int32 regions, their numbers, the largest first); 0 exactly where a pixel is not free.
+    """The cut of a tree at a level, on the pixels that are free (H x W bool).
 
-    Args:
-        tree: of the image; leaves: its leaf map.
-        level: of the cut, 0..1.
-        free: H x W bool, the pixels to partition.
+    Returns H x W int32 regions, 0 exactly where a pixel is not free, and their numbers, the largest first.
     """
     of_leaf = np.zeros(tree.n_leaves, np.int32)
     for number, node in enumerate(cut_nodes(tree, level), 1):

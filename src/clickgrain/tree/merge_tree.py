@@ -117,8 +117,7 @@ class MergeTree:
     def siblings(self, node: int) -> int:
         """The node that `node` is merged with.
 
-        Raises:
-            TreeError: for the root, which has none.
+        Raises TreeError: for the root, which has none.
         """
         up = self.parent[self._node(node)]
         if up < 0:
@@ -129,8 +128,7 @@ class MergeTree:
     def cut(self, k: int) -> Int32:
         """h x w int32 labels 0..k-1 of the partition into k regions, numbered in raster order.
 
-        Raises:
-            TreeError: if k is not in 1..n.
+        Raises TreeError: if k is not in 1..n.
         """
         n = self.n_leaves
         if not 1 <= k <= n:
@@ -176,8 +174,7 @@ class MergeTree:
     def leaves_at(self, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Leaves under N x 2 (x, y) image pixels.
 
-        Raises:
-            TreeError: for a point outside the image.
+        Raises TreeError: for a point outside the image.
         """
         xy = np.asarray(points, np.float64).reshape(-1, 2)
         (h, w), (height, width) = self.grid, self.image_size

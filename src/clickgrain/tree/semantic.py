@@ -28,14 +28,8 @@ def semantic_cells(image: UInt8) -> Float | None:
 def semantic_vectors(cells: Float | None, tree: MergeTree) -> Float:
     """Vectors whose cosine says how much alike two leaves are: those of the cells, and their means over regions.
 
-    The cosine is the mean of three: of the cells themselves, of large regions and of small ones.
-
-    Args:
-        cells: of the image, from `semantic_cells`.
-        tree: its merge tree.
-
-    Returns:
-        h x w x 3d float32 on the leaves, of length 1; zeros (nothing is alike) for an image without cells.
+    The cosine is the mean of three: of the cells themselves, of large regions and of small ones. Returns h x w x 3d
+    float32 on the leaves, of length 1; zeros (nothing is alike) for an image without cells.
     """
     if cells is None:
         return np.zeros((*tree.grid, 3), np.float32)
@@ -47,11 +41,8 @@ def semantic_vectors(cells: Float | None, tree: MergeTree) -> Float:
 def semantic_tree(image: UInt8, tree: MergeTree, cells: Float | None) -> MergeTree:
     """A merge tree of color, texture and `SemanticNetwork`: a person is one node where color parts shirt and face.
 
-    Args:
-        image: H x W x 3 uint8 RGB.
-        tree: its merge tree, of this size or another; the new one has the same leaves, and is this one for images
-            without cells.
-        cells: from `semantic_cells`.
+    The H x W x 3 uint8 RGB image may have another size than its merge tree `tree`. The new one has the same leaves;
+    for an image without cells it is `tree` itself.
     """
     if cells is None:
         return tree
