@@ -68,7 +68,7 @@ def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
     assert "ended: " in first.stderr
     state = torch.load(tmp_path / "killed" / "state.pt", weights_only=True)
     assert state["step"] == 2
-    again = start(SCRIPT, tmp_path, "resumed")
+    again = start(*words)
     assert again.returncode == 0, again.stderr[-3000:]
     assert losses(tmp_path / "killed") == losses(folder / "two")  # as if nothing had been
 

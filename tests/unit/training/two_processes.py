@@ -1,9 +1,8 @@
 """Run by test_processes.py: two processes train together, each on half of every batch.
 
-usage: two_processes.py FOLDER [resumed], which forks both from one that has imported everything, or
+usage: two_processes.py FOLDER, which forks both from one that has imported everything, or
 torchrun --nproc-per-node 2 two_processes.py FOLDER killed.
-With `killed` the second process dies in the middle of the third step of the run in FOLDER/killed, which `resumed`
-ends.
+With `killed` the second process dies in the middle of the third step of the first run in FOLDER/killed.
 """
 
 import os
@@ -96,15 +95,14 @@ def fork_both():
     sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0 for child in children))
 
 
-def main(folder, what="together"):
+def main(folder, killed=""):
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if what != "killed":
-        fork_both()
-    if what == "together":
-        train_together(folder)
-    else:
+    if killed:
         train_killed(folder / "killed")
+    else:
+        fork_both()
+        train_together(folder)
 
 
 if __name__ == "__main__":
