@@ -22,7 +22,7 @@ ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8  # its least part of the image's long side, an
 SMALLEST_PART = 32  # its least size in pixels
 AROUND, AROUND_LEAST = 0.5, 96  # side of a crop around the last click: part of the long side, and pixels
 RIM = 0.1  # part of that side over which its answer fades into the previous mask
-UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 3.0, 0.5
+UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 1.5, 0.5
 """Expected IoU under which the regions around a first click vote, growth of their share below it, largest share."""
 
 
