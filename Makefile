@@ -17,8 +17,7 @@ demo: $(READY)
 	$(BIN)/clickgrain demo
 
 test: $(READY)
-# a process keeps to its own half as long as it can, so that files share browsers, servers and what they prepare
-	$(BIN)/python -m pytest -n auto --dist worksteal -rs
+	$(BIN)/python -m pytest -n auto -rs
 
 # 200 kills, full disks, lost permissions and so on, of which `make test` runs a small part. CLICKGRAIN_SEED repeats one.
 faults: $(READY)

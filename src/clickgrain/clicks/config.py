@@ -24,7 +24,7 @@ MAP_NAMES = (
     "alike",  # closer to the previous mask's mean semantic vector than to that of the rest
 )  # fmt: skip
 FIRST = "first"
-"""1 for one positive click alone, without a previous mask: this map chooses a decoder and feeds none."""
+"""1 for one positive click alone, without level or previous mask: this map chooses a decoder and feeds none."""
 LEAF_MAPS = ("level+", "level-", "geodesic+", "geodesic-", "edge+", "edge-", "semantic+", "semantic-")
 """Maps that are computed on the tree's leaves."""
 CENTRE_MAPS = ("centre", "ball", "correction+", "correction-")

@@ -140,10 +140,9 @@ class ClickMaps:
             if chosen:
                 self._add_clicks(sign, [rows[i] for i in chosen], [added[i][label] for i in chosen])
         for row, prompt, before in zip(rows, prompts, previous):
-            alone = (
-                len(prompt.points) == 1 and prompt.labels[0] == 1 and prompt.box is None and not prompt.scribbles
-            )
-            self._put(FIRST, [row], float(alone and not before.any()))
+            single = len(prompt.points) == 1 and prompt.labels[0] == 1
+            bare = prompt.box is None and prompt.level is None and not prompt.scribbles
+            self._put(FIRST, [row], float(single and bare and not before.any()))
         self._put_centres(rows, prompts, previous)
         self._put_alike(rows, previous)
         if "posterior" in self.channels:

@@ -161,18 +161,17 @@ class GrainEngine:
         maps = click_maps(self.network.config.map_spec, encoded.context, scaled, before, [0] * len(prompts))
         logits, scores = self.network.decode(encoded.features, maps)
         config = self.network.config
-        if before is None and "centre" in config.first_maps:
-            logits = _voted(logits, scores, maps[:, config.map_spec.names.index("centre")], prompts)
+        if "centre" in config.first_maps and config.decoder_for(maps)[0]:
+            logits = _voted(logits, scores, maps[:, config.map_spec.names.index("centre")])
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
 
-def _voted(logits: Float, scores: Float, votes: Float, prompts: list[Prompt]) -> Float:
+def _voted(logits: Float, scores: Float, votes: Float) -> Float:
     """M x h x w logits of first answers, where the network is unsure blended with the vote of nested regions.
 
     What the network learned of whole things helps on photos like those that it saw; else the image knows better.
     """
-    free = np.array([prompt.level is None and bool(vote.any()) for prompt, vote in zip(prompts, votes)])
-    share = np.where(free, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST), 0)[:, None, None]
+    share = np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST)[:, None, None]
     network = 0.5 + 0.5 * np.tanh(0.5 * logits)
     mean = np.clip(network + share * (votes - network), 1e-4, 1 - 1e-4)
     return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)

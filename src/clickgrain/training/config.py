@@ -315,7 +315,7 @@ def first_clicks() -> Recipe:
     time:     docs/experiments.md
     """
     small, config = grain_small(), GrainConfig.small()
-    clicks = ClickSimulation(share_single=1.0, corrective=(0, 0), share_centre=0.75, share_level=0.3)
+    clicks = ClickSimulation(share_single=1.0, corrective=(0, 0), share_centre=0.75)
     data = replace(small.args.data, tiles=2, masks_per_image=2)
     args = replace(small.args, learns="first", lr=3.2e-3, clicks=clicks, data=data)
     return Recipe(replace(config, first_maps=tuple(name for name in config.maps if name != "alike")), args)

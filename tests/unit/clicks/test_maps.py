@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import rgb2lab
 
-from clickgrain.clicks.config import MAP_NAMES, MapSpec
+from clickgrain.clicks.config import FIRST, MAP_NAMES, MapSpec
 from clickgrain.clicks.leaf_maps import Leaves, leaf_closeness
 from clickgrain.clicks.maps import COLOR_RANGE, ClickMaps, MapContext, click_maps, leaf_colors
 from clickgrain.errors import ConfigError
@@ -478,3 +478,21 @@ class TestCrops:
             click_maps(fine, small, [prompt([(20, 20)])]),
         )
         assert found.numpy() == pytest.approx(wanted.numpy(), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("asked", "previous", "first"),
+    [
+        (prompt([(10, 12)]), None, 1.0),
+        (prompt([(10, 12)]), 0.0, 1.0),
+        (prompt([(10, 12)]), 0.6, 0.0),
+        (prompt([(10, 12), (20, 20)]), None, 0.0),
+        (prompt([], [(10, 12)]), None, 0.0),
+        (prompt([(10, 12)], level=0.4), None, 0.0),
+        (prompt([(10, 12)], box=(5.0, 5.0, 30.0, 30.0)), None, 0.0),
+        (prompt([(10, 12)], scribbles=(Scribble([[5, 5], [40, 9]], 1),)), None, 0.0),
+    ],
+)
+def test_a_first_click_is_one_positive_click_and_nothing_else(asked, previous, first):
+    before = None if previous is None else torch.full((1, 1, HEIGHT, WIDTH), previous)
+    assert (one(FIRST, asked, previous=before) == first).all()

@@ -95,8 +95,10 @@ class TestVotes:
         assert 0.05 < shift[0] < shift[1] < 0.45  # a share of .15 and .5 of a vote from 0 to 1
         assert half[30, 20] > half[-2, -2] + 0.05  # for what lies around the click
 
-    def test_no_vote_on_a_wanted_level(self):
-        np.testing.assert_allclose(self.mask(0.2, level=0.5), 0.75, atol=1e-3)
+    def test_a_wanted_level_is_the_other_decoders(self):
+        probability = self.mask(0.2, level=0.5)  # which shows the click's disk
+        assert probability[30, 20] > 0.9
+        assert probability[-2, -2] < 0.1
 
 
 @pytest.mark.parametrize("size", [(90, 120), (200, 64), (33, 61)])

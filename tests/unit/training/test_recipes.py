@@ -70,7 +70,7 @@ def test_auto_goes_by_the_device(device, name):
 
 
 def test_an_unknown_name_lists_the_others():
-    with pytest.raises(ConfigError, match="--recipe 'huge' is unknown; use auto, grain, grain-small, paper"):
+    with pytest.raises(ConfigError, match="'huge' is unknown; use auto, grain, grain-small, first-clicks, paper"):
         load_recipe("huge", "cpu")
 
 
