@@ -139,7 +139,7 @@ class ClickMaps:
             chosen = [i for i, sides in enumerate(added) if len(sides[label])]
             if chosen:
                 self._add_clicks(sign, [rows[i] for i in chosen], [added[i][label] for i in chosen])
-        for row, prompt, before in zip(rows, prompts, previous):
+        for row, prompt, before in zip(rows, prompts, previous) if FIRST in self.channels else ():
             single = len(prompt.points) == 1 and prompt.labels[0] == 1
             bare = prompt.box is None and prompt.level is None and not prompt.scribbles
             self._put(FIRST, [row], float(single and bare and not before.any()))

@@ -32,7 +32,7 @@ from clickgrain.models.onnx_runtime import (
     EMBEDDED,
     ENCODER,
     FEATURES,
-    FIRST,
+    FIRST_DECODER,
     LOGITS,
     MAPS,
     SCORE,
@@ -116,7 +116,7 @@ def _graphs(model: GrainModel | PaperModel) -> dict[str, Any]:
         free[-1][0] = prompts
         decoders = {DECODER: (_Decoder(model.decoder), torch.zeros(3, len(model.config.maps), 64, 96))}
         if model.first is not None:
-            decoders[FIRST] = (_Decoder(model.first), torch.zeros(3, len(model.config.first_maps), 64, 96))
+            decoders[FIRST_DECODER] = (_Decoder(model.first), torch.zeros(3, len(model.config.first_maps), 64, 96))
     else:  # an image for every prompt: clicks enter with the pixels
         step, features = model.config.step, (EMBEDDED,)
         pixels = torch.zeros(3, 3, 3 * step, 4 * step)
@@ -184,7 +184,7 @@ class _Recorder(TorchGrain):
 
     def __init__(self, model: GrainModel) -> None:
         super().__init__(model)
-        self.seen: dict[str, list[Feeds]] = {ENCODER: [], DECODER: [], FIRST: []}
+        self.seen: dict[str, list[Feeds]] = {ENCODER: [], DECODER: [], FIRST_DECODER: []}
 
     def encode(self, pixels: Float) -> tuple[Tensor, ...]:
         self.seen[ENCODER].append({"image": np.ascontiguousarray(pixels)})
@@ -193,7 +193,7 @@ class _Recorder(TorchGrain):
     def decode(self, features: tuple[Tensor, ...], maps: Float) -> tuple[Float, Float]:
         first, columns = self.config.decoder_for(maps)
         seen = {**{n: f.numpy() for n, f in zip(FEATURES, features)}, MAPS: maps[:, columns]}
-        self.seen[FIRST if first else DECODER].append(seen)
+        self.seen[FIRST_DECODER if first else DECODER].append(seen)
         return super().decode(features, maps)
 
 

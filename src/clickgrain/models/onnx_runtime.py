@@ -19,7 +19,7 @@ from clickgrain.types import Float, UInt8
 from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
 
 Precision = Literal["fp32", "fp16", "int8"]
-ENCODER, DECODER, FIRST = "encoder.onnx", "decoder.onnx", "first_decoder.onnx"
+ENCODER, DECODER, FIRST_DECODER = "encoder.onnx", "decoder.onnx", "first_decoder.onnx"
 EMBEDDED = "image_embeddings"
 FEATURES = ("high_res_feats_0", "high_res_feats_1", "high_res_feats_2", EMBEDDED)
 """Outputs of a grain model's encoder at strides 2, 4, 8 and 16; a paper model's has the last alone."""
@@ -105,7 +105,7 @@ class OnnxGrain(_OnnxNetwork):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
         if self.config.first_maps:
-            self.first = self.opened(Path(folder) / FIRST, self.config.first_maps)
+            self.first = self.opened(Path(folder) / FIRST_DECODER, self.config.first_maps)
 
     def encode(self, pixels: Float) -> tuple[Float, ...]:
         """Features of 1 x 3 x H x W RGB in 0..255."""
