@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.cut import CutSettings, Discriminant, cut_mask, guard_mask
+from clickgrain.cut import CutSettings, Discriminant, cut_mask, guard_mask, in_one_piece
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
@@ -197,10 +197,13 @@ class Segmenter:
         mask, cut = self.engine.answer(current.state, prompt, previous), self.cut
         if cut is None:
             return mask
-        corrects = len(prompt.points) > 1 and prompt.level is None and prompt.box is None and not prompt.scribbles
-        if previous is not None and corrects:
+        alone = prompt.box is None and not prompt.scribbles
+        if previous is not None and len(prompt.points) > 1 and alone and prompt.level is None:
             mask = mask.refined(lambda p: self._corrected(p, current, prompt, previous), alternatives=False)
-        return mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
+        mask = mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
+        if previous is None and len(prompt.points) == len(prompt.positives) == 1 and alone:
+            mask = mask.refined(lambda p: in_one_piece(p, prompt.points[0]))
+        return mask
 
     def _corrected(self, probability: Float, current: Encoded, prompt: Prompt, previous: Mask) -> Float:
         """The engine's answer to a correction, refined and guarded.

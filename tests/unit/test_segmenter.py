@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import clickgrain as cg
-from clickgrain.cut import cut_mask
+from clickgrain.cut import cut_mask, in_one_piece
 from clickgrain.errors import ImageError, PromptError, WeightsError
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig, PaperConfig
@@ -411,7 +411,23 @@ class TestTheCut:
         prompt = Prompt.of(POINTS[:1], LABELS[:1], size=encoded.size)
         plain = seg.engine.answer(encoded.state, prompt, None).alternatives
         for cut, bare in zip(seg.predict(POINTS[:1], LABELS[:1], encoded=encoded).alternatives, plain):
-            np.testing.assert_array_equal(cut.probability, cut_mask(bare.probability, encoded.image, prompt))
+            np.testing.assert_array_equal(
+                cut.probability, in_one_piece(cut_mask(bare.probability, encoded.image, prompt), prompt.points[0])
+            )
+
+    @pytest.mark.parametrize("source", ["tree", "default"])
+    def test_a_click_on_a_coin_takes_that_coin_alone(self, source):
+        y, x = np.mgrid[:264, :448]
+        rng = np.random.default_rng(1)
+        image, coins = 70 + rng.normal(0, 5, (264, 448, 3)), []
+        for left, top in [(34 + 63 * column, 34 + 65 * row) for row in range(2) for column in range(6)]:
+            coins.append((np.hypot(x - left, y - top) < rng.uniform(20, 26), (left, top)))
+            image[coins[-1][0]] = rng.uniform(150, 190) + rng.normal(0, 10, (coins[-1][0].sum(), 3))
+        seg = Segmenter.load(source)
+        encoded = seg.encode(np.clip(image, 0, 255).astype(np.uint8))
+        for coin, middle in coins:
+            found = seg.predict([middle], [1], encoded=encoded).binary
+            assert (found & coin).sum() / (found | coin).sum() > 0.9
 
 
 class TestLargeChanges:

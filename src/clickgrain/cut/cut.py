@@ -73,6 +73,19 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
     return result
 
 
+def in_one_piece(probability: Float, point: Float) -> Float:
+    """H x W: what one click at a point (x, y) means is connected, so the odds of all other pieces are turned over.
+
+    Regions around a click can hold two objects and a bridge of background. The cut takes the bridge away.
+    """
+    inside = (probability > 0.5).astype(np.uint8)
+    column, row = (min(max(int(value), 0), size - 1) for value, size in zip(point, inside.shape[::-1]))
+    count, pieces = cv2.connectedComponents(inside)
+    if count <= 2 or not inside[row, column]:
+        return probability
+    return np.where(inside & (pieces != pieces[row, column]), 1 - probability, probability)
+
+
 def warm_up() -> None:
     """Load or compile all that a cut calls, so that the user's first click does not wait for it."""
     for size in ((40, 40), (160, 160)):  # the part that is cut is the whole image, or a window of it

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from clickgrain.clicks.centre import decided
 from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors, resized
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import fit_size, guided_upsample, resize
@@ -173,7 +174,7 @@ def _voted(logits: Float, scores: Float, votes: Float) -> Float:
     """
     share = np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST)[:, None, None]
     network = 0.5 + 0.5 * np.tanh(0.5 * logits)
-    mean = np.clip(network + share * (votes - network), 1e-4, 1 - 1e-4)
+    mean = np.clip(network + share * (decided(votes) - network), 1e-4, 1 - 1e-4)
     return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clickgrain.clicks.centre import Evidence, Ranks, centre_map, nested_regions
+from clickgrain.clicks.centre import Evidence, Ranks, centre_map, decided, nested_regions
 from clickgrain.features import FeatureExtractor
 from clickgrain.models.engine import obey
 from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors, snap
@@ -73,11 +73,11 @@ class TreeEngine:
 
     def _one_by_one(self, encoded: TreeImage, prompt: Prompt, by_label: tuple[Float, Float]) -> Mask:
         """The answer to clicks, one after the other, and then to scribbles."""
-        tree, leaves = encoded.tree, np.zeros(encoded.tree.grid, bool)
+        tree, likely = encoded.tree, np.zeros(encoded.tree.grid, np.float32)
         trees = [tree, *(other for other in (encoded.edges, encoded.semantic) if other not in (None, tree))]
         if prompt.box is not None:
             none = np.zeros(0, np.int64)
-            leaves = tree.mask(_choose(tree, none, none, prompt)[0])
+            likely = tree.mask(_choose(tree, none, none, prompt)[0]).astype(np.float32)
         clicks = [(point, int(label)) for point, label in zip(prompt.points, prompt.labels)]
         clicked = len(prompt.negatives), len(prompt.positives)
         strokes = [(point, label) for label in (1, 0) for point in by_label[label][clicked[label] :]]
@@ -85,18 +85,18 @@ class TreeEngine:
         for i, (point, label) in enumerate([*clicks, *strokes]):
             leaf = int(tree.leaves_at(point)[0])
             cell = divmod(leaf, tree.grid[1])
-            if i < len(clicks) or bool(leaves[cell]) != bool(label):
+            if i < len(clicks) or bool(likely[cell] > 0.5) != bool(label):
                 nested = nested_regions(trees, encoded.vectors, leaf)
-                leaves = _corrected(nested, leaves, cell, label, [c for c, other in taken if other != label])
+                likely = _corrected(nested, likely, cell, label, [c for c, other in taken if other != label])
             taken.append((cell, label))
-        others = None
+        others, leaves = None, likely > 0.5
         if len(taken) == 1 and prompt.box is None:
             leaf = int(tree.leaves_at(prompt.points)[0])
             nodes = {_climb(tree, leaf, level) for level in OTHER_LEVELS}
             others = _alternatives(encoded, {n for n in nodes if tree.area[n] != int(leaves.sum())}, prompt)
         held = np.flatnonzero(leaves)
         smallest = int(np.flatnonzero(_holds(tree, held) == len(held))[0]) if len(held) else tree.root
-        return _rendered(encoded, leaves, prompt, smallest, others)
+        return _rendered(encoded, likely, prompt, smallest, others)
 
 
 Cell = tuple[int, int]  # (row, column) of a leaf
@@ -108,15 +108,16 @@ def _alternatives(encoded: TreeImage, nodes: set[int], prompt: Prompt) -> Others
     return lambda: [_mask(encoded, [node], prompt) for node in ranked]
 
 
-def _corrected(nested: Sequence[Ranks], leaves: Bool, cell: Cell, label: int, others: Sequence[Cell]) -> Bool:
-    """h x w leaves with the nested region that a click means added or taken away, but none of `others`."""
+def _corrected(nested: Sequence[Ranks], likely: Float, cell: Cell, label: int, others: Sequence[Cell]) -> Float:
+    """h x w probability with the nested region that a click means added or taken away, but none of `others`."""
+    leaves = likely > 0.5
     free = (~leaves if label else leaves) if leaves.any() else np.ones_like(leaves)
-    region = centre_map(nested, Evidence(cell, free, (), tuple(others))) > 0.5
+    region = decided(centre_map(nested, Evidence(cell, free, (), tuple(others))))
     for other in others:
-        if other != cell and region[other]:
-            region &= nested[0] < nested[0][other]
-    region[cell] = True
-    return leaves | region if label else leaves & ~region
+        if other != cell and region[other] > 0.5:
+            region *= nested[0] < nested[0][other]
+    region[cell] = 1
+    return np.maximum(likely, region) if label else np.minimum(likely, 1 - region)
 
 
 def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives: Others = None) -> Mask:
@@ -125,16 +126,16 @@ def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives
     for node in nodes:
         leaves |= tree.mask(node)
     coarsest = max(nodes, key=lambda node: tree.level[node], default=None)
-    return _rendered(encoded, leaves, prompt, coarsest, alternatives)
+    return _rendered(encoded, leaves.astype(np.float32), prompt, coarsest, alternatives)
 
 
-def _rendered(encoded: TreeImage, leaves: Bool, prompt: Prompt, node: int | None, others: Others = None) -> Mask:
-    """The mask of h x w leaves; level and score are those of a node."""
+def _rendered(encoded: TreeImage, likely: Float, prompt: Prompt, node: int | None, others: Others = None) -> Mask:
+    """The mask of h x w probabilities of the leaves; level and score are those of a node."""
     tree = encoded.tree
 
     def render() -> Float:
         radius = max(tree.image_size[1] / tree.grid[1], 2.0)
-        return obey(snap(leaves.astype(np.float32), encoded.image), prompt, radius)
+        return obey(snap(likely, encoded.image), prompt, radius)
 
     score = 0.0 if node is None else _persistence(tree, node)
     level = 0.0 if node is None else float(tree.level[node])

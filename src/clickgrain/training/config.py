@@ -14,7 +14,7 @@ from clickgrain.files import hash_bytes
 from clickgrain.models.config import GrainConfig, LossWeights, PaperConfig
 from clickgrain.proposals.config import AREA, Sampler
 
-RecipeName = Literal["auto", "grain", "grain-small", "first-clicks", "paper"]
+RecipeName = Literal["auto", "grain", "grain-small", "first-clicks", "corrections", "paper"]
 Precision = Literal["auto", "float32", "bf16"]
 FORMER = {"float32": "32-true", "bf16": "bf16-mixed"}  # names of precisions in the files of earlier versions
 LEAST_MEMORY = 0.5  # gigabytes; half of it is about what the images and trees of a few batches take
@@ -86,8 +86,8 @@ class TrainArgs:
     weight_decay: float = 0.02  # of AdamW, on weights of two or more dimensions; 0 makes it Adam
     clip: float = 1.0  # largest norm of the gradient
     ema: float = 0.998  # decay of the weights' moving average, which is what is validated and saved
-    # "all" weights, or those of a second decoder for first clicks
-    learns: Literal["all", "first"] = "all"
+    # "all" weights; or, with a second decoder, only those of the "first" clicks or of "corrections"
+    learns: Literal["all", "first", "corrections"] = "all"
     # "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or only the
     # "last" (the paper's)
     supervise: Literal["two", "all", "last"] = "two"
@@ -321,6 +321,18 @@ def first_clicks() -> Recipe:
     return Recipe(replace(config, first_maps=tuple(name for name in config.maps if name != "alike")), args)
 
 
+def corrections() -> Recipe:
+    """The decoder for corrections of a model with two, on the masks that the one for first clicks gives.
+
+    command:  clickgrain train PHOTOS --store DIR/trees.db --recipe corrections --from default --out DIR
+    hardware: 2 CPU cores, 3 GiB of memory for some hundred photos
+    time:     docs/experiments.md
+    """
+    small = grain_small()
+    args = replace(small.args, learns="corrections", losses=replace(small.args.losses, kept=0.3))
+    return replace(small, args=args)
+
+
 def grain() -> Recipe:
     """The click model for a GPU and thousands of photos.
 
@@ -362,6 +374,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "grain": grain,
     "grain-small": grain_small,
     "first-clicks": first_clicks,
+    "corrections": corrections,
     "paper": paper,
 }
 

@@ -210,22 +210,22 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
     if recipe.backbone is not None and args.start is None:
         assert isinstance(recipe.model, PaperConfig)
         return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe
-    adds = recipe.args.learns == "first"
-    if adds and args.from_scratch:
+    goes_on = recipe.args.learns != "all"
+    if goes_on and args.from_scratch:
         raise ConfigError(f"--recipe {args.recipe} adds to a trained model; leave out --from-scratch")
-    if args.start is not None or adds or (args.recipe == "auto" and not args.from_scratch):
+    if args.start is not None or goes_on or (args.recipe == "auto" and not args.from_scratch):
         try:
             model = load_click_model(args.start or "default")
             if isinstance(model, GrainModel) and isinstance(recipe.model, GrainConfig):
                 known = model.config.maps
                 new = [name for name in recipe.model.maps if name not in known]
-                if adds:
+                if recipe.args.learns == "first":
                     model = model if model.first is not None else model.with_first(recipe.model.first_maps)
                 elif new:
                     model = model.with_maps([*known, *new])
             return model, recipe.with_settings(lr=args.lr or recipe.args.lr * CONTINUED)
         except WeightsError:
-            if args.start is not None or adds:
+            if args.start is not None or goes_on:
                 raise
             bar.note("no trained model ships with this version; training starts from scratch")
     return build_model(recipe.model), recipe

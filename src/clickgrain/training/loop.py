@@ -202,12 +202,12 @@ class _Run:
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
         self.own: dict[str, Tensor] | None = None  # the model's own weights while it has the averaged ones
-        if args.learns == "first":
-            first = getattr(model, "first", None)
-            if first is None:
+        if args.learns != "all":
+            decoders = {"first": getattr(model, "first", None), "corrections": getattr(model, "decoder", None)}
+            if decoders["first"] is None:
                 raise TrainingError("this model has no decoder for first clicks; start from one, or a grain model")
             self.model.requires_grad_(False)
-            first.requires_grad_(True)
+            decoders[args.learns].requires_grad_(True)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [  # weight decay on matrices and kernels, not on biases and norms
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay},

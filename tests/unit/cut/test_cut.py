@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from clickgrain.cut import CutSettings, cut_mask
+from clickgrain.cut import CutSettings, cut_mask, in_one_piece
 from clickgrain.types import Prompt, Scribble
 
 SIZE = (120, 160)
@@ -181,3 +181,24 @@ def test_the_same_every_time():
     truth = disk(45)
     one, two = (cut_mask(doubtful(truth), scene(truth), clicks()) for _ in range(2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_one_click_means_one_piece():
+    left, right = disk(25, center=(40, 60)), disk(25, center=(120, 60))
+    likely = np.where(left | right, 0.9, 0.1).astype(np.float32)
+    piece = in_one_piece(likely, np.float32([45, 60]))
+    assert np.array_equal(piece > 0.5, left)
+    assert piece[right] == pytest.approx(0.1)
+    assert np.array_equal(piece[~right], likely[~right])
+    assert in_one_piece(likely, np.float32([80, 10])) is likely  # clicked on background: nothing to choose by
+    assert in_one_piece(np.where(left, likely, 0.1), np.float32([-3, 500])).max() > 0.5
+
+
+def test_two_objects_and_a_bridge_of_background_become_one():
+    left, right = disk(25, center=(40, 60)), disk(25, center=(120, 60))
+    bridge = np.zeros(SIZE, bool)
+    bridge[52:68, 40:120] = True
+    likely = np.select([left, right | bridge], [0.95, 0.6], 0.02).astype(np.float32)
+    prompt = clicks([(40, 60)])
+    answer = in_one_piece(cut_mask(likely, scene(left | right), prompt), prompt.points[0])
+    assert iou(answer > 0.5, left) > 0.98

@@ -559,8 +559,12 @@ class TestArguments:
         assert gentle.args.lr == 0.2
         monkeypatch.setattr(module, "load_click_model", lambda name: model)  # which another run goes on with
         assert module.first_model(args(recipe="first-clicks"), recipe, Bars())[0] is model
-        with pytest.raises(ConfigError, match="leave out --from-scratch"):
-            module.first_model(args(recipe="first-clicks", from_scratch=True), recipe, Bars())
+        corrections = Recipe(tiny_config, TrainArgs(lr=0.8, learns="corrections"))
+        goes_on, _ = module.first_model(args(recipe="corrections"), corrections, Bars())
+        assert (goes_on.config.maps, goes_on.config.first_maps) == ((*known, "ball"), tiny_config.maps)
+        for name, of_one in (("first-clicks", recipe), ("corrections", corrections)):
+            with pytest.raises(ConfigError, match="leave out --from-scratch"):
+                module.first_model(args(recipe=name, from_scratch=True), of_one, Bars())
 
     def test_without_a_shipped_model_trees_come_from_colour_and_texture(self, monkeypatch):
         def none():

@@ -424,14 +424,15 @@ class TestFullDisk:
             run(tmp_path / "out", steps=1)
 
 
-class TestFirstClicks:
-    def test_nothing_but_the_second_decoder_learns(self, run, make_model, tmp_path):
+class TestTwoDecoders:
+    @pytest.mark.parametrize(("learns", "decoder"), [("first", "first."), ("corrections", "decoder.")])
+    def test_nothing_but_one_decoder_learns(self, run, make_model, tmp_path, learns, decoder):
         two = make_model().with_first((*make_model().config.maps,))
         before = {name: value.clone() for name, value in two.state_dict().items()}
-        run(tmp_path, model=two, learns="first")
+        run(tmp_path, model=two, learns=learns)
         changed = {name for name, value in two.state_dict().items() if not torch.equal(value, before[name])}
         assert changed
-        assert all(name.startswith("first.") for name in changed)
+        assert all(name.startswith(decoder) for name in changed)
 
     def test_else_both_decoders_learn(self, run, make_model, tmp_path):
         two = make_model().with_first((*make_model().config.maps,))
@@ -442,9 +443,10 @@ class TestFirstClicks:
         }
         assert {"encoder", "decoder", "first"} <= changed
 
-    def test_a_model_without_one_is_refused(self, run, tmp_path):
+    @pytest.mark.parametrize("learns", ["first", "corrections"])
+    def test_a_model_without_one_is_refused(self, run, tmp_path, learns):
         with pytest.raises(TrainingError, match="no decoder for first clicks"):
-            run(tmp_path, learns="first")
+            run(tmp_path, learns=learns)
 
 
 class TestMetrics:

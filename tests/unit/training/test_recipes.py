@@ -70,7 +70,9 @@ def test_auto_goes_by_the_device(device, name):
 
 
 def test_an_unknown_name_lists_the_others():
-    with pytest.raises(ConfigError, match="'huge' is unknown; use auto, grain, grain-small, first-clicks, paper"):
+    with pytest.raises(
+        ConfigError, match="'huge' is unknown; use auto, grain, grain-small, first-clicks, corrections, paper"
+    ):
         load_recipe("huge", "cpu")
 
 
