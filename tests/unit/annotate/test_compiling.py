@@ -71,6 +71,7 @@ def test_the_first_image_gets_all_ready_that_clicks_need(photos, tiny, model):
     code = f"""
 import sys, time, numba
 from pathlib import Path
+from clickgrain.annotate import actions
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 def functions():
