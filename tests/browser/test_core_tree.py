@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate.mask_rle import encode
+from clickgrain.annotate.masks import encode
 from clickgrain.scene import SceneMaker
 from clickgrain.segmenter import Segmenter
 from clickgrain.tree.leaf_map import cut_nodes, node_mask, node_over

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.transfer import image_records
 from clickgrain.errors import ClickgrainError, StoreError
@@ -117,7 +118,7 @@ def annotated(tmp_path_factory):
         {"kind": "undo"},
     ):
         post = Posted(seq=project.logs.history(1).seq)
-        project.act(1, post, IMAGE_REQUEST.validate_python(action))
+        actions.act(project, 1, post, IMAGE_REQUEST.validate_python(action))
     project.close()
     content = whole(folder / "clickgrain.db")
     (folder / "clickgrain.db").unlink()
@@ -133,7 +134,7 @@ def use_project(folder, path):
             lambda: [project.logs.history(image).document for image in project.gallery.order],
             lambda: project.database.actions(1), lambda: project.database.models(),
             lambda: [list(record.objects()) for record in image_records(project)],
-            lambda: project.act(
+            lambda: actions.act(project,
                 1, Posted(seq=project.logs.history(1).seq), IMAGE_REQUEST.validate_python({"kind": "clear"})
             ),
         )  # fmt: skip

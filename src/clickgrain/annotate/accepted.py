@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clickgrain.annotate.database import Database
+from clickgrain.annotate.database import Database, Logs
 from clickgrain.annotate.gallery import Gallery
-from clickgrain.annotate.logs import Changes, Logs
 from clickgrain.annotate.models import ModelInfo, model_folder
 from clickgrain.annotate.project import find_project
+from clickgrain.annotate.team import Changes
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Size, UInt8

@@ -1,34 +1,40 @@
-"""What actions do: `apply` turns a request and a document into the document that is stored; labels likewise."""
+"""Actions on an image: `act` carries one out, `apply` turns a request and a document into what is stored."""
 
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from clickgrain.annotate import documents as ask
-from clickgrain.annotate.documents import Click, Document, Item, Label, Labels, MaskStep, Source, Steps
-from clickgrain.annotate.folding import iou
+from clickgrain.annotate import requests as ask
+from clickgrain.annotate.database import conflict
+from clickgrain.annotate.documents import (
+    MAX_STEPS,
+    Action,
+    ChooseStep,
+    Click,
+    Document,
+    Item,
+    MaskStep,
+    Source,
+    Steps,
+    patch_between,
+)
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.mask_rle import Coded, encode
+from clickgrain.annotate.masks import Coded, encode, iou
+from clickgrain.annotate.project import Project
 from clickgrain.cut import depth_in
 from clickgrain.tree import MergeTree
 from clickgrain.tree.leaf_map import Int32, node_mask, partition, to_size
 from clickgrain.types import Bool, UInt8
 
-if TYPE_CHECKING:
-    from clickgrain.annotate.project import Project
-
+IDLE = 30.0  # seconds without an action after which a user counts as away
 MAX_OBJECTS = 2_000
 ASIDE = 0.02  # a copy in the same image lies this share of the longer side to the right and below
 SMALLEST_PART = 0.05  # a split gives each side at least this share of the object
 FOUND = 0.7  # a part of an image is found in another one where their normalized correlation is at least this
 ALIKE = 0.5  # a copy is what a click gives in the other image if the IoU with the original is at least this
-COLORS = (  # noqa: SIM905
-    "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #46f0f0 #f032e6 #bcf60c"
-    " #fabebe #008080 #9a6324 #ffe119 #800000 #808000 #000075"
-).split()
-"""Distinct on photos; taken in turn."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ Request = ask.ImageRequest | ImportObjects | CarryObject
 class Context:
     """Where an action takes place, and its results other than the document."""
 
-    project: "Project"
+    project: Project
     image: int
     content: str | None  # hash of the image's file, None if it cannot be read
     next_id: int  # number of the next new object
@@ -89,6 +95,14 @@ class Context:
             raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
         return node_mask(scene.tree, scene.leaves, node, scene.size)
 
+    def free(self, document: Document) -> Bool:
+        """H x W bool at working size: pixels that no object has yet."""
+        free = np.ones(self.project.gallery.sizes(self.image)[0], bool)
+        for item in document.objects:
+            if item.mask:
+                free &= ~self.mask(item)
+        return free
+
     def with_mask(self, item: Item, mask: Bool | Coded, source: Source, **changes: object) -> Item:
         """The object with a given H x W mask instead of its steps."""
         coded = mask if isinstance(mask, Coded) else encode(mask)
@@ -98,9 +112,9 @@ class Context:
 
     def with_steps(self, item: Item, steps: Steps) -> Item:
         """The object with other steps and their mask; RequestError for too many, PromptError for points outside."""
-        if len(steps) > ask.MAX_STEPS:
-            raise RequestError("invalid", f"an object holds at most {ask.MAX_STEPS} steps; merge or begin another")
-        fold = self.project.fold(self.image, steps)
+        if len(steps) > MAX_STEPS:
+            raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
+        fold = self.project.replayer.fold(self.project.scene(self.image), steps)
         coded, answer = encode(fold.binary), fold.answer
         self.masks[coded.hash] = coded
         self.ambiguous, self.touched = fold.is_ambiguous, item.id
@@ -109,6 +123,57 @@ class Context:
         values = {"steps": steps, "mask": coded.hash, "bbox": coded.bbox, "area": coded.area, "score": score}
         values |= {"level": level, "model": fold.model, "content": fold.content}
         return item.model_copy(update={**values, "seconds": round(item.seconds + self.active, 2)})
+
+
+def act(
+    project: Project, image: int, post: ask.Posted, request: Request, user: str = "", *, blind: bool = False
+) -> Context:
+    """Carry out an action on an image; its log has it on disk when this returns.
+
+    `post` says what the sender has seen. A `blind` action (find the same, carry on, import) adds to the document as
+    it is; `post.seq` is ignored. Returns the action's number, new masks, and the object that it was about. Raises
+    RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an older file, "taken"
+    if another person is working on the image; or the action cannot be carried out or written.
+    """
+    logs, gallery = project.logs, project.gallery
+    with logs.lock_of(image):
+        logs.notice_others()
+        history = logs.history(image)
+        project.team.claim(user, image)
+        of = request.of if isinstance(request, ask.UndoRedo) else None
+        seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
+        if not blind and not seen:
+            raise conflict(image)
+        history.check(request.kind)
+        active = post.active
+        if active is None:  # since the last action or opening, without absences
+            actions = project.database.actions(image, max(history.seq - 1, 0))
+            last = max(project.opened.get(image, 0.0), actions[-1].time if actions else 0.0)
+            active = min(max(time.time() - last, 0.0), IDLE) if last else 0.0
+        content = gallery.content(image)
+        context = Context(project, image, content, history.last_id + 1, active, history.seq + 1, user)
+        patch, document = dict[str, Any](), None
+        if not isinstance(request, ask.UndoRedo):
+            if None not in (post.content, content) and post.content != content:
+                name = gallery.name(image)
+                raise RequestError("replaced", f"the file of {name} was replaced; look at it, then try again")
+            document = apply(request, history.document, context)
+            patch = patch_between(history.document, document)
+            used = {item.mask for item in document.objects}
+            used |= {step.get("mask") for item in patch.get("put", ()) for step in item["steps"]["add"]}
+            used |= set(document.refused)
+            context.masks = {hash_: coded for hash_, coded in context.masks.items() if hash_ in used}
+        if isinstance(request, ImportObjects):
+            asked: dict[str, Any] = {"format": request.format, "objects": len(request.masks)}
+        elif isinstance(request, CarryObject):
+            asked = {"track": request.track}
+        else:
+            asked = request.model_dump(mode="json", exclude_unset=True)
+        about = (request.kind, time.time(), post.client, project.model.hash, post.active)
+        action = Action(context.seq, *about, asked, patch, user)
+        masks = {hash_: coded.data for hash_, coded in context.masks.items()}
+        logs.write(image, action, history.preview(action) if document is None else document, masks)
+    return context
 
 
 def apply(request: Request, document: Document, context: Context) -> Document:
@@ -155,8 +220,10 @@ def apply(request: Request, document: Document, context: Context) -> Document:
             document = _merge(request, document, context)
         case ask.SplitObject():
             document = _split(request, document, context)
-        case ask.AddNodes() | ask.PartitionImage():
-            document = _add_regions(request, document, context)
+        case ask.AddNodes():
+            document = _add_nodes(request, document, context)
+        case ask.PartitionImage():
+            document = _partition(request, document, context)
         case ask.RefuseNodes():
             found = [encode(context.node(node)) for node in request.nodes]
             context.masks |= {coded.hash: coded for coded in found}
@@ -241,32 +308,30 @@ def split_in_two(tree: MergeTree, leaves: Int32, mask: Bool) -> tuple[Bool, Bool
     raise RequestError("invalid", "this object is too small to be split along the tree; paint the part instead")
 
 
-def _add_regions(request: ask.AddNodes | ask.PartitionImage, document: Document, context: Context) -> Document:
-    """Objects from some tree nodes, or from all regions at a level, on pixels that no object has yet."""
-    scene, model = context.project.scene(context.image), context.project.model.hash
-    free = np.ones(scene.size, bool)
-    for item in document.objects:
-        if item.mask:
-            free &= ~context.mask(item)
-    if isinstance(request, ask.AddNodes):
-        for node, score in request.nodes:
-            mask = context.node(node) & free
-            if not mask.any():
-                continue  # an object made since the search lies there
-            level = round(float(scene.tree.level[node]), 4)
-            new = context.new(label=request.label, seconds=context.active, model=model)
-            document = document.put(context.with_mask(new, mask, "same", level=level, score=score))
-            context.touched = new.id
-            free &= ~mask
-        if context.touched is None:
-            raise RequestError("invalid", "other objects lie there by now; search again")
-        return document
-    regions, numbers = partition(scene.tree, scene.leaves, request.level, free)
+def _add_nodes(request: ask.AddNodes, document: Document, context: Context) -> Document:
+    scene, free = context.project.scene(context.image), context.free(document)
+    for node, score in request.nodes:
+        mask = context.node(node) & free
+        if not mask.any():
+            continue  # an object made since the search lies there
+        about = {"level": round(float(scene.tree.level[node]), 4), "model": scene.model}
+        new = context.new(label=request.label, seconds=context.active, score=score, **about)
+        document = document.put(context.with_mask(new, mask, "same"))
+        context.touched = new.id
+        free &= ~mask
+    if context.touched is None:
+        raise RequestError("invalid", "other objects lie there by now; search again")
+    return document
+
+
+def _partition(request: ask.PartitionImage, document: Document, context: Context) -> Document:
+    scene = context.project.scene(context.image)
+    regions, numbers = partition(scene.tree, scene.leaves, request.level, context.free(document))
     if len(numbers) + len(document.objects) > MAX_OBJECTS:
         raise RequestError("invalid", f"{len(numbers)} regions are too many; choose a higher level")
     for number in numbers:
-        new = context.new(label=request.label, model=model)
-        document = document.put(context.with_mask(new, regions == number, "partition", level=request.level))
+        new = context.new(label=request.label, level=request.level, model=scene.model)
+        document = document.put(context.with_mask(new, regions == number, "partition"))
     return document
 
 
@@ -291,10 +356,10 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
             mask = _found_near(mask, *there) if there[0].shape == there[1].shape else mask
             y, x = divmod(int(depth_in(mask).argmax()), mask.shape[1])
             click = Click(x=x, y=y)
-            fold = project.fold(context.image, (click,))
+            fold = project.replayer.fold(project.scene(context.image), (click,))
             alike = [iou(mask, one) for one in (fold.binary, *(one.binary for one in fold.alternatives))]
             best = int(np.argmax(alike))
-            steps = (click, ask.ChooseStep(alternative=best - 1)) if best else (click,)
+            steps = (click, ChooseStep(alternative=best - 1)) if best else (click,)
             snaps = alike[best] >= ALIKE
             made = context.with_steps(new, steps) if snaps else context.with_mask(new, mask, "copy")
             document = document.put(made.model_copy(update={"source": "copy"}))
@@ -333,54 +398,3 @@ def _import(request: ImportObjects, document: Document, context: Context) -> Doc
         about = {"mask": shown.hash, "bbox": shown.bbox, "area": shown.area, "source": "import"}
         document = document.put(context.new(label=label, steps=(MaskStep(mask=exact.hash),), **about))
     return document.model_copy(update={"status": "done", "by": context.user}) if request.done else document
-
-
-def apply_to_labels(request: ask.ProjectRequest, labels: Labels, last_id: int) -> Labels:
-    """The labels after a request, new ones from `last_id` + 1 on; RequestError: no such label, or a taken name."""
-    if isinstance(request, ask.AllowOverlap):
-        return labels.model_copy(update={"overlap": request.allow})
-    known = {label.name: label for label in labels.labels}
-    old: Label | None = None
-    if isinstance(request, ask.EditLabel | ask.DeleteLabel | ask.MoveLabel | ask.MergeLabel):
-        old = labels.find(request.label)
-        if old is None:
-            reason = f"there is no label {request.label}; it may have been deleted in another tab"
-            raise RequestError("invalid", reason)
-    if isinstance(request, ask.AddLabel | ask.EditLabel) and known.get(request.name or "", old) != old:
-        raise RequestError("invalid", f"there is a label {request.name!r} already; choose another name")
-    if isinstance(request, ask.AddLabel):
-        color = request.colour or COLORS[last_id % len(COLORS)]
-        found = [*labels.labels, Label(id=last_id + 1, name=request.name, colour=color)]
-    elif isinstance(request, ask.AddLabels):
-        found = _add_labels(request, labels, last_id)
-    else:
-        assert old is not None
-        place, found = labels.labels.index(old), [label for label in labels.labels if label is not old]
-        match request:
-            case ask.EditLabel():
-                changes = {"name": request.name or old.name, "colour": request.colour or old.colour}
-                found.insert(place, old.model_copy(update=changes))
-            case ask.MoveLabel():
-                found.insert(request.to, old)
-            case ask.MergeLabel():
-                into = labels.find(request.into)
-                if into is None or into is old:
-                    raise RequestError("invalid", f"there is no other label {request.into} to merge into")
-                merged = (*into.merged, old.id, *old.merged)
-                found[found.index(into)] = into.model_copy(update={"merged": merged})
-    return labels.model_copy(update={"labels": tuple(found)})
-
-
-def _add_labels(request: ask.AddLabels, labels: Labels, last_id: int) -> list[Label]:
-    known = {label.name: label for label in labels.labels}
-    taken = {label.category for label in labels.labels}
-    for name, category in request.labels:
-        own = None if category in taken else category
-        taken.add(own)
-        label = known.get(name)
-        if label is None:
-            color, last_id = COLORS[last_id % len(COLORS)], last_id + 1
-            known[name] = Label(id=last_id, name=name, colour=color, category=own)
-        elif label.category is None:
-            known[name] = label.model_copy(update={"category": own})
-    return list(known.values())

@@ -80,10 +80,10 @@ def make_app(
 
 def _answer_error(_: Request, error: Exception) -> Response:
     """Every error as a JSON answer with a code and a message."""
-    message, more = str(error), {}
+    message = str(error)
     match error:
         case RequestError():
-            code, status, more = error.code, error.status, error.more
+            code, status = error.code, error.status
         case ImageError():
             code, status = "image", 503
         case PromptError() | DataError() | ConfigError() | WeightsError():
@@ -99,4 +99,4 @@ def _answer_error(_: Request, error: Exception) -> Response:
             message = str(error.detail)
         case _:
             code, status, message = "internal", 500, f"this should not happen: {error!r}"
-    return as_json(status, error={"code": code, "message": message}, **more)
+    return as_json(status, error={"code": code, "message": message})

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from clickgrain.annotate.actions import CarryObject
-from clickgrain.annotate.documents import FINISHED, Item, Posted, Strict
+from clickgrain.annotate.actions import CarryObject, act
+from clickgrain.annotate.documents import FINISHED, Item, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Cancelled, Job
-from clickgrain.annotate.mask_rle import encode
+from clickgrain.annotate.masks import encode
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import Posted
 from clickgrain.errors import ClickgrainError
 from clickgrain.tracking import LOST, Tracker
 from clickgrain.tree.leaf_map import to_size
@@ -75,7 +76,7 @@ def _carry(project: Project, job: Job, wanted: CarryRequest, first: Item, images
                     break
                 post = Posted(seq=0, client=wanted.client, active=0.0, content=loaded.content)
                 request = CarryObject(track, encode(tracked.mask), round(score, 4), label, first.colour)
-                answer = project.act(image, post, request, user, blind=True)
+                answer = act(project, image, post, request, user, blind=True)
                 made.append({"image": image, "seq": answer.seq, "objects": 1})
             here = image
             job.result = {"track": track, "image": here}

@@ -1,30 +1,47 @@
-"""The project file: images by name, one append-only log of actions per image, and the masks they made.
+"""The project file: images by name, one append-only log of actions per image and one for the labels, and masks.
 
 An action is on disk (synchronous = FULL) before it is answered. Nothing is ever updated except summaries of the
-logs, which can be computed again.
+logs, which can be computed again. `Logs` holds the documents that the logs lead to.
 """
 
+import base64
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clickgrain.annotate.documents import STATUSES
+from clickgrain.annotate.documents import (
+    STATUSES,
+    Action,
+    Document,
+    History,
+    Item,
+    Labels,
+    State,
+    count_clicks,
+    patched,
+)
 from clickgrain.annotate.files_below import checked, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
+from clickgrain.annotate.masks import decode, describe
+from clickgrain.annotate.team import Changes
 from clickgrain.errors import DataError
 from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.sqlite import Schema, transaction, use_wal
-from clickgrain.types import Size
+from clickgrain.types import Bool, Size
 
+if TYPE_CHECKING:
+    from clickgrain.annotate.gallery import Gallery
+
+KEPT_HISTORIES = 200
 PROJECT_LOG = 0  # the log of labels and settings; images are numbered from 1
 SCHEMA = Schema(
     application=0x6367616E,  # "cgan"
@@ -47,26 +64,6 @@ CREATE TABLE models (
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """,
 )
-
-
-@dataclass(frozen=True)
-class Action:
-    """One entry of a log."""
-
-    seq: int  # 1, 2, 3 ... within its log
-    kind: str  # what the user did; "undo" and "redo" move the history
-    time: float  # Unix seconds
-    client: str  # the tab that sent it
-    model: str  # hash of the model in use
-    active: float | None  # seconds of the user's work since the action before, None if unknown
-    asked: dict[str, Any]  # the request
-    patch: dict[str, Any]  # what it changed
-    user: str = ""  # name of the person; "" where the server knows none
-
-    def to_json(self) -> dict[str, Any]:
-        """For the page."""
-        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "user", "model")}
-        return {**shown, "by": self.asked}
 
 
 @dataclass(frozen=True)
@@ -285,6 +282,136 @@ class Database:
         """Remember a value."""
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
+
+
+class Logs:
+    """The documents of a project file (the labels' is number 0), and how they are written; `changes` is told."""
+
+    def __init__(self, database: Database, gallery: "Gallery", changes: Changes) -> None:
+        self.database, self.gallery, self.changes = database, gallery, changes
+        self._histories: OrderedDict[int, History[Any]] = OrderedDict()
+        self._locks: dict[int, threading.RLock] = {}
+        self._lock = threading.RLock()
+        self._version = database.data_version()
+
+    def lock_of(self, log: int) -> threading.RLock:
+        """One writer per log at a time."""
+        with self._lock:
+            return self._locks.setdefault(log, threading.RLock())
+
+    def notice_others(self) -> None:
+        """Read everything again if another program has written to the file since the last call."""
+        version = self.database.data_version()
+        with self._lock:
+            if version == self._version:
+                return
+            self._version = version
+            self._histories.clear()
+        self.changes.mark("reload")
+
+    def history(self, image: int) -> History[Document]:
+        """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
+        self.gallery.path(image)
+        return self._history(image, History(Document(), patched))
+
+    def labels(self) -> History[Labels]:
+        """The stack of the project's labels. Raises RequestError: a damaged log."""
+        return self._history(PROJECT_LOG, History(Labels(), patched))
+
+    def _current(self, log: int) -> History[Any]:
+        return self.labels() if log == PROJECT_LOG else self.history(log)
+
+    def _history(self, log: int, empty: "History[State]") -> "History[State]":
+        with self._lock:
+            if log not in self._histories:
+                try:
+                    for action in self.database.actions(log):
+                        empty.add(action)
+                except Exception as error:  # another program may have written anything
+                    if isinstance(error, RequestError) and error.code.startswith("database"):
+                        raise
+                    reason = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
+                    raise damaged(self.database.path, log, reason) from error
+                self._histories[log] = empty
+                if len(self._histories) > KEPT_HISTORIES:
+                    self._histories.popitem(last=False)
+            self._histories.move_to_end(log)
+            return self._histories[log]
+
+    def forget(self, log: int) -> None:
+        """Read a log again next time."""
+        with self._lock:
+            self._histories.pop(log, None)
+
+    def item(self, image: int, number: int, *, current: bool = False) -> Item:
+        """An object of an image; RequestError if there is none or, with `current`, only one of an older file."""
+        item = self.history(image).document.find(number)
+        if item is None or item.mask is None:
+            raise RequestError("not_found", f"there is no object {number} in this image")
+        if current and item.content not in (None, self.gallery.content(image)):
+            name = self.gallery.name(image)
+            raise RequestError("invalid", f"object {number} of {name} was drawn on an older photo; draw it again")
+        return item
+
+    def mask(self, hash_: str) -> Bool:
+        """H x W bool mask. Raises RequestError: there is none of this hash, or it is damaged."""
+        return decode(self.coded(hash_))
+
+    def coded(self, hash_: str) -> bytes:
+        """A coded mask, checked. Raises RequestError: as `mask`."""
+        data = self.database.mask(hash_)
+        if data is None:
+            raise RequestError("not_found", f"there is no mask {hash_}")
+        try:
+            return describe(data).data
+        except DataError as error:
+            damage = f"{self.database.path}: mask {hash_} is damaged ({error})"
+            raise RequestError("invalid", f"{damage}; restore a copy of the file, or draw it again") from error
+
+    def masks_of(self, document: Document) -> dict[str, str]:
+        """Masks of a document's objects by hash, in base64; damaged ones are left out."""
+        masks = dict[str, str]()
+        for hash_ in dict.fromkeys(item.mask for item in document.objects if item.mask):
+            with suppress(RequestError):
+                masks[hash_] = base64.b64encode(self.coded(hash_)).decode()
+        return masks
+
+    def document_json(self, log: int) -> dict[str, Any]:
+        """A document for the page: objects drawn on another content are marked; `added` is the newest label."""
+        document, moves = self._current(log).now()
+        last_id = moves.pop("last_id")
+        if isinstance(document, Labels):
+            return {**moves, "added": last_id or None, **document.model_dump(mode="json")}
+        return {**moves, **document.to_json(self.gallery.content(log))}
+
+    def missed(self, log: int, seen: int) -> dict[str, Any]:
+        """For a page that has seen the actions up to a number: the others, and the document as it is now."""
+        with self.lock_of(log):
+            shown, actions = self.document_json(log), self.database.actions(log, seen)
+            masks = {} if log == PROJECT_LOG else self.masks_of(self.history(log).document)
+        told = [action.to_json() for action in actions]
+        return {"seq": shown["seq"], "actions": told, "document": shown, "masks": masks}
+
+    def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
+        """Store the next action of a log, whose lock is held, and its document; RequestError if that fails."""
+        summary, history = None, self._current(log)
+        if isinstance(document, Document):
+            clicks = sum(count_clicks(item.steps) for item in document.objects)
+            summary = Summary(action.seq, document.status, len(document.objects), clicks)
+        if not self.database.append(log, action, masks, summary):
+            self.forget(log)
+            raise conflict(log)
+        history.add(action, document)
+        with self._lock:
+            self._histories[log] = history  # a reader may have loaded the log again before the action was on disk
+        self.changes.mark(*(("project",) if log == PROJECT_LOG else ("image", log)))
+
+
+def conflict(log: int) -> RequestError:
+    """The error of a write whose sender has not seen every action."""
+    if log == PROJECT_LOG:
+        return RequestError("conflict", "labels were changed in another tab; try again")
+    return RequestError("conflict", "this image was changed in another tab; it is shown as it is now")
 
 
 def damaged(path: Path, image: int, reason: str) -> RequestError:

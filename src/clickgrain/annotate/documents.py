@@ -1,17 +1,19 @@
-"""What is annotated, as frozen data: steps, objects, an image's document, the labels, and requests to change them.
+"""What is annotated, as frozen data: steps, objects, an image's document, the labels; and how actions change them.
 
-An object's mask follows from its steps (`folding`). Points are (x, y) image pixels, boxes XYXY pixels, levels 0..1.
+An object's mask follows from its steps (`masks`). Points are (x, y) image pixels, boxes XYXY pixels, levels 0..1.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, get_args
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from clickgrain.annotate.http_errors import RequestError
 
-MAX_POINTS, MAX_STEPS, MAX_LABELS = 20_000, 1_000, 20_000
-MAX_SEQ = 2**53  # what JavaScript counts exactly, and SQLite holds
+MAX_POINTS, MAX_STEPS = 20_000, 1_000
 
 Coordinate = Annotated[float, Field(ge=0, lt=65_536, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=0, le=1)]
@@ -27,11 +29,7 @@ Source = Literal["prompt", "import", "same", "partition", "merge", "split", "cop
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Track = Annotated[str, Field(pattern=r"^\d{1,19}-\d{1,19}$")]  # image and number of the object that it began with
-ObjectId = Annotated[int, Field(ge=1, le=2**31)]
-ObjectIds = Annotated[tuple[ObjectId, ...], Field(min_length=1, max_length=5_000)]
-LabelId = Annotated[int, Field(ge=0, le=2**31)]
-Node = Annotated[int, Field(ge=0, le=2**31)]
-Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
+State = TypeVar("State")
 
 
 class Strict(BaseModel):
@@ -122,7 +120,6 @@ Step = Annotated[
     Field(discriminator="type"),
 ]
 Steps = tuple[Step, ...]
-SomeSteps = Annotated[Steps, Field(min_length=1, max_length=MAX_STEPS)]
 
 
 def count_clicks(steps: Steps) -> int:
@@ -220,200 +217,126 @@ class Labels(Strict):
         return next((label for label in self.labels if id_ == label.id or id_ in label.merged), None)
 
 
-class AddSteps(Strict):
-    """Add steps to an object, or to a new one (object None), perhaps where a track was lost."""
-
-    kind: Literal["object.add_steps"]
-    object: ObjectId | None = None
-    steps: SomeSteps
-    label: LabelId | None = None
-    track: Track | None = None
-
-
-class SetSteps(Strict):
-    """Replace an object's steps: a click was removed or moved."""
-
-    kind: Literal["object.set_steps"]
-    object: ObjectId
-    steps: SomeSteps
-
-
-class EditObjects(Strict):
-    """Label, color, lock or hide; only the keys that are sent change."""
-
-    kind: Literal["object.edit"]
-    object: ObjectId | None = None
-    objects: ObjectIds | None = None
-    label: LabelId | None = None
-    colour: Colour | None = None
-    locked: bool = False
-    hidden: bool = False
-
-
-class MoveObject(Strict):
-    """Change the z-order: 0 is the bottom."""
-
-    kind: Literal["object.move"]
-    object: ObjectId
-    to: Annotated[int, Field(ge=0, le=100_000)]
-
-
-class DeleteObjects(Strict):
-    """Delete objects."""
-
-    kind: Literal["object.delete"]
-    objects: ObjectIds
-
-
-class MergeObjects(Strict):
-    """Join objects into the first."""
-
-    kind: Literal["object.merge"]
-    objects: Annotated[tuple[ObjectId, ...], Field(min_length=2, max_length=5_000)]
-
-
-class SplitObject(Strict):
-    """Split an object in two along the tree."""
-
-    kind: Literal["object.split"]
-    object: ObjectId
-
-
-class AddNodes(Strict):
-    """Make objects of tree nodes, each (node, score), on pixels that no object has yet."""
-
-    kind: Literal["object.add_nodes"]
-    nodes: Annotated[tuple[tuple[Node, Level], ...], Field(min_length=1, max_length=2_000)]
-    label: LabelId | None = None
-
-
-class RefuseNodes(Strict):
-    """Say that tree nodes are not what was searched for."""
-
-    kind: Literal["object.refuse"]
-    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=2_000)]
-
-
-class CopyObjects(Strict):
-    """Copies of objects of an image: in the same one a little aside, in another one snapped to what is there."""
-
-    kind: Literal["object.copy"]
-    source: Seq
-    objects: ObjectIds
-
-
-class PartitionImage(Strict):
-    """Make objects of all regions at a level, on pixels that no object has yet."""
-
-    kind: Literal["partition"]
-    level: Level
-    label: LabelId | None = None
-
-
-class SetStatus(Strict):
-    """Set the image's status; one that is sent back needs a note that says what is to be done."""
-
-    kind: Literal["status"]
-    status: Status
-    note: Annotated[str, Field(max_length=1_000)] = ""
-
-
-class Clear(Strict):
-    """Delete every object that is not locked."""
-
-    kind: Literal["clear"]
-
-
-class UndoRedo(Strict):
-    """Take back the last action, or repeat the one taken back last; with `of`, only the one of that number."""
-
-    kind: Literal["undo", "redo"]
-    of: Seq | None = None
-
-
-ObjectRequest = AddSteps | SetSteps | EditObjects | MoveObject | DeleteObjects | MergeObjects | SplitObject | Clear
-RegionRequest = AddNodes | RefuseNodes | CopyObjects | PartitionImage
-ImageRequest = Annotated[ObjectRequest | RegionRequest | SetStatus | UndoRedo, Field(discriminator="kind")]
-IMAGE_REQUEST: TypeAdapter[ImageRequest] = TypeAdapter(ImageRequest)
-
-
-class AddLabel(Strict):
-    """A new label; without a color it gets the next free one."""
-
-    kind: Literal["label.add"]
-    name: Name
-    colour: Colour | None = None
-
-
-class AddLabels(Strict):
-    """Labels of an imported file, each with its COCO category id or None; known names take only the id."""
-
-    kind: Literal["label.add_all"]
-    labels: Annotated[tuple[tuple[Name, int | None], ...], Field(max_length=MAX_LABELS)]
-
-
-class EditLabel(Strict):
-    """Another name or color; only the keys that are sent change."""
-
-    kind: Literal["label.edit"]
-    label: LabelId
-    name: Name | None = None
-    colour: Colour | None = None
-
-
-class DeleteLabel(Strict):
-    """Delete a label; its objects become unlabeled."""
-
-    kind: Literal["label.delete"]
-    label: LabelId
-
-
-class MoveLabel(Strict):
-    """Another place in the list: 0 is the first."""
-
-    kind: Literal["label.move"]
-    label: LabelId
-    to: Annotated[int, Field(ge=0, le=MAX_LABELS)]
-
-
-class MergeLabel(Strict):
-    """Give a label's objects, in all images, to another label."""
-
-    kind: Literal["label.merge"]
-    label: LabelId
-    into: LabelId
-
-
-class AllowOverlap(Strict):
-    """Whether a pixel may belong to several objects."""
-
-    kind: Literal["overlap"]
-    allow: bool
-
-
-ProjectRequest = Annotated[
-    AddLabel | AddLabels | EditLabel | DeleteLabel | MoveLabel | MergeLabel | AllowOverlap | UndoRedo,
-    Field(discriminator="kind"),
-]
-PROJECT_REQUEST: TypeAdapter[ProjectRequest] = TypeAdapter(ProjectRequest)
-
-
-class Posted(Strict):
-    """A write: what the sender has seen (actions, content of the file), its id, and seconds of work."""
-
-    seq: Annotated[int, Field(ge=0, le=MAX_SEQ)]
-    client: Annotated[str, Field(max_length=100)] = ""
-    content: Annotated[str, Field(max_length=100)] | None = None
-    active: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
-
-
-class ImagePost(Posted):
-    """A write to an image's log."""
-
-    action: ImageRequest
-
-
-class ProjectPost(Posted):
-    """A write to the project's log."""
-
-    action: ProjectRequest
+@dataclass(frozen=True)
+class Action:
+    """One entry of a log."""
+
+    seq: int  # 1, 2, 3 ... within its log
+    kind: str  # what the user did; "undo" and "redo" move the history
+    time: float  # Unix seconds
+    client: str  # the tab that sent it
+    model: str  # hash of the model in use
+    active: float | None  # seconds of the user's work since the action before, None if unknown
+    asked: dict[str, Any]  # the request
+    patch: dict[str, Any]  # what it changed
+    user: str = ""  # name of the person; "" where the server knows none
+
+    def to_json(self) -> dict[str, Any]:
+        """For the page."""
+        shown = {key: getattr(self, key) for key in ("seq", "kind", "time", "client", "user", "model")}
+        return {**shown, "by": self.asked}
+
+
+def _entries(state: Document | Labels) -> tuple[str, list[str]]:
+    """Names of the field of objects or labels, and of the others."""
+    name = "objects" if isinstance(state, Document) else "labels"
+    return name, [other for other in type(state).model_fields if other != name]
+
+
+def patch_between(before: Document | Labels, after: Document | Labels) -> dict[str, Any]:
+    """What changed, small enough to log: objects (or labels) put and removed, their order, and the other fields.
+
+    Steps that an object keeps are not repeated: {"keep": n, "add": [...]}.
+    """
+    name, others = _entries(before)
+    old, new = ({one.id: one for one in getattr(state, name)} for state in (before, after))
+    put = []
+    for one in new.values():
+        known = old.get(one.id)
+        if one is known or one == known:  # most are shared between the documents: no need to look inside
+            continue
+        values = one.model_dump(mode="json", exclude={"steps"})
+        if isinstance(one, Item):
+            same = (step == other for step, other in zip(() if known is None else known.steps, one.steps))
+            keep = sum(1 for _ in itertools.takewhile(bool, same))
+            values["steps"] = {"keep": keep, "add": [step.model_dump(mode="json") for step in one.steps[keep:]]}
+        put.append(values)
+    gone = old.keys() - new.keys()
+    patch: dict[str, Any] = {key: value for key, value in (("put", put), ("remove", sorted(gone))) if value}
+    if [*new] != [id_ for id_ in old if id_ not in gone] + [id_ for id_ in new if id_ not in old]:
+        patch["order"] = [*new]  # by default: those that stay, then the new ones
+    return patch | {key: getattr(after, key) for key in others if getattr(after, key) != getattr(before, key)}
+
+
+def patched(state: Any, patch: dict[str, Any]) -> Any:
+    """The document, or the labels, after a patch of `patch_between`."""
+    name, others = _entries(state)
+    items = {one.id: one for one in getattr(state, name)}
+    for id_ in patch.get("remove", ()):
+        items.pop(id_, None)
+    for values in patch.get("put", ()):
+        if isinstance(state, Labels):
+            items[values["id"]] = Label.model_validate(values)
+            continue
+        old, steps = items.get(values["id"]), values["steps"]
+        added = Item.model_validate({**values, "steps": steps["add"]})
+        kept = () if old is None else old.steps[: steps["keep"]]
+        items[added.id] = added.model_copy(update={"steps": (*kept, *added.steps)})
+    ordered = tuple(items[id_] for id_ in patch.get("order") or [*items] if id_ in items)
+    return type(state)(**{name: ordered, **{key: patch.get(key, getattr(state, key)) for key in others}})
+
+
+class History(Generic[State]):
+    """The stack of documents that a log leads to; undo and redo are actions, too: every tab sees the same."""
+
+    def __init__(self, first: State, patched: Callable[[State, dict[str, Any]], State]) -> None:
+        self._patched, self._lock = patched, threading.Lock()
+        self._done: list[tuple[int | None, State]] = [(None, first)]
+        """What undo takes back, the next one last: the number of an action, and the document after it."""
+        self._undone: list[tuple[int | None, State]] = []
+        self.seq = 0
+        self.last_id = 0  # highest object number ever given: numbers are not used again, even after undo
+
+    @property
+    def document(self) -> State:
+        """The current document."""
+        return self._done[-1][1]
+
+    def now(self) -> tuple[State, dict[str, int]]:
+        """(document, what the page shows of the log) at one moment: no other thread's action is seen half done."""
+        with self._lock:
+            can = {f"can_{kind}": self.next_to(kind) is not None for kind in ("undo", "redo")}
+            return self.document, {"seq": self.seq, **can, "last_id": self.last_id}
+
+    def check(self, kind: str) -> None:
+        """Refuse an undo or redo with an empty stack. Raises RequestError: nothing to undo or redo."""
+        if kind in ("undo", "redo") and self.next_to(kind) is None:
+            raise RequestError("invalid", f"there is nothing to {kind}")
+
+    def next_to(self, kind: str) -> int | None:
+        """Number of the action that an undo would take back, or a redo repeat."""
+        stack = self._done if kind == "undo" else self._undone
+        return stack[-1][0] if stack else None
+
+    def preview(self, action: Action) -> State:
+        """The document that `add` would lead to."""
+        if action.kind == "undo":
+            return self._done[-2][1]
+        return self._undone[-1][1] if action.kind == "redo" else self._patched(self.document, action.patch)
+
+    def add(self, action: Action, document: State | None = None) -> None:
+        """Take the next action of the log, which leads to `document` if given; RequestError: it does not follow."""
+        if action.seq != self.seq + 1:
+            raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")
+        self.check(action.kind)
+        last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
+        new = self.preview(action) if document is None else document
+        with self._lock:
+            if action.kind == "undo":
+                self._undone.append(self._done.pop())
+            elif action.kind == "redo":
+                self._done.append(self._undone.pop())
+            else:
+                self._done.append((action.seq, new))
+                self._undone.clear()
+            self.seq, self.last_id = action.seq, last_id

@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from clickgrain.annotate.actions import act
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import AddNodes, LabelId, Posted, RefuseNodes, Strict
+from clickgrain.annotate.documents import Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import AddNodes, LabelId, Posted, RefuseNodes
 from clickgrain.errors import ClickgrainError
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float
@@ -231,7 +233,7 @@ class Finder:
                     some = tuple((one["node"], one["score"]) for one in there)
                     request = AddNodes(kind="object.add_nodes", nodes=some, label=label)
                 before = self.project.logs.history(image).last_id
-                done = self.project.act(image, post, request, user, blind=True)
+                done = act(self.project, image, post, request, user, blind=True)
             except ClickgrainError as error:
                 skipped += [{"image": image, "node": node, "message": str(error)} for node in nodes]
                 continue

@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from clickgrain.errors import ClickgrainError
 from clickgrain.sqlite import trouble
@@ -19,11 +18,11 @@ FULL = "its disk is full; nothing was written: free some space and try again"
 
 
 class RequestError(ClickgrainError):
-    """A request that was not carried out: a code and its status of HTTP, and `more` JSON values of the answer."""
+    """A request that was not carried out: a code and its status of HTTP."""
 
-    def __init__(self, code: str, message: str, **more: Any) -> None:
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.code, self.status, self.more = code, STATUS[code], more
+        self.code, self.status = code, STATUS[code]
 
 
 @contextmanager

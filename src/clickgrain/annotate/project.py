@@ -1,4 +1,4 @@
-"""A project: its images, logs, encoder and model, and how an action is carried out."""
+"""A project: its images, logs, encoder and model."""
 
 import threading
 import time
@@ -9,22 +9,17 @@ from typing import Any
 import numpy as np
 
 from clickgrain import cut
-from clickgrain.annotate.actions import CarryObject, Context, ImportObjects, Request, apply
-from clickgrain.annotate.database import Action, Database
-from clickgrain.annotate.documents import Posted, Steps, UndoRedo
+from clickgrain.annotate.database import Database, Logs
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus
-from clickgrain.annotate.folding import Fold, MaskReplayer
 from clickgrain.annotate.gallery import Gallery
-from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.logs import Changes, History, Logs, patch_between
+from clickgrain.annotate.masks import MaskReplayer
 from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
-from clickgrain.annotate.team import Team
+from clickgrain.annotate.team import Changes, Team
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
 from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import Runtime, Segmenter
 
-IDLE = 30.0  # seconds without an action after which a user counts as away
 AHEAD = 3  # images to encode ahead
 
 
@@ -55,7 +50,7 @@ class Project:
         self.logs = Logs(self.database, self.gallery, self.changes)
         self.team = Team(lambda image: self.changes.mark("image", image))
         self.replayer = MaskReplayer(self.logs.mask)
-        self._opened: dict[int, float] = {}
+        self.opened: dict[int, float] = {}  # when an image was opened last, in Unix seconds
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
         self.model, self.notice = self._first_model(model)  # the one in use, and how it was chosen, for the user
@@ -141,7 +136,7 @@ class Project:
 
     def look_at(self, image: int) -> None:
         """The user opens this image: encode it and the next ones before all others."""
-        self._opened[image] = time.time()
+        self.opened[image] = time.time()
         self.look_ahead(image)
 
     def look_ahead(self, image: int) -> None:
@@ -155,61 +150,6 @@ class Project:
     def encoded(self) -> set[int]:
         """Numbers of the images that are encoded."""
         return {key[0] for key in self.encoder.ready() if isinstance(key, tuple)}
-
-    def fold(self, image: int, steps: Steps) -> Fold:
-        """What steps lead to on an image, with the model in use."""
-        return self.replayer.fold(self.scene(image), steps)
-
-    def act(self, image: int, post: Posted, request: Request, user: str = "", *, blind: bool = False) -> Context:
-        """Carry out an action on an image; its log has it on disk when this returns.
-
-        `post` says what the sender has seen. A `blind` action (find the same, carry on, import) adds to the
-        document as it is; `post.seq` is ignored. Returns the action's number, new masks, and the object that it was
-        about. Raises RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an
-        older file, "taken" if another person is working on the image; or the action cannot be carried out or
-        written.
-        """
-        with self.logs.lock_of(image):
-            self.logs.notice_others()
-            history = self.logs.history(image)
-            self.team.claim(user, image)
-            of = request.of if isinstance(request, UndoRedo) else None
-            seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
-            if not blind and not seen:
-                raise self.logs.conflict(image, post.seq)
-            history.check(request.kind)
-            content, active = self.gallery.content(image), self._active(image, post, history)
-            context = Context(self, image, content, history.last_id + 1, active, history.seq + 1, user)
-            patch, document = dict[str, Any](), None
-            if not isinstance(request, UndoRedo):
-                if None not in (post.content, context.content) and post.content != context.content:
-                    name = self.gallery.name(image)
-                    raise RequestError("replaced", f"the file of {name} was replaced; look at it, then try again")
-                document = apply(request, history.document, context)
-                patch = patch_between(history.document, document)
-                used = {item.mask for item in document.objects}
-                used |= {step.get("mask") for item in patch.get("put", ()) for step in item["steps"]["add"]}
-                used |= set(document.refused)
-                context.masks = {hash_: coded for hash_, coded in context.masks.items() if hash_ in used}
-            if isinstance(request, ImportObjects):
-                asked: dict[str, Any] = {"format": request.format, "objects": len(request.masks)}
-            elif isinstance(request, CarryObject):
-                asked = {"track": request.track}
-            else:
-                asked = request.model_dump(mode="json", exclude_unset=True)
-            about = (request.kind, time.time(), post.client, self.model.hash, post.active)
-            action = Action(context.seq, *about, asked, patch, user)
-            masks = {hash_: coded.data for hash_, coded in context.masks.items()}
-            self.logs.write(image, action, history.preview(action) if document is None else document, masks)
-        return context
-
-    def _active(self, image: int, post: Posted, history: History[Any]) -> float:
-        """Seconds of work: as sent, else since the last action or opening, without absences."""
-        if post.active is not None:
-            return post.active
-        actions = self.database.actions(image, max(history.seq - 1, 0))
-        last = max(self._opened.get(image, 0.0), actions[-1].time if actions else 0.0)
-        return min(max(time.time() - last, 0.0), IDLE) if last else 0.0
 
 
 def open_project(place: Path, *, model: str | None = None, device: str = "cpu") -> Project:

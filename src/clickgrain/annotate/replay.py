@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clickgrain.annotate.documents import count_clicks
-from clickgrain.annotate.folding import MaskReplayer, iou
+from clickgrain.annotate.masks import MaskReplayer, iou
 from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError

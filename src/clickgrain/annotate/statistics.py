@@ -10,10 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from clickgrain.annotate.database import Action
-from clickgrain.annotate.documents import STATUSES, Document, Item, count_clicks
-from clickgrain.annotate.folding import iou
-from clickgrain.annotate.logs import History, Logs, patched
+from clickgrain.annotate.database import Logs
+from clickgrain.annotate.documents import STATUSES, Action, Document, History, Item, count_clicks, patched
+from clickgrain.annotate.masks import iou
 from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
 

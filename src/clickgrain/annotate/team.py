@@ -1,4 +1,4 @@
-"""Several people on one server: who they are, which image each of them has open, and who is working on it.
+"""Several tabs and people on one server: what changed, who has which image open, and who is working on it.
 
 An image is leased to the person who opened it first. Others see that; they change it only after taking it over.
 A lease ends when its holder opens another image, closes the page, or is idle. Without users there are no leases.
@@ -51,6 +51,30 @@ def read_users(path: Path) -> dict[str, str]:
         write_or_raise(path, ("\n".join(written) + "\n").encode(), ConfigError, "give every name a TOKEN")
         path.chmod(0o600)
     return users
+
+
+class Changes:
+    """Numbers every change, so that a page that polls receives only what is new to it."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, int | str], int] = {}
+        self._lock = threading.Lock()
+        self.now = 0  # number of the last change
+
+    def mark(self, kind: str, key: int | str = 0) -> None:
+        """Something has changed."""
+        with self._lock:
+            self.now += 1
+            self._at[kind, key] = self.now
+
+    def since(self, number: int) -> dict[str, list[int | str]]:
+        """Keys by kind, of what changed after a number."""
+        with self._lock:
+            found: dict[str, list[int | str]] = {}
+            for (kind, key), at in self._at.items():
+                if at > number:
+                    found.setdefault(kind, []).append(key)
+            return found
 
 
 @dataclass

@@ -13,11 +13,13 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 
-from clickgrain.annotate.actions import MAX_OBJECTS, ImportObjects
-from clickgrain.annotate.documents import FINISHED, MAX_LABELS, AddLabels, Document, Item, MaskStep, Posted
+from clickgrain.annotate.actions import MAX_OBJECTS, ImportObjects, act
+from clickgrain.annotate.documents import FINISHED, Document, Item, MaskStep
 from clickgrain.annotate.http_errors import explained
-from clickgrain.annotate.mask_rle import Coded, decode, encode
+from clickgrain.annotate.labels import act_on_labels
+from clickgrain.annotate.masks import Coded, decode, encode
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import MAX_LABELS, AddLabels, Posted
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.export.config import Existing, Format, Only
 from clickgrain.export.formats import export_files
@@ -196,7 +198,7 @@ def take_in(
                 labels = {label.name: label.id for label in project.logs.labels().document.labels}
                 found = [(exact, shown, labels.get(label or "")) for exact, shown, label in masks]
                 request = ImportObjects(source, found, existing == "replace", finished)
-                action = project.act(image, Posted(seq=0), request, user, blind=True)
+                action = act(project, image, Posted(seq=0), request, user, blind=True)
                 if made is not None:
                     made.append({"image": image, "seq": action.seq, "objects": len(masks)})
         except (ClickgrainError, OSError) as error:
@@ -270,5 +272,5 @@ def _add_labels(project: Project, record: ImageRecord, used: list[str | None], u
         raise DataError(f"{record.name}: {len(new) + len(known):,} labels; a project holds at most {MAX_LABELS:,}")
     if new:
         request = AddLabels(kind="label.add_all", labels=tuple(new.items()))
-        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), request, user)
+        act_on_labels(project.logs, Posted(seq=project.logs.labels().seq), request, user)
     return len(project.logs.labels().document.labels) - len(before)

@@ -1,6 +1,5 @@
 """After the network: what the image's features say, the guard (what was right stays), and the cut."""
 
-from clickgrain.cut.corrections import Discriminant, depth_in, guard_mask
-from clickgrain.cut.cut import CutSettings, cut_mask, in_one_piece, warm_up
+from clickgrain.cut.cut import CutSettings, Discriminant, cut_mask, depth_in, guard_mask, in_one_piece, warm_up
 
 __all__ = ["CutSettings", "Discriminant", "cut_mask", "depth_in", "guard_mask", "in_one_piece", "warm_up"]

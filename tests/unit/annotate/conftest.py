@@ -6,10 +6,12 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from clickgrain.annotate import actions
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate.labels import act_on_labels
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.registry import build_model
@@ -84,7 +86,7 @@ def act(project):
 
     def run(image=1, *, active=0.0, **action):
         post = Posted(seq=project.logs.history(image).seq, active=active)
-        return project.act(image, post, IMAGE_REQUEST.validate_python(action))
+        return actions.act(project, image, post, IMAGE_REQUEST.validate_python(action))
 
     return run
 
@@ -95,7 +97,7 @@ def label(project):
 
     def run(**action):
         post = Posted(seq=project.logs.labels().seq)
-        project.logs.act_on_labels(post, PROJECT_REQUEST.validate_python(action))
+        act_on_labels(project.logs, post, PROJECT_REQUEST.validate_python(action))
         return project.logs.labels().document
 
     return run

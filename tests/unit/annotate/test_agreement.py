@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.annotate.statistics import collect, versions
 
 
@@ -18,7 +19,7 @@ def by(project):
     def act(user, image=1, **action):
         post = Posted(seq=project.logs.history(image).seq, active=0.0)
         request = IMAGE_REQUEST.validate_python(action)
-        return project.act(image, post, request, user)
+        return actions.act(project, image, post, request, user)
 
     def run(user, image=1, **action):
         project.team.take_over(user, image)

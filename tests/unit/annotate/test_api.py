@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate import mask_rle
+from clickgrain.annotate import masks
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def test_opening_an_image(client, post, click):
     opened = client.get("/api/images/1", params={"masks": 1}).json()
     assert (opened["size"], opened["native"], opened["previous"], opened["next"]) == ([48, 64], [48, 64], None, 2)
     (item,) = opened["document"]["objects"]
-    assert mask_rle.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
+    assert masks.decode(base64.b64decode(opened["masks"][item["mask"]])).sum() == item["area"]
 
 
 def test_a_click_is_answered_with_its_mask(client, post, click, red, iou):
     answer = post(kind="object.add_steps", steps=[click(20, 20)]).json()
     assert (answer["seq"], answer["object"], answer["alternatives"]) == (1, 1, True)
     (item,) = answer["document"]["objects"]
-    mask = mask_rle.decode(base64.b64decode(answer["masks"][item["mask"]]))
+    mask = masks.decode(base64.b64decode(answer["masks"][item["mask"]]))
     assert iou(mask, red) > 0.9
     binary = client.get(f"/api/masks/{item['mask']}")
-    assert (mask_rle.decode(binary.content) == mask).all()
+    assert (masks.decode(binary.content) == mask).all()
     assert "immutable" in binary.headers["cache-control"]
 
 
@@ -73,7 +73,7 @@ def test_a_preview_of_one_more_click_is_what_it_makes_of_the_object(client, post
         shown = client.get("/api/images/1/preview", params={**where, "label": label}).json()["data"]
         answer = post(kind="object.add_steps", object=1, steps=[click(48, 36, label)]).json()
         assert list(answer["masks"].values()) in ([shown], [])  # an old mask is not sent again
-        assert answer["document"]["objects"][0]["mask"] == mask_rle.describe(base64.b64decode(shown)).hash
+        assert answer["document"]["objects"][0]["mask"] == masks.describe(base64.b64decode(shown)).hash
     assert len(client.get("/api/images/1/log").json()["actions"]) == 3
     assert client.get("/api/images/1/preview", params={**where, "object": 9}).status_code == 404
 
@@ -182,7 +182,8 @@ def test_changes_are_told_once(client, post, click):
 
 
 def test_another_program_s_writes_ask_for_a_reload(client, project):
-    from clickgrain.annotate.database import Action, Database
+    from clickgrain.annotate.database import Database
+    from clickgrain.annotate.documents import Action
 
     other = Database(project.database.path)
     other.append(2, Action(1, "status", 0.0, "", "", None, {}, {"status": "done"}), {}, None)

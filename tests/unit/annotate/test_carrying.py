@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate import carrying
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions, carrying
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.replay import replay
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from tests.unit.test_tracking import frames, texture
 
 COUNT = 8
@@ -197,7 +197,7 @@ def test_there_must_be_an_object_and_an_image_after_it(project, square, client):
 def test_locked_objects_are_kept(project, square, carry):
     carry(images=[2, 3])
     lock = IMAGE_REQUEST.validate_python({"kind": "object.edit", "objects": [1], "locked": True})
-    project.act(3, Posted(seq=0), lock, blind=True)
+    actions.act(project, 3, Posted(seq=0), lock, blind=True)
     result = carry()["result"]
     assert 3 not in [one["image"] for one in result["images"]]
     assert len(result["images"]) == 6

@@ -71,8 +71,9 @@ def test_the_first_image_gets_all_ready_that_clicks_need(photos, tiny, model):
     code = f"""
 import sys, time, numba
 from pathlib import Path
+from clickgrain.annotate import actions
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 def functions():
     modules = [module for name, module in sys.modules.items() if name.startswith("clickgrain.")]
     return {{(value.__name__, signature) for module in modules for value in vars(module).values()
@@ -91,7 +92,7 @@ steps = [click, dict(click, x=50, label=0), dict(type="scribble", points=[[20, 2
 for step in steps:
     seq = project.logs.history(1).seq
     action = dict(kind="object.add_steps", object=1 if seq else None, steps=[step])
-    project.act(1, Posted(seq=seq, active=0.0), IMAGE_REQUEST.validate_python(action))
+    actions.act(project, 1, Posted(seq=seq, active=0.0), IMAGE_REQUEST.validate_python(action))
 print(sorted(functions() - before))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ from clickgrain.annotate import files_below
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.mask_rle import MAGIC, encode
+from clickgrain.annotate.masks import MAGIC, encode
 from clickgrain.annotate.project import Project, open_project
 from clickgrain.annotate.replay import replay
 from clickgrain.cli import main

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.annotate.database import SCHEMA, Action, Database, Summary
+from clickgrain.annotate.database import SCHEMA, Database, Summary
+from clickgrain.annotate.documents import Action
 from clickgrain.annotate.http_errors import RequestError
 
 

@@ -10,8 +10,9 @@ from clickgrain.annotate.documents import (
     Item,
     LevelStep,
     count_clicks,
+    patch_between,
+    patched,
 )
-from clickgrain.annotate.logs import patch_between, patched
 
 CLICKS = st.builds(Click, x=st.integers(0, 50), y=st.integers(0, 50), label=st.integers(0, 1))
 STEPS = st.lists(st.one_of(CLICKS, st.builds(LevelStep, level=st.sampled_from([None, 0.5]))), max_size=4).map(tuple)

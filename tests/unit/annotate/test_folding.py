@@ -9,9 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from clickgrain.annotate.documents import BrushStep, Steps
-from clickgrain.annotate.folding import MaskReplayer, paint
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.mask_rle import encode
+from clickgrain.annotate.masks import MaskReplayer, encode, paint
 from clickgrain.errors import PromptError
 from clickgrain.tree.leaf_map import node_mask, node_over
 from clickgrain.types import Mask
@@ -180,7 +179,7 @@ def test_an_eraser_takes_away():
 
 
 def test_memory_of_prefixes_is_bounded(scene, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.folding.KEPT_BYTES", 0)
+    monkeypatch.setattr("clickgrain.annotate.masks.KEPT_BYTES", 0)
     folder = MaskReplayer({}.__getitem__)
     for x in range(10):
         folder.fold(scene, STEPS.validate_python([click(x, 5)]))

@@ -47,20 +47,20 @@ def test_an_import_path_answers_clicks_on_each_image(module, photos, iou, red):
     source, _ = module
     project = Project(photos, model=source)
     try:
-        first = project.fold(1, (Click(x=20, y=20),)).binary
-        second = project.fold(2, (Click(x=20, y=20),)).binary  # another image in between
-        again = project.fold(1, (Click(x=21, y=20),)).binary
+        first = project.replayer.fold(project.scene(1), (Click(x=20, y=20),)).binary
+        second = project.replayer.fold(project.scene(2), (Click(x=20, y=20),)).binary  # another image in between
+        again = project.replayer.fold(project.scene(1), (Click(x=21, y=20),)).binary
         assert iou(first, red) > 0.9
         assert np.array_equal(first, again)
         assert not np.array_equal(first, second)
         assert project.model.kind == "python"
         level = LevelStep(level=0.7)  # a wish that it does not know
-        assert np.array_equal(project.fold(1, (level, Click(x=20, y=20))).binary, first)
+        assert np.array_equal(project.replayer.fold(project.scene(1), (level, Click(x=20, y=20))).binary, first)
         with pytest.raises(PromptError, match="box"):
-            project.fold(1, (BoxStep(box=(5, 5, 30, 30)),))
+            project.replayer.fold(project.scene(1), (BoxStep(box=(5, 5, 30, 30)),))
         assert project.scene(1).tree.n_leaves > 1  # regions to point at, all the same
         with pytest.raises(PromptError, match="two clicks are enough"):
-            project.fold(1, tuple(Click(x=20, y=y) for y in (18, 20, 22)))
+            project.replayer.fold(project.scene(1), tuple(Click(x=20, y=y) for y in (18, 20, 22)))
     finally:
         project.close()
 
@@ -91,7 +91,7 @@ def test_a_pair_of_onnx_files_answers_and_the_object_says_which_model(tmp_path, 
     write_pair(tmp_path)
     project = Project(photos, model=f"onnx:{tmp_path}")
     try:
-        fold = project.fold(1, (Click(x=20, y=20),))
+        fold = project.replayer.fold(project.scene(1), (Click(x=20, y=20),))
         assert iou(fold.binary, red) > 0.85
         assert fold.model == project.model.hash
         first = project.scene(1).encoded.state.predictor

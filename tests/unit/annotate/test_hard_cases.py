@@ -165,7 +165,7 @@ def test_a_model_that_gives_no_numbers_is_refused_and_nothing_is_logged(client, 
 
 
 def test_a_number_that_is_none_is_never_written(project):
-    from clickgrain.annotate.database import Action
+    from clickgrain.annotate.documents import Action
 
     action = Action(1, "x", 0.0, "", "", None, {}, {"put": [{"id": 1, "score": float("nan")}]})
     with pytest.raises(ValueError, match="Out of range"):

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.database import Action
+from clickgrain.annotate.documents import Action, History
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.logs import History
 
 
 def action(seq, kind, patch=None):

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as oracle
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate import actions
+from clickgrain.annotate.labels import act_on_labels
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
@@ -352,7 +354,7 @@ def test_what_was_painted_later_is_laid_over_the_exact_mask(photos, take, run, e
     project = Project(photos, model="tree")
     stroke = {"type": "brush", "points": [[30, 30]], "radius": 4}
     action = {"kind": "object.add_steps", "object": 1, "steps": [stroke]}
-    project.act(1, Posted(seq=1), IMAGE_REQUEST.validate_python(action))
+    actions.act(project, 1, Posted(seq=1), IMAGE_REQUEST.validate_python(action))
     project.close()
     (mask,) = masks(exported())
     assert (mask[:20] == filled((90, 120), (3, 3, 81, 4))[:20]).all()
@@ -418,10 +420,10 @@ def test_an_object_begun_with_a_negative_click_or_erased_is_no_annotation(
     monkeypatch.setattr("clickgrain.annotate.actions._put_or_remove", lambda item, document, _: document.put(item))
     project = Project(photos, model="tree")
     act = {"kind": "object.add_steps", "steps": [{"type": "click", "x": 5, "y": 5, "label": 0}]}
-    project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python(act))
+    actions.act(project, 1, Posted(seq=0), IMAGE_REQUEST.validate_python(act))
     strokes = [{"type": "brush", "points": [[60, 45]], "radius": 5, "label": label} for label in (1, 0)]
     act = {"kind": "object.add_steps", "steps": strokes}
-    project.act(2, Posted(seq=0), IMAGE_REQUEST.validate_python(act))
+    actions.act(project, 2, Posted(seq=0), IMAGE_REQUEST.validate_python(act))
     assert [project.logs.history(image).document.objects[0].area for image in (1, 2)] == [0, 0]
     project.close()
     status, _, said = run("export", "--out", tmp_path / "one")
@@ -436,7 +438,7 @@ def test_done_photos_without_objects_are_negative_images(photos, take, run, tmp_
     photo(photos / "c.jpg")
     take(coco(square()))
     project = Project(photos, model="tree")
-    project.act(2, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    actions.act(project, 2, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
     project.close()
     out = tmp_path / "out"
     assert run("export", "--out", out, "--format", format_)[0] == 0
@@ -480,12 +482,12 @@ def test_an_export_that_fails_for_one_photo_goes_on_with_the_others(photos, take
         )
     )
     project = Project(photos, model="tree")
-    project.act(1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "clear"}))
-    project.act(1, Posted(seq=2), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    actions.act(project, 1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "clear"}))
+    actions.act(project, 1, Posted(seq=2), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
     with project.database.writing() as db:
         db.execute("UPDATE images SET height = NULL, width = NULL WHERE id = 1")
     take_ = {"kind": "object.add_steps", "steps": [{"type": "brush", "points": [[60, 45]], "radius": 5}]}
-    project.act(2, Posted(seq=1), IMAGE_REQUEST.validate_python(take_))
+    actions.act(project, 2, Posted(seq=1), IMAGE_REQUEST.validate_python(take_))
     damaged = project.logs.history(2).document.objects[1].mask
     with project.database.writing() as db:
         db.execute("UPDATE masks SET data = x'00' WHERE hash = ?", (damaged,))
@@ -611,14 +613,17 @@ def test_what_was_exported_comes_back_as_nothing_new(take, run, tmp_path, export
 def test_replacing_keeps_what_is_locked(photos, take):
     take(coco(square(), {"segmentation": BAR_HERE}))
     project = Project(photos, model="tree")
-    project.act(
-        1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "object.edit", "object": 2, "locked": True})
+    actions.act(
+        project,
+        1,
+        Posted(seq=1),
+        IMAGE_REQUEST.validate_python({"kind": "object.edit", "object": 2, "locked": True}),
     )
     project.close()
     take(coco(square()), "--existing", "replace")
     project = Project(photos, model="tree")
     assert [item.id for item in project.logs.history(1).document.objects] == [2, 3]
-    project.act(1, Posted(seq=3), IMAGE_REQUEST.validate_python({"kind": "undo"}))
+    actions.act(project, 1, Posted(seq=3), IMAGE_REQUEST.validate_python({"kind": "undo"}))
     assert [item.id for item in project.logs.history(1).document.objects] == [1, 2]
     project.close()
 
@@ -827,7 +832,7 @@ def test_a_thousand_labels_are_logged_by_what_changes(photos, take, tmp_path):
     project = Project(photos, model="tree")
     for number in range(50):
         edit = {"kind": "label.edit", "label": 1 + number, "name": f"new {number}"}
-        project.logs.act_on_labels(Posted(seq=project.logs.labels().seq), PROJECT_REQUEST.validate_python(edit))
+        act_on_labels(project.logs, Posted(seq=project.logs.labels().seq), PROJECT_REQUEST.validate_python(edit))
     names = [label.name for label in project.logs.labels().document.labels]
     (logged,) = project.database.rows("SELECT sum(length(patch)), max(seq) FROM actions WHERE image = 0")
     project.close()

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.annotate.transfer import take_in
 from clickgrain.errors import DataError
 from clickgrain.export import rle
@@ -63,7 +64,7 @@ def count(project):
     for image in (1, 2):
         if len(project.logs.history(image).document.objects) > 50:
             clear = IMAGE_REQUEST.validate_python({"kind": "clear"})
-            project.act(image, Posted(seq=project.logs.history(image).seq), clear)
+            actions.act(project, image, Posted(seq=project.logs.history(image).seq), clear)
             project.logs.forget(image)  # an old stack of documents only costs memory here
     return len(project.logs.history(2).document.objects)
 

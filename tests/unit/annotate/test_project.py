@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.errors import DataError, ImageError, WeightsError
 
 
@@ -150,27 +151,28 @@ def test_a_write_that_has_not_seen_everything_is_told_what_it_missed(project, ad
     add()
     late = IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"})
     with pytest.raises(RequestError) as caught:
-        project.act(1, Posted(seq=0, client="other"), late)
+        actions.act(project, 1, Posted(seq=0, client="other"), late)
     assert caught.value.status == 409
-    assert [action["kind"] for action in caught.value.more["actions"]] == ["object.add_steps"]
-    assert caught.value.more["document"]["seq"] == 1
+    missed = project.logs.missed(1, 0)
+    assert [action["kind"] for action in missed["actions"]] == ["object.add_steps"]
+    assert missed["document"]["seq"] == 1
     assert project.logs.history(1).seq == 1
 
 
 def test_two_programs_on_one_file(project, photos, add, act, document):
     add()
     other = Project(photos, model="tree")
-    other.act(1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    actions.act(other, 1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
     other.close()
     with pytest.raises(RequestError, match="another tab"):
-        project.act(1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "clear"}))
+        actions.act(project, 1, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "clear"}))
     assert document().status == "done"
     act(kind="clear")
     assert document().objects == ()
 
 
 def test_few_histories_in_memory_change_nothing(project, add, act, document, monkeypatch):
-    monkeypatch.setattr("clickgrain.annotate.logs.KEPT_HISTORIES", 1)
+    monkeypatch.setattr("clickgrain.annotate.database.KEPT_HISTORIES", 1)
     for _ in range(2):
         add()
         act(2, kind="status", status="doing")
@@ -251,7 +253,7 @@ def test_large_images_are_worked_on_smaller(photos, monkeypatch):
 def test_a_project_elsewhere_for_a_folder_that_is_not_written_to(photos, tmp_path):
     before = sorted(photos.rglob("*"))
     project = Project(photos, tmp_path / "mine.db", model="tree")
-    project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    actions.act(project, 1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
     project.close()
     assert sorted(photos.rglob("*")) == before
     assert (tmp_path / "mine.db").exists()
@@ -337,7 +339,7 @@ def test_a_copy_follows_what_moved_by_more_than_its_radius(photos, project, act,
 
 def test_an_action_is_taken_back_by_its_number_whatever_was_done_and_undone_since(project, act):
     def undo(kind, of):
-        return project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": kind, "of": of}))
+        return actions.act(project, 1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": kind, "of": of}))
 
     for x in (10, 50):
         act(kind="object.add_steps", steps=[{"type": "brush", "points": [[x, 20]], "radius": 3}])

@@ -10,10 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.mask_rle import describe
+from clickgrain.annotate.masks import describe
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 
 SIZE = (24, 32)
 POINTS = st.tuples(st.integers(0, SIZE[1] - 1), st.integers(0, SIZE[0] - 1))
@@ -60,7 +61,7 @@ class Editor(RuleBasedStateMachine):
         """Carry it out; nothing at all has happened if it is refused."""
         before = self.project.logs.history(1).seq
         try:
-            self.project.act(1, Posted(seq=before, active=1.0), IMAGE_REQUEST.validate_python(action))
+            actions.act(self.project, 1, Posted(seq=before, active=1.0), IMAGE_REQUEST.validate_python(action))
         except RequestError:
             assert self.project.logs.history(1).seq == before
             return

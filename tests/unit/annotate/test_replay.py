@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.models import describe_model
 from clickgrain.annotate.project import Project, open_project
 from clickgrain.annotate.replay import replay
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.cli import main
 from clickgrain.errors import DataError
 
@@ -125,7 +126,7 @@ def test_bad_files_stop_no_import(worked, photos, tmp_path, capsys):
 def test_a_project_remembers_its_model(photos):
     first = Project(photos, model="tree")
     assert first.notice is None
-    first.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
+    actions.act(first, 1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "status", "status": "done"}))
     first.close()
     again = Project(photos)
     assert again.model.id == "tree"

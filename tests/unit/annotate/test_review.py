@@ -6,8 +6,9 @@ from io import BytesIO
 
 import pytest
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 
 BRUSH = {"type": "brush", "points": [[20, 20]], "radius": 6}
 
@@ -46,7 +47,7 @@ def test_a_note_belongs_to_what_is_sent_back(act, action):
 
 def test_who_set_the_status_is_known(project, document):
     request = IMAGE_REQUEST.validate_python({"kind": "status", "status": "checked"})
-    project.act(1, Posted(seq=0), request, "Ben")
+    actions.act(project, 1, Posted(seq=0), request, "Ben")
     assert document().by == "Ben"
     assert document().to_json()["by"] == "Ben"
 

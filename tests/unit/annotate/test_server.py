@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from clickgrain.annotate.config import AnnotateArgs
-from clickgrain.annotate.mask_rle import decode
+from clickgrain.annotate.masks import decode
 from clickgrain.annotate.server import bind
 from clickgrain.errors import ConfigError
 

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, PROJECT_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.mask_rle import decode
+from clickgrain.annotate.labels import act_on_labels
+from clickgrain.annotate.masks import decode
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, PROJECT_REQUEST, Posted
 from clickgrain.annotate.transfer import image_records, label_records, take_in, visible_masks
 from clickgrain.export.formats import export_files, read_any
 from clickgrain.tree.leaf_map import to_size
@@ -70,14 +72,17 @@ def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, for
     folder = tmp_path_factory.mktemp("round")
     first, second = (Project(photos, folder / name, model="tree") for name in ("first.db", "second.db"))
     for name in ("cat", "dog"):
-        first.logs.act_on_labels(
+        act_on_labels(
+            first.logs,
             Posted(seq=first.logs.labels().seq),
             PROJECT_REQUEST.validate_python({"kind": "label.add", "name": name}),
         )
     for number, action in enumerate(actions):
         image = 1 + number % 2
         with suppress(RequestError):  # object 1 is not there yet, or locked
-            first.act(image, Posted(seq=first.logs.history(image).seq), IMAGE_REQUEST.validate_python(action))
+            actions.act(
+                first, image, Posted(seq=first.logs.history(image).seq), IMAGE_REQUEST.validate_python(action)
+            )
     skipped = []
     for name, content in export_files(format_, image_records(first), label_records(first)):
         take_in(second, read_any(content, name, skipped)[1], format_, skipped)
@@ -108,7 +113,9 @@ def test_reduced_images_are_exported_at_the_size_of_the_file(photos, monkeypatch
     monkeypatch.setattr("clickgrain.annotate.gallery.WORK_SIDE", 32)
     project = Project(photos, model="tree")
     region = {"type": "region", "x": 10, "y": 10, "level": 0.6}
-    project.act(1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "object.add_steps", "steps": [region]}))
+    actions.act(
+        project, 1, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "object.add_steps", "steps": [region]})
+    )
     (record,) = image_records(project)
     (one,) = record.objects()
     assert record.size == one.mask.shape == (48, 64)
@@ -152,7 +159,7 @@ def test_an_import_is_one_action_that_can_be_undone(client, project):
     (item,) = project.logs.history(2).document.objects
     assert (item.source, item.area, item.bbox) == ("import", 100, (2, 2, 12, 12))
     assert project.logs.labels().document.find(item.label).name == "cat"
-    project.act(2, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "undo"}))
+    actions.act(project, 2, Posted(seq=1), IMAGE_REQUEST.validate_python({"kind": "undo"}))
     assert project.logs.history(2).document.objects == ()
 
 
@@ -290,7 +297,7 @@ def test_labels_read_from_the_log_are_the_labels_at_work(photos, tmp_path_factor
     first = Project(photos, file, model="tree")
     for action in actions:
         with suppress(RequestError):
-            first.logs.act_on_labels(Posted(seq=first.logs.labels().seq), PROJECT_REQUEST.validate_python(action))
+            act_on_labels(first.logs, Posted(seq=first.logs.labels().seq), PROJECT_REQUEST.validate_python(action))
     at_work = first.logs.labels().document
     first.close()
     second = Project(photos, file, model="tree")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from clickgrain.annotate.documents import IMAGE_REQUEST, Posted
+from clickgrain.annotate import actions
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 from clickgrain.cli import main
 from clickgrain.clicks.config import ClickSimulation
 from clickgrain.features.config import EncoderConfig
@@ -49,7 +50,7 @@ def photos(tmp_path):
         for x in (12, 32, 52):
             step = {"type": "brush", "points": [[x, 24]], "radius": 7}
             request = IMAGE_REQUEST.validate_python({"kind": "object.add_steps", "steps": [step]})
-            project.act(number, Posted(seq=0), request, blind=True)
+            actions.act(project, number, Posted(seq=0), request, blind=True)
     project.close()
     return folder
 
@@ -74,7 +75,7 @@ def test_two_thirds_teach_and_the_rest_measures(command, photos, start, tmp_path
 def test_too_few_objects_are_told_before_anything_is_trained(photos, start, tmp_path, capsys):
     project = Project(photos, model="tree")
     for number in range(1, 4):
-        project.act(number, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "clear"}), blind=True)
+        actions.act(project, number, Posted(seq=0), IMAGE_REQUEST.validate_python({"kind": "clear"}), blind=True)
     project.close()
     out = tmp_path / "model"
     assert main(["learn", str(photos), "--annotations", str(photos), "--out", str(out), "--from", str(start)]) == 1

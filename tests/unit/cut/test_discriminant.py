@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clickgrain.cut import Discriminant, corrections
+from clickgrain.cut import Discriminant, cut
 from clickgrain.types import Prompt
 
 GRID, SIZE = (24, 32), (96, 128)
@@ -38,8 +38,8 @@ def iou(a, b):
 def test_it_is_fishers_discriminant(monkeypatch):
     """The oracle is scikit-learn's, less its prior; without ridge, limit and clicks both are the same."""
     analysis = pytest.importorskip("sklearn.discriminant_analysis")
-    monkeypatch.setattr(corrections, "RIDGE", 0.0)
-    monkeypatch.setattr(corrections, "LIMIT", np.inf)
+    monkeypatch.setattr(cut, "RIDGE", 0.0)
+    monkeypatch.setattr(cut, "LIMIT", np.inf)
     both = told(1.0)
     nothing = Prompt()
     found = both.log_odds(enlarged(OBJECT), nothing)

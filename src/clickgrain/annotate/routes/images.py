@@ -10,14 +10,25 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
+from clickgrain.annotate import actions
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import Click, ImagePost
+from clickgrain.annotate.documents import Click
 from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.mask_rle import encode
+from clickgrain.annotate.masks import encode
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import THREADS, Count, User, as_bytes, as_json, entries_of, in_threads
+from clickgrain.annotate.requests import ImagePost
+from clickgrain.annotate.routes.answers import (
+    THREADS,
+    Count,
+    User,
+    as_bytes,
+    as_error,
+    as_json,
+    entries_of,
+    in_threads,
+)
 from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.images import read_image, resize_long_side
 from clickgrain.images.pixels import Window, scaled_range
@@ -145,19 +156,24 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
         """The mask after a click, the first or one more on an object; the click itself will be in the cache."""
         steps = () if object is None else project.logs.item(image, object).steps
         steps = (*steps, Click(x=x, y=y, label=label))
-        return as_json(data=encode(project.fold(image, steps).binary).text)
+        return as_json(data=encode(project.replayer.fold(project.scene(image), steps).binary).text)
 
     @router.get("/images/{image}/log")
     def log(image: int, since: Count = 0) -> Response:
         gallery.path(image)
-        actions = project.database.actions(image, since)
-        return as_json(seq=project.logs.history(image).seq, actions=[one.to_json() for one in actions])
+        entries = project.database.actions(image, since)
+        return as_json(seq=project.logs.history(image).seq, actions=[one.to_json() for one in entries])
 
     @router.post("/images/{image}/actions")
     @writes
     def act(image: int, post: ImagePost, user: User) -> Response:
         start = time.perf_counter()
-        done = project.act(image, post, post.action, user)
+        try:
+            done = actions.act(project, image, post, post.action, user)
+        except RequestError as error:
+            if error.code != "conflict":
+                raise
+            return as_error(error, **project.logs.missed(image, post.seq))
         answer = {
             "seq": done.seq,
             "document": project.logs.document_json(image),
@@ -180,7 +196,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     def alternatives(image: int, number: int) -> Response:
         seq, steps = project.logs.history(image).seq, project.logs.item(image, number).steps
         found: list[dict[str, Any]] = []
-        for mask in project.fold(image, steps).alternatives if steps else ():
+        for mask in project.replayer.fold(project.scene(image), steps).alternatives if steps else ():
             coded = encode(mask.binary)
             entry = {"mask": coded.hash, "data": coded.text, "bbox": coded.bbox, "area": coded.area}
             found.append({**entry, "score": float(mask.score), "level": mask.level})

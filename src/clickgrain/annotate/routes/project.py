@@ -10,12 +10,14 @@ from fastapi import APIRouter, Query, Response
 from clickgrain import __version__
 from clickgrain.annotate.actions import MAX_OBJECTS
 from clickgrain.annotate.database import PROJECT_LOG, Summary
-from clickgrain.annotate.documents import MAX_SEQ, MAX_STEPS, STATUSES, ProjectPost, Strict
+from clickgrain.annotate.documents import MAX_STEPS, STATUSES, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
+from clickgrain.annotate.labels import act_on_labels
 from clickgrain.annotate.models import ModelInfo, is_labelled
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import Count, User, as_json, entries_of
+from clickgrain.annotate.requests import MAX_SEQ, ProjectPost
+from clickgrain.annotate.routes.answers import Count, User, as_error, as_json, entries_of
 from clickgrain.annotate.security import UPLOAD_BYTES
 
 LITTLE_SPACE = 50_000_000
@@ -103,8 +105,13 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
         )
 
     @router.post("/project/actions")
-    def act_on_labels(post: ProjectPost, user: User) -> Response:
-        project.logs.act_on_labels(post, post.action, user)
+    def act(post: ProjectPost, user: User) -> Response:
+        try:
+            act_on_labels(project.logs, post, post.action, user)
+        except RequestError as error:
+            if error.code != "conflict":
+                raise
+            return as_error(error, **project.logs.missed(PROJECT_LOG, post.seq))
         return as_json(seq=project.logs.labels().seq, document=project.logs.document_json(PROJECT_LOG))
 
     @router.post("/rescan")
