@@ -43,7 +43,7 @@ def test_the_published_law_is_the_default():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="No clickgrain attribute nothing"):
         cg.nothing  # noqa: B018
 
 

@@ -19,10 +19,10 @@ from clickgrain import __version__
 from clickgrain.demo.config import EXTRACTOR, DemoArgs, DemoScale
 from clickgrain.demo.photos import HELD_OUT, LEARN, DemoPhoto, copy_photos, image_and_tree, write_targets
 from clickgrain.errors import DataError, TrainingError
-from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
+from clickgrain.evaluation import Benchmark, OpenCVGrabCut, evaluate
 from clickgrain.evaluation.drawing import feature_map, overlay
-from clickgrain.evaluation.examples import tree_figures
-from clickgrain.evaluation.page import Figure, Line, line_chart, machine, write_page
+from clickgrain.evaluation.examples import Entry, tree_figures
+from clickgrain.evaluation.page import Chart, Figure, Line, line_chart, machine, write_page
 from clickgrain.evaluation.report import section
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.config import EncoderConfig
@@ -44,7 +44,7 @@ from clickgrain.types import Predictor
 TARGET_SEED = 1_000_003  # added to the seed, so that targets are drawn apart from everything that is trained on
 SAMPLES = 4  # training composites shown
 PLAN = "plan.json"
-SHOWN = 3  # methods in the headline and the images; the untrained model is in the table and the curves only
+UNTRAINED = "grain, untrained"  # in the table and the curves only, neither in the headline nor in the images
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Lesson:
 
     folder: Path  # of the model
     steps: int  # made in all
-    losses: list[float]  # loss by step, over all sessions
+    loss: Chart  # by step, over all sessions
     parameters: int  # of the network
     # the network with its first weights; it follows a rule on the click maps that training builds on
     start: GrainModel
@@ -69,22 +69,12 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
     cannot be written. TrainingError: if the training state cannot be written.
     """
     scale, bar, clock = scale or DemoScale(), progress or Bar(), dict[str, float]()
+    extractor = load_extractor(EXTRACTOR)
     with bar:
         with _timed(clock, "Features and trees"):
-            bar.start("photos", 2)
-            folder = args.out / "photos"
-            learn = copy_photos(LEARN[: scale.learn], folder / "learn")
-            bar.advance()
-            held_out = copy_photos(HELD_OUT[: scale.held_out], folder / "held-out")
-            bar.advance(f"{len(learn) + len(held_out)} photos")
-            bar.start("features and trees", 1)
-            extractor, store = load_extractor(EXTRACTOR), ProposalStore.create(args.out / "trees.db")
-            report = propose(folder, store, extractor=extractor, long_side=2 * scale.side, progress=False)
-            if report.failed:
-                raise DataError("; ".join(failure.reason for failure in report.failed))
-            bar.advance(f"{report.done} trees made, {report.skipped} there already")
+            learn, held_out, store = _grow_trees(args, scale, extractor, bar)
         with _timed(clock, "Composites and targets"):
-            load = partial(load_image_set, folder, store, side=scale.side)
+            load = partial(load_image_set, args.out / "photos", store, side=scale.side)
             image_set = load(keys=[f"learn/{photo.file}" for photo in learn])
             bar.start("composites to train on", scale.composites)
             add_composites(image_set, scale.composites, extractor, seed=args.seed, advance=bar.advance)
@@ -95,26 +85,51 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
         with _timed(clock, "Training"):
             lesson = _teach(args, scale, image_set, bar)
         with _timed(clock, "Robot clicks"):
-            trained = hash_file(lesson.folder / "model.safetensors")[:10]
-            # shown name -> unique name for files, and what clicks the targets
-            methods: dict[str, tuple[str, Predictor]] = {
-                "grain model": (f"grain-{trained}", Segmenter.load(lesson.folder)),
-                "tree mode": ("tree", Segmenter.load("tree")),
-                "OpenCV GrabCut": ("opencv-grabcut", OpenCVGrabCut()),
-                "grain, untrained": (lesson.start_name, Segmenter(engine_for(lesson.start))),
-            }
-            results = list[Result]()
-            for label, (name, model) in methods.items():
-                bar.start(f"clicks: {label}", len(benchmark))
-                rows = args.out / "results" / f"{name}-{digest[:10]}.jsonl"
-                found = evaluate(model, benchmark, model=name, jsonl=rows, progress=lambda *_: bar.advance())
-                results.append(found)
+            clicked = _click(args.out / "results", lesson, benchmark, digest, bar)
         bar.start("report", 1)
-        path = _write_report(
-            args, scale, learn, held_out, extractor, image_set, lesson, benchmark, methods, results, clock
+        shown = [one for one in clicked if one.drawn]
+        skipped = [reason for one in clicked for reason in one.result.skipped]
+        path = write_page(
+            args.out / "report.html",
+            Path(__file__).with_name("demo.html"),
+            args=args,
+            photos=image_set.photos,
+            length=_length(clock["Training"]),
+            tiles=[(one.result.noc(0.85), one.label, one.result.nof(0.85).never) for one in shown],
+            ranked=sorted((one.result.noc(0.85), one.label) for one in shown),
+            trees=_trees(extractor, learn, image_set),
+            composites=[
+                Figure(overlay(image_set.image(i), image_set.mask(i) > 0.5), f"Composite {n}", alt="composite")
+                for n, i in enumerate(range(image_set.photos, len(image_set))[:SAMPLES], 1)
+            ],
+            made=len(image_set) - image_set.photos,
+            lesson=lesson,
+            trained_on=[Path(photo.file).stem for photo in learn],
+            held_out=[Path(photo.file).stem for photo in held_out],
+            section=section(clicked, benchmark, clicks=3),
+            facts=_facts(scale, benchmark, clock) | ({"Remarks": "; ".join(skipped)} if skipped else {}),
         )
         bar.advance()
     return path
+
+
+def _grow_trees(
+    args: DemoArgs, scale: DemoScale, extractor: FeatureExtractor, bar: Progress
+) -> tuple[list[DemoPhoto], list[DemoPhoto], ProposalStore]:
+    """Photos to learn from, photos that are held out, and the store of their trees."""
+    bar.start("photos", 2)
+    folder = args.out / "photos"
+    learn = copy_photos(LEARN[: scale.learn], folder / "learn")
+    bar.advance()
+    held_out = copy_photos(HELD_OUT[: scale.held_out], folder / "held-out")
+    bar.advance(f"{len(learn) + len(held_out)} photos")
+    bar.start("features and trees", 1)
+    store = ProposalStore.create(args.out / "trees.db")
+    report = propose(folder, store, extractor=extractor, long_side=2 * scale.side, progress=False)
+    if report.failed:
+        raise DataError("; ".join(failure.reason for failure in report.failed))
+    bar.advance(f"{report.done} trees made, {report.skipped} there already")
+    return learn, held_out, store
 
 
 def _teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress) -> Lesson:
@@ -140,15 +155,13 @@ def _teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress)
         _start_over_if_changed(args, scale, image_set)
         result = fit(model, image_set, images, settings, folder, progress=bar, seconds=seconds)
     lines = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
+    losses = [line["loss"] for line in lines if "loss" in line]
+    window = max(1, len(losses) // 20)
+    means = [((i + 0.5) * window, float(np.mean(losses[i : i + window]))) for i in range(0, len(losses), window)]
+    chart = line_chart([Line("loss", means)], x="training step", y="loss", title="Training loss", dots=False)
     made_of = json.dumps([__version__, args.seed, config.to_json()], sort_keys=True)
-    return Lesson(
-        folder,
-        result.steps,
-        [line["loss"] for line in lines if "loss" in line],
-        sum(p.numel() for p in model.parameters()),
-        start,
-        f"grain-start-{hash_bytes(made_of.encode())[:10]}",
-    )
+    name = f"grain-start-{hash_bytes(made_of.encode())[:10]}"
+    return Lesson(folder, result.steps, chart, sum(p.numel() for p in model.parameters()), start, name)
 
 
 def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet) -> None:
@@ -175,6 +188,24 @@ def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet
     write_or_raise(path, text.encode(), TrainingError, "make room or choose another --out")
 
 
+def _click(folder: Path, lesson: Lesson, benchmark: Benchmark, digest: str, bar: Progress) -> list[Entry]:
+    """A robot clicks the targets with every method; rows that `folder` has already are kept."""
+    trained = hash_file(lesson.folder / "model.safetensors")[:10]
+    methods: list[tuple[str, str, Predictor]] = [  # shown name, unique name for files, what answers
+        ("grain model", f"grain-{trained}", Segmenter.load(lesson.folder)),
+        ("tree mode", "tree", Segmenter.load("tree")),
+        ("OpenCV GrabCut", "opencv-grabcut", OpenCVGrabCut()),
+        (UNTRAINED, lesson.start_name, Segmenter(engine_for(lesson.start))),
+    ]
+    clicked = []
+    for color, (label, name, model) in enumerate(methods):
+        bar.start(f"clicks: {label}", len(benchmark))
+        rows = folder / f"{name}-{digest[:10]}.jsonl"
+        result = evaluate(model, benchmark, model=name, jsonl=rows, progress=lambda *_: bar.advance())
+        clicked.append(Entry(result, label, color, model, drawn=label != UNTRAINED))
+    return clicked
+
+
 @contextmanager
 def _timed(clock: dict[str, float], stage: str) -> Iterator[None]:
     started = time.monotonic()
@@ -182,61 +213,20 @@ def _timed(clock: dict[str, float], stage: str) -> Iterator[None]:
     clock[stage] = time.monotonic() - started
 
 
-def _write_report(
-    args: DemoArgs,
-    scale: DemoScale,
-    learn: list[DemoPhoto],
-    held_out: list[DemoPhoto],
-    extractor: FeatureExtractor,
-    image_set: ImageSet,
-    lesson: Lesson,
-    benchmark: Benchmark,
-    methods: dict[str, tuple[str, Predictor]],
-    results: list[Result],
-    clock: dict[str, float],
-) -> Path:
-    """All sections: figures, trees, training, clicks, and how to make it again; returns where it is."""
-    labels = list(methods)
-    predictors = [method if i < SHOWN else None for i, (_, method) in enumerate(methods.values())]
-    skipped = [reason for result in results for reason in result.skipped]
-    window = max(1, len(lesson.losses) // 20)
-    parts = [lesson.losses[i : i + window] for i in range(0, len(lesson.losses), window)]
-    loss = Line("loss", [((i + 0.5) * window, float(np.mean(part))) for i, part in enumerate(parts)])
-    seconds, peak = clock["Training"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    length = f"{max(1, seconds):.0f} seconds" if seconds < 90 else f"{round(seconds / 60, 1):g} minutes"
-    facts = {
+def _length(seconds: float) -> str:
+    return f"{max(1, seconds):.0f} seconds" if seconds < 90 else f"{round(seconds / 60, 1):g} minutes"
+
+
+def _facts(scale: DemoScale, benchmark: Benchmark, clock: dict[str, float]) -> dict[str, str]:
+    """What the figures depend on: machine, data, and how long each stage took."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
         **machine(),
         "Peak memory": f"{peak / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB",
         "Data": f"composites: {len(benchmark)} targets, long side {scale.side} pixels",
         "Features": EXTRACTOR,
         **{stage: f"{seconds:.0f} s" for stage, seconds in clock.items()},
     }
-    return write_page(
-        args.out / "report.html",
-        Path(__file__).with_name("demo.html"),
-        lead=f"{image_set.photos} photos without a single label, {length} of training on a CPU, and a model that"
-        " cuts things out of photos it has never seen. All of it happened just now, on this machine.",
-        tiles=[
-            (f"{result.noc(0.85):.1f}", label, result.nof(0.85).never, len(result.rows))
-            for label, result in list(zip(labels, results))[:SHOWN]
-        ],
-        ranked=sorted(zip((result.noc(0.85) for result in results[:SHOWN]), labels)),
-        trees=_trees(extractor, learn, image_set),
-        composites=[
-            Figure(overlay(image_set.image(i), image_set.mask(i) > 0.5), f"Composite {n}", alt="composite")
-            for n, i in enumerate(range(image_set.photos, len(image_set))[:SAMPLES], 1)
-        ],
-        made=len(image_set) - image_set.photos,
-        lesson=lesson,
-        trained_on=[Path(photo.file).stem for photo in learn],
-        held_out=[Path(photo.file).stem for photo in held_out],
-        loss=line_chart([loss], x="training step", y="loss", title="Training loss", dots=False),
-        section=section(results, labels, benchmark, predictors, clicks=3, drawn=SHOWN),
-        out=args.out,
-        args=args,
-        photos=image_set.photos,
-        facts=facts | ({"Remarks": "; ".join(skipped)} if skipped else {}),
-    )
 
 
 def _trees(

@@ -69,6 +69,12 @@ class Benchmark:
             raise DataError(f"benchmark {self.name!r} has no target {missing[0]!r}; its first: {[*known][:3]}")
         return Benchmark(self.name, [known[id_] for id_ in ids], self.notes)
 
+    def load(self, id_: str) -> tuple[UInt8, UInt8]:
+        """The image (H x W x 3 RGB) and mask (H x W: 0, 128, 255) of a target; DataError or ImageError."""
+        (target,) = self.select([id_])
+        image = target.image()
+        return image, target.mask((image.shape[0], image.shape[1]))
+
     @classmethod
     def of(cls, pairs: Iterable[tuple[UInt8, npt.NDArray[np.generic]]], name: str = "memory") -> "Benchmark":
         """A benchmark of (image, mask) arrays: H x W x 3 uint8 RGB, and H x W bool or uint8 (0, 128, 255).

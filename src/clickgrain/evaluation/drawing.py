@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,15 +10,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from clickgrain.clicks.robot import Drawn, Given
-from clickgrain.errors import DataError
-from clickgrain.evaluation.datasets import Benchmark
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Bool, Float, Size, UInt8
 
 Color = tuple[int, int, int]
-TargetLoader = Callable[[str], tuple[UInt8, UInt8 | Bool]]
-"""From a target's id to its image (H x W x 3 uint8 RGB) and mask (H x W: bool, or uint8 with 128 ignored and above
-it object); raises DataError or ImageError."""
 
 BLUE: Color = (0, 132, 255)
 GREEN: Color = (0, 158, 96)
@@ -28,19 +23,6 @@ WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 
 TINT, DASH = 0.35, 7  # share of the color inside a mask; visible, and the image below it too; pixels of a dash
-
-
-def target_loader(benchmark: Benchmark) -> TargetLoader:
-    """Loads the image and the mask of a target by its id."""
-    by_id = {target.id: target for target in benchmark}
-
-    def load(id_: str) -> tuple[UInt8, UInt8 | Bool]:
-        if id_ not in by_id:
-            raise DataError(f"benchmark {benchmark.name!r} has no target {id_!r}; give the set that was evaluated")
-        image = by_id[id_].image()
-        return image, by_id[id_].mask((image.shape[0], image.shape[1]))
-
-    return load
 
 
 def overlay(

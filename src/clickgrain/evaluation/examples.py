@@ -1,22 +1,37 @@
 """Figures of what methods did: best, median and worst targets, the hardest of each kind, and trees."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
 from clickgrain.clicks.robot import Given, split_target
 from clickgrain.errors import DataError, ImageError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, load_group
-from clickgrain.evaluation.drawing import ORANGE, TargetLoader, overlay, region_map
+from clickgrain.evaluation.drawing import ORANGE, overlay, region_map
 from clickgrain.evaluation.page import Figure
 from clickgrain.evaluation.protocol import iou, prompt_of
-from clickgrain.evaluation.result import Result
+from clickgrain.evaluation.result import Result, TargetResult
 from clickgrain.tree import MergeTree
-from clickgrain.types import Mask, Predictor, UInt8
+from clickgrain.types import Bool, Mask, Predictor, UInt8
 
 SAME = 0.02  # IoU may differ by this much between two machines
 WORST = 4  # targets shown of each group
+
+Load = Callable[[str], tuple[UInt8, UInt8 | Bool]]
+"""`Benchmark.load`: image and mask of a target by its id; one that raises DataError or ImageError is left out."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result as a page shows it."""
+
+    result: Result
+    label: str  # its name
+    color: int = 0  # number of its color
+    predictor: Predictor | None = None  # answers its recorded clicks again; None shows clicks alone
+    drawn: bool = True  # whether its clicks are shown on images
 
 
 def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:
@@ -42,41 +57,43 @@ def places(result: Result) -> list[tuple[str, str]]:
 
 
 def examples(
-    results: Sequence[Result],
-    labels: Sequence[str],
-    predictors: Sequence[Predictor | None],  # each answers its recorded clicks again; None shows clicks alone
-    load: TargetLoader,  # targets that cannot be read are left out
+    entries: Sequence[Entry],
+    load: Load,
     *,
-    leader: int = 0,  # which result ranks the targets
+    leader: int = 0,  # whose targets are ranked
     clicks: int = 3,  # how many are shown
 ) -> list[tuple[str, list[Figure]]]:
     """The best, median and worst target of one result, each with every model's mask after a few clicks."""
     shown = []
-    for place, id_ in places(results[leader]):
+    for place, id_ in places(entries[leader].result):
         try:
             image, wanted = load(id_)
         except (DataError, ImageError):  # the file is gone; the figures stand
             continue
-        target, valid = split_target(wanted)
+        target = split_target(wanted)[0]
         about = f"{100 * target.mean():.1f} % of the image"
         figures = [Figure(overlay(image, target=target), "Wanted", about, "the wanted outline")]
-        for label, result, predictor in zip(labels, results, predictors):
-            row = next((row for row in result.rows if row.id == id_), None)
-            if row is None or row.error is not None or not row.ious:
-                continue
-            made, mask = row.given[: min(clicks, len(row.ious))], None
-            if predictor is not None:
-                with suppress(Exception):  # a method may raise anything; the page is worth more than one image
-                    again = replay(predictor, image, made).probability > result.settings.threshold
-                    mask = again if again.shape == image.shape[:2] else None
-            count, reached = f"{len(made)} click{'s' if len(made) != 1 else ''}", row.ious[len(made) - 1]
-            text = f"IoU {reached:.2f} after {count}"
-            if mask is not None and abs((now := iou(target, valid, mask)) - reached) > SAME:
-                text += f"; the mask shown has {now:.2f}: the model has changed since"
-            alt = f"{label}: {'clicks' if mask is None else 'mask'} after {count}"
-            figures.append(Figure(overlay(image, mask, made, target=target), label, text, alt))
+        for one in entries:
+            rows = [row for row in one.result.rows if row.id == id_ and row.error is None and row.ious]
+            figures += [_example(one, row, image, wanted, clicks) for row in rows if one.drawn]
         shown.append((f"{place.capitalize()}: target {id_}", figures))
     return shown
+
+
+def _example(one: Entry, row: TargetResult, image: UInt8, wanted: UInt8 | Bool, clicks: int) -> Figure:
+    """The first clicks of one model on one target, and its mask after them if it can be made again."""
+    made, mask = row.given[: min(clicks, len(row.ious))], None
+    if one.predictor is not None:
+        with suppress(Exception):  # a method may raise anything; the page is worth more than one image
+            again = replay(one.predictor, image, made).probability > one.result.settings.threshold
+            mask = again if again.shape == image.shape[:2] else None
+    target, valid = split_target(wanted)
+    count, reached = f"{len(made)} click{'s' if len(made) != 1 else ''}", row.ious[len(made) - 1]
+    text = f"IoU {reached:.2f} after {count}"
+    if mask is not None and abs((now := iou(target, valid, mask)) - reached) > SAME:
+        text += f"; the mask shown has {now:.2f}: the model has changed since"
+    alt = f"{one.label}: {'clicks' if mask is None else 'mask'} after {count}"
+    return Figure(overlay(image, mask, made, target=target), one.label, text, alt)
 
 
 def border_contact(benchmark: Benchmark) -> dict[str, bool]:
@@ -102,7 +119,7 @@ def groups_of(results: Sequence[Result], contact: Mapping[str, bool]) -> dict[st
     return groups
 
 
-def hardest(results: Sequence[Result], ids: frozenset[str], load: TargetLoader, wanted: float) -> list[Figure]:
+def hardest(results: Sequence[Result], ids: frozenset[str], load: Load, wanted: float) -> list[Figure]:
     """The hardest targets for all models together, of those on which some model never reaches IoU `wanted`."""
     most = min(result.settings.max_clicks for result in results)
     curves = {id_: [row.curve(most) for result in results for row in result.rows if row.id == id_] for id_ in ids}

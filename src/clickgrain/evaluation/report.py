@@ -1,15 +1,13 @@
 """`write_report`: the page at the end of an evaluation; `docs/report.md` says what it shows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clickgrain.errors import ClickgrainError, DataError
 from clickgrain.evaluation.datasets import SIZE_CLASSES, Benchmark, data_hash
-from clickgrain.evaluation.drawing import target_loader
-from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, places
+from clickgrain.evaluation.examples import Entry, border_contact, examples, groups_of, hardest, places
 from clickgrain.evaluation.page import COLORS, TEMPLATES, Cell, Line, Row, Table, line_chart, machine, write_page
 from clickgrain.evaluation.published import KINDS, PublishedResult, is_development, measured_before, published
 from clickgrain.evaluation.result import COMPARED, DROPS, Result, differences
@@ -70,15 +68,6 @@ NOTHING = Cell("–")  # noqa: RUF001
 INEXACT = ("mIoU@10", "mIoU@20")  # lower bounds unless clicking continues after IoU 0.95
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A result with the name and the number of the color that it has on the page."""
-
-    result: Result
-    label: str
-    color: int
-
-
 def write_report(
     results: Sequence[Result],
     benchmarks: Mapping[str, Benchmark],
@@ -100,7 +89,6 @@ def write_report(
     if not results:
         raise DataError("no result to report; evaluate at least one model on one data set")
     sets = _by_benchmark(results, labels or {})
-    names = list(dict.fromkeys(name for own in sets.values() for _, name in own))
     loaded: dict[str, Predictor | None] = {}
 
     def predictor(result: Result, ids: set[str]) -> Predictor | None:
@@ -117,14 +105,13 @@ def write_report(
 
     sections = []
     for name, own in sets.items():
-        of_set, shown = [result for result, _ in own], [label for _, label in own]
-        leader = min(range(len(of_set)), key=lambda i: of_set[i].noc(WANTED))
-        ids = {id_ for _, id_ in places(of_set[leader])}
-        predictors = [predictor(result, ids) for result in of_set]
-        colors = [names.index(label) for label in shown]
-        sections.append(section(of_set, shown, benchmarks.get(name), predictors, leader, CLICKS, colors))
-    targets = sum(len(own[0][0].rows) for own in sets.values())
-    methods = f"{len(names)} methods" if len(names) > 1 else names[0]
+        leader = min(range(len(own)), key=lambda i: own[i].result.noc(WANTED))
+        ids = {id_ for _, id_ in places(own[leader].result)}
+        answering = [replace(one, predictor=predictor(one.result, ids)) for one in own]
+        sections.append(section(answering, benchmarks.get(name), leader=leader))
+    names = {one.label: one.color for own in sets.values() for one in own}
+    targets = sum(len(own[0].result.rows) for own in sets.values())
+    methods = f"{len(names)} methods" if len(names) > 1 else next(iter(names))
     where = f"{len(sets)} sets" if len(sets) > 1 else next(iter(sets))
     return write_page(
         path,
@@ -141,15 +128,16 @@ def write_report(
     )
 
 
-def _by_benchmark(results: Sequence[Result], labels: Mapping[str, str]) -> dict[str, list[tuple[Result, str]]]:
-    """The results of each benchmark with their names; if several users clicked, the name has the user."""
-    users = {result.user for result in results}
-    sets: dict[str, list[tuple[Result, str]]] = {}
+def _by_benchmark(results: Sequence[Result], labels: Mapping[str, str]) -> dict[str, list[Entry]]:
+    """The results of each benchmark with names and colors; if several users clicked, the name has the user."""
+    users, colors = {result.user for result in results}, dict[str, int]()
+    sets: dict[str, list[Entry]] = {}
     for result in results:
-        name = labels.get(result.model, result.model) + (f", {result.user}" if len(users) > 1 else "")
+        label = labels.get(result.model, result.model) + (f", {result.user}" if len(users) > 1 else "")
         own = sets.setdefault(result.benchmark, [])
-        taken = any(name == other for _, other in own)
-        own.append((result, f"{name} [{len(own) + 1}]" if taken else name))
+        if any(label == other.label for other in own):
+            label = f"{label} [{len(own) + 1}]"
+        own.append(Entry(result, label, colors.setdefault(label, len(colors)) % COLORS))
     return sets
 
 
@@ -157,13 +145,13 @@ def _heading(name: str) -> str:
     return f"{name}: development set" if is_development(name) else name
 
 
-def _overview(sets: Mapping[str, Sequence[tuple[Result, str]]], names: Sequence[str]) -> Table:
-    """Mean clicks of every model on every set."""
+def _overview(sets: Mapping[str, Sequence[Entry]], names: Mapping[str, int]) -> Table:
+    """Mean clicks of every model (name -> color) on every set."""
     rows = []
-    for i, name in enumerate(names):
-        found = [next((result for result, label in own if label == name), None) for own in sets.values()]
-        rows.append(Row(name, [cell for result in found for cell in _clicks(result)], i % COLORS))
-    groups = [(_heading(name), f"{len(own[0][0].rows)} targets") for name, own in sets.items()]
+    for name, color in names.items():
+        found = [next((one.result for one in own if one.label == name), None) for own in sets.values()]
+        rows.append(Row(name, [cell for result in found for cell in _clicks(result)], color))
+    groups = [(_heading(name), f"{len(own[0].result.rows)} targets") for name, own in sets.items()]
     return Table(["model", *("NoC85", "NoC90") * len(sets)], rows, groups)
 
 
@@ -177,32 +165,26 @@ def _clicks(result: Result | None, figures: Mapping[str, float] | None = None) -
 
 
 def section(
-    results: Sequence[Result],
-    labels: Sequence[str],
+    entries: Sequence[Entry],
     benchmark: Benchmark | None,  # for images and border contact; None: neither
-    predictors: Sequence[Predictor | None],  # one per result, to make its masks again; None draws its clicks alone
+    *,
     leader: int = 0,  # whose best, median and worst targets are shown
     clicks: int = CLICKS,  # how many are shown on them
-    colors: Sequence[int] | None = None,  # number of each result's color; its place if None
-    drawn: int | None = None,  # only the first N results are shown on them
 ) -> dict[str, Any]:
     """The results of one benchmark as the macro `clicks` in `templates/macros.html` takes them."""
-    numbers = colors or range(len(results))
-    entries = [Entry(result, label, i % COLORS) for result, label, i in zip(results, labels, numbers)]
+    results = [one.result for one in entries]
     skipped = list(dict.fromkeys(reason for result in results for reason in result.skipped))
     folded = [(f"{len(skipped)} targets could not be used and are excluded", skipped)] if skipped else []
     for one in entries:
         if errors := [f"target {row.id}: {row.error}" for row in one.result.failed]:
             folded.append((f"{one.label} failed on {len(errors)} targets, which count as never reached", errors))
     name, others, caveats = _published(results, benchmark)
-    load = target_loader(benchmark) if benchmark else None
     groups = groups_of(results, border_contact(benchmark) if benchmark else {})
-    most = [result.settings.max_clicks for result in results]
     curves = [
-        Line(one.label, [(k, one.result.iou_at(k)) for k in range(1, own + 1)], one.color)
-        for one, own in zip(entries, most)
+        Line(one.label, [(k + 1, iou) for k, iou in enumerate(one.result.curves.mean(0).tolist())], one.color)
+        for one in entries
     ]
-    title, show = "Mean IoU by number of clicks", partial(examples, results[:drawn], labels, predictors)
+    title, load = "Mean IoU by number of clicks", benchmark.load if benchmark else None
     return {
         "title": _heading(results[0].benchmark),
         "warnings": _warnings(entries),
@@ -212,15 +194,15 @@ def section(
         "tables": [_comparison(entries, columns, others, name) for columns in TABLES],
         "published": name,
         "sources": others,
-        "base": labels[0],
+        "base": entries[0].label,
         "differences": _differences(entries),
         "curves": line_chart(curves, x="clicks", y="mean IoU", y_range=(0.0, 1.0), title=title),
         "stopped": not all(result.settings.full_curves for result in results),
         "sizes": _sizes(entries),
-        "leader": labels[leader],
+        "leader": entries[leader].label,
         "clicks": clicks,
-        "unmasked": [label for label, predictor in list(zip(labels, predictors))[:drawn] if predictor is None],
-        "examples": show(load, leader=leader, clicks=clicks) if load else [],
+        "unmasked": [one.label for one in entries if one.drawn and one.predictor is None],
+        "examples": examples(entries, load, leader=leader, clicks=clicks) if load else [],
         "failures": _failures(entries, groups),
         "hardest": [(title, hardest(results, ids, load, WANTED)) for title, ids in groups.items() if load],
         "targets": _targets(entries),

@@ -8,7 +8,7 @@ from PIL import Image
 from clickgrain.clicks.robot import Drawn
 from clickgrain.errors import DataError
 from clickgrain.evaluation import Benchmark
-from clickgrain.evaluation.drawing import data_uri, feature_map, overlay, region_map, target_loader
+from clickgrain.evaluation.drawing import data_uri, feature_map, overlay, region_map
 
 SIDE = 48
 
@@ -80,4 +80,4 @@ def test_boxes_and_strokes_are_drawn():
 
 def test_a_target_that_is_not_there_is_named(scene):
     with pytest.raises(DataError, match=r"squares.*no target 'x'"):
-        target_loader(Benchmark.of(scene, "squares"))("x")
+        Benchmark.of(scene, "squares").load("x")

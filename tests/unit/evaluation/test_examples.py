@@ -6,7 +6,15 @@ import pytest
 from clickgrain.clicks.robot import Drawn, RobotUser
 from clickgrain.evaluation import Benchmark, OpenCVGrabCut, Result, evaluate
 from clickgrain.evaluation.drawing import overlay
-from clickgrain.evaluation.examples import border_contact, examples, groups_of, hardest, replay, tree_figures
+from clickgrain.evaluation.examples import (
+    Entry,
+    border_contact,
+    examples,
+    groups_of,
+    hardest,
+    replay,
+    tree_figures,
+)
 from clickgrain.tree import build_tree
 from clickgrain.types import Mask
 
@@ -46,7 +54,8 @@ def loader(scene):
 
 
 def test_best_median_and_worst_with_every_models_mask(scene, results, predictors):
-    shown = examples(results, ["one", "two"], predictors, loader(scene), clicks=2)
+    entries = [Entry(result, label, 0, model) for result, label, model in zip(results, ["one", "two"], predictors)]
+    shown = examples(entries, loader(scene), clicks=2)
     assert [title.split(":")[0] for title, _ in shown] == ["Best", "Median", "Worst"]
     ids = [title.rpartition(" ")[2] for title, _ in shown]
     ease = [results[0].curves[int(id_), :5].mean() for id_ in ids]
@@ -66,7 +75,7 @@ def test_best_median_and_worst_with_every_models_mask(scene, results, predictors
 
 def test_a_lone_target_is_shown_once(scene, predictors):
     result = evaluate(predictors[0], Benchmark.of(scene[:1]), max_clicks=3)
-    assert len(examples([result], ["one"], predictors[:1], loader(scene))) == 1
+    assert len(examples([Entry(result, "one", 0, predictors[0])], loader(scene))) == 1
 
 
 def test_a_model_that_failed_is_left_out(scene, results, predictors):
@@ -76,7 +85,8 @@ def test_a_model_that_failed_is_left_out(scene, results, predictors):
 
     broken = Broken(1)
     failed = evaluate(broken, Benchmark.of(scene), max_clicks=3)
-    shown = examples([results[0], failed], ["good", "broken"], [predictors[0], broken], loader(scene))
+    entries = [Entry(results[0], "good", 0, predictors[0]), Entry(failed, "broken", 1, broken)]
+    shown = examples(entries, loader(scene))
     assert [[figure.title for figure in figures] for _, figures in shown] == [["Wanted", "good"]] * 3
 
 

@@ -19,6 +19,7 @@ from clickgrain.evaluation import (
     report,
     size_class,
 )
+from clickgrain.evaluation.examples import Entry
 from clickgrain.evaluation.published import KINDS, PublishedResult
 from clickgrain.evaluation.report import CLICKS, PATIENCE, section, write_report
 from clickgrain.evaluation.result import differences
@@ -272,10 +273,17 @@ class TestPublishedRows:
         assert "graph-cut" not in page.text
 
 
+def section_of(results, labels):
+    return section([Entry(result, label) for result, label in zip(results, labels)], None)
+
+
+def tables_of(results):
+    return section_of(results, [result.model for result in results])["tables"]
+
+
 def table_rows(results, place):
     """name -> texts of the cells, small letters included, of one of the three tables; the heads under ""."""
-    labels = [result.model for result in results]
-    table = section(results, labels, None, [None] * len(results))["tables"][place]
+    table = tables_of(results)[place]
     rows = {
         row.name: [text for cell in row.cells for text in (cell.text, cell.small) if text] for row in table.rows
     }
@@ -284,7 +292,7 @@ def table_rows(results, place):
 
 class TestFigures:
     def test_the_comparison_holds_the_figures_and_marks_the_best(self, results):
-        clicks, masks, _ = section(results, ["good", "bad"], None, [None, None])["tables"]
+        clicks, masks, _ = section_of(results, ["good", "bad"])["tables"]
         for table, name, column in ((clicks, "NoC90", 0.9), (masks, "mIoU@3", 3)):
             place = table.heads.index(name) - 1
             for row, result in zip(table.rows, results):
@@ -293,7 +301,7 @@ class TestFigures:
             assert [row.cells[place].best for row in table.rows] == [True, False]
 
     def test_a_draw_has_no_winner(self, results):
-        for table in section([results[0]] * 2, ["one", "two"], None, [None, None])["tables"]:
+        for table in section_of([results[0]] * 2, ["one", "two"])["tables"]:
             assert not any(cell.best for row in table.rows for cell in row.cells)
 
     def test_intervals_stand_below_their_figures(self, results):
@@ -323,7 +331,7 @@ class TestFigures:
 
     def test_a_single_image_has_no_interval(self):
         result = Result("m", "b", "robot", EvaluationSettings(3), (row_of("0", (0.5, 0.9, 0.9)),))
-        for table in section([result], ["m"], None, [None])["tables"]:
+        for table in section_of([result], ["m"])["tables"]:
             assert not any(cell.small for row in table.rows for cell in row.cells)
 
     def test_both_counts_of_failures_are_shown_where_they_differ(self):
@@ -343,14 +351,14 @@ class TestFigures:
 
     def test_clicks_by_size_leave_empty_classes_out(self, results):
         few = [replace(result, rows=result.rows[:2]) for result in results]
-        table = section(few, ["good", "bad"], None, [None, None])["sizes"]
+        table = section_of(few, ["good", "bad"])["sizes"]
         assert table.groups == [("small, below 3 % of the image", "2 targets")]
         bad = table.rows[1].cells
         assert [cell.text for cell in bad] == [f"{few[1].noc(0.85):.2f}", f"{few[1].noc(0.9):.2f}"]
         assert bad[0].share == few[1].noc(0.85) / 6
 
     def test_every_target_is_listed_with_its_clicks_or_never(self, results):
-        rows = section(results, ["good", "bad"], None, [None, None])["targets"].rows
+        rows = section_of(results, ["good", "bad"])["targets"].rows
         assert len(rows) == 5
         for i, row in enumerate(rows):
             for result, cell in zip(results, row.cells[2:]):
