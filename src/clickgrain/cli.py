@@ -19,7 +19,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from clickgrain import __version__, events
-from clickgrain.errors import ClickgrainError, ConfigError
+from clickgrain.errors import ClickgrainError, ConfigError, is_interruption
 
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 """Exit statuses; the last two are what a shell reports for SIGINT and SIGPIPE."""
@@ -101,13 +101,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _dispatch([one for one in arguments if one not in ("--debug", "--log-json")])
         sys.stdout.flush()
         return status
-    except ClickgrainError as error:
-        if debug:
-            traceback.print_exc()
-        return _refuse(str(error), MISUSED if isinstance(error, ConfigError) else FAILED)
-    except KeyboardInterrupt:
-        return _refuse("interrupted; finished work is kept", INTERRUPTED)
-    except BrokenPipeError:
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interruption(error):
+            return _refuse("interrupted; finished work is kept", INTERRUPTED)
+        if isinstance(error, ClickgrainError):
+            if debug:
+                traceback.print_exc()
+            return _refuse(str(error), MISUSED if isinstance(error, ConfigError) else FAILED)
+        if not isinstance(error, BrokenPipeError):
+            raise
         nowhere = os.open(os.devnull, os.O_WRONLY)  # so that Python's flush at exit meets no closed pipe
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

@@ -53,6 +53,14 @@ def cause(error: Exception) -> str:
     return text.splitlines()[0]
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether an error is a Ctrl-C or SIGTERM, or was made of one: Python 3.11 wraps those in `__set_name__`."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__cause__
+    return behind is not None
+
+
 def check_range(
     settings: object, names: str, least: float, most: float = inf, *, above: bool = False, prefix: str = "--"
 ) -> None:

@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "0"))
 FIRST = time.time_ns() % 1_000_000 if MINUTES else 0
 MEMORY = 1_500_000_000  # bytes that an input may take at most, beyond those in use before
-COUNTS: dict[str, int] = {}
+COUNTS: dict[str, tuple[int, float]] = {}
 
 
 def pytest_terminal_summary(terminalreporter):
-    for name, tried in COUNTS.items():
-        terminalreporter.write_line(f"{name}: {tried} inputs")
+    for name, (tried, seconds) in COUNTS.items():
+        terminalreporter.write_line(f"{name}: {tried} inputs in {seconds:.0f} s")
+    seconds = sum(seconds for _, seconds in COUNTS.values())
+    terminalreporter.write_line(f"{len(COUNTS)} targets: {seconds / 60:.1f} minutes")
 
 
 @pytest.fixture(autouse=True)
@@ -34,21 +36,32 @@ def search(request):
     """Call `check` with drawn inputs; hypothesis makes what breaks it small and shows it."""
 
     def run(strategy, check, examples=30):
-        end, tried = time.monotonic() + 60 * MINUTES, 0
+        start, tried, failed = time.monotonic(), 0, False
+
+        def is_over():
+            return time.monotonic() >= start + 60 * MINUTES
 
         def one(value):
-            nonlocal tried
+            nonlocal tried, failed
+            if MINUTES and is_over() and not failed:
+                return  # hypothesis ends only after all inputs of a seed
             tried += 1
-            check(value)
+            try:
+                check(value)
+            except BaseException:
+                failed = True
+                raise
 
         profile = settings(
             max_examples=1000 if MINUTES else examples, deadline=None, database=None,
             suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink],
         )  # fmt: skip
-        for number in itertools.count(FIRST):
-            seed(number)(profile(given(strategy)(one)))()
-            if time.monotonic() >= end:
-                break
-        COUNTS[request.node.nodeid.split("::")[-1]] = tried
+        try:
+            for number in itertools.count(FIRST):
+                seed(number)(profile(given(strategy)(one)))()
+                if is_over():
+                    break
+        finally:
+            COUNTS[request.node.nodeid.split("::")[-1]] = tried, time.monotonic() - start
 
     return run

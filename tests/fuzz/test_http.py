@@ -1,16 +1,27 @@
 """Whatever is sent to the server, it answers, never with "this should not happen" (500)."""
 
+import itertools
 import json
+import socket
+import threading
+import time
+from contextlib import suppress
 from urllib.parse import quote
 
+import httpx2
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import strategies as st
 
 from clickgrain.annotate.app import make_app
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.security import PatientProtocol
+from clickgrain.annotate.server import bind
 from tests.fuzz.hostile import NASTY, VALUES, changed_bytes, changed_json, write_photos
+from tests.fuzz.test_images import FILES as IMAGES
+from tests.fuzz.test_images import changed_fields
 
 pytestmark = pytest.mark.timeout(0)
 
@@ -52,7 +63,9 @@ ON_LABELS = [
 ]  # fmt: skip
 OTHERS = {
     "/api/same": {"image": 1, "object": 1, "images": [1, 2], "limit": 5},
-    "/api/same/accept": {"job": "1", "items": [[1, 3]], "above": 0.5, "label": 1, "refuse": False, "client": "t"},
+    "/api/same/accept": {
+        "job": "j1", "items": [{"image": 1, "node": 3}], "above": None, "label": 1, "refuse": False, "client": "t",
+    },
     "/api/carry": {"image": 1, "object": 1, "images": [2], "client": "t"},
     "/api/models/use": {"model": "tree"}, "/api/rescan": {}, "/api/images/1/take-over": {},
 }  # fmt: skip
@@ -80,14 +93,40 @@ def send(client, path, body, seq):
     check(client.post(path, content=content, headers={"content-type": "application/json"}))
 
 
+def named(action, ids):
+    """The action on objects that are there: number n of the action means the nth object of the image."""
+    if not isinstance(action, dict) or not ids:
+        return action
+
+    def known(number):
+        return ids[number - 1] if type(number) is int and 0 < number <= len(ids) else number
+
+    found = {"object": known(action["object"])} if "object" in action else {}
+    if isinstance(action.get("objects"), list):
+        found["objects"] = [known(number) for number in action["objects"]]
+    return {**action, **found}
+
+
 def test_actions_on_images(search, client):
     def one(drawn):
-        image, body = drawn
+        image, body, others = drawn
         path = f"/api/images/{image}"
-        send(client, f"{path}/actions", body, client.get(path).json()["document"]["seq"])
+        document = client.get(path).json()["document"]
+        ids = [item["id"] for item in document["objects"]]
+        if body["action"] == {"kind": "clear"} and others:  # most drawings are worth keeping for what comes next
+            return
+        send(client, f"{path}/actions", {**body, "action": named(body["action"], ids)}, document["seq"])
         check(client.get(path, params={"masks": True}))
+        for number in ids[-2:]:
+            check(client.get(f"{path}/objects/{number}/alternatives"))
+            check(client.get(f"{path}/preview", params={"x": 9, "y": 9, "object": number, "label": 0}))
+        for read in ("api/export?format=coco", "api/statistics", "api/learn", "metrics")[others:]:
+            check(client.get(f"/{read}"))
+        if len(ids) > 40:
+            seq = client.get(path).json()["document"]["seq"]
+            send(client, f"{path}/actions", {"seq": "now", "action": {"kind": "clear"}}, seq)
 
-    search(st.tuples(st.integers(1, 2), posts(ON_IMAGES)), one)
+    search(st.tuples(st.integers(1, 2), posts(ON_IMAGES), st.integers(0, 4)), one)
 
 
 def test_actions_on_labels(search, client):
@@ -106,6 +145,55 @@ def test_other_writes(search, client):
 
     of = {path: st.just(body) | changed_json([{"": 0, **body}]) for path, body in OTHERS.items()}
     search(st.sampled_from([*of]).flatmap(lambda path: st.tuples(st.just(path), of[path])), one)
+
+
+def drawn_object(client):
+    """The number of an object of the first image."""
+    body = {"seq": "now", "action": ON_IMAGES[0]}
+    send(client, "/api/images/1/actions", body, client.get("/api/images/1").json()["document"]["seq"])
+    return client.get("/api/images/1").json()["document"]["objects"][-1]["id"]
+
+
+def finished(client, answer):
+    """The job that an answer tells of, once it is over."""
+    if (job := answer.json().get("job")) is None:
+        return None
+    while (job := client.get(f"/api/jobs/{job['id']}").json())["state"] in ("running", "stopping"):
+        time.sleep(0.01)
+    assert "should not happen" not in (job["error"] or ""), job["error"]
+    return job
+
+
+@pytest.mark.parametrize("kind", ["same", "carry"])
+def test_jobs(search, client, kind):
+    """Find the same and carry on, each with its outcome."""
+    wanted = {"image": 1, "object": 1, "images": [1, 2], **({"limit": 9} if kind == "same" else {"client": "t"})}
+    accepted = OTHERS["/api/same/accept"]
+
+    def one(drawn):
+        wanted, accepted = drawn
+        wanted = {**wanted, "object": drawn_object(client)} if wanted.get("object") == 1 else wanted
+        answer = client.post(f"/api/{kind}", json=wanted)
+        check(answer)
+        if (job := finished(client, answer)) and kind == "same":
+            found = [{"image": one["image"], "node": one["node"]} for one in (job["result"] or {}).get("items", [])]
+            items = (
+                found[:2] if accepted.get("items") == OTHERS["/api/same/accept"]["items"] else accepted.get("items")
+            )
+            send(client, "/api/same/accept", {**accepted, "items": items, "job": job["id"]}, 0)
+
+    def whole(body):
+        return st.just(body) | changed_json([body]).filter(is_json)
+
+    search(st.tuples(whole(wanted), whole(accepted)), one)
+
+
+def is_json(value):
+    try:
+        json.dumps(value, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 WORDS = st.one_of(
@@ -168,3 +256,115 @@ def test_bodies_that_are_no_json(search, client):
         ["application/json", "text/plain", "multipart/form-data", "application/json; charset=x"]
     )
     search(st.tuples(anything | st.just(b"[" * 100_000), kinds), one)
+
+
+HEADERS = ["host", "origin", "authorization", "cookie", "content-length", "content-type", "if-none-match", "range"]
+HEADERS += ["sec-fetch-site", "x-clickgrain", "transfer-encoding", "accept-encoding", "expect"]
+SAID = st.one_of(
+    st.sampled_from(
+        [b"", b"testserver", b"testserver:1", b"[::1]:80", b"[", b"null", b"Bearer ", b"Bearer 12345678"]
+    ),
+    st.sampled_from(
+        [b"clickgrain_0=12345678", b"a=1; b", b"9" * 30, b"9" * 5000, b"-1", b"1e9", b"0", b'"x"', b"\xb2"]
+    ),
+    st.binary(max_size=12),
+)
+
+
+def test_headers(search, tmp_path):
+    """Two people share the server; whoever asks, in whatever words, gets an answer."""
+    write_photos(tmp_path)
+    users = {"12345678": "Ada", "87654321": "Bo"}
+    app = make_app(
+        Project(tmp_path, model="tree"), DiskCache(tmp_path / "cache"), hosts=("testserver",), users=users
+    )
+
+    def one(drawn):
+        method, path, known, headers, body = drawn
+        path = quote(path, safe="/?=&%")
+        allowed = [("x-clickgrain", b"1"), ("authorization", b"Bearer 12345678")] if known else []
+        answer = client.request(method, path, headers=[*allowed, *headers], content=body)
+        assert answer.status_code != 500, answer.text
+        if method != "HEAD":
+            check(answer)
+
+    paths = st.sampled_from(
+        ["/", "/?token=12345678", "/?token=%ff", "/api/state", "/page/index.html", "/page/../x"]
+    )
+    paths |= st.sampled_from(
+        ["/api/changes?since=0&image=1&client=a&idle=9", "/api/images/1/take-over", "/metrics"]
+    )
+    headers = st.lists(st.tuples(st.sampled_from(HEADERS), SAID), max_size=3)
+    methods = st.sampled_from(["GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "X"])
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
+        known = st.sampled_from([True, True, False])
+        search(st.tuples(methods, paths | st.text(max_size=9), known, headers, st.binary(max_size=9)), one)
+
+
+def test_bytes_of_requests(search, tmp_path, caplog):
+    """Whatever arrives at the socket, the server goes on, and its log holds no traceback."""
+    write_photos(tmp_path)
+    project, sock = Project(tmp_path, model="tree"), bind("127.0.0.1", 0)
+    app = make_app(project, DiskCache(tmp_path / "cache"), port=sock.getsockname()[1])
+    config = uvicorn.Config(app, http=PatientProtocol, ws="none", log_config=None, timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+    thread.start()
+    head = b"%s HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Clickgrain: 1\r\n%s\r\n"
+    body = json.dumps({"seq": 0, "action": {"kind": "clear"}}).encode()
+    sized = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    chunked = b"Transfer-Encoding: chunked\r\n"
+    requests = [
+        head % (b"GET /api/state", b""), head % (b"GET /api/state", b"") * 3, head % (b"GET /page/index.html", b""),
+        head % (b"POST /api/images/1/actions", sized) + body,
+        head % (b"POST /api/import?name=x", chunked) + b"5\r\n{\"a\":\r\n2\r\n1}\r\n0\r\n\r\n",
+        head % (b"POST /api/import", b"Expect: 100-continue\r\n" + sized) + body,
+    ]  # fmt: skip
+
+    def one(content):
+        with suppress(ConnectionError), socket.create_connection(sock.getsockname(), timeout=60) as connection:
+            connection.sendall(content)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
+        bad = [record.getMessage() for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+        assert not bad
+        caplog.clear()
+
+    try:
+        search(changed_bytes(requests), one)
+        assert httpx2.get(f"http://127.0.0.1:{sock.getsockname()[1]}/api/state", timeout=60).status_code == 200
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+PHOTOS = [content for format_ in ("jpeg", "png", "tiff", "gif") for content in IMAGES[format_]]
+
+
+def test_photos_of_any_bytes(search, tmp_path):
+    """A photo is replaced while the page shows it."""
+    write_photos(tmp_path)
+    app = make_app(Project(tmp_path, model="tree"), DiskCache(tmp_path / "cache"), hosts=("testserver",))
+    click = {"seq": "now", "action": ON_IMAGES[0]}
+    numbers = itertools.count()
+
+    def one(content):
+        name = f"{next(numbers)}.png"
+        (tmp_path / name).write_bytes(content)
+        check(client.post("/api/rescan"))
+        image = next(one["id"] for one in client.get("/api/images").json()["images"] if one["name"] == name)
+        path = f"/api/images/{image}"
+        for end in (
+            "", "/thumb", "/picture", "/picture?box=1,1,9,9&max=16", "/picture?low=1&high=9", "/hover",
+            "/preview?x=3&y=3", "/thumb?node=2",
+        ):  # fmt: skip
+            check(client.get(path + end))
+        send(client, f"{path}/actions", click, 0)
+        check(client.get(path, params={"masks": True}))
+        if image % 10 == 0:
+            check(client.get("/api/export?format=geojson"))
+        (tmp_path / name).unlink()
+
+    with TestClient(app, headers={"X-Clickgrain": "1"}, raise_server_exceptions=False) as client:
+        search(changed_bytes(PHOTOS) | changed_fields(IMAGES["tiff"]), one)

@@ -2,15 +2,19 @@
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import strategies as st
 
 from clickgrain.errors import ClickgrainError, TrainingError, WeightsError
+from clickgrain.features import HuggingFaceExtractor
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
+from clickgrain.models.onnx_export import export_onnx
 from clickgrain.models.registry import build_model, load_click_model
 from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
@@ -90,6 +94,26 @@ def test_the_state_of_a_run(search, tmp_path):
     search(changed_bytes([path.read_bytes()]), check)
 
 
+def test_pickles_in_the_state_of_a_run(search, tmp_path):
+    """Archives that are whole, with a pickle or a tensor that was changed."""
+    weights = {"a": torch.arange(6.0), "b": torch.zeros(2, 3, dtype=torch.int64)}
+    save_state(tmp_path, RunState(3, weights, weights, {"state": {0: weights}, "param_groups": [{"lr": 1.0}]}, "f"))
+    path = tmp_path / "state.pt"
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+
+    def check(drawn):
+        name, content = drawn
+        with zipfile.ZipFile(path, "w") as archive:
+            for one, bytes_ in {**files, name: content}.items():
+                archive.writestr(one, bytes_)
+        assert_named("state.pt", lambda: load_state_of(tmp_path, "f", Quiet()), TrainingError)
+
+    pickled = next(name for name in files if name.endswith("data.pkl"))
+    names = st.sampled_from([pickled, pickled, *files])
+    search(names.flatmap(lambda name: st.tuples(st.just(name), changed_bytes([files[name]]))), check)
+
+
 def test_the_settings_of_a_run(search, tmp_path):
     args = LearnArgs(photos=tmp_path, out=tmp_path)
     write_run(args, 8, precision="float32", done=8, finished="x", pictures=3)
@@ -128,3 +152,50 @@ def test_objects_found_before(search, tmp_path):
         assert isinstance(load_objects(path), dict)
 
     search(changed_bytes([path.read_bytes()]), check)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    """A tiny published transformer."""
+    folder = tmp_path_factory.mktemp("vit")
+    config = transformers.ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, image_size=16, patch_size=8
+    )
+    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        '{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}'
+    )
+    return folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_a_published_transformer(search, backbone, tmp_path, name):
+    folder = shutil.copytree(backbone, tmp_path / "vit")
+    good, image = (folder / name).read_bytes(), np.zeros((16, 24, 3), np.uint8)
+
+    def check(content):
+        content = content if isinstance(content, bytes) else json.dumps(content).encode("utf-8", "surrogatepass")
+        (folder / name).write_bytes(content)
+        assert_named(str(folder), lambda: HuggingFaceExtractor(folder)(image), ClickgrainError)
+
+    files = changed_bytes([good])
+    search(files if name.endswith("tensors") else files | changed_json([json.loads(good)]), check)
+
+
+def test_a_config_of_a_model_for_onnx_runtime(search, model, tmp_path):
+    folder = tmp_path / "copy"
+    export_onnx(load_click_model(model), folder)
+    good, image = json.loads((folder / "config.json").read_bytes()), np.zeros((24, 32, 3), np.uint8)
+
+    def check(config):
+        (folder / "config.json").write_text(json.dumps(config), "utf-8", "surrogatepass")
+
+        def use():
+            segmenter = Segmenter.load(folder, runtime="onnx")
+            segmenter.set_image(image)
+            segmenter.predict([[3, 3]], [1])
+            return "copy"
+
+        assert_named("", use, ClickgrainError)
+
+    search(changed_json([good]), check)

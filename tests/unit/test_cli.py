@@ -17,7 +17,7 @@ from PIL import Image
 
 from clickgrain import __version__, cli
 from clickgrain.commands.parsing import arguments_of
-from clickgrain.errors import ClickgrainError
+from clickgrain.errors import ClickgrainError, DataError
 
 ROOT = Path(__file__).parents[2]
 COMMAND_NAMES = [command.name for command in cli.COMMANDS]
@@ -150,6 +150,32 @@ def test_interruption(command, capsys):
     command(lambda: _raise(KeyboardInterrupt()))
     assert cli.main(["act"]) == 130
     assert capsys.readouterr().err == "interrupted; finished work is kept\n"
+
+
+def wrapped():
+    """A signal that arrives while a module is imported that makes such a class."""
+    try:
+        type("Late", (), {"field": type("Field", (), {"__set_name__": lambda *_: _raise(KeyboardInterrupt())})()})
+    except RuntimeError as error:  # before Python 3.12
+        raise DataError("the module is of no use") from error
+
+
+def test_an_interruption_that_python_or_a_reader_has_made_another_error(command, capsys):
+    command(wrapped)
+    assert cli.main(["act"]) == 130
+    assert capsys.readouterr().err == "interrupted; finished work is kept\n"
+
+
+def test_an_error_while_an_interruption_is_dealt_with_is_told(command, capsys):
+    def act():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise DataError("the disk is full")  # noqa: B904
+
+    command(act)
+    assert cli.main(["act"]) == 1
+    assert capsys.readouterr().err == "the disk is full\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from clickgrain.errors import ClickgrainError
+from clickgrain.errors import ClickgrainError, is_interruption
 from clickgrain.progress import Quiet
 
 PATIENCE = 60.0  # seconds for the process to save its work once the server is gone
@@ -112,11 +112,13 @@ def main(photos: str, minutes: str, project: str, *ignore: str) -> int:
         with ExitStack() as stack:
             objects = stack.enter_context(objects_in(Path(project), ignore)).split() if project else None
             learn(args, ProgressFile(Path(PROGRESS)), accepted=objects)
-    except ClickgrainError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if is_interruption(error):
+            return 130
+        if not isinstance(error, ClickgrainError):
+            raise
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

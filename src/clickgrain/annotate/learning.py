@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from clickgrain.annotate.accepted import Objects, compare, learned_from, objects_of
+from clickgrain.annotate.documents import MAX_SEQ
 from clickgrain.annotate.files_below import BY_PLACE, OPEN_FILES, open_below
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
@@ -132,9 +133,10 @@ def progress_of(place: Path) -> tuple[int, int, str]:
     """(done, total, text) of a run, from what its process writes."""
     try:
         told = json.loads((place / PROGRESS).read_bytes())
-        stage, done, total, text = str(told["stage"]), int(told["done"]), int(told["total"]), str(told["text"])
+        stage, text = str(told["stage"]), str(told["text"])
+        done, total = (min(max(int(told[key]), 0), MAX_SEQ) for key in ("done", "total"))
         each = None if told["each"] is None else float(told["each"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0, 0, "starting"
     words = f"{stage}: step {done} of {total}" if stage == "training" else f"{stage}: {done} of {total}"
     if each is not None and stage == "training":

@@ -63,7 +63,7 @@ class TargetResult:
                 points = tuple((float(x), float(y)) for x, y in one["points"])
                 drawn.append((int(one["at"]), Drawn(one["kind"], points, int(one["label"]))))
             return cls(**{**row, **sequences, "clicks": clicks, "drawn": tuple(drawn)})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"not a row of an evaluation of version {VERSION} ({error!r})") from error
 
     @property

@@ -6,12 +6,13 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from clickgrain.errors import ClickgrainError, DataError
+from clickgrain.errors import ClickgrainError, ConfigError, DataError
 from clickgrain.files import atomic_write, cache_dir, hash_bytes
 from clickgrain.images.remote import ImageFile, file_system, is_url, retried, state_of
 from clickgrain.images.walk import OTHERS, SUFFIXES, find_images, natural, passed_over, wanted
@@ -40,9 +41,12 @@ def list_images(
         ConfigError: an unknown kind of address, or one whose package is not installed.
     """
     text, said = str(source), [] if left_out is None else left_out
-    name = (urlsplit(text).path if is_url(text) else text).lower()
+    try:
+        name = (urlsplit(text).path if is_url(text) else text).lower()
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise ConfigError(f"{text}: {error}; give a path, or an address with s3://, gs:// or https://") from error
     if name.endswith(LISTS) and not Path(text).is_dir():
-        found = list(_of_list(text))
+        found = list(_of_list(text, said))
     elif is_url(text) or (not Path(text).exists() and re.search(r"[*?\[{]", text)):
         found = _at(text, said, ignore)
     else:
@@ -67,11 +71,12 @@ def _at(text: str, said: list[str], ignore: Sequence[str]) -> list[ImageFile]:
     fixed = text if mark is None else text[: mark.start()].rpartition("/")[0] or "."
     found = dict[str, tuple[str, dict[str, Any]]]()
     for place in _in_ranges(text):
-        system, path = file_system(place)
-        web, root = "http" in system.protocol, system._strip_protocol(fixed).rstrip("/")
-        if web and not place.lower().partition("?")[0].endswith((*SUFFIXES, TAR)):
-            raise DataError(f"{place}: web servers list no folders; give a list of addresses (.txt, .csv) or a tar")
         try:
+            system, path = file_system(place)
+            web, root = "http" in system.protocol, system._strip_protocol(fixed).rstrip("/")
+            if web and not place.lower().partition("?")[0].endswith((*SUFFIXES, TAR)):
+                reason = "web servers list no folders; give a list of addresses (.txt, .csv) or a tar"
+                raise DataError(f"{place}: {reason}")
             if web:
                 entries: dict[str, Any] = {place: {}}
             elif re.search(r"[*?\[]", path):
@@ -92,20 +97,27 @@ def _at(text: str, said: list[str], ignore: Sequence[str]) -> list[ImageFile]:
     return [ImageFile(str(p), found[str(p)][0], state_of(found[str(p)][1])) for p in taken]
 
 
-def _of_list(place: str) -> Iterator[ImageFile]:
-    """The addresses in a list; paths are relative to its folder."""
-    system, path = file_system(place)
+def _of_list(place: str, said: list[str]) -> Iterator[ImageFile]:
+    """The addresses in a list; paths are relative to its folder. `said` takes a line about rows without one."""
     try:
+        system, path = file_system(place)
         text = retried(lambda: system.cat_file(path)).decode("utf-8-sig")
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        if not place.lower().partition("?")[0].endswith(".txt"):
+            rows = list(csv.reader(lines, csv.excel_tab if ".tsv" in place.lower() else csv.excel))
+            named = [rows[0].index(name) for name in COLUMNS if rows and name in rows[0]]
+            first, column = (1, named[0]) if named else (0, 0)
+            lines = ["".join(row[column : column + 1]) for row in rows[first:]]
+            if empty := [row for row, line in enumerate(lines, first + 1) if not line.strip()]:
+                said.append(
+                    f"{place}: {len(empty)} lines without an address are left out, the first is row {empty[0]}"
+                )
+    except ClickgrainError:
+        raise
     except Exception as error:
         raise DataError(f"{place}: the list cannot be read ({error}); check the address") from error
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not place.lower().partition("?")[0].endswith(".txt"):
-        rows = list(csv.reader(lines, csv.excel_tab if ".tsv" in place.lower() else csv.excel))
-        named = [rows[0].index(name) for name in COLUMNS if rows and name in rows[0]]
-        lines = [row[named[0] if named else 0] for row in rows[1 if named else 0 :]]
     folder = place.rpartition("/")[0] + "/" if "/" in place else ""
-    for line in map(str.strip, lines):
+    for line in filter(None, map(str.strip, lines)):
         address = line if is_url(line) or line.startswith("/") else folder + line
         key = address.partition("://")[2] if is_url(line) else line.lstrip("/")
         yield ImageFile(key, address)
@@ -120,9 +132,8 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
         system, path = file_system(tar.place)
         state = tar.state or state_of(retried(partial(system.info, path)))
         known = cache_dir() / "tars" / f"{hash_bytes(f'{tar.place} {state}'.encode())}.json"
-        if state is not None and known.exists():
-            rows = json.loads(known.read_bytes())
-        else:
+        rows = None if state is None else _remembered(known)
+        if rows is None:
 
             def index() -> list[tuple[str, int, int]]:
                 """(name, first byte, bytes) of every file."""
@@ -134,7 +145,8 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
 
             rows = retried(index)
             if state is not None:
-                atomic_write(known, json.dumps(rows).encode())
+                with suppress(OSError):
+                    atomic_write(known, json.dumps(rows).encode())
     except Exception as error:
         raise DataError(f"{tar.place}: the tar cannot be read ({error}); make it again, uncompressed") from error
     others = [PurePosixPath(name) for name, _, _ in rows if name.lower().endswith(OTHERS)]
@@ -145,6 +157,15 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
         for name, start, size in rows
         if name.lower().endswith(SUFFIXES)
     ]
+
+
+def _remembered(path: Path) -> list[tuple[str, int, int]] | None:
+    """(name, first byte, bytes) of the files in a tar, as written down; None where that is missing or damaged."""
+    try:
+        rows = [(name, start, size) for name, start, size in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return rows if all([*map(type, row)] == [str, int, int] for row in rows) else None
 
 
 def _in_ranges(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from clickgrain.errors import ClickgrainError, StoreError
 from clickgrain.files import atomic_write, cache_dir, hash_bytes
 from clickgrain.images.remote import file_system, is_url, retried, state_of
+from clickgrain.sqlite import trouble
 
 VERSION = "version"  # next to a copy: the state of the original when they were last the same
 
@@ -54,13 +55,17 @@ def on_this_machine(place: str | Path) -> Iterator[Path]:
         yield copy
     finally:
         if copy.exists():
-            with closing(sqlite3.connect(copy)) as db:
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             try:
+                with closing(sqlite3.connect(copy)) as db:
+                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 retried(partial(system.put_file, str(copy), path))
                 system.invalidate_cache()
                 atomic_write(copy.with_name(VERSION), str(state_of(system.info(path))).encode())
             except Exception as error:
+                if trouble(str(error)) in ("foreign", "damaged"):  # no store, as whoever opened it has said
+                    raise StoreError(
+                        f"{url}: not a proposal store, or damaged ({error}); give another --out"
+                    ) from error
                 raise StoreError(
                     f"{url}: cannot be written ({error}); the trees are in {copy}, and the same command continues"
                 ) from error
@@ -74,7 +79,7 @@ def _copy_of(system: Any, path: str) -> Path:
 def _fetched(system: Any, path: str, info: dict[str, Any]) -> Path:
     copy, state = _copy_of(system, path), str(state_of(info))
     version = copy.with_name(VERSION)
-    if copy.exists() and version.exists() and version.read_text() == state:
+    if copy.exists() and version.exists() and version.read_bytes() == state.encode():
         return copy
     copy.parent.mkdir(parents=True, exist_ok=True)
     part = copy.with_name("part")

@@ -1,5 +1,7 @@
 """Learning in the background: progress by files, comparison on the user's objects, switching."""
 
+import json
+import math
 import threading
 from pathlib import Path
 
@@ -70,6 +72,15 @@ def test_steps_are_timed_without_what_is_done_between_them(tmp_path, monkeypatch
 def test_a_progress_file_of_anything_is_no_reason_to_fail(tmp_path, content):
     (tmp_path / PROGRESS).write_bytes(content)
     assert progress_of(tmp_path) == (0, 0, "starting")
+
+
+def test_progress_beyond_all_numbers_is_no_reason_to_fail(tmp_path):
+    said = {"stage": "training", "done": -1, "total": 10**400, "each": 1e308, "text": ""}
+    for wrong in ({"done": math.inf}, {"total": math.nan}, {"each": 10**400}):
+        (tmp_path / PROGRESS).write_text(json.dumps({**said, **wrong}))
+        assert progress_of(tmp_path) == (0, 0, "starting")
+    (tmp_path / PROGRESS).write_text(json.dumps(said))
+    assert progress_of(tmp_path)[:2] == (0, 2**53)
 
 
 def test_progress_that_cannot_be_written_stops_no_training(tmp_path):

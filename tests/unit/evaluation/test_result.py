@@ -58,6 +58,16 @@ def test_foreign_json_is_refused(text):
         Result.from_json(text)
 
 
+def test_numbers_beyond_all_are_refused():
+    text = result(row("a", [0.5])).to_json()
+    for drawn in ({"at": 1e999}, {"label": 1e999}, {"points": [[10**400, 1]]}):
+        box = {"at": 0, "kind": "box", "points": [[1, 1]], "label": 1, **drawn}
+        with pytest.raises(DataError, match="not a row"):
+            Result.from_json(
+                json.dumps({**json.loads(text), "rows": [{**json.loads(text)["rows"][0], "drawn": [box]}]})
+            )
+
+
 def test_line_begins_with_model_name_and_two_nocs():
     line = result(row("a", [0.5, 0.86, 0.91])).line()
     assert line.split()[:4] == ["my_model", "drawn", "2.00", "3.00"]

@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 import tarfile
 import threading
@@ -131,6 +132,18 @@ class TestLists:
             for source in (tmp_path / name, f"{web.url}/{name}"):
                 assert values(source) == {f"{host}/a.png": 1, f"{host}/b.png?w=1": 2}
 
+    def test_lines_without_an_address_are_left_out_and_named(self, tmp_path):
+        (tmp_path / "b.png").write_bytes(png(2))
+        path, left_out = tmp_path / "l.csv", []
+        path.write_text('id,label,url\n1\n2,x,b.png\n3,y,\n"",x,\n')
+        assert values(path, left_out=left_out) == {"b.png": 2}
+        assert left_out == [f"{path}: 3 lines without an address are left out, the first is row 2"]
+
+    def test_a_table_that_is_none(self, tmp_path):
+        (tmp_path / "l.csv").write_text(f'url\n"{"x" * 200_000}"\n')
+        with pytest.raises(DataError, match=r"l\.csv: the list cannot be read \(field larger"):
+            list_images(tmp_path / "l.csv")
+
     def test_a_list_that_is_not_there(self):
         with web_of({}) as web, pytest.raises(DataError, match="the list cannot be read"):
             list_images(f"{web.url}/l.txt")
@@ -171,6 +184,25 @@ class TestTars:
             web.ranges, report = False, ReadReport()
             assert list(read_images(files, report=report)) == []
             assert "bytes came instead of" in report.bad[0][1]
+
+    @pytest.mark.parametrize(
+        "damage", [b"", b"[[", b"\xff", b"[1]", b'[["a.png", 1]]', b"[[null, 0, 9]]", b'[["a", "0", 9]]']
+    )
+    def test_a_damaged_list_of_places_is_made_again(self, tmp_path, monkeypatch, damage):
+        monkeypatch.setenv("CLICKGRAIN_CACHE", str(tmp_path / "cache"))
+        (tmp_path / "s.tar").write_bytes(tar_of({"a.png": png(1)}))
+        for _ in range(2):
+            assert values(tmp_path / "s.tar") == {"s.tar/a.png": 1}
+            (known,) = (tmp_path / "cache" / "tars").iterdir()
+            assert known.read_bytes() == b'[["a.png", 512, %d]]' % len(png(1))
+            known.write_bytes(damage)
+
+    def test_a_list_of_places_that_cannot_be_kept_is_made_each_time(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("CLICKGRAIN_CACHE", str(tmp_path / "cache"))
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / "tars").touch()  # where the folder would be
+        (tmp_path / "s.tar").write_bytes(tar_of({"a.png": png(1)}))
+        assert values(tmp_path / "s.tar") == {"s.tar/a.png": 1}
 
     def test_what_is_no_tar(self, tmp_path):
         (tmp_path / "s.tar").write_bytes(b"nonsense" * 100)
@@ -239,6 +271,14 @@ def test_reading_ahead_is_bounded(memory, monkeypatch):
 def test_addresses_that_cannot_be_opened(monkeypatch, source, message):
     monkeypatch.setitem(sys.modules, "adlfs", None)
     with pytest.raises(ConfigError, match=message):
+        list_images(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["http://[x/a.tar", "s3://[/l.txt", "memory://[.tar", "zip://a.png::b.zip", "zip://l.txt::b.zip"]
+)
+def test_addresses_that_are_none(source):
+    with pytest.raises((ConfigError, DataError), match=re.escape(source)):
         list_images(source)
 
 

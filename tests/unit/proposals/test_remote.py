@@ -150,6 +150,22 @@ class TestStores:
         assert 0 < done < 6
         assert len(ProposalStore.open(out)) == 6
 
+    def test_what_is_no_store_is_said_and_stays_as_it_is(self, bucket, capsys):
+        system = fsspec.filesystem("s3")
+        system.pipe("bucket/1.db", b"no database" * 99)
+        assert command(f"{bucket}/photos", "--out", f"{bucket}/1.db") == 1
+        assert "1.db: not a proposal store" in "".join(capsys.readouterr().err.split("\n"))
+        assert system.cat("bucket/1.db") == b"no database" * 99
+
+    def test_a_damaged_note_of_the_version_is_made_again(self, bucket):
+        out = f"{bucket}/1.db"
+        assert command(f"{bucket}/photos", "--out", out) == 0
+        note = remote_store._copy_of(*remote.file_system(out)).with_name(remote_store.VERSION)
+        good = note.read_bytes()
+        note.write_bytes(b"\xff")
+        assert len(ProposalStore.open(out)) == 6
+        assert note.read_bytes() == good
+
     def test_where_no_store_can_be_written(self, bucket, tmp_path):
         for out in (f"{bucket}/folder", "https://example.org/a.db"):
             with pytest.raises(StoreError, match=r"write to a file \*\.db"), on_this_machine(out):
