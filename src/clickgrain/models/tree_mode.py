@@ -87,7 +87,8 @@ class TreeEngine:
             cell = divmod(leaf, tree.grid[1])
             if i < len(clicks) or bool(likely[cell] > 0.5) != bool(label):
                 nested = nested_regions(trees, encoded.vectors, leaf)
-                likely = _corrected(nested, likely, cell, label, [c for c, other in taken if other != label])
+                # only the last click leaves doubt: on what was doubtful before, the next click has agreed
+                likely = _corrected(nested, likely > 0.5, cell, label, [c for c, other in taken if other != label])
             taken.append((cell, label))
         others, leaves = None, likely > 0.5
         if len(taken) == 1 and prompt.box is None:
@@ -108,16 +109,16 @@ def _alternatives(encoded: TreeImage, nodes: set[int], prompt: Prompt) -> Others
     return lambda: [_mask(encoded, [node], prompt) for node in ranked]
 
 
-def _corrected(nested: Sequence[Ranks], likely: Float, cell: Cell, label: int, others: Sequence[Cell]) -> Float:
-    """h x w probability with the nested region that a click means added or taken away, but none of `others`."""
-    leaves = likely > 0.5
+def _corrected(nested: Sequence[Ranks], leaves: Bool, cell: Cell, label: int, others: Sequence[Cell]) -> Float:
+    """h x w probability of leaves with the nested region that a click means added or taken off, but no `others`."""
     free = (~leaves if label else leaves) if leaves.any() else np.ones_like(leaves)
     region = decided(centre_map(nested, Evidence(cell, free, (), tuple(others))))
     for other in others:
         if other != cell and region[other] > 0.5:
             region *= nested[0] < nested[0][other]
     region[cell] = 1
-    return np.maximum(likely, region) if label else np.minimum(likely, 1 - region)
+    likely = np.maximum(leaves, region) if label else np.minimum(leaves, 1 - region)
+    return np.asarray(likely, np.float32)
 
 
 def _mask(encoded: TreeImage, nodes: Sequence[int], prompt: Prompt, alternatives: Others = None) -> Mask:
