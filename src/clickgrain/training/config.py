@@ -329,7 +329,7 @@ def corrections() -> Recipe:
     time:     docs/experiments.md
     """
     small = grain_small()
-    args = replace(small.args, learns="corrections", losses=replace(small.args.losses, kept=0.3))
+    args = replace(small.args, learns="corrections", losses=replace(small.args.losses, kept=1.0))
     return replace(small, args=args)
 
 

@@ -221,7 +221,7 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
                 new = [name for name in recipe.model.maps if name not in known]
                 if recipe.args.learns == "first":
                     model = model if model.first is not None else model.with_first(recipe.model.first_maps)
-                elif new:
+                elif new and not goes_on:
                     model = model.with_maps([*known, *new])
             return model, recipe.with_settings(lr=args.lr or recipe.args.lr * CONTINUED)
         except WeightsError:
