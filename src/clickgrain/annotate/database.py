@@ -25,7 +25,6 @@ from clickgrain.annotate.documents import (
     History,
     Item,
     Labels,
-    State,
     count_clicks,
     patched,
 )
@@ -312,27 +311,25 @@ class Logs:
     def history(self, image: int) -> History[Document]:
         """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
         self.gallery.path(image)
-        return self._history(image, History(Document(), patched))
+        return self._history(image)
 
     def labels(self) -> History[Labels]:
         """The stack of the project's labels. Raises RequestError: a damaged log."""
-        return self._history(PROJECT_LOG, History(Labels(), patched))
+        return self._history(PROJECT_LOG)
 
-    def _current(self, log: int) -> History[Any]:
-        return self.labels() if log == PROJECT_LOG else self.history(log)
-
-    def _history(self, log: int, empty: "History[State]") -> "History[State]":
+    def _history(self, log: int) -> History[Any]:
         with self._lock:
             if log not in self._histories:
+                history = History[Any](Labels() if log == PROJECT_LOG else Document(), patched)
                 try:
                     for action in self.database.actions(log):
-                        empty.add(action)
+                        history.add(action)
                 except Exception as error:  # another program may have written anything
                     if isinstance(error, RequestError) and error.code.startswith("database"):
                         raise
                     reason = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
                     raise damaged(self.database.path, log, reason) from error
-                self._histories[log] = empty
+                self._histories[log] = history
                 if len(self._histories) > KEPT_HISTORIES:
                     self._histories.popitem(last=False)
             self._histories.move_to_end(log)
@@ -378,7 +375,7 @@ class Logs:
 
     def document_json(self, log: int) -> dict[str, Any]:
         """A document for the page: objects drawn on another content are marked; `added` is the newest label."""
-        document, moves = self._current(log).now()
+        document, moves = self._history(log).now()
         last_id = moves.pop("last_id")
         if isinstance(document, Labels):
             return {**moves, "added": last_id or None, **document.model_dump(mode="json")}
@@ -394,7 +391,7 @@ class Logs:
 
     def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
         """Store the next action of a log, whose lock is held, and its document; RequestError if that fails."""
-        summary, history = None, self._current(log)
+        summary, history = None, self._history(log)
         if isinstance(document, Document):
             clicks = sum(count_clicks(item.steps) for item in document.objects)
             summary = Summary(action.seq, document.status, len(document.objects), clicks)
