@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from clickgrain.annotate import requests as ask
-from clickgrain.annotate.database import conflict
+from clickgrain.annotate.database import ConflictError
 from clickgrain.annotate.documents import (
     MAX_STEPS,
     Action,
@@ -145,7 +145,7 @@ def act(
         of = request.of if isinstance(request, ask.UndoRedo) else None
         seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
         if not blind and not seen:
-            raise conflict(image)
+            raise ConflictError(image, post.seq)
         history.check(request.kind)
         active = post.active
         if active is None:  # since the last action or opening, without absences
