@@ -86,7 +86,7 @@ def test_the_gain_is_shown_before_the_new_model_answers(own_server, labelled, ta
     server.kill()
     project = Project(server.folder, model="tree")
     new = describe_model(str(labelled))
-    project.remember(new)
+    project.database.save_model(new)
     project.close()
     server.start()
     page = tab().open(server.address)

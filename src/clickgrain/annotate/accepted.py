@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clickgrain.annotate.database import Database, Logs
+from clickgrain.annotate.database import Database, Logs, ModelInfo
 from clickgrain.annotate.gallery import Gallery
-from clickgrain.annotate.models import ModelInfo, model_folder
+from clickgrain.annotate.models import model_folder
 from clickgrain.annotate.project import find_project
 from clickgrain.annotate.team import Changes
 from clickgrain.errors import ClickgrainError, DataError

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from clickgrain.annotate import requests as ask
-from clickgrain.annotate.database import conflict
+from clickgrain.annotate.database import ConflictError
 from clickgrain.annotate.documents import (
     MAX_STEPS,
     Action,
@@ -103,25 +103,27 @@ class Context:
                 free &= ~self.mask(item)
         return free
 
+    def stored(self, coded: Coded) -> dict[str, Any]:
+        """What an object holds of its mask, which is stored with the action."""
+        self.masks[coded.hash] = coded
+        return {"mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
+
     def with_mask(self, item: Item, mask: Bool | Coded, source: Source, **changes: object) -> Item:
         """The object with a given H x W mask instead of its steps."""
         coded = mask if isinstance(mask, Coded) else encode(mask)
-        self.masks[coded.hash] = coded
-        values = {"steps": (MaskStep(mask=coded.hash),), "mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
-        return item.model_copy(update={**values, "content": self.content, "source": source, **changes})
+        about = {"steps": (MaskStep(mask=coded.hash),), "content": self.content, "source": source}
+        return item.model_copy(update={**self.stored(coded), **about, **changes})
 
     def with_steps(self, item: Item, steps: Steps) -> Item:
         """The object with other steps and their mask; RequestError for too many, PromptError for points outside."""
         if len(steps) > MAX_STEPS:
             raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
         fold = self.project.replayer.fold(self.project.scene(self.image), steps)
-        coded, answer = encode(fold.binary), fold.answer
-        self.masks[coded.hash] = coded
+        answer, values = fold.answer, self.stored(encode(fold.binary))
         self.ambiguous, self.touched = fold.is_ambiguous, item.id
         score = None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4)
         level = None if answer is None or answer.level is None else round(answer.level, 4)
-        values = {"steps": steps, "mask": coded.hash, "bbox": coded.bbox, "area": coded.area, "score": score}
-        values |= {"level": level, "model": fold.model, "content": fold.content}
+        values |= {"steps": steps, "score": score, "level": level, "model": fold.model, "content": fold.content}
         return item.model_copy(update={**values, "seconds": round(item.seconds + self.active, 2)})
 
 
@@ -143,7 +145,7 @@ def act(
         of = request.of if isinstance(request, ask.UndoRedo) else None
         seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
         if not blind and not seen:
-            raise conflict(image)
+            raise ConflictError(image, post.seq)
         history.check(request.kind)
         active = post.active
         if active is None:  # since the last action or opening, without absences
@@ -394,7 +396,8 @@ def _import(request: ImportObjects, document: Document, context: Context) -> Doc
     if (count := len(document.objects) + len(request.masks)) > MAX_OBJECTS:
         raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
     for exact, shown, label in request.masks:
-        context.masks |= {exact.hash: exact, shown.hash: shown}
-        about = {"mask": shown.hash, "bbox": shown.bbox, "area": shown.area, "source": "import"}
-        document = document.put(context.new(label=label, steps=(MaskStep(mask=exact.hash),), **about))
+        context.masks[exact.hash] = exact
+        steps = (MaskStep(mask=exact.hash),)
+        new = context.new(label=label, steps=steps, source="import", **context.stored(shown))
+        document = document.put(new)
     return document.model_copy(update={"status": "done", "by": context.user}) if request.done else document

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.config import LOOPBACK
+from clickgrain.annotate.database import ConflictError
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.metrics import CONTENT_TYPE, Watch, state_text
@@ -53,7 +56,7 @@ def make_app(
 
     app = FastAPI(title="clickgrain annotate", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     for kind in (ClickgrainError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, _answer_error)
+        app.add_exception_handler(kind, partial(_answer_error, project))
     app.include_router(project_routes(project, jobs))
     app.include_router(image_routes(project, cache))
     app.include_router(work_routes(project, cache, jobs))
@@ -78,11 +81,13 @@ def make_app(
     return watch
 
 
-def _answer_error(_: Request, error: Exception) -> Response:
+def _answer_error(project: Project, _: Request, error: Exception) -> Response:
     """Every error as a JSON answer with a code and a message."""
-    message = str(error)
+    message, more = str(error), dict[str, Any]()
     match error:
         case RequestError():
+            if isinstance(error, ConflictError):
+                more = project.logs.missed(error.log, error.seen)
             code, status = error.code, error.status
         case ImageError():
             code, status = "image", 503
@@ -99,4 +104,4 @@ def _answer_error(_: Request, error: Exception) -> Response:
             message = str(error.detail)
         case _:
             code, status, message = "internal", 500, f"this should not happen: {error!r}"
-    return as_json(status, error={"code": code, "message": message})
+    return as_json(status, error={"code": code, "message": message}, **more)

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
@@ -25,18 +25,16 @@ from clickgrain.annotate.documents import (
     History,
     Item,
     Labels,
-    State,
     count_clicks,
     patched,
 )
-from clickgrain.annotate.files_below import checked, is_strange_link
+from clickgrain.annotate.files_below import is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.annotate.masks import decode, describe
 from clickgrain.annotate.team import Changes
 from clickgrain.errors import DataError
-from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.sqlite import Schema, transaction, use_wal
-from clickgrain.types import Bool, Size
+from clickgrain.types import Bool
 
 if TYPE_CHECKING:
     from clickgrain.annotate.gallery import Gallery
@@ -76,12 +74,33 @@ class Summary:
     clicks: int = 0
 
 
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model by its source."""
+
+    id: str  # of the project's list: "tree" or the hash
+    name: str
+    kind: str
+    hash: str  # 20 hex digits over weights and config
+    source: str  # what `Segmenter.load` takes
+
+
+class ConflictError(RequestError):
+    """A write to a log whose sender has only seen the actions up to a number; see `Logs.missed`."""
+
+    def __init__(self, log: int, seen: int) -> None:
+        words = "this image was changed in another tab; it is shown as it is now"
+        if log == PROJECT_LOG:
+            words = "labels were changed in another tab; try again"
+        super().__init__("conflict", words)
+        self.log, self.seen = log, seen
+
+
 class Database:
     """A project file, made if missing, for threads and processes; RequestError: it is none, or cannot be opened."""
 
     def __init__(self, path: Path, *, timeout: float = 5.0) -> None:  # seconds to wait for others who write
         self.path = path
-        self.strange: Sequence[str] = ()  # names in its rows that are no path below the folder, found by `images`
         self._lock = threading.RLock()
         self._entries: deque[tuple[Future[bool], tuple[Any, ...], Mapping[str, bytes], Summary | None]] = deque()
         """What `append` is to write: (whether it was new, once written; row; masks; summary)."""
@@ -143,40 +162,6 @@ class Database:
     def data_version(self) -> int:
         """A number that changes when another program has written to the file."""
         return int(self.rows("PRAGMA data_version")[0][0])
-
-    def add_images(self, paths: Sequence[Path]) -> int:
-        """Add images by their paths relative to the folder; returns how many were new."""
-        known = {row[0] for row in self.rows("SELECT path FROM images")}
-        new = [(os.fsencode(path),) for path in paths if os.fsencode(path) not in known]
-        if new:
-            with self.writing() as db:
-                db.executemany("INSERT OR IGNORE INTO images (path) VALUES (?)", new)
-        return len(new)
-
-    def images(self) -> dict[int, Path]:
-        """All images ever seen by number, relative to the folder; rows that lead elsewhere are in `strange`."""
-        found, strange = dict[int, Path](), list[str]()
-        for id_, path in self.rows("SELECT id, path FROM images"):
-            try:
-                found[id_] = checked(path)
-            except (DataError, TypeError):
-                strange.append(repr(path))
-        self.strange = strange
-        return found
-
-    def set_size(self, image: int, size: Size, native: Size) -> None:
-        """Set the working and native (H, W) of an image, unless it is annotated and has them already."""
-        with self.writing() as db:
-            if self.size(image) is not None and self.is_logged(image):
-                return
-            update = "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ? WHERE id = ?"
-            db.execute(update, (*size, *native, image))
-
-    def size(self, image: int) -> tuple[Size, Size] | None:
-        """(working (H, W), (H, W) of the file), if the image was opened before."""
-        rows = self.rows("SELECT height, width, native_height, native_width FROM images WHERE id = ?", image)
-        size, native = (_size(*rows[0][:2]), _size(*rows[0][2:])) if rows else (None, None)
-        return None if size is None or native is None else (size, native)
 
     def actions(self, image: int, since: int = 0) -> list[Action]:
         """The log of an image after action `since`. Raises RequestError: it is damaged."""
@@ -244,33 +229,27 @@ class Database:
         """Images that have a log, in the order of their numbers."""
         return [row[0] for row in self.rows("SELECT DISTINCT image FROM actions WHERE image > 0 ORDER BY image")]
 
-    def shared_images(self) -> list[int]:
-        """Images that several people have changed."""
-        query = "SELECT image FROM actions WHERE image > 0 AND user != '' GROUP BY image"
-        return [row[0] for row in self.rows(f"{query} HAVING count(DISTINCT user) > 1 ORDER BY image")]
-
     def is_logged(self, image: int) -> bool:
         """Whether an image has a log."""
         return bool(self.rows("SELECT 1 FROM actions WHERE image = ? LIMIT 1", image))
 
-    def save_model(self, id_: str, name: str, kind: str, hash_: str, source: str, report: Any = None) -> None:
-        """Remember a model that the project has used."""
-        row = (id_, name, kind, hash_, source, time.time(), None if report is None else json.dumps(report))
+    def save_model(self, model: ModelInfo, report: Any = None) -> None:
+        """Remember a model that the project has used, and how it compared."""
+        row = (*astuple(model), time.time(), None if report is None else json.dumps(report))
         changes = "hash = excluded.hash, report = coalesce(excluded.report, report)"
         with self.writing() as db:
             insert = "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"
             db.execute(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}", row)
 
-    def models(self) -> list[dict[str, Any]]:
-        """Every model that the project has used, oldest first."""
-        keys = ("id", "name", "kind", "hash", "source", "made", "report")
-        found = []
-        for row in self.rows(f"SELECT {', '.join(keys)} FROM models ORDER BY made"):
-            if all(isinstance(value, str) for value in row[:5]):
+    def models(self) -> list[tuple[ModelInfo, dict[str, Any]]]:
+        """Every model that the project has used, oldest first, with when it was ("made") and its "report"."""
+        found, columns = [], "id, name, kind, hash, source, made, report"
+        for *model, made, text in self.rows(f"SELECT {columns} FROM models ORDER BY made"):
+            if all(isinstance(value, str) for value in model):
                 report = None
                 with suppress(TypeError, ValueError, RecursionError):  # figures that were shown once
-                    report = None if row[6] is None else _loaded(row[6])
-                found.append(dict(zip(keys, row)) | {"report": report})
+                    report = None if text is None else _loaded(text)
+                found.append((ModelInfo(*model), {"made": made, "report": report}))
         return found
 
     def setting(self, key: str) -> str | None:
@@ -312,27 +291,25 @@ class Logs:
     def history(self, image: int) -> History[Document]:
         """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
         self.gallery.path(image)
-        return self._history(image, History(Document(), patched))
+        return self._history(image)
 
     def labels(self) -> History[Labels]:
         """The stack of the project's labels. Raises RequestError: a damaged log."""
-        return self._history(PROJECT_LOG, History(Labels(), patched))
+        return self._history(PROJECT_LOG)
 
-    def _current(self, log: int) -> History[Any]:
-        return self.labels() if log == PROJECT_LOG else self.history(log)
-
-    def _history(self, log: int, empty: "History[State]") -> "History[State]":
+    def _history(self, log: int) -> History[Any]:
         with self._lock:
             if log not in self._histories:
+                history = History[Any](Labels() if log == PROJECT_LOG else Document(), patched)
                 try:
                     for action in self.database.actions(log):
-                        empty.add(action)
+                        history.add(action)
                 except Exception as error:  # another program may have written anything
                     if isinstance(error, RequestError) and error.code.startswith("database"):
                         raise
                     reason = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
                     raise damaged(self.database.path, log, reason) from error
-                self._histories[log] = empty
+                self._histories[log] = history
                 if len(self._histories) > KEPT_HISTORIES:
                     self._histories.popitem(last=False)
             self._histories.move_to_end(log)
@@ -378,7 +355,7 @@ class Logs:
 
     def document_json(self, log: int) -> dict[str, Any]:
         """A document for the page: objects drawn on another content are marked; `added` is the newest label."""
-        document, moves = self._current(log).now()
+        document, moves = self._history(log).now()
         last_id = moves.pop("last_id")
         if isinstance(document, Labels):
             return {**moves, "added": last_id or None, **document.model_dump(mode="json")}
@@ -394,24 +371,17 @@ class Logs:
 
     def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
         """Store the next action of a log, whose lock is held, and its document; RequestError if that fails."""
-        summary, history = None, self._current(log)
+        summary, history = None, self._history(log)
         if isinstance(document, Document):
             clicks = sum(count_clicks(item.steps) for item in document.objects)
             summary = Summary(action.seq, document.status, len(document.objects), clicks)
         if not self.database.append(log, action, masks, summary):
             self.forget(log)
-            raise conflict(log)
+            raise ConflictError(log, action.seq - 1)
         history.add(action, document)
         with self._lock:
             self._histories[log] = history  # a reader may have loaded the log again before the action was on disk
         self.changes.mark(*(("project",) if log == PROJECT_LOG else ("image", log)))
-
-
-def conflict(log: int) -> RequestError:
-    """The error of a write whose sender has not seen every action."""
-    if log == PROJECT_LOG:
-        return RequestError("conflict", "labels were changed in another tab; try again")
-    return RequestError("conflict", "this image was changed in another tab; it is shown as it is now")
 
 
 def damaged(path: Path, image: int, reason: str) -> RequestError:
@@ -426,8 +396,3 @@ def _loaded(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{text[:80]!r} is no JSON object")
     return value
-
-
-def _size(height: Any, width: Any) -> Size | None:
-    whole = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
-    return (height, width) if whole and height * width <= MAX_PIXELS else None

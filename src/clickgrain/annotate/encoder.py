@@ -170,37 +170,31 @@ class Encoder:
     def _encode(self, key: Hashable, epoch: int) -> None:
         try:
             scene = self._make(key)
-        except ClickgrainError as error:
-            self._fail(key, epoch, error)
-        except Exception as error:
-            self._fail(key, epoch, RequestError("internal", f"encoding failed: {error!r}"))
         except BaseException as error:
-            self._fail(key, epoch, RequestError("internal", f"encoding was ended: {error!r}; try again"))
-            raise
-        else:
+            told = error
+            if not isinstance(error, ClickgrainError):
+                how = "failed" if isinstance(error, Exception) else "was ended"
+                told = RequestError("internal", f"encoding {how}: {error!r}; try again")
             with self._change:
-                current = epoch == self._epoch  # else of the model before: those who wait get the new one's
-                future = self._waiting.pop(key, None) if current else None
-                if current:
-                    self._scenes[key] = scene
-                    self._touch(key)
-            if future is not None:
-                future.set_result(scene)
-            if current:
-                with self._change:
-                    total = sum(scene.n_bytes for scene in self._scenes.values())
-                    while total > self._most and len(self._scenes) > 1:
-                        old, evicted = self._scenes.popitem(last=False)
-                        self._used.pop(old, None)
-                        total -= evicted.n_bytes
-                self._on_ready(key)
-            self._afterwards(scene)
-
-    def _fail(self, key: Hashable, epoch: int, error: ClickgrainError) -> None:
+                if epoch == self._epoch:
+                    self._failed.add(key)
+                    if (future := self._waiting.pop(key, None)) is not None:
+                        future.set_exception(told)
+            if not isinstance(error, Exception):
+                raise
+            return
         with self._change:
-            if epoch != self._epoch:
-                return
-            future = self._waiting.pop(key, None)
-            self._failed.add(key)
-        if future is not None:
-            future.set_exception(error)
+            current = epoch == self._epoch  # else of the model before: those who wait get the new one's
+            if current:
+                self._scenes[key] = scene
+                self._touch(key)
+                if (future := self._waiting.pop(key, None)) is not None:
+                    future.set_result(scene)
+                total = sum(scene.n_bytes for scene in self._scenes.values())
+                while total > self._most and len(self._scenes) > 1:
+                    old, evicted = self._scenes.popitem(last=False)
+                    self._used.pop(old, None)
+                    total -= evicted.n_bytes
+        if current:
+            self._on_ready(key)
+        self._afterwards(scene)

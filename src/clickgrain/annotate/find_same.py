@@ -107,24 +107,16 @@ def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> 
     nodes = np.flatnonzero(is_close[: tree.root])
     if len(nodes) == 0:
         return []
-    start, n = tree.start[nodes], tree.area[nodes][:, None]
-
-    def sums(values: npt.NDArray[Any]) -> Double:
-        """Sums over the leaves of the nodes: in the tree's order of leaves, every node is a slice."""
-        ordered = values.reshape(tree.n_leaves, -1).astype(np.float64)[tree.order]
-        running = np.concatenate([np.zeros((1, ordered.shape[1])), np.cumsum(ordered, axis=0)])
-        return running[start + n[:, 0]] - running[start]
-
-    flat = features.reshape(tree.n_leaves, -1).astype(np.float64)
-    mean = sums(flat) / n
-    spread = np.sqrt(np.maximum(sums(flat**2) / n - mean**2, 0))
+    flat, n = features.reshape(tree.n_leaves, -1).astype(np.float64), tree.area[nodes][:, None]
+    mean = tree.sums(flat)[nodes] / n
+    spread = np.sqrt(np.maximum(tree.sums(flat**2)[nodes] / n - mean**2, 0))
     off = (((mean - wanted.mean) / wanted.unit) ** 2).mean(1)
     off = off + (((spread - wanted.spread) / wanted.unit) ** 2).mean(1)
     place = _places(tree.grid)
-    compact = _compactness(n[:, 0], sums(place) / n, sums(place**2) / n)
+    compact = _compactness(n[:, 0], tree.sums(place)[nodes] / n, tree.sums(place**2)[nodes] / n)
     off = off + (np.log(compact / wanted.compact) / COMPACT) ** 2 + np.log(ratio[nodes]) ** 2
     score = np.exp(-off)
-    score[sums(held)[:, 0] / n[:, 0] > HELD] = 0
+    score[tree.sums(held.ravel())[nodes] / n[:, 0] > HELD] = 0
     free = np.ones(tree.n_leaves, bool)  # in the tree's order
     chosen: list[Candidate] = []
     for i in np.argsort(-score, kind="stable"):

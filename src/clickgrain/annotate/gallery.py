@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.annotate.database import Database, Summary
-from clickgrain.annotate.files_below import AstrayError, OpenFile, leads_astray, opened
+from clickgrain.annotate.files_below import AstrayError, OpenFile, checked, leads_astray, opened
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.errors import ImageError
+from clickgrain.errors import DataError, ImageError
 from clickgrain.files import hash_file
 from clickgrain.images import find_images, read_image, resize_long_side, rotation_hint
 from clickgrain.images.pixels import Window
+from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.types import Size, UInt8
 
 KEPT = 3  # decoded images in memory
@@ -53,11 +54,11 @@ class Gallery:
         self._ids: dict[Path, int] = {}
         self._by_name: dict[str, list[Path]] = {}
         self.order: list[int] = []  # numbers in natural order of the names, missing files last
-        self.order_set: frozenset[int] = frozenset()
         self.missing: set[int] = set()  # annotated images whose files are gone
         self.astray: list[Path] = []
         """Photos behind links out of the folder that another user made, which are left out."""
         self.strange: list[str] = []  # why files that look like images were left out: a line for each reason
+        self.outside: list[str] = []  # names in the project file that are no path below the folder
         self.rescan()
 
     def rescan(self) -> tuple[int, int]:
@@ -68,8 +69,18 @@ class Gallery:
         # a single photo was named by the user
         astray = [path for path in listed if self.is_folder and leads_astray(self.folder, path)]
         found = [path for path in listed if path not in astray] if astray else listed
-        added = self.database.add_images(found)
-        paths = self.database.images()
+        rows = self.database.rows("SELECT path FROM images")
+        new = {os.fsencode(path) for path in found} - {row[0] for row in rows}
+        if new:
+            with self.database.writing() as db:
+                names = ((name,) for name in map(os.fsencode, found) if name in new)
+                db.executemany("INSERT OR IGNORE INTO images (path) VALUES (?)", names)
+        paths, outside = dict[int, Path](), list[str]()
+        for id_, name in self.database.rows("SELECT id, path FROM images"):
+            try:
+                paths[id_] = checked(name)
+            except (DataError, TypeError):
+                outside.append(repr(name))
         ids = {path: image for image, path in paths.items()}
         present = [ids[path] for path in found if path in ids]
         logged = (set(self.database.logged_images()) & paths.keys()) - set(present)
@@ -79,9 +90,9 @@ class Gallery:
                 by_name.setdefault(key, []).append(path)
         with self._lock:
             self._by_name, self._paths, self._ids = by_name, paths, ids
-            self.astray, self.strange, self.missing = astray, strange, logged
-            self.order, self.order_set = order, frozenset(order)
-        return added, len(logged)
+            self.astray, self.strange, self.outside, self.missing = astray, strange, outside, logged
+            self.order = order
+        return len(new), len(logged)
 
     def path(self, image: int) -> Path:
         """The path of an image, relative to the folder; RequestError if there is none of this number."""
@@ -127,9 +138,9 @@ class Gallery:
             photos = "1 photo is" if count == 1 else f"{count} photos are"
             links = f"links that another user made in {self.folder}"
             said.append(f"{photos} left out: {links}; put the files there, or link again")
-        if strange := self.database.strange:
-            outside = f"{len(strange)} images outside of the folder, such as {strange[0][:200]}"
-            said.append(f"{self.database.path} names {outside}; they are left out: who gave you this file?")
+        if self.outside:
+            some = f"{len(self.outside)} images outside of the folder, such as {self.outside[0][:200]}"
+            said.append(f"{self.database.path} names {some}; they are left out: who gave you this file?")
         return "\n".join(said) or None
 
     @contextmanager
@@ -207,9 +218,9 @@ class Gallery:
         pixels, native = read_at_work(file.path, notes)
         self._notes[image] = [note.removeprefix(f"{file.path}: ") for note in notes]
         size = (pixels.shape[0], pixels.shape[1])
-        if self.database.size(image) != (size, native):
-            self.database.set_size(image, size, native)
-        known = self.database.size(image)
+        if self.size(image) != (size, native):
+            self.set_size(image, size, native)
+        known = self.size(image)
         if known is not None and known != (size, native):
             was, now = (f"{width} x {height}" for height, width in (known[1], native))
             changed = f"{file.path}: was {was} pixels when it was annotated, now it is {now}"
@@ -217,16 +228,34 @@ class Gallery:
             raise ImageError(f"{changed}; {fix}")
         return pixels
 
+    def set_size(self, image: int, size: Size, native: Size) -> None:
+        """Set the working and native (H, W) of an image, unless it is annotated and has them already."""
+        with self.database.writing() as db:
+            if self.size(image) is not None and self.database.is_logged(image):
+                return
+            update = "UPDATE images SET height = ?, width = ?, native_height = ?, native_width = ? WHERE id = ?"
+            db.execute(update, (*size, *native, image))
+
+    def size(self, image: int) -> tuple[Size, Size] | None:
+        """(working (H, W), (H, W) of the file), if the image was opened before."""
+        query = "SELECT height, width, native_height, native_width FROM images WHERE id = ?"
+        for row in self.database.rows(query, image):
+            if all(isinstance(side, int) and side > 0 for side in row):
+                height, width, *native = row
+                if max(height * width, native[0] * native[1]) <= MAX_PIXELS:
+                    return (height, width), (native[0], native[1])
+        return None
+
     def sizes(self, image: int) -> tuple[Size, Size]:
         """((H, W) at work, (H, W) of the file), which is read if it is new; ImageError if it cannot be."""
         self.path(image)
-        known = self.database.size(image)
+        known = self.size(image)
         if known is not None and self.database.is_logged(image):
             return known  # settled for good
         try:
             if known is None or self.stamp(image) not in self._settled:
                 self.load(image)
-                known = self.database.size(image)
+                known = self.size(image)
         except ImageError:
             if known is None:
                 raise

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from clickgrain.annotate import requests as ask
-from clickgrain.annotate.database import PROJECT_LOG, Logs, conflict
+from clickgrain.annotate.database import PROJECT_LOG, ConflictError, Logs
 from clickgrain.annotate.documents import Action, Label, Labels, patch_between
 from clickgrain.annotate.http_errors import RequestError
 
@@ -21,7 +21,7 @@ def act_on_labels(logs: Logs, post: ask.Posted, request: ask.ProjectRequest, use
         logs.notice_others()
         history, patch, labels = logs.labels(), dict[str, Any](), None
         if post.seq != history.seq:
-            raise conflict(PROJECT_LOG)
+            raise ConflictError(PROJECT_LOG, post.seq)
         history.check(request.kind)
         if request.kind not in ("undo", "redo"):
             labels = apply_to_labels(request, history.document, history.last_id)

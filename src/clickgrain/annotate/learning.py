@@ -21,11 +21,12 @@ from filelock import FileLock, Timeout
 
 from clickgrain.annotate.accepted import Objects, compare, learned_from, objects_of
 from clickgrain.annotate.documents import MAX_SEQ
+from clickgrain.annotate.database import ModelInfo
 from clickgrain.annotate.files_below import BY_PLACE, OPEN_FILES, open_below
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.learn_child import PROGRESS
-from clickgrain.annotate.models import ModelInfo, describe_model, load_segmenter
+from clickgrain.annotate.models import describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 
 MAX_TARGETS = 200
@@ -64,7 +65,7 @@ class Learner:
         job.report(job.total, job.total, "comparing on your objects")
         report = self.compare(job, old, new)
         report["seconds"] = round(time.time() - started, 1)
-        self.project.remember(new, {key: value for key, value in report.items() if key != "rows"})
+        self.project.database.save_model(new, {key: value for key, value in report.items() if key != "rows"})
         return report
 
     def train(self, job: Job, place: Path, minutes: float, from_objects: bool = False) -> None:

@@ -130,7 +130,6 @@ class MaskReplayer:
                 changed = replace(state, points=points, strokes=strokes)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
             case documents.ScribbleStep():
-                _inside(step.points, scene.size)
                 scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
                 changed = replace(state, scribbles=scribbles)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
@@ -194,34 +193,26 @@ def paint(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stroke: BrushSt
         left, top, right, bottom = (round(side) for side in stroke.box)
         mask[top:bottom, left:right] = stroke.label
         return
-    fraction = 4
-    unit = 1 << fraction
+    unit = 16  # places and radius are in sixteenths of a pixel
     points = np.rint(np.array(stroke.points) * unit).astype(np.int32)
     radius = max(0, round(stroke.radius * unit))
-    for start, end in itertools.pairwise(points):
-        _capsule(mask, start, end, radius, unit, stroke.label)
-    if len(points) == 1:
-        _capsule(mask, points[0], points[0], radius, unit, stroke.label)
+    for start, end in itertools.pairwise([*points, points[-1]]):  # the pixels near each part, also of a lone point
+        low = (np.minimum(start, end) - radius) // unit
+        high = (np.maximum(start, end) + radius) // unit + 1
+        left, top = np.maximum(low, 0)
+        right, bottom = np.minimum(high + 1, [mask.shape[1], mask.shape[0]])
+        if right <= left or bottom <= top:
+            continue
+        y, x = np.ogrid[top:bottom, left:right]
+        px, py = x * float(unit) - start[0], y * float(unit) - start[1]
+        dx, dy = (float(v) for v in end - start)
+        length = dx * dx + dy * dy
+        along = np.clip((px * dx + py * dy) / length, 0, 1) if length else 0.0
+        near = (px - along * dx) ** 2 + (py - along * dy) ** 2 <= float(radius) ** 2
+        mask[top:bottom, left:right][near] = stroke.label
     for x, y in np.rint(np.array(stroke.points)).astype(np.int64):  # a brush finer than a pixel still paints one
         if y < mask.shape[0] and x < mask.shape[1]:
             mask[y, x] = stroke.label
-
-
-def _capsule(mask: Any, start: Any, end: Any, radius: int, unit: int, label: int) -> None:
-    """Pixels whose center lies within `radius` of the segment, all in 1/unit pixels."""
-    low = (np.minimum(start, end) - radius) // unit
-    high = (np.maximum(start, end) + radius) // unit + 1
-    left, top = np.maximum(low, 0)
-    right, bottom = np.minimum(high + 1, [mask.shape[1], mask.shape[0]])
-    if right <= left or bottom <= top:
-        return
-    y, x = np.ogrid[top:bottom, left:right]
-    px, py = x * float(unit) - start[0], y * float(unit) - start[1]
-    dx, dy = (float(v) for v in end - start)
-    length = dx * dx + dy * dy
-    along = np.clip((px * dx + py * dy) / length, 0, 1) if length else 0.0
-    near = (px - along * dx) ** 2 + (py - along * dy) ** 2 <= float(radius) ** 2
-    mask[top:bottom, left:right][near] = label
 
 
 def _strokes_without(state: Fold, click: Click) -> tuple[BrushStep | BoxStep, ...]:

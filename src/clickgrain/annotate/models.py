@@ -1,11 +1,11 @@
 """Models by name: what a source is, which one to start with, and loading it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 import clickgrain
+from clickgrain.annotate.database import ModelInfo
 from clickgrain.errors import WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import hash_bytes, hash_file
@@ -21,17 +21,6 @@ NOTICE = (
     "No trained model ships with this version, so clicks are answered by the tree of regions alone."
     " Learn makes a model from this folder."
 )
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model by its source."""
-
-    id: str  # of the project's list: "tree" or the hash
-    name: str
-    kind: str
-    hash: str  # 20 hex digits over weights and config
-    source: str  # what `Segmenter.load` takes
 
 
 def describe_model(source: str) -> ModelInfo:

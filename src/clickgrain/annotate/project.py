@@ -4,16 +4,15 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from clickgrain import cut
-from clickgrain.annotate.database import Database, Logs
+from clickgrain.annotate.database import Database, Logs, ModelInfo
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus
 from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.masks import MaskReplayer
-from clickgrain.annotate.models import ModelInfo, choose_model, describe_model, load_segmenter
+from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.team import Changes, Team
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
@@ -54,7 +53,7 @@ class Project:
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
         self.model, self.notice = self._first_model(model)  # the one in use, and how it was chosen, for the user
-        self.remember(self.model)
+        self.database.save_model(self.model)
         self.database.set_setting("photos", str(photos.absolute()).encode("utf-8", "surrogateescape").hex())
         self.jit = JitStatus()
         self._rehearsed: Segmenter | None = None
@@ -83,10 +82,6 @@ class Project:
             self.database.set_setting("model", source)
         return describe_model(source), problem or notice
 
-    def remember(self, model: ModelInfo, report: Any = None) -> None:
-        """Keep a model in the project's list, with how it compared."""
-        self.database.save_model(model.id, model.name, model.kind, model.hash, model.source, report)
-
     def maker(self) -> SceneMaker:
         """Encodes images with the model in use; loaded on first use."""
         with self._maker_lock:
@@ -98,7 +93,7 @@ class Project:
     def use_model(self, model: ModelInfo) -> None:
         """Switch to another model; masks stay as they are."""
         segmenter = load_segmenter(model.source, self.device, self.runtime)
-        self.remember(model)
+        self.database.save_model(model)
         self.database.set_setting("model", model.source)
         with self._maker_lock:
             self._maker, self.model, self.notice = SceneMaker(segmenter, model.hash), model, None

@@ -34,7 +34,7 @@ class Replayed:
 def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
     """Replay every object of a project; with `model` instead of the one that made the object, if given."""
     forced = None if model is None else describe_model(choose_model(model)[0])
-    sources = {row["hash"]: row["source"] for row in project.database.models()}
+    sources = {one.hash: one.source for one, _ in project.database.models()}
     makers: dict[str, SceneMaker] = {}
     replayer = MaskReplayer(project.logs.mask)
 

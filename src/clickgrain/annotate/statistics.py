@@ -48,7 +48,7 @@ def collect(project: Project) -> dict[str, Any]:
             days[datetime.fromtimestamp(seconds).astimezone().date().isoformat()].append(item)
             people.append((user, item))
     labels = project.logs.labels().document
-    names = {row["hash"]: row["name"] for row in project.database.models()}
+    names = {model.hash: model.name for model, _ in project.database.models()}
     counts = Counter(min(count_clicks(item.steps), MOST) for item in objects)
     by_label = _groups((labels.find(item.label), item) for item in everything)
     by_model = _groups((item.model, item) for item in objects)
@@ -121,7 +121,8 @@ def agreements(logs: Logs) -> list[dict[str, Any]]:
     """
     found: dict[tuple[str, str], list[tuple[How, float, bool]]] = defaultdict(list)
     images = Counter[tuple[str, str]]()
-    for image in logs.database.shared_images():
+    query = "SELECT image FROM actions WHERE image > 0 AND user != '' GROUP BY image"
+    for (image,) in logs.database.rows(f"{query} HAVING count(DISTINCT user) > 1 ORDER BY image"):
         try:
             for (first, before), (second, after) in combinations(versions(logs.database.actions(image)).items(), 2):
                 found[first, second] += compare(before, after, logs)

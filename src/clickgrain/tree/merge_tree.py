@@ -86,8 +86,9 @@ class MergeTree:
         return mask.reshape(self.grid)
 
     def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(2n-1): for every node the sum over its leaves of n values, one per leaf in raster order."""
-        running = np.concatenate([[0], np.cumsum(values[self.order])])
+        """(2n-1) or (2n-1) x d: for every node the sum over its leaves of n values or vectors, in raster order."""
+        none = np.zeros((1, *values.shape[1:]), np.int64)
+        running = np.concatenate([none, np.cumsum(values[self.order], axis=0)])
         return np.asarray(running[self.start + self.area] - running[self.start])
 
     def leaf_at(self, x: float, y: float) -> int:

@@ -288,6 +288,13 @@ def test_what_is_not_there(client, path):
     assert answer.json()["error"]["code"] == "not_found"
 
 
+def test_the_log_of_labels_is_no_image(client):
+    body = {"seq": 0, "action": {"kind": "status", "status": "done"}}
+    assert client.post("/api/images/0/actions", json=body).status_code == 404
+    assert {client.get(f"/api/images/0{rest}").status_code for rest in ("", "/log", "/picture", "/hover")} == {404}
+    assert client.get("/api/state").json()["document"]["labels"] == []
+
+
 def test_a_damaged_photo_is_reported_and_the_others_go_on(client, photos, project):
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     project.gallery.rescan()

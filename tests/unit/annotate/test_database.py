@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.annotate.database import SCHEMA, Database, Summary
+from clickgrain.annotate.database import SCHEMA, Database, ModelInfo, Summary
 from clickgrain.annotate.documents import Action
+from clickgrain.annotate.gallery import Gallery
 from clickgrain.annotate.http_errors import RequestError
 
 
@@ -92,28 +93,39 @@ def test_actions_since(database):
     assert [one.seq for one in database.actions(1, since=1)] == [2, 3]
 
 
-def test_images_keep_their_numbers(database):
-    assert database.add_images([Path("a.jpg"), Path("b.jpg")]) == 2
-    before = database.images()
-    assert database.add_images([Path("0.jpg"), Path("b.jpg"), Path("a.jpg")]) == 1
-    after = database.images()
+def photo(folder, name):
+    (folder / name).write_bytes(b"looked at by name only")
+
+
+def test_images_keep_their_numbers(database, tmp_path):
+    photo(tmp_path, "a.jpg")
+    photo(tmp_path, "b.jpg")
+    gallery = Gallery(tmp_path, database)
+    before = {image: gallery.path(image) for image in gallery.order}
+    photo(tmp_path, "0.jpg")
+    assert gallery.rescan() == (1, 0)
+    after = {image: gallery.path(image) for image in gallery.order}
     assert before.items() <= after.items()
+    assert [after[image] for image in gallery.order] == [Path("0.jpg"), Path("a.jpg"), Path("b.jpg")]
 
 
-def test_names_that_are_no_text(database):
-    name = Path(os.fsdecode(b"caf\xe9.jpg"))
-    database.add_images([name])
-    assert [*database.images().values()] == [name]
+def test_names_that_are_no_text(database, tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    photo(tmp_path, name)
+    gallery = Gallery(tmp_path, database)
+    assert gallery.path(1) == Path(name)
+    assert database.rows("SELECT path FROM images") == [(b"caf\xe9.jpg",)]
 
 
-def test_the_size_of_what_was_annotated_stays(database):
-    database.add_images([Path("a.jpg")])
-    database.set_size(1, (2, 3), (20, 30))
-    database.set_size(1, (4, 5), (40, 50))
-    assert database.size(1) == ((4, 5), (40, 50))
+def test_the_size_of_what_was_annotated_stays(database, tmp_path):
+    photo(tmp_path, "a.jpg")
+    gallery = Gallery(tmp_path, database)
+    gallery.set_size(1, (2, 3), (20, 30))
+    gallery.set_size(1, (4, 5), (40, 50))
+    assert gallery.size(1) == ((4, 5), (40, 50))
     database.append(1, action(1), {}, None)
-    database.set_size(1, (2, 3), (20, 30))
-    assert database.size(1) == ((4, 5), (40, 50))
+    gallery.set_size(1, (2, 3), (20, 30))
+    assert gallery.size(1) == ((4, 5), (40, 50))
 
 
 def test_a_locked_file_is_reported_and_nothing_written(database):
@@ -175,8 +187,9 @@ def test_other_databases_are_left_alone(tmp_path, pragma, words):
 
 
 def test_models_are_remembered_with_their_report(database):
-    database.save_model("m", "mine", "grain", "h", "/models/m")
-    database.save_model("m", "mine", "grain", "h", "/models/m", {"objects": 3})
-    database.save_model("m", "mine", "grain", "h", "/models/m")
-    (row,) = database.models()
-    assert (row["name"], row["source"], row["report"]) == ("mine", "/models/m", {"objects": 3})
+    model = ModelInfo("m", "mine", "grain", "h", "/models/m")
+    database.save_model(model)
+    database.save_model(model, {"objects": 3})
+    database.save_model(model)
+    ((known, about),) = database.models()
+    assert (known, about["report"]) == (model, {"objects": 3})

@@ -131,7 +131,7 @@ def test_without_objects_there_is_nothing_to_compare(learner, project):
 def test_switching_models_keeps_masks_and_asks_the_new_one(client, act, click, tiny, project):
     act(kind="object.add_steps", steps=[click(20, 20)])
     before = project.logs.history(1).document.find(1)
-    project.remember(describe_model(str(tiny)), {"objects": 1})
+    project.database.save_model(describe_model(str(tiny)), {"objects": 1})
     assert project.model.kind == "tree"  # it waits for the user's choice
     project.use_model(describe_model(str(tiny)))
     assert project.logs.history(1).document.find(1) == before

@@ -9,7 +9,6 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query, Request, Response
 
 from clickgrain.annotate.database import Summary
-from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import MAX_SEQ
 from clickgrain.files import hash_bytes
@@ -38,11 +37,6 @@ def as_json(status: int = 200, /, **values: Any) -> Response:
         text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
     content = text.encode("utf-8", "replace")
     return Response(content, status, {"cache-control": "no-store"}, "application/json")
-
-
-def as_error(error: RequestError, **more: Any) -> Response:
-    """An error, and further values for the page."""
-    return as_json(error.status, error={"code": error.code, "message": str(error)}, **more)
 
 
 def as_bytes(request: Request, content: bytes, kind: str, *, key: str, for_ever: bool = False) -> Response:

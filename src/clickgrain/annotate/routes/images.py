@@ -24,7 +24,6 @@ from clickgrain.annotate.routes.answers import (
     Count,
     User,
     as_bytes,
-    as_error,
     as_json,
     entries_of,
     in_threads,
@@ -168,12 +167,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @writes
     def act(image: int, post: ImagePost, user: User) -> Response:
         start = time.perf_counter()
-        try:
-            done = actions.act(project, image, post, post.action, user)
-        except RequestError as error:
-            if error.code != "conflict":
-                raise
-            return as_error(error, **project.logs.missed(image, post.seq))
+        done = actions.act(project, image, post, post.action, user)
         answer = {
             "seq": done.seq,
             "document": project.logs.document_json(image),

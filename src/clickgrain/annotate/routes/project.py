@@ -9,15 +9,15 @@ from fastapi import APIRouter, Query, Response
 
 from clickgrain import __version__
 from clickgrain.annotate.actions import MAX_OBJECTS
-from clickgrain.annotate.database import PROJECT_LOG, Summary
+from clickgrain.annotate.database import PROJECT_LOG, ModelInfo, Summary
 from clickgrain.annotate.documents import MAX_STEPS, STATUSES, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.labels import act_on_labels
-from clickgrain.annotate.models import ModelInfo, is_labelled
+from clickgrain.annotate.models import is_labelled
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import MAX_SEQ, ProjectPost
-from clickgrain.annotate.routes.answers import Count, User, as_error, as_json, entries_of
+from clickgrain.annotate.routes.answers import Count, User, as_json, entries_of
 from clickgrain.annotate.security import UPLOAD_BYTES
 
 LITTLE_SPACE = 50_000_000
@@ -35,15 +35,10 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
     gallery, database, changed = project.gallery, project.database, project.changes
 
     def model_json(model: ModelInfo) -> dict[str, Any]:
-        row = next((one for one in database.models() if one["id"] == model.id), {"made": None, "report": None})
+        known = (about for one, about in database.models() if one.id == model.id)
         shown: dict[str, Any] = {key: getattr(model, key) for key in ("id", "name", "kind", "hash")}
-        shown["labelled"] = is_labelled(model.source)
-        current = model.id == project.model.id
-        return {**shown, "current": current, "made": row["made"], "report": row["report"]}
-
-    def known_models() -> dict[str, ModelInfo]:
-        keys = ("id", "name", "kind", "hash", "source")
-        return {row["id"]: ModelInfo(*(row[key] for key in keys)) for row in database.models()}
+        shown |= {"labelled": is_labelled(model.source), "current": model.id == project.model.id}
+        return shown | next(known, {"made": None, "report": None})
 
     @router.get("/state")
     def state(user: User) -> Response:
@@ -87,7 +82,8 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
             project.look_ahead(image)
         found = changed.since(since)
         now = changed.now
-        known = [int(one) for one in found.get("image", ()) if int(one) in gallery.order_set]
+        here = set(gallery.order) if "image" in found else set()
+        known = [int(one) for one in found.get("image", ()) if int(one) in here]
         fresh = set(found.get("job", ()))
         return as_json(
             boot=boot,
@@ -106,12 +102,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
 
     @router.post("/project/actions")
     def act(post: ProjectPost, user: User) -> Response:
-        try:
-            act_on_labels(project.logs, post, post.action, user)
-        except RequestError as error:
-            if error.code != "conflict":
-                raise
-            return as_error(error, **project.logs.missed(PROJECT_LOG, post.seq))
+        act_on_labels(project.logs, post, post.action, user)
         return as_json(seq=project.logs.labels().seq, document=project.logs.document_json(PROJECT_LOG))
 
     @router.post("/rescan")
@@ -122,11 +113,12 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
 
     @router.get("/models")
     def models() -> Response:
-        return as_json(models=[model_json(model) for model in known_models().values()])
+        return as_json(models=[model_json(model) for model, _ in database.models()])
 
     @router.post("/models/use")
     def use(wanted: UseModel) -> Response:
-        if (model := known_models().get(wanted.model)) is None:
+        model = next((one for one, _ in database.models() if one.id == wanted.model), None)
+        if model is None:
             raise RequestError("not_found", f"this project knows no model {wanted.model!r}")
         project.use_model(model)
         return as_json(model=model_json(project.model))
