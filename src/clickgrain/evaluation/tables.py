@@ -61,8 +61,6 @@ def _table(title: str, names: Sequence[str], *numbers: str) -> Table:
     return table
 
 
-def remarks(notes: Sequence[str], skipped: Sequence[str], failed: Sequence[str] = ()) -> list[str]:
+def remarks(notes: Sequence[str], skipped: Sequence[str]) -> list[str]:
     """What must be said with the figures, one line each."""
-    lines = list(notes)
-    lines += [f"not counted: {reason}" for reason in skipped]
-    return lines + [f"counted as never reached: {reason}" for reason in failed]
+    return [*notes, *(f"not counted: {reason}" for reason in skipped)]

@@ -14,9 +14,9 @@ from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation.datasets import Benchmark, SizeClass, Target, load_group, size_class
 from clickgrain.evaluation.protocol import one_line
 from clickgrain.features.registry import FeatureExtractor
-from clickgrain.tree import MergeTree, build_tree, edge_tree
+from clickgrain.tree import MergeTree, build_tree
 from clickgrain.tree.leaf_map import Int32
-from clickgrain.types import Float, Size, UInt8
+from clickgrain.types import Size, UInt8
 
 VERSION = 1
 AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)  # IoUs of average recall, as in COCO
@@ -156,16 +156,6 @@ def evaluate_trees(
             progress(len(rows) + len(skipped), len(chosen))
     name = name or str(getattr(build, "name", getattr(build, "__name__", type(build).__name__)))
     return TreeQuality(name, benchmark.name, ks, tuple(rows), tuple(benchmark.notes), tuple(skipped))
-
-
-def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree]:
-    """Image -> its edge tree, on the grid of an extractor's features."""
-
-    def edges(image: UInt8) -> MergeTree:
-        h, w = extract(image).shape[:2]
-        return edge_tree(image, (h, w))
-
-    return edges
 
 
 def _row(target: Target, mask: UInt8, tree: MergeTree, cuts: list[Int32], seconds: float) -> TreeRow:
