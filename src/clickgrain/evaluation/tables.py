@@ -46,9 +46,9 @@ def tree_table(quality: TreeQuality) -> Table:
     # Short headings: the table must fit into 80 columns.
     table = _table(title, ("size",), "n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts))
     for size in (*SIZE_CLASSES, None):
-        figures = list(quality.summary(size).values())
-        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
-        table.add_row(size or "all", f"{quality.count(size)}", *shown)
+        targets, *figures = quality.summary(size).values()
+        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures]
+        table.add_row(size or "all", f"{targets}", *shown)
     return table
 
 

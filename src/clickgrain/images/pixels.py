@@ -53,7 +53,7 @@ def to_rgb(
 
 def orientation_of(exif: bytes) -> int:
     """EXIF orientation 1..8 of an EXIF block; 1 where there is none or it is damaged."""
-    value = None
+    value: Any = None
     with quiet_pillow(), suppress(Exception):  # damaged blocks raise anything
         block = Image.Exif()
         block.load(exif)
