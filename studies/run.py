@@ -256,9 +256,9 @@ def tree_figures(setup: Setup, variant: Variant) -> dict[str, float]:
         spent.append(1000 * (time.thread_time() - started))
         return tree
 
-    quality = evaluate_trees(build, setup.test, name=variant.extractor, cuts=(CUT,))
-    ms = float(np.median(spent))
-    figures = {"best node IoU": quality.best_iou(), f"AR@{CUT}": quality.ar(CUT), "merge ms": ms}
+    found = evaluate_trees(build, setup.test, name=variant.extractor, cuts=(CUT,)).summary()
+    figures = {"best node IoU": found["best IoU"] or 0.0, f"AR@{CUT}": found[f"AR@{CUT}"] or 0.0}
+    figures["merge ms"] = float(np.median(spent))
     _write(path, figures)
     return figures
 

@@ -50,8 +50,7 @@ class Command:
     def function(self) -> Callable[[Any], None]:
         """The function behind the command; its module is imported now."""
         module, _, name = self.target.partition(":")
-        function: Callable[[Any], None] = getattr(importlib.import_module(module), name)
-        return function
+        return getattr(importlib.import_module(module), name)
 
 
 COMMANDS = tuple(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from clickgrain.cut import depth_in
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.export import rle
-from clickgrain.images import check_image, resize
+from clickgrain.images import check_image, fit_size, resize
 from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import MOST_PIXELS, Encoded, Segmenter
 from clickgrain.tree import MergeTree
@@ -133,7 +133,7 @@ class SamPredictor:
         for mask, known in zip(*self._last):
             if np.array_equal(known, logits.reshape(SIDE, SIDE)):
                 return mask
-        height, width = _low_size(size)
+        height, width = fit_size(size, SIDE)
         low = np.ascontiguousarray(logits.reshape(SIDE, SIDE)[:height, :width])
         return Mask(1 / (1 + np.exp(-cv2.resize(low, size[::-1], interpolation=cv2.INTER_LINEAR))))
 
@@ -255,14 +255,9 @@ def _logits(probability: Float) -> Float:
     return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
 
 
-def _low_size(size: Size) -> Size:
-    scale = SIDE / max(size)
-    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-
-
 def _low(logits: Float) -> Float:
     """256 x 256: the image in the upper left corner, background around it."""
     low = np.full((SIDE, SIDE), -MOST_LOGIT, np.float32)
-    height, width = _low_size((logits.shape[0], logits.shape[1]))
+    height, width = fit_size(logits.shape[:2], SIDE)
     low[:height, :width] = cv2.resize(logits, (width, height), interpolation=cv2.INTER_AREA)
     return low

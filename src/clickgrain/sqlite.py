@@ -130,12 +130,8 @@ class Connections:
         self.path, self.timeout, self.explained = path, timeout, explained
         self._local = threading.local()
 
-    def __getstate__(self) -> dict[str, Any]:  # what a spawned process receives
-        return {"path": self.path, "timeout": self.timeout, "explained": self.explained}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._local = threading.local()
+    def __reduce__(self) -> tuple[Any, ...]:  # what a spawned process receives
+        return type(self), (self.path, self.timeout, self.explained)
 
     def get(self) -> sqlite3.Connection:
         """This thread's connection, opened on first use."""

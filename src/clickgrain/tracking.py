@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import convolve1d
 
 from clickgrain.cut import CutSettings, cut_mask, depth_in
 from clickgrain.errors import ImageError, PromptError
-from clickgrain.images import check_image, resize
+from clickgrain.images import check_image, resize_long_side
 from clickgrain.types import Bool, Float, Prompt, Size, UInt8
 
 LONG_SIDE = 640  # motion and masks are computed at this size
@@ -128,9 +129,7 @@ class Tracker:
         return Tracked(probability > 0.5, score)
 
     def _worked(self, image: UInt8) -> UInt8:
-        scale = min(1.0, LONG_SIDE / max(self.size))
-        smaller = max(round(self.size[0] * scale), 1), max(round(self.size[1] * scale), 1)
-        return image if scale == 1 else resize(image, smaller)
+        return image if max(self.size) <= LONG_SIDE else resize_long_side(image, LONG_SIDE)
 
     def _carry(self, gray: UInt8) -> Float:
         """The mask moved by the flow; the full shape moves along."""
@@ -177,9 +176,7 @@ def _frequencies(bins: npt.NDArray[np.int32], mask: Bool) -> Float:
     """Of every color bin in a mask, smoothed over neighboring bins."""
     counts: Float = np.bincount(bins[mask], minlength=int(np.prod(BINS))).astype(np.float32).reshape(BINS)
     for axis in range(3):
-        padded = np.pad(counts, [(int(i == axis),) * 2 for i in range(3)], mode="edge")
-        before, here, after = (np.take(padded, range(i, i + BINS[axis]), axis) for i in range(3))
-        counts = np.asarray((before + 2 * here + after) / 4, np.float32)
+        counts = convolve1d(counts, [0.25, 0.5, 0.25], axis, mode="nearest")
     return counts.ravel() / max(float(counts.sum()), 1.0)
 
 

@@ -190,14 +190,12 @@ class Prompt:
     @property
     def positives(self) -> Float:
         """P x 2 (x, y): the positive clicks."""
-        chosen: Float = self.points[self.labels == 1]
-        return chosen
+        return self.points[self.labels == 1]
 
     @property
     def negatives(self) -> Float:
         """M x 2 (x, y): the negative clicks."""
-        chosen: Float = self.points[self.labels == 0]
-        return chosen
+        return self.points[self.labels == 0]
 
     def by_label(self, spacing: float) -> tuple[Float, Float]:
         """(negative, positive) points, so that a label indexes its side: clicks, then scribbles as points.
@@ -218,12 +216,8 @@ class Prompt:
             return ((points + 0.5) * scale - 0.5).clip(0).astype(np.float32)
 
         strokes = tuple(Scribble(move(s.points), s.label) for s in self.scribbles)
-        box = self.box and (
-            self.box[0] * scale_x,
-            self.box[1] * scale_y,
-            self.box[2] * scale_x,
-            self.box[3] * scale_y,
-        )
+        x1, y1, x2, y2 = self.box or (0.0, 0.0, 0.0, 0.0)
+        box = self.box and (x1 * scale_x, y1 * scale_y, x2 * scale_x, y2 * scale_y)
         return Prompt(move(self.points), self.labels, box, strokes, self.level)
 
 

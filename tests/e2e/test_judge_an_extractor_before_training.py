@@ -11,10 +11,10 @@ def test_a_table_and_a_file_with_all_figures(clickgrain, eval_set, tmp_path):
     status, printed, said = clickgrain("evaluate-tree", *arguments, "--out", out)
     assert (status, said) == (0, "")
     quality = TreeQuality.from_json(out.read_text())
-    assert (quality.cuts, quality.count()) == ((4, 20), 3)
-    assert quality.best_iou() > 0.8
+    assert (quality.cuts, len(quality.rows)) == ((4, 20), 3)
+    assert quality.summary()["best IoU"] > 0.8
     row = next(line for line in printed.splitlines() if "all" in line.split())
-    assert f"{100 * quality.best_iou():.1f}" in row
+    assert f"{100 * quality.summary()['best IoU']:.1f}" in row
     assert "AR@20" in printed
 
 
@@ -24,9 +24,9 @@ def test_trees_by_edges_beside_those_of_features(clickgrain, eval_set, tmp_path)
     status, printed, said = clickgrain("evaluate-tree", *arguments, "--out", out)
     assert (status, said) == (0, "")
     quality = TreeQuality.from_json(out.read_text())
-    assert (quality.name, quality.count()) == ("edges", 3)
+    assert (quality.name, len(quality.rows)) == ("edges", 3)
     assert "edges" in printed
-    assert quality.best_iou() > 0.7
+    assert quality.summary()["best IoU"] > 0.7
 
 
 def test_a_bad_mask_is_named(clickgrain, eval_set):

@@ -20,8 +20,8 @@ from typing import IO, Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from clickgrain.annotate.accepted import Objects, compare, learned_from, objects_of
-from clickgrain.annotate.documents import MAX_SEQ
 from clickgrain.annotate.database import ModelInfo
+from clickgrain.annotate.documents import MAX_SEQ
 from clickgrain.annotate.files_below import BY_PLACE, OPEN_FILES, open_below
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job

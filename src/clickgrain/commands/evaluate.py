@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clickgrain.evaluation.result import Result
+    from clickgrain.tree import MergeTree
+    from clickgrain.types import UInt8
 
 _Limit = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")]
 _NOT_KEPT = "(default: nothing is kept)"
@@ -185,7 +187,7 @@ def _say(args: EvaluateArgs, results: "Sequence[Result]", names: dict[str, str])
     for result in results:
         if result.failed:
             say(f"{result.model} on {result.benchmark}:", style="bold")
-            say_all(remarks((), (), [f"target {row.id}: {row.error}" for row in result.failed]))
+            say_all([f"counted as never reached: target {row.id}: {row.error}" for row in result.failed])
     compared = []
     for result, first, found in differences_to_first(results):
         pair = {"benchmark": result.benchmark, "model": names[result.model], "minus": names[first.model]}
@@ -222,12 +224,16 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     from clickgrain.devices import choose_device
     from clickgrain.evaluation import evaluate_trees, load_benchmark, tree_table
     from clickgrain.evaluation.tables import remarks
-    from clickgrain.evaluation.tree_quality import edge_trees
     from clickgrain.features import load_extractor
+    from clickgrain.tree import edge_tree
 
     extractor = load_extractor(args.extractor, device=choose_device(args.device))
     benchmark = load_benchmark(*parse_data(args.data))
-    build = edge_trees(extractor) if args.linkage == "edges" else extractor
+
+    def edges(image: UInt8) -> MergeTree:
+        return edge_tree(image, extractor(image).shape[:2])
+
+    build = edges if args.linkage == "edges" else extractor
     with bar(f"{args.extractor} on {benchmark.name}") as progress:
         quality = evaluate_trees(build, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)
     Console().print(tree_table(quality))

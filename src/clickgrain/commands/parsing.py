@@ -21,8 +21,7 @@ Point = tuple[float, float]
 def arguments_of(function: Callable[[Any], None]) -> type[Any]:
     """The dataclass that a command's function takes."""
     (arguments,) = (hint for name, hint in get_type_hints(function).items() if name != "return")
-    found: type[Any] = arguments
-    return found
+    return arguments
 
 
 def run(function: Callable[[Any], None], argv: Sequence[str], *, prog: str) -> int:

@@ -42,8 +42,8 @@ class Published:
     caveats: tuple[str, ...] = ()  # why measured rows do not compare directly; empty where they do
 
 
-def published(name: str, targets: int) -> Published | None:
-    """Published results on the set called `name`, or on the set that it is a part of; None if there are none."""
+def published(name: str, targets: int) -> Published:
+    """Published results on the set called `name`, or on the set that it is a part of; no rows if there are none."""
     table = _table("published.json")
     given = name.lower().replace("_", "-")
     known = table["parts"].get(given, given)
@@ -55,7 +55,7 @@ def published(name: str, targets: int) -> Published | None:
             figures = row["figures"][known]
             rows.append(PublishedResult(row["method"], row["kind"], figures, row["source"], remark, not other))
     if not rows:
-        return None
+        return Published(name)
     shown, complete, caveats = table["sets"][known], LOADERS[known].targets, []
     if complete is not None and targets != complete:
         part = f"{targets} of the {complete} targets of {shown} were evaluated"

@@ -149,19 +149,18 @@ def _overview(sets: Mapping[str, Sequence[Entry]], names: Mapping[str, int]) -> 
     """Mean clicks of every model (name -> color) on every set."""
     rows = []
     for name, color in names.items():
-        found = [next((one.result for one in own if one.label == name), None) for own in sets.values()]
-        rows.append(Row(name, [cell for result in found for cell in _clicks(result)], color))
+        cells = []
+        for own in sets.values():
+            result = next((one.result for one in own if one.label == name), None)
+            cells += _clicks(result.summary(), result.settings.max_clicks) if result else [NOTHING] * 2
+        rows.append(Row(name, cells, color))
     groups = [(_heading(name), f"{len(own[0].result.rows)} targets") for name, own in sets.items()]
     return Table(["model", *("NoC85", "NoC90") * len(sets)], rows, groups)
 
 
-def _clicks(result: Result | None, figures: Mapping[str, float] | None = None) -> list[Cell]:
-    """NoC85 and NoC90 as bars; dashes for no result."""
-    if result is None:
-        return [NOTHING] * 2
-    found = result.summary() if figures is None else figures
-    most = result.settings.max_clicks
-    return [Cell(f"{found[name]:.2f}", share=found[name] / most) for name in ("NoC85", "NoC90")]
+def _clicks(figures: Mapping[str, float], most: int) -> list[Cell]:
+    """NoC85 and NoC90 as bars, full at `most` clicks."""
+    return [Cell(f"{figures[name]:.2f}", share=figures[name] / most) for name in ("NoC85", "NoC90")]
 
 
 def section(
@@ -233,15 +232,15 @@ def _published(results: Sequence[Result], data: Benchmark | None) -> tuple[str, 
     """The set's published name, rows that were not measured here, and why they may not compare directly."""
     count, first = min(len(result.rows) for result in results), results[0]
     known, robot = published(first.benchmark, count), all(result.user == "robot" for result in results)
-    rows, caveats = list(known.rows) if known else [], list(known.caveats) if known else []
-    if known and not robot:
+    rows, caveats = list(known.rows), list(known.caveats)
+    if rows and not robot:
         caveats.append("They were clicked by the robot alone")
-    if known and any(result.settings.max_clicks != 20 for result in results):
+    if rows and any(result.settings.max_clicks != 20 for result in results):
         caveats.append("They allow 20 clicks")
     if data is not None and len(data) == count and robot:
         before = measured_before(data_hash(data), first.settings)
         rows = [row for row in before if row.method not in {result.model for result in results}] + rows
-    return known.name if known else first.benchmark, rows, caveats
+    return known.name, rows, caveats
 
 
 def _comparison(
@@ -309,7 +308,9 @@ def _sizes(entries: Sequence[Entry]) -> Table:
     ]
     rows = []
     for one, own in zip(entries, found):
-        cells = [cell for size in sizes for cell in _clicks(one.result if size in own else None, own.get(size))]
+        cells = []
+        for size in sizes:
+            cells += _clicks(own[size], one.result.settings.max_clicks) if size in own else [NOTHING] * 2
         rows.append(Row(one.label, cells, one.color))
     return Table(["model", *("NoC85", "NoC90") * len(sizes)], rows, groups)
 

@@ -46,9 +46,9 @@ def tree_table(quality: TreeQuality) -> Table:
     # Short headings: the table must fit into 80 columns.
     table = _table(title, ("size",), "n", "IoU", "R.5", "R.7", "R.9", *(f"AR@{k}" for k in quality.cuts))
     for size in (*SIZE_CLASSES, None):
-        figures = list(quality.summary(size).values())
-        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures[1:]]
-        table.add_row(size or "all", f"{quality.count(size)}", *shown)
+        targets, *figures = quality.summary(size).values()
+        shown = ["-" if value is None else f"{100 * value:.1f}" for value in figures]
+        table.add_row(size or "all", f"{targets}", *shown)
     return table
 
 
@@ -61,8 +61,6 @@ def _table(title: str, names: Sequence[str], *numbers: str) -> Table:
     return table
 
 
-def remarks(notes: Sequence[str], skipped: Sequence[str], failed: Sequence[str] = ()) -> list[str]:
+def remarks(notes: Sequence[str], skipped: Sequence[str]) -> list[str]:
     """What must be said with the figures, one line each."""
-    lines = list(notes)
-    lines += [f"not counted: {reason}" for reason in skipped]
-    return lines + [f"counted as never reached: {reason}" for reason in failed]
+    return [*notes, *(f"not counted: {reason}" for reason in skipped)]

@@ -14,9 +14,9 @@ from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation.datasets import Benchmark, SizeClass, Target, load_group, size_class
 from clickgrain.evaluation.protocol import one_line
 from clickgrain.features.registry import FeatureExtractor
-from clickgrain.tree import MergeTree, build_tree, edge_tree
+from clickgrain.tree import MergeTree, build_tree
 from clickgrain.tree.leaf_map import Int32
-from clickgrain.types import Float, Size, UInt8
+from clickgrain.types import Size, UInt8
 
 VERSION = 1
 AR_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10)  # IoUs of average recall, as in COCO
@@ -42,7 +42,7 @@ class TreeQuality:
 
     name: str  # of the extractor or tree builder
     benchmark: str  # name
-    cuts: tuple[int, ...]  # the numbers of regions k that `ar` knows
+    cuts: tuple[int, ...]  # the numbers of regions k that trees were cut into
     rows: tuple[TreeRow, ...]  # one per target, in the benchmark's order
     notes: tuple[str, ...] = ()  # what a reader must know, such as an incomplete set
     skipped: tuple[str, ...] = ()  # targets without a usable image, mask or tree, and why; in no figure
@@ -52,38 +52,18 @@ class TreeQuality:
             reasons = "".join(f"\n- {reason}" for reason in self.skipped[:5])
             raise DataError(f"benchmark {self.benchmark!r} has no usable target" + reasons)
 
-    def count(self, size: SizeClass | None = None) -> int:
-        """Number of targets, of one size class or of all."""
-        return len(self._ious(size))
-
-    def best_iou(self, size: SizeClass | None = None) -> float:
-        """Mean IoU of the best node; NaN when there is no target of that size."""
-        return _mean(self._ious(size))
-
-    def recall(self, iou: float, size: SizeClass | None = None) -> float:
-        """Share of targets whose best node has at least this IoU; NaN when there is no such target."""
-        return _mean(self._ious(size) >= iou)
-
-    def ar(self, k: int, size: SizeClass | None = None) -> float:
-        """AR@k: recall of the regions of the cut into k, averaged over IoU thresholds .5, .55, ... .95."""
-        if k not in self.cuts:
-            raise DataError(f"no cut into {k} regions was evaluated; choose from {list(self.cuts)}")
-        index = self.cuts.index(k)
-        ious = np.array([row.cut_ious[index] for row in self._of(size)])
-        return _mean(ious[:, None] >= AR_THRESHOLDS)
-
-    def _of(self, size: SizeClass | None) -> list[TreeRow]:
-        return [row for row in self.rows if size in (None, row.size)]
-
-    def _ious(self, size: SizeClass | None) -> npt.NDArray[np.float64]:
-        return np.array([row.best_iou for row in self._of(size)])
-
     def summary(self, size: SizeClass | None = None) -> dict[str, float | None]:
-        """The usual figures by name, of one size class or of all; None where there is no target."""
-        figures: dict[str, float] = {"targets": self.count(size), "best IoU": self.best_iou(size)}
-        figures |= {f"recall@{t}": self.recall(t, size) for t in (0.5, 0.7, 0.9)}
-        figures |= {f"AR@{k}": self.ar(k, size) for k in self.cuts}
-        return {name: None if np.isnan(value) else value for name, value in figures.items()}
+        """The usual figures by name, of one size class or of all; None where there is no target.
+
+        "best IoU" is the mean over targets of the best node's, "recall@t" the share of targets whose best node has
+        at least IoU t, "AR@k" the recall of the regions of the cut into k, averaged over IoUs of .5, .55, ... .95.
+        """
+        rows = [row for row in self.rows if size in (None, row.size)]
+        best = np.array([row.best_iou for row in rows])
+        cuts = np.array([row.cut_ious for row in rows]).reshape(len(rows), len(self.cuts))
+        values = {"best IoU": best, **{f"recall@{t}": best >= t for t in (0.5, 0.7, 0.9)}}
+        values |= {f"AR@{k}": cuts[:, i, None] >= AR_THRESHOLDS for i, k in enumerate(self.cuts)}
+        return {"targets": len(rows), **{name: float(v.mean()) if rows else None for name, v in values.items()}}
 
     def to_json(self) -> str:
         """Everything, with the summary on top; `from_json` reads it back."""
@@ -102,10 +82,6 @@ class TreeQuality:
             return cls(**values)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise DataError(f"not the JSON of a tree evaluation ({error}); evaluate again") from error
-
-
-def _mean(values: npt.NDArray[np.generic]) -> float:
-    return float(np.mean(values.astype(np.float64))) if values.size else float("nan")
 
 
 Counts = npt.NDArray[np.int64]
@@ -156,16 +132,6 @@ def evaluate_trees(
             progress(len(rows) + len(skipped), len(chosen))
     name = name or str(getattr(build, "name", getattr(build, "__name__", type(build).__name__)))
     return TreeQuality(name, benchmark.name, ks, tuple(rows), tuple(benchmark.notes), tuple(skipped))
-
-
-def edge_trees(extract: Callable[[UInt8], Float]) -> Callable[[UInt8], MergeTree]:
-    """Image -> its edge tree, on the grid of an extractor's features."""
-
-    def edges(image: UInt8) -> MergeTree:
-        h, w = extract(image).shape[:2]
-        return edge_tree(image, (h, w))
-
-    return edges
 
 
 def _row(target: Target, mask: UInt8, tree: MergeTree, cuts: list[Int32], seconds: float) -> TreeRow:

@@ -104,7 +104,7 @@ def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str 
     categories: dict[Any, str | None] = {}
     names = set[str]()
     for entry in given if isinstance(given, list) else ():
-        try:
+        with records.bad_left_out(skipped, f"{name}: category {brief(entry)}"):
             id_, label = _id(entry, "id"), records.read_text(entry, "name")
             if id_ in categories:
                 raise DataError("its id is taken by another category")
@@ -112,8 +112,6 @@ def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str 
                 records.leave_out(skipped, f"{name}: several categories called {label!r}; they become one label")
             names.add(label)
             categories[id_] = None if label == UNLABELLED else label
-        except DataError as error:
-            records.leave_out(skipped, f"{name}: category {brief(entry)} is left out: {error}")
     return categories
 
 
@@ -127,16 +125,14 @@ def _objects(
 ) -> Iterator[ObjectRecord]:
     for entry in entries:
         where = f"{name}: annotation {_number(entry)} of {image}"
-        try:
+        with records.bad_left_out(skipped, where):
             category = None if entry.get("category_id") is None else _id(entry, "category_id")
             mask = records.solid(mask_of(entry["segmentation"], size))
             extra = entry.get(OURS)
-        except Exception as error:  # a bad record may raise anything, and must not stop the others
-            records.leave_out(skipped, f"{where} is left out: {records.reason(error)}")
-            continue
-        if category is not None and category not in categories:
-            records.leave_out(skipped, f"{where} is without a label: the file has no category {brief(category)}")
-        yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
+            if category is not None and category not in categories:
+                why = f"the file has no category {brief(category)}"
+                records.leave_out(skipped, f"{where} is without a label: {why}")
+            yield ObjectRecord(mask, categories.get(category), extra if isinstance(extra, dict) else {})
 
 
 def mask_of(shape: Any, size: Size) -> Bool:

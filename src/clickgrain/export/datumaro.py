@@ -52,12 +52,10 @@ def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> lis
     listed = about.get("labels") if isinstance(about, dict) else None
     labels: list[str | None] = []
     for entry in listed if isinstance(listed, list) else ():
-        try:
+        labels.append(None)
+        with records.bad_left_out(skipped, f"{name}: label {brief(entry)}"):
             label = records.read_text(entry, "name")
-            labels.append(None if label == UNLABELLED else label)
-        except DataError as error:
-            labels.append(None)
-            records.leave_out(skipped, f"{name}: label {brief(entry)} is left out: {error}")
+            labels[-1] = None if label == UNLABELLED else label
     classes = tuple((label, None) for label in labels if label is not None)
     found = []
     for item in content["items"]:
@@ -74,14 +72,9 @@ def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> lis
         except DataError as error:
             records.leave_out(skipped, f"{name}: item {brief(item)} is left out: {error}")
             continue
-
-        def of_size(size: Size, image: str = image, given: list[Any] = given) -> ImageRecord:
-            return ImageRecord(
-                image, size, partial(_objects, given, size, labels, name, skipped), name, None, classes
-            )
-
-        unsized = ImageRecord(image, None, file=name, sized=of_size, classes=classes)
-        found.append(unsized if known is None else of_size(known))
+        read = partial(_objects, given, labels=labels, name=name, skipped=skipped)
+        record = ImageRecord(image, None, file=name, read=read, classes=classes)
+        found.append(record if known is None else record.sized(known))
     return found
 
 
@@ -89,17 +82,13 @@ def _objects(
     given: list[Any], size: Size, labels: list[str | None], name: str, skipped: list[str]
 ) -> Iterator[ObjectRecord]:
     for number, entry in enumerate(given):
-        try:
+        where = f"{name}: annotation {number}"
+        with records.bad_left_out(skipped, where):
             mask, label = records.solid(_mask(entry, size)), entry.get("label_id")
-        except Exception as error:  # a bad record may raise anything, and must not stop the others
-            records.leave_out(skipped, f"{name}: annotation {number} is left out: {records.reason(error)}")
-            continue
-        if label is not None and (not isinstance(label, int) or not 0 <= label < len(labels)):
-            records.leave_out(
-                skipped, f"{name}: annotation {number} is without a label: there is no {brief(label)}"
-            )
-            label = None
-        yield ObjectRecord(mask, None if label is None else labels[label])
+            if label is not None and (not isinstance(label, int) or not 0 <= label < len(labels)):
+                records.leave_out(skipped, f"{where} is without a label: there is no {brief(label)}")
+                label = None
+            yield ObjectRecord(mask, None if label is None else labels[label])
 
 
 def _mask(entry: dict[str, Any], size: Size) -> Bool:

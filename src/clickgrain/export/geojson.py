@@ -112,5 +112,4 @@ def _ring(ring: Loop, outer: bool, place: Georeference | None) -> Sequence[Seque
         corners = corners @ place.matrix[:, :2].T + place.matrix[:, 2]
     if (area(corners) > 0) != outer:
         corners = corners[::-1]
-    closed: Sequence[Sequence[float]] = np.concatenate([corners, corners[:1]]).tolist()
-    return closed
+    return np.concatenate([corners, corners[:1]]).tolist()

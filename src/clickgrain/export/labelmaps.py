@@ -115,14 +115,12 @@ def read_panoptic(
     images = {brief(image.get("id")): image for image in content["images"] if isinstance(image, dict)}
     found = []
     for entry in content["annotations"]:
-        try:
+        with records.bad_left_out(skipped, f"{name}: annotation {brief(entry)}"):
             image = images[brief(entry["image_id"])]
             size = records.read_size(image.get("height"), image.get("width"))
             map_ = records.read_text(entry, "file_name")
             objects = partial(_segments, entry, map_, size, categories, name, skipped, beside)
             found.append(ImageRecord(records.read_text(image, "file_name"), size, objects, name))
-        except Exception as error:  # a bad record may raise anything, and must not stop the others
-            records.leave_out(skipped, f"{name}: annotation {brief(entry)} is left out: {records.reason(error)}")
     if content["annotations"] and not found:
         raise DataError(f"{name}: not one of its images can be used: {skipped[-1]}; export it again")
     return found
@@ -143,17 +141,13 @@ def _segments(
         records.leave_out(skipped, f"{name}: the segments of {map_} are left out: {error}")
         return
     for segment in entry.get("segments_info") or ():
-        try:
+        with records.bad_left_out(skipped, f"{name}: segment {brief(segment)} of {map_}"):
             mask = records.solid(ids == int(segment["id"]))
             category = segment.get("category_id")
-        except Exception as error:  # as above
-            records.leave_out(
-                skipped, f"{name}: segment {brief(segment)} of {map_} is left out: {records.reason(error)}"
-            )
-            continue
-        if category not in categories:
-            records.leave_out(skipped, f"{name}: segment {brief(segment)} is without a label: no such category")
-        yield ObjectRecord(mask, categories.get(category))
+            if category not in categories:
+                about = f"{name}: segment {brief(segment)}"
+                records.leave_out(skipped, f"{about} is without a label: no such category")
+            yield ObjectRecord(mask, categories.get(category))
 
 
 def _ids(map_: str, stem: str, size: Size, beside: Beside) -> npt.NDArray[np.int32]:

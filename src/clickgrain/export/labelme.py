@@ -70,23 +70,16 @@ def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> Imag
             raise DataError(f"its shapes are {brief(shapes)}, not a list")
     except DataError as error:
         raise DataError(f"{name}: not a labelme file: {error}; save it again") from error
-
-    def of_size(size: Size) -> ImageRecord:
-        return ImageRecord(image, size, partial(_objects, shapes, size, name, skipped), name)
-
-    return ImageRecord(image, None, file=name, sized=of_size) if size is None else of_size(size)
+    record = ImageRecord(image, None, file=name, read=partial(_objects, shapes, name=name, skipped=skipped))
+    return record if size is None else record.sized(size)
 
 
 def _objects(shapes: list[Any], size: Size, name: str, skipped: list[str]) -> Iterator[ObjectRecord]:
     for number, shape in enumerate(shapes):
-        try:
+        with records.bad_left_out(skipped, f"{name}: shape {number}"):
             label = UNLABELLED if shape.get("label") in (None, "") else records.read_text(shape, "label")
-            extra = shape.get(OURS)
-            mask = records.solid(_mask(shape, size))
-        except Exception as error:  # a bad shape may raise anything, and must not stop the others
-            records.leave_out(skipped, f"{name}: shape {number} is left out: {records.reason(error)}")
-            continue
-        yield ObjectRecord(mask, None if label == UNLABELLED else label, extra if isinstance(extra, dict) else {})
+            extra = shape[OURS] if isinstance(shape.get(OURS), dict) else {}
+            yield ObjectRecord(records.solid(_mask(shape, size)), None if label == UNLABELLED else label, extra)
 
 
 def _mask(shape: dict[str, Any], size: Size) -> Bool:
@@ -104,8 +97,7 @@ def _mask(shape: dict[str, Any], size: Size) -> Bool:
     if kind == "circle" and len(points) == 2:
         y, x = np.ogrid[: size[0], : size[1]]
         (cx, cy), radius = points[0] - 0.5, np.hypot(*(points[1] - points[0]))
-        inside: Bool = (x - cx) ** 2 + (y - cy) ** 2 <= radius**2
-        return inside
+        return (x - cx) ** 2 + (y - cy) ** 2 <= radius**2
     raise DataError(f"a {brief(kind)} of {len(points)} points is no area")
 
 

@@ -5,8 +5,10 @@ Readers leave out what they cannot use, with a line in `skipped`, and read the r
 
 import itertools
 import reprlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -49,10 +51,15 @@ class ImageRecord:
     # yields one object at a time, since all masks together may not fit into memory
     objects: Callable[[], Iterable[ObjectRecord]] = tuple
     file: str = ""  # of the annotations, for messages
-    # if `size` is None: makes the record for an image of (H, W)
-    sized: "Callable[[Size], ImageRecord] | None" = None
+    # if `size` is None: yields the objects of an image of (H, W)
+    read: Callable[[Size], Iterable[ObjectRecord]] | None = None
     # (name, COCO category id or None) of all classes of its file, used here or not
     classes: tuple[tuple[str, int | None], ...] = ()
+
+    def sized(self, size: Size) -> "ImageRecord":
+        """The record for an image of (H, W)."""
+        assert self.read is not None
+        return replace(self, size=size, objects=partial(self.read, size))
 
 
 def name_for(image: str, suffix: str, taken: set[str], *, after: bool = False) -> str:
@@ -110,8 +117,16 @@ def solid(mask: Bool) -> Bool:
     return mask
 
 
-def reason(error: Exception) -> str:
-    """What was wrong with a record that could not be read, in one short line."""
-    if isinstance(error, DataError):
-        return str(error)
-    return f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {str(error)[:200]}"
+@contextmanager
+def bad_left_out(skipped: list[str], where: str) -> Iterator[None]:
+    """A bad record may raise anything, and must not stop the others: it becomes a line in `skipped`."""
+    try:
+        yield
+        return
+    except DataError as error:
+        why = str(error)
+    except KeyError as error:
+        why = f"no {error}"
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error)[:200]}"
+    leave_out(skipped, f"{where} is left out: {why}")

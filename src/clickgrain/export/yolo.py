@@ -66,12 +66,8 @@ def read_yolo(files: Mapping[str, Callable[[], bytes]], skipped: list[str]) -> l
         parts = PurePosixPath(name).with_suffix("").parts
         start = len(parts) - parts[::-1].index("labels") if "labels" in parts[:-1] else 0
         image = "/".join(parts[start:]) + ".*"
-
-        def of_size(size: Size, image: str = image, name: str = name) -> ImageRecord:
-            read = partial(_objects, texts[name], size, names, name, skipped)
-            return ImageRecord(image, size, read, name, classes=classes)
-
-        found.append(ImageRecord(image, None, file=name, sized=of_size, classes=classes))
+        read = partial(_objects, texts[name], names=names, name=name, skipped=skipped)
+        found.append(ImageRecord(image, None, file=name, read=read, classes=classes))
     return found
 
 
@@ -79,24 +75,20 @@ def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -
     """Names by number, from the first file that has some."""
     for name, read in lists:
         names: dict[int, str] = {}
-        try:
+        given: Any = {}
+        with records.bad_left_out(skipped, name):  # the YAML reader raises many kinds of errors
             content = read()
             if len(content) > 1_000_000 or b"<<" in content:  # merge keys can expand without bound
                 raise DataError(f"{len(content):,} bytes, or references, that no list of classes needs")
-            given: Any = content.decode("utf-8-sig", "replace").splitlines()
+            given = content.decode("utf-8-sig", "replace").splitlines()
             if not name.lower().endswith(".txt"):
                 loaded = yaml.safe_load(content)
                 given = loaded.get("names") if isinstance(loaded, dict) else None
             if not isinstance(given, dict | list):
                 raise DataError(f"its names are {brief(given)}, not a list of classes")
-        except Exception as error:  # the YAML reader raises many kinds of errors
-            records.leave_out(skipped, f"{name} is left out: {records.reason(error)}")
-            continue
         for number, value in given.items() if isinstance(given, dict) else enumerate(given):
-            try:
+            with records.bad_left_out(skipped, f"{name}: class {brief(number)}"):
                 names[int(number)] = records.read_text({"name": value}, "name")
-            except (DataError, ValueError, TypeError, OverflowError) as error:
-                records.leave_out(skipped, f"{name}: class {brief(number)} is left out: {records.reason(error)}")
         if names:
             return dict(sorted(names.items()))
     return {}
@@ -111,19 +103,15 @@ def _objects(
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
         if not line.strip():
             continue
-        try:
+        with records.bad_left_out(skipped, f"{name}: line {number}"):
             class_, *shares = (float(word) for word in line.split())
             if not 0 <= class_ < 2**53 or class_ % 1:
                 raise DataError(f"its class {class_:g} is no whole number")
             label = names.get(int(class_))
             if label is None and names:
                 records.leave_out(skipped, f"{name}: line {number} without a label: there is no class {class_:g}")
-            mask = records.solid(_mask(shares, size))
-        except Exception as error:  # a bad line may raise anything, and must not stop the others
-            records.leave_out(skipped, f"{name}: line {number} is left out: {records.reason(error)}")
-            continue
-        label = label or (None if names else f"{class_:g}")
-        yield ObjectRecord(mask, None if label == UNLABELLED else label)
+            label = label or (None if names else f"{class_:g}")
+            yield ObjectRecord(records.solid(_mask(shares, size)), None if label == UNLABELLED else label)
 
 
 def _mask(shares: list[float], size: Size) -> Bool:

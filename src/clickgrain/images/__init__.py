@@ -11,7 +11,6 @@ from clickgrain.images.guided import guided_upsample as guided_upsample
 from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
 from clickgrain.images.reader import count_pages as count_pages
 from clickgrain.images.reader import read_image as read_image
-from clickgrain.images.reader import read_pages as read_pages
 from clickgrain.images.remote import ImageFile as ImageFile
 from clickgrain.images.sources import list_images as list_images
 from clickgrain.images.walk import SUFFIXES as SUFFIXES

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ExifTags, Image
 
+from clickgrain.images.guard import quiet_pillow
 from clickgrain.types import UInt8
 
 PERCENTILES = (0.5, 99.5)
@@ -49,24 +52,13 @@ def to_rgb(
 
 
 def orientation_of(exif: bytes) -> int:
-    """EXIF orientation 1..8 of an EXIF block (a small TIFF); 1 where there is none or it is damaged.
-
-    Source: EXIF 2.32, tag 0x0112. Read here because Pillow's reader warns and re-reads the whole block.
-    """
-    block = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "little", b"MM": "big"}.get(block[:2])
-    if order is None:
-        return 1
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(block[at : at + size], "little" if order == "little" else "big")
-
-    start = number(4, 4)
-    for entry in range(start + 2, min(start + 2 + 12 * number(start, 2), len(block)), 12):
-        if number(entry, 2) == 0x0112:
-            value = number(entry + 8, 2)
-            return value if 1 <= value <= 8 else 1
-    return 1
+    """EXIF orientation 1..8 of an EXIF block; 1 where there is none or it is damaged."""
+    value: Any = None
+    with quiet_pillow(), suppress(Exception):  # damaged blocks raise anything
+        block = Image.Exif()
+        block.load(exif)
+        value = block.get(ExifTags.Base.Orientation)
+    return value if value in range(1, 9) else 1
 
 
 def orient(image: UInt8, orientation: int) -> UInt8:

@@ -1,7 +1,6 @@
 """The one safe image reader: every supported file becomes an H x W x 3 uint8 RGB array or an `ImageError`."""
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from io import BytesIO
@@ -95,20 +94,6 @@ def decode(
     return np.require(image, np.uint8, ["C", "W"])
 
 
-def read_pages(
-    path: str | Path, *, max_pixels: int = MAX_PIXELS, notes: list[str] | None = None
-) -> Iterator[UInt8]:
-    """Yield every page of a TIFF in file order, as `read_image` would; other formats yield their one image.
-
-    Raises ImageError: as `read_image`, when the page that cannot be read is reached.
-    """
-    for page in range(count_pages(path)):
-        said: list[str] = []
-        yield read_image(path, max_pixels=max_pixels, page=page, notes=said)
-        if notes is not None:
-            notes.extend(f"{note} (page {page})" for note in said if not note.endswith(tiff.FIRST_READ))
-
-
 def count_pages(path: str | Path) -> int:
     """Number of pages of a TIFF, reduced-resolution copies left out; 1 for other formats.
 
@@ -154,8 +139,7 @@ def _optional_plugin(path: ImageFile, format_: str) -> type[Pillow.ImageFile]:
         return AvifImageFile
     for package in HEIF_PACKAGES if format_ == "HEIF" else ():
         with suppress(ImportError):
-            plugin: type[Pillow.ImageFile] = import_module(f"{package}.as_plugin").HeifImageFile
-            return plugin
+            return import_module(f"{package}.as_plugin").HeifImageFile
     if format_ == "AVIF":
         raise ImageError(
             f"{path}: an AVIF image, and this Pillow reads none; update it, or convert the file to PNG"

@@ -18,7 +18,6 @@ from clickgrain.images.guard import check_pixels, quiet_pillow
 from clickgrain.images.pixels import Window, orient, to_rgb
 from clickgrain.types import UInt8
 
-FIRST_READ = "pages; the first was read"
 COUNTED = 1000  # pages looked at to say how many there are: 0.1 s; some files claim a hundred thousand
 _BYTES = 8  # decoded bytes for each pixel of the limit: RGBA of 16 bits, one channel of 64
 _SEGMENTS = 500_000  # strips or tiles: each costs microseconds even where nothing is stored for it
@@ -51,7 +50,8 @@ def read_page(
         looked = list(islice(chain, COUNTED))
         pages = [page for page in looked if not page.is_reduced] or looked
         if number == 0 and len(pages) > 1:
-            notes.append(f"{'over ' if len(looked) == COUNTED else ''}{len(pages)} {FIRST_READ}")
+            over = "over " if len(looked) == COUNTED else ""
+            notes.append(f"{over}{len(pages)} pages; the first was read")
         pages += islice((page for page in chain if not page.is_reduced), max(0, number + 1 - len(pages)))
         if not 0 <= number < len(pages):
             raise ImageError(f"{path}: no page {number}; it has {len(pages)}, counted from 0")
@@ -174,5 +174,4 @@ def _channels_last(page: Any) -> npt.NDArray[Any]:
         values, axes = values.take(0, axis=axes.index("Z")), axes.replace("Z", "")
     if "S" not in axes:
         return values[..., None]
-    last: npt.NDArray[Any] = np.moveaxis(values, axes.index("S"), -1)
-    return last
+    return np.moveaxis(values, axes.index("S"), -1)

@@ -9,14 +9,15 @@ import base64
 import http.client
 import ipaddress
 import json
-import tempfile
 import time
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from clickgrain.errors import ImageError
-from clickgrain.images import read_image
+from clickgrain.images import MAX_PIXELS, ImageFile, read_image
+from clickgrain.images.reader import decode
 from clickgrain.types import UInt8
 
 MOST_BYTES = 100_000_000
@@ -120,10 +121,4 @@ class Fetcher:
 
 def read_bytes(content: bytes, name: str) -> UInt8:
     """H x W x 3 uint8 RGB of an image file in memory; `name` stands for it in errors."""
-    with tempfile.NamedTemporaryFile(prefix="clickgrain-") as file:
-        file.write(content)
-        file.flush()
-        try:
-            return read_image(file.name)
-        except ImageError as error:
-            raise ImageError(str(error).replace(file.name, name)) from error
+    return decode(BytesIO(content), ImageFile(name, name), max_pixels=MAX_PIXELS)

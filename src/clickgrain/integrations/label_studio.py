@@ -162,7 +162,8 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
     """The web application; `password` is asked of every request (HTTP basic authentication, any user name)."""
     app = FastAPI(title="clickgrain for Label Studio", docs_url=None, redoc_url=None, openapi_url=None)
 
-    def refused(request: Request) -> Response | None:
+    @app.middleware("http")
+    async def guard(request: Request, call: Callable[[Request], Any]) -> Response:
         if "origin" in request.headers:  # sent by pages alone; Label Studio's server asks, never a page
             return _error(403, "requests of web pages are not answered")
         word, _, coded = request.headers.get("authorization", "").partition(" ")
@@ -172,11 +173,7 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
             given = b""
         if password is not None and not secrets.compare_digest(given, password.encode()):
             return _error(401, "this backend asks for a password; enter it as basic authentication in Label Studio")
-        return None
-
-    @app.middleware("http")
-    async def guard(request: Request, call: Callable[[Request], Any]) -> Response:
-        return refused(request) or await call(request)
+        return await call(request)
 
     async def answered(request: Request, act: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Response:
         try:

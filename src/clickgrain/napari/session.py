@@ -32,7 +32,7 @@ class ClickSession:
         self.viewer, self.image = viewer, image
         self.level: float | None = None
         self._cache = ImageCache(segmenter, MEGABYTES)
-        self._positive, self._quiet = True, False
+        self.positive = True  # whether the next click is on the object
         shape = image.data.shape[: self.axes]
         place = {"scale": image.scale, "translate": image.translate}
         self.box = viewer.add_shapes(
@@ -56,16 +56,11 @@ class ClickSession:
         """The slice that the viewer shows; None for a single image."""
         return None if self.axes == 2 else int(self.viewer.dims.current_step[0])
 
-    @property
-    def positive(self) -> bool:
-        """Whether the next click is on the object."""
-        return self._positive
-
     def toggle(self) -> None:
         """The next clicks are of the other kind."""
-        self._positive = not self._positive
+        self.positive = not self.positive
         self.clicks.selected_data = set()
-        self.clicks.current_face_color = self.strokes.current_edge_color = POSITIVE if self._positive else NEGATIVE
+        self.clicks.current_face_color = self.strokes.current_edge_color = POSITIVE if self.positive else NEGATIVE
 
     def segment(self) -> bool:
         """Answer what is drawn on this slice; False if nothing is.
@@ -136,8 +131,7 @@ class ClickSession:
     def _here(self, coordinates: Any) -> Bool:
         """Which of N x axes coordinates lie on this slice."""
         given = np.asarray(coordinates, np.float64).reshape(-1, self.axes)
-        here: Bool = np.ones(len(given), bool) if self.slice is None else np.rint(given[:, 0]) == self.slice
-        return here
+        return np.ones(len(given), bool) if self.slice is None else np.rint(given[:, 0]) == self.slice
 
     def _points(self) -> tuple[list[list[float]], list[int]]:
         here = self._here(self.clicks.data)

@@ -95,10 +95,11 @@ class TestFigures:
         found = quality(*self.masks, cuts=(1, 2, 4))
         assert [row.best_iou for row in found.rows] == [1.0, 0.5, 0.1]
         assert [row.size for row in found.rows] == ["large", "large", "small"]
-        assert found.best_iou("large") == 0.75
-        assert (found.recall(0.5), found.recall(0.7), found.recall(0.5, "small")) == (2 / 3, 1 / 3, 0)
-        assert np.isnan(found.best_iou("medium"))
-        assert found.count("large") == 2
+        every, large, medium, small = map(found.summary, (None, "large", "medium", "small"))
+        assert large["best IoU"] == 0.75
+        assert (every["recall@0.5"], every["recall@0.7"], small["recall@0.5"]) == (2 / 3, 1 / 3, 0)
+        assert medium["best IoU"] is None
+        assert (large["targets"], medium["targets"]) == (2, 0)
         assert found.rows[0].best_level == pytest.approx(1 - np.log(3) / np.log(4))
 
     def test_average_recall_of_cuts(self):
@@ -108,10 +109,8 @@ class TestFigures:
             (0.25, 0.5, pytest.approx(1 / 3), pytest.approx(1 / 3)),
             (0.025, 0.05, 0.1, 0.1),
         ]
-        assert found.ar(2) == pytest.approx((10 + 1 + 0) / 30)
-        assert found.ar(1) == pytest.approx(1 / 30)
-        with pytest.raises(DataError, match="no cut into 7"):
-            found.ar(7)
+        assert found.summary()["AR@2"] == pytest.approx((10 + 1 + 0) / 30)
+        assert found.summary()["AR@1"] == pytest.approx(1 / 30)
 
     def test_ignored_pixels_count_nowhere(self):
         mask = bar(0, 20, rows=5)
@@ -154,7 +153,7 @@ class TestRuns:
         benchmark = Benchmark.of([(image, image[..., 0] > 0)], "drawn")
         found = evaluate_trees(MeanColour(), benchmark)
         assert found.name == "mean-colour"
-        assert found.best_iou() == 1
+        assert found.summary()["best IoU"] == 1
         assert found.rows[0].seconds > 0
 
     def test_bad_masks_and_failing_trees_are_listed(self):

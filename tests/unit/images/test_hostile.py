@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tiff_files import CODERS, DEFLATE, tiff
+from tiff_files import CODERS, DEFLATE, read_pages, tiff
 
 from clickgrain.errors import ClickgrainError, ImageError
-from clickgrain.images import find_images, read_image, read_images, read_pages
+from clickgrain.images import find_images, read_image, read_images
 from clickgrain.images.guard import check_regular, format_of
 
 PIXELS = np.arange(100, dtype=np.uint8).reshape(10, 10)

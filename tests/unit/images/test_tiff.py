@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tiff_files import read_pages
 
 from clickgrain.errors import ImageError
-from clickgrain.images import read_image, read_pages
+from clickgrain.images import read_image
 
 
 def noise(shape, dtype=np.uint8, seed=0):
@@ -139,13 +140,6 @@ def test_all_pages_on_request(tmp_path, dtype):
         np.testing.assert_array_equal(page, read_image(tmp_path / "a.tif", page=index))
     read_image(tmp_path / "a.tif", notes=notes)
     assert any("3 pages; the first was read" in note for note in notes)
-
-
-def test_notes_of_all_pages_name_their_page(tmp_path):
-    notes = []
-    tifffile.imwrite(tmp_path / "a.tif", noise((2, 20, 30), np.uint16), photometric="minisblack")
-    assert len(list(read_pages(tmp_path / "a.tif", notes=notes))) == 2
-    assert [note[-8:] for note in notes] == ["(page 0)", "(page 1)"]
 
 
 def test_reduced_copies_are_not_pages(tmp_path):

@@ -7,8 +7,14 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from clickgrain.images import count_pages, read_image
+
 NONE, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
 GREY, RGB = 1, 2
+
+
+def read_pages(path):
+    return (read_image(path, page=page) for page in range(count_pages(path)))
 
 
 def lzw(data):

@@ -1,32 +1,27 @@
 """Methods to compare with: six without a network, and other people's models; every one is a `Predictor`."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from clickgrain.errors import ConfigError
-from clickgrain.evaluation.baselines.external import (
-    ONNX,
-    PREFIX,
-    OnnxModel,
-    OnnxSam,
-    SAMStyle,
-    is_pair,
-    load_object,
-)
-from clickgrain.evaluation.baselines.hierarchies import FelzenszwalbTree, SlicTree
-from clickgrain.evaluation.baselines.seeded import Geodesic, GraphCut, OpenCVGrabCut, RandomWalker
+from clickgrain.evaluation.baselines.external import ONNX as ONNX
+from clickgrain.evaluation.baselines.external import PREFIX as PREFIX
+from clickgrain.evaluation.baselines.external import OnnxModel as OnnxModel
+from clickgrain.evaluation.baselines.external import OnnxSam as OnnxSam
+from clickgrain.evaluation.baselines.external import is_pair as is_pair
+from clickgrain.evaluation.baselines.external import load_object
+from clickgrain.evaluation.baselines.hierarchies import felzenszwalb_tree, slic_tree
+from clickgrain.evaluation.baselines.seeded import OpenCVGrabCut as OpenCVGrabCut
+from clickgrain.evaluation.baselines.seeded import Seeded, geodesic_on, graph_cut_on, random_walker_on
 from clickgrain.types import Predictor
 
-__all__ = [
-    "BASELINES", "ONNX", "PREFIX", "FelzenszwalbTree", "Geodesic", "GraphCut", "OnnxModel", "OnnxSam",
-    "OpenCVGrabCut", "RandomWalker", "SAMStyle", "SlicTree", "is_baseline", "is_pair", "load_baseline",
-]  # fmt: skip
 BASELINES: Mapping[str, Callable[[], Predictor]] = {  # name on the command line -> what makes the predictor
     "opencv-grabcut": OpenCVGrabCut,
-    "graph-cut": GraphCut,
-    "random-walker": RandomWalker,
-    "geodesic": Geodesic,
-    "felzenszwalb": FelzenszwalbTree,
-    "slic": SlicTree,
+    "graph-cut": partial(Seeded, "graph-cut", 256, graph_cut_on),
+    "random-walker": partial(Seeded, "random-walker", 256, random_walker_on),
+    "geodesic": partial(Seeded, "geodesic", 384, geodesic_on),
+    "felzenszwalb": felzenszwalb_tree,
+    "slic": slic_tree,
 }
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from clickgrain.errors import ConfigError, PromptError, WeightsError
 from clickgrain.evaluation.baselines.base import Prompted
+from clickgrain.images import fit_size
 from clickgrain.models.onnx_runtime import need, session
 from clickgrain.types import Float, Mask, Predictor, Prompt, Size, UInt8
 
@@ -185,7 +187,7 @@ class OnnxModel(Prompted):
         if answer.ndim != 4 or answer.shape[:2] != (1, 1):
             raise PromptError(f"{self.name}: an answer of shape {answer.shape}; export one of 1 x 1 x h x w")
         shown = answer[0, 0]
-        probability = shown if self._output in PROBABILITIES else 1 / (1 + np.exp(-np.clip(shown, -80, 80)))
+        probability = shown if self._output in PROBABILITIES else expit(shown)
         return Mask(_resized(np.asarray(probability, np.float32), size).clip(0, 1))
 
     def _rows(self, prompt: Prompt, image_size: Size, size: Size) -> Float:
@@ -275,11 +277,9 @@ class OnnxSam(Prompted):
         self._side = fixed if isinstance(fixed, int) else SIDE
 
     def _prepare(self, image: UInt8) -> None:
-        height, width = image.shape[:2]
-        scale = self._side / max(height, width)
-        small = max(round(height * scale), 1), max(round(width * scale), 1)
-        self._scaled: Size = small
-        pixels = cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        self._scaled = small = fit_size(image.shape[:2], self._side)
+        way = cv2.INTER_AREA if max(image.shape[:2]) > self._side else cv2.INTER_LINEAR
+        pixels = cv2.resize(image, small[::-1], interpolation=way)
         if self._plain:
             fed: npt.NDArray[Any] = pixels
         else:
@@ -306,8 +306,7 @@ class OnnxSam(Prompted):
                 part = [max(round(n * own / self._side), 1) for n, own in zip(logits.shape, self._scaled)]
                 logits = _resized(np.ascontiguousarray(logits[: part[0], : part[1]], np.float32), size)
             state = None if low is None else LowResolution(low[:, i : i + 1].astype(np.float32))
-            probability = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
-            found.append(Mask(probability.astype(np.float32), score=float(scores[i]), state=state))
+            found.append(Mask(expit(logits).astype(np.float32), score=float(scores[i]), state=state))
         found[0].offer(lambda: found[1:])
         return found[0]
 

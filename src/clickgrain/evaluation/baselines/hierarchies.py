@@ -9,7 +9,7 @@ import numpy.typing as npt
 from skimage.graph import merge_hierarchical, rag_mean_color
 from skimage.segmentation import felzenszwalb, slic
 
-from clickgrain.images import fit_size, resize, to_lab
+from clickgrain.images import resize_long_side, to_lab
 from clickgrain.models.tree_mode import TreeEngine, TreeImage
 from clickgrain.segmenter import Segmenter
 from clickgrain.tree import MergeTree
@@ -19,18 +19,14 @@ Labels = npt.NDArray[np.int64]
 LONG_SIDE = 128  # leaves along the image's longer side
 
 
-class FelzenszwalbTree(Segmenter):
+def felzenszwalb_tree() -> Segmenter:
     """Felzenszwalb and Huttenlocher's regions (IJCV 2004), merged by Ward's rule on their mean Lab color."""
-
-    def __init__(self) -> None:
-        super().__init__(RegionEngine(partial(felzenszwalb, scale=20, sigma=0.5, min_size=8)), "felzenszwalb")
+    return Segmenter(RegionEngine(partial(felzenszwalb, scale=20, sigma=0.5, min_size=8)), "felzenszwalb")
 
 
-class SlicTree(Segmenter):
+def slic_tree() -> Segmenter:
     """SLIC superpixels (Achanta et al., TPAMI 2012), merged by Ward's rule on their mean Lab color."""
-
-    def __init__(self) -> None:
-        super().__init__(RegionEngine(partial(slic, n_segments=400, compactness=10, start_label=0)), "slic")
+    return Segmenter(RegionEngine(partial(slic, n_segments=400, compactness=10, start_label=0)), "slic")
 
 
 class RegionEngine(TreeEngine):
@@ -41,9 +37,9 @@ class RegionEngine(TreeEngine):
 
     def encode(self, image: UInt8) -> TreeImage:
         """The merge tree of an H x W x 3 uint8 RGB image: its leaves are pixels at a long side of 128."""
-        size = (image.shape[0], image.shape[1])
-        small = resize(image, fit_size(size, LONG_SIDE)) if max(size) > LONG_SIDE else image
-        return TreeImage(image, region_tree(np.asarray(self.segment(small), np.int64), to_lab(small), size))
+        small = resize_long_side(image, LONG_SIDE) if max(image.shape) > LONG_SIDE else image
+        labels = np.asarray(self.segment(small), np.int64)
+        return TreeImage(image, region_tree(labels, to_lab(small), image.shape[:2]))
 
 
 def region_tree(labels: Labels, colors: Float, image_size: tuple[int, int]) -> MergeTree:

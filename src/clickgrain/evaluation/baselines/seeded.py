@@ -1,7 +1,7 @@
 """Four methods that spread certain pixels (seeds): GrabCut, graph cut, random walker, geodesic distance."""
 
 import warnings
-from abc import abstractmethod
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -17,10 +17,16 @@ from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 UNKNOWN, OBJECT, BACKGROUND = 0, 1, 2
 RADIUS = 5  # of the certain disk around a click and to either side of a scribble, in image pixels
+GAMMA = 3.0  # geodesic: pixels that a change of one Lab unit is worth; of 0.3, 1, 3 the best on 12 targets of bsds
+SMOOTHNESS, BANDWIDTH = 6.0, 8.0  # graph cut: of its neighbors; of its kernel density, in Lab units
+LIMIT = 3.0  # the log-likelihood ratio of a color is clipped here, so that no color is certain
+UNIT, CERTAIN = 1000, 1_000_000  # capacities are whole numbers: thousandths
 Values = npt.NDArray[np.float64]
+Spread = Callable[[UInt8], Float]
+"""Of one image: h x w seeds that hold all three values -> h x w float32 probability of object."""
 
 
-class SeededBaseline(Prompted):
+class Seeded(Prompted):
     """A method that spreads certain pixels over the image; starts from scratch at every click.
 
     Clicks are disks and scribbles strokes of certain pixels. Outside a box everything is certain background;
@@ -31,12 +37,13 @@ class SeededBaseline(Prompted):
     Works on the image shrunk to `long_side`, to keep a click short; the probability is scaled up bilinearly.
     """
 
-    long_side: int
+    def __init__(self, name: str, long_side: int, study: Callable[[UInt8], Spread]) -> None:
+        self.name, self._long_side, self._study = name, long_side, study
 
     def _prepare(self, image: UInt8) -> None:
-        small = resize_long_side(image, self.long_side) if max(image.shape[:2]) > self.long_side else image.copy()
-        self._small: Size = (small.shape[0], small.shape[1])
-        self._study(small)
+        small = resize_long_side(image, self._long_side) if max(image.shape[:2]) > self._long_side else image.copy()
+        self._small: Size = small.shape[:2]
+        self._spread = self._study(small)
 
     def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
         seeds = seeds_of(prompt, size, self._small)
@@ -46,14 +53,6 @@ class SeededBaseline(Prompted):
             small = (seeds == OBJECT).astype(np.float32)
         full = cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR)
         return Mask(obey(full.astype(np.float32, copy=False), prompt, RADIUS))
-
-    @abstractmethod
-    def _study(self, image: UInt8) -> None:
-        """Compute what depends on the h x w x 3 working image only."""
-
-    @abstractmethod
-    def _spread(self, seeds: UInt8) -> Float:
-        """h x w float32 probability of object, given h x w seeds that hold all three values."""
 
 
 def seeds_of(prompt: Prompt, image_size: Size, size: Size) -> UInt8:
@@ -140,37 +139,30 @@ class OpenCVGrabCut(Prompted):
         return Mask(inside.astype(np.float32))
 
 
-class RandomWalker(SeededBaseline):
+def random_walker_on(image: UInt8) -> Spread:
     """Random walks (Grady, TPAMI 2006): how likely a walker, kept by color edges, meets an object seed first."""
+    color = image / 255.0
+    if color.std() == 0:  # scikit-image divides by it
+        color[0, 0] += 1e-3
 
-    name = "random-walker"
-    long_side = 256
-    beta = 500
-    """How much an edge keeps the walker back; of 130 (scikit-image's), 500, 1500 the best on 10 targets of bsds."""
-
-    tolerance = 1e-3  # of the linear solver; 1e-5 took three times as long and gave no better masks at beta 130
-
-    def _study(self, image: UInt8) -> None:
-        self._color = image / 255.0
-        if self._color.std() == 0:  # scikit-image divides by it
-            self._color[0, 0] += 1e-3
-
-    def _spread(self, seeds: UInt8) -> Float:
+    def spread(seeds: UInt8) -> Float:
         with warnings.catch_warnings():  # of the solver's error, which is clipped below
             warnings.filterwarnings("ignore", message="The probability range is outside")
             probability = random_walker(
-                self._color,
+                color,
                 seeds.astype(np.int32),
-                beta=self.beta,
+                beta=500,  # how much an edge keeps the walker back; best of 130, 500, 1500 on 10 targets of bsds
                 mode="cg_j",  # conjugate gradients, Jacobi preconditioner: needs no further package
-                tol=self.tolerance,
+                tol=1e-3,  # 1e-5 took three times as long and gave no better masks at beta 130
                 return_full_prob=True,
                 channel_axis=-1,
             )
         return np.clip(probability[0], 0, 1).astype(np.float32)
 
+    return spread
 
-class Geodesic(SeededBaseline):
+
+def geodesic_on(image: UInt8) -> Spread:
     """Nearest seed by geodesic distance: a pixel belongs to the seed that is nearest along the image.
 
     The length of a path is the integral of sqrt(1 + gamma^2 |grad I|^2) (Criminisi, Sharp and Blake, GeoS, ECCV
@@ -178,78 +170,65 @@ class Geodesic(SeededBaseline):
     well), I in CIE Lab. Bai and Sapiro (ICCV 2007) label by the nearest seed in the same way. The probability
     is d_background / (d_object + d_background).
     """
+    padded = np.pad(to_lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
+    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    cost = np.sqrt(1 + GAMMA**2 * (across**2 + down**2).sum(axis=2))
 
-    name = "geodesic"
-    long_side = 384
-    gamma = 3.0  # pixels that a change of one Lab unit is worth; of 0.3, 1 and 3 the best on 12 targets of bsds
-
-    def _study(self, image: UInt8) -> None:
-        padded = np.pad(to_lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
-        across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
-        down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
-        self._cost = np.sqrt(1 + self.gamma**2 * (across**2 + down**2).sum(axis=2))
-
-    def _spread(self, seeds: UInt8) -> Float:
+    def spread(seeds: UInt8) -> Float:
         object_, background = (
-            MCP_Geometric(self._cost).find_costs(np.argwhere(seeds == value))[0] for value in (OBJECT, BACKGROUND)
+            MCP_Geometric(cost).find_costs(np.argwhere(seeds == value))[0] for value in (OBJECT, BACKGROUND)
         )
         return np.asarray(background / (object_ + background), np.float32)
 
+    return spread
 
-class GraphCut(SeededBaseline):
+
+def graph_cut_on(image: UInt8) -> Spread:
     """Interactive graph cuts (Boykov and Jolly, ICCV 2001): the cheapest boundary that separates the seeds.
 
     A pixel pays its log-likelihood ratio of color, a kernel density over the seeds of each side in CIE Lab; the
     background's is mixed with that of the whole image, since one click shows little of it. Neighbors (8) pay
-    smoothness * exp(-|dI|^2 / (2 mean |dI|^2)) / distance.
+    SMOOTHNESS * exp(-|dI|^2 / (2 mean |dI|^2)) / distance.
     """
+    lab = to_lab(image).astype(np.float64)
+    bins = np.floor(lab / 4).astype(np.int64).reshape(-1, 3) + 64
+    code = (bins[:, 0] * 256 + bins[:, 1]) * 256 + bins[:, 2]
+    _, first, bin_ = np.unique(code, return_index=True, return_inverse=True)
+    colors = lab.reshape(-1, 3)[first]
 
-    name = "graph-cut"
-    long_side = 256
-    smoothness = 6.0
-    bandwidth = 8.0  # of the kernel density, in Lab units
-    limit = 3.0  # the log-likelihood ratio of a color is clipped here, so that no color is certain
-    unit = 1000  # capacities are whole numbers: thousandths
-    certain = 1_000_000
-
-    def _study(self, image: UInt8) -> None:
-        self._lab = to_lab(image).astype(np.float64)
-        bins = np.floor(self._lab / 4).astype(np.int64).reshape(-1, 3) + 64
-        code = (bins[:, 0] * 256 + bins[:, 1]) * 256 + bins[:, 2]
-        _, first, self._bin = np.unique(code, return_index=True, return_inverse=True)
-        self._colors = self._lab.reshape(-1, 3)[first]
-        self._everywhere = self._density(self._lab.reshape(-1, 3))
-        self._edges = self._neighbors()
-
-    def _spread(self, seeds: UInt8) -> Float:
-        object_ = self._density(self._lab[seeds == OBJECT])
-        background = (self._density(self._lab[seeds == BACKGROUND]) + self._everywhere) / 2
-        ratio = np.log((object_ + 1e-4) / (background + 1e-4)).clip(-self.limit, self.limit)[self._bin]
-        unary = np.rint(ratio * self.unit).astype(np.int64)
-        unary[seeds.ravel() == OBJECT] = self.certain
-        unary[seeds.ravel() == BACKGROUND] = -self.certain
-        neighbor, capacity = self._edges
-        return min_cut(neighbor, capacity.copy(), unary.astype(np.int32)).reshape(seeds.shape).astype(np.float32)
-
-    def _density(self, samples: Values) -> Values:
+    def density(samples: Values) -> Values:
         """Mean Gaussian kernel of (evenly thinned) samples at each of the image's binned colors."""
         samples = samples[:: max(1, len(samples) // 256)]
-        squared = ((self._colors[:, None] - samples[None]) ** 2).sum(axis=2)
-        return np.exp(-squared / (2 * self.bandwidth**2)).mean(axis=1)
+        squared = ((colors[:, None] - samples[None]) ** 2).sum(axis=2)
+        return np.exp(-squared / (2 * BANDWIDTH**2)).mean(axis=1)
 
-    def _neighbors(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """n x 8 neighbors and capacities, as `min_cut` takes them."""
-        height, width = self._lab.shape[:2]
-        index, colors = np.arange(height * width).reshape(height, width), self._lab.reshape(-1, 3)
-        padded = np.pad(index, 1, constant_values=-1)
-        shifted = [padded[1 + y : 1 + y + height, 1 + x : 1 + x + width].ravel() for y, x in zip(ROW, COLUMN)]
-        neighbor = np.stack(shifted, axis=1).astype(np.int32)
-        capacity = np.zeros(neighbor.shape, np.int32)
-        pairs = [(d, np.flatnonzero(neighbor[:, d] >= 0)) for d in (4, 6, 7, 5)]  # each pair of neighbors once
-        squared = [((colors[one] - colors[neighbor[one, d]]) ** 2).sum(axis=1) for d, one in pairs]
-        every = np.concatenate(squared)
-        beta = 1 / max(2 * every.mean(), 1e-6) if len(every) else 0.0
-        for (d, one), values in zip(pairs, squared):
-            cost = self.smoothness * np.exp(-beta * values) / np.hypot(ROW[d], COLUMN[d])
-            capacity[one, d] = capacity[neighbor[one, d], 7 - d] = np.rint(cost * self.unit).astype(np.int32) + 1
-        return neighbor, capacity
+    everywhere, (neighbor, capacity) = density(lab.reshape(-1, 3)), _neighbors(lab)
+
+    def spread(seeds: UInt8) -> Float:
+        object_, background = density(lab[seeds == OBJECT]), (density(lab[seeds == BACKGROUND]) + everywhere) / 2
+        ratio = np.log((object_ + 1e-4) / (background + 1e-4)).clip(-LIMIT, LIMIT)[bin_]
+        unary = np.rint(ratio * UNIT).astype(np.int64)
+        unary[seeds.ravel() == OBJECT] = CERTAIN
+        unary[seeds.ravel() == BACKGROUND] = -CERTAIN
+        return min_cut(neighbor, capacity.copy(), unary.astype(np.int32)).reshape(seeds.shape).astype(np.float32)
+
+    return spread
+
+
+def _neighbors(lab: Values) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """n x 8 neighbors and capacities, as `min_cut` takes them, of an h x w x 3 image."""
+    height, width = lab.shape[:2]
+    index, colors = np.arange(height * width).reshape(height, width), lab.reshape(-1, 3)
+    padded = np.pad(index, 1, constant_values=-1)
+    shifted = [padded[1 + y : 1 + y + height, 1 + x : 1 + x + width].ravel() for y, x in zip(ROW, COLUMN)]
+    neighbor = np.stack(shifted, axis=1).astype(np.int32)
+    capacity = np.zeros(neighbor.shape, np.int32)
+    pairs = [(d, np.flatnonzero(neighbor[:, d] >= 0)) for d in (4, 6, 7, 5)]  # each pair of neighbors once
+    squared = [((colors[one] - colors[neighbor[one, d]]) ** 2).sum(axis=1) for d, one in pairs]
+    every = np.concatenate(squared)
+    beta = 1 / max(2 * every.mean(), 1e-6) if len(every) else 0.0
+    for (d, one), values in zip(pairs, squared):
+        cost = SMOOTHNESS * np.exp(-beta * values) / np.hypot(ROW[d], COLUMN[d])
+        capacity[one, d] = capacity[neighbor[one, d], 7 - d] = np.rint(cost * UNIT).astype(np.int32) + 1
+    return neighbor, capacity
