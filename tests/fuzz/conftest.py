@@ -53,7 +53,7 @@ def search(request):
                 raise
 
         profile = settings(
-            max_examples=1000 if MINUTES else examples, deadline=None, database=None,
+            max_examples=100 if MINUTES else examples, deadline=None, database=None,
             suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink],
         )  # fmt: skip
         try:

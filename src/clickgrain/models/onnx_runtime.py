@@ -1,5 +1,6 @@
 """Networks of click models, computed by ONNX Runtime: numpy, OpenCV, numba and onnxruntime are enough."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -61,10 +62,20 @@ def onnx_folder(source: str | Path) -> Path:
 def onnx_engine(source: str | Path, extractor: str | None = None) -> Engine:
     """What answers clicks with a model by ONNX Runtime; see `onnx_folder`."""
     folder = onnx_folder(source)
-    if read_config(folder).get("kind") == "paper":
-        return PaperEngine(OnnxPaper(folder))
-    network = OnnxGrain(folder)
+    try:
+        network = _network(folder)
+    except WeightsError:
+        if folder == find_model(source):
+            raise
+        shutil.rmtree(folder)  # it is only a cache: what is damaged is made again
+        network = _network(onnx_folder(source))
+    if isinstance(network, OnnxPaper):
+        return PaperEngine(network)
     return GrainEngine(network, load_extractor(extractor or network.config.tree))
+
+
+def _network(folder: Path) -> "OnnxGrain | OnnxPaper":
+    return (OnnxPaper if read_config(folder).get("kind") == "paper" else OnnxGrain)(folder)
 
 
 class _OnnxNetwork:

@@ -190,6 +190,17 @@ def test_weights_are_exported_once_into_the_cache(tiny, tmp_path, monkeypatch):
     assert onnx_folder(tiny[1]) == tiny[1]  # exported already
 
 
+@pytest.mark.usefixtures("traced_once")
+def test_a_damaged_export_in_the_cache_is_made_again(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICKGRAIN_CACHE", str(tmp_path))
+    folder = onnx_folder(tiny[0])
+    for name in ("config.json", "encoder.onnx", "decoder.onnx"):
+        good = (folder / name).read_bytes()
+        (folder / name).write_bytes(good[: len(good) // 2])
+        Segmenter.load(tiny[0], runtime="onnx").set_image(np.zeros((24, 32, 3), np.uint8))
+        assert (folder / name).stat().st_size == len(good)
+
+
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_other_precisions_are_smaller_and_nearly_the_same(shipped, tmp_path, precision):
     export_onnx(load_click_model("default"), tmp_path, precision=precision)
