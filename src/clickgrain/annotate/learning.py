@@ -21,13 +21,13 @@ from filelock import FileLock, Timeout
 
 from clickgrain.annotate.accepted import Objects, compare, learned_from, objects_of
 from clickgrain.annotate.database import ModelInfo
-from clickgrain.annotate.documents import MAX_SEQ
 from clickgrain.annotate.files_below import BY_PLACE, OPEN_FILES, open_below
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Job
 from clickgrain.annotate.learn_child import PROGRESS
 from clickgrain.annotate.models import describe_model, load_segmenter
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import MAX_SEQ
 
 MAX_TARGETS = 200
 LOG, LOCK = "log.txt", ".server.lock"
