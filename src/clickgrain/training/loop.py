@@ -203,11 +203,11 @@ class _Run:
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
         self.own: dict[str, Tensor] | None = None  # the model's own weights while it has the averaged ones
         if args.learns != "all":
-            decoders = {"first": getattr(model, "first", None), "corrections": getattr(model, "decoder", None)}
-            if decoders["first"] is None:
+            if getattr(model, "first", None) is None:
                 raise TrainingError("this model has no decoder for first clicks; start from one, or a grain model")
             self.model.requires_grad_(False)
-            decoders[args.learns].requires_grad_(True)
+            decoder = model.first if args.learns == "first" else model.decoder
+            decoder.requires_grad_(True)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [  # weight decay on matrices and kernels, not on biases and norms
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay},
