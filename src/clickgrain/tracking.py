@@ -90,10 +90,7 @@ class Tracker:
         self._around = _frequencies(bins, _wider(seen, AROUND) & ~seen)
 
     def step(self, image: UInt8) -> Tracked:
-        """The object on the next frame.
-
-        Raises ImageError: if the array is no H x W x 3 uint8 RGB image of the first one's size.
-        """
+        """The object on the next frame; ImageError if it is no H x W x 3 uint8 RGB image of the first's size."""
         if check_image(image).shape[:2] != self.size:
             raise ImageError(
                 f"the frame has {image.shape[1]} x {image.shape[0]} pixels, the first one"

@@ -78,12 +78,7 @@ class Mask:
         return [] if self._alternatives is None else self._alternatives()
 
     def refined(self, refine: Callable[[Float], Float], *, alternatives: bool = True) -> "Mask":
-        """This mask with `refine` applied to its probability when it is first asked for.
-
-        Args:
-            refine: H x W float32 to the same.
-            alternatives: whether it is applied to them, too.
-        """
+        """This mask with `refine` (H x W float32) applied on first use, and to `alternatives` if wanted."""
         source, others = self._source, self._alternatives
         return Mask(
             lambda: refine(source() if callable(source) else source),
@@ -198,11 +193,7 @@ class Prompt:
         return self.points[self.labels == 0]
 
     def by_label(self, spacing: float) -> tuple[Float, Float]:
-        """(negative, positive) points, so that a label indexes its side: clicks, then scribbles as points.
-
-        Args:
-            spacing: distance in pixels of the points that stand for a stroke.
-        """
+        """(negative, positive) points, so that labels index the sides; strokes as points `spacing` pixels apart."""
         sides: list[list[Float]] = [[self.negatives], [self.positives]]
         for stroke in self.scribbles:
             sides[stroke.label].append(stroke.resampled(spacing))

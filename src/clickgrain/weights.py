@@ -72,10 +72,7 @@ def load_model(source: str | Path, *, revision: str | None = None) -> tuple[dict
 
 
 def find_model(source: str | Path, *, revision: str | None = None) -> Path:
-    """The folder that holds the files of `source` (see `load_model`), fetched if need be.
-
-    Raises WeightsError: it cannot be found or fetched; the message says what to do.
-    """
+    """The folder of the files of `source` (see `load_model`), fetched if need be; WeightsError says what to do."""
     if str(source) == "default":
         folder = Path(__file__).parent / "data" / "default"
         if not (folder / CONFIG).is_file():

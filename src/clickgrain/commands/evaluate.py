@@ -230,7 +230,7 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     extractor = load_extractor(args.extractor, device=choose_device(args.device))
     benchmark = load_benchmark(*parse_data(args.data))
 
-    def edges(image: UInt8) -> MergeTree:
+    def edges(image: "UInt8") -> "MergeTree":
         return edge_tree(image, extractor(image).shape[:2])
 
     build = edges if args.linkage == "edges" else extractor

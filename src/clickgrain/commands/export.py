@@ -120,10 +120,7 @@ def export(args: ExportArgs) -> None:
 
 
 def import_(args: ImportArgs) -> None:
-    """Import the files; counts on stdout, what was left out on stderr.
-
-    Raises DataError: if nothing was imported, or a named file does not exist.
-    """
+    """Import the files; counts on stdout, what was left out on stderr. DataError if nothing or not all came in."""
     from clickgrain.annotate.project import Project
     from clickgrain.annotate.transfer import take_in
     from clickgrain.commands.console import say

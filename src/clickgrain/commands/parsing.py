@@ -85,10 +85,7 @@ def parse_click(text: str) -> tuple[Point, int]:
 
 
 def parse_scribble(text: str) -> tuple[tuple[Point, ...], int]:
-    """ "10,10 20,15 30,30": points along a stroke on the object; with ",-" at the end, on the background.
-
-    Raises ConfigError: for anything else.
-    """
+    """ "10,10 20,15 30,30": points along a stroke; with ",-" at the end, on the background; else ConfigError."""
     rest, label = _label(text)
     try:
         points = tuple((x, y) for x, y in map(_numbers, rest.split()))

@@ -42,10 +42,7 @@ def write_datumaro(images: Iterable[ImageRecord], labels: Sequence[LabelRecord])
 
 
 def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
-    """Images with their masks, polygons and boxes; other annotations are left out with a line in `skipped`.
-
-    Raises DataError: its items are no list.
-    """
+    """Images with masks, polygons and boxes, the rest in `skipped`; DataError if its items are no list."""
     if not isinstance(content.get("items"), list):
         raise DataError(f"{name}: its items are {brief(content.get('items'))}, not a list; export it again")
     about = content["categories"].get("label")

@@ -58,10 +58,7 @@ def _shape(one: ObjectRecord) -> dict[str, Any]:
 
 
 def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> ImageRecord:
-    """The image and objects of one file of labelme or X-AnyLabeling.
-
-    Raises DataError: without an image name or shapes, or with an impossible size.
-    """
+    """One file of labelme or X-AnyLabeling; DataError without image name or shapes, or with an impossible size."""
     try:
         image = str(PurePosixPath(name).parent / records.read_text(content, "imagePath").replace("\\", "/"))
         height, width, shapes = content.get("imageHeight"), content.get("imageWidth"), content["shapes"]

@@ -14,10 +14,7 @@ from clickgrain.types import Float, Size, UInt8
 
 
 def check_image(image: Any) -> UInt8:
-    """Return `image` unchanged if it is an H x W x 3 uint8 array with at least one pixel.
-
-    Raises ImageError: it is anything else; the message says how to convert it.
-    """
+    """Return an H x W x 3 uint8 array as it is; ImageError for anything else, which says how to convert it."""
     if not isinstance(image, np.ndarray):
         raise ImageError(f"an image is an H x W x 3 uint8 array, not {type(image).__name__}; use np.asarray(image)")
     if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:

@@ -52,10 +52,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_regular(path: Path, mode: int) -> None:
-    """Refuse what can make a reader wait for ever, given the `st_mode` of a file.
-
-    Raises ImageError: it is a folder, a pipe, a socket or a device.
-    """
+    """Refuse by its `st_mode` what can make a reader wait: ImageError for a folder, pipe, socket or device."""
     if stat.S_ISDIR(mode):
         raise ImageError(f"{path}: a folder, not an image; name a file in it, or walk it with find_images")
     if not stat.S_ISREG(mode):
@@ -64,10 +61,7 @@ def check_regular(path: Path, mode: int) -> None:
 
 
 def format_of(path: Path) -> str:
-    """Name of the file's format by its first bytes.
-
-    Raises ImageError: as `opened`; or the file is empty, unreadable or of no known image format.
-    """
+    """Name of the file's format by its first bytes; ImageError as `opened`, or if empty or of no known format."""
     with opened(path) as file:
         return format_in(file, path)
 
@@ -97,10 +91,7 @@ def format_in(file: BinaryIO, path: object) -> str:
 
 
 def check_pixels(path: object, width: int, height: int, max_pixels: int) -> None:
-    """Refuse an image of more than `max_pixels`, given its size from the header.
-
-    Raises ImageError: it is larger.
-    """
+    """Refuse an image of more than `max_pixels`, given its size from the header, with an ImageError."""
     if width * height > max_pixels:
         raise ImageError(
             f"{path}: {width} x {height} = {width * height / 1e6:.3g} megapixels are over the limit of"

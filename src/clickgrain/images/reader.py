@@ -95,10 +95,7 @@ def decode(
 
 
 def count_pages(path: str | Path) -> int:
-    """Number of pages of a TIFF, reduced-resolution copies left out; 1 for other formats.
-
-    Raises ImageError: as `read_image`.
-    """
+    """Number of pages of a TIFF without reduced-resolution copies; else 1. ImageError as `read_image`."""
     file = ImageFile(str(path), str(path))
     with file.opened() as stream, explained(file):
         return tiff.count_pages(stream) if format_in(stream, file) == "TIFF" else 1
@@ -148,10 +145,7 @@ def _optional_plugin(path: ImageFile, format_: str) -> type[Pillow.ImageFile]:
 
 
 def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
-    """A JPEG that lacks no more than its last bytes, with what they held left grey.
-
-    Raises ValueError: more is missing.
-    """
+    """A JPEG that lacks no more than its last bytes, what they held left grey; else ValueError."""
     file.seek(0)
     content = file.read()
     picture = JpegImageFile(BytesIO(content + b"\xff\xd9"))  # an end marker: libjpeg fills up with grey

@@ -46,10 +46,7 @@ class ImageFile:
         return self.start is None and not is_url(self.place)
 
     def now(self) -> "ImageFile":
-        """With the state of a plain file at this moment; others keep the one of their listing.
-
-        Raises OSError: the file is gone, or may not be seen.
-        """
+        """With a plain file's state at this moment (OSError if it is gone); others keep that of their listing."""
         if not self.is_plain:
             return self
         status = Path(self.place).stat()
@@ -84,10 +81,7 @@ class ImageFile:
 
     @contextmanager
     def opened(self, content: bytes | None = None) -> Iterator[BinaryIO]:
-        """The image as an open file; `content` if it has been fetched already.
-
-        Raises ImageError: as `content`, or as `guard.opened`.
-        """
+        """The image as an open file; `content` if it was fetched. ImageError as `content` or `guard.opened`."""
         if self.is_plain:
             with opened(Path(self.place)) as file:
                 yield file
@@ -101,10 +95,7 @@ def is_url(place: str) -> bool:
 
 
 def file_system(place: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL or path, and its own name for the place.
-
-    Raises ConfigError: an unknown kind of address, or one whose package is not installed.
-    """
+    """The fsspec file system of an address, and its own name for the place; ConfigError for an unknown kind."""
     import fsspec
 
     options: dict[str, Any] = {}

@@ -124,10 +124,7 @@ def _of_list(place: str, said: list[str]) -> Iterator[ImageFile]:
 
 
 def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
-    """The images in a tar; their places are remembered, since listing a remote tar reads most of it.
-
-    Raises DataError: it cannot be read.
-    """
+    """The images in a tar; places are remembered, since listing reads most of it. DataError if unreadable."""
     try:
         system, path = file_system(tar.place)
         state = tar.state or state_of(retried(partial(system.info, path)))

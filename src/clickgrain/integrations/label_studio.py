@@ -99,10 +99,7 @@ class Backend:
         return {"model_version": self.version}
 
     def predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A mask per task for the prompts of the request; none where there are no prompts.
-
-        Raises ClickgrainError: for tasks, prompts, labels or an image that cannot be used.
-        """
+        """A mask per task for the prompts, none without prompts; ClickgrainError for what cannot be used."""
         tasks, context = request.get("tasks"), (request.get("params") or {}).get("context") or {}
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise DataError("the request has no list of tasks; is this Label Studio?")

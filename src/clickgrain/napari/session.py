@@ -63,10 +63,7 @@ class ClickSession:
         self.clicks.current_face_color = self.strokes.current_edge_color = POSITIVE if self.positive else NEGATIVE
 
     def segment(self) -> bool:
-        """Answer what is drawn on this slice; False if nothing is.
-
-        Raises PromptError: for a click outside the image.
-        """
+        """Answer what is drawn on this slice; False if nothing is. PromptError for a click outside the image."""
         points, labels = self._points()
         box, strokes = self._box(), self._strokes()
         if not labels and box is None and not strokes:

@@ -3,7 +3,6 @@
 `onnx:FILE` is a network like RITM's, `onnx:ENCODER,DECODER` Segment Anything (Kirillov et al., ICCV 2023).
 """
 
-from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
@@ -84,21 +83,14 @@ def parameters_of(function: Any) -> dict[str, Parameter]:
         return {}
 
 
-@dataclass(frozen=True)
-class LowResolution:
-    """The logits that SAM takes back as `mask_input`, h x w or 1 x 1 x h x w."""
-
-    logits: npt.NDArray[np.float32]
-
-
 class SAMStyle(Prompted):
     """An object with the interface of `SamPredictor`, as a `Predictor`.
 
     Its `predict(point_coords, point_labels, ...)` returns (masks C x H x W, scores C, low-resolution logits
     C x h x w). `box`, `mask_input` and `multimask_output` are passed if it takes them: several masks are asked for
     after a single click only, and the one with the best score is the answer (Kirillov et al., ICCV 2023, appendix
-    D); the logits of the answer are the next click's `mask_input`. A scribble is passed as points; where `box` is
-    not taken, boxes are refused. `level` is ignored.
+    D); its logits are the mask's `state`, and the next click's `mask_input`. A scribble is passed as points; where
+    `box` is not taken, boxes are refused. `level` is ignored.
     """
 
     def __init__(self, model: Any, name: str) -> None:
@@ -119,7 +111,7 @@ class SAMStyle(Prompted):
         state = previous.state if isinstance(previous, Mask) else None
         optional = {
             "box": None if prompt.box is None else np.array(prompt.box, np.float32),
-            "mask_input": state.logits[None] if isinstance(state, LowResolution) else None,
+            "mask_input": state[None] if isinstance(state, np.ndarray) else None,
             "multimask_output": len(coords) == 1 and prompt.box is None,
         }
         given: dict[str, Any] = {key: value for key, value in optional.items() if key in self._known}
@@ -133,7 +125,7 @@ class SAMStyle(Prompted):
     def _mask(self, mask: npt.NDArray[Any], score: float, logits: npt.NDArray[Any]) -> Mask:
         if mask.shape != self.size:
             raise PromptError(f"{self.name}: a mask of shape {mask.shape}; return C x H x W of {self.size}")
-        return Mask((mask > 0).astype(np.float32), score=score, state=LowResolution(logits.astype(np.float32)))
+        return Mask((mask > 0).astype(np.float32), score=score, state=logits.astype(np.float32))
 
 
 class OnnxModel(Prompted):
@@ -305,7 +297,7 @@ class OnnxSam(Prompted):
             if logits.shape != size:  # of the square that the encoder saw, padding included
                 part = [max(round(n * own / self._side), 1) for n, own in zip(logits.shape, self._scaled)]
                 logits = _resized(np.ascontiguousarray(logits[: part[0], : part[1]], np.float32), size)
-            state = None if low is None else LowResolution(low[:, i : i + 1].astype(np.float32))
+            state = None if low is None else low[:, i : i + 1].astype(np.float32)
             found.append(Mask(expit(logits).astype(np.float32), score=float(scores[i]), state=state))
         found[0].offer(lambda: found[1:])
         return found[0]
@@ -318,7 +310,7 @@ class OnnxSam(Prompted):
         coords = np.concatenate([object_, background, box])[None].astype(np.float32)
         labels = np.array([[1] * len(object_) + [0] * len(background) + corners], np.float32)
         state = previous.state if isinstance(previous, Mask) else None
-        before = state.logits if isinstance(state, LowResolution) else None
+        before = state if isinstance(state, np.ndarray) else None
         feed = {
             EMBEDDINGS: self._embedding,
             COORDS: coords,
