@@ -1,5 +1,6 @@
 """Serving a project: the socket, the token, the browser."""
 
+import asyncio
 import ctypes
 import errno
 import secrets
@@ -17,7 +18,7 @@ from clickgrain.annotate.team import read_users
 from clickgrain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
@@ -71,10 +72,36 @@ def run(app: "ASGIApp", sock: socket.socket) -> None:
     from clickgrain.annotate.security import PatientProtocol
 
     config = uvicorn.Config(
-        app, loop="asyncio", http=PatientProtocol, ws="none", server_header=False, timeout_graceful_shutdown=3,
-        log_level="warning", access_log=False, log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
+        _ending_in_order(app), loop="asyncio", http=PatientProtocol, ws="none", server_header=False,
+        timeout_graceful_shutdown=3, log_level="warning", access_log=False,
+        log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[sock])
+
+
+def _ending_in_order(app: "ASGIApp") -> "ASGIApp":
+    """The application; requests that the server ends before they are done are told so, without a traceback."""
+    from starlette.responses import JSONResponse
+
+    async def answered(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        is_answered = False
+
+        async def send_noting(message: "Message") -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        try:
+            await app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            if not is_answered:
+                message = "the server was stopped before this was done; start it again and look what is there"
+                refusal = JSONResponse({"error": {"code": "busy", "message": message}}, 503)
+                await refusal(scope, receive, send)
+
+    return answered
 
 
 def address_of(sock: socket.socket, host: str) -> str:

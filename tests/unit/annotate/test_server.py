@@ -78,6 +78,8 @@ class Tab(threading.Thread):
                     httpx2.RemoteProtocolError,
                 ):  # the server is gone; silence is a failure
                     return
+                if answer.status_code == 503:  # it is being stopped
+                    return
                 seq = answer.json()["seq"]
                 if answer.status_code == 200:
                     (made,) = answer.json()["masks"]
@@ -191,6 +193,46 @@ def test_ctrl_c_ends_it_in_order(start):
     _, errors = process.communicate(timeout=30)
     assert b"Traceback" not in errors
     assert process.returncode in (0, 130)
+
+
+def test_requests_that_take_too_long_for_ctrl_c_are_told_so():
+    script = """
+import time
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from clickgrain.annotate.server import bind, run
+app = FastAPI()
+@app.get("/slow")
+def slow():
+    print("asked", flush=True)
+    time.sleep(5)
+@app.get("/begun")
+def begun():
+    def chunks():
+        yield b"x"
+        time.sleep(5)
+    return StreamingResponse(chunks())
+sock = bind("127.0.0.1", 0)
+print(sock.getsockname()[1], flush=True)
+try:
+    run(app, sock)
+except KeyboardInterrupt:
+    pass
+"""
+    command = [sys.executable, "-c", script]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    address = f"http://127.0.0.1:{int(process.stdout.readline())}"
+    answers = []
+    with httpx2.Client(timeout=60) as client, client.stream("GET", f"{address}/begun") as begun:
+        assert next(begun.iter_raw()) == b"x"
+        asking = threading.Thread(target=lambda: answers.append(httpx2.get(f"{address}/slow", timeout=60)))
+        asking.start()
+        assert process.stdout.readline() == b"asked\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        asking.join()
+    assert b"Traceback" not in errors, errors.decode()
+    assert (answers[0].status_code, answers[0].json()["error"]["code"]) == (503, "busy")
 
 
 def test_a_taken_port_is_named():
