@@ -1,8 +1,28 @@
 """What the user does counts in the order in which it was done, whatever the latency and the focus."""
 
+import os
+
 import pytest
 
 from tests.browser.conftest import Server
+
+MODULE = """
+import numpy as np
+
+class Odd:
+    '''A disk around the first click on the left half, nothing on the right. After a negative click on the disk: all
+    but a spot; after one elsewhere: nothing.'''
+    def set_image(self, image):
+        self.y, self.x = np.mgrid[:image.shape[0], :image.shape[1]]
+    def predict(self, points, labels, previous=None):
+        from clickgrain.types import Mask
+        (x, y), (last_x, last_y) = points[0], points[-1]
+        found = (np.hypot(self.x - x, self.y - y) < 20) & (x < self.x.shape[1] / 2)
+        if not labels[-1]:
+            spot = np.hypot(self.x - last_x, self.y - last_y) < 5
+            found = ~spot if found[int(last_y), int(last_x)] else np.zeros_like(spot)
+        return Mask(found.astype(np.float32))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +165,36 @@ def test_erasing_everything_removes_the_object_and_says_so(server, tab, expect):
     assert page.written(seq) == []
     expect(page.page.locator("#hint")).to_contain_text("has no pixels left and was removed")
     assert len(page.press("Control+z")) == 1
+
+
+@pytest.fixture
+def odd(own_server, tmp_path):
+    """A server with a model that answers with nothing, or with far too much."""
+    (tmp_path / "odd_model.py").write_text(MODULE)
+    path = f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{tmp_path}"
+    return own_server(1, environment={"PYTHONPATH": path}, model="python:odd_model:Odd")
+
+
+def test_an_empty_answer_leaves_no_empty_object_and_says_so(odd, tab, expect):
+    page = tab(auto=True, forgive=True).open(odd.address)
+    page.move(120, 20)
+    page.page.mouse.click(*page.screen(120, 20))
+    expect(page.page.locator("#hint")).to_contain_text("nothing was found there, so no object was made")
+    assert settled(page) == []
+    assert len(page.click(44, 56)) == 1
+    assert page.click(120, 100, button="right") == []
+    expect(page.page.locator("#hint")).to_contain_text("has no pixels left and was removed")
+    assert len(page.press("Control+z")) == 1
+
+
+def test_a_negative_click_never_grows_a_mask_whatever_the_model_says(odd, tab):
+    page = tab(auto=True).open(odd.address)
+    (made,) = page.click(44, 56)
+    (less,) = page.click(50, 60, button="right")
+    assert 0 < less["area"] < made["area"]
+    assert less["bbox"] == made["bbox"]
+    assert page.owner(50, 60) is None
+    assert page.owner(120, 20) is None
 
 
 def test_the_wheel_sizes_the_brush_and_leaves_the_object_alone(server, tab):
