@@ -29,7 +29,7 @@ class AnnotateArgs:
     Ctrl-C, and continue with the same command.
 
     Attributes:
-        photos: folder of photos, walked recursively, or one photo.
+        photos: folder of photos, walked recursively, or one photo; pages of a TIFF become a folder of images.
         project: file that keeps the annotations; clickgrain.db in the folder of the photos when not given.
         model: "default" (the model in the package), "tree" (no network), a model folder, a Hugging Face id,
             python:MODULE:FACTORY or onnx:ENCODER,DECODER; the one that the project used last, else "default" where

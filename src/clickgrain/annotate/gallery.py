@@ -217,6 +217,8 @@ class Gallery:
         notes: list[str] = []
         pixels, native = read_at_work(file.path, notes)
         self._notes[image] = [note.removeprefix(f"{file.path}: ") for note in notes]
+        if any("pages; the first was read" in note for note in notes):
+            self._notes[image].append(f"`clickgrain annotate {self.path(image).name}` makes images of all pages")
         size = (pixels.shape[0], pixels.shape[1])
         if self.size(image) != (size, native):
             self.set_size(image, size, native)

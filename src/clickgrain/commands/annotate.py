@@ -35,6 +35,15 @@ def annotate(args: AnnotateArgs) -> None:
     from clickgrain.annotate.server import serve
     from clickgrain.commands.console import say
     from clickgrain.devices import choose_device
+    from clickgrain.images import count_pages
+    from clickgrain.images.pages import split_pages
+    from clickgrain.progress import Bar
+
+    if args.photos.is_file() and (count := count_pages(args.photos)) > 1:
+        with Bar(transient=True) as bar:
+            folder = split_pages(args.photos, bar)
+        say(f"{args.photos.name} has {count} pages: they are images in {folder}, which opens instead")
+        args = replace(args, photos=folder)
 
     def tell(line: str) -> None:
         if line.startswith("http://"):
