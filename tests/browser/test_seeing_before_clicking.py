@@ -248,7 +248,9 @@ def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expe
     page = tab().open(server.address)
     page.page.get_by_label("Look for new photos").click()
     page.open(server.address, "wide")
-    expect(page.page.locator("#bar .where")).to_contain_text("2600 x 90, worked on at 2560 x 89")
+    kilobytes = max(1, round((server.folder / "wide.png").stat().st_size / 1000))
+    words = f"2600 x 90, worked on at 2560 x 89, {kilobytes} kB"
+    expect(page.page.locator("#bar .where")).to_contain_text(words)
 
 
 def test_window_and_level_show_what_lies_beyond_the_usual_grey(own_server, tab, expect):
