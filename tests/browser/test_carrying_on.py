@@ -56,6 +56,32 @@ def test_an_object_is_carried_on_corrected_where_it_was_lost_and_taken_back_at_o
     page.until(f"{sum_of} === 1")
 
 
+def test_a_correction_on_any_frame_is_kept_and_carried_on_from_there(server, tab, expect):
+    page = tab(auto=True).open(server.address, "frame00")
+    x, y, radius = DISK
+    page.click(x, y)
+    page.page.keyboard.press("t")
+    dock = page.page.get_by_role("group", name="Carry on")
+    expect(dock).to_contain_text("lost in frame05.png")
+    page.open(server.address, "frame02")
+    page.page.get_by_role("row", name="Object 1").click()
+    page.press("b", wait=False)
+    page.page.evaluate("clickgrain.store.set({ radius: 6 })")
+    seq = page.seq()
+    page.drag((x + 4, y - radius + 4), (x + 4, y - radius - 12))  # a handle above the disk
+    (corrected,) = page.written(seq)
+    page.open(server.address, "frame00")
+    page.page.get_by_role("row", name="Object 1").click()
+    page.press("t", wait=False)
+    expect(dock).to_contain_text("lost in frame05.png")
+    page.open(server.address, "frame02")
+    assert page.objects()[0]["mask"] == corrected["mask"]  # kept
+    page.open(server.address, "frame01")
+    assert page.objects()[0]["bbox"][1] >= y - radius - 2  # before it: as it was
+    page.open(server.address, "frame03")
+    assert page.objects()[0]["bbox"][1] <= corrected["bbox"][1] + 2  # after it: with the handle
+
+
 def test_stop_keeps_what_there_is_and_a_reload_shows_what_runs(own_server, tab, expect):
     server = own_server(1)
     for number in range(400):  # enough to be in the middle for a while

@@ -35,6 +35,18 @@ def test_all_objects_are_copied_to_the_next_image_and_snap_to_what_is_there(serv
     assert page.objects() == []
 
 
+def test_the_object_in_hand_alone_is_copied_to_the_next_image(server, tab):
+    page = tab(auto=True).open(server.address, "photo08")
+    page.click(44, 56)
+    page.press("Enter", wait=False)
+    page.click(108, 56)
+    page.page.keyboard.press("Shift+D")
+    page.ready("photo09")
+    page.until("clickgrain.store.state.image.document.objects.length === 1")
+    (copied,) = page.objects()
+    assert copied["bbox"][0] > 80  # the square
+
+
 def test_copy_paste_and_duplicate(server, tab):
     page = tab(auto=True).open(server.address, "photo04")
     (made,) = page.click(48, 56)

@@ -92,6 +92,19 @@ def test_the_pointer_at_rest_shows_what_a_click_would_add_or_take_away(server, t
     assert taken["area"] == less < grown["area"]
 
 
+def test_a_click_waits_for_no_preview(server, tab):
+    page = tab(auto=True).open(server.address, "photo10")
+    page.page.route("**/preview?*", lambda route: None)  # is never answered
+    with page.page.expect_request("**/preview?*"):
+        page.move(44, 56)
+    (made,) = page.click(44, 56)
+    with page.page.expect_request("**/preview?*object=*"):
+        page.move(116, 56)
+    (grown,) = page.click(116, 56)
+    assert grown["area"] > made["area"]
+    page.page.unroute_all(behavior="ignoreErrors")
+
+
 def test_the_outline_of_the_object_in_hand_shows_on_black_and_on_white(server, tab):
     page = tab(auto=True).open(server.address, "photo05")
     page.click(44, 56)
@@ -152,6 +165,9 @@ def test_colors_are_by_label_or_by_object_and_unlike_the_photo(server, tab):
         const kept = paletteFor(Uint8ClampedArray.from({ length: 400 }, (_, i) => [0x8f, 0xb3, 0x39, 255][i % 4]));
         return [PALETTE.includes("#8fb339"), kept.includes("#8fb339"), kept.length]; })""")
     assert green == [True, False, 8]
+    used = page.page.evaluate("clickgrain.store.state.image.palette")
+    assert len(used) == 8  # of twelve
+    assert {first, second} <= set(used)
     page.page.evaluate("clickgrain.annotator.giveLabel(clickgrain.store.state.labels.at(-1).id)")
     page.until(f"{colours}[1] === '#ff0000'")
     page.page.locator(".view summary").click()
@@ -164,10 +180,16 @@ def test_a_row_lights_its_object_and_the_other_way_round(server, tab):
     page.click(44, 56)
     page.press("Enter", wait=False)
     row = page.page.get_by_role("grid", name="Objects, topmost first").get_by_role("row")
+    drawn = """(() => { const { canvas } = clickgrain.stage.top;
+        return clickgrain.stage.top.getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean); })()"""
     row.hover()
     page.until("clickgrain.store.state.lit === 1")
-    page.move(2, 2)
+    page.frame()
+    assert page.page.evaluate(drawn)  # the only outline there is
+    page.page.mouse.move(2, 2)
     page.until("clickgrain.store.state.lit === null")
+    page.frame()
+    assert not page.page.evaluate(drawn)
     page.move(44, 56)
     page.until("document.querySelector('.thing.lit')")
 
@@ -214,6 +236,10 @@ def test_borders_and_sliders_have_a_contrast_of_three(server, tab):
             return getComputedStyle(probe).color;
         })()""")
         assert page.page.evaluate(border) == edge
+    tracks = page.page.evaluate("""[...document.styleSheets].flatMap(({ cssRules }) => [...cssRules])
+        .filter(({ selectorText }) => selectorText?.includes("slider-runnable-track"))
+        .map(({ style }) => style.background)""")
+    assert tracks == ["var(--edge)"]
 
 
 def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expect):
@@ -222,7 +248,9 @@ def test_a_shrunk_image_says_at_which_size_it_is_worked_on(own_server, tab, expe
     page = tab().open(server.address)
     page.page.get_by_label("Look for new photos").click()
     page.open(server.address, "wide")
-    expect(page.page.locator("#bar .where")).to_contain_text("2600 x 90, worked on at 2560 x 89")
+    kilobytes = max(1, round((server.folder / "wide.png").stat().st_size / 1000))
+    words = f"2600 x 90, worked on at 2560 x 89, {kilobytes} kB"
+    expect(page.page.locator("#bar .where")).to_contain_text(words)
 
 
 def test_window_and_level_show_what_lies_beyond_the_usual_grey(own_server, tab, expect):

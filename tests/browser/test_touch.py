@@ -19,6 +19,23 @@ def test_tap_and_long_press(shared, tab):
     assert corrected["steps"][-1] == {"type": "click", "x": 124, "y": 56, "label": 0}
 
 
+def test_another_outline_is_taken_by_a_tap(shared, tab, expect):
+    page = tab(touch=True, size=(390, 844), auto=True).open(shared.address)
+    page.page.get_by_role("button", name="Images", exact=True).tap()
+    page.find("photo15").tap()
+    page.ready("photo15")
+    before = page.seq()
+    page.page.touchscreen.tap(*page.screen(54, 56))
+    (made,) = page.written(before)
+    offers = page.page.get_by_role("group", name="Other outlines").get_by_role("button")
+    expect(offers.first).to_be_visible()
+    before = page.seq()
+    offers.first.tap()
+    (chosen,) = page.written(before)
+    assert [step["type"] for step in chosen["steps"]] == ["click", "choose"]
+    assert chosen["area"] != made["area"]
+
+
 def test_two_fingers_zoom(shared, tab):
     page = tab(touch=True, size=(390, 844)).open(shared.address)
     touch = page.page.context.new_cdp_session(page.page)
