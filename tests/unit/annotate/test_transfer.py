@@ -67,8 +67,8 @@ ACTIONS = st.lists(
 
 @pytest.mark.parametrize("format_", ["coco", "labelme"])
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(actions=ACTIONS)
-def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, format_, actions):
+@given(drawn=ACTIONS)
+def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, format_, drawn):
     folder = tmp_path_factory.mktemp("round")
     first, second = (Project(photos, folder / name, model="tree") for name in ("first.db", "second.db"))
     for name in ("cat", "dog"):
@@ -77,7 +77,7 @@ def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, for
             Posted(seq=first.logs.labels().seq),
             PROJECT_REQUEST.validate_python({"kind": "label.add", "name": name}),
         )
-    for number, action in enumerate(actions):
+    for number, action in enumerate(drawn):
         image = 1 + number % 2
         with suppress(RequestError):  # object 1 is not there yet, or locked
             actions.act(
