@@ -169,15 +169,15 @@ class ProposalStore:
         """
         row = self._one("SELECT children, cost, rows, columns, height, width FROM trees WHERE path = ?", key)
         if row is None:
-            raise StoreError(f"{self.path} holds no tree of {key!r}; run `clickgrain propose` on its folder")
+            raise StoreError(f"{self.path} holds no tree of {key!r:.1000}; run `clickgrain propose` on its folder")
         children, cost, rows, columns, height, width = row
         try:
             return unpack_tree(children, cost, (rows, columns), (height, width))
         except DAMAGE as error:
             self.remove([key])  # a store is a cache: the next run makes the tree again
             raise StoreError(
-                f"{self.path}: the tree of {key!r} was damaged ({error}) and is removed; run `clickgrain propose`"
-                " or `clickgrain learn` again to make it"
+                f"{self.path}: the tree of {key!r:.1000} was damaged ({error}) and is removed; run"
+                " `clickgrain propose` or `clickgrain learn` again to make it"
             ) from error
 
     __getitem__ = tree
@@ -333,7 +333,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes a damaged schema in its message
-        reason = str(error)
+        reason = str(error)[:500]
         words = {
             "full": f"cannot write to {path} ({reason}): free some space and run again; finished photos are kept",
             "locked": f"{path} is in use by another process ({reason}); wait, or give each shard its own store",
@@ -344,7 +344,7 @@ def explained(path: Path) -> Iterator[None]:
             "log": f"{path} has trees in {path.name}-wal, which is only read in a folder that can be written to;"
             " copy both files to such a folder",
         }
-        raise StoreError(words.get(trouble(reason), f"proposal store {path}: {reason}")) from error
+        raise StoreError(words.get(trouble(str(error)), f"proposal store {path}: {reason}")) from error
 
 
 def is_damaged(path: Path, error: StoreError) -> bool:

@@ -292,6 +292,17 @@ def test_a_damaged_row_names_file_and_photo(store, row):
         assert key not in store  # so that it is made again
 
 
+def test_a_name_of_any_length_is_told_in_a_short_message(store, row):
+    store.write([row("[" * 5000)])
+    with pytest.raises(StoreError, match=r"holds no tree of '\(\(") as none:
+        store["(" * 5000]
+    store._connections.get().execute("UPDATE trees SET cost = x'00'")
+    store._connections.get().commit()
+    with pytest.raises(StoreError, match=r"the tree of '\[\[") as damaged:
+        store["[" * 5000]
+    assert max(len(str(told.value)) for told in (none, damaged)) < 2_000
+
+
 @pytest.mark.parametrize("column", ["children", "cost", "rows", "columns", "height", "width"])
 @pytest.mark.parametrize("value", ["'words'", "x'ff'", "-3", "0"])
 def test_any_value_in_a_row_is_damage_and_no_traceback(store, row, column, value):
