@@ -23,8 +23,8 @@ test: $(READY)
 faults: $(READY)
 	CLICKGRAIN_FAULTS=all $(BIN)/python -m pytest tests/faults
 
-# Hostile input for so many minutes a target, of which there are about forty; `make test` tries a few of each.
-FUZZ_MINUTES ?= 1.5
+# Hostile input for so many minutes a target, of which there are about seventy; `make test` tries a few of each.
+FUZZ_MINUTES ?= 1
 fuzz: $(READY)
 	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m pytest tests/fuzz
 	FUZZ=2000 $(BIN)/python -m pytest tests/unit/annotate/test_import_fuzz.py
