@@ -79,3 +79,18 @@ def test_labels_are_moved_and_merged_and_that_is_undone(own_server, tab):
     assert labels(page) == ["screw"]
     page.page.keyboard.press("Control+z")
     page.until(f"{names} === 'nut,bolt,screw'")
+
+
+def test_the_panel_s_own_undo_leaves_nothing_for_ctrl_z_to_undo_twice(own_server, tab):
+    page = tab().open(own_server(1).address)
+    add(page, "nut", "bolt")
+    page.take(44, 56)
+    names = "clickgrain.store.state.labels.map(({ name }) => name).join()"
+    page.page.get_by_role("button", name="Undo the last change to labels").click()
+    page.until(f"{names} === 'nut'")
+    page.press("Control+z")  # the object
+    assert page.objects() == []
+    page.page.keyboard.press("Control+z")
+    page.until(f"{names} === ''")
+    page.page.get_by_role("button", name="Redo the last change to labels").click()
+    page.until(f"{names} === 'nut'")

@@ -289,9 +289,20 @@ export class Annotator {
 
   async #historyOfLabels(/** @type {string} */ kind) {
     const before = this.store.state.labels.length;
-    if (!(await this.changeProject({ kind }))) return;
+    if (!(await this.changeProject({ kind }))) return false;
     const by = this.store.state.labels.length - before;
     this.say(by ? `A label was ${by > 0 ? "brought back" : "taken away"}.` : "Labels are as they were.");
+    return true;
+  }
+
+  /** Take back, or repeat, the last change to labels, whatever came after it. @param {"undo" | "redo"} kind */
+  async historyOfLabelsAlone(kind) {
+    if (!(await this.#historyOfLabels(kind))) return;
+    const [from, to] = kind === "undo" ? [this.did, this.undone] : [this.undone, this.did];
+    const at = from.findLastIndex((place) => place.project);
+    if (at >= 0) from.splice(at, 1);
+    to.push({ project: true });
+    this.store.set({ moves: { undo: this.did.length > 0, redo: this.undone.length > 0 } });
   }
 
   /** Mark the image that cannot be opened. */

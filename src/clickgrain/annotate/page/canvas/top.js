@@ -18,7 +18,7 @@ import {
 import { word } from "../core/color.js";
 import { toScreen } from "../core/geometry.js";
 
-export const OFFER_COLOURS = ["#2f8fe0", "#e8703a", "#b45fd0"];
+export const OFFER_COLOURS = ["#0047ff", "#d100b8", "#00713a"];
 
 /** @param {import("./stage.js").Stage} stage */
 export function drawTop(stage) {

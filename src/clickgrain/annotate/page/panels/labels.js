@@ -65,8 +65,9 @@ export function startLabels(app) {
     pressed?.scrollIntoView({ block: "nearest" });
     if (focused) pressed?.focus({ preventScroll: true });
   });
-  const undo = iconButton("Undo the last change to labels", "undo", () => annotator.changeProject({ kind: "undo" }));
-  const redo = iconButton("Redo the last change to labels", "redo", () => annotator.changeProject({ kind: "redo" }));
+  const move = (/** @type {"undo" | "redo"} */ kind) => annotator.turn(() => annotator.historyOfLabelsAlone(kind));
+  const undo = iconButton("Undo the last change to labels", "undo", () => move("undo"));
+  const redo = iconButton("Redo the last change to labels", "redo", () => move("redo"));
   store.on(["projectDocument"], (/** @type {any} */ { projectDocument }) => {
     undo.hidden = !projectDocument?.can_undo;
     redo.hidden = !projectDocument?.can_redo;
