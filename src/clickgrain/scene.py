@@ -1,7 +1,8 @@
 """`Scene`: an image with all that clicks and hovering need, for the browser tool and for whole-image masks."""
 
 import struct
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,7 @@ class Scene:
     leaves: Int32  # leaf map
     stamp: str = ""  # of the file, see `Gallery.stamp`
     content: str = ""  # hash of its bytes. Empty without a file
+    turn: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)  # of its predictions
 
     @property
     def size(self) -> Size:

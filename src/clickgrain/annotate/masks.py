@@ -14,7 +14,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,7 +28,7 @@ from clickgrain.annotate.documents import BoxStep, BrushStep, Click, RegionStep,
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import DataError, PromptError
 from clickgrain.export.polygons import fill
-from clickgrain.files import hash_bytes
+from clickgrain.files import core_count, hash_bytes
 from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.scene import Scene
 from clickgrain.tree.leaf_map import node_mask, node_over, to_size
@@ -92,7 +92,7 @@ class MaskReplayer:
         self._kept: OrderedDict[int, tuple[object, Fold]] = OrderedDict()
         """By a running hash of the steps, with the steps themselves: hashing every prefix whole is slow."""
         self._lock = threading.Lock()
-        self._model = threading.Lock()  # one prediction at a time: two would compete for the same cores
+        self._cores = threading.BoundedSemaphore(core_count())  # more predictions at once would compete for them
 
     def fold(self, scene: Scene, steps: Steps) -> Fold:
         """What steps lead to on a scene; PromptError for a point outside, RequestError if a step cannot follow."""
@@ -105,7 +105,10 @@ class MaskReplayer:
                 break
         for count in range(done + 1, len(steps) + 1):
             what = (begin, steps[:count])
-            with self._model if isinstance(steps[count - 1], ASKING) else nullcontext():  # others need not wait
+            with ExitStack() as turn:
+                if isinstance(steps[count - 1], ASKING):  # the others need not wait
+                    for lock in (scene.turn, self._cores):
+                        turn.enter_context(lock)
                 known = self._known(names[count], what)  # another thread may have made it meanwhile
                 state = known or self._step(scene, state, steps[count - 1])
                 with self._lock:

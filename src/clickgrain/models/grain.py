@@ -1,6 +1,8 @@
 """`grain`: an image encoder that runs once, and a small decoder that runs at every click."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
@@ -126,20 +128,37 @@ class GrainModel(ClickModel):
 
 
 class TorchGrain:
-    """The network computed by torch, on a device and in eval mode: a `GrainNetwork` (`models.grain_engine`)."""
+    """The network computed by torch, on a device and in eval mode: a `GrainNetwork` (`models.grain_engine`).
+
+    A call alone uses all cores; calls at the same time, from several threads, a core each, which costs them less.
+    """
 
     def __init__(self, model: GrainModel, device: str = "cpu") -> None:
         self.model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.device, self.config = device, model.config
+        self._lock, self._calls, self._cores = threading.Lock(), 0, torch.get_num_threads()
 
-    @torch.inference_mode()
     def encode(self, pixels: Float) -> tuple[Tensor, ...]:
         """Features of 1 x 3 x H x W RGB in 0..255."""
-        return self.model.encode(torch.from_numpy(pixels).to(self.device))
+        with self._share_of_cores(), torch.inference_mode():
+            return self.model.encode(torch.from_numpy(pixels).to(self.device))
 
-    @torch.inference_mode()
     def decode(self, features: tuple[Tensor, ...], maps: Float) -> tuple[Float, Float]:
         """M x h x w logits and M expected IoUs for M x C x h x w click maps."""
-        repeated = tuple(feature.expand(len(maps), -1, -1, -1) for feature in features)
-        decoded = self.model.decode(repeated, torch.from_numpy(maps).to(self.device))
-        return decoded.logits[:, 0].float().cpu().numpy(), decoded.score.float().cpu().numpy()
+        with self._share_of_cores(), torch.inference_mode():
+            repeated = tuple(feature.expand(len(maps), -1, -1, -1) for feature in features)
+            decoded = self.model.decode(repeated, torch.from_numpy(maps).to(self.device))
+            return decoded.logits[:, 0].float().cpu().numpy(), decoded.score.float().cpu().numpy()
+
+    @contextmanager
+    def _share_of_cores(self) -> Iterator[None]:
+        """Set torch's number of threads, which all threads of the process share."""
+        with self._lock:
+            self._calls += 1
+            torch.set_num_threads(1 if self._calls > 1 else self._cores)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls -= 1
+                torch.set_num_threads(1 if self._calls > 1 else self._cores)

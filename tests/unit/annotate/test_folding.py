@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+import clickgrain.annotate.masks as module
 from clickgrain.annotate.documents import BrushStep, Steps
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import MaskReplayer, encode, paint
@@ -231,6 +232,30 @@ def test_the_same_click_of_many_tabs_is_answered_once(scene):
         held.gate.set()
         assert len({id(fold.result(20)) for fold in folds}) == 1
     assert held.asked == 1
+
+
+@pytest.mark.parametrize(("cores", "most"), [(1, 1), (2, 2)])
+def test_as_many_images_are_answered_at_once_as_there_are_cores(scene, monkeypatch, cores, most):
+    monkeypatch.setattr(module, "core_count", lambda: cores)
+    folder, steps, inside, seen = MaskReplayer({}.__getitem__), STEPS.validate_python([click(20, 20)]), [], []
+    enough = threading.Event()
+
+    class Slow:
+        def predict(self, *args, **rest):
+            inside.append(None)
+            seen.append(len(inside))
+            if len(inside) == most:
+                enough.set()
+            assert enough.wait(20)
+            mask = scene.segmenter.predict(*args, **rest)
+            inside.pop()
+            return mask
+
+    images = [replace(scene, segmenter=Slow(), stamp=f"file {i}", turn=threading.Lock()) for i in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        folds = list(pool.map(lambda image: folder.fold(image, steps), images))
+    assert all(fold.binary[20, 20] for fold in folds)
+    assert max(seen) == most
 
 
 def test_photos_and_models_are_not_mixed_up(scene):

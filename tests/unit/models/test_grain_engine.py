@@ -1,3 +1,4 @@
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,6 +56,32 @@ def ask(engine, encoded, points, previous=None, labels=None, **rest):
     size = encoded.image.shape[:2]
     prompt = Prompt.of(points, [1] * len(points) if labels is None else labels, size=size, **rest)
     return engine.answer(encoded, prompt, previous)
+
+
+def test_calls_at_the_same_time_take_a_core_each():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # this process may have one core
+    try:
+        network, together, seen = TorchGrain(random_model()), threading.Barrier(2), []
+        real, pixels = network.model.encode, np.zeros((1, 3, 64, 64), np.float32)
+
+        def encode(given):
+            together.wait(20)
+            seen.append(torch.get_num_threads())
+            together.wait(20)
+            return real(given)
+
+        network.model.encode = encode
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(network.encode, [pixels, pixels])
+        assert seen == [1, 1]
+        assert torch.get_num_threads() == 2
+        network.model.encode = real
+        for a, b, c in zip(one, other, network.encode(pixels)):
+            assert torch.equal(a, b)
+            torch.testing.assert_close(a, c)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_answer_has_the_images_size_and_is_the_same_every_time(engine):
