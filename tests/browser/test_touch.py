@@ -19,13 +19,10 @@ def test_tap_and_long_press(shared, tab):
     assert corrected["steps"][-1] == {"type": "click", "x": 124, "y": 56, "label": 0}
 
 
-def test_another_outline_is_taken_by_a_tap(shared, tab, expect):
-    page = tab(touch=True, size=(390, 844), auto=True).open(shared.address)
-    page.page.get_by_role("button", name="Images", exact=True).tap()
-    page.find("photo15").tap()
-    page.ready("photo15")
+def test_another_outline_is_taken_by_a_tap(own_server, tab, expect):
+    page = tab(touch=True, size=(390, 844), auto=True).open(own_server(1).address)
     before = page.seq()
-    page.page.touchscreen.tap(*page.screen(54, 56))
+    page.page.touchscreen.tap(*page.screen(44, 56))
     (made,) = page.written(before)
     offers = page.page.get_by_role("group", name="Other outlines").get_by_role("button")
     expect(offers.first).to_be_visible()

@@ -80,12 +80,13 @@ def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -
             content = read()
             if len(content) > 1_000_000 or b"<<" in content:  # merge keys can expand without bound
                 raise DataError(f"{len(content):,} bytes, or references, that no list of classes needs")
-            given = content.decode("utf-8-sig", "replace").splitlines()
+            found: Any = content.decode("utf-8-sig", "replace").splitlines()
             if not name.lower().endswith(".txt"):
                 loaded = yaml.safe_load(content)
-                given = loaded.get("names") if isinstance(loaded, dict) else None
-            if not isinstance(given, dict | list):
-                raise DataError(f"its names are {brief(given)}, not a list of classes")
+                found = loaded.get("names") if isinstance(loaded, dict) else None
+            if not isinstance(found, dict | list):
+                raise DataError(f"its names are {brief(found)}, not a list of classes")
+            given = found
         for number, value in given.items() if isinstance(given, dict) else enumerate(given):
             with records.bad_left_out(skipped, f"{name}: class {brief(number)}"):
                 names[int(number)] = records.read_text({"name": value}, "name")

@@ -151,6 +151,8 @@ def test_processes_are_for_the_cpu():
 
 
 def test_own_settings_of_threads_are_kept_where_they_are_lower(monkeypatch):
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MKL_NUM_THREADS", "64")
     with quiet_start(2):
