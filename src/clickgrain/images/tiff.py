@@ -64,6 +64,17 @@ def read_page(
         return orient(image, orientation if isinstance(orientation, int) else 1)
 
 
+def gray_values(file: BinaryIO, number: int) -> npt.NDArray[Any] | None:
+    """H x W values of a page that `read_page` accepts, if it is one upright gray channel of more than 8 bits."""
+    with tifffile.TiffFile(file) as tiff:
+        looked = list(_chain(tiff, []))
+        page = ([page for page in looked if not page.is_reduced] or looked)[number]
+        gray = page.photometric == _Photometric.MINISBLACK and page.samplesperpixel == page.imagedepth == 1
+        upright = page.tags.valueof(_ORIENTATION) in (None, 1) and _NO_DATA not in page.tags
+        deep = page.dtype is not None and page.dtype.itemsize > 1
+        return _channels_last(page)[..., 0] if gray and upright and deep else None
+
+
 def _chain(tiff: Any, notes: list[str]) -> Iterator[Any]:
     """The pages in file order, up to one that comes a second time or (with a note) a later one that is damaged."""
     seen: set[int] = set()

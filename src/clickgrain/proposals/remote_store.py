@@ -62,7 +62,7 @@ def on_this_machine(place: str | Path) -> Iterator[Path]:
                 system.invalidate_cache()
                 atomic_write(copy.with_name(VERSION), str(state_of(system.info(path))).encode())
             except Exception as error:
-                if trouble(str(error)) in ("foreign", "damaged"):  # no store, as whoever opened it has said
+                if trouble(str(error)) in ("foreign", "damaged"):  # no store; opening it has said so
                     raise StoreError(
                         f"{url}: not a proposal store, or damaged ({error}); give another --out"
                     ) from error

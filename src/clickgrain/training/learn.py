@@ -210,10 +210,10 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
     if recipe.backbone is not None and args.start is None:
         assert isinstance(recipe.model, PaperConfig)
         return PaperModel.from_backbone(recipe.model, recipe.backbone), recipe
-    goes_on = recipe.args.learns != "all"
-    if goes_on and args.from_scratch:
+    continues = recipe.args.learns != "all"
+    if continues and args.from_scratch:
         raise ConfigError(f"--recipe {args.recipe} adds to a trained model; leave out --from-scratch")
-    if args.start is not None or goes_on or (args.recipe == "auto" and not args.from_scratch):
+    if args.start is not None or continues or (args.recipe == "auto" and not args.from_scratch):
         try:
             model = load_click_model(args.start or "default")
             if isinstance(model, GrainModel) and isinstance(recipe.model, GrainConfig):
@@ -221,11 +221,11 @@ def first_model(args: LearnArgs, recipe: Recipe, bar: Progress) -> tuple[ClickMo
                 new = [name for name in recipe.model.maps if name not in known]
                 if recipe.args.learns == "first":
                     model = model if model.first is not None else model.with_first(recipe.model.first_maps)
-                elif new and not goes_on:
+                elif new and not continues:
                     model = model.with_maps([*known, *new])
             return model, recipe.with_settings(lr=args.lr or recipe.args.lr * CONTINUED)
         except WeightsError:
-            if args.start is not None or goes_on:
+            if args.start is not None or continues:
                 raise
             bar.note("no trained model ships with this version; training starts from scratch")
     return build_model(recipe.model), recipe

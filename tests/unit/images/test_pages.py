@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from clickgrain.errors import ImageError
-from clickgrain.images import find_images, read_image
+from clickgrain.images import find_images, pages, read_image
 from clickgrain.images.pages import split_pages
 from clickgrain.progress import Quiet
 
@@ -39,7 +39,7 @@ def test_deep_pages_keep_their_values(stack):
 
 
 @pytest.mark.parametrize(
-    ("pages", "how"),
+    ("values", "how"),
     [
         (random((3, 20, 30), np.uint8), {"photometric": "minisblack"}),
         (random((3, 20, 30, 3), np.uint8), {"photometric": "rgb"}),
@@ -50,8 +50,8 @@ def test_deep_pages_keep_their_values(stack):
         (random((3, 20, 30), np.uint16).astype(np.float32), {}),
     ],
 )
-def test_every_page_looks_as_before(stack, pages, how):
-    path = stack(pages, **how)
+def test_every_page_looks_as_before(stack, values, how):
+    path = stack(values, **how)
     files = find_images(split_pages(path, Quiet()))
     assert len(files) == 3
     for i, file in enumerate(files):
@@ -67,6 +67,26 @@ def test_a_stopped_run_goes_on_and_nothing_is_written_twice(stack):
     split_pages(path, Quiet())
     assert missing.exists()
     assert kept.stat().st_mtime_ns == before
+
+
+def test_a_damaged_page_is_noted_and_stops_no_other(stack, monkeypatch):
+    class Notes(Quiet):
+        def __init__(self):
+            self.lines = []
+
+        def note(self, text):
+            self.lines.append(text)
+
+    real, bar, path = pages.read_image, Notes(), stack(random((3, 8, 9), np.uint16))
+
+    def damaged(file, page):
+        if page == 1:
+            raise ImageError(f"{file}: damaged")
+        return real(file, page=page)
+
+    monkeypatch.setattr(pages, "read_image", damaged)
+    assert [file.name for file in find_images(split_pages(path, bar))] == ["stack-0000.tif", "stack-0002.tif"]
+    assert bar.lines == [f"page 1 is left out: {path}: damaged"]
 
 
 def test_pages_of_another_file_are_not_mixed_up(stack):
