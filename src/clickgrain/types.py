@@ -199,6 +199,15 @@ class Prompt:
             sides[stroke.label].append(stroke.resampled(spacing))
         return np.concatenate(sides[0]), np.concatenate(sides[1])
 
+    def extends(self, other: "Prompt") -> bool:
+        """Whether this is the other prompt, or that with more clicks after its own; never with strokes."""
+        if self.scribbles or other.scribbles or (self.box, self.level) != (other.box, other.level):
+            return False
+        count = len(other.points)
+        return np.array_equal(self.points[:count], other.points) and np.array_equal(
+            self.labels[:count], other.labels
+        )
+
     def scaled(self, scale_x: float, scale_y: float) -> "Prompt":
         """The same prompt for an image resized by these factors; pixel centres map to pixel centres."""
         scale = np.array([scale_x, scale_y], np.float32)

@@ -58,6 +58,24 @@ def test_a_closely_sampled_stroke_has_no_gap_wider_than_asked():
     assert np.hypot(*np.diff(points, axis=0).T).max() <= 4 + 1e-3
 
 
+@pytest.mark.parametrize(
+    ("more", "extends"),
+    [
+        ({}, True),
+        ({"points": [[1, 2], [3, 4], [5, 6]], "labels": [1, 0, 1]}, True),
+        ({"points": [[1, 2]], "labels": [1]}, False),
+        ({"labels": [1, 1]}, False),
+        ({"points": [[1, 2], [3, 5]]}, False),
+        ({"box": [0, 0, 9, 9]}, False),
+        ({"level": 0.5}, False),
+        ({"scribbles": [Scribble([[1, 1], [5, 5]])]}, False),
+    ],
+)
+def test_a_prompt_extends_the_one_that_it_adds_clicks_to(more, extends):
+    asked = {"points": [[1, 2], [3, 4]], "labels": [1, 0], "size": (20, 30)}
+    assert Prompt.of(**{**asked, **more}).extends(Prompt.of(**asked)) is extends
+
+
 def test_scaling_keeps_pixel_centres():
     prompt = Prompt.of([[0, 0], [39, 29]], [1, 0], size=SIZE, box=[2, 4, 10, 20], level=0.4)
     double = prompt.scaled(2, 2)

@@ -11,7 +11,7 @@ from clickgrain.cut.flow import compiled
 from clickgrain.types import UInt8
 
 COMPONENTS = 5
-SAMPLE = 1500  # pixels a class that a mixture is fitted to
+SAMPLE = 1500  # a mixture is fitted to at most twice as many pixels a class
 ROUNDS = 6  # of k-means
 NOISE = 12.0
 """Variance in grey levels² that every component has at least: JPEG blocks and flat skies are no exact colors."""
@@ -27,7 +27,7 @@ def color_codes(image: UInt8) -> Any:
 @compiled
 def fit_mixture(pixels: Any) -> Any:
     """Mixture of N x 3 uint8 colors: 5 x 10, log weight with the normalization, mean, inverse covariance (6)."""
-    sample = pixels[:: max(1, len(pixels) // SAMPLE)].astype(np.float32)
+    sample = pixels.astype(np.float32)
     n = len(sample)
     center = np.empty((COMPONENTS, 3), np.float32)
     nearest = np.full(n, np.float32(1e12))

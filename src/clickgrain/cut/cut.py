@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from clickgrain.cut.colors import CODES, color_codes, fit_mixture, log_odds
+from clickgrain.cut.colors import CODES, SAMPLE, color_codes, fit_mixture, log_odds
 from clickgrain.cut.flow import COLUMN, ROW, compiled, min_cut
 from clickgrain.types import Bool, Float, Mask, Prompt, Size, UInt8
 
@@ -114,7 +114,8 @@ def guard_mask(probability: Float, previous: Mask, prompt: Prompt) -> Float:
 
     others = (prompt.points[prompt.labels != label] - prompt.points[-1]) * scale
     depth = min(float(depth_in(before != label)[row, column]), np.hypot(*others.T).min(initial=np.inf))
-    distance = np.hypot(*np.ogrid[-row : size[1] - row, -column : size[0] - column]).astype(np.float32)
+    down, across = (np.arange(n, dtype=np.float32) - at for n, at in ((size[1], row), (size[0], column)))
+    distance = np.hypot(down[:, None], across)
     weight = INERTIA * np.clip(distance / (NEAR * depth + 1), 0, 1) ** 2
     held = (after + weight * before) / (1 + weight)
     changed = (held > 0.5) != before
@@ -250,8 +251,7 @@ def _decide(probability: Float, image: UInt8, clicks: list[Float], s: CutSetting
                 cv2.circle(state, center, int(min(s.disk, room) * scale), side, -1)
         if level == len(sizes) - 1:
             models, table = _color_models(state, likely, pixels), np.full(CODES, np.nan, np.float32)
-        # contiguous: numpy's own layout depends on their number, and numba compiles once for each layout
-        rows, columns = map(np.ascontiguousarray, np.nonzero(state == FREE))
+        rows, columns = np.divmod(np.flatnonzero(state == FREE), size[1])
         p = likely[rows, columns].clip(1e-3, 1 - 1e-3)
         unary = s.logit * np.log(p / (1 - p))
         if models is not None:
@@ -280,12 +280,12 @@ def _color_models(state: UInt8, probability: Float, image: UInt8) -> tuple[Float
     """Mixtures of the object and its surroundings, None where one of them has too few pixels."""
     pixels = []
     for side in (OBJECT, BACKGROUND):
-        chosen = image[state == side]
+        chosen = np.flatnonzero(state == side)
         if len(chosen) < 50:
-            chosen = image[(probability > 0.5) == (side == OBJECT)]
+            chosen = np.flatnonzero((probability > 0.5) == (side == OBJECT))
         if len(chosen) < 50:
             return None
-        pixels.append(fit_mixture(chosen))
+        pixels.append(fit_mixture(image.reshape(-1, 3)[chosen[:: max(1, len(chosen) // SAMPLE)]]))
     return pixels[0], pixels[1]
 
 

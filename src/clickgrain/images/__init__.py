@@ -7,6 +7,7 @@ from clickgrain.images.arrays import resize_long_side as resize_long_side
 from clickgrain.images.arrays import rotation_hint as rotation_hint
 from clickgrain.images.arrays import save_mask as save_mask
 from clickgrain.images.arrays import to_lab as to_lab
+from clickgrain.images.guided import Guide as Guide
 from clickgrain.images.guided import guided_upsample as guided_upsample
 from clickgrain.images.reader import MAX_PIXELS as MAX_PIXELS
 from clickgrain.images.reader import count_pages as count_pages

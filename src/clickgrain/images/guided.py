@@ -5,13 +5,15 @@ Filter" (2015), algorithm 2: the linear coefficients are computed at the low res
 native one.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import ImageError
 from clickgrain.images.arrays import check_image
-from clickgrain.types import Float, UInt8
+from clickgrain.types import Float, Size, UInt8
 
 _Double = npt.NDArray[np.float64]
 _STRIP = 131_072  # pixels worked on at a time at native resolution: the buffers stay in the second-level cache
@@ -32,46 +34,62 @@ def guided_upsample(low: Float, guide: UInt8, *, radius: int = 2, eps: float = 1
     Raises:
         ImageError: `low` is not h x w, `guide` not an H x W x 3 uint8 image, radius negative, or eps not positive.
     """
-    guide = check_image(guide)
     if low.ndim != 2 or low.size == 0:
         raise ImageError(f"a low-resolution probability is h x w, not of shape {low.shape}; drop its other axes")
-    if radius < 0 or not eps > 0:
-        raise ImageError(f"radius {radius} and eps {eps} do not work; give radius >= 0 and eps > 0")
-    small = cv2.resize(guide, low.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float64) / 255.0
-    return _applied(_coefficients(low.astype(np.float64), small, radius, eps).astype(np.float32), guide)
+    return Guide.of(guide, (low.shape[0], low.shape[1]), radius=radius, eps=eps).upsample(low)
 
 
-def _coefficients(p: _Double, image: _Double, radius: int, eps: float) -> _Double:
-    """4 x h x w: the box-averaged slopes for red, green, blue (per unit of 0..1), and the offset.
+@dataclass(frozen=True)
+class Guide:
+    """What `guided_upsample` needs of a guide, computed once for all probabilities of one size.
 
     In float64, since the 3 x 3 systems are near singular wherever the guide is grey.
     """
 
-    def mean(values: _Double) -> _Double:
-        side = 2 * radius + 1
-        return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT))
+    image: UInt8  # H x W x 3
+    planes: list[_Double]  # red, green, blue in 0..1, h x w each
+    means: list[_Double]  # of their windows
+    inverse: list[_Double]  # of the windows' covariances: rr, rg, rb, gg, gb, bb
+    radius: int
 
-    planes = [np.ascontiguousarray(image[..., channel]) for channel in range(3)]
-    means, mean_p = [mean(plane) for plane in planes], mean(p)
-    cov_ip = [mean(plane * p) - mean_i * mean_p for plane, mean_i in zip(planes, means)]
-    sigma = {
-        (i, j): mean(planes[i] * planes[j]) - means[i] * means[j] + (eps if i == j else 0.0)
-        for i in range(3)
-        for j in range(i, 3)
-    }
-    # the symmetric 3 x 3 system of every pixel, by the adjugate (equation 19)
-    rr, rg, rb, gg, gb, bb = (sigma[key] for key in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)))
-    c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-    c11, c12, c22 = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = rr * c00 + rg * c01 + rb * c02
-    red, green, blue = (value / determinant for value in cov_ip)
-    a = [
-        c00 * red + c01 * green + c02 * blue,
-        c01 * red + c11 * green + c12 * blue,
-        c02 * red + c12 * green + c22 * blue,
-    ]
-    b = mean_p - sum(a_i * mean_i for a_i, mean_i in zip(a, means))
-    return np.stack([mean(plane) for plane in (*a, b)])
+    @classmethod
+    def of(cls, image: UInt8, size: Size, *, radius: int, eps: float) -> "Guide":
+        """Of an H x W x 3 image, for h x w probabilities; arguments and errors as in `guided_upsample`."""
+        image = check_image(image)
+        if radius < 0 or not eps > 0:
+            raise ImageError(f"radius {radius} and eps {eps} do not work; give radius >= 0 and eps > 0")
+        small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float64) / 255.0
+        planes = [np.ascontiguousarray(small[..., channel]) for channel in range(3)]
+        means = [_mean(plane, radius) for plane in planes]
+        rr, rg, rb, gg, gb, bb = (
+            _mean(planes[i] * planes[j], radius) - means[i] * means[j] + (eps if i == j else 0.0)
+            for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        )
+        # the symmetric 3 x 3 system of every pixel, by the adjugate (equation 19)
+        c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+        determinant = rr * c00 + rg * c01 + rb * c02
+        adjugate = (c00, c01, c02, rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg)
+        return cls(image, planes, means, [value / determinant for value in adjugate], radius)
+
+    def upsample(self, low: Float) -> Float:
+        """H x W float32 in 0..1 of h x w probabilities."""
+        p = low.astype(np.float64)
+        mean_p = _mean(p, self.radius)
+        covariances = [
+            _mean(plane * p, self.radius) - mean * mean_p for plane, mean in zip(self.planes, self.means)
+        ]
+        c00, c01, c02, c11, c12, c22 = self.inverse
+        rows = ((c00, c01, c02), (c01, c11, c12), (c02, c12, c22))
+        slopes = [sum(c * covariance for c, covariance in zip(row, covariances)) for row in rows]
+        offset = mean_p - sum(slope * mean for slope, mean in zip(slopes, self.means))
+        averaged = [_mean(plane, self.radius) for plane in (*slopes, offset)]
+        return _applied(np.stack(averaged).astype(np.float32), self.image)
+
+
+def _mean(values: _Double, radius: int) -> _Double:
+    """Mean of every pixel's window."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT))
 
 
 def _applied(slopes: Float, guide: UInt8) -> Float:

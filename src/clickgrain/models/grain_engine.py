@@ -1,14 +1,16 @@
 """Answers clicks with a trained `grain` model; torch or ONNX Runtime computes its network."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from clickgrain.clicks.centre import decided
-from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors, resized
+from clickgrain.clicks.maps import ClickMaps, MapContext, click_maps, leaf_colors, resized
 from clickgrain.features import FeatureExtractor
-from clickgrain.images import fit_size, guided_upsample, resize
+from clickgrain.images import Guide, fit_size, resize
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.engine import obey, previous_probability
 from clickgrain.models.zoom import Window, Zoom, bounds
@@ -39,6 +41,7 @@ class GrainImage:
     features: tuple[Any, ...]
     cells: Float | None  # from `semantic_cells`
     close: "dict[Window, GrainImage]" = field(default_factory=dict)  # the last zoom crop
+    drawn: list[tuple[Prompt, ClickMaps]] = field(default_factory=list)  # those of the last prompt, at most one
 
     @property
     def size(self) -> Size:
@@ -49,6 +52,11 @@ class GrainImage:
     def vectors(self) -> Float:
         """h x w x d `semantic_vectors` of the leaves."""
         return self.context.vectors[0]
+
+    @cached_property
+    def guide(self) -> Guide:
+        """For masks at the resolution of click maps."""
+        return Guide.of(self.image, self.context.size, radius=2, eps=1e-4)
 
 
 class GrainNetwork(Protocol):
@@ -159,12 +167,27 @@ class GrainEngine:
     def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> list[Mask]:
         scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
         scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
-        maps = click_maps(self.network.config.map_spec, encoded.context, scaled, before, [0] * len(prompts))
+        maps = self._maps(encoded, scaled, before)
         logits, scores = self.network.decode(encoded.features, maps)
         config = self.network.config
         if "centre" in config.first_maps and config.decoder_for(maps)[0]:
             logits = _voted(logits, scores, maps[:, config.map_spec.names.index("centre")])
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
+
+    def _maps(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> Float:
+        """Click maps; those of the last single prompt grow if the new one only adds clicks to it."""
+        spec = self.network.config.map_spec
+        if len(prompts) != 1:
+            return click_maps(spec, encoded.context, prompts, before, [0] * len(prompts))
+        maps = None
+        with suppress(IndexError):  # taken out: another thread that clicks on this image draws new ones
+            last, maps = encoded.drawn.pop()
+            if not prompts[0].extends(last):
+                maps = None
+        maps = maps or ClickMaps(spec, encoded.context, [0])
+        maps.draw([0], prompts, before)
+        encoded.drawn[:] = [(prompts[0], maps)]
+        return maps.of([0])
 
 
 def _voted(logits: Float, scores: Float, votes: Float) -> Float:
@@ -216,7 +239,6 @@ def _ramp(first: int, last: int, length: int, rim: float) -> Float:
 def _mask(encoded: GrainImage, prompt: Prompt, logits: Float, score: float) -> Mask:
     def render() -> Float:
         low = 0.5 + 0.5 * np.tanh(0.5 * logits)  # the sigmoid, which cannot overflow
-        fine = guided_upsample(low, encoded.image, radius=2, eps=1e-4)
-        return obey(fine, prompt, radius=max(2.0, encoded.image.shape[1] / low.shape[1]))
+        return obey(encoded.guide.upsample(low), prompt, radius=max(2.0, encoded.image.shape[1] / low.shape[1]))
 
     return Mask(render, score=score, level=prompt.level)

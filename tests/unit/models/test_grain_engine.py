@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from clickgrain.clicks.maps import ClickMaps
 from clickgrain.errors import PromptError
 from clickgrain.features import ColorTexture
 from clickgrain.features.config import EncoderConfig
@@ -238,6 +239,33 @@ def test_nothing_is_left_behind_between_calls_and_threads(engine):
         np.testing.assert_array_equal(probability, alone[i % 2][0])
         np.testing.assert_array_equal(np.stack(others), np.stack(alone[i % 2][1]))
     assert np.abs(alone[0][0] - alone[1][0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("box", [None, [5, 5, 50, 45]])
+def test_clicks_that_come_one_by_one_are_answered_as_all_at_once(engine, box):
+    encoded, points, labels = engine.encode(photo()), [[20, 30], [45, 12], [30, 40], [60, 20]], [1, 0, 1, 0]
+    mask = None
+    for end in (1, 2, 3, 4, 2, 3):  # four clicks, two of them undone, and one of them again
+        previous = mask if end > 1 else None
+        mask = ask(engine, encoded, points[:end], previous, labels[:end], box=box)
+        fresh = ask(engine, replace(encoded, drawn=[]), points[:end], previous, labels[:end], box=box)
+        np.testing.assert_array_equal(mask.probability, fresh.probability)
+    other = ask(engine, encoded, [[45, 12], *points[1:]], mask, labels)
+    assert np.abs(other.probability - ask(engine, encoded, points, mask, labels).probability).max() > 1e-3
+
+
+def test_what_earlier_clicks_drew_is_not_drawn_again(engine, monkeypatch):
+    drawn, real = [], ClickMaps._add_clicks
+
+    def add_clicks(maps, sign, rows, added):
+        drawn.extend(len(points) for points in added)
+        real(maps, sign, rows, added)
+
+    monkeypatch.setattr(ClickMaps, "_add_clicks", add_clicks)
+    encoded, mask = engine.encode(photo()), None
+    for end in (1, 2, 3):
+        mask = ask(engine, encoded, [[20, 30], [45, 12], [30, 40]][:end], mask)
+    assert drawn == [1, 1, 1]
 
 
 def test_rendering_needs_no_inference_mode_and_keeps_no_graph(engine):
