@@ -81,7 +81,8 @@ class Guide:
         c00, c01, c02, c11, c12, c22 = self.inverse
         rows = ((c00, c01, c02), (c01, c11, c12), (c02, c12, c22))
         slopes = [sum(c * covariance for c, covariance in zip(row, covariances)) for row in rows]
-        offset = mean_p - sum(slope * mean for slope, mean in zip(slopes, self.means))
+        red, green, blue = (slope * mean for slope, mean in zip(slopes, self.means))
+        offset = mean_p - red - green - blue
         averaged = [_mean(plane, self.radius) for plane in (*slopes, offset)]
         return _applied(np.stack(averaged).astype(np.float32), self.image)
 
