@@ -75,12 +75,9 @@ class Guide:
         """H x W float32 in 0..1 of h x w probabilities."""
         p = low.astype(np.float64)
         mean_p = _mean(p, self.radius)
-        covariances = [
-            _mean(plane * p, self.radius) - mean * mean_p for plane, mean in zip(self.planes, self.means)
-        ]
+        r, g, b = (_mean(plane * p, self.radius) - mean * mean_p for plane, mean in zip(self.planes, self.means))
         c00, c01, c02, c11, c12, c22 = self.inverse
-        rows = ((c00, c01, c02), (c01, c11, c12), (c02, c12, c22))
-        slopes = [sum(c * covariance for c, covariance in zip(row, covariances)) for row in rows]
+        slopes = [c00 * r + c01 * g + c02 * b, c01 * r + c11 * g + c12 * b, c02 * r + c12 * g + c22 * b]
         red, green, blue = (slope * mean for slope, mean in zip(slopes, self.means))
         offset = mean_p - red - green - blue
         averaged = [_mean(plane, self.radius) for plane in (*slopes, offset)]
