@@ -175,6 +175,8 @@ def act(
         action = Action(context.seq, *about, asked, patch, user)
         masks = {hash_: coded.data for hash_, coded in context.masks.items()}
         logs.write(image, action, history.preview(action) if document is None else document, masks)
+    if isinstance(request, ask.AddSteps) and context.touched is not None:
+        project.worked_on(image, context.touched, user)
     return context
 
 
@@ -188,13 +190,15 @@ def apply(request: Request, document: Document, context: Context) -> Document:
     match request:
         case ask.AddSteps():
             _refuse_new_masks(request.steps, ())
+            steps = request.steps
             if request.object is None:
                 item = context.new(label=request.label, track=request.track)
+                steps = context.project.usual.first(request.label, steps)
             else:
                 item = document.editable(request.object)
             if request.label is not None:
                 item = item.model_copy(update={"label": request.label})
-            document = _put_or_remove(context.with_steps(item, (*item.steps, *request.steps)), document, context)
+            document = _put_or_remove(context.with_steps(item, (*item.steps, *steps)), document, context)
         case ask.SetSteps():
             item = document.editable(request.object)
             _refuse_new_masks(request.steps, item.steps)

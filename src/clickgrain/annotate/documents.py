@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from clickgrain.annotate.http_errors import RequestError
 
@@ -39,12 +39,21 @@ class Strict(BaseModel):
 
 
 class Click(Strict):
-    """A click at (x, y): label 1 on the object, 0 on the background."""
+    """A click at (x, y): label 1 on the object, 0 on the background.
+
+    A first click is answered at the usual level, if the server has set one; later clicks ask for none.
+    """
 
     type: Literal["click"] = "click"
     x: Coordinate
     y: Coordinate
     label: Side = 1
+    usual: Level | None = None
+
+    @model_serializer(mode="wrap")
+    def _short(self, whole: Any) -> Any:
+        """Without `usual` where there is none, as logs have always had it."""
+        return {key: value for key, value in whole(self).items() if value is not None}
 
 
 class BoxStep(Strict):

@@ -131,6 +131,8 @@ class MaskReplayer:
                 _inside(((step.x, step.y),), scene.size)
                 points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
                 changed = replace(state, points=points, strokes=strokes)
+                if step.usual is not None and step.label and state.answer is None and state.level is None:
+                    return self._usual(scene, changed, step.usual)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
             case documents.ScribbleStep():
                 scribbles = (*state.scribbles, Scribble(np.array(step.points, np.float32), step.label))
@@ -181,6 +183,18 @@ class MaskReplayer:
             outside = ~previous.binary
             answer = answer.refined(lambda found: np.where(outside, np.minimum(found, 0.5), found))
         _ = answer.binary
+        return replace(state, answer=answer, predicted=True)
+
+    def _usual(self, scene: Scene, state: Fold, level: float) -> Fold:
+        """A first click at the usual level; what it gives without one is the first of the alternatives."""
+        answer = self._predicted(scene, replace(state, level=level), None).answer
+        assert answer is not None
+
+        def others() -> list[Mask]:
+            free = self._predicted(scene, state, None).answer
+            return [] if free is None else [free, *free.alternatives]
+
+        answer.offer(others)
         return replace(state, answer=answer, predicted=True)
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -9,15 +10,19 @@ import numpy as np
 
 from clickgrain import cut
 from clickgrain.annotate.database import Database, Logs, ModelInfo
+from clickgrain.annotate.documents import Click
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus
 from clickgrain.annotate.gallery import Gallery
+from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import MaskReplayer
 from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.team import Changes, Team
+from clickgrain.annotate.usual_level import UsualLevels
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
 from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import Runtime, Segmenter
+from clickgrain.tree.leaf_map import to_size
 
 AHEAD = 3  # images to encode ahead
 
@@ -48,7 +53,9 @@ class Project:
         self.gallery, self.device, self.runtime = Gallery(photos, self.database, ignore), device, runtime
         self.logs = Logs(self.database, self.gallery, self.changes)
         self.team = Team(lambda image: self.changes.mark("image", image))
-        self.replayer = MaskReplayer(self.logs.mask)
+        self.replayer, self.usual = MaskReplayer(self.logs.mask), UsualLevels()
+        self._in_hand: dict[str, tuple[int, int]] = {}  # by person: image and number of the object worked on last
+        self._learner = ThreadPoolExecutor(1, "usual level")
         self.opened: dict[int, float] = {}  # when an image was opened last, in Unix seconds
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
@@ -64,6 +71,7 @@ class Project:
 
     def close(self) -> None:
         """Stop encoding and close the file."""
+        self._learner.shutdown(cancel_futures=True)
         self.encoder.close()
         self.jit.close()
         self.database.close()
@@ -128,6 +136,22 @@ class Project:
     def scene(self, image: int, timeout: float = 60.0) -> Scene:
         """The image encoded, as its file is now; waits for it."""
         return self.encoder.get((image, self.gallery.stamp(image)), timeout)
+
+    def worked_on(self, image: int, number: int, user: str = "") -> None:
+        """A person has added to an object. Another one that they added to before is finished: learn its level."""
+        before = self._in_hand.get(user)
+        self._in_hand[user] = (image, number)
+        if before not in (None, (image, number)):
+            self._learner.submit(self._learn_level, *before)
+
+    def _learn_level(self, image: int, number: int) -> None:
+        with suppress(ClickgrainError, RequestError):  # the object or its image may be gone
+            item, scene = self.logs.item(image, number), self.scene(image) if image in self.encoded() else None
+            first = item.steps[0] if item.steps else None
+            if scene is not None and isinstance(first, Click) and first.label and item.model == scene.model:
+                mask = to_size(self.logs.mask(item.mask or ""), scene.size)
+                with scene.turn:
+                    self.usual.learn(item.label, (first.x, first.y), mask, scene.segmenter, scene.encoded)
 
     def look_at(self, image: int) -> None:
         """The user opens this image: encode it and the next ones before all others."""

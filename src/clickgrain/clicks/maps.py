@@ -116,6 +116,11 @@ class ClickMaps:
         self.leaves: dict[tuple[int, int], Float] = {}  # prompt, label -> h x w x kinds
         self.first: list[dict[str, list[Nested]]] = [{} for _ in self.index]
 
+    @property
+    def own_bytes(self) -> int:
+        """Memory of what is drawn; the context is the image's."""
+        return int(self.planes.nbytes) + sum(close.nbytes for close in list(self.leaves.values()))
+
     def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Array | None = None) -> None:
         """Draw prompts (K of the M) for the first time, or with further clicks; see `click_maps` for `previous`."""
         previous = self._zeros(len(rows), 1) if previous is None else resized(plain(previous), self.size)

@@ -71,6 +71,11 @@ class Guide:
         adjugate = (c00, c01, c02, rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg)
         return cls(image, planes, means, [value / determinant for value in adjugate], radius)
 
+    @property
+    def own_bytes(self) -> int:
+        """Memory of all but the image."""
+        return sum(plane.nbytes for plane in (*self.planes, *self.means, *self.inverse))
+
     def upsample(self, low: Float) -> Float:
         """H x W float32 in 0..1 of h x w probabilities."""
         p = low.astype(np.float64)

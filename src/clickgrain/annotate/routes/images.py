@@ -12,7 +12,7 @@ from PIL import Image
 
 from clickgrain.annotate import actions
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import Click
+from clickgrain.annotate.documents import Click, Steps
 from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
@@ -151,10 +151,18 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
 
     @router.get("/images/{image}/preview")
     @reads
-    def preview(image: int, x: Pixel, y: Pixel, object: int | None = None, label: Sign = 1) -> Response:
-        """The mask after a click, the first or one more on an object; the click itself will be in the cache."""
-        steps = () if object is None else project.logs.item(image, object).steps
-        steps = (*steps, Click(x=x, y=y, label=label))
+    def preview(
+        image: int, x: Pixel, y: Pixel, object: int | None = None, label: Sign = 1, name: int | None = None
+    ) -> Response:
+        """The mask after a click, the first or one more on an object; the click itself will be in the cache.
+
+        `name` is the number of the label that a new object would get.
+        """
+        steps: Steps = (Click(x=x, y=y, label=label),)
+        if object is None:
+            steps = project.usual.first(name, steps)
+        else:
+            steps = (*project.logs.item(image, object).steps, *steps)
         return as_json(data=encode(project.replayer.fold(project.scene(image), steps).binary).text)
 
     @router.get("/images/{image}/log")

@@ -42,26 +42,28 @@ export class Guess {
    * there, while the pointer stays inside it.
    * @param {import("../image.js").OpenImage | null} image @param {import("../core/geometry.js").Point | null} at pixel
    * @param {number | null} [object] in hand @param {number} [label] 1 for a positive click
+   * @param {number | null} [name] number of the label that a new object would get
    */
-  look(image, at, object = null, label = 1) {
+  look(image, at, object = null, label = 1, name = null) {
     if (!image?.tree || !at || image.tree !== this.tree) this.clear();
     this.tree = image?.tree ?? null;
     if (!image?.tree || !at) return;
-    const place = `${at.x} ${at.y} ${object} ${label} ${image.object(object)?.mask}`;
+    const place = `${at.x} ${at.y} ${object} ${label} ${name} ${image.object(object)?.mask}`;
     if (place === this.place) return;
     this.place = place;
     this.#stop();
     if (object !== null || this.change || !holds(this.shown, at.x, at.y)) this.shown = this.change = null;
-    this.timer = setTimeout(() => this.#ask(image, at, object, label), REST_MS);
+    this.timer = setTimeout(() => this.#ask(image, at, object, label, name), REST_MS);
   }
 
   /**
    * @param {import("../image.js").OpenImage} image @param {import("../core/geometry.js").Point} at
-   * @param {number | null} object @param {number} label
+   * @param {number | null} object @param {number} label @param {number | null} name
    */
-  async #ask(image, { x, y }, object, label) {
+  async #ask(image, { x, y }, object, label, name) {
     const asking = (this.asking = new AbortController()),
-      what = object === null ? "" : `&object=${object}&label=${label}`;
+      fresh = name === null ? "" : `&name=${name}`,
+      what = object === null ? fresh : `&object=${object}&label=${label}`;
     try {
       const { data } = await get(`/api/images/${image.id}/preview?x=${x}&y=${y}${what}`, asking.signal);
       if (asking.signal.aborted) return;

@@ -103,7 +103,7 @@ export class Tools {
     const corrects = seeks && active !== null && this.near < 0 && !stage.shift && !stage.alt && !this.levels.tried;
     if (corrects && at && image && !this.gesture && !this.pending.length && !image.object(active)?.locked)
       stage.guess.look(image, pixel(at, image.size), active, stage.negates ? 0 : this.state.polarity);
-    else stage.guess.look(image, rest);
+    else stage.guess.look(image, rest, null, 1, this.state.label);
     stage.element.dataset.cursor = this.#cursor(at);
   }
 

@@ -1,0 +1,89 @@
+"""What the usual level of finished objects saves: `python -m benchmarks.bench_usual_level --out DIR`.
+
+Draws cells and nuclei as `bench_foreign` does and clicks on them with the model in the package, image by image as a
+person would, once as it is and once with first clicks at the level that the objects before ask for (as in
+`clickgrain annotate` where objects have no label). Prints a table with the differences and their 95 % intervals
+(bootstrap over images). `--data NAME=DIR` takes images of a benchmark instead, such as photos, where levels differ.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from benchmarks.bench_foreign import MODEL, draw_domain, table
+from benchmarks.bench_foreign import Args as Domain
+from clickgrain.annotate.usual_level import UsualLevels
+from clickgrain.evaluation import evaluate, load_benchmark
+from clickgrain.segmenter import Encoded, Segmenter
+from clickgrain.types import Bool, Float, Mask, Scribble, UInt8
+
+
+@dataclass(frozen=True)
+class Args:
+    """Where to, and on what.
+
+    Attributes:
+        out: folder for the drawn images and the results.
+        images: to draw.
+        data: NAME=DIR of a benchmark to click on instead.
+    """
+
+    out: Path = Path("usual-level")
+    images: int = 60
+    data: str | None = None
+
+
+class Session:
+    """A person who outlines one object after another; the first click on the next one finishes an object."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter, self.usual = segmenter, UsualLevels()
+        self.finished: tuple[tuple[float, float], Bool, Encoded] | None = None
+        self.first = (0.0, 0.0)
+
+    def set_image(self, image: UInt8) -> None:
+        """Encode the next image."""
+        self.encoded = self.segmenter.encode(image)
+
+    def predict(
+        self,
+        points: Any,
+        labels: Any,
+        box: Any = None,
+        scribbles: Sequence[Scribble] | None = None,
+        level: float | None = None,
+        previous: Mask | Float | None = None,
+    ) -> Mask:
+        """As `Segmenter.predict`, with first clicks at the usual level."""
+        if len(points) == 1:
+            if self.finished is not None:
+                point, mask, encoded = self.finished
+                self.usual.learn(None, point, mask, self.segmenter, encoded)
+            self.first, level = (float(points[0][0]), float(points[0][1])), self.usual.of(None)
+        answer = self.segmenter.predict(points, labels, box, scribbles, level, previous, encoded=self.encoded)
+        self.finished = self.first, answer.binary, self.encoded
+        return answer
+
+
+def main() -> None:
+    """Print the table."""
+    args = tyro.cli(Args, description=__doc__)
+    name, _, folder = (args.data or "").partition("=")
+    if args.data is None:
+        name, folder = "cells", str(draw_domain(Domain(args.out, photos=1, images=args.images, minutes=1))[1])
+    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(MODEL)
+    results = {}
+    for shown, predictor in ((MODEL, segmenter), ("usual level", Session(segmenter))):
+        print(f"clicking: {shown}", file=sys.stderr, flush=True)
+        # sessions depend on the order of targets, so that a broken run cannot be resumed
+        rows = args.out / "results" / f"{name}-{shown}.jsonl"
+        results[shown] = evaluate(predictor, benchmark, model=shown, jsonl=rows, resume=False)
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

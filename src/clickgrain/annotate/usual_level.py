@@ -1,0 +1,53 @@
+"""The level that the last objects ask for, so that the first click on the next one needs no change of size.
+
+On cells among cells one click may mean a nucleus, a cell or the tissue, and no image says which. The objects that a
+person has finished do: for each of them the levels are tried that would have given it by its first click.
+"""
+
+import threading
+from collections import defaultdict, deque
+
+import numpy as np
+
+from clickgrain.annotate.documents import Click, Steps
+from clickgrain.segmenter import Encoded, Segmenter
+from clickgrain.types import Bool, Float
+
+LEVELS = (0.35, 0.45, 0.55, 0.65)
+LEAST, LAST = 3, 10  # finished objects that a level is taken from: at least, and the last so many
+MARGIN = 0.1  # by which a level's mean IoU must exceed that without a level
+
+
+class UsualLevels:
+    """The usual level by label (None: no label), from finished objects; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._gains: dict[int | None, deque[Float]] = defaultdict(lambda: deque(maxlen=LAST))
+        self._lock = threading.Lock()
+
+    def learn(
+        self, label: int | None, point: tuple[float, float], mask: Bool, segmenter: Segmenter, encoded: Encoded
+    ) -> None:
+        """Learn from a finished object: its first click at (x, y) pixels and its H x W mask."""
+        ious = []
+        for level in (None, *LEVELS):
+            found = segmenter.predict([point], [1], level=level, encoded=encoded).binary
+            ious.append(np.count_nonzero(found & mask) / max(int(np.count_nonzero(found | mask)), 1))
+        with self._lock:
+            self._gains[label].append(np.array(ious[1:], np.float32) - np.float32(ious[0]))
+
+    def first(self, label: int | None, steps: Steps) -> Steps:
+        """The steps of a new object: a positive click that begins them asks for the label's usual level."""
+        if not steps or not isinstance(steps[0], Click) or not steps[0].label:
+            return steps
+        return steps[0].model_copy(update={"usual": self.of(label)}), *steps[1:]
+
+    def of(self, label: int | None) -> float | None:
+        """The level for first clicks on the next object; None where the model's own choice is about as good."""
+        with self._lock:
+            gains = list(self._gains.get(label, ()))
+        if len(gains) < LEAST:
+            return None
+        mean = np.mean(gains, axis=0)
+        best = int(mean.argmax())
+        return LEVELS[best] if mean[best] > MARGIN else None
