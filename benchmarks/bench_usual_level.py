@@ -59,12 +59,13 @@ class Session:
         previous: Mask | Float | None = None,
     ) -> Mask:
         """As `Segmenter.predict`, with first clicks at the usual level."""
-        if len(points) == 1:
-            if self.finished is not None:
-                point, mask, encoded = self.finished
-                self.usual.learn(None, point, mask, self.segmenter, encoded)
+        begins = len(points) == 1
+        if begins:
             self.first, level = (float(points[0][0]), float(points[0][1])), self.usual.of(None)
         answer = self.segmenter.predict(points, labels, box, scribbles, level, previous, encoded=self.encoded)
+        if begins and self.finished is not None:  # as the server does, after its answer to the next object's click
+            point, mask, encoded = self.finished
+            self.usual.learn(None, point, mask, self.segmenter, encoded)
         self.finished = self.first, answer.binary, self.encoded
         return answer
 

@@ -14,7 +14,7 @@ from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.types import Bool, Float
 
 LEVELS = (0.35, 0.45, 0.55, 0.65)
-LEAST, LAST = 3, 10  # finished objects that a level is taken from: at least, and the last so many
+LEAST, LAST = 2, 10  # finished objects that a level is taken from: at least, and the last so many
 MARGIN = 0.1  # by which a level's mean IoU must exceed that without a level
 
 

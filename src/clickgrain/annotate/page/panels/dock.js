@@ -153,7 +153,7 @@ function levels({ store, stage }) {
     {
       class: "check less",
       title:
-        "The model chooses the level, as outlined where the pointer rests, and offers alternatives if unsure. After three objects of a label it takes the level that they ask for",
+        "The model chooses the level, as outlined where the pointer rests, and offers alternatives if unsure. From a label's fourth object on it is the level that those before ask for, if there is one",
     },
     auto,
     "Auto",
