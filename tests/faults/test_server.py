@@ -195,16 +195,13 @@ def test_importing_again_brings_in_what_is_missing_and_nothing_twice(served, tmp
     count(f"{turns} kills, {actions} actions seen; lost: 0; every object once")
 
 
-def learned_steps(client):
-    """Begin to learn, and (the job, steps done) as soon as it trains."""
-    answer = client.post("/api/learn", json={"minutes": 0.2})
-    assert answer.status_code == 200, answer.text
-    job = answer.json()["job"]
-    while job["state"] == "running" and not job["text"].startswith("training: step"):
+def reaches(client, id_, step):
+    """The job that learns as soon as so many steps are done, or it is over."""
+    while True:
+        job = client.get(f"/api/jobs/{id_}").json()
+        if job["state"] != "running" or (job["text"].startswith("training: step") and job["done"] >= step):
+            return job
         time.sleep(0.02)
-        job = client.get(f"/api/jobs/{job['id']}").json()
-    assert job["state"] == "running", job
-    return job["id"], job["done"]
 
 
 @pytest.mark.timeout(3600)
@@ -212,29 +209,32 @@ def test_learning_continues_where_it_was_when_the_server_was_killed(served, tmp_
     """The process that trains outlives the server for as long as it needs to save its steps."""
     if not everything:
         pytest.skip("in the long half")
-    done, turns = 0, 4
+    shown, turns = 0, 5
+    with served(tmp_path) as (_, client):
+        draw_square(client)
+        own = objects(client, 1)
+        assert client.get("/api/learn").json()["stopped"] is None
     for turn in range(turns + 1):
-        with served(tmp_path) as (job, client):
-            found = client.get("/api/learn").json()["stopped"]
-            if found:
-                assert (found["minutes"], found["objects"]) == (0.2, False)
-                assert int(found["text"].split()[2]) >= done, found
+        with served(tmp_path) as (server, client):
+            assert objects(client, 1) == own
+            if turn > 0:
+                stopped = client.get("/api/learn").json()["stopped"]
+                assert (stopped["minutes"], stopped["objects"]) == (0.2, False)
+                assert int(stopped["text"].split()[2]) >= shown, stopped
+            answer = client.post("/api/learn", json={"minutes": 0.2})
+            assert answer.status_code == 200, answer.text
+            id_ = answer.json()["job"]["id"]
+            job = reaches(client, id_, 0)
+            assert (job["state"], job["error"]) == ("running", None)
+            assert job["done"] >= shown  # none that was shown is made again
+            if turn < turns:
+                job = reaches(client, id_, shown + rng.randint(1, 3))  # of twenty or more
+                assert (job["state"], job["error"]) == ("running", None)
+                shown = job["done"]
+                server.kill(rng.choice(SIGNALS))
             else:
-                assert turn == 0
-                draw_square(client)
-            own = objects(client, 1)
-            assert len(own) == 1
-            id_, steps = learned_steps(client)
-            assert steps >= done  # none that was shown is made again
-            if turn == turns:
-                while (state := client.get(f"/api/jobs/{id_}").json())["state"] == "running":
-                    time.sleep(0.05)
-                assert state["state"] == "done", state["error"]
+                job = reaches(client, id_, 1_000_000)
+                assert (job["state"], job["error"]) == ("done", None)
                 assert client.get("/api/learn").json()["stopped"] is None
-                break
-            moment = time.monotonic() + rng.uniform(0, 2)
-            while time.monotonic() < moment:
-                done = client.get(f"/api/jobs/{id_}").json()["done"]
-            job.kill(rng.choice(SIGNALS))
     assert [path.name for path in (tmp_path / ".project-models").iterdir()] == ["run-001"]
-    count(f"{turns} kills while a model learned, one run, {done} steps shown; lost: 0")
+    count(f"{turns} kills while a model learned, one run, {shown} steps shown before the last; lost: 0")
