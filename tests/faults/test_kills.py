@@ -78,8 +78,8 @@ class Tab(threading.Thread):
             if seq and self.rng.random() < 0.2:
                 action = {"kind": "undo"}
             answer = self.client.post(f"{path}/actions", json={"seq": seq, "action": action})
-            if answer.status_code == 503:  # it is being stopped
-                return
+            if answer.status_code == 503:  # it is being stopped, or a busy machine still encodes the image
+                continue
             seq = answer.json().get("seq", seq)
             if answer.status_code == 200:
                 self.confirmed[seq] = action["kind"]

@@ -87,6 +87,8 @@ def search(request, lines):
             lines.forget()
         try:
             known(check)
+            if lines:
+                lines.are_new()  # those of the corpus are known from now on
             for number in itertools.count(FIRST):
                 seed(number)(profile(given(strategy)(one)))()
                 if is_over():

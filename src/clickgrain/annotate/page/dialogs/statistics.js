@@ -95,8 +95,8 @@ function agreement({ people, images, kept, corrected, drawn_again: again, alone,
 /** @param {any} pair an object of two people, or of one alone @returns {any[]} its cells */
 function least({ image, first, second, how, iou, ...of }) {
   const both = (/** @type {string} */ what) => [of[`first_${what}`], of[`second_${what}`]].map((one) => one ?? "–");
-  const what = how.replace("first", first).replace("second", second);
-  return [image, `${first}, then ${second}`, what, 100 * iou, both("object").join(", "), both("label").join(", ")];
+  const alone = { "first only": `${first} only`, "second only": `${second} only` }[how];
+  return [image, `${first}, then ${second}`, alone ?? how, 100 * iou, both("object").join(", "), both("label").join(", ")];
 }
 
 /** @param {number} seconds */
