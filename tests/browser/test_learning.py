@@ -37,6 +37,18 @@ def test_learning_from_objects_waits_for_ten_of_them(shared, tab, expect):
     expect(dialog.get_by_role("checkbox")).to_be_disabled()
 
 
+def test_a_run_that_was_stopped_is_told_and_offered_with_its_minutes(shared, tab, expect):
+    page = tab().open(shared.address, "photo13")
+    stopped = {"minutes": 7.5, "objects": False, "text": "training: step 3 of 90"}
+    told = {"objects": 12, "refused": 0, "enough": 10, "stopped": stopped}
+    page.page.route("**/api/learn", lambda route: route.fulfill(json=told))
+    page.page.get_by_role("button", name="Learn from this folder").click()
+    dialog = page.page.locator(".learn")
+    expect(dialog).to_contain_text("A run of 7.5 minutes was stopped (training: step 3 of 90)")
+    expect(dialog.get_by_label("Minutes")).to_have_value("7.5")
+    expect(dialog.get_by_role("checkbox")).not_to_be_checked()
+
+
 def test_ten_objects_teach_and_the_server_is_told(own_server, tab, expect):
     page = tab().open(own_server(2).address)
     page.page.evaluate(f"{DOTS}(11)")

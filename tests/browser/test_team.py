@@ -74,3 +74,26 @@ def test_who_started_to_learn_is_told(people, expect):
     assert job["job"]["user"] == "Anna"
     expect(ben.page.locator(".learn .running")).to_contain_text("started by Anna")
     ben.page.get_by_role("button", name="Stop").click()
+
+
+def test_the_objects_of_least_agreement_are_listed_and_all_are_a_file(people, expect):
+    anna, ben = people
+    anna.take(56, 56)
+    ben.page.locator("#team").get_by_role("button", name="Take it over").click()
+    ben.until("clickgrain.store.state.image.document.objects.length === 1")
+    ben.page.evaluate("""fetch("/api/images/1/actions", { method: "POST",
+        headers: { "X-Clickgrain": "1", "Content-Type": "application/json" },
+        body: JSON.stringify({ seq: clickgrain.store.state.image.document.seq, active: 0, action:
+            { kind: "object.add_steps", steps: [{ type: "brush", points: [[140, 100]], radius: 5 }] } }) })""")
+    ben.until("clickgrain.store.state.image.document.objects.length === 2")
+    ben.page.evaluate("clickgrain.open.statistics()")
+    dialog = ben.page.locator(".statistics-dialog")
+    rows = dialog.locator("h3:has-text('least agreement') + .scroll tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("Anna, then Ben")
+    expect(rows.first).to_contain_text("Ben only")
+    expect(rows.last).to_contain_text("kept")
+    with ben.page.expect_download() as download:
+        dialog.get_by_role("link", name="All pairs, as CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert [line.split(",")[3] for line in lines] == ["how", "kept", "second only"]

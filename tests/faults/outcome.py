@@ -1,13 +1,36 @@
 """What commands leave behind, to compare broken and undisturbed runs by."""
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import torch
 
+COMMANDS = "propose", "train", "learn"
 NOT_COMPARED = ("seconds", "waited")  # in a line of metrics.jsonl
+
+
+def store_of(name: str, folder: Path) -> Path:
+    """Where a command has its trees."""
+    return folder / "model" / "proposals.db" if name == "learn" else folder / "trees.db"
+
+
+def begin(name: str, folder: Path, whole: Path) -> Path:
+    """A folder for a command, with the trees of the undisturbed run if it takes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "train":
+        shutil.copy(whole / "trees.db", store_of(name, folder))
+    return folder
+
+
+def assert_whole(name: str, folder: Path, whole: Path) -> None:
+    """What a command has left is what the undisturbed run has, and no more."""
+    assert trees_of(store_of(name, folder)) == trees_of(whole / "trees.db")
+    if name != "propose":
+        assert result_of(folder / "model") == result_of(whole / "model")
+    assert_clean(folder)
 
 
 def trees_of(path: Path) -> dict[str, tuple]:

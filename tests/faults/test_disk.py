@@ -8,7 +8,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 
-from tests.faults.outcome import assert_clean, result_of, trees_of
+from tests.faults.outcome import COMMANDS, assert_whole, begin, result_of, trees_of
 from tests.faults.test_kills import address_of
 
 
@@ -21,41 +21,42 @@ def assert_refused(status, said, *words):
 
 @pytest.fixture
 def finishes(machine, commands, whole):
-    """Run `learn` again, now undisturbed: it ends as if nothing had been."""
+    """Run a command again, now undisturbed: it ends as if nothing had been."""
 
-    def check(folder):
-        status, said = machine.run(*commands["learn"](folder))
+    def check(folder, name="learn"):
+        status, said = machine.run(*commands[name](folder))
         assert status == 0, said
-        assert trees_of(folder / "model" / "proposals.db") == trees_of(whole[0] / "trees.db")
-        assert result_of(folder / "model") == result_of(whole[0] / "model")
-        assert_clean(folder)
+        assert_whole(name, folder, whole[0])
 
     return check
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_limit_on_files_fills_the_disk_anywhere(
-    machine, commands, whole, finishes, tmp_path, rng, everything, count
+    machine, commands, whole, finishes, tmp_path, rng, everything, count, name
 ):
     """No file may grow beyond a limit, so that it is the first larger one that cannot be written."""
-    sizes = [path.stat().st_size for path in [*whole[0].iterdir(), *(whole[0] / "model").iterdir()]]
-    sizes = [size for size in sizes if size > 5000]  # what the command says goes into a file too
+    folder = whole[0] if name == "propose" else whole[0] / "model"
+    files = [*folder.iterdir()] + ([whole[0] / "trees.db"] if name == "learn" else [])
+    # what the command says goes into a file too
+    sizes = [path.stat().st_size for path in files if path.is_file() and path.stat().st_size > 5000]
     refused, turns = 0, 12 if everything else 1
     for turn in range(turns):
-        folder = tmp_path / f"{turn}"
-        folder.mkdir()
+        folder = begin(name, tmp_path / f"{turn}", whole[0])
         limit = rng.randint(4500, rng.choice(sizes) - 1)
-        status, said = machine.run(*commands["learn"](folder), largest_file=limit)
+        status, said = machine.run(*commands[name](folder), largest_file=limit)
         if status:
             assert_refused(status, said, str(folder), "free some space")
             refused += 1
-        finishes(folder)
+        finishes(folder, name)
+    assert refused > 0
     count(f"{turns} limits, {refused} runs refused and finished later")
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of a megabyte; `leave(bytes)` fills all but so much of it, `leave(None)` frees it."""
+    """A disk of two megabytes; `leave(bytes)` fills all but so much of it, `leave(None)` frees it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = shutil.which("mount") and subprocess.run(
@@ -68,8 +69,9 @@ def small_disk(tmp_path):
         ballast = disk / "ballast"
         ballast.unlink(missing_ok=True)
         if free is not None:
+            space = shutil.disk_usage(disk).free - free
             with suppress(OSError), ballast.open("wb", buffering=0) as file:
-                file.write(bytes(2_000_000 - free))
+                file.write(bytes(max(space, 0)))
         return disk
 
     yield leave
@@ -77,16 +79,20 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.timeout(3600)
-def test_a_disk_that_is_full(machine, commands, finishes, small_disk, rng, everything):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_disk_that_is_full(machine, commands, whole, finishes, small_disk, rng, everything, name):
     if not everything:
         pytest.skip("in the long half")
+    most = 10_000 if name == "propose" else 300_000  # bytes, of which it needs more
     for _ in range(6):
-        disk = small_disk(rng.randint(0, 300_000))
-        status, said = machine.run(*commands["learn"](disk))
+        disk = begin(name, small_disk(None), whole[0])
+        small_disk(rng.randint(0, most))
+        status, said = machine.run(*commands[name](disk))
         assert_refused(status, said, str(disk), "space")
         small_disk(None)
-        finishes(disk)
-        shutil.rmtree(disk / "model")
+        finishes(disk, name)
+        for path in disk.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_the_server_says_that_the_disk_is_full_and_keeps_what_it_confirmed(machine, commands, tmp_path):

@@ -1,19 +1,41 @@
 """A clock that runs backwards, bad images, damaged files, and two processes at the same work."""
 
+import json
+import re
 import shutil
 
 import httpx2
 import pytest
 
-from tests.faults.outcome import assert_clean, result_of, steps_of, trees_of
+from tests.faults.outcome import COMMANDS, assert_clean, assert_whole, begin, result_of, steps_of, trees_of
 from tests.faults.test_kills import address_of
 
 
-def test_a_clock_that_runs_backwards_changes_no_model(machine, commands, whole, tmp_path):
-    shutil.copy(whole[0] / "trees.db", tmp_path)
-    status, said = machine.run(*commands["train"](tmp_path), clock=60)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_clock_that_runs_backwards_changes_no_tree_and_no_weight(
+    machine, commands, whole, tmp_path, rng, everything, name
+):
+    """It also jumps back between a session that is killed and the one that continues it."""
+    for turn in range(4 if everything else 1):
+        folder = begin(name, tmp_path / f"{turn}", whole[0])
+        job = machine.start(*commands[name](folder), clock=rng.choice([0.001, 60]))
+        job.kill_after(rng.uniform(0, whole[1][name]), 9)
+        status, said = machine.run(*commands[name](folder), clock=rng.choice([60, 90_000]))
+        assert status == 0, said
+        assert not re.search(r"-\d+(\.\d+)? ?(s|seconds|minutes)\b", said), said
+        assert_whole(name, folder, whole[0])
+
+
+@pytest.mark.timeout(600)
+def test_a_clock_that_runs_backwards_makes_minutes_no_longer(machine, commands, photos, tmp_path, everything):
+    if not everything:
+        pytest.skip("in the long half")
+    words = [*commands["learn"](tmp_path), "--minutes", 0.05]
+    status, said = machine.run(*words, clock=60)
     assert status == 0, said
-    assert result_of(tmp_path / "model") == result_of(whole[0] / "model")
+    lines = (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()
+    assert min(json.loads(line).get("seconds", 0) for line in lines) >= 0
 
 
 def test_a_clock_that_runs_backwards_loses_no_action(machine, commands, tmp_path):
@@ -33,26 +55,67 @@ def test_a_clock_that_runs_backwards_loses_no_action(machine, commands, tmp_path
 BAD = {"empty": b"", "words": b"no image at all", "half": None}
 
 
+def spoil(path, kind):
+    """Make a photo one that cannot be read."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if kind == "half" else BAD[kind])
+
+
+@pytest.fixture
+def own(photos, tmp_path):
+    """A copy of the photos that may be changed, and a command line on it instead of on them."""
+    shutil.copytree(photos, tmp_path / "photos")
+    return tmp_path / "photos", lambda words: [tmp_path / "photos" if word == photos else word for word in words]
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_image_at_any_place_of_a_batch(machine, commands, photos, whole, tmp_path, everything, kind):
+def test_a_bad_image_at_any_place_of_a_batch(machine, commands, photos, own, whole, tmp_path, everything, kind):
     expected = trees_of(whole[0] / "trees.db")
     names = sorted(path.name for path in photos.iterdir())
-    shutil.copytree(photos, tmp_path / "photos")
+    folder_of_photos, on_own = own
     for name in names if everything else names[len(kind) % 4 :: 9]:
-        content = (photos / name).read_bytes()
-        (tmp_path / "photos" / name).write_bytes(content[: len(content) // 2] if kind == "half" else BAD[kind])
+        spoil(folder_of_photos / name, kind)
         folder = tmp_path / f"without-{name}"
         folder.mkdir()
-        words = [tmp_path / "photos" if word == photos else word for word in commands["propose"](folder)]
+        words = on_own(commands["propose"](folder))
         words[-1] = 4  # photos of a batch
         status, said = machine.run(*words)
         assert (status, "Traceback" in said) == (0, False), said
-        assert str(tmp_path / "photos" / name) in said
+        assert str(folder_of_photos / name) in said
         assert trees_of(folder / "trees.db") == {key: row for key, row in expected.items() if key != name}
-        shutil.copy2(photos / name, tmp_path / "photos")
+        shutil.copy2(photos / name, folder_of_photos)
         assert machine.run(*words)[0] == 0
         assert trees_of(folder / "trees.db") == expected
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", ["train", "learn"])
+def test_training_without_a_bad_image_is_that_without_the_image(
+    machine, commands, photos, own, whole, tmp_path, everything, command
+):
+    """At every place; `train` has a tree of the image, which was good once."""
+    if not everything and command == "learn":
+        pytest.skip("in the long half")
+    folder_of_photos, on_own = own
+    for place in sorted(photos.iterdir()) if everything else [photos / "4.png"]:
+        (folder_of_photos / place.name).unlink()
+        without = begin(command, tmp_path / f"without-{place.name}", whole[0])
+        status, said = machine.run(*on_own(commands[command](without)))
+        assert status == 0, said
+        for kind in BAD if everything else ["half"]:
+            shutil.copy2(place, folder_of_photos)
+            spoil(folder_of_photos / place.name, kind)
+            folder = begin(command, tmp_path / f"{kind}-{place.name}", whole[0])
+            status, said = machine.run(*on_own(commands[command](folder)))
+            assert (status, "Traceback" in said) == (0, False), said
+            assert str(folder_of_photos / place.name) in said
+            assert result_of(folder / "model") == result_of(without / "model")
+        shutil.copy2(place, folder_of_photos)
+        (folder / "model" / "state.pt").unlink()  # the run is on other photos now
+        status, said = machine.run(*on_own(commands[command](folder)))
+        assert status == 0, said
+        assert_whole(command, folder, whole[0])
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import gc
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
-from dataclasses import replace
 
+import tiny
 import tyro  # noqa: F401
 import uvicorn  # noqa: F401
 
@@ -23,24 +24,10 @@ import clickgrain.commands.console
 import clickgrain.commands.learn
 import clickgrain.commands.parsing
 import clickgrain.training.learn  # noqa: F401
+from clickgrain.annotate import learning
 from clickgrain.cli import main
-from clickgrain.clicks.config import ClickSimulation
-from clickgrain.features.config import EncoderConfig
-from clickgrain.models.config import GrainConfig
 from clickgrain.proposals import pipeline
 from clickgrain.training import config as recipes
-from clickgrain.training.config import DataArgs, Recipe, TrainArgs
-
-
-def tiny_recipe():
-    """`grain-small` at a size that trains in two seconds, with a checkpoint after every step."""
-    model = GrainConfig(EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1)), (4, 4, 6, 8), long_side=64)
-    data = DataArgs(crop=32, photo_side=64, objects=0.2, held_out=0.2)
-    args = TrainArgs(
-        steps=8, batch=1, threads=1, validate_every=3, validation_targets=1, checkpoint_every=0.0, data=data,
-        clicks=replace(ClickSimulation.grain(), corrective=(0, 1), recursive=(1, 2)),
-    )  # fmt: skip
-    return Recipe(model, args)
 
 
 def obey_permissions():
@@ -62,6 +49,12 @@ def turn_clock_back(seconds):
     time.time, time.time_ns = earlier, lambda: int(earlier() * 1e9)
 
 
+def start_tiny(arguments, output, place):
+    """`learning.start` for *Learn* in the page, with the tiny recipe."""
+    command = [sys.executable, tiny.__file__, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=place)
+
+
 def become(argv, said, environment, largest_file=None, obeys=False, clock=None):
     """In the fork: break what is asked for, and run the command; all that it says goes to the file `said`."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -79,7 +72,8 @@ def become(argv, said, environment, largest_file=None, obeys=False, clock=None):
     sys.exit(main())
 
 
-recipes.RECIPES["grain-small"] = tiny_recipe
+recipes.RECIPES["grain-small"] = tiny.tiny_recipe
+learning.start = start_tiny
 pipeline.COMMIT_ROWS = 1  # so that kills fall between transactions and into them
 gc.freeze()  # forks share the memory
 while request := sys.stdin.readline():

@@ -202,6 +202,7 @@ WORDS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
 )
 PLACES = ["state", "changes", "images", "labelled", "models", "jobs", "jobs/{}", "statistics", "export", "learn"]
+PLACES += ["agreement"]
 PLACES += [f"images/{{}}{end}" for end in ("", "/picture", "/thumb", "/hover", "/preview", "/log")]
 PLACES += ["images/{}/objects/{}/alternatives", "masks/{}"]
 PARAMETERS = [

@@ -16,6 +16,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from clickgrain.errors import ClickgrainError, is_interruption
 from clickgrain.progress import Quiet
 
@@ -101,6 +103,7 @@ def main(photos: str, minutes: str, project: str, *ignore: str) -> int:
     from clickgrain.annotate.accepted import objects_in
     from clickgrain.training.config import LearnArgs
     from clickgrain.training.learn import learn
+    from clickgrain.training.run_dir import LOCK
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -110,6 +113,8 @@ def main(photos: str, minutes: str, project: str, *ignore: str) -> int:
     args = LearnArgs(Path(photos), Path(), minutes=float(minutes), ignore=ignore)
     try:
         with ExitStack() as stack:
+            with suppress(Timeout, NotImplementedError, OSError), FileLock(LOCK, timeout=PATIENCE):
+                pass  # the process of a server that was killed a moment ago has saved its steps
             objects = stack.enter_context(objects_in(Path(project), ignore)).split() if project else None
             learn(args, ProgressFile(Path(PROGRESS)), accepted=objects)
     except (Exception, KeyboardInterrupt) as error:

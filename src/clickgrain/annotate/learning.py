@@ -6,6 +6,7 @@ also write to where its models go, and could leave links there that training wou
 
 import glob
 import json
+import math
 import os
 import re
 import stat
@@ -28,6 +29,7 @@ from clickgrain.annotate.learn_child import PROGRESS
 from clickgrain.annotate.models import describe_model, load_segmenter
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import MAX_SEQ
+from clickgrain.errors import ClickgrainError
 
 MAX_TARGETS = 200
 LOG, LOCK = "log.txt", ".server.lock"
@@ -46,6 +48,8 @@ class Learner:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        database = project.database.path
+        self.root = database.parent / f".{database.stem}-models"
 
     def objects(self) -> Objects:
         """What the user accepted and refused so far."""
@@ -55,18 +59,31 @@ class Learner:
         """Train for about `minutes`, with the user's objects or not, and compare; DataError for too few objects."""
         from clickgrain.evaluation.datasets import data_hash  # start-up time that few sessions need to spend
 
-        started = time.time()
-        database = self.project.database.path
-        root = database.parent / f".{database.stem}-models"
+        started = time.monotonic()
         labels = data_hash(self.objects().split().objects) if from_objects else None
-        with claimed(root, lambda place: is_unfinished(place, minutes, labels)) as run:
+        with claimed(self.root, lambda place: is_unfinished(place, minutes, labels)) as run:
             self.train(job, run.place, minutes, from_objects)
         old, new = self.project.model, describe_model(str(run.path))
         job.report(job.total, job.total, "comparing on your objects")
         report = self.compare(job, old, new)
-        report["seconds"] = round(time.time() - started, 1)
+        report["seconds"] = round(time.monotonic() - started, 1)
         self.project.database.save_model(new, {key: value for key, value in report.items() if key != "rows"})
         return report
+
+    def stopped(self) -> dict[str, Any] | None:
+        """The run that Learn would continue: {"minutes", "objects" (whether it has some), "text"}; None if none."""
+        from clickgrain.evaluation.datasets import data_hash
+
+        with ExitStack() as stack, suppress(OSError, Timeout, ClickgrainError):
+            _, run, _ = _newest(stack, _reached(stack, self.root.parent, self.root.name))
+            if run is None or (found := begun(run)) is None:
+                return None
+            stack.enter_context(FileLock(run / LOCK, blocking=False))  # else a server, maybe this one, is at it
+            minutes, labels = found
+            if labels is None or labels == data_hash(self.objects().split().objects):
+                text = progress_of(run)[2].partition(",")[0]
+                return {"minutes": minutes, "objects": labels is not None, "text": text}
+        return None
 
     def train(self, job: Job, place: Path, minutes: float, from_objects: bool = False) -> None:
         """Run `learn` in a folder and report its progress; RequestError if it failed, Cancelled if the job was."""
@@ -148,14 +165,21 @@ def progress_of(place: Path) -> tuple[int, int, str]:
     return done, total, "; ".join(filter(None, (words if total else stage, text)))
 
 
-def is_unfinished(run: Path, minutes: float, labels: str | None = None) -> bool:
-    """Whether a folder holds a run of so many minutes, on these objects, that was stopped before its end."""
+def begun(run: Path) -> tuple[float, str | None] | None:
+    """(minutes, hash of the objects or None) of a run that was stopped; None if it is over, or none."""
     try:
         saved = json.loads((run / "run.json").read_bytes())
-        same = saved["asked"]["minutes"] == minutes and saved.get("labels") == labels
-        return "finished" not in saved and same
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return (run / LOG).exists() and not (run / "run.json").exists()
+        minutes, labels = float(saved["asked"]["minutes"]), saved.get("labels")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return None if "finished" in saved or not math.isfinite(minutes) else (minutes, labels)
+
+
+def is_unfinished(run: Path, minutes: float, labels: str | None = None) -> bool:
+    """Whether a folder holds a run of so many minutes, on these objects, that was stopped before its end."""
+    if (run / "run.json").exists():
+        return begun(run) == (minutes, labels)
+    return (run / LOG).exists()
 
 
 @contextmanager
@@ -169,11 +193,8 @@ def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
         try:
             root.mkdir(parents=True, exist_ok=True)
             place = _reached(stack, root.parent, root.name)
-            numbers = sorted(int(one.name[4:]) for one in place.iterdir() if re.fullmatch(r"run-\d{3,}", one.name))
-            names = (f"run-{number:03d}" for number in reversed(numbers))
-            name, run = next(((name, own) for name in names if (own := _own(stack, place, name))), ("", None))
+            name, run, number = _newest(stack, place)
             run = run if run is not None and resumes(run) else None
-            number = len(numbers)
             while True:
                 if run is not None:
                     with suppress(Timeout):  # another server has it, even one made a moment ago
@@ -188,6 +209,14 @@ def claimed(root: Path, resumes: Callable[[Path], bool]) -> Iterator[RunFolder]:
             problem = f"{root}: no place for a model ({error.strerror or error}); remove it, or check its owner"
             raise RequestError("database", problem) from error
         yield RunFolder(root / name, run)
+
+
+def _newest(stack: ExitStack, root: Path) -> tuple[str, Path | None, int]:
+    """(name, path or None) of the newest of the user's own runs, and how many runs there are."""
+    numbers = sorted(int(one.name[4:]) for one in root.iterdir() if re.fullmatch(r"run-\d{3,}", one.name))
+    names = (f"run-{number:03d}" for number in reversed(numbers))
+    found = next(((name, own) for name in names if (own := _own(stack, root, name))), ("", None))
+    return *found, len(numbers)
 
 
 def _reached(stack: ExitStack, folder: Path, name: str) -> Path:

@@ -1,11 +1,14 @@
 """Agreement between people: as one left the objects, and as the other did."""
 
+import csv
+
 import numpy as np
 import pytest
 
 from clickgrain.annotate import actions
+from clickgrain.annotate.agreement import versions
 from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
-from clickgrain.annotate.statistics import collect, versions
+from clickgrain.annotate.statistics import collect
 
 
 def box(left, top, right, bottom):
@@ -72,6 +75,37 @@ def test_what_was_drawn_again_is_matched_by_its_pixels(project, by, add):
     assert row["drawn_again"] == {"objects": 2, "iou": pytest.approx(expected, abs=1e-4)}
     assert row["alone"] == [1, 1]
     assert (row["kept"], row["corrected"]["objects"]) == (0, 0)
+
+
+def test_every_object_is_listed_with_its_iou(project, by, add, label, client):
+    label(kind="label.add", name="=1+1")
+    add("Anna", 2, 2, 11, 11, label=1)
+    add("Anna", 20, 2, 29, 11)
+    add("Anna", 40, 30, 45, 35)
+    by("Anna", kind="object.edit", object=3, label=1)
+    first = masks(project, project.logs.history(1).document)
+    by("Ben", kind="object.delete", objects=[2, 3])
+    add("Ben", 2, 12, 11, 16, object=1)
+    add("Ben", 21, 2, 30, 11)
+    add("Cleo", 50, 2, 55, 8)
+    second = masks(project, project.logs.history(1).document)
+    answer = client.get("/api/agreement")
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    found = {
+        (row["first"], row["second"], row["how"], row["first_object"], row["second_object"]): row for row in rows
+    }
+    corrected, again = found["Anna", "Ben", "corrected", "1", "1"], found["Anna", "Ben", "drawn again", "2", "4"]
+    assert float(corrected["iou"]) == pytest.approx(reference_iou(first[0], second[0]), abs=1e-4)
+    assert float(again["iou"]) == pytest.approx(reference_iou(first[1], second[1]), abs=1e-4)
+    assert (corrected["image"], corrected["first_label"], again["second_label"]) == ("a1.png", "'=1+1", "")
+    assert found["Anna", "Ben", "first only", "3", ""]["iou"] == "0.0"
+    assert found["Ben", "Cleo", "second only", "", "5"]["iou"] == "0.0"
+    assert len(rows) == len(found) == 3 + 4 + 3
+    page = collect(project)
+    assert len(page["least_agreement"]) == 10
+    assert [row["iou"] for row in page["least_agreement"]] == sorted(float(row["iou"]) for row in rows)
+    assert [row["people"] for row in page["agreement"]] == [["Anna", "Ben"], ["Anna", "Cleo"], ["Ben", "Cleo"]]
 
 
 def test_labels_are_compared(project, by, add, label):

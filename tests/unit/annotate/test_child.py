@@ -1,8 +1,15 @@
 """Training ends with the server that started it, even when that is killed."""
 
+import signal
 import subprocess
 import sys
+import threading
 import time
+
+from filelock import FileLock
+
+from clickgrain.annotate import learn_child
+from clickgrain.training.run_dir import LOCK
 
 PARENT = """
 import sys, time
@@ -31,3 +38,26 @@ def test_training_ends_when_its_server_is_killed(photos, tmp_path):
         process.wait()
     process.stdout.read()  # ends only when the child is gone too: it writes there
     process.stdout.close()
+
+
+def test_training_waits_until_that_of_a_killed_server_has_saved(photos, tmp_path, monkeypatch):
+    order, held = [], threading.Event()
+
+    def save():
+        with FileLock(tmp_path / LOCK):
+            held.set()
+            time.sleep(0.3)  # so long a save takes
+            order.append("saved")
+
+    monkeypatch.setattr(learn_child, "end_with_parent", lambda: None)
+    monkeypatch.setattr("clickgrain.training.learn.learn", lambda *_, **__: order.append("learned"))
+    monkeypatch.chdir(tmp_path)
+    before, saving = signal.getsignal(signal.SIGTERM), threading.Thread(target=save)
+    saving.start()
+    held.wait()
+    try:
+        assert learn_child.main(str(photos), "5", "") == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        saving.join()
+    assert order == ["saved", "learned"]

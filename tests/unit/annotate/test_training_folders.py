@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import threading
 
 import pytest
 
 from clickgrain.annotate import files_below
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.learning import claimed, is_unfinished
+from clickgrain.annotate.learn_child import PROGRESS
+from clickgrain.annotate.learning import Learner, claimed, is_unfinished
+from clickgrain.evaluation.datasets import data_hash
 
 STRANGER = 12_345
 
@@ -142,3 +145,45 @@ def test_what_is_put_in_the_place_of_a_run_is_not_written_to(root, tmp_path):
         (run.place / "a.txt").write_text("x")
     assert (root / "was" / "a.txt").exists()
     assert not (tmp_path / "target" / "a.txt").exists()
+
+
+class TestWhatLearnWouldContinue:
+    @pytest.fixture
+    def stopped(self, project):
+        return Learner(project).stopped
+
+    def test_a_run_that_was_stopped_is_told_with_its_minutes(self, begun, stopped, client):
+        (begun / PROGRESS).write_text(
+            json.dumps({"stage": "training", "done": 3, "total": 90, "each": 2, "text": "loss 1"})
+        )
+        told = {"minutes": 5, "objects": False, "text": "training: step 3 of 90"}
+        assert stopped() == told
+        assert client.get("/api/learn").json()["stopped"] == told
+
+    def test_there_is_none_without_a_run_or_after_its_end(self, begun, stopped, root):
+        saved = json.loads((begun / "run.json").read_text())
+        for other in (
+            {**saved, "finished": "x"},
+            {**saved, "asked": {"minutes": None}},
+            {**saved, "labels": "x"},
+            [],
+        ):
+            (begun / "run.json").write_text(json.dumps(other))
+            assert stopped() is None
+        shutil.rmtree(root)
+        assert stopped() is None
+
+    def test_a_run_that_goes_on_now_is_not_stopped(self, begun, stopped, root):
+        with claimed(root, lambda place: True) as run:
+            assert run.path == begun
+            assert stopped() is None
+        assert stopped() is not None
+
+    def test_objects_count_as_long_as_they_are_the_same(self, begun, stopped, act, project):
+        for x in range(3, 58, 5):
+            act(kind="object.add_steps", steps=[{"type": "brush", "points": [[x, 20]], "radius": 1}])
+        labels = data_hash(Learner(project).objects().split().objects)
+        (begun / "run.json").write_text(json.dumps({"asked": {"minutes": 5}, "steps": 3, "labels": labels}))
+        assert stopped()["objects"] is True
+        act(kind="object.delete", objects=[1])
+        assert stopped() is None

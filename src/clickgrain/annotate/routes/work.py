@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from clickgrain.annotate.accepted import ENOUGH
+from clickgrain.annotate.agreement import pairs_as_csv, pairs_of
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.carrying import CarryRequest, carrying
 from clickgrain.annotate.documents import Strict
@@ -68,14 +69,21 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
     @router.get("/learn")
     @long
     def learnable() -> Response:
-        """What Learn would use: how many accepted objects and refused candidates, and how many objects it needs."""
-        found = learner.objects()
-        return as_json(objects=len(found.targets), refused=len(found.refused), enough=ENOUGH)
+        """What Learn would use: objects, refused candidates, how many objects are enough, a run to continue."""
+        found, stopped = learner.objects(), learner.stopped()
+        return as_json(objects=len(found.targets), refused=len(found.refused), enough=ENOUGH, stopped=stopped)
 
     @router.get("/statistics")
     @long
     def statistics() -> Response:
         return as_json(**collect(project))
+
+    @router.get("/agreement")
+    @long
+    def agreement() -> Response:
+        """The IoU of every object of two people, as CSV."""
+        headers = {"content-disposition": 'attachment; filename="agreement.csv"', "cache-control": "no-store"}
+        return Response(pairs_as_csv(pairs_of(project)), headers=headers, media_type="text/csv")
 
     @router.get("/export")
     @long

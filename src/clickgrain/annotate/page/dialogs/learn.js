@@ -39,10 +39,12 @@ async function show(app, body, job) {
   };
   const [models, has] = await Promise.all([
     get("/api/models").then((answer) => answer.models, () => []),
-    get("/api/learn").catch(() => ({ objects: 0, refused: 0, enough: 10 })),
+    get("/api/learn").catch(() => ({ objects: 0, refused: 0, enough: 10, stopped: null })),
   ]);
+  const { stopped } = has;
   from.disabled = has.objects < has.enough;
-  from.checked = !from.disabled;
+  from.checked = stopped ? stopped.objects : !from.disabled;
+  if (stopped) minutes.value = `${stopped.minutes}`;
   const ask = h(
     "div",
     { class: "row" },
@@ -57,6 +59,7 @@ async function show(app, body, job) {
       null,
       "clickgrain learns from all photos of this folder which pixels belong together, without labels. It works in the background; you can keep annotating.",
     ),
+    stopped && !atWork(job) ? h("p", { class: "stopped" }, `A run of ${stopped.minutes} minutes was stopped (${stopped.text}). Learn as set here continues it.`) : null,
     atWork(job) ? null : teachers(from, has),
     atWork(job) ? progress(app, job) : ask,
     trouble,

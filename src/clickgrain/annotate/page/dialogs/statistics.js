@@ -66,6 +66,13 @@ function show(body, all) {
           "Agreement on images that both worked on",
           ["People", "Images", "Kept", "Corrected", "IoU, %", "Drawn again", "IoU, %", "Only one has", "Same label, %"],
           all.agreement.map(agreement),
+        ).concat(
+          table(
+            "Objects of least agreement",
+            ["Image", "People", "What", "IoU, %", "Objects", "Labels"],
+            all.least_agreement.map(least),
+          ),
+          h("p", null, h("a", { class: "button", href: "/api/agreement", download: "agreement.csv" }, "All pairs, as CSV")),
         )
       : null,
     all.days.length > 1
@@ -83,6 +90,13 @@ function agreement({ people, images, kept, corrected, drawn_again: again, alone,
   const percent = (/** @type {number | null} */ share) => (share === null ? null : 100 * share);
   const cells = [corrected.objects, percent(corrected.iou), again.objects, percent(again.iou)];
   return [people.join(", then "), images, kept, ...cells, alone.join(" + "), percent(labels)];
+}
+
+/** @param {any} pair an object of two people, or of one alone @returns {any[]} its cells */
+function least({ image, first, second, how, iou, ...of }) {
+  const both = (/** @type {string} */ what) => [of[`first_${what}`], of[`second_${what}`]].map((one) => one ?? "–");
+  const alone = { "first only": `${first} only`, "second only": `${second} only` }[how];
+  return [image, `${first}, then ${second}`, alone ?? how, 100 * iou, both("object").join(", "), both("label").join(", ")];
 }
 
 /** @param {number} seconds */
