@@ -8,7 +8,7 @@ import numpy.typing as npt
 from clickgrain.jit import njit
 
 STAGES = ("start", "list", "index", "trees", "network", "upload", "lost", "idle")
-"""Where machines' time goes; `network`: cores wait for images, `lost`: on shards that vanished with their machine."""
+"""Where machines' time goes; `network`: cores wait for images, `lost`: on shards that vanished with a machine."""
 START, LIST, INDEX, TREES, NETWORK, UPLOAD, LOST, IDLE = range(8)
 MOST_DEATHS = 100_000  # of a training run, after which it counts as endless
 

@@ -31,6 +31,7 @@ OBJECT_STORE = 400 << 20  # bytes of a local start; what does not fit waits
 BLOCK = 32 << 20  # bytes that travel together at most
 BEGUN = ".begun"  # folder next to the stores, with a mark for what a worker has begun
 DEATHS = 3  # of workers that a group of images may cost before they are taken one by one, and an image alone
+REACHED = 10.0  # seconds in which a cluster answers
 ENDING = 30.0  # seconds in which the workers of a run that is over give their stores back
 Batch = dict[str, Any]
 
@@ -103,8 +104,11 @@ def propose_on_ray(
             local = {"num_cpus": workers or core_count(), "object_store_memory": OBJECT_STORE}
             more = {"address": address} if address else {**local, "include_dashboard": False}
             try:
+                host, _, port = address.rpartition("://")[2].rpartition(":")
+                if port.isdecimal():  # Ray itself waits for minutes where nothing answers
+                    socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
                 ray.init(log_to_driver=False, logging_level="error", **more)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 fix = "check --address and that the cluster runs, or leave it out" if address else "run again"
                 raise ConfigError(
                     f"cannot reach Ray at {address or 'this machine'} ({cause(error)}); {fix}"

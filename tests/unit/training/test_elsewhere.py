@@ -37,8 +37,8 @@ class Bars(Quiet):
 def tiny(monkeypatch, settings, tiny_config, one_thread, few_robot_clicks, tmp_path):
     monkeypatch.setenv("CLICKGRAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(remote, "PAUSE", 0.001)
-    monkeypatch.setattr(LearnArgs, "memory_bytes", SMALL)
-    monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, settings(steps=3, tiles=0)))
+    monkeypatch.setattr(LearnArgs, "memory_bytes", property(lambda self: SMALL))
+    monkeypatch.setitem(recipes.RECIPES, "grain-small", lambda: Recipe(tiny_config, settings(steps=3)))
 
 
 @pytest.fixture
