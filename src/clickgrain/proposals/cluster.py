@@ -32,7 +32,7 @@ BLOCK = 32 << 20  # bytes that travel together at most
 BEGUN = ".begun"  # folder next to the stores, with a mark for what a worker has begun
 DEATHS = 3  # of workers that a group of images may cost before they are taken one by one, and an image alone
 REACHED = 10.0  # seconds in which a cluster answers
-ENDING = 30.0  # seconds in which the workers of a run that is over give their stores back
+ENDING = 60.0  # seconds in which the workers of a run that is over give their stores back
 Batch = dict[str, Any]
 
 
@@ -85,7 +85,7 @@ def propose_on_ray(
     bar = progress if not isinstance(progress, bool) else Bar() if progress else Quiet()
     with bar:
         bar.start("trees", len(files))
-        with _owned(out) as (stores, used):
+        with _owned(out, ENDING) as (stores, used):
             if used:
                 fix = "wait until it has ended, or give another --out"
                 raise StoreError(f"{used[0]} is in use by another run, perhaps on another machine; {fix}")
@@ -146,7 +146,7 @@ def propose_on_ray(
 
 
 @contextmanager
-def _owned(out: Path, seconds: float = 1.0) -> Iterator[tuple[list[Path], list[Path]]]:
+def _owned(out: Path, seconds: float) -> Iterator[tuple[list[Path], list[Path]]]:
     """The stores in a folder that are ours alone inside the block, and those that a worker did not give back.
 
     SQLite's log works within one machine, so a process opens a store of the folder only while it holds its lock.

@@ -306,6 +306,7 @@ class TestStores:
     """A store of the folder is open in one process at a time, which holds its lock."""
 
     def test_one_that_another_run_has_is_refused(self, ray, photos, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "ENDING", 0.1)
         ProposalStore.create(tmp_path / "shards" / "other-0.db").close()
         with (
             FileLock(tmp_path / "shards" / "other-0.db.lock"),
@@ -330,7 +331,7 @@ class TestStores:
         ProposalStore.create(tmp_path / "a.db").close()
         monkeypatch.setattr(module.FileLock, "acquire", no_locks)
         with pytest.raises(StoreError, match=r"cannot be locked \(no flock\); give --out a folder"):
-            module._owned(tmp_path).__enter__()
+            module._owned(tmp_path, 0.1).__enter__()
 
 
 class TestDeadlyImages:
