@@ -1,6 +1,7 @@
 """Peak memory of what `learn` does before its first step: photos, objects, closer views, composites, validation.
 
     python -m benchmarks memory
+    python -m benchmarks.bench_memory --propose    of `propose`, for 100 and for 5,000 drawn photos
     python -m benchmarks.bench_memory --photos DIR --store trees.db --count 5000 [--objects FILE] [--threads N]
     python -m benchmarks.bench_memory --memory 0.1 --steps 20    streams; time without a batch
 
@@ -32,14 +33,15 @@ from clickgrain.training.config import grain_small
 from clickgrain.training.loop import fit
 from clickgrain.training.prepare import choose_photos, prepare
 
-EXTRACTOR, DRAWN = "color-texture", 300
+EXTRACTOR, DRAWN, FEW_AND_MANY = "color-texture", 300, (100, 5000)
 UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes of one unit of ru_maxrss."""
 
 
-def draw(folder: Path) -> None:
+def draw(folder: Path, count: int = DRAWN) -> None:
     """Photos of a few ellipses on textured ground."""
-    for seed in range(DRAWN):
+    folder.mkdir()
+    for seed in range(count):
         rng = np.random.default_rng(seed)
         image = np.clip(cv2.GaussianBlur(rng.normal(128, 60, (192, 256, 3)), (0, 0), 2) + 10, 0, 255).astype(
             np.uint8
@@ -74,6 +76,30 @@ def measure(given: argparse.Namespace) -> None:
     print(json.dumps([len(chosen.keys), len(data.images), start, peak]))
 
 
+def peak_of(*flags: object) -> list[int]:
+    """What a separate process prints."""
+    command = [sys.executable, "-m", "benchmarks.bench_memory", "--inside", *map(str, flags)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def measure_propose(given: argparse.Namespace) -> None:
+    """In the separate process: build the trees, and print photos and peak."""
+    report = propose(given.photos, given.store, extractor=load_extractor(EXTRACTOR), progress=False)
+    print(json.dumps([report.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT]))
+
+
+def compare_propose(folder: Path) -> None:
+    """The peak of `propose` for few and for many photos."""
+    peaks = []
+    for count in FEW_AND_MANY:
+        photos = folder / f"{count}"
+        draw(photos, count)
+        done, peak = peak_of("--propose", f"--photos={photos}", f"--store={folder / f'{count}.db'}")
+        print(f"propose: {done} photos, {peak / 1e6:.0f} MB at the peak", flush=True)
+        peaks.append(peak)
+    print(f"{peaks[1] / peaks[0] - 1:+.1%} (asked for: at most 10 %)")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -85,15 +111,18 @@ def main() -> None:
     parser.add_argument("--memory", type=float, help="gigabytes for images and trees")
     parser.add_argument("--steps", type=int, default=0, help="of training after the preparation")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--propose", action="store_true", help="measure `propose` instead")
     given = parser.parse_args()
     if given.inside:
-        measure(given)
+        (measure_propose if given.propose else measure)(given)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        if given.propose:
+            compare_propose(folder)
+            return
         if given.photos is None:
             given.photos, given.store = folder / "photos", folder / "trees.db"
-            given.photos.mkdir()
             draw(given.photos)
         if not given.store.exists():
             propose(given.photos, given.store, extractor=load_extractor(EXTRACTOR), progress=False)
@@ -102,11 +131,9 @@ def main() -> None:
             shutil.copyfile(given.objects, cache)
         flags = [f"--{name}={getattr(given, name)}" for name in ("photos", "store", "count", "threads", "steps")]
         flags += [] if given.memory is None else [f"--memory={given.memory}"]
-        command = [sys.executable, "-m", "benchmarks.bench_memory", "--inside", f"--objects={cache}", *flags]
-        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        photos, pictures, start, peak = peak_of(f"--objects={cache}", *flags)
         if given.objects is not None and not given.objects.exists():
             shutil.copyfile(cache, given.objects)
-    photos, pictures, start, peak = json.loads(answer)
     print(f"{photos} photos, {pictures} images to train on: {start / 1e6:.0f} MB before, {peak / 1e6:.0f} MB at the"
           f" peak, {(peak - start) / photos / 1e3:.0f} KB a photo")  # fmt: skip
 

@@ -66,7 +66,7 @@ def main() -> None:
     """Print the extractor's cost, both times, and their ratio."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    images = [_photo(rng) for _ in range(PHOTOS)]
+    images = [photo(rng) for _ in range(PHOTOS)]
     extractor = _calibrated(images[0])
     build_tree(extractor(images[0]), SIZE)  # compiles the kernel
     with tempfile.TemporaryDirectory() as folder:
@@ -109,13 +109,14 @@ def _calibrated(image: UInt8) -> Convolutions:
     return Convolutions(layers)
 
 
-def _photo(rng: np.random.Generator) -> UInt8:
-    height, width = SIZE
-    photo = np.zeros((height, width, 3), np.float32)
+def photo(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> UInt8:
+    """Noise at several scales."""
+    height, width = size
+    image = np.zeros((height, width, 3), np.float32)
     for cells in (4, 16, 64):
         noise = rng.normal(size=(cells, cells, 3)).astype(np.float32)
-        photo += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) * 40 / np.sqrt(cells / 4)
-    return np.clip(photo + 128, 0, 255).astype(np.uint8)
+        image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) * 40 / np.sqrt(cells / 4)
+    return np.clip(image + 128, 0, 255).astype(np.uint8)
 
 
 def _cost(extractor: Convolutions, image: UInt8) -> float:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -55,7 +55,7 @@ class ImageFile:
     def read_as(self, file: BinaryIO) -> "ImageFile":
         """With the hash of an open file, which is left at its beginning."""
         digest = hash_open_file(file)
-        size = file.tell()
+        size = file.seek(0, SEEK_END)  # bytes in memory are hashed where they are, without a move
         file.seek(0)
         return replace(self, state=self.state or (size, 0), sha256=digest)
 

@@ -222,7 +222,7 @@ class ProposalStore:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Forget photos; unknown keys are no error."""
-        for shard in self._shards:
+        for shard in self._shards if keys else ():
             with shard.writing() as db:
                 db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys])
 
@@ -248,8 +248,9 @@ class ProposalStore:
         seen = set[str]()
         for shard in self._shards:
             keys = {str(row[0]) for row in shard.rows("SELECT path FROM trees")}
-            with shard.writing() as db:
-                db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys & seen])
+            if twice := keys & seen:
+                with shard.writing() as db:
+                    db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in twice])
             seen |= keys
 
     def compact(self) -> int:

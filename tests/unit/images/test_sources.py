@@ -132,6 +132,16 @@ class TestLists:
             for source in (tmp_path / name, f"{web.url}/{name}"):
                 assert values(source) == {f"{host}/a.png": 1, f"{host}/b.png?w=1": 2}
 
+    def test_an_image_without_a_listing_is_read_again_and_again(self, tmp_path):
+        """Its size is known from the first time."""
+        with web_of({"a.png": png(1)}) as web:
+            (tmp_path / "l.txt").write_text(f"{web.url}/a.png\n")
+            files = list_images(tmp_path / "l.txt")
+            assert files[0].state is None
+            for _ in range(2):
+                files = [file for file, _ in read_images(files)]
+            assert [file.state for file in files] == [(len(png(1)), 0)]
+
     def test_lines_without_an_address_are_left_out_and_named(self, tmp_path):
         (tmp_path / "b.png").write_bytes(png(2))
         path, left_out = tmp_path / "l.csv", []

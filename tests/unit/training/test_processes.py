@@ -58,6 +58,12 @@ def test_losses_are_those_of_one_process_on_the_global_batch(folder, run):
     assert losses(folder / run) == pytest.approx(alone, rel=1e-3)  # Adam turns tiny differences into small ones
 
 
+@pytest.mark.parametrize(("run", "processes"), [("from two to one", 1), ("from one to two", 2)])
+def test_a_run_continues_on_another_number_of_processes(folder, run, processes):
+    assert f"{run}, {processes}, 2" in (folder / "sessions.txt").read_text().splitlines()  # two steps were left
+    assert losses(folder / run) == pytest.approx(losses(folder / "one"), rel=1e-3)
+
+
 def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
     (tmp_path / "killed").mkdir()
     words = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, SCRIPT, tmp_path, "killed")
@@ -71,6 +77,15 @@ def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
     again = start(*words)
     assert again.returncode == 0, again.stderr[-3000:]
     assert losses(tmp_path / "killed") == losses(folder / "two")  # as if nothing had been
+
+
+def test_torchrun_starts_a_killed_run_again(folder, tmp_path):
+    (tmp_path / "killed").mkdir()
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", 1)
+    done = start(*torchrun, SCRIPT, tmp_path, "killed")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "killed" / "died").exists()
+    assert losses(tmp_path / "killed") == losses(folder / "two")
 
 
 def test_the_command_line_under_torchrun(tmp_path, drawn):

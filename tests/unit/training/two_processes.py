@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from clickgrain.errors import TrainingError
 from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
+from clickgrain.progress import Quiet
 from clickgrain.training import loop
 from clickgrain.training.config import DataArgs, TrainArgs
 
@@ -29,12 +31,32 @@ ARGS = TrainArgs(
 )  # fmt: skip
 
 
-def train(fabric, args, out):
+def train(fabric, args, out, progress=None):
     torch.manual_seed(fabric.global_rank)  # the first process's weights count
     config = GrainConfig(EncoderConfig((4, 4, 6, 8, 8), (1, 1, 1, 1, 1)), (4, 4, 6, 8), long_side=64)
     model = GrainModel(config)
-    loop.fit(model, image_set_of([draw(seed) for seed in range(3)]), [0, 1, 2], args, out, fabric=fabric)
+    images = image_set_of([draw(seed) for seed in range(3)])
+    done = loop.fit(model, images, [0, 1, 2], args, out, fabric=fabric, progress=progress)
+    if fabric.is_global_zero:
+        with (out.parent / "sessions.txt").open("a") as sessions:
+            print(out.name, fabric.world_size, len(done.losses), sep=", ", file=sessions)
     return model.state_dict()
+
+
+class Stop(Quiet):
+    """Interrupts a run after two of its steps."""
+
+    steps = 0
+
+    def advance(self, text=""):
+        self.steps += 1
+        if self.steps == 2:
+            raise KeyboardInterrupt
+
+
+def train_half(fabric, args, out):
+    with suppress(KeyboardInterrupt):
+        train(fabric, args, out, Stop())
 
 
 def die_once(fabric, out):
@@ -64,8 +86,14 @@ def train_together(folder):
     args = replace(ARGS, checkpoint_every=0.0 if rank == 0 else 3600.0)
     torch.save(train(fabric, args, folder / "two"), folder / f"rank{rank}.pt")
     train(fabric, replace(args, accumulate=2), folder / "parts")
+    train_half(fabric, args, folder / "from two to one")
+    alone = Fabric(accelerator="cpu", devices=1)
     if rank == 0:
-        alone = Fabric(accelerator="cpu", devices=1)
+        train_half(alone, ARGS, folder / "from one to two")
+    fabric.barrier()
+    train(fabric, args, folder / "from one to two")
+    if rank == 0:
+        train(alone, ARGS, folder / "from two to one")
         torch.save(train(alone, ARGS, folder / "one"), folder / "alone.pt")
         train(alone, replace(ARGS, accumulate=4), folder / "four parts")
 
