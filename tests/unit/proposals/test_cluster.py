@@ -26,6 +26,7 @@ from clickgrain.proposals.cluster import propose_on_ray
 from clickgrain.proposals.pipeline import Failure, TreeSettings, propose
 from clickgrain.proposals.store import ProposalStore
 
+os.environ.setdefault("RAY_worker_niceness", "0")  # else (15) workers starve next to other tests
 EVERYTHING = os.environ.get("CLICKGRAIN_FAULTS") == "all"
 long = pytest.mark.skipif(not EVERYTHING, reason="runs under CLICKGRAIN_FAULTS=all (make faults)")
 # Of Ray and what it imports; an exception in one of its threads is no warning of ours either.
