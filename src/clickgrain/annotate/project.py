@@ -105,6 +105,7 @@ class Project:
         self.database.set_setting("model", model.source)
         with self._maker_lock:
             self._maker, self.model, self.notice = SceneMaker(segmenter, model.hash), model, None
+        self.usual = UsualLevels()  # what another model needed says nothing of this one
         self.encoder.clear()
         self.changes.mark("model")
 

@@ -143,3 +143,11 @@ def test_adding_to_one_object_finishes_none(project, act, click, monkeypatch):
     act(kind="object.add_steps", steps=[click(20, 20)])  # the one before is gone
     project.close()
     assert learned == []
+
+
+def test_another_model_begins_without_one(project):
+    for _ in range(LEAST):
+        project.usual.learn(None, (3.0, 3.0), SMALL, Levels(0.45), "encoded")
+    assert project.usual.of(None) == 0.45
+    project.use_model(project.model)
+    assert project.usual.of(None) is None
