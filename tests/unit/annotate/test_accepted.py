@@ -162,4 +162,4 @@ def test_a_stopped_run_goes_on_only_with_the_same_objects(tmp_path):
 
 def test_the_page_is_told_what_there_is_to_learn_from(client, paint):
     paint(1, 20)
-    assert client.get("/api/learn").json() == {"objects": 1, "refused": 0, "enough": 10}
+    assert client.get("/api/learn").json() == {"objects": 1, "refused": 0, "enough": 10, "stopped": None}

@@ -79,6 +79,7 @@ def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
     assert losses(tmp_path / "killed") == losses(folder / "two")  # as if nothing had been
 
 
+@pytest.mark.skipif(os.environ.get("CLICKGRAIN_FAULTS") != "all", reason="slow; gloo gives up on a busy machine")
 def test_torchrun_starts_a_killed_run_again(folder, tmp_path):
     (tmp_path / "killed").mkdir()
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", 1)
