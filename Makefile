@@ -22,7 +22,7 @@ test: $(READY)
 # 200 kills, full disks, lost permissions and so on, of which `make test` runs a small part. CLICKGRAIN_SEED repeats one.
 faults: $(READY)
 	CLICKGRAIN_FAULTS=all $(BIN)/python -m pytest tests/faults
-	CLICKGRAIN_FAULTS=all $(BIN)/python -m pytest tests/unit/proposals/test_cluster.py
+	CLICKGRAIN_FAULTS=all $(BIN)/python -m pytest tests/unit/proposals/test_cluster.py tests/unit/training/test_processes.py
 
 # Hostile input for so many minutes a target, of which there are about eighty; `make test` tries a few of each.
 # What breaks one is kept in tests/fuzz/corpus, which every run tries first.
