@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME ...]`: every benchmark, each in a separate process. Pause other work first.
 
-Those in `LONG` take an hour and more and run only when named.
+Those in `LONG` take ten minutes to hours, or need an extra, and run only when named.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-LONG = {"foreign"}
+LONG = {"foreign", "ray", "usual_level"}
 
 
 def main() -> int:

@@ -29,11 +29,13 @@ class Args:
     Attributes:
         out: folder for the drawn images and the results.
         images: to draw.
+        seed: of drawing.
         data: NAME=DIR of a benchmark to click on instead.
     """
 
     out: Path = Path("usual-level")
     images: int = 60
+    seed: int = 0
     data: str | None = None
 
 
@@ -65,7 +67,9 @@ class Session:
         answer = self.segmenter.predict(points, labels, box, scribbles, level, previous, encoded=self.encoded)
         if begins and self.finished is not None:  # as the server does, after its answer to the next object's click
             point, mask, encoded = self.finished
-            self.usual.learn(None, point, mask, self.segmenter, encoded)
+            self.usual.learn(
+                None, mask, lambda at: self.segmenter.predict([point], [1], level=at, encoded=encoded).binary
+            )
         self.finished = self.first, answer.binary, self.encoded
         return answer
 
@@ -75,7 +79,10 @@ def main() -> None:
     args = tyro.cli(Args, description=__doc__)
     name, _, folder = (args.data or "").partition("=")
     if args.data is None:
-        name, folder = "cells", str(draw_domain(Domain(args.out, photos=1, images=args.images, minutes=1))[1])
+        name, folder = (
+            "cells",
+            str(draw_domain(Domain(args.out, photos=1, images=args.images, seed=args.seed, minutes=1))[1]),
+        )
     benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(MODEL)
     results = {}
     for shown, predictor in ((MODEL, segmenter), ("usual level", Session(segmenter))):

@@ -23,6 +23,7 @@ from clickgrain.images import find_images
 from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import Runtime, Segmenter
 from clickgrain.tree.leaf_map import to_size
+from clickgrain.types import Bool
 
 AHEAD = 3  # images to encode ahead
 
@@ -147,12 +148,18 @@ class Project:
 
     def _learn_level(self, image: int, number: int) -> None:
         with suppress(ClickgrainError, RequestError):  # the object or its image may be gone
-            item, scene = self.logs.item(image, number), self.scene(image) if image in self.encoded() else None
+            item = self.logs.item(image, number)
             first = item.steps[0] if item.steps else None
-            if scene is not None and isinstance(first, Click) and first.label and item.model == scene.model:
-                mask = to_size(self.logs.mask(item.mask or ""), scene.size)
-                with scene.turn:
-                    self.usual.learn(item.label, (first.x, first.y), mask, scene.segmenter, scene.encoded)
+            if image not in self.encoded() or not isinstance(first, Click) or not first.label:
+                return
+            scene, point = self.scene(image), (first.x, first.y)
+
+            def answer(level: float | None) -> Bool:
+                with scene.turn:  # between the levels the user's clicks are answered
+                    return scene.segmenter.predict([point], [1], level=level, encoded=scene.encoded).binary
+
+            if item.model == scene.model:
+                self.usual.learn(item.label, to_size(self.logs.mask(item.mask or ""), scene.size), answer)
 
     def look_at(self, image: int) -> None:
         """The user opens this image: encode it and the next ones before all others."""

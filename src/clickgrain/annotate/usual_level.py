@@ -6,11 +6,11 @@ person has finished do: for each of them the levels are tried that would have gi
 
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 
 import numpy as np
 
 from clickgrain.annotate.documents import Click, Steps
-from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.types import Bool, Float
 
 LEVELS = (0.35, 0.45, 0.55, 0.65)
@@ -25,13 +25,11 @@ class UsualLevels:
         self._gains: dict[int | None, deque[Float]] = defaultdict(lambda: deque(maxlen=LAST))
         self._lock = threading.Lock()
 
-    def learn(
-        self, label: int | None, point: tuple[float, float], mask: Bool, segmenter: Segmenter, encoded: Encoded
-    ) -> None:
-        """Learn from a finished object: its first click at (x, y) pixels and its H x W mask."""
+    def learn(self, label: int | None, mask: Bool, answer: Callable[[float | None], Bool]) -> None:
+        """Learn from a finished object's H x W mask; `answer` gives that of its first click alone at a level."""
         ious = []
         for level in (None, *LEVELS):
-            found = segmenter.predict([point], [1], level=level, encoded=encoded).binary
+            found = answer(level)
             ious.append(np.count_nonzero(found & mask) / max(int(np.count_nonzero(found | mask)), 1))
         with self._lock:
             self._gains[label].append(np.array(ious[1:], np.float32) - np.float32(ious[0]))

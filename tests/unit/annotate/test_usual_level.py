@@ -1,7 +1,6 @@
 """The level that finished objects ask for, learned and used."""
 
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,22 +13,16 @@ SMALL, LARGE = np.zeros((10, 10), bool), np.ones((10, 10), bool)
 SMALL[2:5, 2:5] = True
 
 
-class Levels:
+def right_at(right):
     """Answers with the small mask at one level, and with everything at all others and without one."""
-
-    def __init__(self, right):
-        self.right = right
-
-    def predict(self, points, labels, *, level, encoded):
-        assert (points, labels, encoded) == ([(3.0, 3.0)], [1], "encoded")
-        return SimpleNamespace(binary=SMALL if level == self.right else LARGE)
+    return lambda level: SMALL if level == right else LARGE
 
 
 def learned(*finished):
     """From (level, label, mask) of finished objects."""
     usual = UsualLevels()
     for level, label, mask in finished:
-        usual.learn(label, (3.0, 3.0), mask, Levels(level), "encoded")
+        usual.learn(label, mask, right_at(level))
     return usual
 
 
@@ -147,7 +140,7 @@ def test_adding_to_one_object_finishes_none(project, act, click, monkeypatch):
 
 def test_another_model_begins_without_one(project):
     for _ in range(LEAST):
-        project.usual.learn(None, (3.0, 3.0), SMALL, Levels(0.45), "encoded")
+        project.usual.learn(None, SMALL, right_at(0.45))
     assert project.usual.of(None) == 0.45
     project.use_model(project.model)
     assert project.usual.of(None) is None
