@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from clickgrain.devices import process_number, resolve_precision
-from clickgrain.errors import TrainingError, WeightsError
+from clickgrain.errors import ConfigError, TrainingError, WeightsError
 from clickgrain.models.base import ClickModel
 from clickgrain.progress import Progress, Quiet
 from clickgrain.training.config import TrainArgs
@@ -132,10 +132,21 @@ def finished_run(out: Path, steps: int) -> FitResult | None:
 
 
 def fabric_for(device: str) -> Fabric:
-    """This process on a device that `choose_device` gave; those that torchrun started find each other."""
+    """This process on a device that `choose_device` gave; those that torchrun started find each other.
+
+    Raises ConfigError: torchrun has started the processes again in a way that they cannot find each other.
+    """
     kind, _, index = device.partition(":")
     processes = process_number()[1]
     if processes > 1:
+        # the store of the processes before this start still has their addresses (pytorch issue 135712)
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and int(
+            os.environ["TORCHELASTIC_RESTART_COUNT"]
+        ):
+            raise ConfigError(
+                "torchrun --max-restarts needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment; start the"
+                " same command again to continue"
+            )
         here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
         # a batch may lack prompts for one of a model's two decoders
         strategy = "ddp_find_unused_parameters_true"

@@ -26,13 +26,13 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 OURS = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK")
 
 
-def start(*words):
+def start(*words, **more):
     if not (distributed.is_available() and distributed.is_gloo_available()):
         pytest.skip("this torch was built without gloo, which lets CPU processes talk to each other")
     environment = {key: value for key, value in os.environ.items() if key not in OURS}
     return subprocess.run(
         [sys.executable, "-W", "ignore", *map(str, words)], check=False, capture_output=True, text=True,
-        timeout=300, env=environment | {"OMP_NUM_THREADS": "1"},
+        timeout=300, env=environment | {"OMP_NUM_THREADS": "1"} | more,
     )  # fmt: skip
 
 
@@ -79,14 +79,25 @@ def test_a_killed_process_ends_the_run_cleanly_and_it_resumes(folder, tmp_path):
     assert losses(tmp_path / "killed") == losses(folder / "two")  # as if nothing had been
 
 
-@pytest.mark.skipif(os.environ.get("CLICKGRAIN_FAULTS") != "all", reason="slow; gloo gives up on a busy machine")
-def test_torchrun_starts_a_killed_run_again(folder, tmp_path):
-    (tmp_path / "killed").mkdir()
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", 1)
-    done = start(*torchrun, SCRIPT, tmp_path, "killed")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert (tmp_path / "killed" / "died").exists()
-    assert losses(tmp_path / "killed") == losses(folder / "two")
+class TestRestarts:
+    WORDS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", 1, SCRIPT)
+
+    @pytest.fixture(autouse=True)
+    def slow(self, tmp_path):
+        if os.environ.get("CLICKGRAIN_FAULTS") != "all":
+            pytest.skip("half a minute each; run by make faults")
+        (tmp_path / "killed").mkdir()
+
+    def test_torchrun_starts_a_killed_run_again(self, folder, tmp_path):
+        done = start(*self.WORDS, tmp_path, "killed", TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert (tmp_path / "killed" / "died").exists()
+        assert losses(tmp_path / "killed") == losses(folder / "two")
+
+    def test_without_a_store_for_each_start_it_says_what_is_needed(self, tmp_path):
+        done = start(*self.WORDS, tmp_path, "killed")
+        assert done.returncode != 0
+        assert "needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in done.stderr
 
 
 def test_the_command_line_under_torchrun(tmp_path, drawn):
