@@ -75,7 +75,7 @@ class Guard:
         answer: ASGIApp = self.app
         if (reason := self._reason_to_refuse(scope, headers)) is not None:
             answer = _refusal(403, "forbidden", reason)
-        elif not length.isdecimal() or int(length) > limit:
+        elif not re.fullmatch("[0-9]{1,18}", length) or int(length) > limit:  # int() refuses thousands of digits
             answer = _refusal(413, "too_large", too_large)
         elif self.users and (token := self._known(bearer) or self._known(cookie)) is None:
             answer = self._without_token(scope)

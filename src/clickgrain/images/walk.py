@@ -34,6 +34,7 @@ OTHERS = (
 NAMED = 20
 FETCHED = 32  # encoded images of other machines that wait in memory; half as many connections
 File = TypeVar("File", Path, ImageFile)
+DIGITS = re.compile(r"(\d{1,18})")  # of a number in a name; int() refuses thousands of them
 _OWN = re.compile(r"(^|/)previews/step-\d{6,}\.png$")  # how `learn` shows its progress, in the folder of a run
 
 
@@ -218,7 +219,7 @@ def wanted(path: PurePosixPath, ignore: tuple[str, ...]) -> bool:
 def natural(path: PurePosixPath) -> tuple[list[list[tuple[int, int, str]]], str]:
     """Sort key: per folder level, runs of digits by their value; the path itself settles ties."""
     levels = [
-        [(1, 0, run) if not run.isdecimal() else (0, int(run), "") for run in re.split(r"(\d+)", part) if run]
+        [(1, 0, run) if not run.isdecimal() else (0, int(run), "") for run in DIGITS.split(part) if run]
         for part in path.as_posix().casefold().split("/")
     ]
     return levels, str(path)

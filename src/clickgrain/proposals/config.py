@@ -1,6 +1,7 @@
 """Settings of proposals: the `propose` command, samplers of regions, and composites. Imports nothing heavy."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,10 +27,11 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> "Shard":
         """Read "i/n", e.g. "2/4" for the second of four parts. Raises ConfigError: for any other text."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        index, count = (0, 0) if found is None else map(int, found.groups())
+        if not 1 <= index <= count:
             raise ConfigError(f"--shard {text!r} is not i/n with 1 <= i <= n; write e.g. 2/4 for part 2 of 4")
-        return cls(int(index), int(count))
+        return cls(index, count)
 
     def holds(self, key: str) -> bool:
         """Whether the file of that relative path (with / between folders) is in this part."""

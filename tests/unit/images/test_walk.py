@@ -1,6 +1,6 @@
 import os
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -38,6 +38,11 @@ def test_natural_order_through_folders(tmp_path):
     assert found.index("a9/1.jpg") < found.index("a10/1.jpg")
     assert found[-3:] == ["b2.jpg", "B3.jpg", "b10.jpg"]
     assert found[0] == "7.jpg"
+
+
+def test_a_number_of_thousands_of_digits_in_an_address():
+    names = ["2.jpg", "10.jpg", f"{'9' * 5000}.jpg"]
+    assert [path.name for path in sorted(map(PurePosixPath, reversed(names)), key=walk.natural)] == names
 
 
 def test_the_order_does_not_depend_on_the_disk(tmp_path, monkeypatch):

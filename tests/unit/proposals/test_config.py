@@ -38,7 +38,7 @@ def test_propose_args_name_the_wrong_flag(tmp_path, settings, flag):
         ProposeArgs(tmp_path, tmp_path / "trees.db", **settings)
 
 
-@pytest.mark.parametrize("text", ["", "3", "3/2", "0/2", "a/b", "1/0", "-1/2", "1/2/3"])
+@pytest.mark.parametrize("text", ["", "3", "3/2", "0/2", "a/b", "1/0", "-1/2", "1/2/3", "1/" + "9" * 5000])
 def test_shard_refuses(text):
     with pytest.raises(ConfigError, match="--shard"):
         Shard.parse(text)
