@@ -2,13 +2,16 @@
 
 Draws cells and nuclei as `bench_foreign` does and clicks on them with the model in the package, image by image as a
 person would, once as it is and once with first clicks at the level that the objects before ask for (as in
-`clickgrain annotate` where objects have no label). Prints a table with the differences and their 95 % intervals
-(bootstrap over images). `--data NAME=DIR` takes images of a benchmark instead, such as photos, where levels differ.
+`clickgrain annotate`). Prints a table with the differences and their 95 % intervals
+(bootstrap over images). With `--labels` cells and nuclei are labelled, so that each kind has its usual level.
+`--model` clicks with another model. `--data NAME=DIR` takes images of a benchmark instead, such as photos, where
+levels differ.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from benchmarks.bench_foreign import Args as Domain
 from clickgrain.annotate.usual_level import UsualLevels
 from clickgrain.evaluation import evaluate, load_benchmark
 from clickgrain.segmenter import Encoded, Segmenter
-from clickgrain.types import Bool, Float, Mask, Scribble, UInt8
+from clickgrain.types import Bool, Float, Mask, Predictor, Scribble, UInt8
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,25 @@ class Args:
         images: to draw.
         seed: of drawing.
         data: NAME=DIR of a benchmark to click on instead.
+        labels: whether cells and nuclei have labels.
+        model: to click with; the one in the package is always measured, too.
     """
 
     out: Path = Path("usual-level")
     images: int = 60
     seed: int = 0
     data: str | None = None
+    labels: bool = False
+    model: str = MODEL
 
 
 class Session:
     """A person who outlines one object after another; the first click on the next one finishes an object."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
-        self.segmenter, self.usual = segmenter, UsualLevels()
-        self.finished: tuple[tuple[float, float], Bool, Encoded] | None = None
+    def __init__(self, segmenter: Segmenter, labels: Iterator[int | None]) -> None:
+        self.segmenter, self.usual, self.labels = segmenter, UsualLevels(), labels
+        self.finished: tuple[int | None, tuple[float, float], Bool, Encoded] | None = None
+        self.label: int | None = None
         self.first = (0.0, 0.0)
 
     def set_image(self, image: UInt8) -> None:
@@ -63,14 +71,15 @@ class Session:
         """As `Segmenter.predict`, with first clicks at the usual level."""
         begins = len(points) == 1
         if begins:
-            self.first, level = (float(points[0][0]), float(points[0][1])), self.usual.of(None)
+            self.label, self.first = next(self.labels), (float(points[0][0]), float(points[0][1]))
+            level = self.usual.of(self.label)
         answer = self.segmenter.predict(points, labels, box, scribbles, level, previous, encoded=self.encoded)
         if begins and self.finished is not None:  # as the server does, after its answer to the next object's click
-            point, mask, encoded = self.finished
+            label, point, mask, encoded = self.finished
             self.usual.learn(
-                None, mask, lambda at: self.segmenter.predict([point], [1], level=at, encoded=encoded).binary
+                label, mask, lambda at: self.segmenter.predict([point], [1], level=at, encoded=encoded).binary
             )
-        self.finished = self.first, answer.binary, self.encoded
+        self.finished = self.label, self.first, answer.binary, self.encoded
         return answer
 
 
@@ -83,9 +92,16 @@ def main() -> None:
             "cells",
             str(draw_domain(Domain(args.out, photos=1, images=args.images, seed=args.seed, minutes=1))[1]),
         )
-    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(MODEL)
+    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(args.model)
+    labels: Iterator[int | None] = repeat(None)
+    if args.labels:
+        labels = iter(["#nucleus" in target.id for group in benchmark.by_image() for target in group])
+    predictors: dict[str, Predictor] = {MODEL: Segmenter.load(MODEL)}
+    if args.model != MODEL:
+        predictors[Path(args.model).name] = segmenter
+    predictors["usual level"] = Session(segmenter, labels)
     results = {}
-    for shown, predictor in ((MODEL, segmenter), ("usual level", Session(segmenter))):
+    for shown, predictor in predictors.items():
         print(f"clicking: {shown}", file=sys.stderr, flush=True)
         # sessions depend on the order of targets, so that a broken run cannot be resumed
         rows = args.out / "results" / f"{name}-{shown}.jsonl"

@@ -1,3 +1,4 @@
+from itertools import cycle, repeat
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,7 +27,7 @@ class AtOneLevel:
 
 def test_first_clicks_ask_for_the_level_of_finished_objects_and_later_ones_for_none():
     segmenter = AtOneLevel()
-    session, asked = Session(segmenter), []
+    session, asked = Session(segmenter, repeat(None)), []
     for _ in range(LEAST + 3):
         session.set_image(np.zeros((10, 10, 3), np.uint8))
         count = len(segmenter.asked)
@@ -35,3 +36,14 @@ def test_first_clicks_ask_for_the_level_of_finished_objects_and_later_ones_for_n
         session.predict([[1, 1], [2, 2]], [1, 1], previous=first)
         assert segmenter.asked[-1] == (2, None)
     assert asked == [(1, None)] * (LEAST + 1) + [(1, 0.45)] * 2
+
+
+def test_each_label_has_its_level():
+    segmenter = AtOneLevel()
+    session = Session(segmenter, cycle([0, 1]))
+    for _ in range(2 * LEAST + 3):
+        session.set_image(np.zeros((10, 10, 3), np.uint8))
+        first = session.predict([[1, 1]], [1])
+        if session.label == 0:  # of label 1 everything is meant
+            session.predict([[1, 1], [2, 2]], [1, 1], previous=first)
+    assert (session.usual.of(0), session.usual.of(1), session.usual.of(None)) == (0.45, None, None)
