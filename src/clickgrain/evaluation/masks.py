@@ -1,15 +1,16 @@
 """Reading target masks: every coding becomes H x W uint8 of 0 (background), 128 (ignore) and 255 (object)."""
 
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.io import loadmat
 
 from clickgrain.clicks.robot import IGNORE
 from clickgrain.errors import DataError
+from clickgrain.evaluation.matlab import field_of
 from clickgrain.images import MAX_PIXELS, read_image, rotation_hint
 from clickgrain.images.guard import check_pixels, explained, format_of, quiet_pillow
 from clickgrain.types import Size, UInt8
@@ -66,10 +67,11 @@ def read_components(path: Path) -> Labels:
 def read_sbd(path: Path) -> Labels:
     """H x W int32 instances of an SBD file, 0 background; DataError if it cannot be read or holds no `GTinst`."""
     try:
-        instances = loadmat(path)["GTinst"]["Segmentation"][0, 0]
-        return np.asarray(instances, np.int32).reshape(instances.shape[0], -1)
-    except Exception as error:  # loadmat raises anything for a damaged file
-        reason = str(error).strip() or type(error).__name__
+        instances = field_of(path.read_bytes(), "GTinst", "Segmentation")
+        with np.errstate(invalid="ignore"):  # numbers that no integer holds
+            return np.asarray(instances, np.int32).reshape(instances.shape[0], -1)
+    except (OSError, ValueError, LookupError, zlib.error) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).strip()
         raise DataError(f"{path}: no SBD instances ({reason}); copy it again from SBD's inst folder") from error
 
 

@@ -148,7 +148,7 @@ class TestSBD:
 
     def test_another_mat_file(self, root):
         savemat(root / "inst" / "x.mat", {"GTcls": 1})
-        assert "x.mat: no SBD instances ('GTinst')" in "\n".join(load_benchmark("sbd", root).notes)
+        assert "x.mat: no SBD instances (no 'GTinst')" in "\n".join(load_benchmark("sbd", root).notes)
 
     def test_pixels_are_not_kept(self, tmp_path):
         """40 files of 0.26 MB (pixels): listing them holds about one at a time."""
