@@ -173,7 +173,9 @@ def test_jobs(search, client, kind):
     def one(drawn):
         wanted, accepted = drawn
         wanted = {**wanted, "object": drawn_object(client)} if wanted.get("object") == 1 else wanted
-        answer = client.post(f"/api/{kind}", json=wanted)
+        answer = client.post(
+            f"/api/{kind}", content=json.dumps(wanted), headers={"content-type": "application/json"}
+        )
         check(answer)
         if (job := finished(client, answer)) and kind == "same":
             found = [{"image": one["image"], "node": one["node"]} for one in (job["result"] or {}).get("items", [])]

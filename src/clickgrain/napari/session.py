@@ -1,16 +1,19 @@
 """Clicks, boxes and strokes in napari's layers, answered slice by slice; no Qt here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.utils.colormaps import direct_colormap
 
+from clickgrain.annotate.usual_level import UsualLevels
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.integrations.image_cache import ImageCache
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tracking import LOST, Tracked, Tracker
-from clickgrain.types import Bool, Scribble, UInt8
+from clickgrain.types import Bool, Mask, Scribble, UInt8
 
 POSITIVE, NEGATIVE, BLUE = "#28c850", "#e63232", "#1e90ff"
 MEGABYTES = 512  # of encoded slices to keep
@@ -30,7 +33,11 @@ class ClickSession:
         if self.axes not in (2, 3):
             raise ConfigError(f"{image.name} has {self.axes} axes; choose an image, or a stack of slices")
         self.viewer, self.image = viewer, image
-        self.level: float | None = None
+        self.level: float | None = None  # wanted; when None, first clicks are answered at the usual level
+        self.usual = UsualLevels()
+        self.learned: Future[None] | None = None  # of the last committed object
+        self._learner = ThreadPoolExecutor(1, "usual level")
+        self._last: tuple[int | None, list[list[float]], list[int], Mask] | None = None  # slice, clicks and mask
         self._cache = ImageCache(segmenter, MEGABYTES)
         self.positive = True  # whether the next click is on the object
         shape = image.data.shape[: self.axes]
@@ -68,9 +75,29 @@ class ClickSession:
         box, strokes = self._box(), self._strokes()
         if not labels and box is None and not strokes:
             return False
-        mask = self._cache.segmenter.predict(points, labels, box, strokes, self.level, encoded=self._encoded())
+        predict, usual = partial(self._cache.segmenter.predict, encoded=self._encoded()), self.usual.of(None)
+        if usual is None or self.level is not None or box is not None or strokes or not labels[0]:
+            mask = predict(points, labels, box, strokes, self.level)
+        else:
+            mask = self._in_turn(predict, points, labels, usual)
         self._show(self.current, mask.binary.astype(np.int32))
         return True
+
+    def _in_turn(
+        self, predict: Callable[..., Mask], points: list[list[float]], labels: list[int], usual: float
+    ) -> Mask:
+        """The answer to clicks alone: the first at the usual level, each of the others from the mask before it."""
+        done, mask = 0, None
+        if self._last is not None:
+            at, known, signs, before = self._last
+            if (at, known, signs) == (self.slice, points[: len(known)], labels[: len(known)]):
+                done, mask = len(known), before
+        for end in range(done + 1, len(points) + 1):
+            level = usual if end == 1 else None
+            mask = predict(points[:end], labels[:end], level=level, previous=mask)
+        assert mask is not None, "a click at least"
+        self._last = self.slice, points, labels, mask
+        return mask
 
     def commit(self) -> int:
         """Keep the current object, on all its slices, and begin the next one; its number, 0 if there is none."""
@@ -79,11 +106,17 @@ class ClickSession:
             return 0
         number = int(self.objects.data.max()) + 1
         self.objects.data = np.where(mask, number, self.objects.data)
+        points, labels = self._points()
+        if labels and labels[0]:
+            ask = partial(self._cache.segmenter.predict, points[:1], [1], encoded=self._encoded())
+            here = mask if self.slice is None else mask[self.slice]
+            self.learned = self._learner.submit(self.usual.learn, None, here, lambda level: ask(level=level).binary)
         self.clear()
         return number
 
     def clear(self) -> None:
         """Forget the current object and everything drawn for it."""
+        self._last = None
         self._quiet = True
         self.clicks.data = np.zeros((0, self.axes))
         self._quiet = False

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from clickgrain.annotate.usual_level import LAST, LEVELS
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.segmenter import Segmenter
 from tests.unit.test_tracking import frames, iou
@@ -87,6 +88,45 @@ def test_a_level_makes_it_finer_or_coarser(coffee):
         coffee.clicks.add([[200, 300]])
         areas.append(int(coffee.current.data.sum()))
     assert areas[0] < areas[1]
+
+
+def test_first_clicks_are_answered_at_the_level_of_committed_objects(coffee, segmenter, monkeypatch):
+    asked, predict = [], segmenter.predict
+
+    def spy(points, labels, box=None, scribbles=None, level=None, previous=None, *, encoded=None):
+        asked.append((len(points), level, previous is not None))
+        return predict(points, labels, box, scribbles, level, previous, encoded=encoded)
+
+    monkeypatch.setattr(segmenter, "predict", spy)
+    coffee.clicks.add([[200, 300]])
+    mask = coffee.current.data > 0
+    assert coffee.commit() == 1
+    coffee.learned.result(timeout=60)
+    assert asked == [(1, None, False)] + [(1, level, False) for level in (None, *LEVELS)]
+    for _ in range(LAST):  # what nothing but this level gives
+        coffee.usual.learn(None, mask, lambda level: mask if level == 0.45 else ~mask)
+    asked.clear()
+    coffee.clicks.add([[200, 300]])
+    coffee.clicks.add([[210, 310]])
+    coffee.segment()
+    assert asked == [(1, 0.45, False), (2, None, True)]
+    coffee.clear()
+    asked.clear()
+    coffee.level = 0.7
+    coffee.clicks.add([[200, 300]])
+    assert asked == [(1, 0.7, False)]
+
+
+def test_the_same_click_on_another_slice_is_answered_there(stack):
+    session, masks = stack
+    for _ in range(LAST):
+        session.usual.learn(None, masks[0], lambda level: masks[0] if level == 0.45 else ~masks[0])
+    y, x = np.argwhere(masks[0] & masks[1]).mean(0).round()
+    session.clicks.add([[0, y, x]])
+    session.next_slice()
+    session.clicks.add([[1, y, x]])
+    for at in (0, 1):
+        assert iou(session.current.data[at] > 0, masks[at]) > 0.8
 
 
 def test_slices_are_clicked_for_themselves(stack):
