@@ -40,6 +40,7 @@ class ClickSession:
         self._last: tuple[int | None, list[list[float]], list[int], Mask] | None = None  # slice, clicks and mask
         self._cache = ImageCache(segmenter, MEGABYTES)
         self.positive = True  # whether the next click is on the object
+        self._quiet = False  # whether layers change without being answered
         shape = image.data.shape[: self.axes]
         place = {"scale": image.scale, "translate": image.translate}
         self.box = viewer.add_shapes(
