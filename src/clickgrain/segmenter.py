@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.cut import CutSettings, Discriminant, cut_mask, guard_mask, in_one_piece
-from clickgrain.errors import ConfigError, PromptError
+from clickgrain.errors import ConfigError, FeatureError, PromptError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
 from clickgrain.models.engine import Engine
@@ -117,18 +117,25 @@ class Segmenter:
         from clickgrain.models.onnx_runtime import is_onnx, onnx_engine
 
         engine: Engine
-        if str(source) == "tree":
-            from clickgrain.models.tree_mode import TreeEngine
+        try:
+            if str(source) == "tree":
+                from clickgrain.models.tree_mode import TreeEngine
 
-            engine = TreeEngine(load_extractor(extractor or "color-texture", device=device))
-        elif runtime == "onnx" or (runtime is None and is_onnx(find_model(source))):
-            if device != "cpu":
-                raise ConfigError(f"--runtime onnx works on --device cpu only, not {device}; leave one of them out")
-            engine = onnx_engine(source, extractor)
-        else:  # imported only here: torch takes a second
-            from clickgrain.models.registry import engine_for, load_click_model
+                engine = TreeEngine(load_extractor(extractor or "color-texture", device=device))
+            elif runtime == "onnx" or (runtime is None and is_onnx(find_model(source))):
+                if device != "cpu":
+                    raise ConfigError(
+                        f"--runtime onnx works on --device cpu only, not {device}; leave one of them out"
+                    )
+                engine = onnx_engine(source, extractor)
+            else:  # imported only here: torch takes a second
+                from clickgrain.models.registry import engine_for, load_click_model
 
-            engine = engine_for(load_click_model(source), device=device, extractor=extractor)
+                engine = engine_for(load_click_model(source), device=device, extractor=extractor)
+        except (FeatureError, WeightsError) as error:
+            if extractor is None and str(source) not in str(error):  # that of the extractor which it names
+                raise WeightsError(f"{source}: {error}") from error
+            raise
         return cls(engine, str(source), cut=DEFAULT_CUT if cut else None)
 
     def encode(self, image: UInt8) -> Encoded:

@@ -121,7 +121,7 @@ class Scribble:
     label: int = 1
 
     def __post_init__(self) -> None:
-        points = np.asarray(self.points, dtype=np.float32)
+        points = _floats(self.points)
         if points.ndim != 2 or points.shape[1:] != (2,) or len(points) == 0:
             raise PromptError(f"a scribble needs K x 2 points, got shape {points.shape}; give [[x, y], ...]")
         if self.label not in (0, 1):
@@ -221,8 +221,17 @@ class Prompt:
         return Prompt(move(self.points), self.labels, box, strokes, self.level)
 
 
+def _floats(values: npt.ArrayLike) -> Float:
+    """As float32; PromptError for a number that is too large for any."""
+    try:
+        with np.errstate(over="ignore"):  # it becomes infinite, which is outside every image
+            return np.asarray(values, dtype=np.float32)
+    except OverflowError as error:
+        raise PromptError(f"{error}; give coordinates in image pixels") from error
+
+
 def _points(points: npt.ArrayLike | None, size: Size) -> Float:
-    array = np.zeros((0, 2), np.float32) if points is None else np.asarray(points, dtype=np.float32)
+    array = np.zeros((0, 2), np.float32) if points is None else _floats(points)
     if array.size == 0:
         return np.zeros((0, 2), np.float32)
     if array.ndim != 2 or array.shape[1] != 2:
@@ -246,7 +255,7 @@ def _labels(labels: npt.ArrayLike | None) -> UInt8:
 
 
 def _box(box: npt.ArrayLike, size: Size) -> Box:
-    array = np.asarray(box, dtype=np.float32)
+    array = _floats(box)
     if array.shape != (4,) or not np.isfinite(array).all():
         raise PromptError(f"box {box!r} is not four numbers; give x1, y1, x2, y2 in pixels")
     x1, y1, x2, y2 = (float(v) for v in array)

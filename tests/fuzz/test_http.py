@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+import traceback
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -330,7 +331,11 @@ def test_bytes_of_requests(search, tmp_path, caplog):
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(65_536):
                 pass
-        bad = [record.getMessage() for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+        bad = [
+            f"{record.getMessage()}: {record.exc_info and traceback.format_exception(record.exc_info[1])[-3:]}"
+            for record in caplog.records
+            if record.exc_info or record.levelname == "ERROR"
+        ]
         assert not bad
         caplog.clear()
 

@@ -13,6 +13,9 @@ SIZE = (30, 40)
     ("points", "labels", "more", "message"),
     [
         ([[40, 5]], [1], {}, "outside the image of 40 x 30"),
+        ([[1e300, 5]], [1], {}, "outside the image of 40 x 30"),
+        ([[10**400, 5]], [1], {}, "too large"),
+        (None, None, {"box": [0, 0, 1e300, 5]}, "is not four numbers"),
         ([[-1, 5]], [1], {}, "outside"),
         ([[float("nan"), 5]], [1], {}, "outside"),
         ([[1, 2]], [2], {}, "not 0 or 1"),

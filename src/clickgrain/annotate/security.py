@@ -170,6 +170,16 @@ class PatientProtocol(H11Protocol):
         elif self._timer is None:
             self._wait()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are no HTTP; a request before them that has no answer yet gets none."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # its answer is on the way
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side is gone."""
         self._stop()

@@ -72,7 +72,7 @@ class HuggingFaceExtractor:
         for name, (value, least) in counts.items():
             if value < least:
                 raise FeatureError(f"{name} {value!r} is below {least}; give {least} or more")
-        self._device = torch.device(choose_device(device))
+        self._source, self._device = source, torch.device(choose_device(device))
         self._dtype = _dtype(dtype, self._device)
         model, family = load_backbone(source)
         mean, std = read_normalization(source)
@@ -136,7 +136,9 @@ class HuggingFaceExtractor:
         patches = tokens[:, -h * w :]  # class and register tokens come first
         features: Float = patches.float().reshape(len(images), h, w, -1).cpu().numpy()
         if not np.isfinite(features).all():
-            raise FeatureError(f"{self.name} gave infinite or NaN features; pass dtype='float32' or 'bfloat16'")
+            damaged = "its weights are damaged, get them again"
+            fix = "pass dtype='float32' or 'bfloat16'" if self._dtype == torch.float16 else damaged
+            raise FeatureError(f"{self._source} gave infinite or NaN features; {fix}")
         return features if self._directions is None else project_out(features, self._directions)
 
     def _pixels(self, image: UInt8, grid: Size) -> torch.Tensor:

@@ -54,6 +54,8 @@ class GrainConfig(_Saved):
         object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
         if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
             raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four numbers from 1 to {WIDEST}")
+        if not self.tree.strip():
+            raise ConfigError("tree is empty; name an extractor, such as color-texture")
         if not self.maps:
             raise ConfigError("--maps is empty; without click maps a model cannot see clicks")
         check_range(self, "long_side", 64, LARGEST_SIDE)

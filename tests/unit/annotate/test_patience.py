@@ -184,3 +184,28 @@ def test_a_large_body_may_take_longer_than_a_small_one():
         body_of((0, b"x", True), (0.3, part, False))
     with pytest.raises(ValueError, match="more than"):
         body_of(*12 * [(0, part, True)])
+
+
+def test_bytes_that_are_no_http_after_a_request_that_is_not_answered_yet(project, cache, caplog):
+    """The request is given up; no traceback is logged, and the server goes on."""
+    sock = bind("127.0.0.1", 0)
+    config = uvicorn.Config(make_app(project, cache), http=PatientProtocol, ws="none", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+    thread.start()
+    try:
+        for ours in (OURS, b""):  # without, it is refused before its body is read
+            said = POST + ours + b"Transfer-Encoding: chunked\r\n\r\n!\r\n"
+            with socket.create_connection(sock.getsockname(), timeout=20) as connection:
+                connection.sendall(said)
+                answer = b""
+                while more := connection.recv(65_536):
+                    answer += more
+            assert b"500" not in answer[:20]
+        with socket.create_connection(sock.getsockname(), timeout=20) as connection:
+            connection.sendall(GET)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not [record for record in caplog.records if record.exc_info]
