@@ -12,6 +12,7 @@ from clickgrain.annotate.project import Project
 from clickgrain.errors import ClickgrainError
 
 MOST = 20  # objects with more clicks count with these in the histogram
+LATEST = 32_503_680_000.0  # seconds until the year 3000; what a damaged file says beyond, no calendar knows
 SHOWN = 20  # pairs of least agreement on the page; the CSV has all
 
 
@@ -37,6 +38,7 @@ def collect(project: Project) -> dict[str, Any]:
         objects += made.values()
         for id_, item in made.items():
             seconds, user = begun.get(id_, (0.0, ""))
+            seconds = min(max(seconds, 0.0), LATEST)
             days[datetime.fromtimestamp(seconds).astimezone().date().isoformat()].append(item)
             people.append((user, item))
     pairs = list(pairs_of(project))
