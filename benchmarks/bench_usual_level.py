@@ -2,10 +2,9 @@
 
 Draws cells and nuclei as `bench_foreign` does and clicks on them with the model in the package, image by image as a
 person would, once as it is and once with first clicks at the level that the objects before ask for (as in
-`clickgrain annotate`). Prints a table with the differences and their 95 % intervals
-(bootstrap over images). With `--labels` cells and nuclei are labelled, so that each kind has its usual level.
-`--model` clicks with another model. `--data NAME=DIR` takes images of a benchmark instead, such as photos, where
-levels differ.
+`clickgrain annotate`). Prints a table with the differences and their 95 % intervals (bootstrap over images). With
+`--labels` cells and nuclei are labelled, so that each kind has its usual level. `--data NAME=DIR` takes images of a
+benchmark instead, such as photos, where levels differ.
 """
 
 import sys
@@ -35,7 +34,6 @@ class Args:
         seed: of drawing.
         data: NAME=DIR of a benchmark to click on instead.
         labels: whether cells and nuclei have labels.
-        model: to click with; the one in the package is always measured, too.
     """
 
     out: Path = Path("usual-level")
@@ -43,7 +41,6 @@ class Args:
     seed: int = 0
     data: str | None = None
     labels: bool = False
-    model: str = MODEL
 
 
 class Session:
@@ -92,14 +89,11 @@ def main() -> None:
             "cells",
             str(draw_domain(Domain(args.out, photos=1, images=args.images, seed=args.seed, minutes=1))[1]),
         )
-    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(args.model)
+    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(MODEL)
     labels: Iterator[int | None] = repeat(None)
     if args.labels:
         labels = iter(["#nucleus" in target.id for group in benchmark.by_image() for target in group])
-    predictors: dict[str, Predictor] = {MODEL: Segmenter.load(MODEL)}
-    if args.model != MODEL:
-        predictors[Path(args.model).name] = segmenter
-    predictors["usual level"] = Session(segmenter, labels)
+    predictors: dict[str, Predictor] = {MODEL: segmenter, "usual level": Session(segmenter, labels)}
     results = {}
     for shown, predictor in predictors.items():
         print(f"clicking: {shown}", file=sys.stderr, flush=True)

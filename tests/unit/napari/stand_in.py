@@ -1,4 +1,4 @@
-"""As much of napari's viewer model as the session uses, for machines without napari (with Qt it takes 1 GB)."""
+"""As much of napari's viewer model as the session uses, for machines without napari (with Qt it takes 1.4 GB)."""
 
 import sys
 from types import ModuleType, SimpleNamespace
