@@ -288,6 +288,17 @@ def test_models_that_do_not_fit_are_refused_by_name(tmp_path, kind):
             Segmenter.load(tmp_path / name)
 
 
+@pytest.mark.parametrize("tree", ["", "nonsense"])
+def test_a_model_on_trees_of_no_extractor_is_refused_by_name(tmp_path, tree):
+    model = save(tmp_path / "grain", "grain")
+    config = json.loads((tmp_path / "grain" / "config.json").read_text())
+    save_model(tmp_path / "copy", config={**config, "tree": tree}, tensors=model.state_dict())
+    with pytest.raises(WeightsError, match=r"copy: .*(tree is empty|'nonsense')"):
+        Segmenter.load(tmp_path / "copy")
+    with pytest.raises(WeightsError, match=r"^there is no folder 'mine'"):  # the caller named it, not the model
+        Segmenter.load(tmp_path / "grain", extractor="mine")
+
+
 def test_the_extractor_behind_the_trees_may_be_chosen(folders):
     seg = Segmenter.load(folders["grain"], extractor=str(folders["grain"]))
     assert seg.engine.extractor.name.startswith("grain-")
