@@ -16,9 +16,8 @@ from clickgrain.cut import CutSettings, Discriminant, cut_mask, guard_mask, in_o
 from clickgrain.errors import ConfigError, FeatureError, PromptError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
-from clickgrain.models.engine import Engine
 from clickgrain.tree import MergeTree
-from clickgrain.types import Float, Mask, Prompt, Scribble, Size, UInt8
+from clickgrain.types import Engine, Float, Mask, Prompt, Scribble, Size, UInt8
 from clickgrain.weights import find_model
 
 DEFAULT_CUT = CutSettings()

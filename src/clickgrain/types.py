@@ -1,4 +1,4 @@
-"""The types that every floor shares: `Prompt` (what the user gives), `Mask` (what comes back), `Predictor`.
+"""The types that every floor shares: `Prompt` (what is given), `Mask` (what comes back), `Predictor`, `Engine`.
 
 Points are (x, y) in image pixels, boxes are XYXY in image pixels, arrays are H x W.
 """
@@ -288,4 +288,22 @@ class Predictor(Protocol):
 
         `previous` is the last Mask, or an H x W probability.
         """
+        ...
+
+
+class Engine(Protocol):
+    """Answers prompts on encoded images for a `Segmenter`; keeps no state between calls.
+
+    An engine may have `answer_around(encoded, prompt, previous) -> Mask | None`: the answer to a
+    correction from a crop around the last click. It replaces answers that would change much.
+    """
+
+    one_by_one: bool  # clicks given at once must be answered one after the other, each from the mask before it
+
+    def encode(self, image: UInt8) -> Any:
+        """All that the engine computes once for an H x W x 3 uint8 RGB image."""
+        ...
+
+    def answer(self, encoded: Any, prompt: Prompt, previous: Mask | None) -> Mask:
+        """The mask of a prompt in image pixels, at image resolution."""
         ...

@@ -1,28 +1,8 @@
-"""How the segmenter talks to whatever answers clicks."""
-
-from typing import Any, Protocol
+"""What engines share: the previous mask as an array, and an answer that obeys every click."""
 
 import numpy as np
 
-from clickgrain.types import Float, Mask, Prompt, Size, UInt8
-
-
-class Engine(Protocol):
-    """Answers prompts on encoded images; keeps no state between calls.
-
-    An engine may have `answer_around(encoded, prompt, previous) -> Mask | None`: the answer to a
-    correction from a crop around the last click. It replaces answers that would change much.
-    """
-
-    one_by_one: bool  # clicks given at once must be answered one after the other, each from the mask before it
-
-    def encode(self, image: UInt8) -> Any:
-        """All that the engine computes once for an H x W x 3 uint8 RGB image."""
-        ...
-
-    def answer(self, encoded: Any, prompt: Prompt, previous: Mask | None) -> Mask:
-        """The mask of a prompt in image pixels, at image resolution."""
-        ...
+from clickgrain.types import Float, Mask, Prompt, Size
 
 
 def previous_probability(previous: Mask, size: Size) -> Float:

@@ -13,10 +13,9 @@ from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.files import cache_dir, hash_bytes, hash_file
 from clickgrain.models.config import GrainConfig, PaperConfig
-from clickgrain.models.engine import Engine
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.paper_engine import PaperEngine
-from clickgrain.types import Float, UInt8
+from clickgrain.types import Engine, Float, UInt8
 from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
 
 Precision = Literal["fp32", "fp16", "int8"]

@@ -10,11 +10,11 @@ from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.models.base import ClickModel
 from clickgrain.models.config import GrainConfig, PaperConfig
-from clickgrain.models.engine import Engine
 from clickgrain.models.grain import GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.paper import PaperModel, TorchPaper
 from clickgrain.models.paper_engine import PaperEngine
+from clickgrain.types import Engine
 from clickgrain.weights import check_state, load_model, load_state
 
 
