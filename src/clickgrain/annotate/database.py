@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clickgrain.annotate.documents import (
     STATUSES,
@@ -28,16 +28,13 @@ from clickgrain.annotate.documents import (
     count_clicks,
     patched,
 )
-from clickgrain.annotate.files_below import is_strange_link
+from clickgrain.annotate.files_below import NumberedFiles, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.annotate.masks import decode, describe
 from clickgrain.annotate.team import Changes
 from clickgrain.errors import DataError
 from clickgrain.sqlite import Schema, transaction, use_wal
 from clickgrain.types import Bool
-
-if TYPE_CHECKING:
-    from clickgrain.annotate.gallery import Gallery
 
 KEPT_HISTORIES = 200
 PROJECT_LOG = 0  # the log of labels and settings; images are numbered from 1
@@ -266,8 +263,8 @@ class Database:
 class Logs:
     """The documents of a project file (the labels' is number 0), and how they are written; `changes` is told."""
 
-    def __init__(self, database: Database, gallery: "Gallery", changes: Changes) -> None:
-        self.database, self.gallery, self.changes = database, gallery, changes
+    def __init__(self, database: Database, images: NumberedFiles, changes: Changes) -> None:
+        self.database, self.images, self.changes = database, images, changes
         self._histories: OrderedDict[int, History[Any]] = OrderedDict()
         self._locks: dict[int, threading.RLock] = {}
         self._lock = threading.RLock()
@@ -290,7 +287,7 @@ class Logs:
 
     def history(self, image: int) -> History[Document]:
         """The stack of an image's documents. Raises RequestError: no such image, or a damaged log."""
-        self.gallery.path(image)
+        self.images.path(image)
         return self._history(image)
 
     def labels(self) -> History[Labels]:
@@ -325,8 +322,8 @@ class Logs:
         item = self.history(image).document.find(number)
         if item is None or item.mask is None:
             raise RequestError("not_found", f"there is no object {number} in this image")
-        if current and item.content not in (None, self.gallery.content(image)):
-            name = self.gallery.name(image)
+        if current and item.content not in (None, self.images.content(image)):
+            name = self.images.name(image)
             raise RequestError("invalid", f"object {number} of {name} was drawn on an older photo; draw it again")
         return item
 
@@ -359,7 +356,7 @@ class Logs:
         last_id = moves.pop("last_id")
         if isinstance(document, Labels):
             return {**moves, "added": last_id or None, **document.model_dump(mode="json")}
-        return {**moves, **document.to_json(self.gallery.content(log))}
+        return {**moves, **document.to_json(self.images.content(log))}
 
     def missed(self, log: int, seen: int) -> dict[str, Any]:
         """For a page that has seen the actions up to a number: the others, and the document as it is now."""

@@ -1,4 +1,4 @@
-"""Files below a folder: checks paths, and opens each file once.
+"""Files below a folder, by number: checks paths, opens each file once, and knows its content.
 
 Another user who may write to the folder can put links there, swap a photo for a link at any moment, or hand over a
 project file whose rows lead elsewhere. So names are checked on entry (`checked`), and a file is opened component by
@@ -14,11 +14,13 @@ import stat
 import tempfile
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from clickgrain.errors import DataError
+from clickgrain.annotate.http_errors import RequestError
+from clickgrain.errors import DataError, ImageError
+from clickgrain.files import hash_file
 
 OPEN_FILES = Path("/proc/self/fd")  # where Linux lets a process open its own descriptors by name
 BY_PLACE = os.open in os.supports_dir_fd
@@ -88,6 +90,66 @@ def opened(folder: Path, below: Path, *, trusted: bool = False) -> Iterator[Open
             yield OpenFile(descriptor, copy, _stamp(status))
     finally:
         os.close(descriptor)
+
+
+class NumberedFiles:
+    """Files below a folder, by number; `trusted` as of `opened`."""
+
+    def __init__(self, folder: Path, *, trusted: bool) -> None:
+        self.folder, self.trusted = folder, trusted
+        self.paths: dict[int, Path] = {}  # relative to the folder; replaced as a whole
+        self._contents: dict[str, str] = {}
+
+    def path(self, image: int) -> Path:
+        """The path of an image, relative to the folder; RequestError if there is none of this number."""
+        if (found := self.paths.get(image)) is None:
+            raise RequestError("not_found", f"there is no image {image} in this project")
+        return found
+
+    def name(self, image: int) -> str:
+        """Path relative to the folder as text."""
+        return self.path(image).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    @contextmanager
+    def open(self, image: int) -> Iterator[OpenFile]:
+        """The file of an image, opened once and without following other users' links out of the folder.
+
+        Raises ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
+        """
+        below = self.path(image)
+        name = self.folder / below
+        try:
+            with opened(self.folder, below, trusted=self.trusted) as file:
+                try:
+                    yield file
+                except ImageError as error:
+                    raise ImageError(str(error).replace(str(file.path), str(name))) from error
+        except AstrayError as error:
+            raise ImageError(f"{name}: {error.strerror}; put the file there, or link again") from error
+        except OSError as error:
+            raise ImageError(f"{name}: {error.strerror}; put the file back, or look for new files") from error
+
+    def stamp(self, image: int) -> str:
+        """Changes when the file may have changed; part of every cache key. Raises ImageError: as `open`."""
+        with self.open(image) as file:
+            return f"{image} {file.stamp}"
+
+    def n_bytes(self, image: int) -> int | None:
+        """Size of an image's file; None where it cannot be opened."""
+        with suppress(ImageError, RequestError), self.open(image) as file:
+            return os.fstat(file.descriptor).st_size
+        return None
+
+    def content(self, image: int) -> str | None:
+        """Hash of the bytes of an image's file, which objects remember; None where it cannot be read."""
+        with suppress(ImageError, RequestError), self.open(image) as file:
+            return self._content(file)
+        return None
+
+    def _content(self, file: OpenFile) -> str:
+        if file.stamp not in self._contents:
+            self._contents[file.stamp] = hash_file(file.path)
+        return self._contents[file.stamp]
 
 
 def open_below(folder: Path, below: Path, *, directory: bool = False) -> int:

@@ -3,16 +3,13 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from clickgrain.annotate.database import Database, Summary
-from clickgrain.annotate.files_below import AstrayError, OpenFile, checked, leads_astray, opened
-from clickgrain.annotate.http_errors import RequestError
+from clickgrain.annotate.files_below import NumberedFiles, OpenFile, checked, leads_astray
 from clickgrain.errors import DataError, ImageError
-from clickgrain.files import hash_file
 from clickgrain.images import find_images, read_image, resize_long_side, rotation_hint
 from clickgrain.images.pixels import Window
 from clickgrain.images.reader import MAX_PIXELS
@@ -38,19 +35,17 @@ class Loaded:
     content: str  # hash of the file's bytes
 
 
-class Gallery:
+class Gallery(NumberedFiles):
     """Images of a folder, or one, by number; files outside the folder have none. DataError if there is none."""
 
     def __init__(self, photos: Path, database: Database, ignore: tuple[str, ...] = ()) -> None:
         self.photos, self.database, self.ignore = photos, database, ignore
         self.is_folder = photos.is_dir()
-        self.folder = photos if self.is_folder else photos.parent
+        super().__init__(photos if self.is_folder else photos.parent, trusted=not self.is_folder)
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._read: OrderedDict[str, Loaded] = OrderedDict()
-        self._contents: dict[str, str] = {}
         self._settled: set[str] = set()
         self._notes: dict[int, list[str]] = {}
-        self._paths: dict[int, Path] = {}  # relative to the folder
         self._ids: dict[Path, int] = {}
         self._by_name: dict[str, list[Path]] = {}
         self.order: list[int] = []  # numbers in natural order of the names, missing files last
@@ -89,18 +84,10 @@ class Gallery:
             for key in {path.name, f"{path.name}.*", f"{path.stem}.*"}:
                 by_name.setdefault(key, []).append(path)
         with self._lock:
-            self._by_name, self._paths, self._ids = by_name, paths, ids
+            self._by_name, self.paths, self._ids = by_name, paths, ids
             self.astray, self.strange, self.outside, self.missing = astray, strange, outside, logged
             self.order = order
         return len(new), len(logged)
-
-    def path(self, image: int) -> Path:
-        """The path of an image, relative to the folder; RequestError if there is none of this number."""
-        with self._lock:
-            found = self._paths.get(image)
-        if found is None:
-            raise RequestError("not_found", f"there is no image {image} in this project")
-        return found
 
     def find(self, name: str) -> int | None:
         """The number of the image that a file name means.
@@ -122,14 +109,10 @@ class Gallery:
                 found = found or [p for p in named if p.parts[max(0, len(p.parts) - 1 - n) : -1] == before[start:]]
             return self._ids[found[0]] if len({path.parent for path in found}) == 1 else None
 
-    def name(self, image: int) -> str:
-        """Path relative to the folder as text."""
-        return self.path(image).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
     def logged(self) -> list[int]:
         """Images that have a log, in the order of their numbers."""
         with self._lock:
-            return [image for image in self.database.logged_images() if image in self._paths]
+            return [image for image in self.database.logged_images() if image in self.paths]
 
     def complaint(self) -> str | None:
         """Photos and rows that were left out, in words for the user."""
@@ -142,47 +125,6 @@ class Gallery:
             some = f"{len(self.outside)} images outside of the folder, such as {self.outside[0][:200]}"
             said.append(f"{self.database.path} names {some}; they are left out: who gave you this file?")
         return "\n".join(said) or None
-
-    @contextmanager
-    def open(self, image: int) -> Iterator[OpenFile]:
-        """The file of an image, opened once and without following other users' links out of the folder.
-
-        Raises ImageError: it is gone, cannot be opened, or is no regular file. Raised inside, it names the photo.
-        """
-        below = self.path(image)
-        name = self.folder / below
-        try:
-            with opened(self.folder, below, trusted=not self.is_folder) as file:
-                try:
-                    yield file
-                except ImageError as error:
-                    raise ImageError(str(error).replace(str(file.path), str(name))) from error
-        except AstrayError as error:
-            raise ImageError(f"{name}: {error.strerror}; put the file there, or link again") from error
-        except OSError as error:
-            raise ImageError(f"{name}: {error.strerror}; put the file back, or look for new files") from error
-
-    def stamp(self, image: int) -> str:
-        """Changes when the file may have changed; part of every cache key. Raises ImageError: as `open`."""
-        with self.open(image) as file:
-            return f"{image} {file.stamp}"
-
-    def n_bytes(self, image: int) -> int | None:
-        """Size of an image's file; None where it cannot be opened."""
-        with suppress(ImageError, RequestError), self.open(image) as file:
-            return os.fstat(file.descriptor).st_size
-        return None
-
-    def content(self, image: int) -> str | None:
-        """Hash of the bytes of an image's file, which objects remember; None where it cannot be read."""
-        with suppress(ImageError, RequestError), self.open(image) as file:
-            return self._content(file)
-        return None
-
-    def _content(self, file: OpenFile) -> str:
-        if file.stamp not in self._contents:
-            self._contents[file.stamp] = hash_file(file.path)
-        return self._contents[file.stamp]
 
     def read(self, image: int) -> UInt8:
         """As `load`, the pixels alone."""
