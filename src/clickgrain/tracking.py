@@ -30,6 +30,7 @@ BINS = 16, 32, 32  # of L, a, b
 FEWEST, MOST_POINTS, FITTING = 30, 600, 0.3
 """Points of the object that a transform is fitted to, and the part of them that must follow it."""
 SMALLER = 1 / 3  # part of the first mask's pixels below which the score falls: what left the image leaves a rest
+FOUND = 0.7  # a part of an image is found in another one where their normalized correlation is at least this
 LOST = 0.35
 """`Tracked.score` below which a caller should stop and ask for a click."""
 FloatMap = npt.NDArray[np.float32]
@@ -140,6 +141,26 @@ class Tracker:
         else:
             self._shape = cv2.warpAffine(self._shape, motion, gray.shape[::-1], flags=cv2.INTER_LINEAR)
         return carried
+
+
+def found_near(mask: Bool, before: UInt8, after: UInt8) -> Bool:
+    """An H x W mask where its part of an image is found in another one of that size, at most its own size away."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    longer = max(width, height)
+    margin = longer // 8 + 1
+
+    def part(grown: int) -> tuple[slice, slice]:
+        rows = slice(max(0, top - grown), top + height + grown)
+        return rows, slice(max(0, left - grown), left + width + grown)
+
+    small, large = part(margin), part(margin + longer)
+    fits = cv2.matchTemplate(after[large], before[small], cv2.TM_CCOEFF_NORMED)
+    _, best, _, (x, y) = cv2.minMaxLoc(fits)
+    if best < FOUND:
+        return mask
+    by = np.array([large[1].start + x - small[1].start, large[0].start + y - small[0].start], np.float32)
+    shift = np.column_stack([np.eye(2, dtype=np.float32), by])
+    return cv2.warpAffine(mask.astype(np.uint8), shift, mask.shape[::-1]) > 0
 
 
 def _moved(values: Float, back: FloatMap) -> Float:

@@ -1,11 +1,11 @@
-"""Actions on an image: `act` carries one out, `apply` turns a request and a document into what is stored."""
+"""Actions on an image: their route, `act`, which carries one out, and `apply`, which makes the new document."""
 
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
+from fastapi import APIRouter, Response
 
 from clickgrain.annotate import requests as ask
 from clickgrain.annotate.database import ConflictError
@@ -24,16 +24,16 @@ from clickgrain.annotate.documents import (
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import Coded, encode, iou
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.requests import ImagePost
+from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
 from clickgrain.cut import depth_in
-from clickgrain.tree import MergeTree
-from clickgrain.tree.leaf_map import Int32, node_mask, partition, to_size
-from clickgrain.types import Bool, UInt8
+from clickgrain.tracking import found_near
+from clickgrain.tree.leaf_map import node_mask, partition, split_in_two, to_size
+from clickgrain.types import Bool
 
 IDLE = 30.0  # seconds without an action after which a user counts as away
 MAX_OBJECTS = 2_000
 ASIDE = 0.02  # a copy in the same image lies this share of the longer side to the right and below
-SMALLEST_PART = 0.05  # a split gives each side at least this share of the object
-FOUND = 0.7  # a part of an image is found in another one where their normalized correlation is at least this
 ALIKE = 0.5  # a copy is what a click gives in the other image if the IoU with the original is at least this
 
 
@@ -127,6 +127,29 @@ class Context:
         return item.model_copy(update={**values, "seconds": round(item.seconds + self.active, 2)})
 
 
+def action_routes(project: Project) -> APIRouter:
+    """The route that takes the page's actions on an image."""
+    router = APIRouter(prefix="/api")
+
+    @router.post("/images/{image}/actions")
+    @in_threads(THREADS)  # it may wait for the encoder or the model
+    def carry_out(image: int, post: ImagePost, user: User) -> Response:
+        start = time.perf_counter()
+        done = act(project, image, post, post.action, user)
+        answer = {
+            "seq": done.seq,
+            "document": project.logs.document_json(image),
+            "object": done.touched,
+            "removed": done.removed,
+            "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
+            "alternatives": done.ambiguous,
+            "milliseconds": round(1000 * (time.perf_counter() - start), 1),
+        }
+        return as_json(**answer)
+
+    return router
+
+
 def act(
     project: Project, image: int, post: ask.Posted, request: Request, user: str = "", *, blind: bool = False
 ) -> Context:
@@ -176,7 +199,7 @@ def act(
         masks = {hash_: coded.data for hash_, coded in context.masks.items()}
         logs.write(image, action, history.preview(action) if document is None else document, masks)
     if isinstance(request, ask.AddSteps) and context.touched is not None:
-        project.worked_on(image, context.touched, user)
+        project.in_hand.take(image, context.touched, user)
     return context
 
 
@@ -288,30 +311,17 @@ def _merge(request: ask.MergeObjects, document: Document, context: Context) -> D
 
 def _split(request: ask.SplitObject, document: Document, context: Context) -> Document:
     item, scene = document.editable(request.object), context.project.scene(context.image)
-    larger, smaller = split_in_two(scene.tree, scene.leaves, context.mask(item))
+    parts = split_in_two(scene.tree, scene.leaves, context.mask(item))
+    if parts is None:
+        raise RequestError("invalid", "this object is too small to be split along the tree; paint the part instead")
     new = context.new(label=item.label, colour=item.colour)
     seconds = item.seconds + context.active
-    first = context.with_mask(item, larger, "split", score=None, seconds=seconds, content=item.content)
-    second = context.with_mask(new, smaller, "split", content=item.content)
+    first = context.with_mask(item, parts[0], "split", score=None, seconds=seconds, content=item.content)
+    second = context.with_mask(new, parts[1], "split", content=item.content)
     objects = list(document.objects)
     place = objects.index(item)
     context.touched = item.id
     return document.put(second).with_objects([*objects[:place], first, second, *objects[place + 1 :]])
-
-
-def split_in_two(tree: MergeTree, leaves: Int32, mask: Bool) -> tuple[Bool, Bool]:
-    """(larger, smaller) part of an H x W mask, cut where the tree joined it last; RequestError if it is a leaf."""
-    total = np.count_nonzero(mask)
-    node = tree.root
-    while node >= tree.n_leaves and total:
-        first, second = (int(child) for child in tree.children[node - tree.n_leaves])
-        part = mask & node_mask(tree, leaves, second, (mask.shape[0], mask.shape[1]))
-        share = np.count_nonzero(part) / total
-        if SMALLEST_PART <= share <= 1 - SMALLEST_PART:
-            rest = mask & ~part
-            return (rest, part) if share <= 0.5 else (part, rest)
-        node = second if share > 0.5 else first
-    raise RequestError("invalid", "this object is too small to be split along the tree; paint the part instead")
 
 
 def _add_nodes(request: ask.AddNodes, document: Document, context: Context) -> Document:
@@ -359,7 +369,7 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
             document = document.put(context.with_mask(new, moved if moved.any() else mask, "copy"))
         else:
             there = project.gallery.read(request.source), project.scene(context.image).image
-            mask = _found_near(mask, *there) if there[0].shape == there[1].shape else mask
+            mask = found_near(mask, *there) if there[0].shape == there[1].shape else mask
             y, x = divmod(int(depth_in(mask).argmax()), mask.shape[1])
             click = Click(x=x, y=y)
             fold = project.replayer.fold(project.scene(context.image), (click,))
@@ -372,26 +382,6 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
         context.touched = new.id
     context.ambiguous = False
     return document
-
-
-def _found_near(mask: Bool, before: UInt8, after: UInt8) -> Bool:
-    """A mask where its part of an image is found in another one of that size, at most its own size away."""
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    longer = max(width, height)
-    margin = longer // 8 + 1
-
-    def part(grown: int) -> tuple[slice, slice]:
-        rows = slice(max(0, top - grown), top + height + grown)
-        return rows, slice(max(0, left - grown), left + width + grown)
-
-    small, large = part(margin), part(margin + longer)
-    fits = cv2.matchTemplate(after[large], before[small], cv2.TM_CCOEFF_NORMED)
-    _, best, _, (x, y) = cv2.minMaxLoc(fits)
-    if best < FOUND:
-        return mask
-    by = np.array([large[1].start + x - small[1].start, large[0].start + y - small[0].start], np.float32)
-    shift = np.column_stack([np.eye(2, dtype=np.float32), by])
-    return cv2.warpAffine(mask.astype(np.uint8), shift, mask.shape[::-1]) > 0
 
 
 def _import(request: ImportObjects, document: Document, context: Context) -> Document:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from clickgrain.annotate.actions import action_routes
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.config import LOOPBACK
 from clickgrain.annotate.database import ConflictError
@@ -59,6 +60,7 @@ def make_app(
         app.add_exception_handler(kind, partial(_answer_error, project))
     app.include_router(project_routes(project, jobs))
     app.include_router(image_routes(project, cache))
+    app.include_router(action_routes(project))
     app.include_router(work_routes(project, cache, jobs))
 
     @app.get("/")

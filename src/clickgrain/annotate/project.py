@@ -2,7 +2,6 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -10,20 +9,16 @@ import numpy as np
 
 from clickgrain import cut
 from clickgrain.annotate.database import Database, Logs, ModelInfo
-from clickgrain.annotate.documents import Click
 from clickgrain.annotate.encoder import KEPT_BYTES, Encoder, JitStatus
 from clickgrain.annotate.gallery import Gallery
-from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import MaskReplayer
 from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
 from clickgrain.annotate.team import Changes, Team
-from clickgrain.annotate.usual_level import UsualLevels
+from clickgrain.annotate.usual_level import InHand, UsualLevels
 from clickgrain.errors import ClickgrainError, DataError, ImageError
 from clickgrain.images import find_images
 from clickgrain.scene import Scene, SceneMaker
 from clickgrain.segmenter import Runtime, Segmenter
-from clickgrain.tree.leaf_map import to_size
-from clickgrain.types import Bool
 
 AHEAD = 3  # images to encode ahead
 
@@ -55,8 +50,7 @@ class Project:
         self.logs = Logs(self.database, self.gallery, self.changes)
         self.team = Team(lambda image: self.changes.mark("image", image))
         self.replayer, self.usual = MaskReplayer(self.logs.mask), UsualLevels()
-        self._in_hand: dict[str, tuple[int, int]] = {}  # by person: image and number of the object worked on last
-        self._learner = ThreadPoolExecutor(1, "usual level")
+        self.in_hand = InHand(self)
         self.opened: dict[int, float] = {}  # when an image was opened last, in Unix seconds
         self._maker: SceneMaker | None = None
         self._maker_lock = threading.Lock()
@@ -72,7 +66,7 @@ class Project:
 
     def close(self) -> None:
         """Stop encoding and close the file."""
-        self._learner.shutdown(cancel_futures=True)
+        self.in_hand.close()
         self.encoder.close()
         self.jit.close()
         self.database.close()
@@ -138,28 +132,6 @@ class Project:
     def scene(self, image: int, timeout: float = 60.0) -> Scene:
         """The image encoded, as its file is now; waits for it."""
         return self.encoder.get((image, self.gallery.stamp(image)), timeout)
-
-    def worked_on(self, image: int, number: int, user: str = "") -> None:
-        """A person has added to an object. Another one that they added to before is finished: learn its level."""
-        before = self._in_hand.get(user)
-        self._in_hand[user] = (image, number)
-        if before not in (None, (image, number)):
-            self._learner.submit(self._learn_level, *before)
-
-    def _learn_level(self, image: int, number: int) -> None:
-        with suppress(ClickgrainError, RequestError):  # the object or its image may be gone
-            item = self.logs.item(image, number)
-            first = item.steps[0] if item.steps else None
-            if image not in self.encoded() or not isinstance(first, Click) or not first.label:
-                return
-            scene, point = self.scene(image), (first.x, first.y)
-
-            def answer(level: float | None) -> Bool:
-                with scene.turn:  # between the levels the user's clicks are answered
-                    return scene.segmenter.predict([point], [1], level=level, encoded=scene.encoded).binary
-
-            if item.model == scene.model:
-                self.usual.learn(item.label, to_size(self.logs.mask(item.mask or ""), scene.size), answer)
 
     def look_at(self, image: int) -> None:
         """The user opens this image: encode it and the next ones before all others."""

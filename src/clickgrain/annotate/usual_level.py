@@ -7,11 +7,19 @@ person has finished do: for each of them the levels are tried that would have gi
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clickgrain.annotate.documents import Click, Steps
+from clickgrain.errors import ClickgrainError
+from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Bool, Float
+
+if TYPE_CHECKING:
+    from clickgrain.annotate.project import Project
 
 LEVELS = (0.35, 0.45, 0.55, 0.65)
 LEAST, LAST = 2, 10  # finished objects that a level is taken from: at least, and the last so many
@@ -49,3 +57,39 @@ class UsualLevels:
         mean = np.mean(gains, axis=0)
         best = int(mean.argmax())
         return LEVELS[best] if mean[best] > MARGIN else None
+
+
+class InHand:
+    """Which object each person works on; one that they leave for another is finished, and its level is learned."""
+
+    def __init__(self, project: "Project") -> None:
+        self._project = project
+        self._objects: dict[str, tuple[int, int]] = {}  # by person: image and number
+        self._learner = ThreadPoolExecutor(1, "usual level")
+
+    def close(self) -> None:
+        """Learn no more."""
+        self._learner.shutdown(cancel_futures=True)
+
+    def take(self, image: int, number: int, user: str = "") -> None:
+        """A person has added to an object."""
+        before = self._objects.get(user)
+        self._objects[user] = (image, number)
+        if before not in (None, (image, number)):
+            self._learner.submit(self._learn, *before)
+
+    def _learn(self, image: int, number: int) -> None:
+        project = self._project
+        with suppress(ClickgrainError):  # the object or its image may be gone
+            item = project.logs.item(image, number)
+            first = item.steps[0] if item.steps else None
+            if image not in project.encoded() or not isinstance(first, Click) or not first.label:
+                return
+            scene, point = project.scene(image), (first.x, first.y)
+
+            def answer(level: float | None) -> Bool:
+                with scene.turn:  # between the levels the user's clicks are answered
+                    return scene.segmenter.predict([point], [1], level=level, encoded=scene.encoded).binary
+
+            if item.model == scene.model:
+                project.usual.learn(item.label, to_size(project.logs.mask(item.mask or ""), scene.size), answer)

@@ -15,6 +15,7 @@ from clickgrain.tree.merge_tree import MergeTree
 from clickgrain.types import Bool, Size, UInt8
 
 MAX_SIDE = 1280
+SMALLEST_PART = 0.05  # a split gives each side at least this share of the mask
 COMPACTNESS = 12.0  # Lab units that one leaf's width counts as: lower follows weaker edges
 
 Int32 = npt.NDArray[np.int32]
@@ -94,6 +95,21 @@ def cut_nodes(tree: MergeTree, level: float) -> npt.NDArray[np.int64]:
     low[: tree.n_leaves] = True
     parents_low = np.append(low[tree.parent[:-1]], False)
     return np.flatnonzero(low & ~parents_low)
+
+
+def split_in_two(tree: MergeTree, leaves: Int32, mask: Bool) -> tuple[Bool, Bool] | None:
+    """(larger, smaller) part of an H x W mask, cut where the tree joined it last; None if it is a leaf."""
+    total = np.count_nonzero(mask)
+    node = tree.root
+    while node >= tree.n_leaves and total:
+        first, second = (int(child) for child in tree.children[node - tree.n_leaves])
+        part = mask & node_mask(tree, leaves, second, (mask.shape[0], mask.shape[1]))
+        share = np.count_nonzero(part) / total
+        if SMALLEST_PART <= share <= 1 - SMALLEST_PART:
+            rest = mask & ~part
+            return (rest, part) if share <= 0.5 else (part, rest)
+        node = second if share > 0.5 else first
+    return None
 
 
 SMALLEST = 0.0002  # free parts of a region below this share of the image join their nearest neighbor

@@ -120,6 +120,12 @@ def test_splitting_puts_the_part_above(act, document, mask):
     assert not (mask(1) & mask(2)).any()
 
 
+def test_a_pixel_cannot_be_split(act):
+    act(kind="object.add_steps", steps=[{"type": "brush", "points": [[20, 20]], "radius": 0.1}])
+    with pytest.raises(RequestError, match="too small to be split"):
+        act(kind="object.split", object=1)
+
+
 def test_a_partition_fills_what_is_free(add, act, document, mask):
     add()
     first = mask(1)

@@ -1,6 +1,5 @@
-"""Routes of images: the list, and all about one: pixels, hover data, document, actions, alternatives; masks."""
+"""Routes of images: the list, and all about one: pixels, hover data, document, log, alternatives; masks."""
 
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,6 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
-from clickgrain.annotate import actions
 from clickgrain.annotate.cache import DiskCache
 from clickgrain.annotate.documents import Click, Steps
 from clickgrain.annotate.files_below import OpenFile
@@ -18,7 +16,6 @@ from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import encode
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.requests import ImagePost
 from clickgrain.annotate.routes.answers import (
     THREADS,
     Count,
@@ -47,9 +44,9 @@ Pixel = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
 
 
 def image_routes(project: Project, cache: DiskCache) -> APIRouter:
-    """The list of images, and all about one: pixels, hover data, document, actions, alternatives; masks."""
+    """The list of images, and all about one: pixels, hover data, document, log, alternatives; masks."""
     router, gallery = APIRouter(prefix="/api"), project.gallery
-    reads, writes = in_threads(THREADS), in_threads(THREADS)  # both may wait for the encoder or the model
+    reads = in_threads(THREADS)  # may wait for the encoder or the model
 
     @router.get("/images")
     def images() -> Response:
@@ -170,22 +167,6 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
         gallery.path(image)
         entries = project.database.actions(image, since)
         return as_json(seq=project.logs.history(image).seq, actions=[one.to_json() for one in entries])
-
-    @router.post("/images/{image}/actions")
-    @writes
-    def act(image: int, post: ImagePost, user: User) -> Response:
-        start = time.perf_counter()
-        done = actions.act(project, image, post, post.action, user)
-        answer = {
-            "seq": done.seq,
-            "document": project.logs.document_json(image),
-            "object": done.touched,
-            "removed": done.removed,
-            "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
-            "alternatives": done.ambiguous,
-            "milliseconds": round(1000 * (time.perf_counter() - start), 1),
-        }
-        return as_json(**answer)
 
     @router.post("/images/{image}/take-over")
     def take_over(image: int, user: User) -> Response:
