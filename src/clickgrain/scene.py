@@ -37,8 +37,14 @@ class Scene:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that it holds, roughly; it grows with its zoom crops."""
-        return self.image.nbytes + self.features.nbytes + self.leaves.nbytes + size_of(self.encoded.state)
+        """Memory that it holds, roughly; it grows with its zoom crops and the view."""
+        return (
+            self.image.nbytes
+            + self.features.nbytes
+            + self.leaves.nbytes
+            + size_of(self.encoded.state)
+            + size_of(self.encoded.seen)
+        )
 
     @cached_property
     def hover(self) -> bytes:

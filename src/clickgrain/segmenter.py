@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from clickgrain.errors import ConfigError, FeatureError, PromptError, WeightsErr
 from clickgrain.features import load_extractor
 from clickgrain.images import check_image, resize
 from clickgrain.tree import MergeTree
-from clickgrain.types import Engine, Float, Mask, Prompt, Scribble, Size, UInt8
+from clickgrain.types import Box, Engine, Float, Mask, Prompt, Scribble, Size, UInt8
 from clickgrain.weights import find_model
 
 DEFAULT_CUT = CutSettings()
@@ -29,6 +30,9 @@ click at full size would take 30 to 100 ms, and the network sees less than this 
 LATE, LARGE = 6, 0.2
 """From this click on a change of more than this share of the mask is likely a mistake: after the fourth click 14 of
 31 such changes cost more than .05 of IoU, of the smaller ones 5 of 861 (docs/experiments.md)."""
+MOST_SEEN, LEAST_SEEN = 0.8, 32
+"""What the user sees of an enlarged image answers a first click if it is at most this share of the image's long side,
+and at least so many pixels a side."""
 CACHED_PIXELS = 16_000_000  # of an image's cached answers together (4 bytes each), the latest one always included
 
 
@@ -40,7 +44,10 @@ class Encoded:
     state: Any  # what the engine keeps of it
     size: Size  # (H, W) of the image that was encoded
     # answers to the first few of clicks that were given at once, the latest last; `lock` guards it
-    answered: "OrderedDict[tuple[bytes, bytes, float | None], Mask]" = field(default_factory=OrderedDict)
+    answered: "OrderedDict[tuple[bytes, bytes, float | None, Box | None], Mask]" = field(
+        default_factory=OrderedDict
+    )
+    seen: "dict[Box, Encoded]" = field(default_factory=dict)  # the part that was seen enlarged last, if any
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -164,6 +171,7 @@ class Segmenter:
         previous: Mask | Float | None = None,
         *,
         encoded: Encoded | None = None,
+        view: npt.ArrayLike | None = None,
     ) -> Mask:
         """Segment what a prompt asks for.
 
@@ -175,6 +183,8 @@ class Segmenter:
             level: wanted granularity, 0 (finest part) .. 1 (whole image); None lets the model choose.
             previous: the last Mask, or an H x W probability to start from.
             encoded: what `encode` gave; the image of `set_image` when None.
+            view: XYXY image pixels that the user sees if the image is enlarged. A first positive click is answered
+                from them, unless what it takes is cut off at their edge.
 
         Raises:
             PromptError: for an invalid prompt, a previous mask of another size, or when no image was given.
@@ -182,7 +192,7 @@ class Segmenter:
         current = encoded or self._current
         if current is None:
             raise PromptError("no image yet; call set_image(image) first, or pass encoded=seg.encode(image)")
-        prompt = Prompt.of(points, labels, size=current.size, box=box, scribbles=scribbles, level=level)
+        prompt = Prompt.of(points, labels, size=current.size, box=box, scribbles=scribbles, level=level, view=view)
         before = previous if isinstance(previous, Mask) else None
         if previous is not None and before is None:
             array = np.asarray(previous)
@@ -200,16 +210,61 @@ class Segmenter:
 
     def _answer(self, current: Encoded, prompt: Prompt, previous: Mask | None) -> Mask:
         """The engine's answer, refined, guarded and cut when it is first looked at."""
+        alone = prompt.box is None and not prompt.scribbles
+        begins = previous is None and len(prompt.points) == len(prompt.positives) == 1 and alone
+        if begins and prompt.view is not None and (seen := self._answer_in_view(current, prompt, prompt.view)):
+            return seen
         mask, cut = self.engine.answer(current.state, prompt, previous), self.cut
         if cut is None:
             return mask
-        alone = prompt.box is None and not prompt.scribbles
         if previous is not None and len(prompt.points) > 1 and alone and prompt.level is None:
             mask = mask.refined(lambda p: self._corrected(p, current, prompt, previous), alternatives=False)
         mask = mask.refined(lambda p: cut_mask(p, current.image, prompt, cut))
-        if previous is None and len(prompt.points) == len(prompt.positives) == 1 and alone:
+        if begins:
             mask = mask.refined(lambda p: in_one_piece(p, prompt.points[0]))
         return mask
+
+    def _answer_in_view(self, current: Encoded, prompt: Prompt, view: Box) -> Mask | None:
+        """A first click's answer from the part of the image that the user sees; what the whole image gives is the
+        first alternative. None where the part is nearly all of it, or where the answer ends at its edge only.
+        """
+        size = height, width = current.image.shape[:2]
+        left, top, right, bottom = int(view[0]), int(view[1]), ceil(view[2]), ceil(view[3])
+        (x, y), sides = prompt.points[0], (bottom - top, right - left)
+        inside = left <= x < right and top <= y < bottom
+        if not inside or min(sides) < LEAST_SEEN or max(sides) > MOST_SEEN * max(size):
+            return None
+        rows, columns = slice(top, bottom), slice(left, right)
+        part = current.seen.get(view)
+        if part is None:
+            part = self.encode(current.image[rows, columns])
+            current.seen.clear()
+            current.seen[view] = part
+        moved = replace(prompt, points=prompt.points - np.array([left, top], np.float32), view=None)
+        inner = self._answer(part, moved, None)
+
+        def ends_inside(mask: Mask) -> bool:
+            found = mask.binary
+            edges = (found[0], top > 0), (found[-1], bottom < height), (found[:, 0], left > 0)
+            return not any(inner and edge.any() for edge, inner in (*edges, (found[:, -1], right < width)))
+
+        def placed(mask: Mask) -> Mask:
+            def whole() -> Float:
+                canvas = np.zeros(size, np.float32)
+                canvas[rows, columns] = mask.probability
+                return canvas
+
+            return Mask(whole, score=mask.score, level=mask.level)
+
+        def others() -> list[Mask]:
+            free = self._answer(current, replace(prompt, view=None), None)
+            return [free, *(placed(mask) for mask in inner.alternatives if ends_inside(mask))]
+
+        if not ends_inside(inner):
+            return None
+        answer = placed(inner)
+        answer.offer(others)
+        return answer
 
     def _corrected(self, probability: Float, current: Encoded, prompt: Prompt, previous: Mask) -> Float:
         """The engine's answer to a correction, refined and guarded.
@@ -238,7 +293,7 @@ class Segmenter:
         count, mask = len(prompt.points) - 1, None
         for end in range(max(1, count - MOST_IN_TURN + 1), count + 1):
             clicks = replace(prompt, points=prompt.points[:end], labels=prompt.labels[:end])
-            key = (clicks.points.tobytes(), clicks.labels.tobytes(), clicks.level)
+            key = (clicks.points.tobytes(), clicks.labels.tobytes(), clicks.level, clicks.view)
             with current.lock:
                 known = current.answered.pop(key, None) if count <= MOST_IN_TURN else None
             mask = known or self._answer(current, clicks, mask)

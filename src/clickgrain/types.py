@@ -146,6 +146,7 @@ class Prompt:
         box: XYXY pixels or None.
         scribbles: strokes.
         level: wanted granularity 0..1 or None.
+        view: XYXY pixels that the user sees, if the image is enlarged; only a first click is answered from them.
     """
 
     points: Float = field(default_factory=lambda: np.zeros((0, 2), np.float32))
@@ -153,6 +154,7 @@ class Prompt:
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
     level: float | None = None
+    view: Box | None = None
 
     @classmethod
     def of(
@@ -164,11 +166,12 @@ class Prompt:
         box: npt.ArrayLike | None = None,
         scribbles: Sequence[Scribble] | None = None,
         level: float | None = None,
+        view: npt.ArrayLike | None = None,
     ) -> "Prompt":
         """Validate a prompt against an image of `size` = (height, width).
 
         Raises PromptError: for points outside the image, labels other than 0/1, unequal lengths, an empty or
-        outside box, a level outside 0..1, or a prompt that holds nothing at all.
+        outside box or view, a level outside 0..1, or a prompt that holds nothing at all.
         """
         points_, labels_ = _points(points, size), _labels(labels)
         if len(points_) != len(labels_):
@@ -180,7 +183,8 @@ class Prompt:
             raise PromptError(f"level {level!r} is outside 0..1; 0 is the finest part, 1 the whole image")
         if len(points_) == 0 and box is None and not strokes:
             raise PromptError("the prompt is empty; give at least one click, scribble or box")
-        return cls(points_, labels_, None if box is None else _box(box, size), strokes, level)
+        seen = None if view is None else _box(view, size, "view")
+        return cls(points_, labels_, None if box is None else _box(box, size), strokes, level, seen)
 
     @property
     def positives(self) -> Float:
@@ -215,18 +219,20 @@ class Prompt:
         def move(points: Float) -> Float:
             return ((points + 0.5) * scale - 0.5).clip(0).astype(np.float32)
 
+        def enlarged(box: Box | None) -> Box | None:
+            return box and (box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y)
+
         strokes = tuple(Scribble(move(s.points), s.label) for s in self.scribbles)
-        x1, y1, x2, y2 = self.box or (0.0, 0.0, 0.0, 0.0)
-        box = self.box and (x1 * scale_x, y1 * scale_y, x2 * scale_x, y2 * scale_y)
-        return Prompt(move(self.points), self.labels, box, strokes, self.level)
+        boxes = enlarged(self.box), enlarged(self.view)
+        return Prompt(move(self.points), self.labels, boxes[0], strokes, self.level, boxes[1])
 
 
 def _floats(values: npt.ArrayLike) -> Float:
-    """As float32; PromptError for a number that is too large for any."""
+    """As float32; PromptError for what is no array of numbers, or a number that is too large for any."""
     try:
         with np.errstate(over="ignore"):  # it becomes infinite, which is outside every image
             return np.asarray(values, dtype=np.float32)
-    except OverflowError as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise PromptError(f"{error}; give coordinates in image pixels") from error
 
 
@@ -254,15 +260,15 @@ def _labels(labels: npt.ArrayLike | None) -> UInt8:
     return array.astype(np.uint8)
 
 
-def _box(box: npt.ArrayLike, size: Size) -> Box:
+def _box(box: npt.ArrayLike, size: Size, name: str = "box") -> Box:
     array = _floats(box)
     if array.shape != (4,) or not np.isfinite(array).all():
-        raise PromptError(f"box {box!r} is not four numbers; give x1, y1, x2, y2 in pixels")
+        raise PromptError(f"{name} {box!r} is not four numbers; give x1, y1, x2, y2 in pixels")
     x1, y1, x2, y2 = (float(v) for v in array)
     height, width = size
     if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
         raise PromptError(
-            f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or outside the image of {width} x {height} pixels;"
+            f"{name} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or outside the image of {width} x {height} pixels;"
             " give x1 < x2 and y1 < y2 inside it"
         )
     return x1, y1, x2, y2

@@ -279,3 +279,20 @@ def test_window_and_level_show_what_lies_beyond_the_usual_grey(own_server, tab, 
     page.page.get_by_label("Search images by name").fill("")
     page.open(server.address, "photo00")
     expect(levels).to_be_hidden()
+
+
+def test_a_first_click_on_an_enlarged_image_is_answered_from_what_is_on_the_screen(server, tab):
+    page = tab(auto=True).open(server.address, "photo11")
+    for _ in range(4):
+        page.page.keyboard.press("+")
+    seen = page.page.evaluate("clickgrain.stage.seen")
+    left, top, right, bottom = seen
+    at = (left + right) // 2, (top + bottom) // 2
+    with page.page.expect_response(lambda answer: "/preview?" in answer.url) as asked:
+        page.move(*at)
+    assert asked.value.url.endswith("".join(f"&view={side}" for side in seen))
+    (item,) = page.click(*at)
+    (step,) = item["steps"]
+    assert step["view"] == seen
+    page.page.keyboard.press("0")
+    page.until("clickgrain.stage.fitted && clickgrain.stage.seen === null")

@@ -34,7 +34,7 @@ def test_leading_parameters(name, leading):
 def test_segmenter_answers_as_a_predictor():
     assert isinstance(cg.Segmenter.load("tree"), cg.Predictor)
     predict = list(inspect.signature(cg.Segmenter.predict).parameters)[1:]
-    assert predict == ["points", "labels", "box", "scribbles", "level", "previous", "encoded"]
+    assert predict == ["points", "labels", "box", "scribbles", "level", "previous", "encoded", "view"]
 
 
 def test_the_published_law_is_the_default():

@@ -543,3 +543,88 @@ class TestLargeImages:
         mask = seg.predict([[80, 60]], [1], encoded=seg.encode(image)).binary
         truth = image[..., 0] > 0
         assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+
+
+class TestWhatTheUserSees:
+    """First clicks on an enlarged image; a square of 10 x 12 pixels on noise, and a bar that leaves the view."""
+
+    VIEW = (40, 30, 100, 80)
+
+    @pytest.fixture
+    def image(self):
+        image = np.random.default_rng(0).integers(60, 90, (160, 200, 3), np.uint8)
+        image[50:60, 62:74] = (250, 240, 60)
+        image[70:74, 20:190] = (60, 240, 250)
+        return image
+
+    def test_a_first_click_is_answered_from_the_view_alone(self, seg, image):
+        seg.set_image(image)
+        left, top, right, bottom = self.VIEW
+        part = seg.predict([[28, 25]], [1], encoded=seg.encode(image[top:bottom, left:right])).probability
+        edges = (part[0], part[-1], part[:, 0], part[:, -1])
+        answer = seg.predict([[68, 55]], [1], view=self.VIEW)
+        if any((edge > 0.5).any() for edge in edges):  # what it shows goes on outside
+            assert np.array_equal(answer.probability, seg.predict([[68, 55]], [1]).probability)
+        else:
+            expected = np.zeros(image.shape[:2], np.float32)
+            expected[top:bottom, left:right] = part
+            assert np.array_equal(answer.probability, expected)
+
+    def test_what_the_whole_image_gives_is_the_first_alternative(self, segmenters, image):
+        seg = segmenters["tree"]
+        seg.set_image(image)
+        answer, whole = seg.predict([[68, 55]], [1], view=self.VIEW), seg.predict([[68, 55]], [1])
+        found = np.zeros(image.shape[:2], bool)
+        found[50:60, 62:74] = True
+        assert (answer.binary == found).mean() > 0.995
+        assert np.array_equal(answer.alternatives[0].probability, whole.probability)
+        assert all(other.probability.shape == image.shape[:2] for other in answer.alternatives)
+
+    @pytest.mark.parametrize(
+        ("points", "labels", "view"),
+        [
+            ([[100, 72]], [1], VIEW),  # a bar that goes on outside
+            ([[68, 55]], [1], (0, 0, 161, 100)),  # nearly the whole image
+            ([[68, 55]], [1], (60, 50, 80, 62)),  # too little of it
+            ([[20, 20]], [1], VIEW),  # a click outside
+            ([[68, 55]], [0], VIEW),
+        ],
+    )
+    def test_anything_else_is_answered_from_the_whole_image(self, segmenters, image, points, labels, view):
+        seg = segmenters["tree"]
+        seg.set_image(image)
+        with_view, without = (seg.predict(points, labels, view=one).probability for one in (view, None))
+        assert np.array_equal(with_view, without)
+
+    def test_clicks_given_at_once_are_answered_as_one_after_the_other(self, seg, image):
+        seg.set_image(image)
+        points, labels = [[68, 55], [90, 75]], [1, 0]
+        first = seg.predict(points[:1], labels[:1], view=self.VIEW)
+        in_turn = seg.predict(points, labels, previous=first)
+        if getattr(seg.engine, "one_by_one", False):
+            at_once = seg.predict(points, labels, view=self.VIEW)
+            assert np.array_equal(at_once.probability, in_turn.probability)
+        assert in_turn.probability.shape == image.shape[:2]
+
+    def test_a_view_of_a_shrunk_image_is_in_pixels_of_the_image(self, segmenters, image, monkeypatch):
+        seg = segmenters["tree"]
+        large = image.repeat(2, 0).repeat(2, 1)
+        monkeypatch.setattr("clickgrain.segmenter.MOST_PIXELS", image.shape[0] * image.shape[1])
+        seg.set_image(large)
+        answer = seg.predict([[137, 111]], [1], view=[2 * side for side in self.VIEW])
+        assert answer.binary.shape == large.shape[:2]
+        assert answer.binary[100:120, 124:148].mean() > 0.9
+        assert not answer.binary[:60].any()
+
+    @pytest.mark.parametrize("view", [(40, 30, 40, 80), (-1, 0, 9, 9), (0, 0, 201, 50), (1, 2, 3), "no"])
+    def test_a_view_outside_the_image_is_refused(self, segmenters, image, view):
+        segmenters["tree"].set_image(image)
+        with pytest.raises(PromptError, match=r"view|could not convert"):
+            segmenters["tree"].predict([[68, 55]], [1], view=view)
+
+    def test_the_part_is_encoded_once(self, segmenters, image, monkeypatch):
+        seg = segmenters["tree"]
+        seg.set_image(image)
+        seg.predict([[68, 55]], [1], view=self.VIEW)
+        monkeypatch.setattr(seg.engine, "encode", None)
+        seg.predict([[66, 53]], [1], view=self.VIEW)

@@ -9,16 +9,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer
 
 from clickgrain.annotate.http_errors import RequestError
 
 MAX_POINTS, MAX_STEPS = 20_000, 1_000
 
+
+def check_view(view: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """XYXY pixels that the user sees. Raises ValueError: there are none."""
+    if not (view[0] < view[2] and view[1] < view[3]):
+        raise ValueError("the view is empty; give left < right and top < bottom")
+    return view
+
+
 Coordinate = Annotated[float, Field(ge=0, lt=65_536, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=0, le=1)]
 Level = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Point = tuple[Coordinate, Coordinate]
+View = Annotated[tuple[Coordinate, Coordinate, Coordinate, Coordinate], AfterValidator(check_view)]
 Path = Annotated[tuple[Point, ...], Field(min_length=1, max_length=MAX_POINTS)]
 Ring = Annotated[tuple[Point, ...], Field(min_length=3, max_length=MAX_POINTS)]
 MaskHash = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
@@ -41,7 +50,8 @@ class Strict(BaseModel):
 class Click(Strict):
     """A click at (x, y): label 1 on the object, 0 on the background.
 
-    A first click is answered at the usual level, if the server has set one; later clicks ask for none.
+    A first click is answered at the usual level, if the server has set one, and from the XYXY pixels that the user
+    saw, if the image was enlarged; later clicks ask for neither.
     """
 
     type: Literal["click"] = "click"
@@ -49,10 +59,11 @@ class Click(Strict):
     y: Coordinate
     label: Side = 1
     usual: Level | None = None
+    view: View | None = None
 
     @model_serializer(mode="wrap")
     def _short(self, whole: Any) -> Any:
-        """Without `usual` where there is none, as logs have always had it."""
+        """Without `usual` and `view` where there are none, as logs have always had it."""
         return {key: value for key, value in whole(self).items() if value is not None}
 
 

@@ -53,6 +53,7 @@ class Fold:
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
     level: float | None = None
+    view: Box | None = None  # what the user saw at the first click, if the image was enlarged
     region: RegionStep | None = None
     answer: Mask | None = None  # the last prediction or given mask
     strokes: tuple[BrushStep | BoxStep, ...] = ()  # painted or taken away on top, in order
@@ -131,6 +132,8 @@ class MaskReplayer:
                 _inside(((step.x, step.y),), scene.size)
                 points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
                 changed = replace(state, points=points, strokes=strokes)
+                if state.answer is None:
+                    changed = replace(changed, view=step.view)
                 if step.usual is not None and step.label and state.answer is None and state.level is None:
                     return self._usual(scene, changed, step.usual)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
@@ -178,7 +181,7 @@ class MaskReplayer:
         """Ask the model; unless it `grows`, only pixels of the previous mask stay."""
         points = np.array([point[:2] for point in state.points], np.float32).reshape(-1, 2)
         labels, rest = [point[2] for point in state.points], (state.box, state.scribbles, state.level)
-        answer = scene.segmenter.predict(points, labels, *rest, previous, encoded=scene.encoded)
+        answer = scene.segmenter.predict(points, labels, *rest, previous, view=state.view, encoded=scene.encoded)
         if previous is not None and not grows:
             outside = ~previous.binary
             answer = answer.refined(lambda found: np.where(outside, np.minimum(found, 0.5), found))

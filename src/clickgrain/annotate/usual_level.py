@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,10 +87,11 @@ class InHand:
             if image not in project.encoded() or not isinstance(first, Click) or not first.label:
                 return
             scene, point = project.scene(image), (first.x, first.y)
+            predict = partial(scene.segmenter.predict, [point], [1], view=first.view, encoded=scene.encoded)
 
             def answer(level: float | None) -> Bool:
                 with scene.turn:  # between the levels the user's clicks are answered
-                    return scene.segmenter.predict([point], [1], level=level, encoded=scene.encoded).binary
+                    return predict(level=level).binary
 
             if item.model == scene.model:
                 project.usual.learn(item.label, to_size(project.logs.mask(item.mask or ""), scene.size), answer)

@@ -66,6 +66,23 @@ def test_a_preview_is_what_the_click_then_takes(client, post, click):
     assert client.get("/api/images/9/preview", params={"x": 6, "y": 20}).status_code == 404
 
 
+def test_a_preview_of_an_enlarged_image_is_what_the_click_then_takes(client, post, click, project):
+    where, view = {"x": 20, "y": 20}, [3, 2, 39, 40]
+    shown = client.get("/api/images/1/preview", params={**where, "view": view}).json()["data"]
+    (taken,) = post(kind="object.add_steps", steps=[{**click(20, 20), "view": view}]).json()["masks"].values()
+    assert shown == taken
+    scene = project.scene(1)
+    expected = scene.segmenter.predict([(20, 20)], [1], view=view, encoded=scene.encoded).binary
+    assert (masks.decode(base64.b64decode(shown)) == expected).all()
+    (step,) = project.logs.item(1, 1).steps
+    assert step.model_dump(mode="json") == {**where, "type": "click", "label": 1, "view": view}
+    for wrong in ([3, 2, 3, 40], [3, 2, 39], ["nan", 2, 39, 40], [-1, 2, 39, 40], [3, 2, 99, 40]):
+        answer = client.get("/api/images/1/preview", params={**where, "view": wrong})
+        assert answer.status_code == 422, wrong
+        if "nan" not in wrong:
+            assert post(kind="object.add_steps", steps=[{**click(20, 20), "view": wrong}]).status_code == 422
+
+
 def test_a_preview_of_one_more_click_is_what_it_makes_of_the_object(client, post, click):
     post(kind="object.add_steps", steps=[click(20, 20)])
     where = {"x": 48, "y": 36, "object": 1}

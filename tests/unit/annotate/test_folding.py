@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ def test_the_same_steps_give_the_same_mask_whatever_came_before(scene, fold):
     grown = [fold(*steps[: i + 1]) for i in range(3)][-1]
     fresh = MaskReplayer({}.__getitem__).fold(scene, STEPS.validate_python(steps))
     assert (grown.binary == fresh.binary).all()
+
+
+def test_a_first_click_on_an_enlarged_image_is_answered_from_what_is_seen(scene, fold):
+    view = (3, 2, 39, 40)
+    predict = partial(scene.segmenter.predict, encoded=scene.encoded)
+    seen, first = predict([(20, 20)], [1], view=view), {**click(20, 20), "view": view}
+    assert (fold(first).binary == seen.binary).all()
+    corrected = predict([(20, 20), (45, 36)], [1, 1], previous=seen)
+    assert (fold(first, {**click(45, 36), "view": (0, 0, 40, 40)}).binary == corrected.binary).all()
+    level = predict([(20, 20)], [1], level=0.3, view=view)
+    assert (fold(first, {"type": "level", "level": 0.3}).binary == level.binary).all()
+    assert (fold({**first, "usual": 0.3}).binary == level.binary).all()
 
 
 def test_a_click_taken_away_is_as_if_it_had_never_been(fold):

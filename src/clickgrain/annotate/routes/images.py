@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import Click, Steps
+from clickgrain.annotate.documents import Click, Steps, View
 from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
@@ -149,13 +149,20 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @router.get("/images/{image}/preview")
     @reads
     def preview(
-        image: int, x: Pixel, y: Pixel, object: int | None = None, label: Sign = 1, name: int | None = None
+        image: int,
+        x: Pixel,
+        y: Pixel,
+        object: int | None = None,
+        label: Sign = 1,
+        name: int | None = None,
+        view: Annotated[View | None, Query()] = None,
     ) -> Response:
         """The mask after a click, the first or one more on an object; the click itself will be in the cache.
 
-        `name` is the number of the label that a new object would get.
+        `name` is the number of the label that a new object would get, `view` as in `Click`, one value after the
+        other.
         """
-        steps: Steps = (Click(x=x, y=y, label=label),)
+        steps: Steps = (Click(x=x, y=y, label=label, view=view),)
         if object is None:
             steps = project.usual.first(name, steps)
         else:

@@ -43,26 +43,27 @@ export class Guess {
    * @param {import("../image.js").OpenImage | null} image @param {import("../core/geometry.js").Point | null} at pixel
    * @param {number | null} [object] in hand @param {number} [label] 1 for a positive click
    * @param {number | null} [name] number of the label that a new object would get
+   * @param {number[] | null} [view] XYXY pixels on the screen, if the image is enlarged
    */
-  look(image, at, object = null, label = 1, name = null) {
+  look(image, at, object = null, label = 1, name = null, view = null) {
     if (!image?.tree || !at || image.tree !== this.tree) this.clear();
     this.tree = image?.tree ?? null;
     if (!image?.tree || !at) return;
-    const place = `${at.x} ${at.y} ${object} ${label} ${name} ${image.object(object)?.mask}`;
+    const place = `${at.x} ${at.y} ${object} ${label} ${name} ${view} ${image.object(object)?.mask}`;
     if (place === this.place) return;
     this.place = place;
     this.#stop();
     if (object !== null || this.change || !holds(this.shown, at.x, at.y)) this.shown = this.change = null;
-    this.timer = setTimeout(() => this.#ask(image, at, object, label, name), REST_MS);
+    this.timer = setTimeout(() => this.#ask(image, at, object, label, name, view), REST_MS);
   }
 
   /**
    * @param {import("../image.js").OpenImage} image @param {import("../core/geometry.js").Point} at
-   * @param {number | null} object @param {number} label @param {number | null} name
+   * @param {number | null} object @param {number} label @param {number | null} name @param {number[] | null} view
    */
-  async #ask(image, { x, y }, object, label, name) {
+  async #ask(image, { x, y }, object, label, name, view) {
     const asking = (this.asking = new AbortController()),
-      fresh = name === null ? "" : `&name=${name}`,
+      fresh = [...(name === null ? [] : [`&name=${name}`]), ...(view ?? []).map((side) => `&view=${side}`)].join(""),
       what = object === null ? fresh : `&object=${object}&label=${label}`;
     try {
       const { data } = await get(`/api/images/${image.id}/preview?x=${x}&y=${y}${what}`, asking.signal);

@@ -9,7 +9,7 @@ import { Tools } from "./tools.js";
 import { drawTop } from "./top.js";
 import { byId } from "../dom.js";
 import { keepView, projectKey, recall } from "../preferences.js";
-import { centred, fit, inside, pan, toImage, toScreen, zoomAt } from "../core/geometry.js";
+import { centred, fit, inside, pan, shown, toImage, toScreen, zoomAt } from "../core/geometry.js";
 
 /** @param {number} radius @param {number} factor @returns {number} of the brush, in pixels of the image */
 export function resized(radius, factor) {
@@ -92,6 +92,11 @@ export class Stage {
 
   get image() {
     return this.store.state.image;
+  }
+
+  /** XYXY pixels on the screen, if the image is enlarged: a first click is answered from them. */
+  get seen() {
+    return this.image && shown(this.view, this.image.size, this.screen);
   }
 
   #newImage() {

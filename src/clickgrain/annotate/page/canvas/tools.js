@@ -103,7 +103,7 @@ export class Tools {
     const corrects = seeks && active !== null && this.near < 0 && !stage.shift && !stage.alt && !this.levels.tried;
     if (corrects && at && image && !this.gesture && !this.pending.length && !image.object(active)?.locked)
       stage.guess.look(image, pixel(at, image.size), active, stage.negates ? 0 : this.state.polarity);
-    else stage.guess.look(image, rest, null, 1, this.state.label);
+    else stage.guess.look(image, rest, null, 1, this.state.label, stage.seen);
     stage.element.dataset.cursor = this.#cursor(at);
   }
 
@@ -291,8 +291,10 @@ export class Tools {
     // exactly what is shown now, whatever the level is when the click's turn comes
     const { level, auto } = this.state,
       click = { type: "click", x, y, label },
+      view = this.stage.seen,
+      first = view && label ? { ...click, view } : click,
       region = { type: "region", x, y, level },
-      shown = auto && this.walked < 0 && !altKey ? click : region;
+      shown = auto && this.walked < 0 && !altKey ? first : region;
     this.walked = -1;
     this.pending.push(mark); // shown at once, until it is answered
     this.#inTurn(async () => {

@@ -71,6 +71,22 @@ export function toScreen(view, point) {
   return { x: point.x * view.scale + view.x, y: point.y * view.scale + view.y };
 }
 
+/**
+ * What the screen shows of an enlarged image: XYXY pixels; null if it shows all of it, or nothing.
+ * @param {View} view @param {Size} image @param {Size} screen
+ * @returns {[number, number, number, number] | null}
+ */
+export function shown(view, image, screen) {
+  const first = toImage(view, { x: 0, y: 0 }),
+    last = toImage(view, { x: screen.width, y: screen.height }),
+    left = Math.max(Math.floor(first.x), 0),
+    top = Math.max(Math.floor(first.y), 0),
+    right = Math.min(Math.ceil(last.x), image.width),
+    bottom = Math.min(Math.ceil(last.y), image.height);
+  if (right - left >= image.width && bottom - top >= image.height) return null;
+  return left < right && top < bottom ? [left, top, right, bottom] : null;
+}
+
 /** @param {Point} point @param {Size} image @returns {boolean} */
 export function inside(point, image) {
   return point.x >= 0 && point.y >= 0 && point.x < image.width && point.y < image.height;

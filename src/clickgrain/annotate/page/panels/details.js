@@ -119,6 +119,7 @@ function signOf(step) {
 /** @param {Record<string, any>} step */
 function wordsOf(step) {
   if (step.usual) return `click at the usual level, ${step.usual.toFixed(2)}`;
+  if (step.view) return "click in the enlarged image";
   if (step.type === "click") return step.label ? "click" : "not this";
   if (step.type === "region") return `region ${step.level.toFixed(2)}`;
   if (step.type === "brush") return step.label ? "brush" : "eraser";
