@@ -1,10 +1,10 @@
 """What it saves to answer first clicks from what the user sees: `python -m benchmarks.bench_view --data NAME=DIR`.
 
 A person enlarges the image until the object fills a part of the screen (drawn at random between the two of
-`--fill`) and clicks; the first click is answered from the whole image, and from what the person sees. Prints a table
-with the differences and their 95 % intervals (bootstrap over images), over the targets for which the image was
-enlarged enough to matter. Without `--data` it draws micrographs three times as high and wide as `bench_foreign` does,
-with cells as large in pixels.
+`--fill`) and clicks; the first click is answered from the whole image, and from what the person sees. Prints a
+table with the differences and their 95 % intervals (bootstrap over images), over the targets for which the image
+was enlarged enough to matter. Without `--data` it draws micrographs three times as high and wide as
+`bench_foreign` does, with cells as large in pixels.
 """
 
 import sys
