@@ -28,6 +28,7 @@ def main() -> None:
         "python": ["-c", "pass"],
         "import tyro": ["-c", "import tyro"],
         "import rich": ["-c", "import rich.progress"],
+        "import clickgrain": ["-c", "import clickgrain"],
     }
     lines = [["--help"], ["--version"], *([command.name, "--help"] for command in COMMANDS)]
     asked = {f"clickgrain {' '.join(line)}": ["-m", "clickgrain", *line] for line in lines}
