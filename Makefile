@@ -44,7 +44,7 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/python tools/build_docs.py
 
-# Wheel and sdist in dist/, tried away from the checkout.
+# Wheel and sdist in dist/, installed into an empty environment and tried away from the checkout.
 wheel: $(READY)
 	$(BIN)/python tools/check_wheel.py --keep dist
 

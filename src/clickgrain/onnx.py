@@ -1,7 +1,4 @@
-"""Clicks without torch: `Predictor` runs on numpy, OpenCV, numba and onnxruntime.
-
-`pip install 'clickgrain[onnx]'` has the latter.
-"""
+"""Clicks without torch: `Predictor` runs on numpy, OpenCV, numba and onnxruntime (docs/onnx.md: all it needs)."""
 
 from pathlib import Path
 

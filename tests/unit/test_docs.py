@@ -4,8 +4,10 @@ import contextlib
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -24,13 +26,58 @@ from clickgrain.images.pages import split_pages
 from clickgrain.progress import Quiet
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    "docs/index.md",
-    "docs/onnx.md",
-    *(f"docs/guides/{name}.md" for name in ["cells", "aerial", "products", "frames"]),
-]
-WAITING = {"annotate", "learn"}
-"""Commands that wait for a browser or train for an hour: their words are checked, they are not run."""
+WAITING = {"annotate", "learn", "serve", "train", "finetune", "demo", "bench"}
+"""Commands that wait for somebody or take minutes: their words are taken apart, they are not run."""
+ELSEWHERE = re.compile(r"s3://|facebook/|--engine ray|cuda|DIR|benchmark_RELEASE")
+"""Neither are lines with these: they need a network, a GPU, a cluster or a data set."""
+OTHERS = {"git", "cd", "npm", "tar", "napari", "nuctl", "label-studio", "cvat-cli"}
+"""Programs that are not ours."""
+EVAL = """
+from pathlib import Path
+import numpy as np
+from PIL import Image
+for name in ("photos/eval/images", "photos/eval/masks", "GrabCut/data_GT", "GrabCut/boundary_GT"):
+    Path(name).mkdir(parents=True)
+image, mask = np.zeros((40, 50, 3), np.uint8), np.zeros((40, 50), np.uint8)
+image[10:30, 10:30], mask[10:30, 10:30] = 200, 255
+for name in ("photos/eval/images/a.png", "GrabCut/data_GT/a.png"):
+    Image.fromarray(image).save(name)
+for name in ("photos/eval/masks/a#1.png", "GrabCut/boundary_GT/a.png"):
+    Image.fromarray(mask).save(name)
+"""
+GIVEN = {
+    "docs/benchmarks.md": EVAL,
+    "docs/commands.md": EVAL
+    + """
+import json
+from clickgrain.features import load_extractor
+from clickgrain.proposals.pipeline import propose
+propose("photos", "shards/1.db", extractor=load_extractor("color-texture"), progress=False)
+Image.open("frames/00000.png").resize((400, 320)).save("frames/00030.png")
+Image.open("frames/00001.png").resize((400, 320)).save("frames/00031.png")
+for number in range(4):
+    Path(f"frames/{number:05}.png").unlink()
+about = {"id": 1, "file_name": "cat.jpg", "height": 300, "width": 451}
+thing = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[10, 10, 60, 10, 60, 60]]}
+coco = {"images": [about], "categories": [{"id": 1, "name": "cat"}], "annotations": [thing]}
+Path("annotations.json").write_text(json.dumps(coco))
+""",
+    "docs/scale.md": """
+from pathlib import Path
+Path("photos/album").mkdir()
+Path("photos/cat.jpg").rename("photos/album/cat.jpg")
+""",
+    "docs/report.md": """
+import numpy as np
+from clickgrain.evaluation import Benchmark, evaluate
+from clickgrain.segmenter import Segmenter
+image, mask = np.zeros((40, 50, 3), np.uint8), np.zeros((40, 50), bool)
+image[10:30, 10:30], mask[10:30, 10:30] = 200, True
+benchmark = Benchmark.of([(image, mask)], "mine")
+results = [evaluate(Segmenter.load("tree"), benchmark)]
+""",
+}
+"""What a page takes for granted besides the folder."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -64,7 +111,7 @@ def folder(tmp_path, monkeypatch):
 def annotated(photos):
     """Two boxes of a label in every image of a folder."""
     boxes = [[[30, 28], [70, 68]], [[120, 40], [160, 80]]]
-    for path in sorted(Path(photos).glob("*.[pt]*")):
+    for path in sorted(path for path in Path(photos).iterdir() if path.suffix in (".png", ".tif", ".jpg")):
         height, width = np.asarray(Image.open(path)).shape[:2]
         shapes = [{"label": "thing", "points": box, "shape_type": "rectangle", "flags": {}} for box in boxes]
         head = {"version": "5.0", "flags": {}, "imageData": None, "imageHeight": height, "imageWidth": width}
@@ -72,110 +119,107 @@ def annotated(photos):
     assert cli.main(["import", photos, photos]) == 0
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_says_can_be_typed_from_top_to_bottom(page, folder, capsys):
-    names, ran = {}, 0
-    for language, text in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
-        if language == "python":
-            exec(compile(text, page, "exec"), names)
-            ran += 1
-        for line in text.splitlines() if language in ("", "sh") else []:
-            words = shlex.split(line, comments=True)
-            if not words or words[0] != "clickgrain":
-                continue
-            command = next(one for one in cli.COMMANDS if one.name == words[1])
-            if words[1] == "export":
-                annotated(words[2])
-            if words[1] in WAITING:
-                kind = parsing.arguments_of(command.function())
-                stop, arguments = parsing.parse(kind, words[2:], prog="clickgrain")
-                assert stop is None
-                photos = Path(arguments.photos)
-                if photos.suffix == ".tif":
-                    photos = split_pages(photos, Quiet())  # as `annotate` does before it waits
-                assert photos.is_dir()
-            else:
-                assert cli.main(words[1:]) == 0, capsys.readouterr().err
-            ran += 1
-    assert ran >= 2
+class Hub:
+    """Hugging Face, in memory of nothing."""
+
+    def __init__(self, token=None):
+        pass
+
+    def create_repo(self, repo_id, **_):
+        pass
+
+    def upload_folder(self, **_):
+        return "https://huggingface.co/user/other/commit/1"
 
 
-GIVEN = {
-    "README.md": "",
-    "docs/sam.md": "",
-    "docs/benchmarks.md": "",
-    "docs/hub.md": "",
-    "docs/scale.md": """
-from clickgrain.features import load_extractor
-from clickgrain.proposals.pipeline import propose
-propose("photos", "shards/1.db", extractor=load_extractor("color-texture"), progress=False)
-""",
-    "docs/report.md": """
-import numpy as np
-from clickgrain.evaluation import Benchmark, evaluate
-from clickgrain.segmenter import Segmenter
-image, mask = np.zeros((40, 50, 3), np.uint8), np.zeros((40, 50), bool)
-image[10:30, 10:30], mask[10:30, 10:30] = 200, True
-benchmark = Benchmark.of([(image, mask)], "mine")
-results = [evaluate(Segmenter.load("tree"), benchmark)]
-""",
-}
-"""Python of the other pages, and what each takes for granted."""
-
-
-@pytest.mark.parametrize("page", GIVEN)
-def test_python_of_the_other_pages_runs(page, folder, monkeypatch):
-    class Hub:
-        """Hugging Face, in memory of nothing."""
-
-        def __init__(self, token=None):
-            pass
-
-        def create_repo(self, repo_id, **_):
-            pass
-
-        def upload_folder(self, **_):
-            return "https://huggingface.co/user/other/commit/1"
-
-    (folder / "album").mkdir()
-    (folder / "photos" / "album").mkdir()
-    (folder / "photos" / "cat.jpg").rename(folder / "photos" / "album" / "cat.jpg")
+@pytest.fixture
+def others(folder, monkeypatch):
+    """What pages name that is not here: Hugging Face, a model of one's own, Segment Anything."""
     package = Path(weights.__file__).parent / "data" / "default"
+    shutil.copytree(package, "my-model")
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(package))
-    monkeypatch.setitem(sys.modules, "segment_anything", MagicMock())  # in the place of what a page imports
-    names = {}
-    exec(compile(GIVEN[page], page, "exec"), names)
-    blocks = [text for language, text in BLOCK.findall((ROOT / page).read_text("utf-8")) if language == "python"]
-    for text in blocks:
-        exec(compile(text, page, "exec"), names)
-    assert blocks
+    monkeypatch.setitem(sys.modules, "segment_anything", MagicMock())
 
 
 def pages():
     return [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))]
 
 
-def test_no_python_of_a_page_is_left_out():
-    with_python = {page for page in pages() if "\n```python\n" in (ROOT / page).read_text("utf-8")}
-    assert with_python <= {*PAGES, *GIVEN}
+def blocks(page):
+    """(language, text) of its blocks of code; "text" is what a command answers."""
+    found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert {language for language, _ in found} <= {"", "python", "text", "xml", "yaml"}
+    return found
 
 
-@pytest.mark.parametrize("page", pages())
-def test_every_command_of_a_page_has_flags_that_exist(page, folder):
-    """The words are taken apart; what they name need not be here."""
-    for language, text in BLOCK.findall((ROOT / page).read_text("utf-8")):
-        lines = text.replace("\\\n", " ").splitlines() if language in ("", "sh") else []
-        for line in "\n".join(lines).replace("&&", "\n").splitlines():
-            words = shlex.split(line, comments=True)
-            if "clickgrain" not in words or words[0] in ("git", "cd"):
-                continue
-            name, *rest = words[words.index("clickgrain") + 1 :]
-            command = next((one for one in cli.COMMANDS if one.name == name), None)
-            assert command is not None, line
-            with contextlib.suppress(ConfigError):  # of a value, such as a folder that is not here
-                stop, _ = parsing.parse(parsing.arguments_of(command.function()), rest, prog="clickgrain")
-                assert stop is None, line
+def typed(text):
+    """The words of each command in a block."""
+    for line in text.replace("\\\n", " ").replace("&&", "\n").splitlines():
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):  # a variable of the environment
+            words = words[1:]
+        if words:
+            yield words
+
+
+def run(words, capsys):
+    """Run a line of `clickgrain`, or take it apart where it cannot be run here."""
+    command = next((one for one in cli.COMMANDS if one.name == words[1]), None)
+    assert command is not None, words
+    if words[1] in ("export", "replay"):
+        annotated(words[2])
+    if words[1] not in WAITING and not ELSEWHERE.search(" ".join(words)):
+        assert cli.main(words[1:]) == 0, capsys.readouterr().err
+        return
+    with contextlib.suppress(ConfigError):  # of a value, such as a device that is not here
+        stop, arguments = parsing.parse(parsing.arguments_of(command.function()), words[2:], prog="clickgrain")
+        assert stop is None, words
+        if words[1] == "annotate":
+            photos = Path(arguments.photos)
+            if photos.suffix == ".tif":
+                photos = split_pages(photos, Quiet())  # as `annotate` does before it waits
+            assert photos.is_dir()
+
+
+def check(words):
+    """What a line of another program names is in the repository."""
+    first, *rest = words
+    if first == "make":
+        assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.M), words
+    elif first == "pip":
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = re.findall(r"clickgrain\[([\w-]+)\]", " ".join(rest))
+        assert set(extras) <= set(project["optional-dependencies"]), words
+    elif first == "python" and rest[0] == "-m":
+        package, *name = rest[1].split(".")
+        name = name or [f"bench_{rest[2]}"] if package == "benchmarks" else []
+        assert (ROOT / package).is_dir(), words
+        assert all((ROOT / package / f"{part}.py").is_file() for part in name), words
+    elif first == "python":
+        assert (ROOT / rest[0]).is_file(), words
+    else:
+        assert first in OTHERS, words
+
+
+@pytest.mark.usefixtures("traced_once")
+@pytest.mark.parametrize("page", [page for page in pages() if blocks(page)])
+def test_what_a_page_says_can_be_typed_from_top_to_bottom(page, others, capsys):
+    """Python is run, and so is every command that ends by itself here."""
+    names = {}
+    exec(compile(GIVEN.get(page, ""), page, "exec"), names)
+    for language, text in blocks(page):
+        if language == "python":
+            exec(compile(text, page, "exec"), names)
+        for words in typed(text) if language == "" else []:
+            if words[0] == "clickgrain":
+                run(words, capsys)
+            elif words[:2] == ["python", "-c"]:
+                exec(compile(words[2], page, "exec"), {})
+            elif words[0] == "torchrun":  # ... -m clickgrain train ...
+                run(words[words.index("clickgrain") :], capsys)
+            else:
+                check(words)
 
 
 def test_the_site_builds_without_a_warning():

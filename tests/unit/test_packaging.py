@@ -1,6 +1,7 @@
 """What the wheel says about itself."""
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clickgrain.errors import FeatureError
+from clickgrain.errors import ConfigError, FeatureError
 from clickgrain.features import checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +69,11 @@ def test_a_missing_transformers_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(FeatureError, match=r"transformers is not installed.*pip install 'clickgrain\[hf\]'"):
         checkpoint.load_backbone(tmp_path)
+
+
+def test_a_missing_napari_names_the_extra(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("napari.", "clickgrain.napari"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "napari", None)
+    with pytest.raises(ConfigError, match=r"napari is not installed; pip install 'clickgrain\[napari\]'"):
+        importlib.import_module("clickgrain.napari.widget")

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from clickgrain.errors import ClickgrainError, ConfigError
-from clickgrain.napari.session import ClickSession
 from clickgrain.segmenter import Segmenter
 from clickgrain.tracking import LOST, Tracked
 
@@ -13,6 +12,8 @@ try:
     from magicgui import widgets
     from napari.qt.threading import thread_worker
     from napari.utils.notifications import show_warning
+
+    from clickgrain.napari.session import ClickSession
 except ImportError as error:
     raise ConfigError("napari is not installed; pip install 'clickgrain[napari]'") from error
 

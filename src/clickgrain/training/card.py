@@ -42,11 +42,9 @@ def model_card(folder: Path) -> str:
     asked, finetuned = run["asked"], "labels" in run["asked"]
     rows = [
         ("Architecture", f"`{config['kind']}`, {(folder / TENSORS).stat().st_size / 1e6:.1f} MB of weights"),
-        (
-            "Images",
-            f"{run['pictures']}"
-            + (f" with masks, {asked['labels']:.1%} of a set" if finetuned else ", unlabelled"),
-        ),
+        ("Images", f"{run['pictures']} with masks, {asked['labels']:.1%} of a set")
+        if finetuned
+        else ("Photos and composites", f"{run['pictures']}, unlabelled"),
         *(
             [("Accepted objects", f"{len(run['objects'])} (their names are in run.json)")]
             if "objects" in run

@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import json
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,6 +114,15 @@ def test_errors_are_answers_without_a_stack(ask, changes, words):
     assert status == 400
     assert words in answer["error"]
     assert ask.context.said[-1] == answer["error"]
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(ask):
+    size = b"IHDR" + (60_000).to_bytes(4) * 2 + b"\x08\x02\x00\x00\x00"
+    head = b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + size + zlib.crc32(size).to_bytes(4)
+    head += b"\x00\x00\x00\x00IDAT" + zlib.crc32(b"IDAT").to_bytes(4)
+    status, answer = ask(image=base64.b64encode(head).decode())
+    assert status == 400
+    assert "megapixels are over the limit" in answer["error"]
 
 
 def test_a_fault_of_ours_is_told(ask, monkeypatch):

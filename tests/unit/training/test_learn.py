@@ -595,7 +595,7 @@ def test_the_model_has_a_card_of_its_run_that_hugging_face_reads(done):
     run = json.loads((done.out / "run.json").read_text())
     steps = [json.loads(line) for line in (done.out / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in steps if "loss" in line][-1]
-    assert f"| Images | {run['pictures']}, unlabelled |" in card.text
+    assert f"| Photos and composites | {run['pictures']}, unlabelled |" in card.text
     assert f"| Steps | 3, the last loss {last['loss']:.4f} |" in card.text
     checked = [line for line in steps if "loss" not in line][-1]
     for name, value in checked.items():

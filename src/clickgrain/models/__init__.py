@@ -1,0 +1,1 @@
+"""Click models: the networks, the engines that answer clicks with them, and their ONNX files."""
