@@ -6,14 +6,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.utils.colormaps import direct_colormap
 
 from clickgrain.annotate.usual_level import UsualLevels
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.integrations.image_cache import ImageCache
+from clickgrain.integrations.prompts import clipped, onto_image
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tracking import LOST, Tracked, Tracker
-from clickgrain.types import Bool, Mask, Scribble, UInt8
+from clickgrain.types import Bool, Mask, Scribble, Size, UInt8
 
 POSITIVE, NEGATIVE, BLUE = "#28c850", "#e63232", "#1e90ff"
 MEGABYTES = 512  # of encoded slices to keep
@@ -167,24 +169,28 @@ class ClickSession:
     def _points(self) -> tuple[list[list[float]], list[int]]:
         here = self._here(self.clicks.data)
         reds = np.asarray(self.clicks.face_color)[here][:, 0] > 0.5
-        points = np.asarray(self.clicks.data)[here][:, -2:]
-        return [[float(x), float(y)] for y, x in points], [int(not red) for red in reds]
+        points = onto_image(np.asarray(self.clicks.data)[here][:, :-3:-1], self._size())
+        return points.tolist(), [int(not red) for red in reds]
 
-    def _box(self) -> list[float] | None:
+    def _box(self) -> npt.NDArray[np.float64] | None:
         """XYXY pixels of the last box of this slice."""
         boxes = [corners for corners in self.box.data if self._here(corners).all()]
         if not boxes:
             return None
-        height, width = self.image.data.shape[self.axes - 2 : self.axes]
-        (top, left), (bottom, right) = boxes[-1][:, -2:].min(0), boxes[-1][:, -2:].max(0)
-        return [max(left, 0), max(top, 0), min(right, width), min(bottom, height)]
+        corners = boxes[-1][:, :-3:-1]
+        return clipped([corners.min(0), corners.max(0)], self._size())
 
     def _strokes(self) -> list[Scribble]:
-        found = []
+        found, last = [], np.array(self._size()[::-1]) - 1
         for path, color in zip(self.strokes.data, np.asarray(self.strokes.edge_color)):
             if self._here(path).all():
-                found.append(Scribble(np.asarray(path)[:, :-3:-1].astype(np.float32), int(color[0] <= 0.5)))
+                within = np.asarray(path, np.float32)[:, :-3:-1].clip(0, last)
+                found.append(Scribble(within.astype(np.float32), int(color[0] <= 0.5)))
         return found
+
+    def _size(self) -> Size:
+        height, width = self.image.data.shape[self.axes - 2 : self.axes]
+        return height, width
 
     def _show(self, layer: Any, values: np.ndarray) -> None:
         if self.slice is None:

@@ -72,6 +72,14 @@ def test_boxes_negative_clicks_and_bodies_as_text_count(ask, disk, content):
     assert ask(body.encode())[0] == 200
 
 
+def test_prompts_across_the_edge_and_an_empty_box_are_taken(ask, disk):
+    """CVAT's page rounds before it looks whether a click is on the image, and draws boxes anywhere."""
+    assert ask(pos_points=[[-0.4, 60]], obj_bbox=[])[0] == 200
+    status, answer = ask(pos_points=[], obj_bbox=[[-9, -9.5], [300, 200]])
+    assert status == 200
+    assert np.array(answer["mask"]).any()
+
+
 def test_an_image_that_is_sent_again_is_not_encoded_again(ask, monkeypatch):
     images = ask.context.user_data.images
     count, encode = [], images.segmenter.encode

@@ -84,6 +84,19 @@ def test_a_box_and_a_stroke_are_prompts(coffee):
     assert coffee.current.data[155, 290] == 1
 
 
+def test_what_is_drawn_across_the_edge_counts_up_to_it(coffee):
+    """In napari the first pixel reaches from -0.5 to 0.5."""
+    coffee.clicks.add([[-0.4, 300], [200, -0.2]])
+    assert coffee.current.data[0, 300] == coffee.current.data[200, 0] == 1
+    coffee.clear()
+    coffee.box.add_rectangles(np.array([[60, 150], [9000, 480]]))
+    assert coffee.segment()
+    coffee.clear()
+    coffee.strokes.add_paths(np.array([[150.0, 250.0], [150.0, -40.0]]))
+    assert coffee.segment()
+    assert coffee.current.data[150, 0] == 1
+
+
 def test_a_level_makes_it_finer_or_coarser(coffee):
     areas = []
     for level in (0.3, 0.95):
