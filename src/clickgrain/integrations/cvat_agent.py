@@ -209,10 +209,11 @@ def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: 
     """Make a function on a CVAT server, unless its number is given, and answer its requests until interrupted.
 
     cvat-cli logs in, as CVAT_ACCESS_TOKEN or its own settings say. Raises ConfigError: cvat-cli is not installed.
-    DataError: it ended with an error, which it printed.
+    DataError: it ended with an error, which it printed. And what `create` raises.
     """
     if importlib.util.find_spec("cvat_cli") is None:
         raise ConfigError("cvat-cli is not installed; pip install 'clickgrain[cvat]'")
+    create(**settings)  # a mistake in them is a sentence here, in cvat-cli it would be a stack trace
     command = [sys.executable, "-m", "cvat_cli", "--server-host", url, "function"]
     loaded = ["--function-module", __name__]
     for name, value in settings.items():
@@ -220,8 +221,8 @@ def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: 
             loaded += ["-p", f"{name}={'float' if isinstance(value, float) else 'str'}:{value}"]
     if function is None:
         name = f"clickgrain {settings['kind']} {settings['model']}"
-        create = [*command, "create-native", name, *loaded]
-        made = subprocess.run(create, stdout=subprocess.PIPE, text=True, check=False)
+        making = [*command, "create-native", name, *loaded]
+        made = subprocess.run(making, stdout=subprocess.PIPE, text=True, check=False)
         if made.returncode or not made.stdout.split():
             raise DataError(f"{url}: the function could not be made; see the lines above, and log in with cvat-cli")
         function = int(made.stdout.split()[-1])

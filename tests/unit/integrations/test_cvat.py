@@ -13,7 +13,7 @@ import cvat_sdk.auto_annotation as cvat
 from cvat_sdk.masks import decode_mask, encode_mask
 
 from clickgrain import cli
-from clickgrain.errors import ConfigError, DataError
+from clickgrain.errors import ConfigError, DataError, WeightsError
 from clickgrain.export import polygons
 from clickgrain.export.coco import write_coco
 from clickgrain.export.records import ImageRecord, LabelRecord, ObjectRecord
@@ -301,6 +301,20 @@ def test_what_cvats_client_refuses_is_told(client, answers, words):
     client[0](*answers)
     with pytest.raises(DataError, match=words):
         cvat_agent.run_agent("https://cvat.example", SETTINGS, None, print)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"kind": "same", "project": "nowhere"}, DataError, "nowhere"),
+        ({"model": "no/where"}, WeightsError, "no/where"),
+    ],
+)
+def test_wrong_settings_are_told_before_cvats_client_runs(client, tmp_path, wrong, error, words):
+    client[0]()
+    with pytest.raises(error, match=words):
+        cvat_agent.run_agent("https://cvat.example", {**SETTINGS, **wrong}, None, print)
+    assert not (tmp_path / "calls").exists()
 
 
 def test_cvats_client_understands_the_words():

@@ -1,8 +1,7 @@
 """Clicking in napari's layers, on its viewer model, with its own keys and events.
 
 Without napari, which with Qt takes 1.4 GB, a stand-in shows that the session does its part, and the widget is left
-out. With it (`pip install -e '.[dev,napari]' PySide6`), napari's own pytest plugin and warnings are off:
-`QT_QPA_PLATFORM=offscreen pytest tests/unit/napari -p no:napari -p no:napari-plugin -W ignore`.
+out. `make real-tools TOOLS=napari` installs it aside and runs these tests with it.
 """
 
 import numpy as np
