@@ -49,20 +49,25 @@ for item in json.loads(items):
     rles = [one["value"]["rle"] for one in answer.get("data", {}).get("result", [])]
     print(json.dumps([answer, [int((decode_rle(rle)[3::4] > 0).sum()) for rle in rles]]))
 """
-# Takes a config and tasks in, and prints what Label Studio exports and what its decoder makes of each mask.
+# Takes a config and tasks in; prints what Label Studio exports, the head of the photo that it serves, and what its
+# decoder makes of each mask.
 TAKE_IN = """
 import json, sys, requests
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.converter.brush import decode_rle
-url, key, config, tasks = sys.argv[1:]
+url, key, config, tasks, folder = sys.argv[1:]
 client, headers = LabelStudio(base_url=url, api_key=key), {"Authorization": "Token " + key}
 project = client.projects.create(title="taken in", label_config=open(config).read())
 given = json.load(open(tasks))
 requests.post(f"{url}/api/projects/{project.id}/import", json=given, headers=headers).raise_for_status()
+storage = {"project": project.id, "path": folder, "use_blob_urls": True}
+requests.post(f"{url}/api/storages/localfiles", json=storage, headers=headers).raise_for_status()
 out = requests.get(f"{url}/api/projects/{project.id}/export?exportType=JSON", headers=headers)
 out.raise_for_status()
+photo = requests.get(url + out.json()[0]["data"]["image"], headers=headers)
+photo.raise_for_status()
 rles = [one["value"]["rle"] for one in out.json()[0]["annotations"][0]["result"]]
-print(json.dumps([out.json(), [(decode_rle(rle)[3::4] > 0).tolist() for rle in rles]]))
+print(json.dumps([out.json(), list(photo.content[:8]), [(decode_rle(rle)[3::4] > 0).tolist() for rle in rles]]))
 """
 NEEDED = pytest.mark.skipif(SERVER is None, reason="Label Studio is not installed; `make real-tools` installs it")
 
@@ -83,13 +88,15 @@ def within(script, *words):
 
 @pytest.fixture(scope="module")
 def label_studio(tmp_path_factory):
-    tmp_path = tmp_path_factory.mktemp("label-studio")
+    tmp_path = tmp_path_factory.getbasetemp()
     port, token = free_port(), secrets.token_hex(20)
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= {
         "LABEL_STUDIO_BASE_DATA_DIR": str(tmp_path / "data"),
         "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS": "false",
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(tmp_path),
         "COLLECT_ANALYTICS": "false",
         "SENTRY_DSN": "",
         "FRONTEND_SENTRY_DSN": "",
@@ -172,15 +179,23 @@ def test_objects_go_to_label_studio_and_come_back(tmp_path, label_studio):
     ring, blob = (np.hypot(x - 15, y - 14) // 4 == 2), (x > 30) & (y > 20)
     objects = [ObjectRecord(ring, "cat & <dog>"), ObjectRecord(blob)]
     record = ImageRecord("sub/a photo.png", (30, 40), lambda: objects)
-    written = export_files("label-studio", [record], [LabelRecord(1, "cat & <dog>")])
+    written = export_files("label-studio", [record], [LabelRecord(1, "cat & <dog>")], folder=tmp_path.name)
     for name, content in written:
         (tmp_path / name).write_bytes(content)
-    words = (*label_studio, str(tmp_path / "labeling-config.xml"), str(tmp_path / "tasks.json"))
-    ((exported, decoded),) = within(TAKE_IN, *words)
+    (tmp_path / "sub").mkdir()
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "sub" / "a photo.png")
+    words = (str(tmp_path / "labeling-config.xml"), str(tmp_path / "tasks.json"), str(tmp_path))
+    ((exported, head, decoded),) = within(TAKE_IN, *label_studio, *words)
+    assert bytes(head) == b"\x89PNG\r\n\x1a\n"
     assert [np.array(one).reshape(30, 40).tolist() for one in decoded] == [ring.tolist(), blob.tolist()]
     skipped = []
     format_, (read,) = read_any(json.dumps(exported).encode(), "export.json", skipped)
-    assert (format_, read.name, read.size, skipped) == ("label-studio", "sub/a photo.png", (30, 40), [])
+    assert (format_, read.name, read.size, skipped) == (
+        "label-studio",
+        f"{tmp_path.name}/sub/a photo.png",
+        (30, 40),
+        [],
+    )
     found = list(read.objects())
     assert [one.label for one in found] == ["cat & <dog>", None]
     assert all((one.mask == other.mask).all() for one, other in zip(found, objects))

@@ -91,6 +91,7 @@ def export(args: ExportArgs) -> None:
         files = export_files(
             args.format, images, label_records(project), left_out=left_out, polygons=args.polygons,
             tolerance=args.tolerance, place=place, locate=partial(locate_image, project),
+            folder=project.gallery.folder.resolve().name,
         )  # fmt: skip
         for name, content in files:
             try:

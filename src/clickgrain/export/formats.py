@@ -43,6 +43,7 @@ def export_files(
     # YOLO only: called with (name of an image, where readers look for it below the export folder)
     place: Callable[[str, str], None] | None = None,
     locate: Locate | None = None,  # GeoJSON only: where an image of this name lies on the map
+    folder: str = "photos",  # Label Studio only: name of the folder of the images, in its document root
 ) -> Iterator[File]:
     """(name, content) of every file of an export, one image at a time."""
     left_out = [] if left_out is None else left_out
@@ -56,7 +57,7 @@ def export_files(
     elif format_ == "labelme":
         yield from labelme_files(seen)
     elif format_ == "label-studio":
-        yield from label_studio_files(seen, labels)
+        yield from label_studio_files(seen, labels, folder)
     elif format_ == "geojson":
         yield from geojson_files(seen, locate, tolerance)
     elif format_ == "voc":

@@ -23,8 +23,13 @@ from clickgrain.types import Bool, Size
 LOCAL = "/data/local-files/?d="  # its address of a file below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
 
 
-def label_studio_files(images: Iterable[ImageRecord], labels: Sequence[LabelRecord]) -> Iterator[tuple[str, bytes]]:
-    """`tasks.json`, an annotation an image, and `labeling-config.xml`, which takes them and answers clicks."""
+def label_studio_files(
+    images: Iterable[ImageRecord], labels: Sequence[LabelRecord], folder: str
+) -> Iterator[tuple[str, bytes]]:
+    """`tasks.json`, an annotation an image, and `labeling-config.xml`, which takes them and answers clicks.
+
+    `folder` of the images stands in the addresses: Label Studio serves no file of its document root itself.
+    """
     tasks, names = [], dict.fromkeys(label.name for label in labels)
     for image in images:
         assert image.size is not None
@@ -35,7 +40,9 @@ def label_studio_files(images: Iterable[ImageRecord], labels: Sequence[LabelReco
             names[one.label or UNLABELLED] = None
             value = {"format": "rle", "rle": brush_rle.encode(one.mask), "brushlabels": [one.label or UNLABELLED]}
             results.append({"id": str(number), **about, "value": value})
-        tasks.append({"data": {"image": LOCAL + quote(image.name)}, "annotations": [{"result": results}]})
+        tasks.append(
+            {"data": {"image": LOCAL + quote(f"{folder}/{image.name}")}, "annotations": [{"result": results}]}
+        )
     yield "tasks.json", json.dumps(tasks).encode()
     listed = "".join(f"<Label value={quoteattr(name)}/>" for name in names)
     controls = (("BrushLabels", "mask"), ("KeyPointLabels", "point"), ("RectangleLabels", "box"))

@@ -43,7 +43,7 @@ def test_it_comes_back(objects):
     skipped = []
     content = written(objects)["tasks.json"]
     _, (record,) = read_any(content, "tasks.json", skipped)
-    assert (record.name, skipped) == ("sub/a b.jpg", [])
+    assert (record.name, skipped) == ("photos/sub/a b.jpg", [])
     found = list((record if record.size else record.sized(SIZE)).objects())
     assert [one.label for one in found] == [one.label for one in objects]
     assert all((one.mask == other.mask).all() for one, other in zip(found, objects))

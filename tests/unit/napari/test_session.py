@@ -4,6 +4,8 @@ Without napari, which with Qt takes 1.4 GB, a stand-in shows that the session do
 out. `make real-tools TOOLS=napari` installs it aside and runs these tests with it.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from skimage import data
@@ -191,6 +193,23 @@ def test_what_cannot_be_answered_is_said(stack, segmenter):
     viewer = ViewerModel()
     with pytest.raises(ConfigError, match="4 axes"):
         ClickSession(viewer, viewer.add_image(np.zeros((2, 3, 4, 5))), segmenter)
+
+
+def test_of_several_resolutions_the_first_is_clicked(segmenter):
+    viewer = ViewerModel()
+    photo = data.coffee()
+    session = ClickSession(viewer, viewer.add_image([photo, photo[::2, ::2]], name="pyramid", rgb=True), segmenter)
+    session.clicks.add([[200, 300]])
+    assert session.current.data.shape == photo.shape[:2]
+    assert session.current.data[200, 300] == 1
+
+
+def test_an_image_that_is_too_large_is_refused_before_layers_are_made(segmenter):
+    viewer = ViewerModel()
+    huge = np.broadcast_to(np.uint8(0), (60_000, 60_000))  # takes no memory
+    image = SimpleNamespace(data=huge, name="slide", rgb=False, multiscale=False)
+    with pytest.raises(ConfigError, match="slide has 60000 x 60000 pixels, over 200 megapixels"):
+        ClickSession(viewer, image, segmenter)
 
 
 def test_the_manifest_names_what_is_there():
