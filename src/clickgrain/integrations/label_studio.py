@@ -129,9 +129,9 @@ class Backend:
                 points.append((float(value["x"]) * width / 100, float(value["y"]) * height / 100))
                 labels.append(sign)
             elif kind.startswith("rectangle"):
-                x, y, right, bottom = (float(value[key]) for key in ("x", "y", "width", "height"))
-                share = np.array([x, y, x + right, y + bottom]) / 100
-                box = clipped(share * [width, height, width, height], encoded.size)  # of several the last one
+                x, y, across, down = (float(value[key]) for key in ("x", "y", "width", "height"))
+                corners = np.array([[x, y], [x + across, y + down]]) * (width / 100, height / 100)
+                box = clipped(corners, encoded.size)  # of several the last one
             elif kind.startswith("brush"):
                 rows, columns = int(item["original_height"]), int(item["original_width"])
                 if min(rows, columns) < 1 or rows * columns > MAX_PIXELS:
