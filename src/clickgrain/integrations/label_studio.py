@@ -146,8 +146,8 @@ class Backend:
             level = level if told is None else told
         if not (points or strokes or box is not None):
             return {"result": [], "score": 0.0, "model_version": self.version}
-        points = onto_image(points, encoded.size)
-        mask = self.images.segmenter.predict(points, labels, box, strokes, level, encoded=encoded)
+        clicks = onto_image(points, encoded.size)
+        mask = self.images.segmenter.predict(clicks, labels, box, strokes, level, encoded=encoded)
         shown = {"from_name": config.brush, "to_name": config.image, "type": "brushlabels"}
         shown |= {"original_width": width, "original_height": height, "image_rotation": 0, "readonly": False}
         value = {"format": "rle", "rle": brush_rle.encode(mask.binary), "brushlabels": [label]}
