@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test faults fuzz fuzz-corpus check docs wheel format bench clean default-model
+.PHONY: demo test real-tools faults fuzz fuzz-corpus check docs wheel format bench clean default-model
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,6 +18,11 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -rs
+
+# The tests of real tools that are too large for .venv (Label Studio's server, napari with Qt, Datumaro ...), each in an
+# environment in .real-tools: make real-tools TOOLS="napari rasterio"
+real-tools: $(READY)
+	$(BIN)/python tools/real_tools.py $(TOOLS)
 
 # 200 kills, full disks, lost permissions and so on, of which `make test` runs a small part. CLICKGRAIN_SEED repeats one.
 faults: $(READY)

@@ -8,11 +8,10 @@ import json
 import os
 from hashlib import sha256
 
-import numpy as np
-
 from clickgrain.errors import ClickgrainError
 from clickgrain.integrations.fetch import read_bytes
 from clickgrain.integrations.image_cache import ImageCache
+from clickgrain.integrations.prompts import clipped, onto_image
 from clickgrain.segmenter import Segmenter
 
 REFUSED = (ClickgrainError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -47,11 +46,10 @@ def answer(kept, body):
     content = base64.b64decode(request["image"], validate=True)
     encoded = kept.images.get(sha256(content).hexdigest(), lambda: read_bytes(content, "the image"))
     positive, negative = request.get("pos_points") or [], request.get("neg_points") or []
-    corners = request.get("obj_bbox")
     mask = kept.images.segmenter.predict(
-        [*positive, *negative],
+        onto_image([*positive, *negative], encoded.size),
         [1] * len(positive) + [0] * len(negative),
-        None if corners is None else np.ravel(corners),
+        clipped(request.get("obj_bbox"), encoded.size),
         level=kept.level,
         encoded=encoded,
     )

@@ -44,10 +44,13 @@ def zipped(files):
 JSON = {
     "coco": [*exported("coco").values(), *exported("coco", polygons=False).values()],
     "datumaro": [*exported("datumaro").values()],
+    "label-studio": [exported("label-studio")["tasks.json"]],
     "labelme": [*exported("labelme").values()],
     "panoptic": [text for name, text in exported("panoptic").items() if name.endswith(".json")],
 }
-FILES = {format_: exported(format_) for format_ in ("coco", "datumaro", "labelme", "yolo", "panoptic")}
+FILES = {
+    format_: exported(format_) for format_ in ("coco", "datumaro", "label-studio", "labelme", "yolo", "panoptic")
+}
 
 
 def read(content):

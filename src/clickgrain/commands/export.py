@@ -24,8 +24,8 @@ class ExportArgs:
     Attributes:
         project: folder of photos that was annotated, or its project file.
         out: folder for the files.
-        format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme, geojson
-            (map coordinates of GeoTIFFs), voc (boxes), datumaro (JSON).
+        format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme,
+            label-studio, geojson (map coordinates of GeoTIFFs), voc (boxes), datumaro (JSON).
         polygons: for coco: polygons for masks without holes; otherwise run lengths for all.
         tolerance: for coco, yolo and geojson: how far in pixels polygons may leave the mask's edges; 0 is exact.
         only_done: only images that are marked done or checked.
@@ -51,7 +51,7 @@ class ExportArgs:
 
 @dataclass(frozen=True)
 class ImportArgs:
-    """Import annotations of other tools into a project: COCO (panoptic, too), labelme, Datumaro, YOLO, or ZIPs.
+    """Import annotations into a project: COCO (panoptic, too), labelme, Label Studio, Datumaro, YOLO, or ZIPs.
 
     Attributes:
         photos: folder of the photos that were annotated.
@@ -91,6 +91,7 @@ def export(args: ExportArgs) -> None:
         files = export_files(
             args.format, images, label_records(project), left_out=left_out, polygons=args.polygons,
             tolerance=args.tolerance, place=place, locate=partial(locate_image, project),
+            folder=project.gallery.folder.resolve().name,
         )  # fmt: skip
         for name, content in files:
             try:

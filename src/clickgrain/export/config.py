@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-Format = Literal["coco", "semantic", "instance", "panoptic", "yolo", "labelme", "geojson", "voc", "datumaro"]
+Format = Literal[
+    "coco", "semantic", "instance", "panoptic", "yolo", "labelme", "label-studio", "geojson", "voc", "datumaro"
+]  # fmt: skip
 Existing = Literal["skip", "replace", "add"]
 """For an image that has objects: skip objects with the same pixels as one of them, replace all but locked ones, or
 add everything."""

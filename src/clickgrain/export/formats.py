@@ -14,6 +14,7 @@ from clickgrain.export import datumaro
 from clickgrain.export.coco import FILE, read_coco, write_coco
 from clickgrain.export.config import Format as Format
 from clickgrain.export.geojson import Locate, geojson_files
+from clickgrain.export.label_studio import label_studio_files, read_label_studio
 from clickgrain.export.labelmaps import Beside, instance_files, panoptic_files, read_panoptic, semantic_files
 from clickgrain.export.labelme import labelme_files, read_labelme
 from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord, leave_out
@@ -42,6 +43,7 @@ def export_files(
     # YOLO only: called with (name of an image, where readers look for it below the export folder)
     place: Callable[[str, str], None] | None = None,
     locate: Locate | None = None,  # GeoJSON only: where an image of this name lies on the map
+    folder: str = "photos",  # Label Studio only: name of the folder of the images, in its document root
 ) -> Iterator[File]:
     """(name, content) of every file of an export, one image at a time."""
     left_out = [] if left_out is None else left_out
@@ -54,6 +56,8 @@ def export_files(
         yield from yolo_files(seen, labels, left_out, place, tolerance)
     elif format_ == "labelme":
         yield from labelme_files(seen)
+    elif format_ == "label-studio":
+        yield from label_studio_files(seen, labels, folder)
     elif format_ == "geojson":
         yield from geojson_files(seen, locate, tolerance)
     elif format_ == "voc":
@@ -75,13 +79,15 @@ def _seen(image: ImageRecord, left_out: list[str]) -> Iterator[ObjectRecord]:
 def read_any(
     content: bytes, name: str, skipped: list[str], beside: Beside | None = None
 ) -> tuple[Format, list[ImageRecord]]:
-    """(format, images) of COCO (panoptic, too), labelme or Datumaro JSON, or a ZIP of these or of a YOLO data set.
+    """(format, images) of COCO (panoptic, too), labelme, Label Studio or Datumaro JSON, or a ZIP of it or of YOLO.
 
     What a file is, its content says. Raises DataError: for other files, or one that takes too much time or memory.
     """
     if content[:4] == ZIP:
         return _of_zip(content, name, skipped)
     value = _parsed(content, name)
+    if isinstance(value, list):
+        return "label-studio", read_label_studio(value, name, skipped)
     if "annotations" in value and "images" in value:
         first = value["annotations"][:1] if isinstance(value["annotations"], list) else []
         if first and isinstance(first[0], dict) and "segments_info" in first[0]:
@@ -92,7 +98,8 @@ def read_any(
     if "shapes" in value:
         return "labelme", [read_labelme(value, name, skipped)]
     raise DataError(
-        f"{name}: no COCO (images, annotations), labelme (shapes) or Datumaro (items); export it from there again"
+        f"{name}: no COCO (images, annotations), labelme (shapes), Datumaro (items) or Label Studio (a list of"
+        " tasks); export it from there again"
     )
 
 
@@ -126,7 +133,7 @@ def file_beside(open_file: Callable[[str], bytes], name: str, relative: str) -> 
     return open_file(str(PurePosixPath(name).parent / path))
 
 
-def _parsed(content: bytes, name: str) -> dict[str, Any]:
+def _parsed(content: bytes, name: str) -> dict[str, Any] | list[Any]:
     if (memory := _memory(content)) > MOST_MEMORY:
         raise DataError(f"{name}: would take about {memory / 1e9:.0f} GB of memory to read; import it in parts")
     try:
@@ -138,7 +145,7 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
             value = json.loads(content, parse_int=lambda text: int(text) if len(text) < 4_000 else float("inf"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: not valid JSON ({error}); export it again") from error
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         raise DataError(f"{name}: a {type(value).__name__}, not an object with annotations; export it again")
     return value
 

@@ -9,7 +9,8 @@ Contract: `cvat_sdk/auto_annotation/interface.py`.
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ import numpy as np
 from clickgrain.annotate.find_same import Wanted, describe, find_nodes
 from clickgrain.annotate.project import open_project
 from clickgrain.annotate.transfer import image_records
-from clickgrain.errors import ConfigError, DataError, ImageError
+from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError
 from clickgrain.export import brush_rle, polygons
 from clickgrain.images.pixels import to_rgb
+from clickgrain.images.reader import MAX_PIXELS
+from clickgrain.integrations.prompts import clipped, onto_image
 from clickgrain.sam import SamAutomaticMaskGenerator
 from clickgrain.scene import SceneMaker
 from clickgrain.segmenter import Encoded, Segmenter
@@ -38,6 +41,15 @@ SAME_SCORE = 0.3  # least likeness of the same, where CVAT gives no threshold
 MOST_EXAMPLES = 20  # objects of a label that are looked for
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """What cannot be answered as the error whose text CVAT shows to the annotator; of others it says "unknown"."""
+    try:
+        yield
+    except ClickgrainError as error:
+        raise cvat.BadFunctionError(str(error)) from None
+
+
 class Clicks:
     """An interaction function: the image is encoded once, and every call answers all prompts so far."""
 
@@ -45,24 +57,25 @@ class Clicks:
         self.segmenter, self.level = segmenter, level
         self.spec = cvat.InteractionFunctionSpec(min_pos_points=0, min_neg_points=0, min_bounding_boxes=0)
 
+    @told()
     def preprocess_image(self, context: Any, image: Any) -> Encoded:
         """A PIL image, encoded; the agent caches it."""
         return self.segmenter.encode(rgb_of(image))
 
+    @told()
     def detect(self, context: Any, pp_image: Encoded, prompts: Any) -> list[Any]:
         """One mask in CVAT's run lengths with the model's confidence; none where nothing is found."""
-        points = [*prompts.pos_points, *prompts.neg_points]
+        points = onto_image([*prompts.pos_points, *prompts.neg_points], pp_image.size)
         labels = [1] * len(prompts.pos_points) + [0] * len(prompts.neg_points)
-        corners = prompts.bounding_box
-        if not points and corners is None:
+        box = clipped(prompts.bounding_box, pp_image.size)
+        if not len(points) and box is None:
             return []
-        box = None if corners is None else np.ravel(corners)
         mask = self.segmenter.predict(points, labels, box, level=self.level, encoded=pp_image)
         if not mask.binary.any():
             return []
         sure = AttributeValRequest(spec_id=cvat.InteractionResultAttributes.CONFIDENCE, value=f"{mask.score:.4f}")
-        points = [float(number) for number in brush_rle.encode_cvat(mask.binary)]
-        return [cvat.InteractionResultShape(type="mask", points=points, attributes=[sure])]
+        runs = [float(number) for number in brush_rle.encode_cvat(mask.binary)]
+        return [cvat.InteractionResultShape(type="mask", points=runs, attributes=[sure])]
 
 
 class WholeImage:
@@ -72,6 +85,7 @@ class WholeImage:
         self.segmenter, self.level = segmenter, WHOLE_LEVEL if level is None else level
         self.spec = cvat.DetectionFunctionSpec(labels=[cvat.label_spec(label, 0, type="mask")])
 
+    @told()
     def detect(self, context: Any, image: Any) -> list[Any]:
         """Masks of a PIL image, or polygons (holes kept) where the context asks for them."""
         least = context.conf_threshold or 0.0
@@ -121,6 +135,7 @@ class Same:
         labels = [cvat.label_spec(name, number, type="mask") for name, number in numbers.items()]
         self.spec = cvat.DetectionFunctionSpec(labels=labels)
 
+    @told()
     def detect(self, context: Any, image: Any) -> list[Any]:
         """Masks of a PIL image with the label of the example that each is most like; no pixel is in two of them."""
         pixels = rgb_of(image)
@@ -147,7 +162,12 @@ class Same:
 
 
 def rgb_of(image: Any) -> UInt8:
-    """H x W x 3 uint8 RGB of a PIL image of any mode, as `read_image` makes it of a file: Pillow clips 16 bits."""
+    """H x W x 3 uint8 RGB of a PIL image of any mode, as `read_image` makes it of a file: Pillow clips 16 bits.
+
+    Raises ImageError: it has over `MAX_PIXELS`.
+    """
+    if (pixels := image.width * image.height) > MAX_PIXELS:
+        raise ImageError(f"an image of {pixels / 1e6:.0f} megapixels is over the limit of {MAX_PIXELS / 1e6:.0f}")
     if image.mode[0] in "IF":
         return to_rgb(np.asarray(image)[..., None], [])
     if image.has_transparency_data:
@@ -189,10 +209,11 @@ def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: 
     """Make a function on a CVAT server, unless its number is given, and answer its requests until interrupted.
 
     cvat-cli logs in, as CVAT_ACCESS_TOKEN or its own settings say. Raises ConfigError: cvat-cli is not installed.
-    DataError: it ended with an error, which it printed.
+    DataError: it ended with an error, which it printed. And what `create` raises.
     """
     if importlib.util.find_spec("cvat_cli") is None:
         raise ConfigError("cvat-cli is not installed; pip install 'clickgrain[cvat]'")
+    create(**settings)  # a mistake in them is a sentence here, in cvat-cli it would be a stack trace
     command = [sys.executable, "-m", "cvat_cli", "--server-host", url, "function"]
     loaded = ["--function-module", __name__]
     for name, value in settings.items():
@@ -200,8 +221,8 @@ def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: 
             loaded += ["-p", f"{name}={'float' if isinstance(value, float) else 'str'}:{value}"]
     if function is None:
         name = f"clickgrain {settings['kind']} {settings['model']}"
-        create = [*command, "create-native", name, *loaded]
-        made = subprocess.run(create, stdout=subprocess.PIPE, text=True, check=False)
+        making = [*command, "create-native", name, *loaded]
+        made = subprocess.run(making, stdout=subprocess.PIPE, text=True, check=False)
         if made.returncode or not made.stdout.split():
             raise DataError(f"{url}: the function could not be made; see the lines above, and log in with cvat-cli")
         function = int(made.stdout.split()[-1])

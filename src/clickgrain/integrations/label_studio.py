@@ -28,6 +28,7 @@ from clickgrain.files import hash_bytes
 from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.integrations.fetch import Fetcher
 from clickgrain.integrations.image_cache import ImageCache
+from clickgrain.integrations.prompts import clipped, onto_image
 from clickgrain.types import Bool, Scribble, Size
 
 BODY_BYTES = 150_000_000  # of a request: a data: URI of an image and brush strokes fit in
@@ -125,13 +126,12 @@ class Backend:
                     f"a prompt is on {shown!r}, but <BrushLabels name={config.brush!r}> is on {config.image!r}"
                 )
             if kind.startswith("keypoint"):
-                x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
-                if x == width or y == height:  # Label Studio lets points lie on these edges, which are no pixels
-                    x, y = min(x, width - 1.0), min(y, height - 1.0)
-                points.append((x, y))
+                points.append((float(value["x"]) * width / 100, float(value["y"]) * height / 100))
                 labels.append(sign)
             elif kind.startswith("rectangle"):
-                box = _box(value, encoded.size)  # of several the last one
+                x, y, across, down = (float(value[key]) for key in ("x", "y", "width", "height"))
+                corners = np.array([[x, y], [x + across, y + down]]) * (width / 100, height / 100)
+                box = clipped(corners, encoded.size)  # of several the last one
             elif kind.startswith("brush"):
                 rows, columns = int(item["original_height"]), int(item["original_width"])
                 if min(rows, columns) < 1 or rows * columns > MAX_PIXELS:
@@ -144,9 +144,10 @@ class Backend:
             if item.get("from_name") == LEVEL:  # a control of each region, a number or a choice
                 told = _level(value.get("number", next(iter(value.get("choices") or []), None)))
             level = level if told is None else told
-        if not (points or strokes or box):
+        if not (points or strokes or box is not None):
             return {"result": [], "score": 0.0, "model_version": self.version}
-        mask = self.images.segmenter.predict(points, labels, box, strokes, level, encoded=encoded)
+        clicks = onto_image(points, encoded.size)
+        mask = self.images.segmenter.predict(clicks, labels, box, strokes, level, encoded=encoded)
         shown = {"from_name": config.brush, "to_name": config.image, "type": "brushlabels"}
         shown |= {"original_width": width, "original_height": height, "image_rotation": 0, "readonly": False}
         value = {"format": "rle", "rle": brush_rle.encode(mask.binary), "brushlabels": [label]}
@@ -246,14 +247,6 @@ def _level(value: Any) -> float:
     if not 0 <= level <= 1:
         raise DataError(f"the level {value!r} is no number in 0..1; 0 is the finest part, 1 the whole image")
     return level
-
-
-def _box(value: Mapping[str, Any], size: Size) -> tuple[float, float, float, float]:
-    """XYXY pixels of a rectangle, clipped to the image."""
-    height, width = size
-    x, y = float(value["x"]) * width / 100, float(value["y"]) * height / 100
-    right, bottom = x + float(value["width"]) * width / 100, y + float(value["height"]) * height / 100
-    return max(x, 0.0), max(y, 0.0), min(right, float(width)), min(bottom, float(height))
 
 
 def _stroke(mask: Bool, size: Size) -> list[Any]:

@@ -6,11 +6,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.utils.colormaps import direct_colormap
 
 from clickgrain.annotate.usual_level import UsualLevels
 from clickgrain.errors import ConfigError, PromptError
+from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.integrations.image_cache import ImageCache
+from clickgrain.integrations.prompts import clipped, onto_image
 from clickgrain.segmenter import Encoded, Segmenter
 from clickgrain.tracking import LOST, Tracked, Tracker
 from clickgrain.types import Bool, Mask, Scribble, UInt8
@@ -24,14 +27,19 @@ class ClickSession:
 
     Layers are named as users of micro-sam know them: `clicks` (points), `box` and `strokes` (shapes),
     `current_object` and `committed_objects` (labels). Points are in data coordinates of the image, (row, column),
-    before them the slice. `image` is a layer of napari: gray or RGB, with or without one axis of slices. Raises
-    ConfigError: it has more axes.
+    before them the slice. `image` is a layer of napari: gray or RGB, with or without one axis of slices; of several
+    resolutions the first counts. Raises ConfigError: it has more axes, or more pixels than can be worked on.
     """
 
     def __init__(self, viewer: Any, image: Any, segmenter: Segmenter) -> None:
-        self.axes = np.ndim(image.data) - bool(image.rgb)
+        self.data = image.data[0] if image.multiscale else image.data
+        self.axes = np.ndim(self.data) - bool(image.rgb)
         if self.axes not in (2, 3):
             raise ConfigError(f"{image.name} has {self.axes} axes; choose an image, or a stack of slices")
+        height, width = self.size = self.data.shape[self.axes - 2 : self.axes]
+        if height * width > MAX_PIXELS:
+            limit = f"{MAX_PIXELS / 1e6:.0f} megapixels"
+            raise ConfigError(f"{image.name} has {width} x {height} pixels, over {limit}; crop it first")
         self.viewer, self.image = viewer, image
         self.level: float | None = None  # wanted; when None, first clicks are answered at the usual level
         self.usual = UsualLevels()
@@ -41,7 +49,7 @@ class ClickSession:
         self._cache = ImageCache(segmenter, MEGABYTES)
         self.positive = True  # whether the next click is on the object
         self._quiet = False  # whether layers change without being answered
-        shape = image.data.shape[: self.axes]
+        shape = self.data.shape[: self.axes]
         place = {"scale": image.scale, "translate": image.translate}
         self.box = viewer.add_shapes(
             name="box", ndim=self.axes, edge_color="white", face_color="transparent", **place
@@ -126,7 +134,7 @@ class ClickSession:
 
     def next_slice(self) -> bool:
         """Show the next slice; False on the last one."""
-        if self.slice is None or self.slice + 1 >= len(self.image.data):
+        if self.slice is None or self.slice + 1 >= len(self.data):
             return False
         self.viewer.dims.set_current_step(0, self.slice + 1)
         return True
@@ -141,7 +149,7 @@ class ClickSession:
         if at is None or not (self.current.data[at] > 0).any():
             raise PromptError("nothing to carry on; click an object on a slice of a stack first")
         tracker = Tracker(self._rgb(at), self.current.data[at] > 0)
-        for number in range(at + 1, len(self.image.data)):
+        for number in range(at + 1, len(self.data)):
             tracked = tracker.step(self._rgb(number))
             yield number, tracked
             if tracked.score < LOST:
@@ -167,23 +175,23 @@ class ClickSession:
     def _points(self) -> tuple[list[list[float]], list[int]]:
         here = self._here(self.clicks.data)
         reds = np.asarray(self.clicks.face_color)[here][:, 0] > 0.5
-        points = np.asarray(self.clicks.data)[here][:, -2:]
-        return [[float(x), float(y)] for y, x in points], [int(not red) for red in reds]
+        points = onto_image(np.asarray(self.clicks.data)[here][:, :-3:-1], self.size)
+        return points.tolist(), [int(not red) for red in reds]
 
-    def _box(self) -> list[float] | None:
+    def _box(self) -> npt.NDArray[np.float64] | None:
         """XYXY pixels of the last box of this slice."""
         boxes = [corners for corners in self.box.data if self._here(corners).all()]
         if not boxes:
             return None
-        height, width = self.image.data.shape[self.axes - 2 : self.axes]
-        (top, left), (bottom, right) = boxes[-1][:, -2:].min(0), boxes[-1][:, -2:].max(0)
-        return [max(left, 0), max(top, 0), min(right, width), min(bottom, height)]
+        corners = boxes[-1][:, :-3:-1]
+        return clipped([corners.min(0), corners.max(0)], self.size)
 
     def _strokes(self) -> list[Scribble]:
-        found = []
+        found, last = [], np.array(self.size[::-1]) - 1
         for path, color in zip(self.strokes.data, np.asarray(self.strokes.edge_color)):
             if self._here(path).all():
-                found.append(Scribble(np.asarray(path)[:, :-3:-1].astype(np.float32), int(color[0] <= 0.5)))
+                within = np.asarray(path, np.float32)[:, :-3:-1].clip(0, last)
+                found.append(Scribble(within.astype(np.float32), int(color[0] <= 0.5)))
         return found
 
     def _show(self, layer: Any, values: np.ndarray) -> None:
@@ -199,7 +207,7 @@ class ClickSession:
 
     def _rgb(self, at: int | None) -> UInt8:
         """H x W x 3 uint8 of a slice, gray and deep ones within the layer's contrast limits."""
-        values = np.asarray(self.image.data if at is None else self.image.data[at])
+        values = np.asarray(self.data if at is None else self.data[at])
         if values.dtype != np.uint8:
             low, high = (0.0, 1.0) if self.image.rgb else self.image.contrast_limits
             scaled = (values.astype(np.float32) - low) / max(high - low, 1e-9)

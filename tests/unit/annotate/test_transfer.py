@@ -65,7 +65,7 @@ ACTIONS = st.lists(
 )
 
 
-@pytest.mark.parametrize("format_", ["coco", "labelme"])
+@pytest.mark.parametrize("format_", ["coco", "labelme", "label-studio"])
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=ACTIONS)
 def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, format_, drawn):
@@ -84,7 +84,8 @@ def test_export_and_import_lead_to_the_same_pixels(photos, tmp_path_factory, for
                 first, image, Posted(seq=first.logs.history(image).seq), IMAGE_REQUEST.validate_python(action)
             )
     skipped = []
-    for name, content in export_files(format_, image_records(first), label_records(first)):
+    written = export_files(format_, image_records(first), label_records(first))
+    for name, content in [one for one in written if one[0].endswith(".json")]:
         take_in(second, read_any(content, name, skipped)[1], format_, skipped)
     assert skipped == []
     assert shown(second) == shown(first)
@@ -124,7 +125,7 @@ def test_reduced_images_are_exported_at_the_size_of_the_file(photos, monkeypatch
     project.close()
 
 
-@pytest.mark.parametrize("format_", ["coco", "semantic", "instance", "panoptic", "yolo", "labelme"])
+@pytest.mark.parametrize("format_", ["coco", "semantic", "instance", "panoptic", "yolo", "labelme", "label-studio"])
 def test_the_page_downloads_a_zip(client, act, click, format_):
     act(kind="object.add_steps", steps=[click(20, 20)])
     answer = client.get("/api/export", params={"format": format_})

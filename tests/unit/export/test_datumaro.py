@@ -2,12 +2,14 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from clickgrain.errors import DataError
 from clickgrain.export.formats import export_files, read_any
+from clickgrain.export.records import ObjectRecord
 from tests.unit.export.test_formats import LABELS, OBJECTS, SIZE, image, ring
 
 BY_DATUMARO = {  # as Datumaro writes a mask, a polygon, a box and a point of a data set without sizes
@@ -150,9 +152,38 @@ def test_the_package_reads_what_we_write_and_writes_what_we_read(tmp_path):
         assert (one.mask == other.mask).all()
 
 
-def _objects():
-    from clickgrain.export.records import ObjectRecord
+def test_the_package_reads_our_coco_and_panoptic_files(tmp_path):
+    datumaro = pytest.importorskip("datumaro", reason="datumaro is not installed")
+    square = np.zeros(SIZE, bool)
+    square[7:9, :3] = True
+    masks = {"cat": ring(), "dög": square}
+    objects = [ObjectRecord(mask, label) for label, mask in masks.items()]
+    places = {
+        "annotations.json": "instances_default.json",
+        "panoptic.json": "panoptic_default.json",
+        "panoptic/sub/a.jpg.png": "panoptic_default/sub/a.jpg.png",
+    }
+    for format_, theirs in (("coco", "coco_instances"), ("panoptic", "coco_panoptic")):
+        photo = tmp_path / format_ / "images" / "default" / "sub" / "a.jpg"
+        photo.parent.mkdir(parents=True)
+        photo.write_bytes(cv2.imencode(".jpg", np.zeros((*SIZE, 3), np.uint8))[1].tobytes())
+        for name, content in export_files(format_, [image(objects)], LABELS):
+            path = tmp_path / format_ / "annotations" / places[name]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (item,) = read = datumaro.Dataset.import_from(str(tmp_path / format_), theirs)
+        names = [label.name for label in read.categories()[datumaro.AnnotationType.label]]
+        areas = [one for one in item.annotations if not isinstance(one, datumaro.Bbox)]
+        assert sorted(names[one.label] for one in areas) == ["cat", "dög"]
+        for one in areas:
+            mask = masks[names[one.label]]
+            if isinstance(one, datumaro.Polygon):
+                assert one.get_area() == mask.sum()
+            else:
+                assert (np.asarray(one.image, bool) == mask).all()
 
+
+def _objects():
     square = np.zeros(SIZE, bool)
     square[2:5, 1:4] = True
     return [ObjectRecord(ring(), "cat"), ObjectRecord(square, "dög"), ObjectRecord(~square, None)]

@@ -225,7 +225,7 @@ def test_a_zip_of_files_is_read_and_bad_ones_are_named():
     "content",
     [
         b"",
-        b"[]",
+        b"[3]",
         b"{}",
         b"\xff",
         b'{"images": 3, "annotations": 4}',

@@ -87,7 +87,6 @@ def test_an_outline_that_a_tolerance_would_flatten_stays():
 
 
 def test_roofs_of_a_geotiff_lie_on_the_map(tmp_path):
-    """rasterio gives the same place for its own files: UTM, degrees, turned, and with pixels as points."""
     path = tmp_path / "b.tif"
     tags = [(code, kind, count, value, True) for code, kind, count, value in UTM]
     tifffile.imwrite(path, np.zeros((*SIZE, 3), np.uint8), photometric="rgb", extratags=tags)
@@ -102,6 +101,27 @@ def test_roofs_of_a_geotiff_lie_on_the_map(tmp_path):
     assert {tuple(corner) for corner in ring} == {
         (500003.0, 5399999.0), (500004.0, 5399999.0), (500004.0, 5399998.0), (500003.0, 5399998.0)
     }  # fmt: skip
+
+
+def test_rasterio_finds_the_same_pixels_below_the_polygons(tmp_path):
+    """Its own GeoTIFFs, north up and turned, and its own filling of polygons."""
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed")
+    from rasterio.features import rasterize
+
+    mask = np.zeros(SIZE, bool)
+    mask[2:9, 3:12] = True
+    mask[4:6, 5:8] = False
+    mask[0, 0] = True
+    for numbers, epsg in (((0.5, 0, 5e5, 0, -0.5, 5.4e6), 32632), ((1e-5, 2e-6, 7.1, 2e-6, -1e-5, 49.2), 4326)):
+        path, transform = tmp_path / f"{epsg}.tif", rasterio.Affine(*numbers)
+        about = {"driver": "GTiff", "height": SIZE[0], "width": SIZE[1], "count": 1, "dtype": "uint8"}
+        with rasterio.open(path, "w", **about, crs=f"EPSG:{epsg}", transform=transform) as file:
+            file.write(np.zeros(SIZE, np.uint8), 1)
+        place = georeference(path)
+        assert place.epsg == epsg
+        np.testing.assert_allclose(place.matrix.ravel(), numbers, rtol=1e-12)
+        (feature,) = features(mask, locate=lambda name, place=place: place)["features"]
+        assert (rasterize([feature["geometry"]], SIZE, transform=transform) == mask).all()
 
 
 def test_coordinates_of_pixel_centers_are_moved_to_their_corners(tmp_path):

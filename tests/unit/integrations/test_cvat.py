@@ -1,6 +1,7 @@
 """CVAT's agent functions: the specs and contexts are those of cvat-sdk, its mask decoder the oracle."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import cvat_sdk.auto_annotation as cvat
 from cvat_sdk.masks import decode_mask, encode_mask
 
 from clickgrain import cli
-from clickgrain.errors import ConfigError, DataError, PromptError
+from clickgrain.errors import ConfigError, DataError, WeightsError
 from clickgrain.export import polygons
 from clickgrain.export.coco import write_coco
 from clickgrain.export.records import ImageRecord, LabelRecord, ObjectRecord
@@ -84,9 +85,25 @@ def test_no_prompt_and_no_object_give_no_shape(clicks, ready):
     assert clicks.detect(Context(), ready, Prompts([], [(60, 60)])) == []
 
 
-def test_a_prompt_outside_the_image_is_refused_in_words(clicks, ready):
-    with pytest.raises(PromptError, match="outside the image"):
-        clicks.detect(Context(), ready, Prompts([(900, 1)]))
+def test_prompts_across_the_edge_are_taken_as_cvats_page_sends_them(clicks, ready):
+    """It rounds before it looks whether a click is on the image, and draws boxes anywhere."""
+    for point in ((-0.4, 60), (199.4, -0.4)):
+        assert mask_of(clicks.detect(Context(), ready, Prompts([point])))[
+            round(abs(point[1])), round(abs(point[0]))
+        ]
+    whole = clicks.detect(Context(), ready, Prompts(box=((-9, -9.5), (300, 200))))
+    assert decode_mask(whole[0].points, image_width=200, image_height=120).any()
+
+
+def test_what_cannot_be_answered_is_an_error_whose_words_the_annotator_sees(clicks, segmenter, ready):
+    for prompts in (Prompts([(900, 1)]), Prompts(box=((900, 1), (950, 9)))):
+        with pytest.raises(cvat.BadFunctionError, match="outside the image"):
+            clicks.detect(Context(), ready, prompts)
+    huge = SimpleNamespace(width=60_000, height=60_000)  # it is not looked into
+    for ask in (lambda: clicks.preprocess_image(Context(), huge),
+                lambda: cvat_agent.WholeImage(segmenter).detect(Detection(), huge)):  # fmt: skip
+        with pytest.raises(cvat.BadFunctionError, match="3600 megapixels is over the limit of 200"):
+            ask()
 
 
 def test_the_level_is_a_setting(segmenter, image):
@@ -284,6 +301,20 @@ def test_what_cvats_client_refuses_is_told(client, answers, words):
     client[0](*answers)
     with pytest.raises(DataError, match=words):
         cvat_agent.run_agent("https://cvat.example", SETTINGS, None, print)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"kind": "same", "project": "nowhere"}, DataError, "nowhere"),
+        ({"model": "no/where"}, WeightsError, "no/where"),
+    ],
+)
+def test_wrong_settings_are_told_before_cvats_client_runs(client, tmp_path, wrong, error, words):
+    client[0]()
+    with pytest.raises(error, match=words):
+        cvat_agent.run_agent("https://cvat.example", {**SETTINGS, **wrong}, None, print)
+    assert not (tmp_path / "calls").exists()
 
 
 def test_cvats_client_understands_the_words():

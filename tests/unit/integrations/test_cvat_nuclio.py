@@ -1,4 +1,4 @@
-"""The Nuclio function for CVAT, with the context and events that Nuclio hands it."""
+"""The Nuclio function for CVAT, with the context and events that Nuclio hands it: its own where `nuclio-sdk` is."""
 
 import base64
 import importlib.util
@@ -14,15 +14,28 @@ import yaml
 FOLDER = Path(__file__).parents[3] / "integrations" / "cvat-nuclio"
 
 
-class Context:
-    """What Nuclio's wrapper gives a handler."""
+class StandIn:
+    """As much of Nuclio's context as the function uses."""
 
-    def __init__(self):
-        self.user_data, self.said = SimpleNamespace(), []
-        self.logger = SimpleNamespace(info=self.said.append, error=self.said.append)
+    def __init__(self, logger):
+        self.user_data, self.logger = SimpleNamespace(), logger
 
     def Response(self, body=None, headers=None, content_type="text/plain", status_code=200):  # noqa: N802
         return SimpleNamespace(body=body, headers=headers, content_type=content_type, status_code=status_code)
+
+
+try:
+    from nuclio_sdk import Context
+except ImportError:
+    Context = StandIn
+
+
+def made():
+    """A context whose logger writes into `said`."""
+    said = []
+    context = Context(logger=SimpleNamespace(info=said.append, error=said.append))
+    context.said = said
+    return context
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +48,7 @@ def function():
 
 @pytest.fixture
 def ask(function, content):
-    context = Context()
+    context = made()
     function.init_context(context)
 
     def call(body=None, **changes):
@@ -73,6 +86,14 @@ def test_boxes_negative_clicks_and_bodies_as_text_count(ask, disk, content):
     assert ask(body.encode())[0] == 200
 
 
+def test_prompts_across_the_edge_and_an_empty_box_are_taken(ask, disk):
+    """CVAT's page rounds before it looks whether a click is on the image, and draws boxes anywhere."""
+    assert ask(pos_points=[[-0.4, 60]], obj_bbox=[])[0] == 200
+    status, answer = ask(pos_points=[], obj_bbox=[[-9, -9.5], [300, 200]])
+    assert status == 200
+    assert np.array(answer["mask"]).any()
+
+
 def test_an_image_that_is_sent_again_is_not_encoded_again(ask, monkeypatch):
     images = ask.context.user_data.images
     count, encode = [], images.segmenter.encode
@@ -85,7 +106,7 @@ def test_an_image_that_is_sent_again_is_not_encoded_again(ask, monkeypatch):
 def test_model_and_level_come_from_the_environment(function, monkeypatch):
     monkeypatch.setenv("CLICKGRAIN_MODEL", "tree")
     monkeypatch.setenv("CLICKGRAIN_LEVEL", "0.3")
-    context = Context()
+    context = made()
     function.init_context(context)
     assert context.user_data.level == 0.3
     assert context.user_data.images.segmenter.name == "tree"

@@ -167,8 +167,9 @@ def test_the_image_is_encoded_once(ask, segmenter, monkeypatch):
     assert len(count) == 1
 
 
-def test_a_click_on_the_last_edge_is_taken(ask):
+def test_a_click_on_the_last_edge_and_a_box_across_it_are_taken(ask):
     assert ask(click(200, 120)).status_code == 200
+    assert ask(region("rectanglelabels", x=-3, y=10, width=200, height=40)).status_code == 200
 
 
 def test_without_prompts_there_is_no_mask_and_no_image_is_fetched(client):

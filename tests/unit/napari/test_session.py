@@ -1,9 +1,10 @@
 """Clicking in napari's layers, on its viewer model, with its own keys and events.
 
 Without napari, which with Qt takes 1.4 GB, a stand-in shows that the session does its part, and the widget is left
-out. With it (`pip install -e '.[dev,napari]' PySide6`), napari's own pytest plugin and warnings are off:
-`QT_QPA_PLATFORM=offscreen pytest tests/unit/napari -p no:napari -p no:napari-plugin -W ignore`.
+out. `make real-tools TOOLS=napari` installs it aside and runs these tests with it.
 """
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +83,19 @@ def test_a_box_and_a_stroke_are_prompts(coffee):
     coffee.strokes.add_paths(np.array([[150.0, 250.0], [160.0, 330.0]]))
     assert coffee.segment()
     assert coffee.current.data[155, 290] == 1
+
+
+def test_what_is_drawn_across_the_edge_counts_up_to_it(coffee):
+    """In napari the first pixel reaches from -0.5 to 0.5."""
+    coffee.clicks.add([[-0.4, 300], [200, -0.2]])
+    assert coffee.current.data[0, 300] == coffee.current.data[200, 0] == 1
+    coffee.clear()
+    coffee.box.add_rectangles(np.array([[60, 150], [9000, 480]]))
+    assert coffee.segment()
+    coffee.clear()
+    coffee.strokes.add_paths(np.array([[150.0, 250.0], [150.0, -40.0]]))
+    assert coffee.segment()
+    assert coffee.current.data[150, 0] == 1
 
 
 def test_a_level_makes_it_finer_or_coarser(coffee):
@@ -179,6 +193,23 @@ def test_what_cannot_be_answered_is_said(stack, segmenter):
     viewer = ViewerModel()
     with pytest.raises(ConfigError, match="4 axes"):
         ClickSession(viewer, viewer.add_image(np.zeros((2, 3, 4, 5))), segmenter)
+
+
+def test_of_several_resolutions_the_first_is_clicked(segmenter):
+    viewer = ViewerModel()
+    photo = data.coffee()
+    session = ClickSession(viewer, viewer.add_image([photo, photo[::2, ::2]], name="pyramid", rgb=True), segmenter)
+    session.clicks.add([[200, 300]])
+    assert session.current.data.shape == photo.shape[:2]
+    assert session.current.data[200, 300] == 1
+
+
+def test_an_image_that_is_too_large_is_refused_before_layers_are_made(segmenter):
+    viewer = ViewerModel()
+    huge = np.broadcast_to(np.uint8(0), (60_000, 60_000))  # takes no memory
+    image = SimpleNamespace(data=huge, name="slide", rgb=False, multiscale=False)
+    with pytest.raises(ConfigError, match="slide has 60000 x 60000 pixels, over 200 megapixels"):
+        ClickSession(viewer, image, segmenter)
 
 
 def test_the_manifest_names_what_is_there():

@@ -10,6 +10,7 @@ const FORMATS = [
   ["coco-rle", "COCO, run lengths", "one JSON file; exact to the pixel", "polygons=0"],
   ["yolo", "YOLO segmentation", "a text file an image"],
   ["labelme", "labelme", "a JSON file an image"],
+  ["label-studio", "Label Studio", "one JSON file, and a labeling config; exact to the pixel"],
   ["geojson", "GeoJSON", "a file an image; map coordinates of GeoTIFFs"],
   ["datumaro", "Datumaro", "one JSON file; exact to the pixel"],
   ["voc", "Pascal VOC", "boxes, an XML file an image"],
@@ -40,7 +41,7 @@ export function openExport(app, resumes = false) {
   const aim = () => {
     const id = form.querySelector("input:checked")?.value ?? "coco";
     const more = FORMATS.find((format) => format[0] === id)?.[3];
-    link.href = `/api/export?format=${id.split("-")[0]}${more ? `&${more}` : ""}&only=${only.value}`;
+    link.href = `/api/export?format=${id.replace("-rle", "")}${more ? `&${more}` : ""}&only=${only.value}`;
   };
   aim();
   openDialog(
