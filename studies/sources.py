@@ -1,7 +1,6 @@
 """Other sources of pseudo masks than the nodes of merge trees."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -12,7 +11,7 @@ from clickgrain.proposals.config import Sampler
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.training.image_set import ImageSet
 from clickgrain.training.regions import Regions, RegionsOf, Target, TreeRegions
-from clickgrain.types import Bool, Float, Size
+from clickgrain.types import Float, Size
 from studies.plans import Source
 
 Labels = npt.NDArray[np.int32]
@@ -25,24 +24,15 @@ SEGMENTS = (16, 48, 144)
 CUT = 32
 
 
-@dataclass(frozen=True)
-class FlatRegions:
-    """The regions of one or more partitions of a image, without order between them.
+class FlatRegions(Regions):
+    """The regions of one or more partitions of an image, without order between them.
 
-    Attributes:
-        partitions: h x w int32 label images of one size, labels from 0.
-        image_size: (H, W) pixels that the partitions cover.
+    `partitions` are h x w int32 label images of one size, labels from 0; they cover (H, W) `image_size` pixels.
     """
 
-    partitions: tuple[Labels, ...]
-    image_size: Size
-    exact: bool = False
-    ignored: Bool | None = None
-
-    @property
-    def grid(self) -> Size:
-        """(h, w) cells."""
-        return self.partitions[0].shape[0], self.partitions[0].shape[1]
+    def __init__(self, partitions: tuple[Labels, ...], image_size: Size) -> None:
+        super().__init__((partitions[0].shape[0], partitions[0].shape[1]), image_size)
+        self.partitions = partitions
 
     @cached_property
     def shares(self) -> list[npt.NDArray[np.float64]]:
@@ -61,22 +51,11 @@ class FlatRegions:
         return drawn
 
 
-@dataclass(frozen=True)
-class BoxRegions:
-    """Random boxes: uniform in log-area within the range and in log-aspect within 1/3..3, anywhere in the image.
+class BoxRegions(Regions):
+    """Random boxes: uniform in log-area within the range and in log-aspect within 1/3..3, anywhere in the image."""
 
-    Attributes:
-        grid: (h, w) pixels of the image.
-    """
-
-    grid: Size
-    exact: bool = True
-    ignored: Bool | None = None
-
-    @property
-    def image_size(self) -> Size:
-        """The grid's own."""
-        return self.grid
+    def __init__(self, size: Size) -> None:
+        super().__init__(size, size, exact=True)
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """n boxes."""
@@ -95,18 +74,11 @@ class BoxRegions:
         return mask
 
 
-@dataclass(frozen=True)
-class NoRegions:
-    """A image without targets besides a composite's exact mask."""
+class NoRegions(Regions):
+    """An image without targets beyond a composite's exact mask."""
 
-    grid: Size
-    exact: bool = True
-    ignored: Bool | None = None
-
-    @property
-    def image_size(self) -> Size:
-        """The grid's own."""
-        return self.grid
+    def __init__(self, size: Size) -> None:
+        super().__init__(size, size, exact=True)
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """Nothing."""

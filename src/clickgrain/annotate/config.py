@@ -27,41 +27,33 @@ class AnnotateArgs:
 
     A server on this machine opens a page; nothing leaves the machine. What you do is saved as you do it. Stop with
     Ctrl-C, and continue with the same command.
-
-    Attributes:
-        photos: folder of photos, walked recursively, or one photo; pages of a TIFF become a folder of images.
-        project: file that keeps the annotations; clickgrain.db in the folder of the photos when not given.
-        model: "default" (the model in the package), "tree" (no network), a model folder, a Hugging Face id,
-            python:MODULE:FACTORY or onnx:ENCODER,DECODER; the one that the project used last, else "default" where
-            it ships, else "tree".
-        device: of the model: cpu, cuda, cuda:1, mps.
-        runtime: what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch;
-            onnx for what export-model wrote, if left out.
-        host: address to listen on; any but this machine's own asks every visitor for a token.
-        port: 0 takes a free one.
-        token: ask every visitor for this token; one is made up where it is needed.
-        users: file of the people who annotate together, a line NAME or NAME=TOKEN each; every one gets an address,
-            and tokens that are missing are made up and written into the file.
-        browser: whether to open the page in a browser.
-        ignore: patterns of files and folders to leave out.
-        memory: megabytes of encoded images to keep.
     """
 
+    # folder of photos, walked recursively, or one photo; pages of a TIFF become a folder of images.
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    # file that keeps the annotations; clickgrain.db in the folder of the photos when not given.
     project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    # "default" (the model in the package), "tree" (no network), a model folder, a Hugging Face id,
+    # python:MODULE:FACTORY or onnx:ENCODER,DECODER; the one that the project used last, else "default" where it
+    # ships, else "tree".
     model: str | None = None
-    device: str = "cpu"
+    device: str = "cpu"  # of the model: cpu, cuda, cuda:1, mps.
+    # what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch; onnx for what
+    # export-model wrote, if left out.
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
         tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),
     ] = None
-    host: str = "127.0.0.1"
-    port: int = 8765
-    token: str | None = None
+    host: str = "127.0.0.1"  # address to listen on; any but this machine's own asks every visitor for a token.
+    port: int = 8765  # 0 takes a free one.
+    token: str | None = None  # ask every visitor for this token; one is made up where it is needed.
+    # file of the people who annotate together, a line NAME or NAME=TOKEN each; every one gets an address, and
+    # tokens that are missing are made up and written into the file.
     users: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    browser: bool = True
+    browser: bool = True  # whether to open the page in a browser.
+    # patterns of files and folders to leave out.
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
-    memory: int = 128
+    memory: int = 128  # megabytes of encoded images to keep.
 
     def __post_init__(self) -> None:
         if self.runtime == "onnx" and not self.device.startswith("cpu"):

@@ -15,19 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReplayArgs:
-    """Make every object's mask again from its clicks, and say whether it comes out the same.
+    """Make every object's mask again from its clicks, and say whether it comes out the same."""
 
-    Attributes:
-        project: folder of photos that was annotated, or its project file.
-        model: answer with this model instead of the one that made each object.
-        device: torch device of the models.
-        out: also write the figures to this JSON file.
-    """
-
+    # folder of photos that was annotated, or its project file.
     project: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROJECT")]
+    # answer with this model instead of the one that made each object.
     model: Annotated[str | None, tyro.conf.arg(metavar="M")] = None
-    device: str = "cpu"
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    device: str = "cpu"  # torch device of the models.
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None  # also write the figures to this JSON file.
 
 
 def annotate(args: AnnotateArgs) -> None:

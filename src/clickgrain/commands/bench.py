@@ -28,24 +28,16 @@ class BenchArgs:
 
     Stages run one after the other, each in one thread (torch uses all cores). Pause other work first, or look at
     `core ms`, the processor time of an image.
-
-    Attributes:
-        photos: folder, list, tars or URL, as in `propose`; left out, eight photos that come with scikit-image.
-        count: images to measure with, the first ones; fewer are used again and again.
-        extractor: whose features make the trees.
-        model: that answers the clicks.
-        device: of features, training and clicks: auto, cpu, cuda.
-        long_side: larger photos are shrunk to this many pixels before features are computed.
-        out: also write all figures to this JSON file.
     """
 
+    # folder, list, tars or URL, as in `propose`; left out, eight photos that come with scikit-image.
     photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")] = ""
-    count: int = 64
-    extractor: str = "default"
-    model: str = "default"
-    device: str = "auto"
-    long_side: int = 512
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    count: int = 64  # images to measure with, the first ones; fewer are used again and again.
+    extractor: str = "default"  # whose features make the trees.
+    model: str = "default"  # that answers the clicks.
+    device: str = "auto"  # of features, training and clicks: auto, cpu, cuda.
+    long_side: int = 512  # larger photos are shrunk to this many pixels before features are computed.
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None  # also write all figures to this JSON file.
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.long_side < 1:

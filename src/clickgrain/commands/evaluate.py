@@ -29,38 +29,30 @@ class EvaluateArgs:
     """Count the clicks that models need until their masks are right.
 
     Prints one line per pair: MODEL NAME NoC85 NoC90, then more figures as name=value.
-
-    Attributes:
-        model: "tree", "default", a model folder, a Hugging Face id, a baseline such as "opencv-grabcut" or
-            "graph-cut", python:MODULE:FACTORY, onnx:FILE or onnx:ENCODER,DECODER. Repeat the flag for more.
-        data: a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as
-            images/<id>.* with masks/<id>#<k>.png. Repeat the flag for more.
-        extractor: whose features make the merge trees.
-        cut: discriminant, guard and cut follow our models; --no-cut evaluates the network's own masks.
-        device: torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
-        user: who clicks; the published figures have the robot.
-        user_seed: of the noisy user, the jitter of the box (0: exact) and the strokes.
-        limit: only the first N targets of each set.
-        processes: evaluate images in N processes at once; 0 or 1: in this one. On the CPU only.
-        out: folder for the results: one .jsonl and one .json per pair, and report.html.
-        resume: reuse the targets that are in the .jsonl files of --out.
-        settings: of the click protocol.
     """
 
+    # "tree", "default", a model folder, a Hugging Face id, a baseline such as "opencv-grabcut" or "graph-cut",
+    # python:MODULE:FACTORY, onnx:FILE or onnx:ENCODER,DECODER. Repeat the flag for more.
     model: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="M")]
+    # a name and a folder, e.g. mine=photos/eval; "grabcut" is read as published, any other name as images/<id>.*
+    # with masks/<id>#<k>.png. Repeat the flag for more.
     data: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=DIR")]
+    # whose features make the merge trees.
     extractor: Annotated[
         str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
     ] = None
-    cut: bool = True
-    device: str = "cpu"
-    user: UserName = "robot"
+    cut: bool = True  # discriminant, guard and cut follow our models; --no-cut evaluates the network's own masks.
+    device: str = "cpu"  # torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
+    user: UserName = "robot"  # who clicks; the published figures have the robot.
+    # of the noisy user, the jitter of the box (0: exact) and the strokes.
     user_seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    limit: _Limit = None
+    limit: _Limit = None  # only the first N targets of each set.
+    # evaluate images in N processes at once; 0 or 1: in this one. On the CPU only.
     processes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    # folder for the results: one .jsonl and one .json per pair, and report.html.
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=_NOT_KEPT)] = None
-    resume: bool = True
-    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    resume: bool = True  # reuse the targets that are in the .jsonl files of --out.
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)  # of the click protocol.
 
     def __post_init__(self) -> None:
         names = [parse_data(text)[0] for text in self.data]
@@ -80,24 +72,19 @@ class EvaluateTreeArgs:
 
     Prints a table by object size: the IoU of the best node, its recall at .5, .7 and .9, and AR@k, the recall of
     the tree cut into k regions.
-
-    Attributes:
-        extractor: "default", "color-texture", a Hugging Face id or a local folder.
-        data: a name and a folder, as in `clickgrain evaluate`.
-        linkage: "ward" merges the features as everywhere; "edges" takes only their grid, and merges by the image's
-            edges (`clickgrain.tree.edge_tree`).
-        device: torch device of the extractor, e.g. cpu or cuda; auto takes a GPU if there is one.
-        cuts: the numbers of regions k.
-        limit: only the first N targets.
-        out: JSON file for the figures, one row per target.
     """
 
+    # "default", "color-texture", a Hugging Face id or a local folder.
     extractor: Annotated[str, tyro.conf.arg(metavar="E")]
-    data: Annotated[str, tyro.conf.arg(metavar="NAME=DIR")]
+    data: Annotated[str, tyro.conf.arg(metavar="NAME=DIR")]  # a name and a folder, as in `clickgrain evaluate`.
+    # "ward" merges the features as everywhere; "edges" takes only their grid, and merges by the image's
+    # edges (`clickgrain.tree.edge_tree`).
     linkage: Literal["ward", "edges"] = "ward"
-    device: str = "cpu"
+    device: str = "cpu"  # torch device of the extractor, e.g. cpu or cuda; auto takes a GPU if there is one.
+    # the numbers of regions k.
     cuts: Annotated[tuple[int, ...], tyro.conf.arg(metavar="K [K ...]")] = (10, 30, 100, 300)
-    limit: _Limit = None
+    limit: _Limit = None  # only the first N targets.
+    # JSON file for the figures, one row per target.
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=_NOT_KEPT)] = None
 
     def __post_init__(self) -> None:

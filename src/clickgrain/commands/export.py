@@ -19,28 +19,20 @@ LARGEST_FILE = 2_147_483_648
 
 @dataclass(frozen=True)
 class ExportArgs:
-    """Write annotations in a format that other tools read.
+    """Write annotations in a format that other tools read."""
 
-    Attributes:
-        project: folder of photos that was annotated, or its project file.
-        out: folder for the files.
-        format: coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme,
-            label-studio, geojson (map coordinates of GeoTIFFs), voc (boxes), datumaro (JSON).
-        polygons: for coco: polygons for masks without holes; otherwise run lengths for all.
-        tolerance: for coco, yolo and geojson: how far in pixels polygons may leave the mask's edges; 0 is exact.
-        only_done: only images that are marked done or checked.
-        only_checked: only images that are marked checked.
-        images: for yolo: copy or link the photos to where data.yaml expects them.
-    """
-
+    # folder of photos that was annotated, or its project file.
     project: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROJECT")]
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]  # folder for the files.
+    # coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme, label-studio, geojson
+    # (map coordinates of GeoTIFFs), voc (boxes), datumaro (JSON).
     format: Format = "coco"
-    polygons: bool = True
+    polygons: bool = True  # for coco: polygons for masks without holes; otherwise run lengths for all.
+    # for coco, yolo and geojson: how far in pixels polygons may leave the mask's edges; 0 is exact.
     tolerance: Annotated[float, tyro.conf.arg(metavar="PIXELS")] = 0.0
-    only_done: bool = False
-    only_checked: bool = False
-    images: Photos = "none"
+    only_done: bool = False  # only images that are marked done or checked.
+    only_checked: bool = False  # only images that are marked checked.
+    images: Photos = "none"  # for yolo: copy or link the photos to where data.yaml expects them.
 
     def __post_init__(self) -> None:
         if self.images != "none" and self.format != "yolo":
@@ -51,21 +43,17 @@ class ExportArgs:
 
 @dataclass(frozen=True)
 class ImportArgs:
-    """Import annotations into a project: COCO (panoptic, too), labelme, Label Studio, Datumaro, YOLO, or ZIPs.
+    """Import annotations into a project: COCO (panoptic, too), labelme, Label Studio, Datumaro, YOLO, or ZIPs."""
 
-    Attributes:
-        photos: folder of the photos that were annotated.
-        files: files, or folders, walked for JSON files and for the text files of YOLO.
-        project: file that holds the annotations; clickgrain.db next to the photos by default.
-        done: mark the photos as done.
-        existing: skip objects with the same pixels as an object of the photo, replace the photo's objects except
-            locked ones, or add all.
-    """
-
+    # folder of the photos that were annotated.
     photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    # files, or folders, walked for JSON files and for the text files of YOLO.
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    # file that holds the annotations; clickgrain.db next to the photos by default.
     project: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    done: bool = False
+    done: bool = False  # mark the photos as done.
+    # skip objects with the same pixels as an object of the photo, replace the photo's objects except locked ones,
+    # or add all.
     existing: Existing = "skip"
 
     def __post_init__(self) -> None:
@@ -184,18 +172,14 @@ def _whole(file: Path) -> str:
 
 @dataclass(frozen=True)
 class ExportModelArgs:
-    """Write a model as ONNX files (encoder and decoder) that answer clicks without torch.
+    """Write a model as ONNX files (encoder and decoder) that answer clicks without torch."""
 
-    Attributes:
-        model: "default", a model folder or a Hugging Face id.
-        out: folder for encoder.onnx, decoder.onnx and config.json.
-        precision: fp32; fp16, half the size; int8, a third of it, for processors that compute it.
-        photos: for int8: photos like those that it will see, whose values set the ranges.
-    """
-
+    # "default", a model folder or a Hugging Face id.
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]  # folder for encoder.onnx, decoder.onnx and config.json.
+    # fp32; fp16, half the size; int8, a third of it, for processors that compute it.
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    # for int8: photos like those that it will see, whose values set the ranges.
     photos: Annotated[
         Path | None,
         tyro.conf.arg(metavar="PHOTOS", help_behavior_hint="(default: six that come with scikit-image)"),

@@ -21,12 +21,10 @@ class LearnCommand(LearnArgs):
 
     Merge trees are built, then a model is trained on clicks simulated on their regions. Stop it at any time:
     the same command continues. Afterwards give DIR to --model.
-
-    Attributes:
-        annotations: project file of `clickgrain annotate PHOTOS` with ten or more objects: two thirds of them
-            become targets too, a third shows how many clicks that saved. The model is no longer label-free.
     """
 
+    # project file of `clickgrain annotate PHOTOS` with ten or more objects: two thirds of them become targets too,
+    # a third shows how many clicks that saved. The model is no longer label-free.
     annotations: Annotated[Path | None, tyro.conf.arg(metavar="clickgrain.db")] = None
 
 

@@ -41,7 +41,7 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):
-            config = (tyro.conf.HelptextFromCommentsOff, tyro.conf.OmitArgPrefixes)
+            config = (tyro.conf.OmitArgPrefixes,)
             return None, tyro.cli(kind, args=argv, prog=prog, config=config)
     except SystemExit as stop:
         # tyro turns a ValueError of __post_init__, which ConfigError is, into a box that names the class.

@@ -14,46 +14,39 @@ OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
 
 @dataclass(frozen=True)
 class SegmentArgs:
-    """Cut something out of a photo with clicks, strokes or a box, all in pixels of the upright photo.
+    """Cut something out of a photo with clicks, strokes or a box, all in pixels of the upright photo."""
 
-    Attributes:
-        image: the photo, or its URL.
-        out: the mask: 8-bit PNG, 255 on the object and 0 elsewhere.
-        click: a click on the object; with ",-" at its end, on the background. Repeat the flag for more.
-        scribble: a stroke, its points in one quoted word: "10,10 20,15 30,30"; with ",-" at its end, on the
-            background. Repeat the flag for more.
-        box: a box around the object.
-        level: how large a region: 0 the smallest part, 1 the whole image.
-        model: "default", "tree" (no network), a model folder or a Hugging Face id.
-        extractor: whose features make the merge tree, as in `clickgrain propose`.
-        device: torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
-        runtime: what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch;
-            the first use of a model exports it.
-        cut: decide the outline by the image's pixels; --no-cut shows the network's own.
-        overlay: also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
-    """
-
-    image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]  # the photo, or its URL.
+    # the mask: 8-bit PNG, 255 on the object and 0 elsewhere.
     out: Annotated[Path, tyro.conf.arg(metavar="MASK.png")]
+    # a click on the object; with ",-" at its end, on the background. Repeat the flag for more.
     click: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="X,Y[,-]")] = ()
+    # a stroke, its points in one quoted word: "10,10 20,15 30,30"; with ",-" at its end, on the background. Repeat
+    # the flag for more.
     scribble: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar='"X,Y ...[,-]"')] = ()
-    box: Annotated[str | None, tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = None
+    box: Annotated[str | None, tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = None  # a box around the object.
+    # how large a region: 0 the smallest part, 1 the whole image.
     level: Annotated[
         float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")
     ] = None
+    # "default", "tree" (no network), a model folder or a Hugging Face id.
     model: Annotated[
         str | None,
         tyro.conf.arg(metavar="M", help_behavior_hint='(default: "default", or "tree" while none ships)'),
     ] = None
+    # whose features make the merge tree, as in `clickgrain propose`.
     extractor: Annotated[
         str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
     ] = None
-    device: str = "cpu"
+    device: str = "cpu"  # torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
+    # what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch; the first use
+    # of a model exports it.
     runtime: Annotated[
         Literal["torch", "onnx"] | None,
         tyro.conf.arg(metavar="{torch,onnx}", help_behavior_hint="(default: onnx for what export-model wrote)"),
     ] = None
-    cut: bool = True
+    cut: bool = True  # decide the outline by the image's pixels; --no-cut shows the network's own.
+    # also draw the mask and the prompt on the photo, into this PNG, JPEG or WebP.
     overlay: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
 
     def __post_init__(self) -> None:

@@ -18,47 +18,39 @@ OF_CVAT = ("whole_image", "same", "label", "function")
 
 @dataclass(frozen=True)
 class ServeArgs:
-    """Answer clicks inside Label Studio or CVAT, on this machine.
+    """Answer clicks inside Label Studio or CVAT, on this machine."""
 
-    Attributes:
-        tool: label-studio: a machine learning backend; cvat: an agent of a CVAT server.
-        model: "default", "tree" (no network), a model folder or a Hugging Face id.
-        device: torch device; auto takes a GPU if there is one.
-        level: how large a region: 0 the smallest part, 1 the whole image.
-        url: of Label Studio or CVAT.
-        host: label-studio: address to listen on; any but this machine's own asks for a password.
-        port: label-studio: 0 takes a free one.
-        password: label-studio: ask every request for this password (basic authentication).
-        api_key: label-studio: access token of a user, for images that it hosts; or LABEL_STUDIO_API_KEY.
-        root: label-studio: folder that its local files lie in; left out, they are fetched from it.
-        allow_host: label-studio: a host of the local network that images may come from. Repeat for more.
-        memory: label-studio: megabytes of encoded images to keep.
-        whole_image: cvat: auto-annotation with all regions of an image, instead of answering clicks.
-        same: cvat: auto-annotation with what looks like the labelled objects of this project.
-        label: cvat, with --whole-image: label of the regions.
-        function: cvat: number of a function that was made before; else one is made.
-    """
-
+    # label-studio: a machine learning backend; cvat: an agent of a CVAT server.
     tool: Annotated[Literal["label-studio", "cvat"], tyro.conf.Positional, tyro.conf.arg(metavar="TOOL")]
+    # "default", "tree" (no network), a model folder or a Hugging Face id.
     model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
-    device: str = "cpu"
+    device: str = "cpu"  # torch device; auto takes a GPU if there is one.
+    # how large a region: 0 the smallest part, 1 the whole image.
     level: Annotated[
         float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")
     ] = None
+    # of Label Studio or CVAT.
     url: Annotated[
         str | None,
         tyro.conf.arg(metavar="URL", help_behavior_hint=f"(default: {' or '.join(URLS.values())})"),
     ] = None
+    # label-studio: address to listen on; any but this machine's own asks for a password.
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
-    port: int = 9090
+    port: int = 9090  # label-studio: 0 takes a free one.
+    # label-studio: ask every request for this password (basic authentication).
     password: Annotated[str | None, tyro.conf.arg(metavar="PASSWORD")] = None
+    # label-studio: access token of a user, for images that it hosts; or LABEL_STUDIO_API_KEY.
     api_key: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
+    # label-studio: folder that its local files lie in; left out, they are fetched from it.
     root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    # label-studio: a host of the local network that images may come from. Repeat for more.
     allow_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="HOST")] = ()
-    memory: Annotated[int, tyro.conf.arg(metavar="MB")] = 256
-    whole_image: bool = False
+    memory: Annotated[int, tyro.conf.arg(metavar="MB")] = 256  # label-studio: megabytes of encoded images to keep.
+    whole_image: bool = False  # cvat: auto-annotation with all regions of an image, instead of answering clicks.
+    # cvat: auto-annotation with what looks like the labelled objects of this project.
     same: Annotated[Path | None, tyro.conf.arg(metavar="PROJECT")] = None
-    label: str = "region"
+    label: str = "region"  # cvat, with --whole-image: label of the regions.
+    # cvat: number of a function that was made before; else one is made.
     function: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
 
     def __post_init__(self) -> None:

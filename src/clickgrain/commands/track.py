@@ -22,34 +22,28 @@ class TrackArgs:
     """Carry an object from frame to frame, from clicks on the first one.
 
     Stops where the object is lost; click again on that frame (--start) and write into the same folder.
-
-    Attributes:
-        frames: folder of images of one size, taken in the order of their names (frame2 before frame10), or a TIFF
-            file of several pages.
-        out: folder for a mask per frame and track.csv; what it holds of other frames stays.
-        click: X,Y, or X,Y,- on the background, on the first frame. Repeat the flag for more.
-        box: X1,Y1,X2,Y2, the object's box on the first frame.
-        mask: the object on the first frame as an image, white on black, instead of clicks.
-        start: name of the frame to start from; of pages, as in track.csv.
-        backwards: go to earlier frames.
-        score: stop where the tracker is less sure than this, 0..1; 0 never stops.
-        overlay: also write every frame with the mask drawn on it, into OUT/overlay.
-        model: "default", "tree", a model folder or a Hugging Face id; answers the clicks.
-        device: torch device of the model; auto takes a GPU if there is one.
-        ignore: patterns of files and folders to leave out.
     """
 
+    # folder of images of one size, taken in the order of their names (frame2 before frame10), or a TIFF file of
+    # several pages.
     frames: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FRAMES")]
+    # folder for a mask per frame and track.csv; what it holds of other frames stays.
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    # X,Y, or X,Y,- on the background, on the first frame. Repeat the flag for more.
     click: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="X,Y[,-]")] = ()
+    # X1,Y1,X2,Y2, the object's box on the first frame.
     box: Annotated[str | None, tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = None
+    # the object on the first frame as an image, white on black, instead of clicks.
     mask: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
+    # name of the frame to start from; of pages, as in track.csv.
     start: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    backwards: bool = False
-    score: float = 0.35
-    overlay: bool = False
+    backwards: bool = False  # go to earlier frames.
+    score: float = 0.35  # stop where the tracker is less sure than this, 0..1; 0 never stops.
+    overlay: bool = False  # also write every frame with the mask drawn on it, into OUT/overlay.
+    # "default", "tree", a model folder or a Hugging Face id; answers the clicks.
     model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
-    device: str = "cpu"
+    device: str = "cpu"  # torch device of the model; auto takes a GPU if there is one.
+    # patterns of files and folders to leave out.
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
 
     def __post_init__(self) -> None:

@@ -17,16 +17,13 @@ class DemoArgs:
 
     Trees are built, a small model is trained on some photos, and a robot clicks things in the others with that
     model, tree mode and OpenCV's GrabCut. The report's path is printed last.
-
-    Attributes:
-        out: folder for all output; a second run continues with what it finds.
-        minutes: of training. Everything else takes about one minute on two cores.
-        seed: of everything random.
     """
 
+    # folder for all output; a second run continues with what it finds.
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("demo")
+    # of training. Everything else takes about one minute on two cores.
     minutes: Annotated[float, tyro.conf.arg(metavar="M")] = 2.0
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0  # of everything random.
 
     def __post_init__(self) -> None:
         check_range(self, "minutes", 0, above=True)

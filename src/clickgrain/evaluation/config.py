@@ -13,18 +13,12 @@ ENOUGH_IOU, ENOUGH_CLICKS = 0.95, 5
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Settings of the click protocol.
+    """Settings of the click protocol."""
 
-    Attributes:
-        max_clicks: clicks per target; a target that needs more counts as this many.
-        threshold: a pixel is object when its probability is above this (published RITM and SimpleClick
-            figures: 0.49).
-        full_curves: click on to max_clicks even after IoU 0.95; needed for mIoU at 10 and 20 clicks.
-    """
-
-    max_clicks: int = 20
+    max_clicks: int = 20  # clicks per target; a target that needs more counts as this many.
+    # a pixel is object when its probability is above this (published RITM and SimpleClick figures: 0.49).
     threshold: float = 0.5
-    full_curves: bool = False
+    full_curves: bool = False  # click on to max_clicks even after IoU 0.95; needed for mIoU at 10 and 20 clicks.
 
     def __post_init__(self) -> None:
         if self.max_clicks < 1:

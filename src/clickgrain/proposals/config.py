@@ -45,38 +45,28 @@ class ProposeArgs:
 
     Run it again to continue where it stopped: photos that have their tree are skipped, new and changed ones are
     done.
-
-    Attributes:
-        photos: folder of photos, walked recursively; or a list of addresses (.txt, .csv), WebDataset tars, or a
-            folder, list or tar at s3://, gs:// or https://.
-        store: SQLite file that keeps the trees, or a folder of such files; existing ones are continued. A file at a
-            URL is copied here, and back at the end.
-        extractor: "default", "color-texture", a Hugging Face id or a local folder.
-        device: torch device of the extractor, e.g. cpu or cuda.
-        shard: "i/n": only part i of n of the photos (1-based), for several machines.
-        ignore: patterns of files and folders to leave out, e.g. "*_mask.png".
-        batch: images per forward pass.
-        workers: threads that read, and as many that merge; 0 chooses by the number of cores.
-        long_side: larger photos are shrunk to this many pixels before features are computed; 0 never shrinks.
-        connectivity: 4 or 8 neighbors on the patch grid, or 0 for no spatial constraint.
-        linkage: merging cost; ward is the paper's.
-        engine: local: threads of this process; ray: Ray, on this machine or a cluster; --out is then a folder.
-        address: ray: of a running cluster; left out, Ray starts on this machine with --workers CPUs.
     """
 
+    # folder of photos, walked recursively; or a list of addresses (.txt, .csv), WebDataset tars, or a folder, list
+    # or tar at s3://, gs:// or https://.
     photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    # SQLite file that keeps the trees, or a folder of such files; existing ones are continued. A file at a URL is
+    # copied here, and back at the end.
     store: Annotated[str, tyro.conf.arg(name="out", metavar="STORE")]
-    extractor: str = "default"
-    device: str = "cpu"
-    shard: str = "1/1"
+    extractor: str = "default"  # "default", "color-texture", a Hugging Face id or a local folder.
+    device: str = "cpu"  # torch device of the extractor, e.g. cpu or cuda.
+    shard: str = "1/1"  # "i/n": only part i of n of the photos (1-based), for several machines.
+    # patterns of files and folders to leave out, e.g. "*_mask.png".
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
-    batch: int = 16
-    workers: int = 0
+    batch: int = 16  # images per forward pass.
+    workers: int = 0  # threads that read, and as many that merge; 0 chooses by the number of cores.
+    # larger photos are shrunk to this many pixels before features are computed; 0 never shrinks.
     long_side: int = 512
-    connectivity: Literal[0, 4, 8] = 4
-    linkage: Linkage = "ward"
+    connectivity: Literal[0, 4, 8] = 4  # 4 or 8 neighbors on the patch grid, or 0 for no spatial constraint.
+    linkage: Linkage = "ward"  # merging cost; ward is the paper's.
+    # local: threads of this process; ray: Ray, on this machine or a cluster; --out is then a folder.
     engine: Literal["local", "ray"] = "local"
-    address: str = ""
+    address: str = ""  # ray: of a running cluster; left out, Ray starts on this machine with --workers CPUs.
 
     def __post_init__(self) -> None:
         if self.address and self.engine != "ray":
@@ -94,17 +84,14 @@ class ProposeArgs:
 
 @dataclass(frozen=True)
 class StoreArgs:
-    """Check, join or shrink stores of merge trees.
+    """Check, join or shrink stores of merge trees."""
 
-    Attributes:
-        action: verify: unpack every tree, remove damaged ones and name them; compact: drop trees that are held
-            twice and give unused space back.
-        store: store, folder of shards (*.db), or a pattern in quotes. Repeat for more.
-        out: compact: join all trees in this file, which must not exist, and leave the others alone.
-    """
-
+    # verify: unpack every tree, remove damaged ones and name them; compact: drop trees that are held twice and give
+    # unused space back.
     action: Annotated[Literal["verify", "compact"], tyro.conf.Positional, tyro.conf.arg(metavar="ACTION")]
+    # store, folder of shards (*.db), or a pattern in quotes. Repeat for more.
     store: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
+    # compact: join all trees in this file, which must not exist, and leave the others alone.
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
 
     def __post_init__(self) -> None:

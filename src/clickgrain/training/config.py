@@ -136,48 +136,36 @@ class TrainArgs:
 
 @dataclass(frozen=True)
 class RunArgs:
-    """What `learn`, `train` and `finetune` have in common.
-
-    Attributes:
-        photos: folder of photos, walked recursively; or a list of addresses, tars or a URL, as in `propose`.
-        out: folder for the model and the state of the run; give it to --model afterwards.
-        recipe: settings of training, and the network of a model from scratch; auto is grain on a GPU, grain-small
-            elsewhere.
-        extractor: whose features make the merge trees: "default" (the model in the package), "color-texture", a
-            Hugging Face id or a folder.
-        device: auto, cpu, cuda or another torch device.
-        precision: of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
-        steps: the recipe's steps when None.
-        batch: crops per step, over all processes.
-        accumulate: parts that a process takes its crops in, one after the other, for less memory.
-        memory: gigabytes for images and their trees; 80 % of what is available when None. Images that do not fit
-            are read again, ahead of their turn. Samples, and so the weights, do not depend on it.
-        crop: side of the crops in pixels.
-        lr: peak learning rate; a quarter of the recipe's when training starts from a trained model.
-        seed: of everything random.
-        start: the trained model to start from, a folder or a Hugging Face id.
-        from_scratch: start from fresh weights instead.
-    """
+    """What `learn`, `train` and `finetune` have in common."""
 
     photos: str | Path
+    # folder for the model and the state of the run; give it to --model afterwards.
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    # settings of training, and the network of a model from scratch; auto is grain on a GPU, grain-small elsewhere.
     recipe: RecipeName = "auto"
+    # whose features make the merge trees: "default" (the model in the package), "color-texture", a Hugging Face id
+    # or a folder.
     extractor: str = "default"
-    device: str = "auto"
+    device: str = "auto"  # auto, cpu, cuda or another torch device.
+    # of the network; auto is bf16 where this device gains by it, else float32. A run keeps its own.
     precision: Precision = "auto"
-    steps: Annotated[int | None, _OF_RECIPE] = None
-    batch: Annotated[int | None, _OF_RECIPE] = None
-    crop: Annotated[int | None, _OF_RECIPE] = None
+    steps: Annotated[int | None, _OF_RECIPE] = None  # the recipe's steps when None.
+    batch: Annotated[int | None, _OF_RECIPE] = None  # crops per step, over all processes.
+    crop: Annotated[int | None, _OF_RECIPE] = None  # side of the crops in pixels.
+    # peak learning rate; a quarter of the recipe's when training starts from a trained model.
     lr: Annotated[
         float | None, tyro.conf.arg(help_behavior_hint="(default: the recipe's, or a quarter of it with --from)")
     ] = None
-    seed: int = 0
+    seed: int = 0  # of everything random.
+    # the trained model to start from, a folder or a Hugging Face id.
     start: Annotated[
         str | None,
         tyro.conf.arg(name="from", metavar="MODEL", help_behavior_hint="(default: the model in the package)"),
     ] = None
-    from_scratch: bool = False
-    accumulate: int = 1
+    from_scratch: bool = False  # start from fresh weights instead.
+    accumulate: int = 1  # parts that a process takes its crops in, one after the other, for less memory.
+    # gigabytes for images and their trees; 80 % of what is available when None. Images that do not fit are read
+    # again, ahead of their turn. Samples, and so the weights, do not depend on it.
     memory: Annotated[float | None, tyro.conf.arg(metavar="GB")] = None
 
     @property
@@ -206,22 +194,21 @@ class LearnArgs(RunArgs):
 
     Attributes:
         steps: the recipe's steps if neither this nor minutes is given.
-        minutes: minutes of training, over all sessions; building trees comes before and does not count.
-        any_orientation: the photos have no up (micrographs, aerial images): crops are also turned by quarters and
-            flipped upside down.
         start: the trained model to start from, a folder or a Hugging Face id; the one in the package when None and
             the recipe is auto.
-        store: proposal store to use (and continue), or a folder of shards *.db; DIR/proposals.db when not given.
-        ignore: patterns of files and folders to leave out.
-        cutouts: folder of RGBA images, each the exact cutout of one whole object; a fifth of the composites show
-            them.
     """
 
+    # folder of photos, walked recursively; or a list of addresses, tars or a URL, as in `propose`.
     photos: Annotated[str | Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")]
+    # minutes of training, over all sessions; building trees comes before and does not count.
     minutes: float | None = None
+    # the photos have no up (micrographs, aerial images): crops are also turned by quarters and flipped upside down.
     any_orientation: bool = False
+    # proposal store to use (and continue), or a folder of shards *.db; DIR/proposals.db when not given.
     store: Annotated[str | Path | None, tyro.conf.arg(metavar="STORE")] = None
+    # patterns of files and folders to leave out.
     ignore: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN")] = ()
+    # folder of RGBA images, each the exact cutout of one whole object; a fifth of the composites show them.
     cutouts: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
 
     def __post_init__(self) -> None:
@@ -238,18 +225,18 @@ class FinetuneArgs(RunArgs):
     Stop it at any time: the same command continues. Afterwards give DIR to --model.
 
     Attributes:
-        photos: folder with images/<id>.* and masks/<id>#<k>.png, NAME=DIR for a set that is known by name, or a
-            project file (clickgrain.db) of the browser tool.
-        labels: share of the labelled images to train on, above 0, up to 1; smaller shares are parts of larger ones.
         extractor: whose features make the merge trees of a model from scratch; others keep their own.
-        steps: a quarter of the recipe's when None.
         lr: peak learning rate; the recipe's from scratch, a quarter of it from trained weights when None.
         seed: of everything random, the choice of images included.
         start: the trained model to start from: "default", a model folder or a Hugging Face id.
     """
 
+    # folder with images/<id>.* and masks/<id>#<k>.png, NAME=DIR for a set that is known by name, or a project
+    # file (clickgrain.db) of the browser tool.
     photos: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS_WITH_MASKS")]
+    # a quarter of the recipe's when None.
     steps: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: a quarter of the recipe's)")] = None
+    # share of the labelled images to train on, above 0, up to 1; smaller shares are parts of larger ones.
     labels: float = 1.0
 
     def __post_init__(self) -> None:

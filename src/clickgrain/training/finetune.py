@@ -25,7 +25,7 @@ from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_
 from clickgrain.training.image_set import Entry, ImageSet, decode_mask, encode_mask, mask_of_size
 from clickgrain.training.learn import CONTINUED, FALLBACK, LearnResult, usable_extractor
 from clickgrain.training.loop import fabric_for, finished_run, fit
-from clickgrain.training.regions import Target
+from clickgrain.training.regions import Regions, Target
 from clickgrain.training.run_dir import begun_precision, hash_keys, locked, read_run, write_run
 from clickgrain.training.validation import ClickValidator, Validation
 from clickgrain.tree import MergeTree, build_tree
@@ -177,19 +177,12 @@ def choose_labelled(
     return Subset([groups[i] for i in order[held : held + count]], [groups[i] for i in order[:held]])
 
 
-@dataclass(frozen=True)
-class LabelRegions:
+class LabelRegions(Regions):
     """The masks of one image, drawn without regard to their area."""
 
-    masks: tuple[Float, ...]  # h x w float32 in 0..1, of the image at its training size
-    grid: Size  # (h, w)
-    ignored: Bool | None = None  # pixels that count nowhere, or None
-    exact: bool = True
-
-    @property
-    def image_size(self) -> Size:
-        """The same as the grid."""
-        return self.grid
+    def __init__(self, masks: tuple[Float, ...], size: Size, ignored: Bool | None = None) -> None:
+        super().__init__(size, size, True, ignored)
+        self.masks = masks  # h x w float32 in 0..1, of the image at its training size
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """Up to n different masks, in random order."""

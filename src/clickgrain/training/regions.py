@@ -6,9 +6,9 @@ object with an IoU of about 0.7. `hidden_regions` are nodes of a third tree, whi
 objects do (docs/experiments.md).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -44,32 +44,18 @@ class Target:
         return cls(mask, np.flatnonzero(mask > 0.5))
 
 
-class Regions(Protocol):
+@dataclass(eq=False)
+class Regions(ABC):
     """The possible targets of one image."""
 
-    @property
-    def grid(self) -> Size:
-        """(h, w) of the masks."""
-        ...
+    grid: Size  # (h, w) of the masks
+    image_size: Size  # (H, W) pixels that the grid covers
+    exact: bool = False  # whether masks already follow the image's edges; others are snapped to them
+    ignored: Bool | None = None  # h x w, cells that count nowhere
 
-    @property
-    def image_size(self) -> Size:
-        """(H, W) pixels that the grid covers."""
-        ...
-
-    @property
-    def exact(self) -> bool:
-        """Whether masks already follow the image's edges; others are snapped to them."""
-        ...
-
-    @property
-    def ignored(self) -> Bool | None:
-        """h x w bool, cells that count nowhere, or None."""
-        ...
-
+    @abstractmethod
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """Up to n targets, the first ones preferred; empty if the image has none."""
-        ...
 
 
 RegionsOf = Callable[[int], Regions]  # index of an image -> its regions
@@ -87,25 +73,19 @@ def level_of(share: float, tree: MergeTree) -> float:
     return float(np.median(tree.level[tree.n_leaves :][away <= max(reach, 0.1)]))
 
 
-@dataclass(frozen=True)
-class TreeRegions:
+class TreeRegions(Regions):
     """Nodes of a merge tree (MIS, section 3.2)."""
 
-    tree: MergeTree  # whose nodes they are
-    exact: bool = False  # see `Regions`, as for `ignored`
-    ignored: Bool | None = None
-    # the tree of the features, whose levels say how large a node is, where `tree` is another
-    scale: MergeTree | None = None
-
-    @property
-    def grid(self) -> Size:
-        """(h, w) leaves."""
-        return self.tree.grid
-
-    @property
-    def image_size(self) -> Size:
-        """(H, W) pixels of the tree's image."""
-        return self.tree.image_size
+    def __init__(
+        self,
+        tree: MergeTree,  # whose nodes they are
+        *,
+        exact: bool = False,
+        # the tree of the features, whose levels say how large a node is, where `tree` is another
+        scale: MergeTree | None = None,
+    ) -> None:
+        super().__init__(tree.grid, tree.image_size, exact)
+        self.tree, self.scale = tree, scale
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """n nodes drawn by the sampler, with their siblings and levels."""
@@ -120,13 +100,13 @@ class TreeRegions:
         return Target(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, level)
 
 
-@dataclass(frozen=True)
 class HiddenRegions(TreeRegions):
     """Nodes of a merge tree, the better outlined ones preferred."""
 
-    strength: Float = field(kw_only=True)  # h x w float32, the image's edges on the tree's leaves
-    # node -> how well it is outlined, as far as computed
-    known: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(self, tree: MergeTree, *, scale: MergeTree, strength: Float) -> None:
+        super().__init__(tree, scale=scale)
+        self.strength = strength  # h x w float32, the image's edges on the tree's leaves
+        self.known: dict[int, float] = {}  # node -> how well it is outlined, as far as computed
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """The n best outlined of several times as many nodes, best first, without repetition.
