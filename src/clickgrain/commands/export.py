@@ -24,8 +24,8 @@ class ExportArgs:
     # folder of photos that was annotated, or its project file.
     project: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROJECT")]
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]  # folder for the files.
-    # coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme, label-studio, geojson
-    # (map coordinates of GeoTIFFs), voc (boxes), datumaro (JSON).
+    # coco (JSON), semantic, instance or panoptic (PNG label maps), yolo (segmentation), labelme, label-studio,
+    # geojson (map coordinates of GeoTIFFs), voc (boxes), datumaro (JSON).
     format: Format = "coco"
     polygons: bool = True  # for coco: polygons for masks without holes; otherwise run lengths for all.
     # for coco, yolo and geojson: how far in pixels polygons may leave the mask's edges; 0 is exact.
