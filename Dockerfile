@@ -1,4 +1,5 @@
-# clickgrain annotate on a CPU, for people on other machines: the address with its token stands in the log.
+# clickgrain annotate on a CPU, for people on other machines: the address with its token stands in the log; put the
+# machine's name, or localhost, in the place of the container's.
 #   docker build -t clickgrain .
 #   docker run --rm -p 8000:8000 -v "$PWD/photos:/photos" clickgrain
 # Annotations are kept in the photos' folder, so it is mounted writable. Only over HTTPS (a proxy) on open networks.

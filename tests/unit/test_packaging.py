@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import sys
 import tomllib
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clickgrain.annotate.config import AnnotateArgs
+from clickgrain.commands import parsing
 from clickgrain.errors import ConfigError, FeatureError
 from clickgrain.features import checkpoint
 
@@ -77,3 +80,18 @@ def test_a_missing_napari_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "napari", None)
     with pytest.raises(ConfigError, match=r"napari is not installed; pip install 'clickgrain\[napari\]'"):
         importlib.import_module("clickgrain.napari.widget")
+
+
+def test_the_container_copies_what_is_there_and_starts_a_command_that_asks_for_a_token():
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for line in re.findall(r"^COPY (?!--)(.*)$", text, re.M):
+        for name in line.split()[:-1]:
+            assert (ROOT / name).exists()
+            assert f"!{name}" in kept
+    program, command, *rest = json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.M)[1])
+    assert program in PROJECT["scripts"]
+    assert command == "annotate"
+    stop, args = parsing.parse(AnnotateArgs, rest, prog="clickgrain")
+    assert stop is None
+    assert args.host == "0.0.0.0"  # any but this machine's own asks for the token (test_security.py)
