@@ -47,6 +47,22 @@ def test_a_box_is_never_empty_nor_outside(run, a, b, box):
     assert run("geometry", made, a, b) == box
 
 
+@pytest.mark.parametrize(
+    ("view", "pixels"),
+    [
+        ([2, 8, 8], None),  # all of it, with a margin
+        ([4, 8, 8], [0, 0, 23, 18]),
+        ([4, -40, -50], [10, 12, 35, 30]),
+        ([4, -130, -100], [32, 25, 40, 30]),
+        ([8, 500, 0], None),  # nothing
+    ],
+)
+def test_what_an_enlarged_image_shows(run, view, pixels):
+    shown = """const [scale, x, y] = a;
+        return m.shown({ scale, x, y }, { width: 40, height: 30 }, { width: 100, height: 80 });"""
+    assert run("geometry", shown, view) == pixels
+
+
 def test_a_stroke_is_thinned_but_keeps_its_ends(run):
     points = run(
         "geometry",
