@@ -46,6 +46,7 @@ class ClickSession:
         self.learned: Future[None] | None = None  # of the last committed object
         self._learner = ThreadPoolExecutor(1, "usual level")
         self._last: tuple[int | None, list[list[float]], list[int], Mask] | None = None  # slice, clicks and mask
+        self.view: list[int] | None = None  # XYXY pixels on the screen at the object's first click
         self._cache = ImageCache(segmenter, MEGABYTES)
         self.positive = True  # whether the next click is on the object
         self._quiet = False  # whether layers change without being answered
@@ -84,7 +85,8 @@ class ClickSession:
         box, strokes = self._box(), self._strokes()
         if not labels and box is None and not strokes:
             return False
-        predict, usual = partial(self._cache.segmenter.predict, encoded=self._encoded()), self.usual.of(None)
+        predict = partial(self._cache.segmenter.predict, encoded=self._encoded(), view=self.view)
+        usual = self.usual.of(None)
         if usual is None or self.level is not None or box is not None or strokes or not labels[0]:
             mask = predict(points, labels, box, strokes, self.level)
         else:
@@ -117,7 +119,7 @@ class ClickSession:
         self.objects.data = np.where(mask, number, self.objects.data)
         points, labels = self._points()
         if labels and labels[0]:
-            ask = partial(self._cache.segmenter.predict, points[:1], [1], encoded=self._encoded())
+            ask = partial(self._cache.segmenter.predict, points[:1], [1], encoded=self._encoded(), view=self.view)
             here = mask if self.slice is None else mask[self.slice]
             self.learned = self._learner.submit(self.usual.learn, None, here, lambda level: ask(level=level).binary)
         self.clear()
@@ -125,7 +127,7 @@ class ClickSession:
 
     def clear(self) -> None:
         """Forget the current object and everything drawn for it."""
-        self._last = None
+        self._last = self.view = None
         self._quiet = True
         self.clicks.data = np.zeros((0, self.axes))
         self._quiet = False
@@ -165,7 +167,16 @@ class ClickSession:
         """A point was added: it gets the kind that is on, and is answered."""
         kind = str(getattr(event, "action", "added")).rpartition(".")[2].lower()
         if not self._quiet and kind in ("added", "removed"):
+            if len(self.clicks.data) == 1:
+                self.view = self._seen()
             self.segment()
+
+    def _seen(self) -> list[int] | None:
+        """XYXY pixels of the image on the screen; None before it is drawn, or with several resolutions."""
+        first, last = np.asarray(self.image.corner_pixels)[:, :-3:-1].clip(0)
+        if self.image.multiscale or not (first < last).all():
+            return None
+        return [*first.tolist(), *np.minimum(last + 1, self.size[::-1]).tolist()]
 
     def _here(self, coordinates: Any) -> Bool:
         """Which of N x axes coordinates lie on this slice."""

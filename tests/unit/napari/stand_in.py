@@ -34,6 +34,7 @@ class Layer:
     def __init__(self, data, name="", *, scale=(1, 1), translate=(0, 0), **more):
         self.data, self.name, self.scale, self.translate = data, name, scale, translate
         self.multiscale = isinstance(data, list)
+        self.corner_pixels = np.zeros((2, 2), int)  # of what is drawn
         vars(self).update(more)
 
     def refresh(self):

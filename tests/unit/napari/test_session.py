@@ -48,6 +48,26 @@ def stack(segmenter):
     return session, [mask for _, mask in drawn]
 
 
+def test_clicks_on_an_enlarged_image_begin_from_what_is_seen(coffee, segmenter):
+    encoded = segmenter.encode(data.coffee())
+    coffee.image.corner_pixels = np.array([[180, 390], [319, 569]])  # first and last (row, column)
+    view = [390, 180, 570, 320]
+    coffee.clicks.add([[250, 480]])
+    first = segmenter.predict([[480, 250]], [1], encoded=encoded, view=view)
+    assert (first.binary != segmenter.predict([[480, 250]], [1], encoded=encoded).binary).any(), (
+        "else it asks nothing"
+    )
+    np.testing.assert_array_equal(coffee.current.data, first.binary)
+    coffee.image.corner_pixels = np.array([[0, 0], [399, 599]])  # it is the first click that counts
+    coffee.clicks.add([[300, 430]])
+    both = segmenter.predict([[480, 250], [430, 300]], [1, 1], previous=first, encoded=encoded)
+    np.testing.assert_array_equal(coffee.current.data, both.binary)
+    coffee.commit()
+    coffee.clicks.add([[250, 480]])
+    whole = segmenter.predict([[480, 250]], [1], encoded=encoded)
+    np.testing.assert_array_equal(coffee.current.data, whole.binary)
+
+
 def test_a_click_is_answered_and_a_negative_one_corrects(coffee):
     coffee.clicks.add([[200, 300]])  # (row, column), in the cup
     first = coffee.current.data.copy()
@@ -111,9 +131,9 @@ def test_a_level_makes_it_finer_or_coarser(coffee):
 def test_first_clicks_are_answered_at_the_level_of_committed_objects(coffee, segmenter, monkeypatch):
     asked, predict = [], segmenter.predict
 
-    def spy(points, labels, box=None, scribbles=None, level=None, previous=None, *, encoded=None):
+    def spy(points, labels, box=None, scribbles=None, level=None, previous=None, *, encoded=None, view=None):
         asked.append((len(points), level, previous is not None))
-        return predict(points, labels, box, scribbles, level, previous, encoded=encoded)
+        return predict(points, labels, box, scribbles, level, previous, encoded=encoded, view=view)
 
     monkeypatch.setattr(segmenter, "predict", spy)
     coffee.clicks.add([[200, 300]])
