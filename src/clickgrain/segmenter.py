@@ -311,9 +311,8 @@ def _shrunk(mask: Mask | None, encoded: Encoded) -> Mask | None:
         return None
     if isinstance(mask.state, Mask) and mask.state.binary.shape == encoded.image.shape[:2]:
         return mask.state  # answered at this size, enlarged for the caller
-    mask.check_size(encoded.size)
     size = encoded.image.shape[1::-1]
-    return Mask(cv2.resize(mask.probability, size, interpolation=cv2.INTER_AREA), score=mask.score)
+    return Mask(cv2.resize(mask.of_size(encoded.size), size, interpolation=cv2.INTER_AREA), score=mask.score)
 
 
 def _enlarged(mask: Mask, encoded: Encoded) -> Mask:

@@ -98,6 +98,11 @@ class Mask:
             both = f"the previous mask is {height} x {width}, the image {size[0]} x {size[1]} (H x W)"
             raise PromptError(f"{both}; pass a mask of this image, or None")
 
+    def of_size(self, size: Size) -> Float:
+        """H x W float32, writable and contiguous: the probability of a previous mask; errors as of `check_size`."""
+        self.check_size(size)
+        return np.require(self.probability, np.float32, ["C", "W"])
+
     def offer(self, alternatives: "Callable[[], list[Mask]]") -> None:
         """Set the function that computes the alternatives when they are first asked for."""
         self._alternatives = alternatives

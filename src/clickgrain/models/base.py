@@ -29,7 +29,7 @@ class ClickModel(nn.Module, ABC):
     config: Any  # what it was built from: each model narrows it to its own dataclass of `models.config`
     map_spec: MapSpec  # the click maps that `decode` wants, in channel order
     card: str | None = None  # text of its README.md with the metadata of Hugging Face
-    obeys: ClassVar[bool] = False  # whether its engine pushes masks over clicks that they disobey (`engine.obey`)
+    obeys: ClassVar[bool] = False  # whether its engine pushes masks over clicks that they disobey (`cut.obey`)
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from clickgrain.clicks.centre import decided
 from clickgrain.clicks.maps import ClickMaps, MapContext, click_maps, leaf_colors, resized
+from clickgrain.cut import obey
 from clickgrain.features import FeatureExtractor
 from clickgrain.images import Guide, fit_size, resize
 from clickgrain.models.config import GrainConfig
-from clickgrain.models.engine import obey, previous_probability
 from clickgrain.models.zoom import Window, Zoom, bounds
 from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
@@ -110,7 +110,7 @@ class GrainEngine:
         of the whole image, if the prompt has clicks alone: no box, scribbles or level.
         """
         window = _close_window(encoded.size, prompt, previous)
-        before = None if previous is None else previous_probability(previous, encoded.size)
+        before = None if previous is None else previous.of_size(encoded.size)
         whole = None if before is None else resized(before[None, None], encoded.context.size)
         if window is None or before is None:
             mask = self._decoded(encoded, [prompt], whole)[0]
@@ -141,7 +141,7 @@ class GrainEngine:
         column, row = (int(value) - side // 2 for value in prompt.points[-1])
         top, left = max(0, min(row, height - side)), max(0, min(column, width - side))
         window = Window(top, min(top + side, height) - 1, left, min(left + side, width) - 1)
-        before = previous_probability(previous, size)
+        before = previous.of_size(size)
         inner = self._answer_in(self._encode_window(encoded, window), window, prompt, before)
 
         def render() -> Float:

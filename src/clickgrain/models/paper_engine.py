@@ -10,7 +10,6 @@ import numpy as np
 from clickgrain.clicks.color import Array, library, to_numpy
 from clickgrain.clicks.config import MapSpec
 from clickgrain.clicks.maps import MapContext, click_maps
-from clickgrain.models.engine import previous_probability
 from clickgrain.models.zoom import Window, Zoom
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
@@ -64,7 +63,7 @@ class PaperEngine:
     def answer(self, encoded: Array, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; `roi` says what the network looked at."""
         size: Size = (encoded.shape[2], encoded.shape[3])
-        before = None if previous is None else previous_probability(previous, size)
+        before = None if previous is None else previous.of_size(size)
         # close enough for the disks to touch even where a window of the smallest side is enlarged
         spacing = self.network.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
         clicks = _clicks(prompt, spacing)

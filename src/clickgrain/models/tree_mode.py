@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.clicks.centre import Evidence, Ranks, centre_map, decided, nested_regions
+from clickgrain.cut import obey
 from clickgrain.features import FeatureExtractor
-from clickgrain.models.engine import obey
 from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors, snap
 from clickgrain.types import Bool, Box, Float, Int, Mask, Prompt, UInt8
 

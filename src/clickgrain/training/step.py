@@ -10,8 +10,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from clickgrain.clicks.maps import ClickMaps, MapContext
 from clickgrain.clicks.simulation import corrective_click
+from clickgrain.cut import obey
 from clickgrain.models.base import ClickModel, Decoded
-from clickgrain.models.engine import obey
 from clickgrain.models.losses import total_loss
 from clickgrain.training.config import TrainArgs
 from clickgrain.training.samples import Batch, with_click

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from skimage.graph import MCP_Geometric
 from skimage.segmentation import random_walker
 
+from clickgrain.cut import obey
 from clickgrain.cut.flow import COLUMN, ROW, min_cut
 from clickgrain.evaluation.baselines.base import Prompted
 from clickgrain.images import resize_long_side, to_lab
-from clickgrain.models.engine import obey
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 UNKNOWN, OBJECT, BACKGROUND = 0, 1, 2

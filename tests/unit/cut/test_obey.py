@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickgrain.models.engine import obey
+from clickgrain.cut import obey
 from clickgrain.types import Prompt
 
 
