@@ -47,7 +47,7 @@ class Encoded:
     answered: "OrderedDict[tuple[bytes, bytes, float | None, Box | None], Mask]" = field(
         default_factory=OrderedDict
     )
-    seen: "dict[Box, Encoded]" = field(default_factory=dict)  # the part that was seen enlarged last, if any
+    seen: "list[tuple[Box, Encoded]]" = field(default_factory=list)  # the part that was seen enlarged last, if any
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -235,11 +235,10 @@ class Segmenter:
         if not inside or min(sides) < LEAST_SEEN or max(sides) > MOST_SEEN * max(size):
             return None
         rows, columns = slice(top, bottom), slice(left, right)
-        part = current.seen.get(view)
+        part = next((known for box, known in current.seen if box == view), None)
         if part is None:
             part = self.encode(current.image[rows, columns])
-            current.seen.clear()
-            current.seen[view] = part
+            current.seen[:] = [(view, part)]
         moved = replace(prompt, points=prompt.points - np.array([left, top], np.float32), view=None)
         inner = self._answer(part, moved, None)
 
