@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -119,11 +120,14 @@ def ask(tmp_path, disk):
             while len(results) < count and agent.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.1)
         finally:
+            started = psutil.Process(agent.pid).children(recursive=True)
             agent.terminate()
-            agent.wait(30)
+            agent.wait(60)
             server.shutdown()
             server.server_close()
         assert len(results) == count, Path(log).read_text()[-3000:]
+        assert started
+        assert not psutil.wait_procs(started, timeout=30)[1]  # cvat-cli and its worker end with the command
         return results, log.read_text()
 
     return run

@@ -7,10 +7,11 @@ Contract: `cvat_sdk/auto_annotation/interface.py`.
 """
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ except ImportError as error:
 
 WHOLE_LEVEL = 0.65  # of the regions of a whole image, where none is asked for: about twenty on a photo
 SAME_SCORE = 0.3  # least likeness of the same, where CVAT gives no threshold
+ENDING = 20.0  # seconds that an agent has for what it began, once it is asked to end
 MOST_EXAMPLES = 20  # objects of a label that are looked for
 
 
@@ -227,5 +229,15 @@ def run_agent(url: str, settings: Mapping[str, Any], function: int | None, say: 
             raise DataError(f"{url}: the function could not be made; see the lines above, and log in with cvat-cli")
         function = int(made.stdout.split()[-1])
         say(f"function {function}; next time: --function {function}")
-    if status := subprocess.run([*command, "run-agent", str(function), *loaded], check=False).returncode:
+    # away from the terminal: it gets one Ctrl-C, ours, and the time to end its worker
+    with subprocess.Popen([*command, "run-agent", str(function), *loaded], start_new_session=True) as agent:
+        try:
+            status = agent.wait()
+        except KeyboardInterrupt:
+            agent.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                agent.wait(ENDING)
+            agent.kill()
+            raise
+    if status:
         raise DataError(f"{url}: the agent of function {function} ended with status {status}; see the lines above")
