@@ -58,7 +58,7 @@ def test_what_the_project_holds_and_the_process_needs(client, act):
     assert found["clickgrain_images", labels(status="checked")] == 1
     assert (found["clickgrain_objects", ()], found["clickgrain_clicks", ()]) == (1, 1)
     assert found["process_resident_memory_bytes", ()] > 10_000_000
-    client.post("/api/import", content="[]")
+    client.post("/api/import", content="{}")
     found, _ = read(client)
     assert found["clickgrain_jobs", labels(kind="import", state="failed")] == 1
 
