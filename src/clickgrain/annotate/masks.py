@@ -133,7 +133,7 @@ class MaskReplayer:
                 points, strokes = (*state.points, (step.x, step.y, step.label)), _strokes_without(state, step)
                 changed = replace(state, points=points, strokes=strokes)
                 if state.answer is None:
-                    changed = replace(changed, view=step.view)
+                    changed = replace(changed, view=step.view and _within(step.view, scene.size))
                 if step.usual is not None and step.label and state.answer is None and state.level is None:
                     return self._usual(scene, changed, step.usual)
                 return self._predicted(scene, changed, state.answer, grows=bool(step.label))
@@ -256,6 +256,12 @@ def _region(scene: Scene, state: Fold, step: RegionStep) -> Fold:
     points = (*state.points, (step.x, step.y, 1))
     level = state.level if state.points else step.level  # corrections start from the chosen level
     return replace(state, points=points, level=level, region=step, answer=answer, predicted=False)
+
+
+def _within(view: Box, size: Size) -> Box | None:
+    """The part of a view that lies in the image, whose file may be a smaller one now; None if nothing does."""
+    left, top, right, bottom = view[0], view[1], min(view[2], size[1]), min(view[3], size[0])
+    return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def _inside(points: tuple[tuple[float, float], ...], size: Size) -> None:

@@ -76,7 +76,7 @@ def test_a_preview_of_an_enlarged_image_is_what_the_click_then_takes(client, pos
     assert (masks.decode(base64.b64decode(shown)) == expected).all()
     (step,) = project.logs.item(1, 1).steps
     assert step.model_dump(mode="json") == {**where, "type": "click", "label": 1, "view": view}
-    for wrong in ([3, 2, 3, 40], [3, 2, 39], ["nan", 2, 39, 40], [-1, 2, 39, 40], [3, 2, 99, 40]):
+    for wrong in ([3, 2, 3, 40], [3, 2, 39], ["nan", 2, 39, 40], [-1, 2, 39, 40]):
         answer = client.get("/api/images/1/preview", params={**where, "view": wrong})
         assert answer.status_code == 422, wrong
         if "nan" not in wrong:

@@ -62,6 +62,10 @@ def test_a_first_click_on_an_enlarged_image_is_answered_from_what_is_seen(scene,
     level = predict([(20, 20)], [1], level=0.3, view=view)
     assert (fold(first, {"type": "level", "level": 0.3}).binary == level.binary).all()
     assert (fold({**first, "usual": 0.3}).binary == level.binary).all()
+    larger = {**click(20, 20), "view": (3, 2, 90, 40)}  # of an image whose file was replaced by a smaller one
+    assert (fold(larger).binary == predict([(20, 20)], [1], view=(3, 2, 64, 40)).binary).all()
+    gone = {**click(20, 20), "view": (70, 2, 90, 40)}
+    assert (fold(gone).binary == predict([(20, 20)], [1]).binary).all()
 
 
 def test_a_click_taken_away_is_as_if_it_had_never_been(fold):
