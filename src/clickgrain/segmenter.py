@@ -183,8 +183,8 @@ class Segmenter:
             level: wanted granularity, 0 (finest part) .. 1 (whole image); None lets the model choose.
             previous: the last Mask, or an H x W probability to start from.
             encoded: what `encode` gave; the image of `set_image` when None.
-            view: XYXY image pixels that the user sees if the image is enlarged. A first positive click is answered
-                from them, unless what it takes is cut off at their edge.
+            view: XYXY image pixels that the user sees, or saw at the first click, if the image is enlarged. Clicks
+                within are answered from them: the first takes what does not leave them, if there is such a thing.
 
         Raises:
             PromptError: for an invalid prompt, a previous mask of another size, or when no image was given.
@@ -212,8 +212,10 @@ class Segmenter:
         """The engine's answer, refined, guarded and cut when it is first looked at."""
         alone = prompt.box is None and not prompt.scribbles
         begins = previous is None and len(prompt.points) == len(prompt.positives) == 1 and alone
-        if begins and prompt.view is not None and (seen := self._answer_in_view(current, prompt, prompt.view)):
-            return seen
+        if prompt.view is not None and (begins or (previous is not None and alone)):
+            seen = self._answer_in_view(current, prompt, prompt.view, previous)
+            if seen is not None:
+                return seen
         mask, cut = self.engine.answer(current.state, prompt, previous), self.cut
         if cut is None:
             return mask
@@ -224,44 +226,42 @@ class Segmenter:
             mask = mask.refined(lambda p: in_one_piece(p, prompt.points[0]))
         return mask
 
-    def _answer_in_view(self, current: Encoded, prompt: Prompt, view: Box) -> Mask | None:
-        """A first click's answer from the part of the image that the user sees; what the whole image gives is the
-        first alternative. None where the part is nearly all of it, or where the answer ends at its edge only.
+    def _answer_in_view(self, current: Encoded, prompt: Prompt, view: Box, previous: Mask | None) -> Mask | None:
+        """The answer to clicks from the part of the image that the user sees.
+
+        A first click takes something that does not leave the part; what the whole image gives is the first
+        alternative. None where that takes nothing, the part is nearly all of the image, or something is outside.
         """
-        size = height, width = current.image.shape[:2]
-        left, top, right, bottom = int(view[0]), int(view[1]), ceil(view[2]), ceil(view[3])
-        (x, y), sides = prompt.points[0], (bottom - top, right - left)
-        inside = left <= x < right and top <= y < bottom
+        size = current.image.shape[0], current.image.shape[1]
+        left, top, right, bottom = part = int(view[0]), int(view[1]), ceil(view[2]), ceil(view[3])
+        first, end = np.array([left, top], np.float32), np.array([right, bottom], np.float32)
+        inside = (prompt.points >= first).all() and (prompt.points < end).all()
+        sides, before = (right - left, bottom - top), None
         if not inside or min(sides) < LEAST_SEEN or max(sides) > MOST_SEEN * max(size):
             return None
-        rows, columns = slice(top, bottom), slice(left, right)
-        part = next((known for box, known in current.seen if box == view), None)
-        if part is None:
-            part = self.encode(current.image[rows, columns])
-            current.seen[:] = [(view, part)]
-        moved = replace(prompt, points=prompt.points - np.array([left, top], np.float32), view=None)
-        inner = self._answer(part, moved, None)
-
-        def ends_inside(mask: Mask) -> bool:
-            found = mask.binary
-            edges = (found[0], top > 0), (found[-1], bottom < height), (found[:, 0], left > 0)
-            return not any(inner and edge.any() for edge, inner in (*edges, (found[:, -1], right < width)))
-
-        def placed(mask: Mask) -> Mask:
-            def whole() -> Float:
-                canvas = np.zeros(size, np.float32)
-                canvas[rows, columns] = mask.probability
-                return canvas
-
-            return Mask(whole, score=mask.score, level=mask.level)
+        if previous is not None:
+            before = Mask(previous.probability[top:bottom, left:right], score=previous.score)
+            if int(before.binary.sum()) < max(int(previous.binary.sum()), 1):
+                return None
+        encoded = next((known for box, known in current.seen if box == view), None)
+        if encoded is None:
+            encoded = self.encode(current.image[top:bottom, left:right])
+            current.seen[:] = [(view, encoded)]
+        inner = self._answer(encoded, replace(prompt, points=prompt.points - first, view=None), before)
+        if before is not None:
+            return _placed(inner, part, size)
+        chosen: Mask | None = inner
+        if not _ends_inside(inner, part, size):  # only then are alternatives computed at once
+            chosen = next((one for one in inner.alternatives if _ends_inside(one, part, size)), None)
+        if chosen is None:
+            return None
 
         def others() -> list[Mask]:
             free = self._answer(current, replace(prompt, view=None), None)
-            return [free, *(placed(mask) for mask in inner.alternatives if ends_inside(mask))]
+            rest = [one for one in inner.alternatives if one is not chosen and _ends_inside(one, part, size)]
+            return [free, *(_placed(one, part, size) for one in rest)]
 
-        if not ends_inside(inner):
-            return None
-        answer = placed(inner)
+        answer = _placed(chosen, part, size)
         answer.offer(others)
         return answer
 
@@ -325,3 +325,27 @@ def _enlarged(mask: Mask, encoded: Encoded) -> Mask:
         alternatives=lambda: [_enlarged(other, encoded) for other in mask.alternatives],
         state=mask,
     )
+
+
+def _ends_inside(mask: Mask, part: tuple[int, int, int, int], size: Size) -> bool:
+    """Whether the mask of an XYXY part of an (H, W) image takes something, and that ends before the part does."""
+    found, (left, top, right, bottom) = mask.binary, part
+    edges = (
+        (found[0], top > 0),
+        (found[-1], bottom < size[0]),
+        (found[:, 0], left > 0),
+        (found[:, -1], right < size[1]),
+    )
+    return bool(found.any()) and not any(within and edge.any() for edge, within in edges)
+
+
+def _placed(mask: Mask, part: tuple[int, int, int, int], size: Size) -> Mask:
+    """The mask of an XYXY part of an (H, W) image as one of the whole image."""
+    left, top, right, bottom = part
+
+    def whole() -> Float:
+        canvas = np.zeros(size, np.float32)
+        canvas[top:bottom, left:right] = mask.probability
+        return canvas
+
+    return Mask(whole, score=mask.score, level=mask.level)

@@ -560,15 +560,40 @@ class TestWhatTheUserSees:
     def test_a_first_click_is_answered_from_the_view_alone(self, seg, image):
         seg.set_image(image)
         left, top, right, bottom = self.VIEW
-        part = seg.predict([[28, 25]], [1], encoded=seg.encode(image[top:bottom, left:right])).probability
-        edges = (part[0], part[-1], part[:, 0], part[:, -1])
+        inner = seg.predict([[28, 25]], [1], encoded=seg.encode(image[top:bottom, left:right]))
+        whole = [
+            one.probability
+            for one in (inner, *inner.alternatives)
+            if one.binary.any() and not (one.binary[[0, -1]].any() or one.binary[:, [0, -1]].any())
+        ]
         answer = seg.predict([[68, 55]], [1], view=self.VIEW)
-        if any((edge > 0.5).any() for edge in edges):  # what it shows goes on outside
-            assert np.array_equal(answer.probability, seg.predict([[68, 55]], [1]).probability)
+        expected = np.zeros(image.shape[:2], np.float32)
+        if whole:  # else all that it shows goes on outside
+            expected[top:bottom, left:right] = whole[0]
         else:
-            expected = np.zeros(image.shape[:2], np.float32)
-            expected[top:bottom, left:right] = part
-            assert np.array_equal(answer.probability, expected)
+            expected = seg.predict([[68, 55]], [1]).probability
+        assert np.array_equal(answer.probability, expected)
+
+    def test_corrections_are_answered_from_the_view_while_all_lies_in_it(self, segmenters, image):
+        seg = segmenters["tree"]
+        seg.set_image(image)
+        left, top, right, bottom = self.VIEW
+        first = seg.predict([[68, 55]], [1], view=self.VIEW)
+        points, labels = [[68, 55], [95, 40]], [1, 1]
+        part = seg.encode(image[top:bottom, left:right])
+        before = Mask(first.probability[top:bottom, left:right])
+        inner = seg.predict([[28, 25], [55, 10]], labels, previous=before, encoded=part)
+        second = seg.predict(points, labels, previous=first, view=self.VIEW)
+        assert np.array_equal(second.probability[top:bottom, left:right], inner.probability)
+        assert second.probability.sum() == pytest.approx(inner.probability.sum(), rel=1e-5)
+        points, labels = [*points, [150, 20]], [1, 1, 1]  # a click outside
+        third, without = (seg.predict(points, labels, previous=second, view=one) for one in (self.VIEW, None))
+        assert np.array_equal(third.probability, without.probability)
+        reaching = Mask(np.ones(image.shape[:2], np.float32))  # a mask outside
+        second, without = (
+            seg.predict(points[:2], labels[:2], previous=reaching, view=one) for one in (self.VIEW, None)
+        )
+        assert np.array_equal(second.probability, without.probability)
 
     def test_what_the_whole_image_gives_is_the_first_alternative(self, segmenters, image):
         seg = segmenters["tree"]
@@ -600,7 +625,7 @@ class TestWhatTheUserSees:
         seg.set_image(image)
         points, labels = [[68, 55], [90, 75]], [1, 0]
         first = seg.predict(points[:1], labels[:1], view=self.VIEW)
-        in_turn = seg.predict(points, labels, previous=first)
+        in_turn = seg.predict(points, labels, previous=first, view=self.VIEW)
         if getattr(seg.engine, "one_by_one", False):
             at_once = seg.predict(points, labels, view=self.VIEW)
             assert np.array_equal(at_once.probability, in_turn.probability)

@@ -60,7 +60,7 @@ def test_clicks_on_an_enlarged_image_begin_from_what_is_seen(coffee, segmenter):
     np.testing.assert_array_equal(coffee.current.data, first.binary)
     coffee.image.corner_pixels = np.array([[0, 0], [399, 599]])  # it is the first click that counts
     coffee.clicks.add([[300, 430]])
-    both = segmenter.predict([[480, 250], [430, 300]], [1, 1], previous=first, encoded=encoded)
+    both = segmenter.predict([[480, 250], [430, 300]], [1, 1], previous=first, encoded=encoded, view=view)
     np.testing.assert_array_equal(coffee.current.data, both.binary)
     coffee.commit()
     coffee.clicks.add([[250, 480]])
