@@ -27,6 +27,7 @@ MOST_IN_TURN = 16  # clicks given at once that are answered in turn; of more, th
 MOST_PIXELS = 2_000_000
 """Of an image that clicks are answered at; masks of larger images are enlarged. At 12 megapixels every step of a
 click at full size would take 30 to 100 ms, and the network sees less than this anyway."""
+SURE = 0.7  # expected IoU of an answer that is cut off at the view's edge from which it is part of a larger thing
 LATE, LARGE = 6, 0.2
 """From this click on a change of more than this share of the mask is likely a mistake: after the fourth click 14 of
 31 such changes cost more than .05 of IoU, of the smaller ones 5 of 861 (docs/experiments.md)."""
@@ -230,7 +231,8 @@ class Segmenter:
         """The answer to clicks from the part of the image that the user sees.
 
         A first click takes something that does not leave the part; what the whole image gives is the first
-        alternative. None where that takes nothing, the part is nearly all of the image, or something is outside.
+        alternative. None where that takes nothing or seems to be a part of something larger, the part is nearly all
+        of the image, or something is outside.
         """
         size = current.image.shape[0], current.image.shape[1]
         left, top, right, bottom = part = int(view[0]), int(view[1]), ceil(view[2]), ceil(view[3])
@@ -250,16 +252,20 @@ class Segmenter:
         inner = self._answer(encoded, replace(prompt, points=prompt.points - first, view=None), before)
         if before is not None:
             return _placed(inner, part, size)
-        chosen: Mask | None = inner
-        if not _ends_inside(inner, part, size):  # only then are alternatives computed at once
-            chosen = next((one for one in inner.alternatives if _ends_inside(one, part, size)), None)
-        if chosen is None:
-            return None
+
+        def free() -> Mask:
+            return self._answer(current, replace(prompt, view=None), None)
+
+        chosen = inner
+        if not _ends_inside(inner, part, size):
+            within = [one for one in inner.alternatives if _ends_inside(one, part, size)]
+            if not within or (inner.score > SURE and free().score > within[0].score):  # a part of a larger thing
+                return None
+            chosen = within[0]
 
         def others() -> list[Mask]:
-            free = self._answer(current, replace(prompt, view=None), None)
             rest = [one for one in inner.alternatives if one is not chosen and _ends_inside(one, part, size)]
-            return [free, *(_placed(one, part, size) for one in rest)]
+            return [free(), *(_placed(one, part, size) for one in rest)]
 
         answer = _placed(chosen, part, size)
         answer.offer(others)

@@ -653,3 +653,29 @@ class TestWhatTheUserSees:
         seg.predict([[68, 55]], [1], view=self.VIEW)
         monkeypatch.setattr(seg.engine, "encode", None)
         seg.predict([[66, 53]], [1], view=self.VIEW)
+
+    @pytest.mark.parametrize(
+        ("sure", "whole_sure", "larger"), [(0.9, 0.8, True), (0.6, 0.8, False), (0.9, 0.4, False)]
+    )
+    def test_what_is_surely_cut_off_is_part_of_a_larger_thing(self, image, sure, whole_sure, larger):
+        """The view is filled by the answer, and has an alternative within; the whole image has its own answer."""
+
+        class Engine:
+            one_by_one = False
+
+            def encode(self, image):
+                return image.shape[:2]
+
+            def answer(self, size, prompt, previous):
+                small = np.zeros(size, np.float32)
+                small[10:20, 10:20] = 1
+                if size == image.shape[:2]:
+                    return Mask(np.ones(size, np.float32), score=whole_sure)
+                return Mask(np.ones(size, np.float32), score=sure, alternatives=lambda: [Mask(small, score=0.5)])
+
+        seg = Segmenter(Engine(), cut=None)
+        seg.set_image(image)
+        answer = seg.predict([[68, 55]], [1], view=self.VIEW)
+        assert answer.binary.sum() == (image[..., 0].size if larger else 100)
+        assert answer.binary[40:50, 50:60].all()
+        assert [one.score for one in answer.alternatives] == ([] if larger else [whole_sure])
