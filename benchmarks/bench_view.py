@@ -1,7 +1,7 @@
-"""What it saves to answer first clicks from what the user sees: `python -m benchmarks.bench_view --data NAME=DIR`.
+"""What it saves to answer clicks from what the user sees: `python -m benchmarks.bench_view --data NAME=DIR`.
 
 A person enlarges the image until the object fills a part of the screen (drawn at random between the two of
-`--fill`) and clicks; the first click is answered from the whole image, and from what the person sees. Prints a
+`--fill`) and clicks; clicks are answered from the whole image, and from what the person sees. Prints a
 table with the differences and their 95 % intervals (bootstrap over images), over the targets for which the image
 was enlarged enough to matter. Without `--data` it draws micrographs three times as high and wide as
 `bench_foreign` does, with cells as large in pixels.
@@ -51,7 +51,7 @@ class Args:
 
 
 def seen(mask: Bool, fill: float, rng: np.random.Generator) -> Box:
-    """XYXY pixels on the screen of somebody who looks at the object in an H x W mask: it lies anywhere in them, or,
+    """XYXY pixels on the screen of a person who looks at the object in an H x W mask: it lies anywhere in them, or,
     where it does not fit, they lie anywhere in it."""
     ends = []
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -66,19 +66,21 @@ def seen(mask: Bool, fill: float, rng: np.random.Generator) -> Box:
 
 
 class Enlarging:
-    """A person with a screen; `None` for `fill` shows the whole image."""
+    """A person who sees one view of each object, from the first click on; None is the whole image."""
 
     def __init__(self, segmenter: Segmenter, views: Iterator[Box | None]) -> None:
         self.segmenter, self.views = segmenter, views
+        self.view: Box | None = None
 
     def set_image(self, image: UInt8) -> None:
         """Encode the next image."""
         self.segmenter.set_image(image)
 
     def predict(self, points: Any, labels: Any, *rest: Any, **named: Any) -> Mask:
-        """As `Segmenter.predict`; a first click is answered from the next view."""
-        view = next(self.views) if len(points) == 1 else None
-        return self.segmenter.predict(points, labels, *rest, view=view, **named)
+        """As `Segmenter.predict`; a first click begins the next view."""
+        if len(points) == 1:
+            self.view = next(self.views)
+        return self.segmenter.predict(points, labels, *rest, view=self.view, **named)
 
 
 def enlarged(target: Target, args: Args, number: int) -> Box | None:

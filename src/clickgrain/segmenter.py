@@ -32,7 +32,7 @@ LATE, LARGE = 6, 0.2
 """From this click on a change of more than this share of the mask is likely a mistake: after the fourth click 14 of
 31 such changes cost more than .05 of IoU, of the smaller ones 5 of 861 (docs/experiments.md)."""
 MOST_SEEN, LEAST_SEEN = 0.8, 32
-"""What the user sees of an enlarged image answers a first click if it is at most this share of the image's long
+"""What the user sees of an enlarged image answers clicks if it is at most this share of the image's long
 side, and at least so many pixels a side."""
 CACHED_PIXELS = 16_000_000  # of an image's cached answers together (4 bytes each), the latest one always included
 

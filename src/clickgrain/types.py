@@ -151,7 +151,7 @@ class Prompt:
         box: XYXY pixels or None.
         scribbles: strokes.
         level: wanted granularity 0..1 or None.
-        view: XYXY pixels that the user sees, if the image is enlarged; only a first click is answered from them.
+        view: XYXY pixels that the user sees, if the image is enlarged; clicks within are answered from them.
     """
 
     points: Float = field(default_factory=lambda: np.zeros((0, 2), np.float32))

@@ -50,8 +50,8 @@ class Strict(BaseModel):
 class Click(Strict):
     """A click at (x, y): label 1 on the object, 0 on the background.
 
-    A first click is answered at the usual level, if the server has set one, and from the XYXY pixels that the user
-    saw, if the image was enlarged; later clicks ask for neither.
+    A first click is answered at the usual level, if the server has set one. If the image was enlarged, it has the
+    XYXY pixels that the user saw, and later clicks on the object are answered from them, too.
     """
 
     type: Literal["click"] = "click"
