@@ -151,12 +151,9 @@ class Segmenter:
         Raises:
             ImageError: if the array is no such image.
         """
-        image = check_image(image)
-        size = height, width = image.shape[:2]
-        scale = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
-        smaller = (max(round(height * scale), 1), max(round(width * scale), 1))
-        worked = image.copy() if smaller == size else resize(image, smaller)
-        return Encoded(worked, self.engine.encode(worked), size)
+        worked = reduced(check_image(image))
+        worked = worked.copy() if worked is image else worked
+        return Encoded(worked, self.engine.encode(worked), (image.shape[0], image.shape[1]))
 
     def set_image(self, image: UInt8) -> None:
         """Encode an image and keep it for later `predict` calls."""
@@ -308,6 +305,13 @@ class Segmenter:
                     while len(current.answered) > max(1, CACHED_PIXELS // mask.probability.size):
                         current.answered.popitem(last=False)
         return mask
+
+
+def reduced(image: UInt8) -> UInt8:
+    """The H x W x 3 image that clicks on it are answered at: the same, or shrunk to 2 megapixels."""
+    height, width = image.shape[:2]
+    scale = (MOST_PIXELS / (height * width)) ** 0.5
+    return image if scale >= 1 else resize(image, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
 def _shrunk(mask: Mask | None, encoded: Encoded) -> Mask | None:

@@ -26,9 +26,9 @@ from clickgrain.annotate.masks import Coded, encode, iou
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import ImagePost
 from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
-from clickgrain.cut import depth_in
+from clickgrain.cut import cut_region, depth_in
 from clickgrain.tracking import found_near
-from clickgrain.tree.leaf_map import node_mask, partition, split_in_two, to_size
+from clickgrain.tree.leaf_map import partition, split_in_two, to_size
 from clickgrain.types import Bool
 
 IDLE = 30.0  # seconds without an action after which a user counts as away
@@ -93,7 +93,7 @@ class Context:
         scene = self.project.scene(self.image)
         if node >= scene.tree.n_nodes:
             raise RequestError("invalid", f"there is no node {node}; this tree ends at {scene.tree.root}")
-        return node_mask(scene.tree, scene.leaves, node, scene.size)
+        return to_size(cut_region(scene.tree.mask(node).astype(np.float32), scene.encoded.image), scene.size)
 
     def free(self, document: Document) -> Bool:
         """H x W bool at working size: pixels that no object has yet."""

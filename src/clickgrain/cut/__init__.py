@@ -4,6 +4,7 @@ from clickgrain.cut.cut import (
     CutSettings,
     Discriminant,
     cut_mask,
+    cut_region,
     depth_in,
     guard_mask,
     in_one_piece,
@@ -11,4 +12,14 @@ from clickgrain.cut.cut import (
     warm_up,
 )
 
-__all__ = ["CutSettings", "Discriminant", "cut_mask", "depth_in", "guard_mask", "in_one_piece", "obey", "warm_up"]
+__all__ = [
+    "CutSettings",
+    "Discriminant",
+    "cut_mask",
+    "cut_region",
+    "depth_in",
+    "guard_mask",
+    "in_one_piece",
+    "obey",
+    "warm_up",
+]

@@ -160,6 +160,12 @@ class CutSettings:
     least: int = 1500  # pixels of the smallest mask that is cut; color models of smaller ones harm
 
 
+REGION = CutSettings(logit=0.3, first=1.0, band=3, least=24)
+"""For regions of a tree, whose outline is known to a leaf: colors and edges decide, and small ones are cut, too."""
+LEAST_ALIKE = 0.6  # IoU of a region's cut with the region
+NO_PROMPT = Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.uint8))
+
+
 def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSettings | None = None) -> Float:
     """The probability with its outline decided by the cut.
 
@@ -208,6 +214,20 @@ def in_one_piece(probability: Float, point: Float) -> Float:
     if count <= 2 or not inside[row, column]:
         return probability
     return np.where(inside & (pieces != pieces[row, column]), 1 - probability, probability)
+
+
+def cut_region(region: Float, image: UInt8) -> Bool:
+    """H x W bool: a region given on leaves (h x w, 0..1), outlined by the cut as its H x W x 3 image suggests.
+
+    The staircase of leaves is free within a leaf, at least three pixels. It is kept where the cut finds something
+    else than the region, as it may where there is no outline.
+    """
+    (height, width), leaf = image.shape[:2], max(image.shape[0] / region.shape[0], image.shape[1] / region.shape[1])
+    soft = cv2.resize(region, (width, height), interpolation=cv2.INTER_LINEAR)
+    settings = replace(REGION, band=max(REGION.band, round(leaf)))
+    found, before = cut_mask(soft, image, NO_PROMPT, settings) > 0.5, soft > 0.5
+    alike = np.count_nonzero(found & before) >= LEAST_ALIKE * np.count_nonzero(found | before)
+    return found if alike else before
 
 
 def obey(probability: Float, prompt: Prompt, radius: float) -> Float:

@@ -21,6 +21,7 @@ import numpy as np
 from clickgrain.annotate.find_same import Wanted, describe, find_nodes
 from clickgrain.annotate.project import open_project
 from clickgrain.annotate.transfer import image_records
+from clickgrain.cut import cut_region
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, ImageError
 from clickgrain.export import brush_rle, polygons
 from clickgrain.images.pixels import to_rgb
@@ -28,7 +29,8 @@ from clickgrain.images.reader import MAX_PIXELS
 from clickgrain.integrations.prompts import clipped, onto_image
 from clickgrain.sam import SamAutomaticMaskGenerator
 from clickgrain.scene import SceneMaker
-from clickgrain.segmenter import Encoded, Segmenter
+from clickgrain.segmenter import Encoded, Segmenter, reduced
+from clickgrain.tree.leaf_map import to_size
 from clickgrain.types import Bool, UInt8
 
 try:
@@ -141,7 +143,7 @@ class Same:
     def detect(self, context: Any, image: Any) -> list[Any]:
         """Masks of a PIL image with the label of the example that each is most like; no pixel is in two of them."""
         pixels = rgb_of(image)
-        tree, features = self.maker.tree_of(pixels)
+        (tree, features), small = self.maker.tree_of(pixels), reduced(pixels)
         least = SAME_SCORE if context.conf_threshold is None else context.conf_threshold
         nothing = np.zeros(tree.grid, bool)
         found = [
@@ -156,7 +158,7 @@ class Same:
             if leaves[tree.leaves(node)].any():
                 continue
             leaves[tree.leaves(node)] = True
-            mask = (tree.upsample(node, pixels) > 0.5) & ~taken
+            mask = to_size(cut_region(tree.mask(node).astype(np.float32), small), tree.image_size) & ~taken
             taken |= mask
             if mask.any():
                 shapes.append(_shape(mask, number, context))

@@ -3,10 +3,11 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
-from clickgrain.cut import CutSettings, cut_mask, in_one_piece
+from clickgrain.cut import CutSettings, cut_mask, cut_region, in_one_piece
 from clickgrain.types import Prompt, Scribble
 
 SIZE = (120, 160)
@@ -181,6 +182,24 @@ def test_the_same_every_time():
     truth = disk(45)
     one, two = (cut_mask(doubtful(truth), scene(truth), clicks()) for _ in range(2))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("leaf", [4, 10])
+def test_a_region_of_leaves_gets_the_outline_of_the_image(leaf):
+    truth = disk(30)
+    leaves = truth.reshape(SIZE[0] // leaf, leaf, SIZE[1] // leaf, leaf).mean((1, 3)) > 0.5
+    staircase = leaves.repeat(leaf, 0).repeat(leaf, 1)
+    found = cut_region(leaves.astype(np.float32), scene(truth))
+    assert iou(staircase, truth) < 0.94
+    assert iou(found, truth) > 0.98
+
+
+def test_a_region_that_the_image_does_not_outline_stays(monkeypatch):
+    leaves = disk(6, (30, 40), (20, 15)).astype(np.float32)
+    region = cv2.resize(leaves, SIZE[::-1]) > 0.5
+    assert iou(cut_region(leaves, scene(np.zeros(SIZE, bool))), region) > 0.85
+    monkeypatch.setattr("clickgrain.cut.cut.cut_mask", lambda probability, *_: np.zeros_like(probability))
+    assert (cut_region(leaves, scene(region)) == region).all()
 
 
 def test_one_click_means_one_piece():
