@@ -150,17 +150,18 @@ class CutSettings:
     strength: float = 10.0  # of the smoothness term
     logit: float = 1.0  # weight of the network's logit
     color: float = 1.0  # weight of the color log odds
-    first: float = 0.5  # what is left of it at the first click, when colors are learned from one guess
+    doubted: float = 0.5  # what is left of it at the first click and in small masks: colors learned from a guess
     odds: float = 5.0  # largest color log odds, either way
     band: int = 2  # pixels on both sides of the outline that are free
     zone: float = 0.2  # pixels whose probability lies between this and one minus this are free
     margin: int = 40  # pixels around the mask's box that the colors of the background come from
     disk: int = 3  # radius in pixels around clicks that keeps the click's label
     free: int = 6000  # most free pixels of the coarsest level; the image is halved until there are no more
-    least: int = 1500  # pixels of the smallest mask that is cut; color models of smaller ones harm
+    small: int = 1500  # pixels below which a mask is small
+    least: int = 150  # pixels of the smallest mask that is cut
 
 
-REGION = CutSettings(logit=0.3, first=1.0, band=3, least=24)
+REGION = CutSettings(logit=0.3, doubted=1.0, band=3, least=24)
 """For regions of a tree, whose outline is known to a leaf: colors and edges decide, and small ones are cut, too."""
 LEAST_ALIKE = 0.6  # IoU of a region's cut with the region
 NO_PROMPT = Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.uint8))
@@ -175,16 +176,17 @@ def cut_mask(probability: Float, image: UInt8, prompt: Prompt, settings: CutSett
     mask is too small to be cut.
     """
     s, (height, width) = settings or CutSettings(), image.shape[:2]
-    if len(prompt.points) <= 1 and not prompt.scribbles:
-        s = replace(s, color=s.first * s.color)
     small, scale = probability, height / len(probability)
     if probability.shape != (height, width):
         small = cv2.resize(probability, (width, height), interpolation=cv2.INTER_AREA)
         prompt = prompt.scaled(width / probability.shape[1], scale)
     inside = small > 0.5
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    if len(rows) == 0 or np.count_nonzero(inside) < s.least * scale**2:
+    area = np.count_nonzero(inside) / scale**2
+    if area == 0 or area < s.least:
         return probability
+    if area < s.small or (len(prompt.points) <= 1 and not prompt.scribbles):
+        s = replace(s, color=s.doubted * s.color)
     clicks = prompt.by_label(spacing=2.0 * s.disk)
     xs = np.concatenate([columns[[0, -1]], clicks[1][:, 0]])
     ys = np.concatenate([rows[[0, -1]], clicks[1][:, 1]])

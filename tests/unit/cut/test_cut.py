@@ -114,10 +114,20 @@ def test_what_was_given_is_left_as_it_is():
     np.testing.assert_array_equal(image, copies[1])
 
 
-def test_small_masks_are_left_alone():
-    truth = disk(8)
-    before = doubtful(truth, shift=2)
+def test_the_smallest_masks_are_left_alone():
+    truth = disk(6)
+    before = doubtful(truth, shift=1)
     assert cut_mask(before, scene(truth), clicks()) is before
+
+
+def test_small_masks_are_cut_with_half_the_color():
+    truth = disk(16)
+    before, two = doubtful(truth, shift=2), clicks([CENTER, (81, 61)])
+    image = (scene(truth) + np.random.default_rng(1).normal(0, 30, (*SIZE, 3))).clip(0, 255).astype(np.uint8)
+    after = cut_mask(before, image, two)
+    assert iou(after > 0.5, truth) > iou(before > 0.5, truth) + 0.02
+    np.testing.assert_array_equal(after, cut_mask(before, image, two, CutSettings(small=0, color=0.5)))
+    assert (after != cut_mask(before, image, two, CutSettings(small=0))).any()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4, 0.6, 1.0])
