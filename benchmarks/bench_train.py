@@ -42,7 +42,6 @@ from clickgrain.training.prepare import TrainingData, choose_photos, prepare
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("step", loop._Run, "train"),
     ("crops", ImageSet, "crops"),
-    ("targets", step, "snap_targets"),
     ("click maps", MapContext, "of"),
     ("click maps", ClickMaps, "draw"),
     ("click maps", ClickMaps, "of"),

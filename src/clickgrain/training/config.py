@@ -91,9 +91,6 @@ class TrainArgs:
     # "two" random clicks of a sample, the same gradient in expectation as "all" at half the cost, or only the
     # "last" (the paper's)
     supervise: Literal["two", "all", "last"] = "two"
-    # half width in crop pixels of the band around a proposal's outline that neither loss nor corrective clicks use;
-    # composites and objects have exact masks and no band
-    ignore_band: int = 0
     seed: int = 0  # of everything random
     # of the forward passes; auto is bf16 where the device gains by it, float32 elsewhere
     precision: Precision = "auto"
@@ -113,7 +110,7 @@ class TrainArgs:
                 object.__setattr__(self, "precision", name)
         check_range(self, "steps batch accumulate validation_targets", 1)
         check_range(self, "lr clip", 0, above=True)
-        check_range(self, "warmup weight_decay ignore_band seed threads validate_every checkpoint_every", 0)
+        check_range(self, "warmup weight_decay seed threads validate_every checkpoint_every", 0)
         if not 0 <= self.ema < 1:
             raise ConfigError(f"--ema {self.ema} must lie in 0..1, below 1")
 
@@ -126,7 +123,7 @@ class TrainArgs:
         values = asdict(self) | {"precision": FORMER.get(self.precision, self.precision)}
         for name in (*NEUTRAL, "learns") if self.learns == "all" else NEUTRAL:
             del values[name]
-        values["rim"], values["data"]["law"] = values.pop("ignore_band"), values["data"].pop("sampler")
+        values["rim"], values["data"]["law"] = 0, values["data"].pop("sampler")
         return values
 
     def with_steps(self, steps: int) -> "TrainArgs":

@@ -50,7 +50,7 @@ class Regions(ABC):
 
     grid: Size  # (h, w) of the masks
     image_size: Size  # (H, W) pixels that the grid covers
-    exact: bool = False  # whether masks already follow the image's edges; others are snapped to them
+    exact: bool = False  # whether masks already follow the image's edges; others are cut
     ignored: Bool | None = None  # h x w, cells that count nowhere
 
     @abstractmethod

@@ -16,6 +16,7 @@ from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
 from clickgrain.clicks.maps import leaf_colors
 from clickgrain.clicks.robot import Click
 from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble
+from clickgrain.cut import cut_region
 from clickgrain.errors import DataError, ImageError, StoreError, TrainingError
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
@@ -38,15 +39,11 @@ REFUSED = 0.5  # IoU with a refused region from which on a region is not drawn
 
 @dataclass(frozen=True)
 class CropTarget:
-    """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None).
-
-    `exact` masks are not snapped to the image's edges.
-    """
+    """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None)."""
 
     mask: Float
     sibling: Float | None
     level: float | None
-    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,6 @@ class Batch:
     index: list[int]  # crop of each prompt
     prompts: list[Prompt]
     rounds: list[int]  # corrective clicks after each of the M first prompts
-    exact: list[bool]  # M flags: masks that are not snapped to the image's edges
     # M x 1 x S x S float32 previous masks of the first prompts, zeros for none; None if all have none
     before: Tensor | None = None
 
@@ -275,24 +271,28 @@ def _framed(
     valid = (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)  # on the image
     if source.ignored is not None:
         valid &= warp(source.ignored.astype(np.float32), to_grid, (len(valid), len(valid))) < 0.5
+
+    def cropped(mask: Float) -> Float:
+        """S x S: the crop of an H x W mask of the image."""
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(mask, to_image, valid.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE) * valid
+
     targets: list[CropTarget] = []
     if exact:
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        crop = (data.crop, data.crop)
-        mask = cv2.warpAffine(image_set.mask(image), to_image, crop, flags=flags) * valid
-        sibling = None
+        mask, sibling = cropped(image_set.mask(image)), None
         for png in image_set.refused.get(image, []):  # negative clicks fall on them
-            refused = decode_mask(png).astype(np.float32) / np.float32(255)
-            warped = cv2.warpAffine(refused, to_image, crop, flags=flags) * valid
-            sibling = warped if sibling is None else np.maximum(sibling, warped)
-        level = image_set.level(image)
-        targets += [CropTarget(mask, sibling, level, exact=True)] if _useful(mask, valid) else []
-        if not targets:
+            refused = cropped(decode_mask(png).astype(np.float32) / np.float32(255))
+            sibling = refused if sibling is None else np.maximum(sibling, refused)
+        if not _useful(mask, valid):
             return None
+        targets.append(CropTarget(mask, sibling, image_set.level(image)))
     for region in drawn:
         if len(targets) == data.masks_per_image:
             break
-        target = _target(region, source.exact, to_grid, valid)
+        target = _target(region, to_grid, valid)
+        if not source.exact:
+            outlined = cut_region(region.mask, image_set.image(image))
+            target = replace(target, mask=cropped(outlined.astype(np.float32)))
         targets += [target] if _useful(target.mask, valid) else []
     if not targets:
         return None
@@ -300,11 +300,11 @@ def _framed(
     return Sample(image, to_image, to_tree, valid, repeated)
 
 
-def _target(region: Target, exact: bool, matrix: Affine, valid: Bool) -> CropTarget:
+def _target(region: Target, matrix: Affine, valid: Bool) -> CropTarget:
     """The region in the crop; `matrix` goes from crop pixels to the region's grid."""
     mask = warp(region.mask, matrix, (len(valid), len(valid))) * valid
     sibling = None if region.sibling is None else warp(region.sibling, matrix, (len(valid), len(valid))) * valid
-    return CropTarget(mask, sibling, region.level, exact)
+    return CropTarget(mask, sibling, region.level)
 
 
 def _useful(mask: Float, valid: Bool) -> bool:
@@ -327,7 +327,7 @@ def _begun(
     part = float(np.hypot(sample.to_image[0, 0], sample.to_image[1, 0])) * data.crop / max(size)
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
         return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
-    other = _target(drawn[-1], False, to_grid, sample.valid).mask if drawn else None
+    other = _target(drawn[-1], to_grid, sample.valid).mask if drawn else None
     before = whole_look(target.mask, part, other, rng) * sample.valid
     # a zoom crop answers clicks alone, and the last of them corrects the answer to the whole image
     plan = replace(plan, bare=False, box=False, scribble=False, level=False)
@@ -383,7 +383,6 @@ def _collate(samples: Sequence[Sample], step: int, first: int) -> Batch:
         index=[i for i, s in enumerate(samples) for _ in s.targets],
         prompts=[p for s in samples for p in s.prompts],
         rounds=[r for s in samples for r in s.rounds],
-        exact=[t.exact for s in samples for t in s.targets],
         before=before,
     )
 

@@ -72,8 +72,7 @@ class ClickStep(nn.Module):
 
     def _scene(self, crops: Tensor, batch: Batch) -> "_Scene":
         """What a step works on, at the maps' resolution: area means preserve the targets' soft edges."""
-        targets = snapped_targets(batch, crops)
-        valid = batch.valid.to(crops.device)[batch.index] * _sure(batch, targets, self.args.ignore_band)
+        targets, valid = batch.masks.to(crops.device), batch.valid.to(crops.device)[batch.index]
         spec = self.model.map_spec
         seen = batch.shown
         context = MapContext.of(
@@ -145,29 +144,6 @@ def _number(batch: Batch, row: int) -> int:
     return batch.first * len(batch.prompts) // len(batch.images) + row
 
 
-def snapped_targets(batch: Batch, images: Tensor) -> Tensor:
-    """M x 1 x S x S targets, snapped to the edges of their crops, except exact ones."""
-    masks = batch.masks.to(images.device)
-    if all(batch.exact):
-        return masks
-    snapped = snap_targets(masks, images[batch.index])
-    exact = torch.tensor(batch.exact, device=masks.device)[:, None, None, None]
-    return torch.where(exact, masks, snapped) if any(batch.exact) else snapped
-
-
-def _sure(batch: Batch, targets: Tensor, band: int) -> Tensor:
-    """M x 1 x S x S: 0 within `band` pixels of the outline of a mask that is not exact, else 1.
-
-    A whole leaf of a merge tree lies on one side of an outline, so the outline is wrong by up to a leaf.
-    """
-    exact = torch.tensor(batch.exact, device=targets.device).view(-1, 1, 1, 1)
-    if band == 0 or bool(exact.all()):
-        return torch.ones_like(targets)
-    inside = (targets > 0.5).float()
-    grown, shrunk = (s * functional.max_pool2d(s * inside, 2 * band + 1, 1, band) for s in (1.0, -1.0))
-    return ((grown == shrunk) | exact).float()
-
-
 def jitter(images: Tensor, strength: float, rng: np.random.Generator, first: int = 0, of: int = 0) -> Tensor:
     """Random brightness, contrast and saturation of each of B x 3 x H x W images in 0..255; some turn gray.
 
@@ -182,35 +158,3 @@ def jitter(images: Tensor, strength: float, rng: np.random.Generator, first: int
     saturated = gray + (images - gray) * (1 + 1.5 * draw[0]) * (1 - colorless)
     mean = gray.mean((2, 3), keepdim=True)
     return ((saturated - mean) * (1 + draw[1]) + mean + 255 * 0.5 * draw[2]).clamp(0, 255)
-
-
-def snap_targets(masks: Tensor, images: Tensor, radius: int = 2, eps: float = 60.0) -> Tensor:
-    """Soft masks snapped to the edges of their crops by a guided filter with a gray guide (He et al., 2013).
-
-    Pseudo masks are staircases of leaves; their outline is what the image's edges say, not what the grid says.
-
-    Args:
-        masks: M x 1 x S x S in 0..1.
-        images: M x 3 x S x S in 0..255.
-        radius: of the window in pixels.
-        eps: variance in gray levels² below which the guide counts as flat.
-    """
-    guide = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-    def total(x: Tensor) -> Tensor:  # sums of slices: a tenth of the time of avg_pool2d on a CPU
-        for axis, pad in ((3, (radius, radius)), (2, (0, 0, radius, radius))):
-            padded, size = functional.pad(x, pad), x.shape[axis]
-            x = sum((padded.narrow(axis, i, size) for i in range(1, 2 * radius + 1)), padded.narrow(axis, 0, size))
-        return x
-
-    count = total(torch.ones_like(guide[:1]))
-
-    def mean(x: Tensor) -> Tensor:
-        return total(x) / count
-
-    mean_guide, mean_mask = mean(guide), mean(masks)
-    covariance = mean(guide * masks) - mean_guide * mean_mask
-    slope = covariance / (mean(guide * guide) - mean_guide**2 + eps)
-    offset = mean_mask - slope * mean_guide
-    snapped = (mean(slope) * guide + mean(offset)).clamp(0, 1)
-    return (1.5 * (snapped - 0.5) + 0.5).clamp(0, 1)  # undoes the filter's blur

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from clickgrain.clicks.robot import next_click
+from clickgrain.cut import cut_region
 from clickgrain.errors import ImageError, StoreError, TrainingError
 from clickgrain.evaluation import Benchmark, Result, evaluate
 from clickgrain.evaluation.drawing import overlay
@@ -18,7 +19,6 @@ from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind
-from clickgrain.tree import snap
 from clickgrain.types import Bool, UInt8
 
 PREVIEWS = "previews"  # sub-folder of a run's folder
@@ -76,7 +76,7 @@ def make_validation(
             for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
                 source = image_set.source(held_out[i % len(held_out)], kind)
                 for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
-                    mask = target.mask > 0.5 if source.exact else snap(target.mask, image) > 0.5
+                    mask = target.mask > 0.5 if source.exact else cut_region(target.mask, image)
                     found[kind] += [(image, mask)] if mask.any() else []
     exact: list[list[Pair]] = [[], []]
     salient = [i for i in held_out if i in image_set.objects]

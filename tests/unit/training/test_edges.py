@@ -2,15 +2,17 @@
 
 from copy import copy
 
+import cv2
 import numpy as np
 import pytest
 
-from clickgrain.clicks.leaf_maps import map_to_leaf, warp
+from clickgrain.cut import cut_region
 from clickgrain.errors import ConfigError
 from clickgrain.training import image_set as module
+from clickgrain.training import samples
 from clickgrain.training.config import DataArgs, load_recipe
 from clickgrain.training.regions import TreeRegions
-from clickgrain.training.samples import Pools, draw_sample, make_batch, scaled_affine
+from clickgrain.training.samples import Pools, draw_sample, make_batch
 
 PHOTOS = [0, 1, 2, 3]
 
@@ -46,16 +48,14 @@ def made(monkeypatch):
 
 
 def distance(sample, image_set, tree):
-    """Mean difference of the target from the nearest of the tree's nodes, seen through the crop."""
-    size = image_set.size(sample.image)
-    matrix = map_to_leaf(tree.grid, tree.image_size, scaled_affine(sample.to_image, tree.image_size, size), 1)
-    (target,) = sample.targets
-    return min(
-        np.abs(
-            warp(tree.mask(node).astype(np.float32), matrix, target.mask.shape) * sample.valid - target.mask
-        ).mean()
-        for node in range(tree.n_leaves, tree.n_nodes)
-    )
+    """Mean difference of the target from the nearest of the tree's outlined nodes, seen through the crop."""
+    (target,), image = sample.targets, image_set.image(sample.image)
+    differences, flags = [], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for node in range(tree.n_leaves, tree.n_nodes):
+        outlined = cut_region(tree.mask(node).astype(np.float32), image).astype(np.float32)
+        seen = cv2.warpAffine(outlined, sample.to_image, target.mask.shape, flags=flags) * sample.valid
+        differences.append(np.abs(seen - target.mask).mean())
+    return min(differences)
 
 
 class TestImageSet:
@@ -112,15 +112,19 @@ class TestSamples:
             ):
                 assert tree is wanted(i)
 
-    def test_exact_masks_stay_as_they_are(self, mixed, asked, batch_of):
-        batch = batch_of(mixed, 1.0, range(7), composites=1.0, masks_per_image=2)
+    def test_composites_have_none(self, mixed, asked, batch_of):
+        batch_of(mixed, 1.0, range(7), composites=1.0, masks_per_image=2)
+        assert asked
         assert not any(asked)
-        assert sum(batch.exact) >= 40
 
-    def test_other_sources_stay_as_they_are(self, image_set, batch_of):
+    def test_exact_regions_are_not_cut(self, image_set, batch_of, monkeypatch):
+        cut = []
+        monkeypatch.setattr(samples, "cut_region", lambda *given: cut.append(given) or cut_region(*given))
         source = copy(image_set)
-        source.regions = lambda i: TreeRegions(image_set.tree(i), exact=True)
-        assert all(batch_of(source, 1.0).exact)
+        for exact in (True, False):
+            source.regions = lambda i, exact=exact: TreeRegions(image_set.tree(i), exact=exact)
+            batch_of(source, 1.0)
+            assert bool(cut) != exact
 
 
 @pytest.mark.parametrize("name", ["edges", "semantic", "hidden"])

@@ -14,7 +14,7 @@ from clickgrain.clicks.simulation import corrective_click
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.config import LossWeights
 from clickgrain.training.samples import make_batch
-from clickgrain.training.step import ClickStep, jitter, snap_targets
+from clickgrain.training.step import ClickStep, jitter
 
 
 @pytest.fixture(scope="module")
@@ -170,38 +170,6 @@ class TestLoss:
             expected.item()
         )
 
-    def test_the_outline_of_a_proposal_does_not_count_that_of_an_exact_mask_does(
-        self, tiny_config, settings, batch_of
-    ):
-        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), ignore_band=4)
-        crops, batch = batch_of(args, rounds=0)
-        assert not any(batch.exact)
-        square = torch.zeros_like(batch.masks)
-        square[..., 16:48, 16:48] = 1
-        flat = torch.full_like(crops, 90.0)  # nothing that masks could be drawn to
-        logits = 8.0 * (2 * square[..., ::2, ::2] - 1)
-        worse = logits.clone()
-        worse[..., 7:25, 7:9] = -8.0  # the square's left end, two pixels inside and outside
-
-        def loss(answer, exact, rim=4):
-            one = replace(batch, masks=square, valid=torch.ones_like(batch.valid), exact=[exact] * 4)
-            return ClickStep(Watched(tiny_config, answer), replace(args, ignore_band=rim))(flat, one)[0].item()
-
-        assert loss(worse, exact=False) == pytest.approx(loss(logits, exact=False))
-        assert loss(worse, exact=True) > 1.1 * loss(logits, exact=True)
-        assert loss(worse, exact=False, rim=0) > 1.1 * loss(logits, exact=False, rim=0)
-
-    def test_far_from_the_outline_everything_counts(self, tiny_config, settings, batch_of):
-        args = settings({"composites": 0.0}, losses=LossWeights(smoothness=0.0), ignore_band=2)
-        crops, batch = batch_of(args, rounds=0)
-        square = torch.zeros_like(batch.masks)
-        square[..., 16:48, 16:48] = 1
-        one = replace(batch, masks=square, valid=torch.ones_like(batch.valid))
-        answers = [torch.zeros(4, 1, 32, 32), torch.zeros(4, 1, 32, 32)]
-        answers[1][..., 16, 16] = -20.0
-        right, wrong = (ClickStep(Watched(tiny_config, a), args)(crops, one)[0].item() for a in answers)
-        assert wrong > right
-
 
 class TestCorrectiveClicks:
     def test_every_round_adds_a_click_where_the_answer_is_wrong(self, tiny_config, settings, batch_of, monkeypatch):
@@ -221,10 +189,7 @@ class TestCorrectiveClicks:
         crops, batch = batch_of(args, rounds=3)
         ClickStep(model, args)(crops, batch)
         assert not calls[0][1].any()
-        # the targets that the step works with are drawn to the edges of its jittered crops
-        images = jitter(crops, args.data.color, np.random.default_rng([args.seed, 4, batch.step]))
-        snapped = snap_targets(batch.masks, images[batch.index])
-        wanted = torch.nn.functional.interpolate(snapped, (32, 32), mode="area")[:, 0].numpy() > 0.5
+        wanted = torch.nn.functional.interpolate(batch.masks, (32, 32), mode="area")[:, 0].numpy() > 0.5
         shown = logits[:, 0].numpy() > 0
         for before, after in pairwise(calls):
             torch.testing.assert_close(after[1], logits.sigmoid())
@@ -401,61 +366,3 @@ class TestJitter:
         changed = jitter(images, 0.1, np.random.default_rng(0))
         grey = ((changed.amax(1) - changed.amin(1)).amax((1, 2)) < 0.1).sum()
         assert 8 <= grey <= 35
-
-
-def guided(mask, guide, radius, eps):
-    """He et al. (2013), means over windows cut at the border, written out."""
-    height, width = mask.shape
-
-    def mean(x):
-        out = np.empty_like(x)
-        for i in range(height):
-            for j in range(width):
-                window = x[max(i - radius, 0) : i + radius + 1, max(j - radius, 0) : j + radius + 1]
-                out[i, j] = window.mean()
-        return out
-
-    mean_i, mean_p = mean(guide), mean(mask)
-    a = (mean(guide * mask) - mean_i * mean_p) / (mean(guide * guide) - mean_i**2 + eps)
-    return mean(a) * guide + mean(mean_p - a * mean_i)
-
-
-class TestSnapping:
-    @pytest.mark.parametrize(("radius", "eps"), [(2, 30.0), (4, 60.0)])
-    def test_against_numpy(self, drawn, radius, eps):
-        image = drawn(0, 48, 48)[:32, :32].astype(np.float64)
-        mask = np.zeros((32, 32))
-        mask[8:24, 4:20] = 1
-        guide = image @ [0.299, 0.587, 0.114]
-        expected = (1.5 * (guided(mask, guide, radius, eps).clip(0, 1) - 0.5) + 0.5).clip(0, 1)
-        snapped = snap_targets(
-            torch.from_numpy(mask).float()[None, None],
-            torch.from_numpy(image).float().permute(2, 0, 1)[None],
-            radius,
-            eps,
-        )
-        assert np.abs(snapped[0, 0].numpy() - expected).max() < 5e-3
-
-    def test_a_staircase_moves_to_the_edge(self):
-        """The image's edge is at column 30; the mask ends one pixel short of it."""
-        images = torch.full((1, 3, 48, 64), 60.0)
-        images[..., 30:] = 200.0
-        mask = torch.zeros(1, 1, 48, 64)
-        mask[..., :29] = 1
-        row = snap_targets(mask, images)[0, 0, 24]
-        assert (row[:29] > 0.5).all()
-        assert (row[30:] < 0.5).all()
-        steps = row[:-1] - row[1:]
-        assert steps.argmax() == 29  # the steepest place is the edge
-
-    def test_without_edges_straight_outlines_stay(self):
-        mask = torch.zeros(1, 1, 48, 48)
-        mask[..., 12:36, 12:36] = 1
-        wrong = (snap_targets(mask, torch.full((1, 3, 48, 48), 90.0)) > 0.5) != (mask > 0.5)
-        assert not wrong[..., 18:30, :].any()  # corners are rounded
-        assert not wrong[..., :, 18:30].any()
-
-    def test_all_and_nothing_stay(self):
-        images = 255 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        masks = torch.stack([torch.zeros(1, 32, 32), torch.ones(1, 32, 32)])
-        torch.testing.assert_close(snap_targets(masks, images), masks, atol=1e-2, rtol=0)

@@ -96,7 +96,7 @@ def assert_same_batches(one, other, args, steps=4):
             make_batch(data.image_set, data.images, args.data, args.clicks, seed=0, step=step, count=4)
             for data in (one, other)
         )
-        assert (a.images, a.index, a.rounds, a.exact) == (b.images, b.index, b.rounds, b.exact)
+        assert (a.images, a.index, a.rounds) == (b.images, b.index, b.rounds)
         for name in ("masks", "valid", "matrices"):
             assert torch.equal(getattr(a, name), getattr(b, name)), name
         assert all(map(np.array_equal, a.to_tree, b.to_tree))

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from clickgrain.cut import cut_region
 from clickgrain.errors import TrainingError
 from clickgrain.models.registry import engine_for
 from clickgrain.segmenter import Segmenter
 from clickgrain.training.validation import TILE, ClickValidator, Validation, make_validation, split, write_preview
-from clickgrain.tree import snap
 
 
 class Photos:
@@ -78,7 +78,7 @@ class TestTargets:
                 there = cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST) > 0.5
                 if np.count_nonzero(there & mask) > 0.5 * np.count_nonzero(there | mask):
                     likely.append(raw)
-            assert any(np.array_equal(mask, snap(raw, image) > 0.5) for raw in likely)
+            assert any(np.array_equal(mask, cut_region(raw, image)) for raw in likely)
         for (_, mask), (_, other) in zip(validation.proposals, without.proposals):
             np.testing.assert_array_equal(mask, other)
 
