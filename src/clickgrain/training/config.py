@@ -51,7 +51,8 @@ class DataArgs:
     # likewise from its semantic tree (`clickgrain.tree.semantic_tree`), which is looked at first
     semantic: float = 0.0
     # share of all samples whose targets are regions that the click maps cannot show
-    # (`clickgrain.training.regions.hidden_regions`); nodes of the maps' own trees teach blind trust in them
+    # (`clickgrain.training.regions.hidden_regions`); nodes of the maps' own trees teach blind trust in them. Where
+    # no large region stands out, as among cells on textured ground, all are: one node in a hundred is a thing there
     hidden: float = 0.0
     # share of the samples whose proposals are drawn by the published sampler, which prefers large regions
     large: float = 0.0

@@ -104,6 +104,7 @@ class ImageSet:
         # its semantic tree, what the semantic network sees in it, and regions that the click maps cannot show
         self.semantic_tree = self._cached(lambda i: semantic_tree(self.image(i), self.tree(i), self.cells(i)))
         self.cells = self._cached(lambda i: semantic_cells(self.image(i)))
+        self._faint: dict[int, bool] = {}
         self.hidden = self._cached(
             lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)), FINENESS**2
         )
@@ -213,6 +214,12 @@ class ImageSet:
             return TreeRegions(self.tree(i))
         tree = self.edge_tree(i) if kind == "edges" else self.semantic_tree(i)
         return TreeRegions(tree, scale=self.tree(i))
+
+    def is_faint(self, i: int) -> bool:
+        """Whether no large region of image i stands out, see `HiddenRegions.faint`; found once."""
+        if i not in self._faint:
+            self._faint[i] = self.hidden(i).faint
+        return self._faint[i]
 
     def to(self, device: torch.device) -> "ImageSet":
         """The same image set; `crops` are made on a GPU if the pixels fit into half of its free memory."""

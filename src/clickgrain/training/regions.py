@@ -9,6 +9,7 @@ objects do (docs/experiments.md).
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -107,6 +108,12 @@ class HiddenRegions(TreeRegions):
         super().__init__(tree, scale=scale)
         self.strength = strength  # h x w float32, the image's edges on the tree's leaves
         self.known: dict[int, float] = {}  # node -> how well it is outlined, as far as computed
+
+    @cached_property
+    def faint(self) -> bool:
+        """Whether no large region stands out, as in images of many small things."""
+        best = self._best(np.random.default_rng(0), 4 * CANDIDATES, AREA)
+        return not best or self._outlined(best[0]) < FAINT
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """The n best outlined of several times as many nodes, best first, without repetition.
