@@ -34,6 +34,7 @@ class Args:
         seed: of drawing.
         data: NAME=DIR of a benchmark to click on instead.
         labels: whether cells and nuclei have labels.
+        model: to click with.
     """
 
     out: Path = Path("usual-level")
@@ -41,6 +42,7 @@ class Args:
     seed: int = 0
     data: str | None = None
     labels: bool = False
+    model: str = MODEL
 
 
 class Session:
@@ -89,7 +91,7 @@ def main() -> None:
             "cells",
             str(draw_domain(Domain(args.out, photos=1, images=args.images, seed=args.seed, minutes=1))[1]),
         )
-    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(MODEL)
+    benchmark, segmenter = load_benchmark(name, folder), Segmenter.load(args.model)
     labels: Iterator[int | None] = repeat(None)
     if args.labels:
         labels = iter(["#nucleus" in target.id for group in benchmark.by_image() for target in group])
