@@ -51,7 +51,7 @@ def test_auto_is_on_at_first_and_everything_is_as_it_was_left(server, tab, expec
 def test_other_outlines_are_pictures_under_the_image_and_come_back_by_undo(server, tab, expect):
     page = tab(auto=True).open(server.address, "photo03")
     view = page.page.evaluate("clickgrain.stage.view")
-    (first,) = page.click(54, 56)
+    (first,) = page.click(64, 72)  # near the disk's rim
     offers = page.page.get_by_role("group", name="Other outlines").get_by_role("button")
     expect(offers.first).to_be_visible()
     assert page.page.evaluate("clickgrain.stage.view") == view  # the image stays under the pointer

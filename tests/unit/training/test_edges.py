@@ -53,7 +53,8 @@ def distance(sample, image_set, tree):
     differences, flags = [], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for node in range(tree.n_leaves, tree.n_nodes):
         outlined = cut_region(tree.mask(node).astype(np.float32), image).astype(np.float32)
-        seen = cv2.warpAffine(outlined, sample.to_image, target.mask.shape, flags=flags) * sample.valid
+        how = {"flags": flags, "borderMode": cv2.BORDER_REPLICATE}
+        seen = cv2.warpAffine(outlined, sample.to_image, target.mask.shape, **how) * sample.valid
         differences.append(np.abs(seen - target.mask).mean())
     return min(differences)
 
