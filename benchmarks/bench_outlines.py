@@ -16,9 +16,10 @@ import tyro
 
 from benchmarks.bench_foreign import Args as Domain
 from benchmarks.bench_foreign import draw_domain
+from clickgrain.annotate.masks import iou
 from clickgrain.cut import cut_region
 from clickgrain.evaluation import Benchmark, load_benchmark
-from clickgrain.features import load_extractor
+from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.registry import default_extractor
 from clickgrain.images import resize_long_side
 from clickgrain.training.regions import hidden_regions
@@ -54,9 +55,9 @@ def main(args: Args) -> None:
         benchmark = load_benchmark("cells", domain[1])
     else:
         benchmark = load_benchmark(*args.data.split("=", 1))
-    rows: dict[str, list[list[float]]] = {}
+    rows, extractor = dict[str, list[list[float]]](), load_extractor(default_extractor())
     for image, masks in images_with_masks(benchmark, args):
-        for name, tree in trees(image).items():
+        for name, tree in trees(image, extractor).items():
             leaves = leaf_map(tree, image)
             for mask in masks:
                 region = best_region(tree, mask)
@@ -88,9 +89,9 @@ def images_with_masks(benchmark: Benchmark, args: Args) -> Iterator[tuple[UInt8,
         yield small, [cv2.resize(one, small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5 for one in masks]
 
 
-def trees(image: UInt8) -> dict[str, MergeTree]:
+def trees(image: UInt8, extractor: FeatureExtractor) -> dict[str, MergeTree]:
     """The trees that targets of training come from."""
-    features = build_tree(load_extractor(default_extractor())(image), image.shape[:2])
+    features = build_tree(extractor(image), image.shape[:2])
     return {
         "features": features,
         "edges": edge_tree(image, features.grid),
@@ -105,11 +106,6 @@ def best_region(tree: MergeTree, mask: Bool) -> int | None:
     inside = tree.sums(covered.astype(np.float64))
     ious = inside / np.maximum(tree.area + covered.sum() - inside, 1e-9)
     return int(ious.argmax()) if ious.max() >= LEAST else None
-
-
-def iou(one: Bool, two: Bool) -> float:
-    """Of two masks, of which one is not empty."""
-    return float(np.count_nonzero(one & two) / np.count_nonzero(one | two))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ class TrainArgs:
         values = asdict(self) | {"precision": FORMER.get(self.precision, self.precision)}
         for name in (*NEUTRAL, "learns") if self.learns == "all" else NEUTRAL:
             del values[name]
+        # the first version had a band around outlines that counted nowhere, its width 0 unless asked for
         values["rim"], values["data"]["law"] = 0, values["data"].pop("sampler")
         return values
 
