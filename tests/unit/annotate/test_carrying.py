@@ -78,7 +78,7 @@ def test_a_correction_is_carried_on_and_those_before_it_are_kept(project, square
         4,
         kind="object.add_steps",
         object=1,
-        steps=[{"type": "brush", "points": [[33, 44]], "radius": 6, "label": 0}],
+        steps=[{"type": "brush", "points": [[36, 40], [36, 80]], "radius": 9, "label": 0}],  # its left third
     )
     corrected = objects(project, 4)
     job = carry(image=4)
