@@ -106,7 +106,7 @@ def test_the_project_s_model_stays_what_it_was_when_its_objects_are_read(paint, 
 
 
 def benchmark(count):
-    """Red boxes, the first on a flat ground, each further one in more noise, so that models need different clicks."""
+    """Red boxes, each in more noise than the one before, so that models need different clicks."""
     rng, pairs = np.random.default_rng(0), []
     for number in range(count):
         image = np.full((40, 60, 3), 90, np.uint8)
