@@ -25,7 +25,7 @@ from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import Coded, encode, iou
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import ImagePost
-from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
+from clickgrain.annotate.routes.answers import User, as_json, in_threads
 from clickgrain.cut import cut_region, depth_in
 from clickgrain.tracking import found_near
 from clickgrain.tree.leaf_map import partition, split_in_two, to_size
@@ -132,7 +132,7 @@ def action_routes(project: Project) -> APIRouter:
     router = APIRouter(prefix="/api")
 
     @router.post("/images/{image}/actions")
-    @in_threads(THREADS)  # it may wait for the encoder or the model
+    @in_threads()  # it may wait for the encoder or the model
     def carry_out(image: int, post: ImagePost, user: User) -> Response:
         start = time.perf_counter()
         done = act(project, image, post, post.action, user)

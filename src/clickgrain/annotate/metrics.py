@@ -7,16 +7,16 @@ import bisect
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from itertools import accumulate
 
 import psutil
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clickgrain import __version__, events
-from clickgrain.annotate.database import Summary
 from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.project import Project
+from clickgrain.annotate.routes.answers import counts_of
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # upper ends, in seconds
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -60,46 +60,43 @@ class Watch:
     def text(self) -> str:
         """Requests and their times."""
         with self._lock:
-            lines = _family("clickgrain_requests_total", "counter", "requests answered", self.requests.items())
+            lines = _family("clickgrain_requests_total", "counter", "requests answered", *self.requests.items())
             name, times = "clickgrain_request_seconds", list[str]()
             for route, counts in self.times.items():
-                sums = [sum(counts[: place + 1]) for place in range(len(counts))]
-                for end, count in zip((*map(str, BUCKETS), "+Inf"), sums):
+                for end, count in zip((*map(str, BUCKETS), "+Inf"), accumulate(counts)):
                     times.append(_sample(f"{name}_bucket", (("route", route), ("le", end)), count))
                 times.append(_sample(f"{name}_sum", (("route", route),), self.seconds[route]))
-                times.append(_sample(f"{name}_count", (("route", route),), sums[-1]))
-        head = [f"# HELP {name} time from a request to the end of its answer", f"# TYPE {name} histogram"]
+                times.append(_sample(f"{name}_count", (("route", route),), sum(counts)))
+        head = _family(name, "histogram", "time from a request to the end of its answer")
         return "\n".join([*lines, *head, *times]) + "\n"
 
 
 def state_text(project: Project, jobs: Jobs) -> str:
     """The project, its people, its work and the process, as they are now."""
-    summaries, process = project.database.summaries(), psutil.Process()
-    statuses = Counter(summaries.get(image, Summary()).status for image in project.gallery.order)
+    counts, process = counts_of(project), psutil.Process()
     running = Counter((job.kind, job.state) for job in jobs.all())
-    single: dict[str, tuple[str, str, float]] = {
-        "clickgrain_people": ("gauge", "people who have the page open", project.team.count()),
-        "clickgrain_objects": ("gauge", "objects", sum(one.objects for one in summaries.values())),
-        "clickgrain_clicks": ("gauge", "clicks of all objects", sum(one.clicks for one in summaries.values())),
-        "clickgrain_images_encoded": ("gauge", "encoded images in memory", len(project.encoded())),
-        "clickgrain_images_waiting": ("gauge", "images that requests wait for", project.encoder.waiting()),
-        "process_resident_memory_bytes": ("gauge", "memory", process.memory_info().rss),
-        "process_cpu_seconds_total": ("counter", "processor time", sum(process.cpu_times()[:2])),
-        "process_start_time_seconds": ("gauge", "start, Unix time", process.create_time()),
-    }
     info = (("version", __version__), ("model", project.model.name), ("model_hash", project.model.hash))
-    images = [((("status", status),), statuses[status]) for status in STATUSES]
+    images = [((("status", status),), counts[status]) for status in STATUSES]
     kinds = [((("kind", kind), ("state", state)), count) for (kind, state), count in sorted(running.items())]
     families = [
-        _family("clickgrain_info", "gauge", "what runs", [(info, 1)]),
-        _family("clickgrain_images", "gauge", "images by status", images),
-        _family("clickgrain_jobs", "gauge", "long work, the last 50", kinds),
-        *(_family(name, kind, words, [((), value)]) for name, (kind, words, value) in single.items()),
+        _family("clickgrain_info", "gauge", "what runs", (info, 1)),
+        _family("clickgrain_images", "gauge", "images by status", *images),
+        _family("clickgrain_jobs", "gauge", "long work, the last 50", *kinds),
+        _family("clickgrain_people", "gauge", "people who have the page open", ((), project.team.count())),
+        _family("clickgrain_objects", "gauge", "objects", ((), counts["objects"])),
+        _family("clickgrain_clicks", "gauge", "clicks of all objects", ((), counts["clicks"])),
+        _family("clickgrain_images_encoded", "gauge", "encoded images in memory", ((), counts["encoded"])),
+        _family(
+            "clickgrain_images_waiting", "gauge", "images that requests wait for", ((), project.encoder.waiting())
+        ),
+        _family("process_resident_memory_bytes", "gauge", "memory", ((), process.memory_info().rss)),
+        _family("process_cpu_seconds_total", "counter", "processor time", ((), sum(process.cpu_times()[:2]))),
+        _family("process_start_time_seconds", "gauge", "start, Unix time", ((), process.create_time())),
     ]
     return "".join("\n".join(lines) + "\n" for lines in families)
 
 
-def _family(name: str, kind: str, words: str, samples: Iterable[tuple[Labels, float]]) -> list[str]:
+def _family(name: str, kind: str, words: str, *samples: tuple[Labels, float]) -> list[str]:
     return [f"# HELP {name} {words}", f"# TYPE {name} {kind}", *(_sample(name, *one) for one in samples)]
 
 

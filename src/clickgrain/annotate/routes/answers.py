@@ -1,6 +1,7 @@
-"""How routes answer: JSON, bytes that browsers may cache, waiting in threads of their own, entries of lists."""
+"""How routes answer: JSON, bytes that browsers may cache, in other threads if they wait; what several tell."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -9,6 +10,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query, Request, Response
 
 from clickgrain.annotate.database import Summary
+from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import MAX_SEQ
 from clickgrain.files import hash_bytes
@@ -33,10 +35,8 @@ def as_json(status: int = 200, /, **values: Any) -> Response:
     try:
         text = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError:
-        plain = json.loads(json.dumps(values), parse_constant=lambda name: None)
-        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
-    content = text.encode("utf-8", "replace")
-    return Response(content, status, {"cache-control": "no-store"}, "application/json")
+        return as_json(status, **json.loads(json.dumps(values), parse_constant=lambda name: None))
+    return Response(text.encode("utf-8", "replace"), status, {"cache-control": "no-store"}, "application/json")
 
 
 def as_bytes(request: Request, content: bytes, kind: str, *, key: str, for_ever: bool = False) -> Response:
@@ -49,9 +49,9 @@ def as_bytes(request: Request, content: bytes, kind: str, *, key: str, for_ever:
     return Response(content, 200, headers, kind)
 
 
-def in_threads(count: int) -> Callable[[Callable[P, T]], Callable[P, Any]]:
-    """A decorator that runs routes in `count` threads: however many wait there, all other routes are answered."""
-    limiter = CapacityLimiter(count)
+def in_threads() -> Callable[[Callable[P, T]], Callable[P, Any]]:
+    """A decorator that runs routes in other threads: however many wait there, all other routes are answered."""
+    limiter = CapacityLimiter(THREADS)
 
     def decorate(route: Callable[P, T]) -> Callable[P, Any]:
         @wraps(route)
@@ -72,3 +72,12 @@ def entries_of(project: Project, images: Sequence[int]) -> list[dict[str, Any]]:
         entry |= {key: getattr(summary, key) for key in ("status", "objects", "seq")}
         entries.append(entry | project.team.about(image))
     return entries
+
+
+def counts_of(project: Project) -> dict[str, int]:
+    """How many images there are, of every status, and encoded; objects, and their clicks."""
+    summaries, order = project.database.summaries(), project.gallery.order
+    statuses = Counter(summaries.get(image, Summary()).status for image in order)
+    sums = {key: sum(getattr(one, key) for one in summaries.values()) for key in ("objects", "clicks")}
+    by_status: dict[str, int] = {status: statuses[status] for status in STATUSES}
+    return {"images": len(order), **by_status, **sums, "encoded": len(project.encoded())}

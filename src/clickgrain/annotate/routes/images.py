@@ -10,21 +10,13 @@ from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
 from clickgrain.annotate.cache import DiskCache
-from clickgrain.annotate.documents import Click, Steps, View
+from clickgrain.annotate.documents import Click, Coordinate, Side, Steps, View
 from clickgrain.annotate.files_below import OpenFile
 from clickgrain.annotate.gallery import read_at_work
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import encode
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import (
-    THREADS,
-    Count,
-    User,
-    as_bytes,
-    as_json,
-    entries_of,
-    in_threads,
-)
+from clickgrain.annotate.routes.answers import Count, User, as_bytes, as_json, entries_of, in_threads
 from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.images import read_image, resize_long_side
 from clickgrain.images.pixels import Window, scaled_range
@@ -37,16 +29,14 @@ JPEG, PNG = "image/jpeg", "image/png"
 PNG_PIXELS = 4_000_000  # larger images are sent as JPEG even if the file is lossless
 BYTES = "application/octet-stream"
 
-Side = Annotated[int, Query(ge=16, le=4096)]
-Sign = Annotated[int, Query(ge=0, le=1)]
+LongSide = Annotated[int, Query(ge=16, le=4096)]
 Value = Annotated[float, Query(allow_inf_nan=False)]
-Pixel = Annotated[float, Query(ge=0, lt=65_536, allow_inf_nan=False)]
 
 
 def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     """The list of images, and all about one: pixels, hover data, document, log, alternatives; masks."""
     router, gallery = APIRouter(prefix="/api"), project.gallery
-    reads = in_threads(THREADS)  # may wait for the encoder or the model
+    reads = in_threads()  # may wait for the encoder or the model
 
     @router.get("/images")
     def images() -> Response:
@@ -103,7 +93,7 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
         image: int,
         request: Request,
         box: str | None = None,
-        max: Side = 2048,
+        max: LongSide = 2048,
         low: Value | None = None,
         high: Value | None = None,
     ) -> Response:
@@ -150,10 +140,10 @@ def image_routes(project: Project, cache: DiskCache) -> APIRouter:
     @reads
     def preview(
         image: int,
-        x: Pixel,
-        y: Pixel,
+        x: Coordinate,
+        y: Coordinate,
         object: int | None = None,
-        label: Sign = 1,
+        label: Side = 1,
         name: int | None = None,
         view: Annotated[View | None, Query()] = None,
     ) -> Response:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from clickgrain import __version__
 from clickgrain.annotate.actions import MAX_OBJECTS
-from clickgrain.annotate.database import PROJECT_LOG, ModelInfo, Summary
+from clickgrain.annotate.database import PROJECT_LOG, ModelInfo
 from clickgrain.annotate.documents import MAX_STEPS, STATUSES, Strict
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.jobs import Jobs
@@ -17,7 +17,7 @@ from clickgrain.annotate.labels import act_on_labels
 from clickgrain.annotate.models import is_labelled
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import MAX_SEQ, ProjectPost
-from clickgrain.annotate.routes.answers import Count, User, as_json, entries_of
+from clickgrain.annotate.routes.answers import Count, User, as_json, counts_of, entries_of
 from clickgrain.annotate.security import UPLOAD_BYTES
 
 LITTLE_SPACE = 50_000_000
@@ -43,13 +43,6 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
     @router.get("/state")
     def state(user: User) -> Response:
         project.logs.notice_others()
-        summaries, order = database.summaries(), gallery.order
-        counts: dict[str, int] = {"images": len(order), **dict.fromkeys(STATUSES, 0)}
-        for image in order:
-            counts[summaries.get(image, Summary()).status] += 1
-        counts["objects"] = sum(summary.objects for summary in summaries.values())
-        counts["clicks"] = sum(summary.clicks for summary in summaries.values())
-        counts["encoded"] = len(project.encoded())
         folder = gallery.folder.absolute()
         about = {"name": folder.name or str(folder), "folder": str(folder)}
         return as_json(
@@ -61,7 +54,7 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
             notice=project.trouble or project.notice,
             compiling=project.jit.is_on,
             document=project.logs.document_json(PROJECT_LOG),
-            counts=counts,
+            counts=counts_of(project),
             change=changed.now,
             statuses=list(STATUSES),
             limits={"upload_bytes": UPLOAD_BYTES, "steps": MAX_STEPS, "objects": MAX_OBJECTS},
@@ -80,21 +73,18 @@ def project_routes(project: Project, jobs: Jobs) -> APIRouter:
             project.team.look(user, client, image, idle)
         if image is not None:
             project.look_ahead(image)
-        found = changed.since(since)
-        now = changed.now
-        here = set(gallery.order) if "image" in found else set()
-        known = [int(one) for one in found.get("image", ()) if int(one) in here]
-        fresh = set(found.get("job", ()))
+        now, found = changed.now, changed.since(since)
+        images = set(found.get("image", ()))
         return as_json(
             boot=boot,
             change=now,
-            images=entries_of(project, known) if known else [],
+            images=entries_of(project, [one for one in gallery.order if one in images]) if images else [],
             project_seq=project.logs.labels().seq,
-            jobs=[job.to_json() for job in jobs.all() if job.id in fresh],
+            jobs=[job.to_json() for job in jobs.all() if job.id in found.get("job", ())],
             model=project.model.id,
             content=None if image is None else gallery.content(image),
             notice=project.trouble or project.notice,
-            encoded=[int(one) for one in found.get("encoded", ())],
+            encoded=found.get("encoded", []),
             problem=_disk_problem(database.path),
             compiling=project.jit.is_on,
             reload="reload" in found,

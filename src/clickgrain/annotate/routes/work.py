@@ -17,7 +17,7 @@ from clickgrain.annotate.find_same import AcceptRequest, Finder
 from clickgrain.annotate.jobs import Job, Jobs
 from clickgrain.annotate.learning import Learner
 from clickgrain.annotate.project import Project
-from clickgrain.annotate.routes.answers import THREADS, User, as_json, in_threads
+from clickgrain.annotate.routes.answers import User, as_json, in_threads
 from clickgrain.annotate.statistics import collect
 from clickgrain.annotate.transfer import export_zip, take_in
 from clickgrain.export.config import Existing, Only
@@ -45,7 +45,7 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
     """Long work and whole projects: find the same, carry on, learn, statistics, export, import."""
     router = APIRouter(prefix="/api")
     finder, learner = Finder(project, cache), Learner(project)
-    long = in_threads(THREADS)
+    long = in_threads()
 
     @router.post("/same")
     def same(wanted: SameRequest, user: User) -> Response:
