@@ -38,13 +38,7 @@ class Scene:
     @property
     def n_bytes(self) -> int:
         """Memory that it holds, roughly; it grows with its zoom crops and the view."""
-        return (
-            self.image.nbytes
-            + self.features.nbytes
-            + self.leaves.nbytes
-            + size_of(self.encoded.state)
-            + size_of(self.encoded.seen)
-        )
+        return size_of([self.image, self.features, self.leaves, self.encoded.state, self.encoded.seen])
 
     @cached_property
     def hover(self) -> bytes:

@@ -178,8 +178,7 @@ class Encoder:
             with self._change:
                 if epoch == self._epoch:
                     self._failed.add(key)
-                    if (future := self._waiting.pop(key, None)) is not None:
-                        future.set_exception(told)
+                    self._waiting.pop(key, Future()).set_exception(told)
             if not isinstance(error, Exception):
                 raise
             return
@@ -188,8 +187,7 @@ class Encoder:
             if current:
                 self._scenes[key] = scene
                 self._touch(key)
-                if (future := self._waiting.pop(key, None)) is not None:
-                    future.set_result(scene)
+                self._waiting.pop(key, Future()).set_result(scene)
                 total = sum(scene.n_bytes for scene in self._scenes.values())
                 while total > self._most and len(self._scenes) > 1:
                     old, evicted = self._scenes.popitem(last=False)

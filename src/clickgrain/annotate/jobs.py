@@ -48,8 +48,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """As the page receives it."""
-        keys = ("id", "kind", "user", "state", "done", "total", "text", "error", "started", "finished", "result")
-        return {key: getattr(self, key) for key in keys}
+        return {key: value for key, value in vars(self).items() if key not in ("stop", "changed")}
 
 
 class Jobs:
@@ -101,12 +100,11 @@ class Jobs:
         state, reason = "done", None
         try:
             job.result = work(job)
+        except Cancelled as error:
+            failure, state = error, "cancelled"
         except BaseException as error:
-            failure, state, reason = error, "failed", f"this should not happen: {error!r}"
-            if isinstance(error, Cancelled):
-                state, reason = "cancelled", None
-            elif isinstance(error, ClickgrainError):
-                reason = str(error)
+            reason = str(error) if isinstance(error, ClickgrainError) else f"this should not happen: {error!r}"
+            failure, state = error, "failed"
         with self._lock:
             job.state, job.error, job.finished = state, reason, time.time()
         job.changed()
