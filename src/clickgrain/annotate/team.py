@@ -4,13 +4,14 @@ An image is leased to the person who opened it first. Others see that; they chan
 A lease ends when its holder opens another image, closes the page, or is idle. Without users there are no leases.
 """
 
+import math
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.errors import ConfigError
@@ -77,17 +78,10 @@ class Changes:
             return found
 
 
-@dataclass
-class _Tab:
+class _Tab(NamedTuple):
     user: str
     image: int | None
     heard: float
-
-
-@dataclass
-class _Lease:
-    user: str
-    ends: float
 
 
 class Team:
@@ -96,7 +90,7 @@ class Team:
     def __init__(self, on_change: Callable[[int], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._on_change, self._clock = on_change, clock
         self._tabs: dict[str, _Tab] = {}
-        self._leases: dict[int, _Lease] = {}
+        self._leases: dict[int, tuple[str, float]] = {}  # by image: who has it, and until when
         self._lock = threading.RLock()
 
     def look(self, user: str, client: str, image: int | None, idle: float = 0.0) -> None:
@@ -104,15 +98,13 @@ class Team:
         with self._lock:
             self._forget_the_gone()
             key, now = f"{user}={client}", self._clock()
-            before = self._tabs.get(key)
+            before = self._tabs.get(key, _Tab(user, None, now)).image
             self._tabs[key] = _Tab(user, image, now)
-            if before is not None and before.image not in (None, image):
-                self._left(user, before.image)
-            if image is None:
-                return
-            if before is None or before.image != image:
-                self._on_change(image)
-            if idle < IDLE and self._leases.get(image, _Lease(user, 0)).user == user:
+            if before != image:
+                self._left(user, before)
+                if image is not None:
+                    self._on_change(image)
+            if image is not None and idle < IDLE and self.holder(image) in (None, user):
                 self._grant(user, image)
 
     def claim(self, user: str, image: int) -> None:
@@ -132,8 +124,8 @@ class Team:
     def holder(self, image: int) -> str | None:
         """Who is working on an image."""
         with self._lock:
-            lease = self._leases.get(image)
-            return None if lease is None or lease.ends <= self._clock() else lease.user
+            user, ends = self._leases.get(image, ("", -math.inf))
+            return user if ends > self._clock() else None
 
     def about(self, image: int) -> dict[str, object]:
         """For lists: the people who have an image open, and its holder."""
@@ -154,7 +146,7 @@ class Team:
     def _grant(self, user: str, image: int) -> None:
         if self.holder(image) != user:
             self._on_change(image)
-        self._leases[image] = _Lease(user, self._clock() + GONE)
+        self._leases[image] = user, self._clock() + GONE
 
     def _left(self, user: str, image: int | None) -> None:
         """A tab has left an image; with the last one of a person the lease ends."""
@@ -170,7 +162,7 @@ class Team:
             if now - tab.heard > GONE:
                 del self._tabs[key]
                 self._left(tab.user, tab.image)
-        for image, lease in list(self._leases.items()):
-            if lease.ends <= now:
+        for image, (_, ends) in list(self._leases.items()):
+            if ends <= now:
                 del self._leases[image]
                 self._on_change(image)
