@@ -151,6 +151,29 @@ def _refusal(status: int, code: str, message: str, *, last: bool = False) -> Res
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
+def ending_in_order(app: ASGIApp) -> ASGIApp:
+    """The application; requests that the server ends before they are done are told so, without a traceback."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        is_answered = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        try:
+            await app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            if not is_answered:
+                message = "the server was stopped before this was done; start it again and look what is there"
+                await _refusal(503, "busy", message)(scope, receive, send)
+
+    return answered
+
+
 class PatientProtocol(H11Protocol):
     """uvicorn's protocol with a limit of time for the head of a request, and for a body that was refused."""
 

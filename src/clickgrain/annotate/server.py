@@ -1,6 +1,5 @@
 """Serving a project: the socket, the token, the browser."""
 
-import asyncio
 import ctypes
 import errno
 import secrets
@@ -9,7 +8,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK, AnnotateArgs
@@ -18,7 +17,7 @@ from clickgrain.annotate.team import read_users
 from clickgrain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
 
 def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
@@ -33,15 +32,8 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     if not users and (token := args.token or (None if args.is_local else secrets.token_hex(16))):
         users = {token: ""}
     sock = bind(args.host, args.port)
-    project = Project(
-        args.photos,
-        args.project,
-        model=args.model,
-        device=args.device,
-        runtime=args.runtime,
-        ignore=args.ignore,
-        kept_bytes=1_000_000 * args.memory,
-    )
+    settings: dict[str, Any] = {name: getattr(args, name) for name in ("model", "device", "runtime", "ignore")}
+    project = Project(args.photos, args.project, **settings, kept_bytes=1_000_000 * args.memory)
     port = int(sock.getsockname()[1])
     address = address_of(sock, socket.gethostname() if args.host in ("0.0.0.0", "::") else args.host)
     addresses = [f"{address}/?token={token}" for token in users] or [f"{address}/"]
@@ -69,39 +61,14 @@ def run(app: "ASGIApp", sock: socket.socket) -> None:
     """Serve an application on a listening socket until interrupted."""
     import uvicorn
 
-    from clickgrain.annotate.security import PatientProtocol
+    from clickgrain.annotate.security import PatientProtocol, ending_in_order
 
     config = uvicorn.Config(
-        _ending_in_order(app), loop="asyncio", http=PatientProtocol, ws="none", server_header=False,
+        ending_in_order(app), loop="asyncio", http=PatientProtocol, ws="none", server_header=False,
         timeout_graceful_shutdown=3, log_level="warning", access_log=False,
         log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[sock])
-
-
-def _ending_in_order(app: "ASGIApp") -> "ASGIApp":
-    """The application; requests that the server ends before they are done are told so, without a traceback."""
-    from starlette.responses import JSONResponse
-
-    async def answered(scope: "Scope", receive: "Receive", send: "Send") -> None:
-        is_answered = False
-
-        async def send_noting(message: "Message") -> None:
-            nonlocal is_answered
-            is_answered = True
-            await send(message)
-
-        try:
-            await app(scope, receive, send_noting)
-        except asyncio.CancelledError:
-            if scope["type"] != "http":
-                raise
-            if not is_answered:
-                message = "the server was stopped before this was done; start it again and look what is there"
-                refusal = JSONResponse({"error": {"code": "busy", "message": message}}, 503)
-                await refusal(scope, receive, send)
-
-    return answered
 
 
 def address_of(sock: socket.socket, host: str) -> str:
