@@ -117,6 +117,7 @@ def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> 
     off = off + (np.log(compact / wanted.compact) / COMPACT) ** 2 + np.log(ratio[nodes]) ** 2
     score = np.exp(-off)
     score[tree.sums(held.ravel())[nodes] / n[:, 0] > HELD] = 0
+    scale = np.divide(tree.image_size, tree.grid)
     free = np.ones(tree.n_leaves, bool)  # in the tree's order
     chosen: list[Candidate] = []
     for i in np.argsort(-score, kind="stable"):
@@ -126,12 +127,10 @@ def find_nodes(tree: MergeTree, features: Float, wanted: Wanted, held: Bool) -> 
             break
         if free[part].all():
             free[part] = False
-            rows, columns = np.divmod(tree.leaves(node), tree.grid[1])
-            scale_y, scale_x = tree.image_size[0] / tree.grid[0], tree.image_size[1] / tree.grid[1]
-            right, bottom = (columns.max() + 1) * scale_x, (rows.max() + 1) * scale_y
-            left, top = int(columns.min() * scale_x), int(rows.min() * scale_y)
-            box = (left, top, int(np.ceil(right)), int(np.ceil(bottom)))
-            chosen.append(Candidate(node, round(float(score[i]), 4), box))
+            cells = np.array(np.divmod(tree.leaves(node), tree.grid[1]))  # rows and columns
+            top, left = (cells.min(1) * scale).astype(int).tolist()
+            bottom, right = np.ceil((cells.max(1) + 1) * scale).astype(int).tolist()
+            chosen.append(Candidate(node, round(float(score[i]), 4), (left, top, right, bottom)))
     return chosen
 
 
@@ -182,8 +181,7 @@ class Finder:
         if (cached := self.cache.get(key)) is not None:
             try:
                 with np.load(io.BytesIO(cached), allow_pickle=False) as arrays:
-                    grid, size = tuple(arrays["grid"].tolist()), tuple(arrays["size"].tolist())
-                    tree = MergeTree(arrays["children"], arrays["cost"], grid, size)
+                    tree = MergeTree(arrays["children"], arrays["cost"], arrays["grid"], arrays["size"])
                     return tree, arrays["features"].astype(np.float32).reshape(*tree.grid, -1)
             except Exception:  # whole, but not what this version writes
                 self.cache.drop(key)
