@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -63,8 +63,7 @@ def pairs_of(project: Project) -> Iterator[Pair]:
             found = [compare(name, one, other, logs) for one, other in combinations(left.items(), 2)]
         except ClickgrainError:
             continue  # a damaged log or mask; opening the image says what is wrong
-        for pairs in found:
-            yield from pairs
+        yield from chain.from_iterable(found)
 
 
 def compare(image: str, one: tuple[str, Document], other: tuple[str, Document], logs: Logs) -> list[Pair]:
