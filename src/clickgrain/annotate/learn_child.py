@@ -105,10 +105,7 @@ def main(photos: str, minutes: str, project: str, *ignore: str) -> int:
     from clickgrain.training.learn import learn
     from clickgrain.training.run_dir import LOCK
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.umask(os.umask(0o022) | 0o022)  # a run in a folder that others can write to is never resumed
     args = LearnArgs(Path(photos), Path(), minutes=float(minutes), ignore=ignore)
     try:

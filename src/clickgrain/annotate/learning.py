@@ -94,8 +94,7 @@ class Learner:
         arguments = [str(gallery.photos.absolute()), f"{minutes:g}", project, *gallery.ignore, *astray]
         (place / "previews").mkdir(0o700, exist_ok=True)  # private, whatever photos they show
         (place / LOG).unlink(missing_ok=True)
-        with (place / LOG).open("xb") as log:  # never through a link
-            process = start(arguments, log, place)
+        with (place / LOG).open("xb") as log, start(arguments, log, place) as process:  # never through a link
             with suppress(AttributeError, OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             try:
@@ -108,11 +107,7 @@ class Learner:
                     process.wait(20)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait()
                 raise
-            finally:
-                if process.stdin is not None:
-                    process.stdin.close()
         if process.returncode != 0:
             lines = (place / LOG).read_text(errors="replace").strip().splitlines()
             raise RequestError("internal", f"learn failed: {lines[-1] if lines else process.returncode}")
