@@ -3,6 +3,7 @@
 https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4.
 """
 
+import asyncio
 import bisect
 import threading
 import time
@@ -17,6 +18,7 @@ from clickgrain.annotate.documents import STATUSES
 from clickgrain.annotate.jobs import Jobs
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.routes.answers import counts_of
+from clickgrain.annotate.security import refusal
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # upper ends, in seconds
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,7 +26,10 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Watch:
-    """ASGI middleware around everything: counts and times requests, and writes them as events."""
+    """ASGI middleware around everything: counts and times requests, and writes them as events.
+
+    Requests that the server ends before they are done are told so, without a traceback.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -46,6 +51,10 @@ class Watch:
 
         try:
             await self.app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if not status:
+                message = "the server was stopped before this was done; start it again and look what is there"
+                await refusal(503, "busy", message)(scope, receive, send_noting)
         finally:
             # the pattern, not the path: few values, however many images there are
             route, seconds = str(getattr(scope.get("route"), "path", "none")), time.perf_counter() - start

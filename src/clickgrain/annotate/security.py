@@ -74,18 +74,18 @@ class Guard:
         length = headers.get("content-length", "0")
         answer: ASGIApp = self.app
         if (reason := self._reason_to_refuse(scope, headers)) is not None:
-            answer = _refusal(403, "forbidden", reason)
+            answer = refusal(403, "forbidden", reason)
         elif not re.fullmatch("[0-9]{1,18}", length) or int(length) > limit:  # int() refuses thousands of digits
-            answer = _refusal(413, "too_large", too_large)
+            answer = refusal(413, "too_large", too_large)
         elif self.users and (token := self._known(bearer) or self._known(cookie)) is None:
             answer = self._without_token(scope)
         else:
             try:  # the whole body is read first, so that no thread waits for one that never ends
                 body = await whole_body(receive, limit, SECONDS)
             except TimeoutError:
-                answer = _refusal(408, "timeout", "the request did not arrive in time; try again", last=True)
+                answer = refusal(408, "timeout", "the request did not arrive in time; try again", last=True)
             except ValueError:
-                answer = _refusal(413, "too_large", too_large, last=True)
+                answer = refusal(413, "too_large", too_large, last=True)
             else:
                 if body is None:
                     return
@@ -117,7 +117,7 @@ class Guard:
         if scope["path"] == "/" and scope["method"] == "GET" and self._known(given):
             cookie = f"{self.cookie}={given}; Path=/; HttpOnly; SameSite=Strict"
             return Response(None, 303, {"location": "/", "set-cookie": cookie, "cache-control": "no-store"})
-        return _refusal(401, "token", "this server asks for a token; open the address that the terminal shows")
+        return refusal(401, "token", "this server asks for a token; open the address that the terminal shows")
 
 
 async def whole_body(receive: Receive, limit: int, seconds: float) -> bytes | None:
@@ -145,33 +145,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return first
 
 
-def _refusal(status: int, code: str, message: str, *, last: bool = False) -> Response:
+def refusal(status: int, code: str, message: str, *, last: bool = False) -> Response:
     """An error; `last`: the connection is closed without waiting for the rest of the request."""
     headers = {"cache-control": "no-store", **({"connection": "close"} if last else {})}
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
-
-
-def ending_in_order(app: ASGIApp) -> ASGIApp:
-    """The application; requests that the server ends before they are done are told so, without a traceback."""
-
-    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-        is_answered = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
-            await send(message)
-
-        try:
-            await app(scope, receive, send_noting)
-        except asyncio.CancelledError:
-            if scope["type"] != "http":
-                raise
-            if not is_answered:
-                message = "the server was stopped before this was done; start it again and look what is there"
-                await _refusal(503, "busy", message)(scope, receive, send)
-
-    return answered
 
 
 class PatientProtocol(H11Protocol):

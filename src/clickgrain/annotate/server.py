@@ -17,7 +17,7 @@ from clickgrain.annotate.team import read_users
 from clickgrain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from clickgrain.annotate.metrics import Watch
 
 
 def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
@@ -40,9 +40,8 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     for address, user in zip(addresses, users.values() or [""]):
         say(f"{address} {user}".rstrip())
     say(f"annotations are kept in {project.database.path}")
-    for line in (project.notice, project.gallery.complaint()):
-        if line:
-            say(line)
+    for line in filter(None, (project.notice, project.gallery.complaint())):
+        say(line)
     project.jit.on_first = lambda: say(
         "getting ready: compiling for this machine, once (about ten seconds; minutes where it is busy)"
     )
@@ -57,14 +56,14 @@ def serve(args: AnnotateArgs, say: Callable[[str], None]) -> None:
     run(make_app(project, hosts=LOOPBACK if args.is_local else None, users=users, port=port), sock)
 
 
-def run(app: "ASGIApp", sock: socket.socket) -> None:
+def run(app: "Watch", sock: socket.socket) -> None:
     """Serve an application on a listening socket until interrupted."""
     import uvicorn
 
-    from clickgrain.annotate.security import PatientProtocol, ending_in_order
+    from clickgrain.annotate.security import PatientProtocol
 
     config = uvicorn.Config(
-        ending_in_order(app), loop="asyncio", http=PatientProtocol, ws="none", server_header=False,
+        app, loop="asyncio", http=PatientProtocol, ws="none", server_header=False,
         timeout_graceful_shutdown=3, log_level="warning", access_log=False,
         log_config=None if events.is_on() else uvicorn.config.LOGGING_CONFIG,
     )  # fmt: skip
@@ -93,8 +92,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _open_browser(address: str, say: Callable[[str], None]) -> None:
-    opened = False
     with suppress(Exception):  # whatever the system's browser launcher does
-        opened = webbrowser.open(address)
-    if not opened:
-        say("no browser could be opened; open the address above yourself")
+        if webbrowser.open(address):
+            return
+    say("no browser could be opened; open the address above yourself")

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from clickgrain import events
 from clickgrain.annotate.config import LOOPBACK, check_host
 from clickgrain.errors import ConfigError, check_range
 
@@ -102,5 +101,4 @@ def serve(args: ServeArgs) -> None:
     backend = Backend(images, fetcher, level=args.level, say=say)
     print(address_of(sock, args.host), flush=True)
     say(f"enter this address in Label Studio ({url}): project, Settings, Model, Connect Model, interactive")
-    app = make_app(backend, args.password)
-    run(Watch(app) if events.is_on() else app, sock)
+    run(Watch(make_app(backend, args.password)), sock)

@@ -200,6 +200,7 @@ def test_requests_that_take_too_long_for_ctrl_c_are_told_so():
 import time
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from clickgrain.annotate.metrics import Watch
 from clickgrain.annotate.server import bind, run
 app = FastAPI()
 @app.get("/slow")
@@ -215,7 +216,7 @@ def begun():
 sock = bind("127.0.0.1", 0)
 print(sock.getsockname()[1], flush=True)
 try:
-    run(app, sock)
+    run(Watch(app), sock)
 except KeyboardInterrupt:
     pass
 """
