@@ -204,7 +204,7 @@ def picture(path: Path, image: UInt8, native: Size) -> tuple[bytes, str]:
     """(bytes, media type) of an image at work, whose file has (H, W) `native`; a plain JPEG is sent as it is."""
     with path.open("rb") as file:
         lossy = file.read(3) == b"\xff\xd8\xff"
-    if lossy and image.shape[:2] == native and _is_upright(path):
+    if lossy and image.shape[:2] == native and _is_plain_jpeg(path):
         return path.read_bytes(), JPEG
     return (to_jpeg(image, 92), JPEG) if lossy else lossless(image)
 
@@ -239,37 +239,29 @@ def thumbnail(image: UInt8, mask: Bool | None = None) -> bytes:
 
 def quick_thumbnail(path: Path) -> bytes:
     """A thumbnail of a file; a JPEG is decoded at an eighth of its size where that is enough."""
-    with path.open("rb") as file:
-        if file.read(3) == b"\xff\xd8\xff" and _is_upright(path):
-            with Image.open(path) as opened:
-                opened.draft("RGB", (2 * THUMB_SIDE, 2 * THUMB_SIDE))
-                try:
-                    return thumbnail(np.asarray(opened.convert("RGB")))
-                except (OSError, ValueError):
-                    pass  # read_image says what is wrong with it
+    if _is_plain_jpeg(path):
+        with suppress(OSError, ValueError), Image.open(path) as file:  # read_image says what is wrong with it
+            file.draft("RGB", (2 * THUMB_SIDE, 2 * THUMB_SIDE))
+            return thumbnail(np.asarray(file.convert("RGB")))
     return thumbnail(read_image(path))
 
 
 def to_jpeg(image: UInt8, quality: int) -> bytes:
     """JPEG bytes of an H x W x 3 uint8 RGB image."""
-    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return data.tobytes()
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def lossless(image: UInt8) -> tuple[bytes, str]:
     """(bytes, media type) of an H x W x 3 uint8 RGB image: PNG, unless it is too large for that."""
     if image.shape[0] * image.shape[1] > PNG_PIXELS:
         return to_jpeg(image, 92), JPEG
-    done, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert done
-    return content.tobytes(), PNG
+    return cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes(), PNG
 
 
-def _is_upright(path: Path) -> bool:
-    """Whether browsers show a JPEG as `read_image` reads it: three channels, no EXIF orientation."""
+def _is_plain_jpeg(path: Path) -> bool:
+    """Whether a file is a JPEG that browsers show as `read_image` reads it: three channels, no EXIF orientation."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=("JPEG",)) as file:
             return file.mode == "RGB" and file.getexif().get(0x0112, 1) == 1
     except Exception:  # read_image could read it, so it is shown re-encoded
         return False
