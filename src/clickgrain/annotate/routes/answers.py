@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query, Request, Response
@@ -18,8 +18,6 @@ from clickgrain.files import hash_bytes
 THREADS = 40  # for routes that may wait, of each kind; as many as Starlette has for all others
 
 Count = Annotated[int, Query(ge=0, le=MAX_SEQ)]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 async def user_of(request: Request) -> str:
@@ -49,14 +47,14 @@ def as_bytes(request: Request, content: bytes, kind: str, *, key: str, for_ever:
     return Response(content, 200, headers, kind)
 
 
-def in_threads() -> Callable[[Callable[P, T]], Callable[P, Any]]:
+def in_threads() -> Callable[[Callable[..., Response]], Callable[..., Any]]:
     """A decorator that runs routes in other threads: however many wait there, all other routes are answered."""
     limiter = CapacityLimiter(THREADS)
 
-    def decorate(route: Callable[P, T]) -> Callable[P, Any]:
+    def decorate(route: Callable[..., Response]) -> Callable[..., Any]:
         @wraps(route)
-        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await to_thread.run_sync(partial(route, *args, **kwargs), limiter=limiter)
+        async def run(**values: Any) -> Response:
+            return await to_thread.run_sync(partial(route, **values), limiter=limiter)
 
         return run
 

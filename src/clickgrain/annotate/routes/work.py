@@ -1,10 +1,10 @@
 """Routes of long work and whole projects: find the same, carry on, learn, statistics, export, import."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import IO, Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -39,6 +39,11 @@ class LearnRequest(Strict):
 
     minutes: Annotated[float, Field(ge=0.2, le=1440)] = 30.0
     objects: bool = False
+
+
+async def body_of(request: Request) -> bytes:
+    """What a request brings, whatever its content type."""
+    return await request.body()
 
 
 def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
@@ -96,31 +101,27 @@ def work_routes(project: Project, cache: DiskCache, jobs: Jobs) -> APIRouter:
         return StreamingResponse(_chunks(archive), headers=headers, media_type="application/zip")
 
     @router.post("/import")
-    async def import_(
-        request: Request,
+    @long
+    def import_(
         user: User,
+        content: Annotated[bytes, Depends(body_of)],
         name: Annotated[str, Query(max_length=500)] = "upload",
         existing: Existing = "skip",
     ) -> Response:
-        content = await request.body()
-
-        @long
-        def take() -> Response:
-            return as_json(**jobs.run("import", work, user))
-
         def work(job: Job) -> dict[str, Any]:
             job.report(0, 0, f"reading {name}")
             skipped, made = list[str](), list[dict[str, int]]()
             format_, images = read_any(content, name, skipped)
-            counts = take_in(project, told(job, images), format_, skipped, existing=existing, made=made, user=user)
+
+            def told() -> Iterator[ImageRecord]:
+                for done, record in enumerate(images):
+                    job.report(done, 0, f"importing {name}: {record.name}, image {done + 1}")
+                    yield record
+
+            counts = take_in(project, told(), format_, skipped, existing=existing, made=made, user=user)
             return {"format": format_, **counts, "skipped": skipped, "made": made}
 
-        def told(job: Job, images: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
-            for done, record in enumerate(images):
-                job.report(done, 0, f"importing {name}: {record.name}, image {done + 1}")
-                yield record
-
-        return await take()
+        return as_json(**jobs.run("import", work, user))
 
     return router
 
