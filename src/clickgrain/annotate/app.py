@@ -84,7 +84,6 @@ def make_app(
 
 
 def _answer_error(project: Project, _: Request, error: Exception) -> Response:
-    """Every error as a JSON answer with a code and a message."""
     message, more = str(error), dict[str, Any]()
     match error:
         case RequestError():
