@@ -22,6 +22,7 @@ from clickgrain.annotate.security import refusal
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # upper ends, in seconds
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -58,7 +59,8 @@ class Watch:
         finally:
             # the pattern, not the path: few values, however many images there are
             route, seconds = str(getattr(scope.get("route"), "path", "none")), time.perf_counter() - start
-            about = {"method": scope["method"], "route": route, "status": str(status)}
+            method = scope["method"] if scope["method"] in METHODS else "other"  # a client may make up any number
+            about = {"method": method, "route": route, "status": str(status)}
             with self._lock:
                 self.requests[tuple(about.items())] += 1
                 self.times[route][bisect.bisect_left(BUCKETS, seconds)] += 1

@@ -50,6 +50,13 @@ def test_requests_are_counted_by_route_and_status(client):
     assert found["clickgrain_request_seconds_bucket", labels(route=route, le="+Inf")] == 3
 
 
+def test_made_up_methods_are_one_row(client):
+    for number in range(3):
+        client.request(f"X{number}", "/api/images")
+    rows = {key for key in read(client)[0] if key[0] == "clickgrain_requests_total"}
+    assert {dict(labels_)["method"] for _, labels_ in rows} == {"other"}
+
+
 def test_what_the_project_holds_and_the_process_needs(client, act):
     act(kind="object.add_steps", steps=[BRUSH])
     act(2, kind="status", status="checked")
