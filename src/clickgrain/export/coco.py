@@ -16,6 +16,7 @@ from clickgrain.export.records import OURS, UNLABELLED, ImageRecord, LabelRecord
 from clickgrain.images import rotation_hint
 from clickgrain.types import Bool, Size
 
+Categories = dict[Any, str | None]
 FILE = "annotations.json"
 LARGEST_ID = 2**53  # integers up to here are exact in every JSON reader
 
@@ -91,17 +92,16 @@ def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[Im
         raise DataError(f"{name}: not one of its images can be used, such as {why}; export it again")
     exact = {id_: id_ if isinstance(id_, int) and 0 <= id_ <= LARGEST_ID else None for id_ in categories}
     classes = tuple((label, exact[id_]) for id_, label in categories.items() if label is not None)
+    read = partial(_objects, categories=categories, name=name, skipped=skipped)
+    return [
+        ImageRecord(image, size, partial(read, image, size, found[id_]), name, classes=classes)
+        for id_, (image, size) in images.items()
+    ]
 
-    def record(image: str, size: Size, entries: list[dict[str, Any]]) -> ImageRecord:
-        objects = partial(_objects, image, size, entries, categories, name, skipped)
-        return ImageRecord(image, size, objects, name, classes=classes)
 
-    return [record(*images[id_], entries) for id_, entries in found.items()]
-
-
-def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str | None]:
+def read_categories(given: Any, name: str, skipped: list[str]) -> Categories:
     """Names by id; None for the category of objects without a label."""
-    categories: dict[Any, str | None] = {}
+    categories: Categories = {}
     names = set[str]()
     for entry in given if isinstance(given, list) else ():
         with records.bad_left_out(skipped, f"{name}: category {brief(entry)}"):
@@ -116,12 +116,7 @@ def read_categories(given: Any, name: str, skipped: list[str]) -> dict[Any, str 
 
 
 def _objects(
-    image: str,
-    size: Size,
-    entries: list[dict[str, Any]],
-    categories: dict[Any, str | None],
-    name: str,
-    skipped: list[str],
+    image: str, size: Size, entries: list[dict[str, Any]], categories: Categories, name: str, skipped: list[str]
 ) -> Iterator[ObjectRecord]:
     for entry in entries:
         where = f"{name}: annotation {_number(entry)} of {image}"

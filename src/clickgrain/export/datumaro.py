@@ -56,7 +56,7 @@ def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> lis
     classes = tuple((label, None) for label in labels if label is not None)
     found = []
     for item in content["items"]:
-        try:
+        with records.bad_left_out(skipped, f"{name}: item {brief(item)}"):
             given = item.get("annotations", []) if isinstance(item, dict) else None
             if not isinstance(given, list):
                 raise DataError(f"its annotations are {brief(given)}, not a list")
@@ -66,12 +66,8 @@ def read_datumaro(content: dict[str, Any], name: str, skipped: list[str]) -> lis
             image = f"{records.read_text(item, 'id').removesuffix(suffix)}{suffix}"
             size = picture.get("size")
             known = records.read_size(*size) if isinstance(size, list) and len(size) == 2 else None
-        except DataError as error:
-            records.leave_out(skipped, f"{name}: item {brief(item)} is left out: {error}")
-            continue
-        read = partial(_objects, given, labels=labels, name=name, skipped=skipped)
-        record = ImageRecord(image, None, file=name, read=read, classes=classes)
-        found.append(record if known is None else record.sized(known))
+            read = partial(_objects, given, labels=labels, name=name, skipped=skipped)
+            found.append(ImageRecord(image, None, file=name, read=read, classes=classes).sized(known))
     return found
 
 

@@ -69,19 +69,18 @@ def read_label_studio(tasks: list[Any], name: str, skipped: list[str]) -> list[I
             results = [*(task.get("predictions") or [{"result": []}]), *given][-1]["result"]
             if not addresses or not isinstance(results, list):
                 raise DataError("it has no address of an image, or no list of results; export JSON, not JSON-MIN")
-            read = partial(_objects, results, name=name, where=where, skipped=skipped)
+            read = partial(_objects, results, where=where, skipped=skipped)
             address = addresses[0]
             image = unquote(address.removeprefix(LOCAL)) if address.startswith(LOCAL) else address
-            record = ImageRecord(image, None, file=name, read=read)
             first = next((one for one in results if isinstance(one, dict) and "original_width" in one), None)
             size = first and records.read_size(first.get("original_height"), first["original_width"])
-            found.append(record.sized(size) if size else record)
+            found.append(ImageRecord(image, None, file=name, read=read).sized(size or None))
     if tasks and not found:
         raise DataError(f"{name}: not one of its tasks can be used: {skipped[-1]}")
     return found
 
 
-def _objects(results: list[Any], size: Size, name: str, where: str, skipped: list[str]) -> Iterator[ObjectRecord]:
+def _objects(results: list[Any], size: Size, where: str, skipped: list[str]) -> Iterator[ObjectRecord]:
     for number, entry in enumerate(results):
         with records.bad_left_out(skipped, f"{where}, result {number}"):
             kind, value = str(entry["type"]), entry["value"]
@@ -102,10 +101,8 @@ def _mask(entry: dict[str, Any], kind: str, size: Size) -> Bool:
     if kind.startswith("rectangle"):
         turn = np.radians(float(value.get("rotation") or 0))  # about the corner (x, y)
         width, height = np.array([value["width"], value["height"]], np.float64) * scale
-        across, down = (
-            width * np.array([np.cos(turn), np.sin(turn)]),
-            height * np.array([-np.sin(turn), np.cos(turn)]),
-        )
+        cos, sin = np.cos(turn), np.sin(turn)
+        across, down = width * np.array([cos, sin]), height * np.array([-sin, cos])
         corner = np.array([value["x"], value["y"]], np.float64) * scale
         return fill([[corner, corner + across, corner + across + down, corner + down]], size)
     raise DataError(f"a {brief(kind)} is no area that is read; draw with a brush, a polygon or a rectangle")

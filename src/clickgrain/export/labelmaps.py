@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from clickgrain.errors import DataError
 from clickgrain.export import records
-from clickgrain.export.coco import read_categories
+from clickgrain.export.coco import Categories, read_categories
 from clickgrain.export.records import UNLABELLED, ImageRecord, LabelRecord, ObjectRecord
 from clickgrain.types import Size
 
 Map = npt.NDArray[np.uint16]
+Ids = npt.NDArray[np.int32]
 File = tuple[str, bytes]
 Images = Iterable[ImageRecord]
 Beside = Callable[[str], bytes]
@@ -26,15 +27,11 @@ Beside = Callable[[str], bytes]
 
 def semantic_files(images: Images, labels: Sequence[LabelRecord], left_out: list[str]) -> Iterator[File]:
     """8-bit PNGs (16-bit above 255 classes): 0 background or unlabelled, then classes as in labels.json."""
-    index, taken = {label.name: number for number, label in enumerate(labels, 1)}, set[str]()
-    for image in images:
-        canvas, names = _painted(image, left_out)
-        numbers = [0] * (1 + max(names, default=0))
-        for number, name in names.items():
-            numbers[number] = index.get(name or "", 0)
+    index = {label.name: number for number, label in enumerate(labels, 1)}
+    for _, file, canvas, names in _painted(images, left_out):
+        numbers = [index.get(names.get(number) or "", 0) for number in range(1 + max(names, default=0))]
         classes: Map = np.array(numbers, np.uint16)[canvas]
-        content = png(classes if len(labels) > 255 else classes.astype(np.uint8))
-        yield f"semantic/{records.name_for(image.name, '.png', taken, after=True)}", content
+        yield f"semantic/{file}", png(classes if len(labels) > 255 else classes.astype(np.uint8))
     listed = {str(number): name for name, number in index.items()}
     yield "labels.json", json.dumps({"0": "background", **listed}, indent=1).encode()
 
@@ -42,11 +39,9 @@ def semantic_files(images: Images, labels: Sequence[LabelRecord], left_out: list
 def instance_files(images: Images, labels: Sequence[LabelRecord], left_out: list[str]) -> Iterator[File]:
     """16-bit PNGs: 0 background, 1 .. n the image's objects, whose labels are in objects.json."""
     listed: dict[str, Any] = {}
-    taken = set[str]()
-    for image in images:
-        canvas, names = _painted(image, left_out)
-        listed[image.name] = {str(number): name or UNLABELLED for number, name in names.items()}
-        yield f"instance/{records.name_for(image.name, '.png', taken, after=True)}", png(canvas)
+    for image, file, canvas, names in _painted(images, left_out):
+        listed[image] = {str(number): name or UNLABELLED for number, name in names.items()}
+        yield f"instance/{file}", png(canvas)
     yield "objects.json", json.dumps(listed, indent=1).encode()
 
 
@@ -55,42 +50,40 @@ def panoptic_files(images: Images, labels: Sequence[LabelRecord], left_out: list
     numbers = {label.name: label.id for label in labels}
     nowhere = max(numbers.values(), default=0) + 1
     content: dict[str, Any] = {"images": [], "annotations": []}
-    taken = set[str]()
-    for image_id, image in enumerate(images, 1):
-        canvas, names = _painted(image, left_out)
+    for image_id, (image, file, canvas, names) in enumerate(_painted(images, left_out), 1):
         segments = []
         for one, name in names.items():
             mask, category = canvas == one, numbers.get(name or "", nowhere)
             extent = {"area": int(np.count_nonzero(mask)), "bbox": list(cv2.boundingRect(mask.view(np.uint8)))}
             segments.append({"id": one, "category_id": category, **extent, "iscrowd": 0})
-        file = records.name_for(image.name, ".png", taken, after=True)
         height, width = canvas.shape
-        content["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
+        content["images"].append({"id": image_id, "file_name": image, "height": height, "width": width})
         content["annotations"].append({"image_id": image_id, "file_name": file, "segments_info": segments})
         planes = np.stack([canvas & 255, canvas >> 8, np.zeros_like(canvas)], axis=-1).astype(np.uint8)
         yield f"panoptic/{file}", png(planes)
-    categories_ = [(label.id, label.name, label.colour) for label in labels] + [(nowhere, UNLABELLED, "#808080")]
     content["categories"] = [
-        {"id": id_, "name": name, "isthing": 1, "color": [int(colour[i : i + 2], 16) for i in (1, 3, 5)]}
-        for id_, name, colour in categories_
+        {"id": one.id, "name": one.name, "isthing": 1, "color": [int(one.colour[i : i + 2], 16) for i in (1, 3, 5)]}
+        for one in (*labels, LabelRecord(nowhere, UNLABELLED))
     ]
     yield "panoptic.json", json.dumps(content).encode()
 
 
-def _painted(image: ImageRecord, left_out: list[str]) -> tuple[Map, dict[int, str | None]]:
-    """(H x W object numbers, 0 background; labels by number): where objects overlap, the upper one wins."""
-    assert image.size is not None
-    canvas: Map = np.zeros(image.size, np.uint16)
-    names: dict[int, str | None] = {}
-    ids: dict[int, int] = {}
-    for number, one in enumerate(image.objects(), 1):
-        canvas[one.mask] = number
-        names[number], ids[number] = one.label, one.extra.get("id", number)
-    areas = np.bincount(canvas.ravel(), minlength=len(names) + 1)
-    for number in [number for number in names if not areas[number]]:
-        named = f"object {ids[number]} ({names.pop(number) or UNLABELLED})"
-        records.leave_out(left_out, f"{image.name}: {named} is left out of the map: others cover it")
-    return canvas, names
+def _painted(images: Images, left_out: list[str]) -> Iterator[tuple[str, str, Map, dict[int, str | None]]]:
+    """(image, name of its PNG, H x W object numbers, labels by number); of objects that overlap the upper wins."""
+    taken = set[str]()
+    for image in images:
+        assert image.size is not None
+        canvas: Map = np.zeros(image.size, np.uint16)
+        names: dict[int, str | None] = {}
+        ids: dict[int, int] = {}
+        for number, one in enumerate(image.objects(), 1):
+            canvas[one.mask] = number
+            names[number], ids[number] = one.label, one.extra.get("id", number)
+        areas = np.bincount(canvas.ravel(), minlength=len(names) + 1)
+        for number in [number for number in names if not areas[number]]:
+            named = f"object {ids[number]} ({names.pop(number) or UNLABELLED})"
+            records.leave_out(left_out, f"{image.name}: {named} is left out of the map: others cover it")
+        yield image.name, records.name_for(image.name, ".png", taken, after=True), canvas, names
 
 
 def png(values: npt.NDArray[np.uint8] | Map) -> bytes:
@@ -119,7 +112,8 @@ def read_panoptic(
             image = images[brief(entry["image_id"])]
             size = records.read_size(image.get("height"), image.get("width"))
             map_ = records.read_text(entry, "file_name")
-            objects = partial(_segments, entry, map_, size, categories, name, skipped, beside)
+            ids = partial(_ids, map_, PurePosixPath(name).stem, size, beside)
+            objects = partial(_segments, entry, map_, ids, categories, name, skipped)
             found.append(ImageRecord(records.read_text(image, "file_name"), size, objects, name))
     if content["annotations"] and not found:
         raise DataError(f"{name}: not one of its images can be used: {skipped[-1]}; export it again")
@@ -127,16 +121,10 @@ def read_panoptic(
 
 
 def _segments(
-    entry: dict[str, Any],
-    map_: str,
-    size: Size,
-    categories: dict[Any, str | None],
-    name: str,
-    skipped: list[str],
-    beside: Beside,
+    entry: dict[str, Any], map_: str, read: Callable[[], Ids], categories: Categories, name: str, skipped: list[str]
 ) -> Iterator[ObjectRecord]:
     try:
-        ids = _ids(map_, PurePosixPath(name).stem, size, beside)
+        ids = read()
     except (DataError, OSError) as error:
         records.leave_out(skipped, f"{name}: the segments of {map_} are left out: {error}")
         return
@@ -150,7 +138,7 @@ def _segments(
             yield ObjectRecord(mask, categories.get(category))
 
 
-def _ids(map_: str, stem: str, size: Size, beside: Beside) -> npt.NDArray[np.int32]:
+def _ids(map_: str, stem: str, size: Size, beside: Beside) -> Ids:
     """H x W ids of a panoptic PNG: R + 256 G + 65536 B."""
     for folder in (stem, "panoptic", "."):
         try:

@@ -67,8 +67,8 @@ def read_labelme(content: dict[str, Any], name: str, skipped: list[str]) -> Imag
             raise DataError(f"its shapes are {brief(shapes)}, not a list")
     except DataError as error:
         raise DataError(f"{name}: not a labelme file: {error}; save it again") from error
-    record = ImageRecord(image, None, file=name, read=partial(_objects, shapes, name=name, skipped=skipped))
-    return record if size is None else record.sized(size)
+    read = partial(_objects, shapes, name=name, skipped=skipped)
+    return ImageRecord(image, None, file=name, read=read).sized(size)
 
 
 def _objects(shapes: list[Any], size: Size, name: str, skipped: list[str]) -> Iterator[ObjectRecord]:

@@ -27,8 +27,7 @@ def loops(mask: Bool) -> list[Loop]:
     following = _edges(mask[y : y + height, x : x + width])
     found = []
     while following:
-        start = next(iter(following))
-        loop = np.array(_walk(following, start), np.int64)
+        loop = np.array(_walk(following, next(iter(following))), np.int64)
         before, after = loop - np.roll(loop, 1, axis=0), np.roll(loop, -1, axis=0) - loop
         found.append(loop[(before != after).any(1)] + np.array([x, y]))  # without corners on straight lines
     return found
@@ -36,7 +35,7 @@ def loops(mask: Bool) -> list[Loop]:
 
 def area(loop: Loop | npt.NDArray[np.float64]) -> float:
     """Signed area in pixels (shoelace formula)."""
-    x, y = loop[:, 0].astype(np.float64), loop[:, 1].astype(np.float64)
+    x, y = loop.astype(np.float64).T
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
@@ -67,8 +66,7 @@ def joined(parts: Sequence[Loop]) -> Loop:
         steps = max(1, len(whole) // 1000), max(1, len(loop) // 1000)
         distances = ((whole[:: steps[0], None] - loop[None, :: steps[1]]) ** 2).sum(-1)
         i, j = (int(n) * step for n, step in zip(np.unravel_index(int(distances.argmin()), distances.shape), steps))
-        bridge = [whole[: i + 1], np.roll(loop, -j, axis=0), loop[j : j + 1], whole[i:]]
-        whole = np.concatenate(bridge)
+        whole = np.concatenate([whole[: i + 1], np.roll(loop, -j, axis=0), loop[j : j + 1], whole[i:]])
     return whole
 
 

@@ -56,8 +56,10 @@ class ImageRecord:
     # (name, COCO category id or None) of all classes of its file, used here or not
     classes: tuple[tuple[str, int | None], ...] = ()
 
-    def sized(self, size: Size) -> "ImageRecord":
-        """The record for an image of (H, W)."""
+    def sized(self, size: Size | None) -> "ImageRecord":
+        """The record for an image of (H, W); the same while that is unknown."""
+        if size is None:
+            return self
         assert self.read is not None
         return replace(self, size=size, objects=partial(self.read, size))
 
@@ -122,11 +124,8 @@ def bad_left_out(skipped: list[str], where: str) -> Iterator[None]:
     """A bad record may raise anything, and must not stop the others: it becomes a line in `skipped`."""
     try:
         yield
-        return
-    except DataError as error:
-        why = str(error)
-    except KeyError as error:
-        why = f"no {error}"
     except Exception as error:
         why = f"{type(error).__name__}: {str(error)[:200]}"
-    leave_out(skipped, f"{where} is left out: {why}")
+        if isinstance(error, DataError | KeyError):
+            why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        leave_out(skipped, f"{where} is left out: {why}")
