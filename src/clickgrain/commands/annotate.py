@@ -1,6 +1,7 @@
 """`clickgrain annotate`, the browser tool, and `clickgrain replay`, which makes its masks again."""
 
 import json
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from clickgrain.annotate.config import AnnotateArgs
+from clickgrain.commands.console import say
+from clickgrain.commands.parsing import save_json
+from clickgrain.devices import choose_device
 
 if TYPE_CHECKING:
     from clickgrain.annotate.replay import Replayed
@@ -28,8 +32,6 @@ class ReplayArgs:
 def annotate(args: AnnotateArgs) -> None:
     """Serve until Ctrl-C; the address, or one a person, on stdout, the rest on stderr."""
     from clickgrain.annotate.server import serve
-    from clickgrain.commands.console import say
-    from clickgrain.devices import choose_device
     from clickgrain.images import count_pages
     from clickgrain.images.pages import split_pages
     from clickgrain.progress import Bar
@@ -53,20 +55,15 @@ def replay(args: ReplayArgs) -> None:
     """One line per object on stdout, and a last line with the counts."""
     from clickgrain.annotate.project import open_project
     from clickgrain.annotate.replay import replay as run
-    from clickgrain.commands.parsing import save_json
-    from clickgrain.devices import choose_device
 
-    project = open_project(args.project, device=choose_device(args.device))
     rows: list[Replayed] = []
-    try:
+    with closing(open_project(args.project, device=choose_device(args.device))) as project:
         for row in run(project, model=args.model):
             rows.append(row)
             result = f"iou={row.iou:.4f}" if row.iou is not None else f"failed: {row.problem}"
             result += " (the photo was replaced since)" if row.replaced else ""
             told = f"{row.image} object={row.object} label={row.label or '-'} clicks={row.clicks} {result}"
             print(told, flush=True)
-    finally:
-        project.close()
     same = sum(row.is_same for row in rows)
     clicks = sum(row.clicks for row in rows)
     print(f"{len(rows)} objects, {same} the same in every pixel, {clicks} clicks")

@@ -1,6 +1,7 @@
 """`clickgrain bench`: how many images a second each stage does on this machine, and what limits it."""
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,14 +9,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import psutil
 import tyro
 
+from clickgrain import features
+from clickgrain.commands.console import say
+from clickgrain.devices import choose_device
 from clickgrain.errors import ConfigError
+from clickgrain.files import core_count, write_or_raise
 
 if TYPE_CHECKING:
     from clickgrain.images import ImageFile
-    from clickgrain.proposals.store import Row
-    from clickgrain.types import UInt8
 
 WARM = 2  # images before the clock starts: compilation, first allocations
 STEPS = 12
@@ -71,8 +75,6 @@ class Clock:
     @contextmanager
     def stage(self, name: str, images: int, waits: str = "") -> Iterator[None]:
         """Time the block; it waits for `waits` unless it keeps a core busy."""
-        import psutil
-
         began, spent, queued = time.perf_counter(), time.process_time(), _queued()
         yield
         seconds = time.perf_counter() - began
@@ -99,14 +101,7 @@ def _queued() -> float:
 
 def bench(args: BenchArgs) -> None:
     """Measure, and print a table."""
-    import tempfile
-
-    import psutil
-
-    from clickgrain.commands.console import say
     from clickgrain.demo.photos import HELD_OUT, LEARN, copy_photos
-    from clickgrain.devices import choose_device
-    from clickgrain.files import core_count, write_or_raise
 
     clock, cores, load = Clock(choose_device(args.device)), core_count(), float(psutil.getloadavg()[0])
     say(f"{cores} cores, {clock.device}, load {load:.1f}" + (" (busy: see core ms)" if load > 0.5 else ""))
@@ -120,8 +115,8 @@ def bench(args: BenchArgs) -> None:
     print(f"training waits for data {waited:.1%} of the time")
     print(propose_limit(clock.stages, cores))
     if args.out is not None:
-        found: dict[str, Any] = {"cores": cores, "device": clock.device, "load": load, "waited": waited}
-        found["stages"] = [asdict(stage) for stage in clock.stages]
+        stages = [asdict(stage) for stage in clock.stages]
+        found = {"cores": cores, "device": clock.device, "load": load, "waited": waited, "stages": stages}
         write_or_raise(args.out, json.dumps(found, indent=1).encode(), ConfigError, "choose another --out")
 
 
@@ -150,7 +145,6 @@ def propose_limit(stages: Iterable[Stage], cores: int) -> str:
 
 def _proposing(args: BenchArgs, clock: Clock, source: str, folder: Path) -> "list[ImageFile]":
     """List, read, decode, features, merge, store; leaves `folder`/trees.db."""
-    from clickgrain.features import load_extractor
     from clickgrain.images import ReadReport, list_images, read_images
     from clickgrain.proposals.pipeline import shrunk
     from clickgrain.proposals.store import ProposalStore, Row, Source
@@ -167,30 +161,26 @@ def _proposing(args: BenchArgs, clock: Clock, source: str, folder: Path) -> "lis
             return stream.read()
 
     clock.each("read", read, files, away)
-    report, images = ReadReport(), list["UInt8"]()
+    report = ReadReport()
     with clock.stage("decode", len(files), away):
-        for _, image in read_images(files, workers=1, report=report):
-            images.append(shrunk(image, args.long_side))
+        images = [shrunk(image, args.long_side) for _, image in read_images(files, workers=1, report=report)]
     if not images:
         raise ConfigError(f"none of the photos can be read: {report.bad[0][1]}")
-    extractor = load_extractor(args.extractor, device=clock.device)
-    features = clock.each("features", extractor, images, clock.waits)
-    pairs = [(value, image.shape[:2]) for value, image in zip(features, images)]
+    extractor = features.load_extractor(args.extractor, device=clock.device)
+    vectors = clock.each("features", extractor, images, clock.waits)
+    pairs = [(value, image.shape[:2]) for value, image in zip(vectors, images)]
     trees = clock.each("merge", lambda pair: build_tree(*pair), pairs)
-
-    def row(i: int) -> "Row":
-        return Row.of(f"{i}", Source("", 0, 0), trees[i], extractor.name, "bench")
-
     with ProposalStore.create(folder / "bench.db") as store:
         with clock.stage("store write", len(trees), "disk"):
-            store.write([row(i) for i in range(len(trees))], {"bench": "{}"})
+            about = Source("", 0, 0)
+            rows = [Row.of(f"{i}", about, tree, extractor.name, "bench") for i, tree in enumerate(trees)]
+            store.write(rows, {"bench": "{}"})
         clock.each("store read", store.tree, store.keys(), "disk")
     return files
 
 
 def _training(args: BenchArgs, clock: Clock, files: "list[ImageFile]", folder: Path) -> float:
     """Some steps of grain-small on these images; returns the share of the time without a batch."""
-    from clickgrain.features import load_extractor
     from clickgrain.images import read_images, resize_long_side
     from clickgrain.models.registry import build_model
     from clickgrain.progress import Quiet
@@ -200,7 +190,7 @@ def _training(args: BenchArgs, clock: Clock, files: "list[ImageFile]", folder: P
     from clickgrain.training.loop import fabric_for, fit
     from clickgrain.tree import build_tree
 
-    recipe, extractor = grain_small(), load_extractor(args.extractor, device=clock.device)
+    recipe, extractor = grain_small(), features.load_extractor(args.extractor, device=clock.device)
     data = replace(recipe.args.data, composites=0.0, objects=0.0)
     settings = replace(recipe.args, data=data, validate_every=0).with_steps(STEPS)
     with ProposalStore.open(folder / "bench.db") as store:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from clickgrain.commands.parsing import check_limit, file_name, parse_data, save_json
+from clickgrain import evaluation, features
+from clickgrain.commands.console import bar, say, say_all, stderr
+from clickgrain.commands.parsing import ModelExtractor, check_limit, file_name, parse_data, save_json
+from clickgrain.devices import choose_device
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
 from clickgrain.evaluation.config import EvaluationSettings, UserName, check_processes
 
@@ -38,9 +41,7 @@ class EvaluateArgs:
     # with masks/<id>#<k>.png. Repeat the flag for more.
     data: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=DIR")]
     # whose features make the merge trees.
-    extractor: Annotated[
-        str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
-    ] = None
+    extractor: ModelExtractor = None
     cut: bool = True  # discriminant, guard and cut follow our models; --no-cut evaluates the network's own masks.
     device: str = "cpu"  # torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
     user: UserName = "robot"  # who clicks; the published figures have the robot.
@@ -100,17 +101,13 @@ def evaluate(args: EvaluateArgs) -> None:
     Raises DataError: at the end, when some pair could not be evaluated.
     """
     from clickgrain.clicks.users import make_user
-    from clickgrain.commands.console import bar, say
-    from clickgrain.devices import choose_device
-    from clickgrain.evaluation import Method, load_benchmark
-    from clickgrain.evaluation import evaluate as click
     from clickgrain.evaluation.report import write_report
 
     device = choose_device(args.device)
     user = make_user(args.user, args.user_seed)
     # Wrong names are found before the first hour is spent.
-    benchmarks = [load_benchmark(*parse_data(text)) for text in args.data]
-    listed = [Method(name, device, args.extractor, args.cut) for name in args.model]
+    benchmarks = [evaluation.load_benchmark(*parse_data(text)) for text in args.data]
+    listed = [evaluation.Method(name, device, args.extractor, args.cut) for name in args.model]
     methods = {method.identity: method for method in listed}
     results: list[Result] = []
     failures: list[str] = []
@@ -125,7 +122,7 @@ def evaluate(args: EvaluateArgs) -> None:
             files = args.out and args.out / "--".join(map(file_name, parts))
             try:
                 with bar(f"{method.name} on {benchmark.name}") as progress:
-                    result = click(
+                    result = evaluation.evaluate(
                         predictor,
                         benchmark,
                         model=identity,
@@ -160,7 +157,6 @@ def evaluate(args: EvaluateArgs) -> None:
 
 def _say(args: EvaluateArgs, results: "Sequence[Result]", names: dict[str, str]) -> None:
     """Tables on a terminal, remarks, and every model against the first on the same targets (also as JSON)."""
-    from clickgrain.commands.console import say, say_all, stderr
     from clickgrain.evaluation.result import differences_to_first
     from clickgrain.evaluation.tables import remarks, result_table, size_table
 
@@ -190,15 +186,13 @@ def command_line(args: EvaluateArgs) -> str:
     words = [word for name in args.model for word in ("--model", name)]
     words += [word for text in args.data for word in ("--data", text)]
     usual = EvaluateArgs(args.model, args.data)
-    for flag, value, default in (
-        ("--extractor", args.extractor, usual.extractor),
-        ("--user", args.user, usual.user),
-        ("--user-seed", args.user_seed, usual.user_seed),
-        ("--limit", args.limit, usual.limit),
-        ("--max-clicks", args.settings.max_clicks, usual.settings.max_clicks),
-        ("--threshold", args.settings.threshold, usual.settings.threshold),
+    for given, default, names in (
+        (args, usual, "extractor user user_seed limit"),
+        (args.settings, usual.settings, "max_clicks threshold"),
     ):
-        words += [flag, str(value)] if value != default else []
+        for name in names.split():
+            if (value := getattr(given, name)) != getattr(default, name):
+                words += [f"--{name.replace('_', '-')}", str(value)]
     words += [*([] if args.cut else ["--no-cut"]), *(["--full-curves"] if args.settings.full_curves else [])]
     return shlex.join(["clickgrain", "evaluate", *words])
 
@@ -207,23 +201,19 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     """Build the trees and print the table; remarks on stderr."""
     from rich.console import Console
 
-    from clickgrain.commands.console import bar, say_all
-    from clickgrain.devices import choose_device
-    from clickgrain.evaluation import evaluate_trees, load_benchmark, tree_table
     from clickgrain.evaluation.tables import remarks
-    from clickgrain.features import load_extractor
     from clickgrain.tree import edge_tree
 
-    extractor = load_extractor(args.extractor, device=choose_device(args.device))
-    benchmark = load_benchmark(*parse_data(args.data))
+    extractor = features.load_extractor(args.extractor, device=choose_device(args.device))
+    benchmark = evaluation.load_benchmark(*parse_data(args.data))
 
     def edges(image: "UInt8") -> "MergeTree":
         return edge_tree(image, extractor(image).shape[:2])
 
     build = edges if args.linkage == "edges" else extractor
     with bar(f"{args.extractor} on {benchmark.name}") as progress:
-        quality = evaluate_trees(build, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)
-    Console().print(tree_table(quality))
+        quality = evaluation.evaluate_trees(build, benchmark, cuts=args.cuts, targets=args.limit, progress=progress)
+    Console().print(evaluation.tree_table(quality))
     say_all(remarks(quality.notes, quality.skipped))
     if args.out is not None:
         save_json(args.out, quality.to_json())

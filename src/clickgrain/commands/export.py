@@ -1,6 +1,7 @@
 """`clickgrain export` and `import`: annotations to and from other tools; `export-model`: a model as ONNX files."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from clickgrain.commands.console import say, say_all
 from clickgrain.errors import ClickgrainError, ConfigError, DataError
 from clickgrain.export.config import Existing, Format, Only, Photos
+from clickgrain.files import atomic_write
 
 if TYPE_CHECKING:
     from clickgrain.export.records import ImageRecord
@@ -65,14 +68,10 @@ def export(args: ExportArgs) -> None:
     """Write the files; what was written on stdout, what was left out on stderr."""
     from clickgrain.annotate.project import open_project
     from clickgrain.annotate.transfer import image_records, label_records, locate_image
-    from clickgrain.commands.console import say
     from clickgrain.export.formats import export_files
-    from clickgrain.files import atomic_write
 
-    left_out, places = list[str](), dict[str, str]()
-    count, failed = 0, list[str]()
-    project = open_project(args.project, model="tree")
-    try:
+    left_out, places, failed, count = list[str](), dict[str, str](), list[str](), 0
+    with closing(open_project(args.project, model="tree")) as project:
         only: Only = "checked" if args.only_checked else "done" if args.only_done else "all"
         images = image_records(project, only=only, left_out=left_out)
         place = None if args.images == "none" else places.__setitem__
@@ -99,8 +98,6 @@ def export(args: ExportArgs) -> None:
                         target.symlink_to((project.gallery.folder / image).resolve())
             except (ClickgrainError, OSError) as error:
                 failed.append(f"{args.out / name}: the photo cannot be brought along ({error})")
-    finally:
-        project.close()
     if left_out or failed:
         say("\n".join([*left_out, *failed]), style="yellow")
     print(f"{count} files in {args.out}")
@@ -112,12 +109,10 @@ def import_(args: ImportArgs) -> None:
     """Import the files; counts on stdout, what was left out on stderr. DataError if nothing or not all came in."""
     from clickgrain.annotate.project import Project
     from clickgrain.annotate.transfer import take_in
-    from clickgrain.commands.console import say
 
     totals = {"images": 0, "objects": 0, "labels": 0}
     missing = [path for path in args.files if not path.is_dir() and not path.is_file()]  # a pipe could block
-    project = Project(args.photos, args.project, model="tree")
-    try:
+    with closing(Project(args.photos, args.project, model="tree")) as project:
         for path in args.files:
             skipped = list[str]()
             for format_, images in () if path in missing else _read(path, skipped):
@@ -125,8 +120,6 @@ def import_(args: ImportArgs) -> None:
                 totals = {key: number + found[key] for key, number in totals.items()}
             if skipped:
                 say("\n".join(skipped), style="yellow")
-    finally:
-        project.close()
     print(f"{totals['objects']} objects in {totals['images']} images, {totals['labels']} new labels")
     if missing:
         raise DataError(f"{', '.join(map(str, missing))}: no such file or folder; the others were taken in")
@@ -194,7 +187,6 @@ class ExportModelArgs:
 
 def export_model(args: ExportModelArgs) -> None:
     """Load, export; one line about the files on stdout."""
-    from clickgrain.commands.console import say_all
     from clickgrain.models.onnx_export import export_onnx
     from clickgrain.models.registry import load_click_model
 

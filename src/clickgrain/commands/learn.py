@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from clickgrain import features
+from clickgrain.commands.console import say, say_all, stderr
+from clickgrain.devices import choose_device, process_number
 from clickgrain.errors import StoreError
 from clickgrain.proposals.config import ProposeArgs, StoreArgs
 from clickgrain.training.config import FinetuneArgs, LearnArgs
@@ -38,31 +41,24 @@ class TrainCommand(LearnArgs):
 
 def propose(args: ProposeArgs) -> None:
     """Run the pipeline; what was made on stdout, what failed on stderr."""
-    from clickgrain.commands.console import say_all, stderr
-    from clickgrain.devices import choose_device
-    from clickgrain.features import load_extractor
     from clickgrain.proposals.pipeline import propose as build_trees
     from clickgrain.proposals.remote_store import on_this_machine
 
-    settings = asdict(args)
+    settings = asdict(args) | {"progress": stderr().is_terminal}
     photos, store, name = (settings.pop(key) for key in ("photos", "store", "extractor"))
     device, engine, address = (settings.pop(key) for key in ("device", "engine", "address"))
     if engine == "ray":
         from clickgrain.proposals.cluster import propose_on_ray
 
-        # The machine that starts the run may have no GPU; workers that were given one use it.
-        report = propose_on_ray(
-            photos,
-            store,
-            load=lambda gpu: load_extractor(name, device="cuda" if gpu else "cpu"),
-            address=address,
-            progress=stderr().is_terminal,
-            **settings,
-        )
+        def load(gpu: bool) -> features.FeatureExtractor:
+            # The machine that starts the run may have no GPU; workers that were given one use it.
+            return features.load_extractor(name, device="cuda" if gpu else "cpu")
+
+        report = propose_on_ray(photos, store, load=load, address=address, **settings)
     else:
-        extractor = load_extractor(name, device=choose_device(device))
+        extractor = features.load_extractor(name, device=choose_device(device))
         with on_this_machine(store) as path:
-            report = build_trees(photos, path, extractor=extractor, progress=stderr().is_terminal, **settings)
+            report = build_trees(photos, path, extractor=extractor, **settings)
     say_all(report.left_out)
     say_all(report.notes)
     say_all([failure.reason for failure in report.failed], style="red")
@@ -71,7 +67,6 @@ def propose(args: ProposeArgs) -> None:
 
 def store(args: StoreArgs) -> None:
     """Verify or compact; counts on stdout, damage on stderr."""
-    from clickgrain.commands.console import say_all
     from clickgrain.proposals.store import ProposalStore, shard_files, verify
 
     files = list(dict.fromkeys(file for where in args.store for file in shard_files(where)))
@@ -109,7 +104,8 @@ def learn(args: LearnCommand) -> None:
 
     plain = LearnArgs(**{field.name: getattr(args, field.name) for field in fields(LearnArgs)})
     if args.annotations is None:
-        return _finish(learn_model(plain), "photos and composites")
+        _finish(learn_model(plain), "photos and composites")
+        return
     from clickgrain.annotate.accepted import objects_in
 
     with objects_in(args.annotations, args.ignore) as objects:
@@ -117,7 +113,6 @@ def learn(args: LearnCommand) -> None:
         result = learn_model(plain, accepted=accepted)
         _finish(result, "photos, composites and accepted objects")
         _compare(args.start, result.folder, accepted.held_out, args.device)
-    return None
 
 
 def train(args: TrainCommand) -> None:
@@ -133,7 +128,8 @@ def finetune(args: FinetuneArgs) -> None:
     from clickgrain.training.finetune import finetune_on
 
     if not args.photos.endswith(".db"):
-        return _finish(finetune_model(args), "labelled images")
+        _finish(finetune_model(args), "labelled images")
+        return
     from clickgrain.annotate.accepted import objects_in
 
     with objects_in(Path(args.photos)) as objects:
@@ -141,21 +137,19 @@ def finetune(args: FinetuneArgs) -> None:
         result = finetune_on(accepted.objects, args, held_out=accepted.held_out)
         _finish(result, "images with accepted objects")
         _compare(args.start, result.folder, accepted.held_out, args.device)
-    return None
 
 
 def _compare(start: str | None, folder: Path, held_out: "Benchmark", device: str) -> None:
     """Say how many clicks the model before and the new one need on the objects that were kept apart."""
     from clickgrain.annotate.accepted import compare, learned_from
     from clickgrain.annotate.models import choose_model, describe_model, load_segmenter
-    from clickgrain.commands.console import say
-    from clickgrain.devices import choose_device
 
     device, before = choose_device(device), choose_model(start)[0]
     seen = learned_from(describe_model(before))
     held_out = held_out.select([id_ for id_ in held_out.ids if id_ not in seen])
     if not len(held_out):
-        return say(f"{before} was trained on all the objects that were kept apart: nothing is left to compare on")
+        say(f"{before} was trained on all the objects that were kept apart: nothing is left to compare on")
+        return
     report = compare(load_segmenter(before, device), load_segmenter(str(folder), device), held_out)
     ends = "" if report["interval"] is None else " (95 %: {:+.2f} to {:+.2f})".format(*report["interval"])
     say(
@@ -163,14 +157,10 @@ def _compare(start: str | None, folder: Path, held_out: "Benchmark", device: str
         f" trained on: {before} {report['old_clicks']:.2f}, the new model {report['new_clicks']:.2f},"
         f" {report['difference']:+.2f}{ends}"
     )
-    return None
 
 
 def _finish(result: "LearnResult", what: str) -> None:
     """Say how training went; the folder of the model on stdout."""
-    from clickgrain.commands.console import say, say_all
-    from clickgrain.devices import process_number
-
     if process_number()[0] > 0:
         return  # the first process speaks
     say_all(result.failed, style="red")
