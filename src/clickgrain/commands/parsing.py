@@ -7,8 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
+import tyro
+
+from clickgrain.commands.console import stderr
 from clickgrain.errors import ClickgrainError, ConfigError, DataError, PromptError
 from clickgrain.files import write_or_raise
 
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
     from clickgrain.types import Prompt, Size
 
 Point = tuple[float, float]
+Level = Annotated[float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")]
+ModelExtractor = Annotated[
+    str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
+]
 
 
 def arguments_of(function: Callable[[Any], None]) -> type[Any]:
@@ -34,15 +41,12 @@ def run(function: Callable[[Any], None], argv: Sequence[str], *, prog: str) -> i
 
 def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | None, Any]:
     """(None, the dataclass), or (exit status, None) once help or a usage error has been shown."""
-    import tyro
-
     # tyro checks only whether stdout is a terminal, and may drop this switch (it is marked experimental).
     getattr(tyro, "_experimental_options", {})["ansi_codes"] = not os.environ.get("NO_COLOR")
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):
-            config = (tyro.conf.OmitArgPrefixes,)
-            return None, tyro.cli(kind, args=argv, prog=prog, config=config)
+            return None, tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
         # tyro turns a ValueError of __post_init__, which ConfigError is, into a box that names the class.
         cause: BaseException | None = stop
@@ -52,8 +56,6 @@ def parse(kind: type[Any], argv: Sequence[str], *, prog: str) -> tuple[int | Non
             raise cause from None
         if complaint.getvalue():
             from rich.text import Text
-
-            from clickgrain.commands.console import stderr
 
             # Colored if stdout is a terminal; rich takes the codes out again unless stderr is one too.
             stderr().print(Text.from_ansi(complaint.getvalue().rstrip()), soft_wrap=True)
@@ -108,6 +110,11 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
+def parse_prompt(click: Iterable[str], box: str | None, scribble: Iterable[str] = ()) -> tuple[Any, Any, Any]:
+    """(clicks, strokes, corners of the box or None) of these flags, as their own functions give them."""
+    return [*map(parse_click, click)], [*map(parse_scribble, scribble)], None if box is None else parse_box(box)
+
+
 def read_prompt(
     size: "Size", click: Iterable[str], box: str | None, scribble: Iterable[str] = (), level: float | None = None
 ) -> "Prompt":
@@ -116,10 +123,9 @@ def read_prompt(
 
     from clickgrain.types import Prompt, Scribble
 
-    clicks = [parse_click(text) for text in click]
-    strokes = [Scribble(np.array(points, np.float32), label) for points, label in map(parse_scribble, scribble)]
+    clicks, drawn, corners = parse_prompt(click, box, scribble)
+    strokes = [Scribble(np.array(points, np.float32), label) for points, label in drawn]
     points, labels = [point for point, _ in clicks], [label for _, label in clicks]
-    corners = None if box is None else parse_box(box)
     try:
         return Prompt.of(points, labels, size=size, box=corners, scribbles=strokes, level=level)
     except PromptError as error:

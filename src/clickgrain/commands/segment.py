@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from clickgrain.commands.parsing import parse_box, parse_click, parse_scribble, read_prompt
+from clickgrain.commands.console import say, say_all
+from clickgrain.commands.parsing import Level, ModelExtractor, parse_prompt, read_prompt
+from clickgrain.devices import choose_device
 from clickgrain.errors import ConfigError, WeightsError, check_range
 
 OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
@@ -26,18 +28,14 @@ class SegmentArgs:
     scribble: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar='"X,Y ...[,-]"')] = ()
     box: Annotated[str | None, tyro.conf.arg(metavar="X1,Y1,X2,Y2")] = None  # a box around the object.
     # how large a region: 0 the smallest part, 1 the whole image.
-    level: Annotated[
-        float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")
-    ] = None
+    level: Level = None
     # "default", "tree" (no network), a model folder or a Hugging Face id.
     model: Annotated[
         str | None,
         tyro.conf.arg(metavar="M", help_behavior_hint='(default: "default", or "tree" while none ships)'),
     ] = None
     # whose features make the merge tree, as in `clickgrain propose`.
-    extractor: Annotated[
-        str | None, tyro.conf.arg(metavar="E", help_behavior_hint="(default: what the model was trained with)")
-    ] = None
+    extractor: ModelExtractor = None
     device: str = "cpu"  # torch device, e.g. cpu or cuda; auto takes a GPU if there is one.
     # what computes the network: torch, or onnx (ONNX Runtime on the CPU), which starts without torch; the first use
     # of a model exports it.
@@ -52,11 +50,7 @@ class SegmentArgs:
     def __post_init__(self) -> None:
         if not (self.click or self.scribble or self.box):
             raise ConfigError("nothing points at the object; give --click X,Y, --scribble or --box")
-        for parse, texts in ((parse_click, self.click), (parse_scribble, self.scribble)):
-            for text in texts:
-                parse(text)
-        if self.box is not None:
-            parse_box(self.box)
+        parse_prompt(self.click, self.box, self.scribble)
         check_range(self, "level", 0, 1)
         if self.runtime == "onnx" and not self.device.startswith("cpu"):
             raise ConfigError(f"--runtime onnx works on --device cpu only, not {self.device}; leave one out")
@@ -71,8 +65,6 @@ class SegmentArgs:
 
 def segment(args: SegmentArgs) -> None:
     """Read, predict, write; one line about the mask on stdout."""
-    from clickgrain.commands.console import say, say_all
-    from clickgrain.devices import choose_device
     from clickgrain.images import read_image, save_mask
     from clickgrain.segmenter import Segmenter
     from clickgrain.weights import find_model

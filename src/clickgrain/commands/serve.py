@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 import tyro
 
 from clickgrain.annotate.config import LOOPBACK, check_host
+from clickgrain.commands.console import say
+from clickgrain.commands.parsing import Level
+from clickgrain.devices import choose_device
 from clickgrain.errors import ConfigError, check_range
 
 URLS = {"label-studio": "http://localhost:8080", "cvat": "https://app.cvat.ai"}
@@ -25,13 +28,10 @@ class ServeArgs:
     model: Annotated[str, tyro.conf.arg(metavar="M")] = "default"
     device: str = "cpu"  # torch device; auto takes a GPU if there is one.
     # how large a region: 0 the smallest part, 1 the whole image.
-    level: Annotated[
-        float | None, tyro.conf.arg(metavar="LEVEL", help_behavior_hint="(default: the model's choice)")
-    ] = None
+    level: Level = None
     # of Label Studio or CVAT.
     url: Annotated[
-        str | None,
-        tyro.conf.arg(metavar="URL", help_behavior_hint=f"(default: {' or '.join(URLS.values())})"),
+        str | None, tyro.conf.arg(metavar="URL", help_behavior_hint=f"(default: {' or '.join(URLS.values())})")
     ] = None
     # label-studio: address to listen on; any but this machine's own asks for a password.
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
@@ -74,17 +74,13 @@ class ServeArgs:
 
 def serve(args: ServeArgs) -> None:
     """Serve until Ctrl-C; the address on stdout, the rest on stderr."""
-    from clickgrain.commands.console import say
-    from clickgrain.devices import choose_device
-
     device, url = choose_device(args.device), args.url or URLS[args.tool]
     if args.tool == "cvat":
         from clickgrain.integrations.cvat_agent import run_agent
 
         kind = "same" if args.same is not None else "whole-image" if args.whole_image else "clicks"
-        project = None if args.same is None else str(args.same.absolute())
         settings = {"kind": kind, "model": args.model, "device": device, "label": args.label, "level": args.level}
-        settings["project"] = project
+        settings["project"] = None if args.same is None else str(args.same.absolute())
         run_agent(url, settings, args.function, say)
         return
     from clickgrain.annotate.metrics import Watch

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from clickgrain.commands.parsing import parse_box, parse_click, read_prompt
-from clickgrain.errors import ConfigError, check_range
+from clickgrain.commands.console import say
+from clickgrain.commands.parsing import parse_prompt, read_prompt
+from clickgrain.devices import choose_device
+from clickgrain.errors import ConfigError, ImageError, check_range
+from clickgrain.files import atomic_write
 
 if TYPE_CHECKING:
     from clickgrain.types import Bool, UInt8
@@ -49,10 +52,7 @@ class TrackArgs:
     def __post_init__(self) -> None:
         if (self.mask is None) == (not self.click and self.box is None):
             raise ConfigError("point at the object on the first frame: --click X,Y or --box, or --mask")
-        for text in self.click:
-            parse_click(text)
-        if self.box is not None:
-            parse_box(self.box)
+        parse_prompt(self.click, self.box)
         check_range(self, "score", 0, 1)
         if self.out.resolve() == self.frames.resolve():
             raise ConfigError("--out is the folder of the frames; give another one, masks have the frames' names")
@@ -62,10 +62,7 @@ def track(args: TrackArgs) -> None:
     """One line on stdout: how many frames, and where it ended. Frames that cannot be read are left out."""
     import cv2
 
-    from clickgrain.commands.console import say
-    from clickgrain.errors import ImageError
     from clickgrain.export.records import name_for
-    from clickgrain.files import atomic_write
     from clickgrain.images import save_mask
     from clickgrain.progress import Bar
     from clickgrain.tracking import Tracked, Tracker
@@ -131,7 +128,6 @@ def _frames(args: TrackArgs) -> "dict[str, Callable[[], UInt8]]":
 
 def _first_mask(args: TrackArgs, image: "UInt8") -> "Bool":
     """H x W bool on the first frame, from --mask or by answering the clicks."""
-    from clickgrain.devices import choose_device
     from clickgrain.images import read_image
     from clickgrain.segmenter import Segmenter
 
