@@ -1,6 +1,5 @@
 """An image with its mask and the prompt drawn on it, at full size; `evaluation.drawing` draws those of reports."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,8 @@ from clickgrain.errors import ImageError
 from clickgrain.files import write_or_raise
 from clickgrain.types import Bool, Prompt, UInt8
 
-TINT, OBJECT, BACKGROUND, WHITE = (30, 144, 255), (40, 200, 80), (230, 50, 50), (255, 255, 255)
+TINT, WHITE = (30, 144, 255), (255, 255, 255)
+COLORS = (230, 50, 50), (40, 200, 80)  # by label: background, object
 
 
 def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
@@ -25,11 +25,13 @@ def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
         x1, y1, x2, y2 = (round(value) for value in prompt.box)
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), WHITE, max(1, size // 2))
     for stroke in prompt.scribbles:
-        cv2.polylines(canvas, [np.rint(stroke.points).astype(np.int32)], False, _color(stroke.label), size)
+        cv2.polylines(canvas, [np.rint(stroke.points).astype(np.int32)], False, COLORS[stroke.label], size)
     for point, label in zip(prompt.points, prompt.labels):
         center = (round(float(point[0])), round(float(point[1])))
         cv2.circle(canvas, center, 2 * size, WHITE, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(canvas, center, max(2 * size - max(1, size // 2), 1), _color(label), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(
+            canvas, center, max(2 * size - max(1, size // 2), 1), COLORS[int(label)], cv2.FILLED, cv2.LINE_AA
+        )
     return canvas
 
 
@@ -39,7 +41,3 @@ def save_overlay(path: Path, image: UInt8) -> None:
     if not done:
         raise ImageError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels are too many for it; use .png")
     write_or_raise(path, content.tobytes(), ImageError, "choose another folder")
-
-
-def _color(label: int) -> Sequence[int]:
-    return OBJECT if label else BACKGROUND
