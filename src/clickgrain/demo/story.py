@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from clickgrain import __version__
 from clickgrain.demo.config import EXTRACTOR, DemoArgs, DemoScale
-from clickgrain.demo.photos import HELD_OUT, LEARN, DemoPhoto, copy_photos, image_and_tree, write_targets
+from clickgrain.demo.photos import ADVICE, HELD_OUT, LEARN, DemoPhoto, copy_photos, image_and_tree, write_targets
 from clickgrain.errors import DataError, TrainingError
 from clickgrain.evaluation import Benchmark, OpenCVGrabCut, evaluate
 from clickgrain.evaluation.drawing import feature_map, overlay
@@ -97,7 +96,7 @@ def run_demo(args: DemoArgs, scale: DemoScale | None = None, progress: Progress 
             length=_length(clock["Training"]),
             tiles=[(one.result.noc(0.85), one.label, one.result.nof(0.85).never) for one in shown],
             ranked=sorted((one.result.noc(0.85), one.label) for one in shown),
-            trees=_trees(extractor, learn, image_set),
+            trees=list(_trees(extractor, learn, image_set)),
             composites=[
                 Figure(overlay(image_set.image(i), image_set.mask(i) > 0.5), f"Composite {n}", alt="composite")
                 for n, i in enumerate(range(image_set.photos, len(image_set))[:SAMPLES], 1)
@@ -167,13 +166,8 @@ def _teach(args: DemoArgs, scale: DemoScale, image_set: ImageSet, bar: Progress)
 def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet) -> None:
     """Delete the state of a run with other settings; `plan.json` holds those of the last one."""
     path = args.out / PLAN
-    asked: dict[str, Any] = {
-        "minutes": args.minutes,
-        "seed": args.seed,
-        "photos": image_set.names[: image_set.photos],
-        "version": __version__,
-    }
-    asked = json.loads(json.dumps(asked | {"scale": asdict(scale)}))
+    asked = {"minutes": args.minutes, "seed": args.seed, "photos": image_set.names[: image_set.photos]}
+    asked = json.loads(json.dumps({**asked, "version": __version__, "scale": asdict(scale)}))
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # none, or damaged
@@ -184,8 +178,7 @@ def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet
         (args.out / "model" / STATE).unlink(missing_ok=True)
     except OSError as error:
         raise TrainingError(f"{args.out}: cannot be changed ({error}); choose another --out") from error
-    text = json.dumps({"asked": asked}, indent=1)
-    write_or_raise(path, text.encode(), TrainingError, "make room or choose another --out")
+    write_or_raise(path, json.dumps({"asked": asked}, indent=1).encode(), TrainingError, ADVICE)
 
 
 def _click(folder: Path, lesson: Lesson, benchmark: Benchmark, digest: str, bar: Progress) -> list[Entry]:
@@ -231,9 +224,8 @@ def _facts(scale: DemoScale, benchmark: Benchmark, clock: dict[str, float]) -> d
 
 def _trees(
     extractor: FeatureExtractor, photos: list[DemoPhoto], image_set: ImageSet
-) -> list[tuple[str, list[Figure]]]:
+) -> Iterator[tuple[str, list[Figure]]]:
     """Features, tree and clicked region of the photos that have a click to show."""
-    trees = []
     for i, photo in enumerate(photos):
         if photo.click is None:
             continue
@@ -243,5 +235,4 @@ def _trees(
         figures = tree_figures(image, tree, click, level=photo.level)
         features = feature_map(extractor(image), (height, width))
         figures.insert(1, Figure(features, "Features", "main directions as colors", "feature map"))
-        trees.append((f"{Path(photo.file).stem}: {tree.n_leaves} patches", figures))
-    return trees
+        yield f"{Path(photo.file).stem}: {tree.n_leaves} patches", figures
