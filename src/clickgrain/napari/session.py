@@ -50,15 +50,11 @@ class ClickSession:
         self._cache = ImageCache(segmenter, MEGABYTES)
         self.positive = True  # whether the next click is on the object
         self._quiet = False  # whether layers change without being answered
-        shape = self.data.shape[: self.axes]
         place = {"scale": image.scale, "translate": image.translate}
-        self.box = viewer.add_shapes(
-            name="box", ndim=self.axes, edge_color="white", face_color="transparent", **place
-        )
-        self.strokes = viewer.add_shapes(
-            name="strokes", ndim=self.axes, edge_color=POSITIVE, face_color="transparent", **place
-        )
-        blank = np.zeros(shape, np.int32)
+        add_shapes = partial(viewer.add_shapes, ndim=self.axes, face_color="transparent", **place)
+        self.box = add_shapes(name="box", edge_color="white")
+        self.strokes = add_shapes(name="strokes", edge_color=POSITIVE)
+        blank = np.zeros(self.data.shape[: self.axes], np.int32)
         self.objects = viewer.add_labels(blank.copy(), name="committed_objects", **place)
         blue = direct_colormap({0: "transparent", 1: BLUE, None: BLUE})
         self.current = viewer.add_labels(blank.copy(), name="current_object", colormap=blue, **place)
