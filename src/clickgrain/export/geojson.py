@@ -68,20 +68,13 @@ def geojson_files(
         content: dict[str, Any] = {"type": "FeatureCollection", "image": image.name}
         if place is not None and place.epsg is not None:  # left from GeoJSON 2008; QGIS and GDAL read it
             content["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{place.epsg}"}}
-        content["features"] = [
-            {
-                "type": "Feature",
-                "properties": {"label": one.label or UNLABELLED, **({OURS: one.extra} if one.extra else {})},
-                "geometry": {
-                    "type": "MultiPolygon",
-                    "coordinates": [
-                        [_ring(ring, i == 0, place) for i, ring in enumerate(rings)] for rings in shapes
-                    ],
-                },
-            }
-            for one in image.objects()
-            if (shapes := polygons(one.mask, tolerance))
-        ]
+        content["features"] = []
+        for one in image.objects():
+            shapes = polygons(one.mask, tolerance)
+            rings = [[_ring(ring, i == 0, place) for i, ring in enumerate(shape)] for shape in shapes]
+            about = {"label": one.label or UNLABELLED, **({OURS: one.extra} if one.extra else {})}
+            geometry = {"type": "MultiPolygon", "coordinates": rings}
+            content["features"].append({"type": "Feature", "properties": about, "geometry": geometry})
         yield name_for(image.name, ".geojson", taken), json.dumps(content).encode()
 
 
