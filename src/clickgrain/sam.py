@@ -15,9 +15,9 @@ import numpy.typing as npt
 from clickgrain.cut import depth_in
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.export import rle
-from clickgrain.images import check_image, fit_size, resize
+from clickgrain.images import check_image, fit_size
 from clickgrain.scene import Scene, SceneMaker
-from clickgrain.segmenter import MOST_PIXELS, Encoded, Segmenter
+from clickgrain.segmenter import Encoded, Segmenter, reduced
 from clickgrain.tree import MergeTree
 from clickgrain.tree.leaf_map import cut_nodes, partition, to_size
 from clickgrain.types import Bool, Float, Mask, Size, UInt8
@@ -194,10 +194,8 @@ class SamAutomaticMaskGenerator:
             ImageError: if the array is no such image.
         """
         image = check_image(image)
-        size = height, width = image.shape[:2]
-        shrink = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
-        work = image if shrink == 1 else resize(image, (round(height * shrink), round(width * shrink)))
-        scene, records, seen = self._scenes.make(work), [], set()
+        size = image.shape[0], image.shape[1]
+        scene, records, seen = self._scenes.make(reduced(image)), [], set()
         for level in self.levels:
             nodes = cut_nodes(scene.tree, level)
             regions, numbers = partition(scene.tree, scene.leaves, level, np.ones(scene.size, bool))
@@ -221,7 +219,7 @@ class SamAutomaticMaskGenerator:
         union = np.count_nonzero(region | answer.binary)
         if (agreement := int(np.count_nonzero(region & answer.binary)) / max(int(union), 1)) < self.least[0]:
             return None
-        (rows, columns), box = scene.size, cv2.boundingRect(mask.view(np.uint8))
+        rows, columns = scene.size
         coded: Any = mask
         if self.output_mode != "binary_mask":
             counts = rle.encode(mask) if self.output_mode == "coco_rle" else rle.counts(mask).tolist()
@@ -229,7 +227,7 @@ class SamAutomaticMaskGenerator:
         return {
             "segmentation": coded,
             "area": area,
-            "bbox": [int(value) for value in box],
+            "bbox": list(cv2.boundingRect(mask.view(np.uint8))),
             "predicted_iou": agreement,
             "point_coords": [[(x + 0.5) * size[1] / columns - 0.5, (y + 0.5) * size[0] / rows - 0.5]],
             "stability_score": stability,
