@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from clickgrain.errors import DataError
+from clickgrain.export import rle as coco_rle
 from clickgrain.types import Bool, Size
 
 SIZES = (3, 4, 8, 16)  # bits of a count that our streams declare
-HEADER = 32 + 5 + 4 * 4
 
 
 def encode(mask: Bool) -> list[int]:
@@ -33,9 +33,8 @@ def encode(mask: Bool) -> list[int]:
     which = np.searchsorted(1 << np.array(SIZES), counts)
     size = np.array(SIZES)[which]
     words = ((4 + which) << size | (counts - 1)) << 8 | values
-    header = [(4 * flat.size, 32), (7, 5), *((size - 1, 4) for size in SIZES)]
-    words = np.concatenate([np.array([word for word, _ in header]), words])
-    widths = np.concatenate([np.array([bits for _, bits in header]), 3 + size + 8])
+    words = np.concatenate([[4 * flat.size, 7, *(size - 1 for size in SIZES)], words])
+    widths = np.concatenate([[32, 5, 4, 4, 4, 4], 3 + size + 8])
     ends = np.cumsum(widths)
     below = np.repeat(ends, widths) - 1 - np.arange(ends[-1])
     return np.packbits((np.repeat(words, widths) >> below & 1).astype(np.uint8)).tolist()
@@ -73,10 +72,9 @@ def decode(rle: Sequence[int], size: Size) -> Bool:
     return out[3::4].reshape(size) > 127
 
 
-def encode_cvat(mask: Bool) -> list[int]:
+def encode_cvat(mask: Bool) -> list[float]:
     """CVAT's numbers for an H x W bool mask; an empty one is its first pixel, not set."""
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    width, height = max(width, 1), max(height, 1)
-    flat = mask[y : y + height, x : x + width].ravel()
-    runs = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
-    return [*([0] if flat[0] else []), *runs, x, y, x + width - 1, y + height - 1]
+    right, bottom = x + max(width, 1) - 1, y + max(height, 1) - 1
+    runs = coco_rle.counts(mask[y : bottom + 1, x : right + 1].T)
+    return [float(number) for number in (*runs.tolist(), x, y, right, bottom)]

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Clicks:
         if not mask.binary.any():
             return []
         sure = AttributeValRequest(spec_id=cvat.InteractionResultAttributes.CONFIDENCE, value=f"{mask.score:.4f}")
-        runs = [float(number) for number in brush_rle.encode_cvat(mask.binary)]
+        runs = brush_rle.encode_cvat(mask.binary)
         return [cvat.InteractionResultShape(type="mask", points=runs, attributes=[sure])]
 
 
@@ -94,8 +94,7 @@ class WholeImage:
         """Masks of a PIL image, or polygons (holes kept) where the context asks for them."""
         least = context.conf_threshold or 0.0
         generator = SamAutomaticMaskGenerator(self.segmenter, levels=(self.level,), pred_iou_thresh=least)
-        masks = [record["segmentation"] for record in generator.generate(rgb_of(image))]
-        return [_shape(mask, 0, context) for mask in masks]
+        return [_shape(record["segmentation"], 0, context) for record in generator.generate(rgb_of(image))]
 
 
 class Same:
@@ -111,8 +110,7 @@ class Same:
     def __init__(self, segmenter: Segmenter, project: Path) -> None:
         self.maker, self.examples = SceneMaker(segmenter, ""), list[tuple[int, Wanted]]()
         numbers, left_out = dict[str, int](), list[str]()
-        opened = open_project(project, model="tree")
-        try:
+        with closing(open_project(project, model="tree")) as opened:
             for record in image_records(opened, left_out=left_out):
                 objects = [one for one in record.objects() if one.label and one.mask.any()]
                 if not objects:
@@ -126,16 +124,12 @@ class Same:
                 for one in objects:
                     number = numbers.setdefault(one.label or "", len(numbers))
                     if sum(known == number for known, _ in self.examples) < MOST_EXAMPLES:
-                        covered = cv2.resize(
-                            one.mask.astype(np.float32), tree.grid[::-1], interpolation=cv2.INTER_AREA
-                        )
+                        mask = one.mask.astype(np.float32)
+                        covered = cv2.resize(mask, tree.grid[::-1], interpolation=cv2.INTER_AREA)
                         self.examples.append((number, describe(features, covered.reshape(tree.grid))))
-        finally:
-            opened.close()
         if not self.examples:
-            raise DataError(
-                f"{project}: no object with a label; {' '.join(left_out[:3]) or 'annotate a few of each'}"
-            )
+            why = " ".join(left_out[:3]) or "annotate a few of each"
+            raise DataError(f"{project}: no object with a label; {why}")
         labels = [cvat.label_spec(name, number, type="mask") for name, number in numbers.items()]
         self.spec = cvat.DetectionFunctionSpec(labels=labels)
 
@@ -183,7 +177,7 @@ def _shape(mask: Bool, label: int, context: Any) -> Any:
     """A mask as CVAT's run lengths, or as one polygon (holes kept) where the context asks for polygons."""
     if context.conv_mask_to_poly:
         return cvat.polygon(label, polygons.joined(polygons.loops(mask)).ravel().astype(float).tolist())
-    return cvat.mask(label, [float(number) for number in brush_rle.encode_cvat(mask)])
+    return cvat.mask(label, brush_rle.encode_cvat(mask))
 
 
 def create(

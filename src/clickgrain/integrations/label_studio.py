@@ -138,10 +138,10 @@ class Backend:
                     raise DataError(f"a brush's image has {columns} x {rows} pixels; draw the stroke again")
                 stroke = brush_rle.decode(value.get("rle") or [], (rows, columns))
                 strokes += [Scribble(point, sign) for point in _stroke(stroke, encoded.size)]
-            told = config.levels.get((item.get("from_name"), None))
-            named = next(iter(value.get(kind) or []), None) if isinstance(value.get(kind), list) else None
-            told = config.levels.get((item.get("from_name"), named), told)
-            if item.get("from_name") == LEVEL:  # a control of each region, a number or a choice
+            control = item.get("from_name")
+            named = next(iter(value[kind]), None) if isinstance(value.get(kind), list) else None
+            told = config.levels.get((control, named), config.levels.get((control, None)))
+            if control == LEVEL:  # a control of each region, a number or a choice
                 told = _level(value.get("number", next(iter(value.get("choices") or []), None)))
             level = level if told is None else told
         if not (points or strokes or box is not None):
