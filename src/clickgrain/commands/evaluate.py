@@ -17,9 +17,6 @@ from clickgrain.errors import ClickgrainError, ConfigError, DataError
 from clickgrain.evaluation.config import EvaluationSettings, UserName, check_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clickgrain.evaluation.result import Result
     from clickgrain.tree import MergeTree
     from clickgrain.types import UInt8
 
@@ -96,21 +93,19 @@ class EvaluateTreeArgs:
 
 
 def evaluate(args: EvaluateArgs) -> None:
-    """Every model on every data set; results on stdout as they come, remarks on stderr at the end.
-
-    Raises DataError: at the end, when some pair could not be evaluated.
-    """
+    """Every model on every data set, a line on stdout each; at the end remarks, and DataError if a pair failed."""
     from clickgrain.clicks.users import make_user
     from clickgrain.evaluation.report import write_report
 
     device = choose_device(args.device)
     user = make_user(args.user, args.user_seed)
+    settings = asdict(args.settings) | {"user": user, "targets": args.limit}
+    settings |= {"processes": args.processes, "resume": args.resume}
     # Wrong names are found before the first hour is spent.
     benchmarks = [evaluation.load_benchmark(*parse_data(text)) for text in args.data]
     listed = [evaluation.Method(name, device, args.extractor, args.cut) for name in args.model]
     methods = {method.identity: method for method in listed}
-    results: list[Result] = []
-    failures: list[str] = []
+    results, failures = list[evaluation.Result](), list[str]()
     for identity, method in methods.items():
         try:
             predictor = method if args.processes > 1 else method()  # other processes make their own
@@ -121,19 +116,10 @@ def evaluate(args: EvaluateArgs) -> None:
             parts = [identity, benchmark.name, *([] if user.name == "robot" else [user.name])]
             files = args.out and args.out / "--".join(map(file_name, parts))
             try:
+                rows = files and files.with_name(f"{files.name}.jsonl")
                 with bar(f"{method.name} on {benchmark.name}") as progress:
-                    result = evaluation.evaluate(
-                        predictor,
-                        benchmark,
-                        model=identity,
-                        **asdict(args.settings),
-                        user=user,
-                        targets=args.limit,
-                        processes=args.processes,
-                        progress=progress,
-                        jsonl=files and files.with_name(f"{files.name}.jsonl"),
-                        resume=args.resume,
-                    )
+                    run = {**settings, "model": identity, "progress": progress, "jsonl": rows}
+                    result = evaluation.evaluate(predictor, benchmark, **run)
                 if files is not None:
                     save_json(files.with_name(f"{files.name}.json"), result.to_json())
             except ClickgrainError as error:
@@ -155,7 +141,7 @@ def evaluate(args: EvaluateArgs) -> None:
         raise DataError("\n".join(["not evaluated:", *failures]))
 
 
-def _say(args: EvaluateArgs, results: "Sequence[Result]", names: dict[str, str]) -> None:
+def _say(args: EvaluateArgs, results: "list[evaluation.Result]", names: dict[str, str]) -> None:
     """Tables on a terminal, remarks, and every model against the first on the same targets (also as JSON)."""
     from clickgrain.evaluation.result import differences_to_first
     from clickgrain.evaluation.tables import remarks, result_table, size_table
@@ -207,7 +193,7 @@ def evaluate_tree(args: EvaluateTreeArgs) -> None:
     extractor = features.load_extractor(args.extractor, device=choose_device(args.device))
     benchmark = evaluation.load_benchmark(*parse_data(args.data))
 
-    def edges(image: "UInt8") -> "MergeTree":
+    def edges(image: "UInt8") -> "MergeTree":  # its name stands in the table
         return edge_tree(image, extractor(image).shape[:2])
 
     build = edges if args.linkage == "edges" else extractor
