@@ -46,25 +46,21 @@ def export_files(
     folder: str = "photos",  # Label Studio only: name of the folder of the images, in its document root
 ) -> Iterator[File]:
     """(name, content) of every file of an export, one image at a time."""
-    left_out = [] if left_out is None else left_out
-    seen = (replace(image, objects=partial(_seen, image, left_out)) for image in images)
-    if format_ == "coco":
-        yield FILE, write_coco(seen, labels, polygons=polygons, tolerance=tolerance)
-    elif format_ == "datumaro":
-        yield datumaro.FILE, datumaro.write_datumaro(seen, labels)
-    elif format_ == "yolo":
-        yield from yolo_files(seen, labels, left_out, place, tolerance)
-    elif format_ == "labelme":
-        yield from labelme_files(seen)
-    elif format_ == "label-studio":
-        yield from label_studio_files(seen, labels, folder)
-    elif format_ == "geojson":
-        yield from geojson_files(seen, locate, tolerance)
-    elif format_ == "voc":
-        yield from voc_files(seen)
-    else:
-        maps = {"semantic": semantic_files, "instance": instance_files, "panoptic": panoptic_files}
-        yield from maps[format_](seen, labels, left_out)
+    lines = [] if left_out is None else left_out
+    seen = (replace(image, objects=partial(_seen, image, lines)) for image in images)
+    writers: dict[Format, Callable[[], Iterable[File]]] = {
+        "coco": lambda: [(FILE, write_coco(seen, labels, polygons=polygons, tolerance=tolerance))],
+        "semantic": lambda: semantic_files(seen, labels, lines),
+        "instance": lambda: instance_files(seen, lines),
+        "panoptic": lambda: panoptic_files(seen, labels, lines),
+        "yolo": lambda: yolo_files(seen, labels, lines, place, tolerance),
+        "labelme": lambda: labelme_files(seen),
+        "label-studio": lambda: label_studio_files(seen, labels, folder),
+        "geojson": lambda: geojson_files(seen, locate, tolerance),
+        "voc": lambda: voc_files(seen),
+        "datumaro": lambda: [(datumaro.FILE, datumaro.write_datumaro(seen, labels))],
+    }
+    yield from writers[format_]()
 
 
 def _seen(image: ImageRecord, left_out: list[str]) -> Iterator[ObjectRecord]:

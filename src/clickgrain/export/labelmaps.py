@@ -36,7 +36,7 @@ def semantic_files(images: Images, labels: Sequence[LabelRecord], left_out: list
     yield "labels.json", json.dumps({"0": "background", **listed}, indent=1).encode()
 
 
-def instance_files(images: Images, labels: Sequence[LabelRecord], left_out: list[str]) -> Iterator[File]:
+def instance_files(images: Images, left_out: list[str]) -> Iterator[File]:
     """16-bit PNGs: 0 background, 1 .. n the image's objects, whose labels are in objects.json."""
     listed: dict[str, Any] = {}
     for image, file, canvas, names in _painted(images, left_out):
@@ -96,10 +96,7 @@ def png(values: npt.NDArray[np.uint8] | Map) -> bytes:
 def read_panoptic(
     content: dict[str, Any], name: str, skipped: list[str], beside: Beside | None
 ) -> list[ImageRecord]:
-    """Images and objects of COCO panoptic JSON; a PNG is read when the objects of its image are asked for.
-
-    Raises DataError: the JSON came alone, or none of its images can be used.
-    """
+    """Images of COCO panoptic JSON, each PNG read with its objects; DataError: it came alone, or none is usable."""
     if beside is None:
         raise DataError(f"{name}: panoptic JSON needs its PNGs; import both as one ZIP, or their folder")
     if not isinstance(content["images"], list):
