@@ -11,6 +11,7 @@ import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -203,13 +204,8 @@ def make_app(backend: Backend, password: str | None = None) -> FastAPI:
     def versions() -> dict[str, list[str]]:
         return {"versions": [backend.version]}
 
-    @app.post("/setup")
-    async def setup(request: Request) -> Response:
-        return await answered(request, backend.setup)
-
-    @app.post("/predict")
-    async def predict(request: Request) -> Response:
-        return await answered(request, backend.predict)
+    app.add_route("/setup", partial(answered, act=backend.setup), ["POST"])
+    app.add_route("/predict", partial(answered, act=backend.predict), ["POST"])
 
     @app.post("/webhook")
     def webhook() -> dict[str, str]:
