@@ -49,10 +49,7 @@ HELD_OUT = (DemoPhoto("astronaut.png"), DemoPhoto("coffee.png"), DemoPhoto("moto
 
 
 def copy_photos(photos: tuple[DemoPhoto, ...], folder: Path) -> list[DemoPhoto]:
-    """Copy missing photos into a folder; returns those that this scikit-image has.
-
-    Raises DataError: if it has fewer than two of them, or the folder cannot be written.
-    """
+    """Copy missing photos into a folder; those that this scikit-image has. DataError: under two, or a full disk."""
     found = []
     for photo in photos:
         source = files("skimage") / "data" / photo.file

@@ -58,10 +58,7 @@ def write_coco(
 
 
 def read_coco(content: dict[str, Any], name: str, skipped: list[str]) -> list[ImageRecord]:
-    """Images and objects of COCO JSON; masks are decoded and checked when `objects` is called.
-
-    Raises DataError: without images or annotations, or if none of its images can be used.
-    """
+    """Images of COCO JSON, masks decoded when `objects` is called; DataError: no lists, or no usable image."""
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
             raise DataError(f"{name}: its {key} are {brief(content.get(key))}, not a list; export it again")

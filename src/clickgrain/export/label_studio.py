@@ -40,9 +40,8 @@ def label_studio_files(
             names[one.label or UNLABELLED] = None
             value = {"format": "rle", "rle": brush_rle.encode(one.mask), "brushlabels": [one.label or UNLABELLED]}
             results.append({"id": str(number), **about, "value": value})
-        tasks.append(
-            {"data": {"image": LOCAL + quote(f"{folder}/{image.name}")}, "annotations": [{"result": results}]}
-        )
+        address = LOCAL + quote(f"{folder}/{image.name}")
+        tasks.append({"data": {"image": address}, "annotations": [{"result": results}]})
     yield "tasks.json", json.dumps(tasks).encode()
     listed = "".join(f"<Label value={quoteattr(name)}/>" for name in names)
     controls = (("BrushLabels", "mask"), ("KeyPointLabels", "point"), ("RectangleLabels", "box"))
@@ -53,10 +52,7 @@ def label_studio_files(
 
 
 def read_label_studio(tasks: list[Any], name: str, skipped: list[str]) -> list[ImageRecord]:
-    """Images with masks, polygons and rectangles of the last annotation, or prediction, of each task.
-
-    Raises DataError: not one task can be used.
-    """
+    """Images with the last annotation, or prediction, of each task; DataError: not one task can be used."""
     found = []
     for task in tasks:
         where = f"{name}: task {brief(task.get('id') if isinstance(task, dict) else task)}"

@@ -100,11 +100,9 @@ class WholeImage:
 class Same:
     """A detection function: regions that look like the labelled objects of a project (*Find the same*).
 
-    Args:
-        segmenter: its extractor's features are compared, and its trees hold the regions.
-        project: folder of annotated photos, or its project file; at most `MOST_EXAMPLES` objects of a label count.
-
-    Raises DataError: no such project, or none of its objects has a label and a readable photo.
+    The segmenter's trees hold the regions, and features of its extractor are compared. `project` is a folder of
+    annotated photos, or its project file; at most `MOST_EXAMPLES` objects of a label count. Raises DataError: no
+    such project, or none of its objects has a label and a readable photo.
     """
 
     def __init__(self, segmenter: Segmenter, project: Path) -> None:
@@ -160,10 +158,7 @@ class Same:
 
 
 def rgb_of(image: Any) -> UInt8:
-    """H x W x 3 uint8 RGB of a PIL image of any mode, as `read_image` makes it of a file: Pillow clips 16 bits.
-
-    Raises ImageError: it has over `MAX_PIXELS`.
-    """
+    """H x W x 3 uint8 RGB of a PIL image as `read_image` makes it (Pillow clips 16 bits); ImageError: too large."""
     if (pixels := image.width * image.height) > MAX_PIXELS:
         raise ImageError(f"an image of {pixels / 1e6:.0f} megapixels is over the limit of {MAX_PIXELS / 1e6:.0f}")
     if image.mode[0] in "IF":
