@@ -195,16 +195,15 @@ class SamAutomaticMaskGenerator:
         """
         image = check_image(image)
         size = image.shape[0], image.shape[1]
-        scene, records, seen = self._scenes.make(reduced(image)), [], set()
+        scene, records = self._scenes.make(reduced(image)), dict[int, dict[str, Any] | None]()
         for level in self.levels:
             nodes = cut_nodes(scene.tree, level)
             regions, numbers = partition(scene.tree, scene.leaves, level, np.ones(scene.size, bool))
             for number in numbers:
                 node = int(nodes[number - 1])
-                if node not in seen:
-                    seen.add(node)
-                    records.append(self._record(scene, regions == number, node, level, size))
-        kept = [record for record in records if record is not None]
+                if node not in records:
+                    records[node] = self._record(scene, regions == number, node, level, size)
+        kept = [record for record in records.values() if record is not None]
         return sorted(kept, key=lambda record: -record["area"])
 
     def _record(self, scene: Scene, region: Bool, node: int, level: float, size: Size) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -167,18 +167,15 @@ def _start_over_if_changed(args: DemoArgs, scale: DemoScale, image_set: ImageSet
     """Delete the state of a run with other settings; `plan.json` holds those of the last one."""
     path = args.out / PLAN
     asked = {"minutes": args.minutes, "seed": args.seed, "photos": image_set.names[: image_set.photos]}
-    asked = json.loads(json.dumps({**asked, "version": __version__, "scale": asdict(scale)}))
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # none, or damaged
-        plan = None
-    if isinstance(plan, dict) and plan.get("asked") == asked:
-        return
+    plan = json.dumps({"asked": {**asked, "version": __version__, "scale": asdict(scale)}}, indent=1)
+    with suppress(OSError, ValueError, RecursionError):  # none, or damaged
+        if json.loads(path.read_text(encoding="utf-8")) == json.loads(plan):
+            return
     try:
         (args.out / "model" / STATE).unlink(missing_ok=True)
     except OSError as error:
         raise TrainingError(f"{args.out}: cannot be changed ({error}); choose another --out") from error
-    write_or_raise(path, json.dumps({"asked": asked}, indent=1).encode(), TrainingError, ADVICE)
+    write_or_raise(path, plan.encode(), TrainingError, ADVICE)
 
 
 def _click(folder: Path, lesson: Lesson, benchmark: Benchmark, digest: str, bar: Progress) -> list[Entry]:

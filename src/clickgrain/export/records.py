@@ -96,12 +96,10 @@ def leave_out(lines: list[str], line: str) -> None:
 
 def read_size(height: Any, width: Any) -> Size:
     """(H, W) from a file; compare it with the photo's size before allocating anything of that size."""
-    size = []
     for side, value in (("height", height), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 2**31 or value % 1:
             raise DataError(f"its {side} is {reprlib.repr(value)}, not a whole number of pixels")
-        size.append(int(value))
-    return size[0], size[1]
+    return int(height), int(width)
 
 
 def read_text(record: Any, key: str) -> str:

@@ -75,21 +75,19 @@ def _classes(lists: list[tuple[str, Callable[[], bytes]]], skipped: list[str]) -
     """Names by number, from the first file that has some."""
     for name, read in lists:
         names: dict[int, str] = {}
-        given: Any = {}
         with records.bad_left_out(skipped, name):  # the YAML reader raises many kinds of errors
             content = read()
             if len(content) > 1_000_000 or b"<<" in content:  # merge keys can expand without bound
                 raise DataError(f"{len(content):,} bytes, or references, that no list of classes needs")
-            found: Any = content.decode("utf-8-sig", "replace").splitlines()
+            given: Any = content.decode("utf-8-sig", "replace").splitlines()
             if not name.lower().endswith(".txt"):
                 loaded = yaml.safe_load(content)
-                found = loaded.get("names") if isinstance(loaded, dict) else None
-            if not isinstance(found, dict | list):
-                raise DataError(f"its names are {brief(found)}, not a list of classes")
-            given = found
-        for number, value in given.items() if isinstance(given, dict) else enumerate(given):
-            with records.bad_left_out(skipped, f"{name}: class {brief(number)}"):
-                names[int(number)] = records.read_text({"name": value}, "name")
+                given = loaded.get("names") if isinstance(loaded, dict) else None
+            if not isinstance(given, dict | list):
+                raise DataError(f"its names are {brief(given)}, not a list of classes")
+            for number, value in given.items() if isinstance(given, dict) else enumerate(given):
+                with records.bad_left_out(skipped, f"{name}: class {brief(number)}"):
+                    names[int(number)] = records.read_text({"name": value}, "name")
         if names:
             return dict(sorted(names.items()))
     return {}
