@@ -66,9 +66,7 @@ class SamPredictor:
     def set_image(self, image: UInt8, image_format: Literal["RGB", "BGR"] = "RGB") -> None:
         """Encode an H x W x 3 uint8 image for later `predict` calls.
 
-        Raises:
-            ConfigError: for another format than "RGB" or "BGR".
-            ImageError: if the array is no such image.
+        Raises ConfigError: for another format than "RGB" or "BGR". ImageError: if the array is no such image.
         """
         if image_format not in ("RGB", "BGR"):
             raise ConfigError(f"image_format {image_format!r} is unknown; give 'RGB' or 'BGR'")
@@ -86,7 +84,7 @@ class SamPredictor:
         *,
         level: float | None = None,
     ) -> tuple[npt.NDArray[Any], Float, Float]:
-        """Masks for one prompt.
+        """Masks for one prompt. Raises PromptError: no image is set, or an invalid prompt.
 
         Args:
             point_coords: N x 2 (x, y) pixels.
@@ -100,9 +98,6 @@ class SamPredictor:
         Returns:
             (masks C x H x W, scores C float32 in 0..1, low-resolution logits C x 256 x 256 float32), C at most 3.
             The first is the model's answer and has the highest score.
-
-        Raises:
-            PromptError: no image is set, or an invalid prompt.
         """
         current = self._current()
         previous = None if mask_input is None else self._mask_of(np.asarray(mask_input, np.float32), current.size)
@@ -141,7 +136,8 @@ class SamPredictor:
 class SamAutomaticMaskGenerator:
     """The whole image in regions: cuts of its merge tree, as a list of SAM's records.
 
-    Settings of SAM's that have no meaning here (its grid of points, its crops) are refused by Python itself.
+    Settings of SAM's that have no meaning here (its grid of points, its crops) are refused by Python itself. Raises
+    ConfigError: for another output mode, or a level outside 0..1.
 
     Args:
         model: as of `SamPredictor`.
@@ -152,9 +148,6 @@ class SamAutomaticMaskGenerator:
         min_mask_region_area: least pixels of a region.
         output_mode: what `segmentation` is: "binary_mask" (H x W bool), "uncompressed_rle" or "coco_rle".
         device: torch device, of a model given by name.
-
-    Raises:
-        ConfigError: for another output mode, or a level outside 0..1.
     """
 
     def __init__(
@@ -182,16 +175,13 @@ class SamAutomaticMaskGenerator:
         self._scenes = SceneMaker(self.model, "")
 
     def generate(self, image: UInt8) -> list[dict[str, Any]]:
-        """Records of an H x W x 3 uint8 RGB image, the largest regions first.
+        """Records of an H x W x 3 uint8 RGB image, the largest regions first; ImageError for another array.
 
         Returns:
             One dict per region: `segmentation`, `area` (pixels), `bbox` (XYWH pixels), `predicted_iou` (how well
             the segmenter's answer to a click in its middle, at its level, agrees with it), `point_coords` ([[x, y]]
             of that click), `stability_score` (the IoU of the regions there a little below and above its cut),
             `crop_box` (XYWH: the image), and `level` of its cut, which SAM's have not.
-
-        Raises:
-            ImageError: if the array is no such image.
         """
         image = check_image(image)
         size = image.shape[0], image.shape[1]
