@@ -29,9 +29,7 @@ def draw_overlay(image: UInt8, mask: Bool, prompt: Prompt) -> UInt8:
     for point, label in zip(prompt.points, prompt.labels):
         center = (round(float(point[0])), round(float(point[1])))
         cv2.circle(canvas, center, 2 * size, WHITE, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(
-            canvas, center, max(2 * size - max(1, size // 2), 1), COLORS[int(label)], cv2.FILLED, cv2.LINE_AA
-        )
+        cv2.circle(canvas, center, max(2 * size - max(1, size // 2), 1), COLORS[label], cv2.FILLED, cv2.LINE_AA)
     return canvas
 
 

@@ -111,7 +111,7 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 
 def parse_prompt(click: Iterable[str], box: str | None, scribble: Iterable[str] = ()) -> tuple[Any, Any, Any]:
-    """(clicks, strokes, corners of the box or None) of these flags, as their own functions give them."""
+    """(clicks, strokes, corners of the box or None) of these flags; ConfigError for what has another form."""
     return [*map(parse_click, click)], [*map(parse_scribble, scribble)], None if box is None else parse_box(box)
 
 
