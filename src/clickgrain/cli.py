@@ -19,6 +19,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from clickgrain import __version__, events
+from clickgrain.commands.console import say
 from clickgrain.errors import ClickgrainError, ConfigError, is_interruption
 
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
@@ -143,7 +144,5 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _refuse(message: str, status: int) -> int:
-    from clickgrain.commands.console import say
-
     say(message, style="red")
     return status
