@@ -12,6 +12,8 @@ from clickgrain.proposals.cutouts import Cutout, cropped
 from clickgrain.types import Float, Size, UInt8
 
 Rng = np.random.Generator
+Corner = tuple[int, int]
+"""(y, x) of a piece's top left pixel on the canvas; parts of the piece may lie outside."""
 VISIBLE = 0.5  # part of a piece that stays inside the image at least
 HIDDEN = (0.05, 0.6)  # part of the object that an occluder must hide at least, and may hide at most
 TRIES = 12
@@ -23,14 +25,6 @@ class Composite(NamedTuple):
 
     image: UInt8
     mask: Float
-
-
-class _Layer(NamedTuple):
-    """A piece at its new size and angle: h x w x 3 uint8 RGB, h x w alpha, its top left corner (y, x)."""
-
-    image: UInt8
-    alpha: Float
-    corner: tuple[int, int]
 
 
 def composite(
@@ -52,9 +46,8 @@ def composite(
     settings = settings or CompositeSettings()
     canvas = check_image(background).astype(np.float32)
     size = (canvas.shape[0], canvas.shape[1])
-    layer = _changed(_piece(foreground, alpha), size, rng, settings)
-    layer = layer._replace(corner=_corner(layer, size, rng, settings))
-    mask = _blend(canvas, layer, rng, settings)
+    piece = _changed(_piece(foreground, alpha), size, rng, settings)
+    mask = _blend(canvas, piece, _corner(piece.alpha, size, rng, settings), rng, settings)
     if occluder is not None:
         mask = _occluded(canvas, mask, _piece(*occluder), rng, settings)
     return Composite(_finished(np.rint(canvas).astype(np.uint8), rng, settings), mask)
@@ -69,8 +62,8 @@ def _piece(foreground: UInt8, alpha: Float) -> Cutout:
     return cropped(foreground, alpha)
 
 
-def _changed(piece: Cutout, size: Size, rng: Rng, settings: CompositeSettings) -> _Layer:
-    """The piece at its new size and angle, its edge softened; not placed yet."""
+def _changed(piece: Cutout, size: Size, rng: Rng, settings: CompositeSettings) -> Cutout:
+    """The piece at its new size and angle, its edge softened."""
     scale = _scale(piece.alpha, size, rng, settings)
     height, width = (max(1, round(side * scale)) for side in piece.alpha.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -86,7 +79,7 @@ def _changed(piece: Cutout, size: Size, rng: Rng, settings: CompositeSettings) -
         image = cv2.GaussianBlur(image, (0, 0), sigma).astype(np.uint8)
     if softness > 0:
         alpha = cv2.GaussianBlur(alpha, (0, 0), softness).astype(np.float32)
-    return _Layer(image, np.clip(alpha, 0, 1), (0, 0))
+    return Cutout(image, np.clip(alpha, 0, 1))
 
 
 def _scale(alpha: Float, size: Size, rng: Rng, settings: CompositeSettings) -> float:
@@ -116,44 +109,40 @@ def _turned(image: UInt8, alpha: Float, degrees: float) -> tuple[UInt8, Float]:
     return turned.astype(np.uint8), cv2.warpAffine(alpha, matrix, size).astype(np.float32)
 
 
-def _corner(layer: _Layer, size: Size, rng: Rng, settings: CompositeSettings) -> tuple[int, int]:
+def _corner(alpha: Float, size: Size, rng: Rng, settings: CompositeSettings) -> Corner:
     """Mostly inside the canvas, sometimes cut by its border; a piece too long for it is centered on some part."""
-    shape = (layer.alpha.shape[0], layer.alpha.shape[1])
-    inside = (_between(rng, size[0] - shape[0]), _between(rng, size[1] - shape[1]))
-    free = (int(rng.uniform(0, size[0]) - shape[0] / 2), int(rng.uniform(0, size[1]) - shape[1] / 2))
-    enough = max(VISIBLE * float(layer.alpha.sum()), settings.min_area * size[0] * size[1])
-    for corner in (free, inside) if rng.random() < 0.3 else (inside,):
-        if _share(layer._replace(corner=corner), size).sum() >= 0.99 * enough:
+    rooms = [side - own for side, own in zip(size, alpha.shape)]
+    top, left = (int(rng.integers(min(0, room), max(0, room) + 1)) for room in rooms)
+    y, x = (int(rng.uniform(0, side) - own / 2) for side, own in zip(size, alpha.shape))
+    enough = max(VISIBLE * float(alpha.sum()), settings.min_area * size[0] * size[1])
+    for corner in ((y, x), (top, left)) if rng.random() < 0.3 else ((top, left),):
+        if _share(alpha, corner, size).sum() >= 0.99 * enough:
             return corner
-    solid = np.argwhere(layer.alpha >= 0.9 * layer.alpha.max())
+    solid = np.argwhere(alpha >= 0.9 * alpha.max())
     y, x = solid[int(rng.integers(len(solid)))]
     return size[0] // 2 - int(y), size[1] // 2 - int(x)
 
 
-def _between(rng: Rng, room: int) -> int:
-    return int(rng.integers(min(0, room), max(0, room) + 1))
-
-
-def _blend(canvas: Float, layer: _Layer, rng: Rng, settings: CompositeSettings) -> Float:
-    """Recolor the layer and blend it into the H x W x 3 image in place; returns its H x W share."""
+def _blend(canvas: Float, piece: Cutout, corner: Corner, rng: Rng, settings: CompositeSettings) -> Float:
+    """Recolor a piece and blend it into the H x W x 3 image in place; returns its H x W share."""
     size = (canvas.shape[0], canvas.shape[1])
-    here, there = _overlap(layer, size)
-    share = _share(layer, size)
-    colors = _recolored(layer, canvas[here], share[here], rng, settings)
+    here, there = _overlap(piece.alpha, corner, size)
+    share = _share(piece.alpha, corner, size)
+    colors = _recolored(piece, canvas[here], share[here], rng, settings)
     if settings.light > 0:
-        colors = _lit(colors, layer.alpha, canvas[here], rng, settings)
+        colors = _lit(colors, piece.alpha, canvas[here], rng, settings)
     if settings.shadow > 0 and rng.random() < settings.shadow:
-        canvas *= 1 - _shadow(layer, size, rng)[..., None]
+        canvas *= 1 - _shadow(piece.alpha, corner, size, rng)[..., None]
     canvas[here] += share[here][..., None] * (colors[there] - canvas[here])
     return share
 
 
-def _recolored(layer: _Layer, around: Float, share: Float, rng: Rng, settings: CompositeSettings) -> Float:
+def _recolored(piece: Cutout, around: Float, share: Float, rng: Rng, settings: CompositeSettings) -> Float:
     """h x w x 3 RGB 0..255: brightness, contrast, saturation, hue changed; the mean drawn to the surroundings'."""
     brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4) * settings.jitter * [15, 0.35, 0.6, 0.5]
     draw = rng.uniform(0, settings.match)
-    lab = to_lab(layer.image)
-    mean = _mean(lab, layer.alpha)
+    lab = to_lab(piece.image)
+    mean = _mean(lab, piece.alpha)
     shift = draw * (_mean(to_lab(around), share) - mean)
     turn = np.array([[np.cos(hue), -np.sin(hue)], [np.sin(hue), np.cos(hue)]], np.float32)
     lab[..., 0] = (lab[..., 0] - mean[0]) * (1 + contrast) + mean[0] + brightness
@@ -180,21 +169,21 @@ def _lit(colors: Float, alpha: Float, around: Float, rng: Rng, settings: Composi
     return np.clip(rgb * gain[..., None], 0, 255).astype(np.float32)
 
 
-def _shadow(layer: _Layer, size: Size, rng: Rng) -> Float:
-    """H x W part of the light that the layer takes away: close around its lower edge, or cast on the ground."""
-    rows, columns = np.flatnonzero(layer.alpha.max(1) > 0.5), np.flatnonzero(layer.alpha.max(0) > 0.5)
+def _shadow(alpha: Float, corner: Corner, size: Size, rng: Rng) -> Float:
+    """H x W part of the light that a piece takes away: close around its lower edge, or cast on the ground."""
+    rows, columns = np.flatnonzero(alpha.max(1) > 0.5), np.flatnonzero(alpha.max(0) > 0.5)
     if not len(rows):
         return np.zeros(size, np.float32)
     long = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     flat, lean = rng.uniform(0.08, 0.5), rng.uniform(-0.8, 0.8)
-    bottom, (top, left) = float(rows[-1]), layer.corner
-    # (x, y) of the layer -> canvas: lying on the ground, the lower edge kept where it is
+    bottom, (top, left) = float(rows[-1]), corner
+    # (x, y) of the piece -> canvas: lying on the ground, the lower edge kept where it is
     matrix = np.array([[1, -lean * flat, left + lean * flat * bottom], [0, flat, top + bottom * (1 - flat)]])
     if rng.random() < 0.4:  # nothing to stand on: around it, a little lower
         matrix = np.array(
             [[1, 0, left + rng.uniform(-0.04, 0.04) * long], [0, 1, top + rng.uniform(0, 0.05) * long]]
         )
-    cast = cv2.warpAffine(layer.alpha, matrix, size[::-1])
+    cast = cv2.warpAffine(alpha, matrix, size[::-1])
     cast = cv2.GaussianBlur(cast, (0, 0), max(0.6, rng.uniform(0.015, 0.06) * long))
     return np.asarray(rng.uniform(0.2, 0.65) * cast, np.float32)
 
@@ -204,13 +193,14 @@ def _occluded(canvas: Float, mask: Float, piece: Cutout, rng: Rng, settings: Com
     size, total = (mask.shape[0], mask.shape[1]), float(mask.sum())
     edge = np.argwhere((mask > 0.5) & (cv2.erode(mask, np.ones((3, 3), np.uint8)) <= 0.5))
     for _ in range(TRIES if len(edge) else 0):
-        layer = _changed(piece, size, rng, settings)
+        changed = _changed(piece, size, rng, settings)
+        height, width = changed.alpha.shape
         y, x = edge[int(rng.integers(len(edge)))]
-        layer = layer._replace(corner=(int(y) - layer.alpha.shape[0] // 2, int(x) - layer.alpha.shape[1] // 2))
-        left = mask * (1 - _share(layer, size))
+        corner = (int(y) - height // 2, int(x) - width // 2)
+        left = mask * (1 - _share(changed.alpha, corner, size))
         hidden = 1 - float(left.sum()) / total
         if HIDDEN[0] <= hidden <= HIDDEN[1] and left.sum() >= settings.min_area * mask.size:
-            _blend(canvas, layer, rng, settings)
+            _blend(canvas, changed, corner, rng, settings)
             return left
     return mask
 
@@ -231,20 +221,21 @@ def _finished(image: UInt8, rng: Rng, settings: CompositeSettings) -> UInt8:
     return np.ascontiguousarray(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
 
 
-def _overlap(layer: _Layer, size: Size) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The common rectangle, in the image's and in the layer's own coordinates."""
+def _overlap(alpha: Float, corner: Corner, size: Size) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The common rectangle, in the canvas's and in the piece's own coordinates."""
     here, there = [], []
-    for start, side, piece in zip(layer.corner, size, layer.alpha.shape):
+    for start, side, piece in zip(corner, size, alpha.shape):
         first, last = min(max(0, start), side), max(0, min(side, start + piece))
         here.append(slice(first, max(first, last)))
         there.append(slice(first - start, max(first, last) - start))
     return (here[0], here[1]), (there[0], there[1])
 
 
-def _share(layer: _Layer, size: Size) -> Float:
-    here, there = _overlap(layer, size)
+def _share(alpha: Float, corner: Corner, size: Size) -> Float:
+    """H x W share of a piece in every pixel of the canvas."""
+    here, there = _overlap(alpha, corner, size)
     share = np.zeros(size, np.float32)
-    share[here] = layer.alpha[there]
+    share[here] = alpha[there]
     return share
 
 
