@@ -8,7 +8,6 @@ import logging
 import shutil
 import socket
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,13 +33,6 @@ DEATHS = 3  # of workers that a group of images may cost before they are taken o
 REACHED = 10.0  # seconds in which a cluster answers
 ENDING = 60.0  # seconds in which the workers of a run that is over give their stores back
 Batch = dict[str, Any]
-
-
-def _pass(
-    store: ProposalStore | None, extractor: FeatureExtractor | None, settings: TreeSettings, bar: Progress
-) -> Pass:
-    """A pass of one thread for a stage that uses a part of it."""
-    return Pass(store, extractor, settings, 1, 1, ProposeReport(), bar)  # type: ignore[arg-type]
 
 
 def propose_on_ray(
@@ -94,8 +86,7 @@ def propose_on_ray(
             if not stores:
                 ProposalStore.create(out / f"{socket.gethostname()}-0.db").close()
             with ProposalStore.open(out) as store:
-                check = _pass(store, extractor, settings, bar)
-                check.report = report
+                check = Pass(store, extractor, settings, report=report, bar=bar)
                 waiting = {file.key: file for file in check.todo(files)}
                 # Their new trees go to any store, and a photo's tree must be in one.
                 store.remove([key for key in waiting if key in store])
@@ -239,21 +230,18 @@ def _decoded(files: list[ImageFile], settings: TreeSettings, out: Path) -> Itera
         yield _packed([item])
 
 
-class _Stage(ABC):
-    """An actor that does `work` on images; what is no image any more passes through."""
+class _Stage:
+    """An actor that does `work` on images."""
 
     out: Path
 
-    @abstractmethod
     def work(self, items: list[Any]) -> list[Any]:
         """What becomes of images."""
+        raise NotImplementedError
 
     def __call__(self, group: Batch) -> Batch:
-        items = _items(group)
-        ready = [item for item in items if _is_ready(item)]
-        rest = [item for item in items if not _is_ready(item)]
         try:
-            return _packed([*(_surviving(self.work, ready, self.out) if ready else ()), *rest])
+            return _packed(_on_images(lambda images: _surviving(self.work, images, self.out), _items(group)))
         except Exception as error:  # which would meet all other images, too: a full disk, a broken extractor
             known = isinstance(error, ClickgrainError)
             return _packed([("broken", str(error) if known else f"{type(error).__name__}: {cause(error)}")])
@@ -265,12 +253,12 @@ class _Features(_Stage):
     def __init__(
         self, settings: TreeSettings, load: Callable[[bool], FeatureExtractor], gpu: bool, out: Path
     ) -> None:
-        self.run, self.out = _pass(None, load(gpu), settings, Quiet()), out
+        self.run, self.out = Pass(None, load(gpu), settings), out  # type: ignore[arg-type]
 
     def work(self, items: list[Any]) -> list[Any]:
         """(file, size of the image, features)."""
         self.run.report.failed.clear()
-        features = self.run.features([image for _, _, image in items], [(file, image) for file, _, image in items])
+        features = self.run.features([image for _, _, image in items], [file for file, _, _ in items])
         found = [(file, size, value) for (file, size, _), value in zip(items, features) if value is not None]
         if found:
             self.run.broken.clear()
@@ -289,7 +277,7 @@ class _Merge(_Stage):
                 self.lock.acquire(timeout=0)
             except Timeout:
                 continue
-            self.run = _pass(ProposalStore.create(path), None, settings, Quiet())
+            self.run = Pass(ProposalStore.create(path), None, settings)  # type: ignore[arg-type]
             return
         raise StoreError(f"{out}: 10,000 stores are in use on this machine; give another folder")
 
@@ -313,17 +301,19 @@ class _All(_Stage):
 
     def work(self, items: list[Any]) -> list[Any]:
         """From files to ("done", key)."""
-        result = list(_decode(items, self.settings))
+        items = list(_decode(items, self.settings))
         for stage in (self.features, self.merge):
-            ready = [item for item in result if _is_ready(item)]
-            rest = [item for item in result if not _is_ready(item)]
-            result = [*stage.work(ready), *rest]
-        return result
+            items = _on_images(stage.work, items)
+        return items
 
 
-def _is_ready(item: Any) -> bool:
-    """Whether it is an image, alone or with what was made of it, and not a `Failure` or a note."""
-    return isinstance(item, ImageFile) or (isinstance(item, tuple) and isinstance(item[0], ImageFile))
+def _on_images(work: Callable[[list[Any]], Iterable[Any]], items: list[Any]) -> list[Any]:
+    """What `work` makes of images, alone or with what was made of them; a `Failure` or a note passes through."""
+    images, rest = list[Any](), list[Any]()
+    for item in items:
+        is_image = isinstance(item, ImageFile) or (isinstance(item, tuple) and isinstance(item[0], ImageFile))
+        (images if is_image else rest).append(item)
+    return [*(work(images) if images else ()), *rest]
 
 
 def _packed(items: list[Any]) -> Batch:

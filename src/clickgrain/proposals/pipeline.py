@@ -149,10 +149,10 @@ class Pass:
     store: ProposalStore  # takes the trees
     extractor: FeatureExtractor
     settings: TreeSettings
-    threads: int  # that read, and as many that merge; the kernel releases the interpreter's lock
-    waiting: int  # photos whose features may wait in memory; more than a batch, or the forward passes would wait
-    report: ProposeReport
-    bar: Progress  # advances by a photo
+    threads: int = 1  # that read, and as many that merge; the kernel releases the interpreter's lock
+    waiting: int = 1  # photos whose features may wait in memory: more than a batch, or forward passes would wait
+    report: ProposeReport = field(default_factory=ProposeReport)
+    bar: Progress = field(default_factory=Quiet)  # advances by a photo
     merging: deque[tuple[ImageFile, Future[Row]]] = field(default_factory=deque)  # whose trees are built, in order
     rows: list[Row] = field(default_factory=list)  # finished trees that wait for the next transaction
     broken: list[Exception] = field(default_factory=list)  # errors of the extractor since it last gave features
@@ -192,7 +192,7 @@ class Pass:
     def forward(self, group: list[tuple[ImageFile, UInt8]]) -> None:
         """One forward pass; the features go to the merging threads."""
         images = [shrunk(image, self.settings.long_side) for _, image in group]
-        for (file, image), features in zip(group, self.features(images, group)):
+        for (file, image), features in zip(group, self.features(images, [file for file, _ in group])):
             if features is None:
                 continue
             self.broken.clear()
@@ -252,7 +252,7 @@ class Pass:
         self.store.touch(file.key, Source(meta.source.sha256, *file.state))
         return True
 
-    def features(self, images: list[UInt8], group: list[tuple[ImageFile, UInt8]]) -> Iterable[Float | None]:
+    def features(self, images: list[UInt8], files: list[ImageFile]) -> Iterable[Float | None]:
         """One forward pass; None for images that the extractor fails on, which go to the report."""
         try:
             features = self.extractor.batch(images)
@@ -262,7 +262,7 @@ class Pass:
             # One image may have broken the batch, or the batch was too large for the device: one at a time.
             if not isinstance(error, ClickgrainError):
                 self.split.append(error.with_traceback(None))  # which would hold the batch in memory
-            return (self._features_of(image, file) for image, (file, _) in zip(images, group))
+            return (self._features_of(image, file) for image, file in zip(images, files))
         return features
 
     def _features_of(self, image: UInt8, file: ImageFile) -> Float | None:
