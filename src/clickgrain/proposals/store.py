@@ -5,7 +5,7 @@ It holds trees, not masks: a tree takes about 6 bytes a patch and has every prop
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from glob import glob
@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS trees (
 """,
 )
 LEVEL = 6  # zlib level: 9 gains 1 % for twice the time
-DAMAGE = (TreeError, StoreError, TypeError, ValueError, OverflowError)  # any type may be in a column
+DAMAGE = (zlib.error, TreeError, StoreError, TypeError, ValueError, OverflowError)
+"""What `unpack_tree` raises on damaged rows; any type may be in a column."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,7 @@ class ProposalStore:
 
     @classmethod
     def open(cls, where: str | Path | Sequence[str | Path], *, timeout: float = 30.0) -> "ProposalStore":
-        """Open what exists: a file, a list of files, a folder of *.db, or a pattern such as "shards/*.db"; or
-        any of these at a URL, which is copied to the cache of this machine first.
+        """Open a file, a list of files, a folder of *.db, or a pattern such as "shards/*.db"; at a URL, a copy.
 
         Raises StoreError: as of the class, and where folder or pattern have no file.
         """
@@ -132,8 +132,8 @@ class ProposalStore:
     def create(cls, path: str | Path, *, timeout: float = 30.0) -> "ProposalStore":
         """Open a store or shards (see `open`); if the file is missing, make it (and its folder) first."""
         if is_url(str(path)):
-            reason = "a store is written on this machine; give a path (`clickgrain propose` also takes a URL)"
-            raise StoreError(f"{path}: {reason}")
+            fix = "give a path (`clickgrain propose` also takes a URL)"
+            raise StoreError(f"{path}: a store is written on this machine; {fix}")
         path = Path(path)
         if shards := [] if path.is_file() else [one for one in shard_files(path) if one != path]:
             return cls(shards, timeout=timeout)
@@ -163,10 +163,7 @@ class ProposalStore:
         return sorted({str(row[0]) for row in self._rows("SELECT path FROM trees")})
 
     def tree(self, key: str) -> MergeTree:
-        """The merge tree of a photo.
-
-        Raises StoreError: for a photo that is not in the store, or a damaged row, which is removed.
-        """
+        """The merge tree of a photo. Raises StoreError: it is not in the store, or damaged, and removed."""
         row = self._one("SELECT children, cost, rows, columns, height, width FROM trees WHERE path = ?", key)
         if row is None:
             raise StoreError(f"{self.path} holds no tree of {key!r:.1000}; run `clickgrain propose` on its folder")
@@ -200,18 +197,17 @@ class ProposalStore:
         return str(row[0])
 
     def write(self, rows: Sequence[Row], settings: Mapping[str, str] | None = None) -> None:
-        """Add rows, or replace those of the same key, all or none of them.
+        """Add rows, or replace those of the same key, all or none; `settings` is new settings' JSON by their hash.
 
-        `settings` are JSON by their hash, of settings that these rows are the first to use. Raises StoreError: the
-        disk is full, the store is read-only or locked for longer than `timeout`; what was written before stays.
+        Raises StoreError: the disk is full, the store is read-only or locked for longer than `timeout`; what was
+        written before stays.
         """
         marks = ", ".join("?" * len(_COLUMNS.split(",")))
         with self._connections.writing() as db:
             db.executemany("INSERT OR IGNORE INTO settings VALUES (?, ?)", list((settings or {}).items()))
             db.executemany(f"INSERT OR REPLACE INTO trees ({_COLUMNS}) VALUES ({marks})", map(_values_of, rows))
-        for shard in self._shards[1:]:  # after it: an interruption leaves the older tree behind the new one
-            with shard.writing() as db:
-                db.executemany("DELETE FROM trees WHERE path = ?", [(row.meta.key,) for row in rows])
+        # After it: an interruption leaves the older tree behind the new one.
+        _delete([row.meta.key for row in rows], self._shards[1:])
 
     def touch(self, key: str, source: Source) -> None:
         """Note a new time of change of a file whose bytes are the same."""
@@ -222,9 +218,7 @@ class ProposalStore:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Forget photos; unknown keys are no error."""
-        for shard in self._shards if keys else ():
-            with shard.writing() as db:
-                db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys])
+        _delete(keys, self._shards)
 
     def merge(self, other: "ProposalStore") -> int:
         """Take over every row of another store (shards made on other machines); returns how many."""
@@ -248,9 +242,7 @@ class ProposalStore:
         seen = set[str]()
         for shard in self._shards:
             keys = {str(row[0]) for row in shard.rows("SELECT path FROM trees")}
-            if twice := keys & seen:
-                with shard.writing() as db:
-                    db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in twice])
+            _delete(keys & seen, [shard])
             seen |= keys
 
     def compact(self) -> int:
@@ -290,10 +282,7 @@ class ProposalStore:
 
 
 def shard_files(where: str | Path) -> list[Path]:
-    """The files behind a path: itself; of a folder its *.db; of a pattern with * what it finds. Sorted.
-
-    Of a URL, copies of what is there.
-    """
+    """The files behind a path: itself; in a folder *.db; of a pattern what it finds; of a URL copies. Sorted."""
     if is_url(str(where)):
         return fetch_stores(str(where))
     where = Path(where)
@@ -306,10 +295,7 @@ def shard_files(where: str | Path) -> list[Path]:
 
 
 def verify(path: Path) -> tuple[int, list[str]]:
-    """Check one file and unpack every tree: number of whole trees, and what is damaged, in words.
-
-    Damaged trees are removed, so that the next `clickgrain propose` makes them again.
-    """
+    """Number of whole trees in a file, and what is damaged, in words; damaged trees are removed (see `tree`)."""
     whole, problems = 0, list[str]()
     try:
         with ProposalStore(path) as store:
@@ -356,6 +342,12 @@ def is_damaged(path: Path, error: StoreError) -> bool:
     return SCHEMA.marks(path)
 
 
+def _delete(keys: Collection[str], shards: Sequence[Connections]) -> None:
+    for shard in shards if keys else ():
+        with shard.writing() as db:
+            db.executemany("DELETE FROM trees WHERE path = ?", [(key,) for key in keys])
+
+
 def _values_of(row: Row) -> tuple[Any, ...]:
     meta, source = row.meta, row.meta.source
     head = (meta.key, source.sha256, source.size, source.mtime_ns, *meta.image_size)
@@ -371,8 +363,8 @@ def _meta_of(row: Any) -> ProposalMeta:
 def pack_tree(tree: MergeTree) -> tuple[bytes, bytes]:
     """(children, cost) as bytes; about 6 bytes a leaf together.
 
-    A child is stored as its distance to the newest node, which is small for regions that have just grown, as
-    uint16 where it fits. Bytes of equal weight stand together, so that zlib sees their regularity.
+    A child is its distance to the newest node, small for regions that have just grown, as uint16 where it fits.
+    Bytes of equal weight stand together, so that zlib sees their regularity.
     """
     children = tree.children.astype(np.int64)
     back = np.arange(tree.n_leaves, tree.n_nodes)[:, None] - children
@@ -381,17 +373,14 @@ def pack_tree(tree: MergeTree) -> tuple[bytes, bytes]:
 
 
 def unpack_tree(children: bytes, cost: bytes, grid: Size, image_size: Size) -> MergeTree:
-    """The tree of `pack_tree`'s bytes.
-
-    Raises StoreError: if the bytes are damaged; names no file, the caller does.
-    """
+    """The tree of `pack_tree`'s bytes. Raises one of `DAMAGE`: they are damaged; names no file, the caller does."""
     if not all(type(side) is int for side in (*grid, *image_size)):  # a text times a number is a long text
         raise StoreError("its size is no pair of numbers")
     n = grid[0] * grid[1]
     dtype = np.uint16 if 2 * n - 1 <= 0xFFFF else np.uint32
-    back = _unsqueeze(children, np.dtype(dtype), 2 * (n - 1)).reshape(2, n - 1).T
+    back = _unsqueeze(children, dtype, 2 * (n - 1)).reshape(2, n - 1).T
     nodes = np.arange(n, 2 * n - 1)[:, None] - back.astype(np.int64)
-    return MergeTree(nodes, _unsqueeze(cost, np.dtype("<f4"), n - 1), grid, image_size)
+    return MergeTree(nodes, _unsqueeze(cost, np.float32, n - 1), grid, image_size)
 
 
 def _squeeze(values: npt.NDArray[np.generic]) -> bytes:
@@ -400,13 +389,9 @@ def _squeeze(values: npt.NDArray[np.generic]) -> bytes:
     return zlib.compress(np.ascontiguousarray(planes).tobytes(), LEVEL)
 
 
-def _unsqueeze(data: bytes, dtype: np.dtype[np.generic], count: int) -> npt.NDArray[np.generic]:
-    try:
-        # A crafted row must not unpack to more than its tree takes.
-        planes = np.frombuffer(zlib.decompressobj().decompress(data, count * dtype.itemsize + 1), np.uint8)
-    except (zlib.error, TypeError, ValueError, OverflowError) as error:
-        raise StoreError(f"damaged tree ({error})") from error
-    if planes.size != count * dtype.itemsize:
-        raise StoreError(f"damaged tree ({planes.size} bytes instead of {count * dtype.itemsize})")
-    columns = np.ascontiguousarray(planes.reshape(dtype.itemsize, count).T)
-    return columns.view(dtype.newbyteorder("<")).reshape(count)
+def _unsqueeze(data: bytes, dtype: npt.DTypeLike, count: int) -> npt.NDArray[np.generic]:
+    little = np.dtype(dtype).newbyteorder("<")
+    # A crafted row must not unpack to more than its tree takes.
+    unpacked = zlib.decompressobj().decompress(data, count * little.itemsize + 1)
+    planes = np.frombuffer(unpacked, np.uint8).reshape(little.itemsize, count)
+    return np.ascontiguousarray(planes.T).view(little).reshape(count)
