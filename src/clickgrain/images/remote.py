@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from clickgrain.errors import ConfigError, ImageError, cause
 from clickgrain.files import hash_bytes, hash_open_file
 from clickgrain.images.guard import opened
 
+P = ParamSpec("P")
 T = TypeVar("T")
 State = tuple[int, int]
 """Size in bytes, and a number that changes with the content: time of change in ns, or made of a server's ETag."""
@@ -121,15 +122,15 @@ def state_of(info: dict[str, Any]) -> State | None:
     return None if info.get("size") is None else (int(info["size"]), int(hash_bytes(version.encode())[:14], 16))
 
 
-def retried(action: Callable[[], T]) -> T:
+def retried(action: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """What the action gives, tried again after longer and longer pauses unless its error will not pass."""
     for attempt in range(TRIES - 1):
         try:
-            return action()
+            return action(*args, **options)
         except LASTING:
             raise
         except Exception as error:
             if 400 <= getattr(error, "status", 0) < 500 and getattr(error, "status", 0) not in (408, 429):
                 raise
             time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1))  # not all machines at once
-    return action()
+    return action(*args, **options)

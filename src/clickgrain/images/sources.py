@@ -79,10 +79,8 @@ def _at(text: str, said: list[str], ignore: Sequence[str]) -> list[ImageFile]:
                 raise DataError(f"{place}: {reason}")
             if web:
                 entries: dict[str, Any] = {place: {}}
-            elif re.search(r"[*?\[]", path):
-                entries = retried(partial(system.glob, path, detail=True))
             else:
-                entries = retried(partial(system.find, path, detail=True))
+                entries = retried(system.glob if re.search(r"[*?\[]", path) else system.find, path, detail=True)
         except ClickgrainError:
             raise
         except Exception as error:
@@ -101,7 +99,7 @@ def _of_list(place: str, said: list[str]) -> Iterator[ImageFile]:
     """The addresses in a list; paths are relative to its folder. `said` takes a line about rows without one."""
     try:
         system, path = file_system(place)
-        text = retried(lambda: system.cat_file(path)).decode("utf-8-sig")
+        text = retried(system.cat_file, path).decode("utf-8-sig")
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
         if not place.lower().partition("?")[0].endswith(".txt"):
             rows = list(csv.reader(lines, csv.excel_tab if ".tsv" in place.lower() else csv.excel))
@@ -127,20 +125,11 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
     """The images in a tar; places are remembered, since listing reads most of it. DataError if unreadable."""
     try:
         system, path = file_system(tar.place)
-        state = tar.state or state_of(retried(partial(system.info, path)))
+        state = tar.state or state_of(retried(system.info, path))
         known = cache_dir() / "tars" / f"{hash_bytes(f'{tar.place} {state}'.encode())}.json"
         rows = None if state is None else _remembered(known)
         if rows is None:
-
-            def index() -> list[tuple[str, int, int]]:
-                """(name, first byte, bytes) of every file."""
-                with (
-                    system.open(path, "rb", block_size=BLOCK) as file,
-                    tarfile.open(fileobj=file, mode="r:") as tar,
-                ):
-                    return [(one.name.removeprefix("./"), one.offset_data, one.size) for one in tar if one.isreg()]
-
-            rows = retried(index)
+            rows = retried(_index, system, path)
             if state is not None:
                 with suppress(OSError):
                     atomic_write(known, json.dumps(rows).encode())
@@ -156,8 +145,14 @@ def _members(tar: ImageFile, said: list[str]) -> list[ImageFile]:
     ]
 
 
+def _index(system: Any, path: str) -> list[tuple[str, int, int]]:
+    """(name, first byte, bytes) of every file in a tar."""
+    with system.open(path, "rb", block_size=BLOCK) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        return [(one.name.removeprefix("./"), one.offset_data, one.size) for one in tar if one.isreg()]
+
+
 def _remembered(path: Path) -> list[tuple[str, int, int]] | None:
-    """(name, first byte, bytes) of the files in a tar, as written down; None where that is missing or damaged."""
+    """What `_index` gave, as written down; None where that is missing or damaged."""
     try:
         rows = [(name, start, size) for name, start, size in json.loads(path.read_bytes())]
     except (OSError, ValueError, TypeError, RecursionError):

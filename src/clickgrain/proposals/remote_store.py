@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +25,7 @@ def fetch_stores(where: str) -> list[Path]:
         system.invalidate_cache()
         web = "http" in system.protocol
         find = system.glob if "*" in path else system.find
-        found = {path: retried(partial(system.info, path))} if web else retried(partial(find, path, detail=True))
+        found = {path: retried(system.info, path)} if web else retried(find, path, detail=True)
         names = sorted(name for name in found if name == path or name.endswith(".db"))
         return [_fetched(system, name, found[name]) for name in names]
     except ClickgrainError:
@@ -58,7 +57,7 @@ def on_this_machine(place: str | Path) -> Iterator[Path]:
             try:
                 with closing(sqlite3.connect(copy)) as db:
                     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                retried(partial(system.put_file, str(copy), path))
+                retried(system.put_file, str(copy), path)
                 system.invalidate_cache()
                 atomic_write(copy.with_name(VERSION), str(state_of(system.info(path))).encode())
             except Exception as error:
@@ -83,7 +82,7 @@ def _fetched(system: Any, path: str, info: dict[str, Any]) -> Path:
         return copy
     copy.parent.mkdir(parents=True, exist_ok=True)
     part = copy.with_name("part")
-    retried(partial(system.get_file, path, str(part)))
+    retried(system.get_file, path, str(part))
     for end in ("-wal", "-shm"):
         copy.with_name(copy.name + end).unlink(missing_ok=True)
     part.replace(copy)
