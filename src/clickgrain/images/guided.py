@@ -1,8 +1,7 @@
 """Edge-snapped upsampling by the fast guided filter with a color guide.
 
 Source: He, Sun, Tang, "Guided Image Filtering" (TPAMI 2013), equations 14, 19 and 20, and He, Sun, "Fast Guided
-Filter" (2015), algorithm 2: the linear coefficients are computed at the low resolution and applied at the
-native one.
+Filter" (2015), algorithm 2: linear coefficients are computed at the low resolution and applied at the native one.
 """
 
 from dataclasses import dataclass
@@ -90,7 +89,6 @@ class Guide:
 
 
 def _mean(values: _Double, radius: int) -> _Double:
-    """Mean of every pixel's window."""
     side = 2 * radius + 1
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT))
 

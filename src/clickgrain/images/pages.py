@@ -18,10 +18,8 @@ SOURCE = ".stack"  # in the folder: the hash of the file that its pages are from
 def split_pages(path: Path, bar: Progress) -> Path:
     """The folder `<stem>-pages` next to a TIFF, with a file `<stem>-0000.tif`, `<stem>-0001.tif` ... for each page.
 
-    Gray pages of more than 8 bits keep their values, for the view's window and level; others become PNG files with
-    what `read_image` shows. Existing pages are not written again, so a stopped run continues. A page that cannot be
-    read is left out, and `bar` notes it.
-
+    Gray pages of more than 8 bits keep their values, for the view's window and level; others become PNG files as
+    `read_image` shows them. Existing pages stay, so a stopped run continues; `bar` notes pages that cannot be read.
     Raises ImageError: the folder cannot be written, or holds pages of another file.
     """
     folder, count, content = path.with_name(f"{path.stem}-pages"), count_pages(path), hash_file(path)

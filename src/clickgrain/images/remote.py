@@ -27,16 +27,13 @@ LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplemented
 class ImageFile:
     """An image of a folder, a list or a tar."""
 
-    # its name in a store: the path below the folder, in a tar "shard.tar/name.jpg", in a list the address without
-    # scheme
+    # name in a store: path below the folder, in a tar "shard.tar/name.jpg", in a list the address without scheme
     key: str
     place: str  # path or URL of the file, or of the tar
     # as the listing said; None for a local file until `now` is called, and where there is no listing
     state: State | None = None
-    # its first byte in the tar; None: the file is the image. sha256: of its bytes, first 20 hex digits, once they
-    # were read
-    start: int | None = None
-    sha256: str = ""
+    start: int | None = None  # its first byte in the tar; None: the file is the image
+    sha256: str = ""  # of its bytes, first 20 hex digits, once they were read
 
     def __str__(self) -> str:
         return self.place if self.start is None else f"{self.place}: {self.key.partition('.tar/')[2]}"

@@ -42,8 +42,7 @@ def read_page(
 ) -> UInt8:
     """Page `number` (from 0) as H x W x 3 uint8 RGB, upright.
 
-    Raises ImageError: there is no such page, it is over `max_pixels`, or holds what no image holds; other
-    exceptions: it is damaged.
+    Raises ImageError: no such page, over `max_pixels`, or no image's values. Other exceptions: it is damaged.
     """
     with tifffile.TiffFile(file) as tiff:
         chain = _chain(tiff, notes)

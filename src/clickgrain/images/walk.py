@@ -47,8 +47,8 @@ def find_images(
 ) -> list[Path]:
     """List the image files under `folder` in natural order: `b2.jpg` before `b10.jpg`, ignoring case.
 
-    Links are followed, each folder is entered once, and files and folders whose names begin with a dot are
-    skipped, as are sub-folders that may not be read, and the previews in folders of runs (`learn`).
+    Links are followed, each folder is entered once. Skipped are names that begin with a dot, sub-folders that may
+    not be read, and the previews in folders of runs (`learn`).
 
     Args:
         folder: walked recursively; or one file, which is returned as it is.
@@ -92,8 +92,7 @@ class ReadReport:
     """What became of the files given to `read_images`."""
 
     read: int = 0  # number of images read so far
-    # (path, or key in a source; message) of every file that could not be read; the message names file, cause and
-    # fix
+    # (path, or key in a source; message that names file, cause and fix) of every file that could not be read
     bad: list[tuple[str, str]] = field(default_factory=list)
     # what a user should know about files that were read (scaled, first frame only ...)
     notes: list[str] = field(default_factory=list)
@@ -108,9 +107,9 @@ def read_images(
 ) -> Iterator[tuple[File, UInt8]]:
     """Yield (file, H x W x 3 uint8 image) in the order of `files`, reading ahead in `workers` threads.
 
-    Files are paths, or `ImageFile`s, which come back with the hash of what was read. Those that cannot be read are
-    left out and noted in `report`. At most 2 x `workers` images wait in memory, and 32 encoded ones of other
-    machines; an iterator that is closed early stops its threads.
+    `ImageFile`s come back with the hash of what was read. Files that cannot be read are left out and noted in
+    `report`. At most 2 x `workers` images wait in memory, and 32 encoded ones of other machines; an iterator that
+    is closed early stops its threads.
     """
     report = ReadReport() if report is None else report
     queue, workers = iter(files), max(1, workers)

@@ -1,7 +1,7 @@
 """`propose --engine ray`: the pipeline of `pipeline` as a stream of Ray Data, on one machine or on a cluster.
 
-Tasks read and shrink images, actors compute features (a GPU each where the cluster has some), other actors merge
-and write, each to its own store, so a folder of stores comes out. Ray bounds what waits between the stages.
+Tasks read and shrink images, actors compute features (a GPU each where the cluster has some), others merge and
+write, each to a store in one folder. Ray bounds what waits between the stages.
 """
 
 import logging

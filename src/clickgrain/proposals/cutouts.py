@@ -60,16 +60,13 @@ def object_cutout(image: UInt8) -> Cutout | None:
 
 
 def solid_cutout(image: UInt8, mask: Float) -> Cutout | None:
-    """What an H x W float32 mask (above 0.5) covers of a photo, less one pixel of mixed colors all around; None if
-    nothing is left.
-    """
+    """What an H x W float32 mask (above 0.5) covers of a photo, less a pixel of mixed colors all around, if any."""
     inner = _without_edge(mask > 0.5)
     return cropped(image, inner.astype(np.float32)) if inner.any() else None
 
 
 def plain_background_object(image: UInt8) -> Float | None:
-    """Find the one object on a background of one color; H x W float32 alpha (0 or 1) of an H x W x 3 uint8 RGB
-    image.
+    """The one object on a background of one color: H x W float32 alpha (0 or 1) of an H x W x 3 uint8 RGB image.
 
     The background is what has nearly the border's median color (in Lab) and is connected to the border, and wide
     holes as plain as that; the object is the largest piece of the rest, minus one pixel of mixed colors all around.
@@ -106,9 +103,8 @@ def region_cutout(
 ) -> Cutout | None:
     """A region of a photo's merge tree that looks like an object, or None if none was found.
 
-    Only regions away from the photo's border are taken (a cut border would show as a straight edge), of `min_area`
-    to `max_area` of the leaves. Of some compact ones drawn at random, the one whose outline follows the image's
-    edges best wins.
+    Of some compact regions drawn at random, away from the photo's border (which would show as a straight edge) and
+    of `min_area` to `max_area` of the leaves, the one whose outline follows the image's edges best wins.
     """
     on_border = np.zeros(tree.grid, np.int64)
     on_border[[0, -1]] = 1

@@ -53,11 +53,9 @@ class _Graph(NamedTuple):
 
 
 def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
-    """The one object of a photo as H x W float32, 1 inside and 0 outside; None if there is none or the two methods
-    disagree.
+    """The one object of an H x W x 3 uint8 RGB photo as H x W float32, 0 or 1; None without, or when in doubt.
 
-    256 pixels on the long side of the H x W x 3 uint8 RGB image are enough (about 0.15 s); the tree may be of
-    another size.
+    256 pixels on the long side of the image are enough (about 0.15 s); the tree may be of another size.
     """
     salient = saliency(image, tree)
     otsu, _ = cv2.threshold(np.round(salient * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
@@ -75,9 +73,7 @@ def salient_object(image: UInt8, tree: MergeTree) -> Float | None:
 
 
 def saliency(image: UInt8, tree: MergeTree) -> Float:
-    """How much every pixel of an H x W x 3 uint8 RGB image stands out from what reaches its border; H x W float32
-    in 0..1.
-    """
+    """How much each pixel of an H x W x 3 uint8 RGB image stands out from its border: H x W float32 in 0..1."""
     graph = _graph(image, tree.cut(min(REGIONS, tree.n_leaves)))
     if len(graph.share) < 2:
         return np.zeros(image.shape[:2], np.float32)

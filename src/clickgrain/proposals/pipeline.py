@@ -45,8 +45,7 @@ class ProposeReport:
     done: int = 0  # photos whose tree was made now
     skipped: int = 0  # photos whose tree was there already, of the same bytes and settings
     failed: list[Failure] = field(default_factory=list)  # photos without a tree
-    # remarks of the reader, e.g. on 16-bit images, and of batches that had to be split
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # remarks of the reader, and on batches that had to be split
     # a line with number and names of files that look like images and are not taken, for each reason
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0  # wall time
@@ -93,16 +92,11 @@ def propose(
     stopped at any point continues. A photo that fails stops no other; it is reported and tried again by the next
     run. A damaged store of ours is deleted and rebuilt: trees can be computed.
 
-    Args:
-        photos: a folder, or any other source of images; see `list_images`, also on `ignore`.
+    Args as in `ProposeArgs`, but:
+        photos: as `list_images` takes it, like `ignore`.
         store: an open store, or the path of one that is made when missing.
         extractor: gives the features.
-        shard: "i/n": only part i of n (1-based) of the photos, by a hash of their relative paths.
         only: relative paths of the photos to take; all when None.
-        batch: images per forward pass.
-        workers: threads that read, and as many that merge; 0: half the cores each.
-        long_side: larger photos are shrunk to this many pixels before features are computed; 0: never.
-        connectivity, linkage: see `build_tree`.
         progress: show a bar on stderr, or the bar of a longer task.
 
     Raises:
@@ -207,10 +201,7 @@ class Pass:
         self.merging.append((file, self.pool.submit(self._row, file, size, features)))
 
     def finish(self) -> None:
-        """Wait for all trees, write them, and report failed batches.
-
-        Raises Exception: the extractor's own, if it failed on all photos.
-        """
+        """Wait for all trees, write them, and report failed batches. Raises the extractor's error if all failed."""
         while self.merging:
             self._collect()
         self._write()

@@ -17,8 +17,7 @@ VERSION = "version"  # next to a copy: the state of the original when they were 
 def fetch_stores(where: str) -> list[Path]:
     """Copies of a store at a URL, of all *.db in a folder there, or of those that a pattern with `*` means; sorted.
 
-    A copy of the same version is used again. Raises StoreError: there is none, or it cannot be read. ConfigError:
-    an unknown kind of address, or one whose package is not installed.
+    A copy of the same version is used again. Raises StoreError: it cannot be read; ConfigError: as `file_system`.
     """
     system, path = file_system(where)
     try:

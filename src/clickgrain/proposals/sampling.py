@@ -28,7 +28,7 @@ def sample_proposals(
     min_area: float = 0.05,
     max_area: float = 1.0,
 ) -> Nodes:
-    """Draw n node ids, independently and with repetition.
+    """Draw n node ids (int64), independently and with repetition.
 
     Args:
         tree: a merge tree.
@@ -38,9 +38,6 @@ def sample_proposals(
         decay: see `Sampler`.
         min_area: fraction of the leaves that a region must exceed.
         max_area: fraction of the leaves that a region may have at most.
-
-    Returns:
-        n int64 node ids.
 
     Raises:
         ConfigError: settings out of range, or n negative.
