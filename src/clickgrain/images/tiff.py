@@ -77,21 +77,16 @@ def gray_values(file: BinaryIO, number: int) -> npt.NDArray[Any] | None:
 def _chain(tiff: Any, notes: list[str]) -> Iterator[Any]:
     """The pages in file order, up to one that comes a second time or (with a note) a later one that is damaged."""
     seen: set[int] = set()
-    pages = iter(tiff.pages)
-    while True:
-        try:
-            page = next(pages)
-        except StopIteration:
-            return
-        except Exception as error:
-            if not seen:
-                raise
-            notes.append(f"damaged after page {len(seen) - 1} ({error})")
-            return
-        if page.offset in seen:
-            return
-        seen.add(page.offset)
-        yield page
+    try:
+        for page in tiff.pages:
+            if page.offset in seen:
+                return
+            seen.add(page.offset)
+            yield page
+    except Exception as error:  # of the iterator; a consumer's errors do not come here
+        if not seen:
+            raise
+        notes.append(f"damaged after page {len(seen) - 1} ({error})")
 
 
 def _check(path: object, page: Any, max_pixels: int) -> None:
