@@ -9,13 +9,8 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, features
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin, features
 from PIL import ImageFile as Pillow
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from clickgrain.errors import ImageError
 from clickgrain.images import tiff
@@ -30,11 +25,12 @@ HEIF_PACKAGES = ("pillow_heif", "pi_heif")
 LACKING = 0.1  # largest part of a JPEG that may be missing at its end
 
 _PLUGINS: dict[str, type[Pillow.ImageFile]] = {
-    "JPEG": JpegImageFile,  # not Pillow's factory: of a phone's multi-picture file the first picture is wanted
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
+    # Not Pillow's factory: of a phone's multi-picture file the first picture is wanted.
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
 }
 
 
@@ -130,17 +126,17 @@ def _by_pillow(
 
 def _optional_plugin(path: ImageFile, format_: str) -> type[Pillow.ImageFile]:
     """What reads AVIF and HEIC, where it is installed."""
-    if format_ == "AVIF" and features.check("avif"):
+    if format_ == "AVIF":
+        if not features.check("avif"):
+            raise ImageError(
+                f"{path}: an AVIF image, and this Pillow reads none; update it, or convert the file to PNG"
+            )
         from PIL.AvifImagePlugin import AvifImageFile
 
         return AvifImageFile
-    for package in HEIF_PACKAGES if format_ == "HEIF" else ():
+    for package in HEIF_PACKAGES:
         with suppress(ImportError):
             return import_module(f"{package}.as_plugin").HeifImageFile
-    if format_ == "AVIF":
-        raise ImageError(
-            f"{path}: an AVIF image, and this Pillow reads none; update it, or convert the file to PNG"
-        )
     raise ImageError(f"{path}: a HEIC image; `pip install 'clickgrain[heif]'`, or convert it to JPEG or PNG")
 
 
@@ -148,7 +144,9 @@ def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
     """A JPEG that lacks no more than its last bytes, what they held left grey; else ValueError."""
     file.seek(0)
     content = file.read()
-    picture = JpegImageFile(BytesIO(content + b"\xff\xd9"))  # an end marker: libjpeg fills up with grey
+    picture = JpegImagePlugin.JpegImageFile(
+        BytesIO(content + b"\xff\xd9")
+    )  # an end marker: the rest is filled grey
     picture.load()
     grey = np.abs(np.atleast_3d(np.asarray(picture)).astype(np.int16) - 128).max(axis=2) <= 1
     rows = int(np.argmin(np.append(grey[::-1, -1], False)))  # the last rows, down from the one that broke off
