@@ -29,12 +29,9 @@ def fit_size(size: Size, long_side: int, multiple: int = 1) -> Size:
 
     Neither side falls below one `multiple`; with `multiple` dividing `long_side` the long side is exact.
     """
-    height, width = size
-    scale = long_side / max(height, width)
-    fitted_height, fitted_width = (
-        max(multiple, int(side * scale / multiple + 0.5) * multiple) for side in (height, width)
-    )
-    return fitted_height, fitted_width
+    scale = long_side / max(size)
+    height, width = (max(multiple, int(side * scale / multiple + 0.5) * multiple) for side in size)
+    return height, width
 
 
 def resize(image: UInt8, size: Size) -> UInt8:

@@ -318,10 +318,7 @@ def _on_images(work: Callable[[list[Any]], Iterable[Any]], items: list[Any]) -> 
 
 def _packed(items: list[Any]) -> Batch:
     """Any objects as a column."""
-    column = np.empty(len(items), object)
-    for i, item in enumerate(items):  # tuples in a list would become a table
-        column[i] = item
-    return {"item": column}
+    return {"item": np.fromiter(items, object, len(items))}  # `np.array` would make a table of tuples
 
 
 def _items(group: Batch) -> list[Any]:

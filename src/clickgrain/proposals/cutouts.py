@@ -106,9 +106,8 @@ def region_cutout(
     Of some compact regions drawn at random, away from the photo's border (which would show as a straight edge) and
     of `min_area` to `max_area` of the leaves, the one whose outline follows the image's edges best wins.
     """
-    on_border = np.zeros(tree.grid, np.int64)
-    on_border[[0, -1]] = 1
-    on_border[:, [0, -1]] = 1
+    on_border = np.ones(tree.grid, np.int64)
+    on_border[1:-1, 1:-1] = 0
     touching, share = tree.sums(on_border.ravel()), tree.area / tree.n_leaves
     nodes = np.flatnonzero((touching == 0) & (share >= min_area) & (share <= max_area))
     drawn = rng.choice(nodes, size=min(DRAWN, len(nodes)), replace=False) if len(nodes) else nodes

@@ -250,9 +250,8 @@ class ProposalStore:
         before = self._bytes()
         self.drop_copies()
         for shard in self._shards:
-            with explained(shard.path):
-                shard.get().execute("VACUUM")
-                shard.get().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            shard.rows("VACUUM")
+            shard.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return before - self._bytes()
 
     def close(self) -> None:
