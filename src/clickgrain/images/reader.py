@@ -144,9 +144,8 @@ def _almost_whole_jpeg(file: BinaryIO, notes: list[str]) -> Image.Image:
     """A JPEG that lacks no more than its last bytes, what they held left grey; else ValueError."""
     file.seek(0)
     content = file.read()
-    picture = JpegImagePlugin.JpegImageFile(
-        BytesIO(content + b"\xff\xd9")
-    )  # an end marker: the rest is filled grey
+    ended = BytesIO(content + b"\xff\xd9")  # an end marker: libjpeg fills up with grey
+    picture = JpegImagePlugin.JpegImageFile(ended)
     picture.load()
     grey = np.abs(np.atleast_3d(np.asarray(picture)).astype(np.int16) - 128).max(axis=2) <= 1
     rows = int(np.argmin(np.append(grey[::-1, -1], False)))  # the last rows, down from the one that broke off

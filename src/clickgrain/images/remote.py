@@ -105,10 +105,8 @@ def file_system(place: str) -> tuple[Any, str]:
             options["client_kwargs"] = {"timeout": waits}
         return fsspec.core.url_to_fs(place, **options)
     except ImportError as error:
-        raise ConfigError(
-            f"{place}: its package is missing ({error}); pip install 'clickgrain[remote]' brings those for s3://,"
-            " gs:// and https://"
-        ) from error
+        fix = "pip install 'clickgrain[remote]' brings those for s3://, gs:// and https://"
+        raise ConfigError(f"{place}: its package is missing ({error}); {fix}") from error
     except ValueError as error:
         raise ConfigError(f"{place}: {error}; give a path, or an address with s3://, gs:// or https://") from error
 

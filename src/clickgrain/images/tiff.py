@@ -105,11 +105,9 @@ def _check(path: object, page: Any, max_pixels: int) -> None:
             f" {size} bytes{f' in {page.imagedepth} layers' if page.imagedepth > 1 else ''} are {needed / 1e9:.3g}"
             f" GB, over the limit of {_BYTES * max_pixels / 1e9:.3g}; keep fewer channels, or raise max_pixels"
         )
-    if needed and math.prod(page.chunked) > _SEGMENTS:
-        raise ImageError(
-            f"{path}: it is cut into {math.prod(page.chunked)} strips or tiles, more than {_SEGMENTS}; save it with"
-            " larger ones"
-        )
+    if needed and (count := math.prod(page.chunked)) > _SEGMENTS:
+        cut = f"it is cut into {count} strips or tiles, more than {_SEGMENTS}"
+        raise ImageError(f"{path}: {cut}; save it with larger ones")
 
 
 def _is_ordinary(page: Any) -> bool:
@@ -145,10 +143,8 @@ def _by_tifffile(path: object, page: Any, notes: list[str], window: Window | Non
         reason = str(error)
         if not isinstance(error, ImportError) and "imagecodecs" not in reason and "not supported" not in reason:
             raise
-        raise ImageError(
-            f"{path}: its coding is not supported ({reason}); save it uncompressed or with deflate, or"
-            " `pip install imagecodecs`"
-        ) from error
+        fix = "save it uncompressed or with deflate, or `pip install imagecodecs`"
+        raise ImageError(f"{path}: its coding is not supported ({reason}); {fix}") from error
     if page.photometric == _Photometric.PALETTE and page.colormap is not None:
         colors: npt.NDArray[Any] = (page.colormap >> 8).astype(np.uint8).T
         values = colors[values[..., 0]]

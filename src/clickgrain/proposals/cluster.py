@@ -101,9 +101,8 @@ def propose_on_ray(
                 ray.init(log_to_driver=False, logging_level="error", **more)
             except (OSError, ValueError, RuntimeError) as error:
                 fix = "check --address and that the cluster runs, or leave it out" if address else "run again"
-                raise ConfigError(
-                    f"cannot reach Ray at {address or 'this machine'} ({cause(error)}); {fix}"
-                ) from error
+                place = address or "this machine"
+                raise ConfigError(f"cannot reach Ray at {place} ({cause(error)}); {fix}") from error
         try:
             for item in _stream(list(waiting.values()), settings, load, out.absolute(), batch) if waiting else ():
                 if isinstance(item, Failure):

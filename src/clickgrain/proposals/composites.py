@@ -180,9 +180,8 @@ def _shadow(alpha: Float, corner: Corner, size: Size, rng: Rng) -> Float:
     # (x, y) of the piece -> canvas: lying on the ground, the lower edge kept where it is
     matrix = np.array([[1, -lean * flat, left + lean * flat * bottom], [0, flat, top + bottom * (1 - flat)]])
     if rng.random() < 0.4:  # nothing to stand on: around it, a little lower
-        matrix = np.array(
-            [[1, 0, left + rng.uniform(-0.04, 0.04) * long], [0, 1, top + rng.uniform(0, 0.05) * long]]
-        )
+        x, y = left + rng.uniform(-0.04, 0.04) * long, top + rng.uniform(0, 0.05) * long
+        matrix = np.array([[1, 0, x], [0, 1, y]])
     cast = cv2.warpAffine(alpha, matrix, size[::-1])
     cast = cv2.GaussianBlur(cast, (0, 0), max(0.6, rng.uniform(0.015, 0.06) * long))
     return np.asarray(rng.uniform(0.2, 0.65) * cast, np.float32)

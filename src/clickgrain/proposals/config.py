@@ -124,10 +124,7 @@ class Sampler:
         if not 0.0 < self.decay <= 1.0:
             raise ConfigError(f"--sampler.decay {self.decay!r} is outside 0..1; the paper uses 0.9")
         if not 0.0 <= self.min_area < self.max_area <= 1.0:
-            raise ConfigError(
-                f"--sampler.min-area {self.min_area!r} and --sampler.max-area {self.max_area!r} are no range inside"
-                " 0..1; they are fractions of the image, e.g. 0.002 and 0.8"
-            )
+            raise _no_areas("--sampler", self.min_area, self.max_area, "0.002 and 0.8")
 
 
 PAPER = Sampler()
@@ -161,9 +158,11 @@ class CompositeSettings:
         if self.sides is not None and not 0.0 < self.sides[0] <= self.sides[1]:
             raise ConfigError(f"--composite.sides {self.sides!r} is no range above 0; e.g. 0.05 and 0.8")
         if not 0.0 < self.min_area <= self.max_area <= 1.0:
-            raise ConfigError(
-                f"--composite.min-area {self.min_area!r} and --composite.max-area {self.max_area!r} are no range"
-                " inside 0..1; they are fractions of the image, e.g. 0.005 and 0.6"
-            )
+            raise _no_areas("--composite", self.min_area, self.max_area, "0.005 and 0.6")
         check_range(self, "flip jitter match blur finish light shadow noise", 0, 1, prefix="--composite.")
         check_range(self, "max_upscale rotation feather", 0, prefix="--composite.")
+
+
+def _no_areas(flag: str, least: float, most: float, example: str) -> ConfigError:
+    said = f"{flag}.min-area {least!r} and {flag}.max-area {most!r} are no range inside 0..1"
+    return ConfigError(f"{said}; they are fractions of the image, e.g. {example}")

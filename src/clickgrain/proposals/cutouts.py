@@ -141,11 +141,8 @@ def edge_support(image: UInt8, mask: Bool) -> float:
 
 def cropped(image: UInt8, alpha: Float, margin: int = 4) -> Cutout:
     """Cut both to the box of `alpha` > 0 plus a margin of the pixels around it."""
-    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
-    box = (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
-    )
+    taken = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))
+    box = tuple(slice(max(0, int(lines[0]) - margin), int(lines[-1]) + margin + 1) for lines in taken)
     return Cutout(np.ascontiguousarray(image[box]), np.ascontiguousarray(alpha[box], np.float32))
 
 
@@ -232,9 +229,8 @@ def retextured(piece: Cutout, photo: Callable[[], UInt8], rng: Rng) -> Cutout:
         patch = _patch(photo() if common is None else common, (height, width), rng)
         mean = np.array([(lab[..., k] * weight).sum() for k in range(3)]) / max(float(weight.sum()), 1e-6)
         smooth = max(4, round(rng.uniform(0.03, 0.09) * max(height, width)))
-        blurred = cv2.resize(
-            cv2.resize(patch, None, fx=1 / smooth, fy=1 / smooth, interpolation=cv2.INTER_AREA), (width, height)
-        )
+        coarse = cv2.resize(patch, None, fx=1 / smooth, fy=1 / smooth, interpolation=cv2.INTER_AREA)
+        blurred = cv2.resize(coarse, (width, height))
         own, share = mean * [1, paleness, paleness], rng.beta(0.7, 0.7)
         color = own + share * (patch.reshape(-1, 3).mean(0) - own) * [0.7, 1, 1]
         # Structure of the patch on a mean color: what is uneven in it on the large scale is light, and stays out.

@@ -60,13 +60,10 @@ def on_this_machine(place: str | Path) -> Iterator[Path]:
                 system.invalidate_cache()
                 atomic_write(copy.with_name(VERSION), str(state_of(system.info(path))).encode())
             except Exception as error:
+                reason = f"cannot be written ({error}); the trees are in {copy}, and the same command continues"
                 if trouble(str(error)) in ("foreign", "damaged"):  # no store; opening it has said so
-                    raise StoreError(
-                        f"{url}: not a proposal store, or damaged ({error}); give another --out"
-                    ) from error
-                raise StoreError(
-                    f"{url}: cannot be written ({error}); the trees are in {copy}, and the same command continues"
-                ) from error
+                    reason = f"not a proposal store, or damaged ({error}); give another --out"
+                raise StoreError(f"{url}: {reason}") from error
 
 
 def _copy_of(system: Any, path: str) -> Path:

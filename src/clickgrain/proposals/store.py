@@ -112,10 +112,9 @@ class ProposalStore:
             if application != SCHEMA.application:
                 raise StoreError(f"{shard.path} is a database but no proposal store; give another path")
             if version != SCHEMA.version:
-                raise StoreError(
-                    f"{shard.path} is a proposal store of version {version}, this clickgrain reads"
-                    f" {SCHEMA.version}; delete it and run `clickgrain propose` again, or use what wrote it"
-                )
+                found = f"of version {version}, this clickgrain reads {SCHEMA.version}"
+                fix = "delete it and run `clickgrain propose` again, or use what wrote it"
+                raise StoreError(f"{shard.path} is a proposal store {found}; {fix}")
 
     @classmethod
     def open(cls, where: str | Path | Sequence[str | Path], *, timeout: float = 30.0) -> "ProposalStore":
@@ -172,10 +171,9 @@ class ProposalStore:
             return unpack_tree(children, cost, (rows, columns), (height, width))
         except DAMAGE as error:
             self.remove([key])  # a store is a cache: the next run makes the tree again
-            raise StoreError(
-                f"{self.path}: the tree of {key!r:.1000} was damaged ({error}) and is removed; run"
-                " `clickgrain propose` or `clickgrain learn` again to make it"
-            ) from error
+            fix = "run `clickgrain propose` or `clickgrain learn` again to make it"
+            reason = f"the tree of {key!r:.1000} was damaged ({error}) and is removed"
+            raise StoreError(f"{self.path}: {reason}; {fix}") from error
 
     __getitem__ = tree
 
@@ -230,9 +228,8 @@ class ProposalStore:
                 try:
                     with transaction(db):
                         db.execute("INSERT OR IGNORE INTO settings SELECT * FROM other.settings")
-                        copied += db.execute(
-                            f"INSERT OR REPLACE INTO trees ({_COLUMNS}) SELECT {_COLUMNS} FROM other.trees"
-                        ).rowcount
+                        take = f"INSERT OR REPLACE INTO trees ({_COLUMNS}) SELECT {_COLUMNS} FROM other.trees"
+                        copied += db.execute(take).rowcount
                 finally:
                     db.execute("DETACH DATABASE other")
         return copied
