@@ -50,20 +50,15 @@ def sample_proposals(
 
 
 def _walk_until_accepted(tree: MergeTree, rng: np.random.Generator, n: int, sampler: Sampler) -> Nodes:
-    nodes = np.full(n, -1, np.int64)
-    largest = np.full(n, -1, np.int64)
-    waiting = np.arange(n)
+    nodes, waiting = np.full(n, -1, np.int64), np.arange(n)
     for _ in range(TRIES):
         if len(waiting) == 0:
             break
-        drawn = _walk(tree, rng, len(waiting), sampler.decay)
+        drawn, held = _walk(tree, rng, len(waiting), sampler.decay), nodes[waiting]
         accepted = _accepted(tree, drawn, sampler)
-        nodes[waiting[accepted]] = drawn[accepted]
-        waiting, rejected = waiting[~accepted], drawn[~accepted]
-        held = largest[waiting]
-        better = (held < 0) | (tree.area[rejected] > tree.area[held])
-        largest[waiting] = np.where(better, rejected, held)
-    nodes[waiting] = largest[waiting]
+        better = accepted | (held < 0) | (tree.area[drawn] > tree.area[held])
+        nodes[waiting] = np.where(better, drawn, held)
+        waiting = waiting[~accepted]
     return nodes
 
 
