@@ -88,7 +88,7 @@ def plain_background_object(image: UInt8) -> Float | None:
     if not AREA_RANGE[0] < float(loose.mean()) < AREA_RANGE[1]:
         return None
     holes = float((_filled(loose) & ~loose).sum()) / float(_filled(loose).sum())
-    clutter = float((_foreground(distance, threshold) & ~_filled(loose)).sum()) / float(loose.sum())
+    clutter = float((_filled(distance >= threshold) & ~_filled(loose)).sum()) / float(loose.sum())
     agreement = float((strict & loose).sum()) / float((strict | loose).sum())
     box = loose[loose.any(1)][:, loose.any(0)]
     is_frame = float(box.mean()) > 0.95  # nearly fills its box: an image within the image
@@ -146,17 +146,9 @@ def cropped(image: UInt8, alpha: Float, margin: int = 4) -> Cutout:
     return Cutout(np.ascontiguousarray(image[box]), np.ascontiguousarray(alpha[box], np.float32))
 
 
-def _foreground(distance: Float, threshold: float) -> Bool:
-    """What does not belong to a background-colored component that reaches the image's border."""
-    _, labels = cv2.connectedComponents((distance < threshold).astype(np.uint8), connectivity=4)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    background = np.setdiff1d(edge, [0])
-    return ~np.isin(labels, background)
-
-
 def _object(distance: Float, threshold: float) -> Bool:
     kernel = np.ones((3, 3), np.uint8)
-    opened = cv2.morphologyEx(_foreground(distance, threshold).astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    opened = cv2.morphologyEx(_filled(distance >= threshold).astype(np.uint8), cv2.MORPH_OPEN, kernel)
     filled = _filled(largest_piece(opened.astype(bool)))
     plain = (filled & (distance < threshold)).astype(np.uint8)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(plain, connectivity=4)
@@ -182,8 +174,7 @@ def _filled(mask: Bool) -> Bool:
 
 def _without_edge(mask: Bool) -> Bool:
     """One pixel less all around: there the camera mixed both colors, which would show as a halo."""
-    padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
-    return largest_piece(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool))
+    return largest_piece(cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool))
 
 
 def read_cutout(path: Path, side: int) -> Cutout:
