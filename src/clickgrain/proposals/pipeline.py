@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -137,7 +137,7 @@ def propose(
 
 
 @dataclass
-class Pass:
+class Pass(AbstractContextManager["Pass"]):
     """One pass over a folder. Leave the `with` block in any way: finished trees are in the store."""
 
     store: ProposalStore  # takes the trees
@@ -155,9 +155,6 @@ class Pass:
     def __post_init__(self) -> None:
         self.digest, self.written = hash_bytes(self.settings.text.encode()), time.monotonic()
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="merge")
-
-    def __enter__(self) -> "Pass":
-        return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)

@@ -6,7 +6,7 @@ It holds trees, not masks: a tree takes about 6 bytes a patch and has every prop
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -80,7 +80,7 @@ class Row:
         return cls(meta, *pack_tree(tree))
 
 
-class ProposalStore:
+class ProposalStore(AbstractContextManager["ProposalStore"]):
     """Random access to the merge trees of a folder of photos: `store[key]` is a `MergeTree`.
 
     One object may be shared by threads, inherited through fork and sent to spawned processes: each opens a
@@ -255,9 +255,6 @@ class ProposalStore:
         """Close this thread's connections; the next use opens others."""
         for shard in self._shards:
             shard.close()
-
-    def __enter__(self) -> "ProposalStore":
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
