@@ -5,9 +5,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from io import RawIOBase
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -52,22 +51,18 @@ def evaluate(
         benchmark: images and target masks.
         model: name in the result and in `jsonl`; must differ between checkpoints. Default: the predictor's `name`,
             else its class.
-        max_clicks: see `EvaluationSettings`, as for the next two.
-        threshold: of the probability.
-        full_curves: whether to go on after an IoU of 0.95.
+        max_clicks, threshold, full_curves: see `EvaluationSettings`.
         user: who clicks; the deterministic robot by default.
         targets: only the first N, or only those with these ids.
         processes: distribute the images over N processes; 0 and 1 stay in this one. The rows are the same.
             `predictor` is then a function that makes one, importable by another process (no lambda).
         progress: called after every target with (done, total).
         jsonl: file that takes one line per target as it is finished.
-        resume: reuse the targets already in `jsonl` (those with an error are tried again); otherwise start the
-            file over.
+        resume: reuse the targets in `jsonl` (those with an error are tried again); otherwise start the file over.
 
     Raises:
-        ConfigError: for settings out of range, or objects that other processes cannot receive.
-        DataError: when no target can be used, `jsonl` belongs to another evaluation or cannot be written, or a
-            process dies.
+        ConfigError: settings out of range, or objects that other processes cannot receive.
+        DataError: no usable target, a `jsonl` of another evaluation or that cannot be written, or a dead process.
     """
     settings = EvaluationSettings(max_clicks, threshold, full_curves)
     make: Any = predictor
@@ -86,8 +81,8 @@ def evaluate(
     head = {"format": FORMAT, "version": VERSION, "clickgrain": __version__, **asked}
     head["data"] = None if jsonl is None else data_hash(benchmark)
     skipped: list[str] = []
-    with Journal(jsonl, head, resume=resume) as journal:
-        rows = {target.id: journal.done[target.id] for target in chosen if target.id in journal.done}
+    with _journal(jsonl, head, resume) as (earlier, write):
+        rows = {target.id: earlier[target.id] for target in chosen if target.id in earlier}
         for done in range(len(rows)):
             report(done + 1, len(chosen))
         left = ([target for target in group if target.id not in rows] for group in chosen.by_image())
@@ -105,84 +100,72 @@ def evaluate(
                 if isinstance(one, str):
                     skipped.append(one)
                 else:
-                    journal.write(one.to_dict())
+                    write(one.to_dict())
                     rows[one.id] = one
                 report(len(rows) + len(skipped), len(chosen))
     ordered = tuple(rows[target.id] for target in chosen if target.id in rows)
     return Result(model, benchmark.name, user.name, settings, ordered, tuple(benchmark.notes), tuple(skipped))
 
 
-class Journal:
+@contextmanager
+def _journal(
+    path: Path | None, head: Mapping[str, Any], resume: bool
+) -> Iterator[tuple[dict[str, TargetResult], Callable[[Mapping[str, Any]], None]]]:
     """The JSONL file that an evaluation writes, from which an interrupted one resumes: a header, a line per target.
 
-    `done` are the rows in the file by id, without those with an error, which are tried again. Raises DataError:
-    when the file is not an evaluation, belongs to another one, or cannot be read or written.
+    Gives the rows in the file by id, without those with an error, which are tried again, and what writes a line.
+    Raises DataError: the file is not an evaluation, belongs to another one, or cannot be read or written.
     """
+    if path is None:
+        yield {}, lambda value: None
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A line cut short by a crash is dropped before more is appended.
+        lines = path.read_bytes().splitlines(keepends=True) if resume and path.exists() else []
+        lines = [line for line in lines if line.endswith(b"\n")]
+        rows = _checked_rows(path, lines, head) if lines else []
+        if lines:
+            os.truncate(path, sum(map(len, lines)))
+        # Unbuffered: a full disk raises when a line is written, not when the file is closed.
+        file = path.open("ab" if lines else "wb", buffering=0)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read or written ({error.strerror}); choose another file") from error
 
-    def __init__(self, path: Path | None, head: Mapping[str, Any], *, resume: bool = True) -> None:
-        self._path = path
-        self._file: RawIOBase | None = None
-        self.done: dict[str, TargetResult] = {}
-        if path is None:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # A line cut short by a crash is dropped before more is appended.
-            lines = path.read_bytes().splitlines(keepends=True) if resume and path.exists() else []
-            lines = [line for line in lines if line.endswith(b"\n")]
-            if lines:
-                self._check(lines[0], head)
-                rows = [self._row(line) for line in lines[1:]]
-                self.done = {row.id: row for row in rows if row.error is None}
-                os.truncate(path, sum(map(len, lines)))
-            # Unbuffered: a full disk raises when a line is written, not when the file is closed.
-            self._file = path.open("ab" if lines else "wb", buffering=0)
-            if not lines:
-                self.write(head)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read or written ({error.strerror}); choose another file") from error
-
-    def write(self, value: Mapping[str, Any]) -> None:
-        """Write one line; DataError when it cannot be written, earlier ones are kept."""
-        if self._file is None:
-            return
+    def write(value: Mapping[str, Any]) -> None:
         line = json.dumps(value).encode() + b"\n"
         try:
-            if self._file.write(line) != len(line):
+            if file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            self._file.close()
             fix = "make room and start again, finished targets are kept"
-            raise DataError(f"{self._path}: cannot be written ({error.strerror}); {fix}") from error
+            raise DataError(f"{path}: cannot be written ({error.strerror}); {fix}") from error
 
-    def __enter__(self) -> "Journal":
-        return self
+    with file:
+        if not lines:
+            write(head)
+        yield {row.id: row for row in rows if row.error is None}, write
 
-    def __exit__(self, *error: object) -> None:
-        if self._file is not None:
-            self._file.close()
 
-    def _check(self, line: bytes, wanted: Mapping[str, Any]) -> None:
-        """Refuse the header line of another evaluation."""
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            start = f"it begins with {line[:40]!r} instead of a header line"
-            raise DataError(f"{self._path}: not an evaluation, {start}; give another file")
-        for key, value in wanted.items():
-            if found.get(key) != value:
-                what = "images or masks with the hash" if key == "data" else key
-                rows = f"its rows are of {what} {found.get(key)!r}, not {value!r}"
-                fix = "both must not mix; give another file, or start over without resuming"
-                raise DataError(f"{self._path}: {rows}, and {fix}")
-
-    def _row(self, line: bytes) -> TargetResult:
-        try:
-            return TargetResult.from_dict(json.loads(line))
-        except (DataError, ValueError, TypeError, RecursionError) as error:
-            raise DataError(f"{self._path}: {error}; give another file, or start over without resuming") from error
+def _checked_rows(path: Path, lines: list[bytes], head: Mapping[str, Any]) -> list[TargetResult]:
+    """The rows after the header line, which must be `head`."""
+    try:
+        found = json.loads(lines[0])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        start = f"it begins with {lines[0][:40]!r} instead of a header line"
+        raise DataError(f"{path}: not an evaluation, {start}; give another file")
+    for key, value in head.items():
+        if found.get(key) != value:
+            what = "images or masks with the hash" if key == "data" else key
+            rows = f"its rows are of {what} {found.get(key)!r}, not {value!r}"
+            fix = "both must not mix; give another file, or start over without resuming"
+            raise DataError(f"{path}: {rows}, and {fix}")
+    try:
+        return [TargetResult.from_dict(json.loads(line)) for line in lines[1:]]
+    except (DataError, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: {error}; give another file, or start over without resuming") from error
 
 
 def click_image(
@@ -217,16 +200,14 @@ def _click(
 ) -> TargetResult:
     """Fill a row: click one target (H x W uint8: 0 background, 128 ignore, 255 object) of the image that is set."""
     given: list[Given] = []
-    ious: list[float] = []
-    boundary_ious: list[float] = []
-    wrong: list[int] = []
+    scores: list[tuple[float, float, int]] = []  # IoU, boundary IoU, how many are disobeyed
     seconds: list[float] = []
     scorer = Scorer(target)
     error: str | None = None
     mask: Mask | None = None
     prediction = np.zeros(target.shape, np.bool_)
-    while len(ious) < settings.max_clicks:
-        finished = len(ious) >= ENOUGH_CLICKS and ious[-1] >= ENOUGH_IOU and not settings.full_curves
+    while len(scores) < settings.max_clicks:
+        finished = len(scores) >= ENOUGH_CLICKS and scores[-1][0] >= ENOUGH_IOU and not settings.full_curves
         one = None if finished else user(target, prediction, _pixels(given))
         if one is None:
             break
@@ -247,14 +228,13 @@ def _click(
             error = f"given a {' and a '.join(kinds)}: {one_line(problem)}" if kinds else one_line(problem)
             break
         prediction = probability > settings.threshold
-        ious.append(scorer.iou(prediction))
-        boundary_ious.append(scorer.boundary_iou(prediction))
-        wrong.append(disobeyed(prediction, given))
+        scores.append((scorer.iou(prediction), scorer.boundary_iou(prediction), disobeyed(prediction, given)))
+    ious, boundary_ious, wrong = zip(*scores) if scores else ((), (), ())
     return replace(
         row,
-        ious=tuple(ious),
-        boundary_ious=tuple(boundary_ious),
-        disobeyed=tuple(wrong),
+        ious=ious,
+        boundary_ious=boundary_ious,
+        disobeyed=wrong,
         clicks=tuple(one for one in given if not isinstance(one, Drawn)),
         click_seconds=tuple(seconds),
         error=error,
