@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from clickgrain.clicks.robot import Drawn, Given
-from clickgrain.images import check_image, fit_size, resize
+from clickgrain.images import check_image, fit_size, resize_long_side
 from clickgrain.types import Bool, Float, Size, UInt8
 
 Color = tuple[int, int, int]
@@ -35,22 +35,21 @@ def overlay(
     long_side: int = 480,  # of the result, in pixels
 ) -> UInt8:
     """The image with a mask tinted and outlined, the wanted outline dashed, and numbered clicks."""
-    height, width = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
-    shown = resize(image, (height, width))
+    shown = resize_long_side(check_image(image), long_side)
+    size = shown.shape[:2]
     if mask is not None:
-        inside = _enlarged(mask, (height, width)) > 0.5
+        inside = _enlarged(mask, size) > 0.5
         tinted = (shown * (1 - TINT) + np.array(color) * TINT).astype(np.uint8)
-        shown = np.where(inside[..., None], tinted, shown)
-        shown = _outlined(shown, inside, color)
+        shown = _outlined(np.where(inside[..., None], tinted, shown), inside, color)
     if target is not None:
-        shown = _outlined(shown, _enlarged(target, (height, width)) > 0.5, WHITE, dashed=True)
-    return _with_clicks(shown, clicks, width / image.shape[1], height / image.shape[0])
+        shown = _outlined(shown, _enlarged(target, size) > 0.5, WHITE, dashed=True)
+    return _with_clicks(shown, clicks, size[1] / image.shape[1], size[0] / image.shape[0])
 
 
 def region_map(image: UInt8, labels: npt.NDArray[np.integer], *, long_side: int = 480) -> UInt8:
     """The regions of h x w labels 0..k-1 over an image, in their mean color, with borders between them."""
-    size = fit_size((check_image(image).shape[0], image.shape[1]), long_side)
-    shown = resize(image, size)
+    shown = resize_long_side(check_image(image), long_side)
+    size = shown.shape[:2]
     # of the enlarged labels every pixel takes the one with the largest interpolated share
     step = max(size[0] / labels.shape[0], size[1] / labels.shape[1])
     best, smooth = np.full(size, -1, np.float32), np.zeros(size, np.int64)
@@ -81,9 +80,8 @@ def feature_map(features: Float, image_size: Size, *, long_side: int = 480) -> U
     parts = np.pad(parts, ((0, 0), (0, 3 - parts.shape[1])))
     low, high = np.percentile(parts, [2, 98], axis=0)
     scaled = np.clip((parts - low) / np.maximum(high - low, 1e-6), 0, 1) * 255
-    height, width = fit_size(image_size, long_side)
-    shown = scaled.reshape(h, w, 3).astype(np.uint8)
-    return np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    shown, size = scaled.reshape(h, w, 3).astype(np.uint8), fit_size(image_size, long_side)
+    return np.asarray(cv2.resize(shown, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def data_uri(shown: UInt8, *, quality: int = 84) -> str:
@@ -121,17 +119,16 @@ def _with_clicks(shown: UInt8, clicks: Sequence[Given], scale_x: float, scale_y:
     for number, one in enumerate(clicks, start=1):
         points, label = (one.points, one.label) if isinstance(one, Drawn) else ((one[:2],), one[2])
         places = [((x + 0.5) * scale_x * zoom, (y + 0.5) * scale_y * zoom) for x, y in points]
-        center = places[0]
+        ink = GREEN if label else RED
         if isinstance(one, Drawn):
-            for width_, ink in ((4 * zoom, WHITE), (2 * zoom, GREEN if label else RED)):  # cased in white
+            for pen, color in ((4 * zoom, WHITE), (2 * zoom, ink)):  # cased in white
                 if one.kind == "box":
-                    draw.rectangle([*places[0], *places[1]], outline=(*ink, 255), width=width_)
+                    draw.rectangle(places, outline=color, width=pen)
                 else:
-                    draw.line(places, fill=(*ink, 255), width=width_, joint="curve")
-        shape = draw.ellipse if label else draw.rectangle
-        for size, color in ((radius, WHITE), (radius - 1.5, GREEN if label else RED)):
-            reach = size * zoom
-            shape([center[0] - reach, center[1] - reach, center[0] + reach, center[1] + reach], fill=(*color, 255))
-        draw.text(center, str(number), font=font, fill=(*WHITE, 255), anchor="mm")
+                    draw.line(places, fill=color, width=pen, joint="curve")
+        (x, y), shape = places[0], draw.ellipse if label else draw.rectangle
+        for reach, color in ((radius * zoom, WHITE), ((radius - 1.5) * zoom, ink)):
+            shape([x - reach, y - reach, x + reach, y + reach], fill=color)
+        draw.text((x, y), str(number), font=font, fill=WHITE, anchor="mm")
     small = layer.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(Image.alpha_composite(Image.fromarray(shown).convert("RGBA"), small).convert("RGB"))

@@ -7,7 +7,7 @@ import io
 import platform
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -95,11 +95,19 @@ class Chart:
     lines: Sequence[Line] = ()
 
 
-WIDTH, NAMES = 720.0, 160.0  # width of a chart, and of the space on its right for the names of lines, in pixels
+WIDTH, HEIGHT, NAMES = 720.0, 400.0, 160.0  # of a chart, and of the space on its right for names, in pixels
 _SERIES, _GRID = "#00010", "#000200"  # placeholders for the colors of the page, which has two themes
 _DASHES: tuple[tuple[int, tuple[int, ...]] | str, ...] = (  # lines also differ in dashes
     "-", (0, (8, 4)), (0, (2, 4)), (0, (10, 3, 2, 3)), (0, (5, 3)), (0, (1, 3)),
 )  # fmt: skip
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 13,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
+}
 
 
 def line_chart(
@@ -115,9 +123,11 @@ def line_chart(
     values = [value for line in lines for _, value in line.points]
     low, high = y_range or (min(0.0, *values), max(values))
     high = max(high, low + 1e-9)
-    height, several = 400.0, len(lines) > 1
-
-    def draw(axes: Axes) -> None:
+    several = len(lines) > 1
+    right = (WIDTH - NAMES) / WIDTH if several else 0.97
+    with matplotlib.rc_context(_STYLE):
+        canvas = Canvas((WIDTH / 72, HEIGHT / 72), dpi=72)
+        axes = canvas.add_axes((0.12, 0.15, right - 0.12, 0.81), facecolor="none")
         for i, line in enumerate(lines):
             color = f"{_SERIES}{line.color % COLORS}"
             mark = "os^"[i % 3] if dots else ""
@@ -128,46 +138,32 @@ def line_chart(
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=x == "clicks"))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="y", color=_GRID, clip_on=False)
-        step, ranked = 0.055 * (high - low), sorted(lines, key=lambda line: -line.points[-1][1])
-        places: list[float] = []
-        for line in ranked:  # from the top; names that are too close move down, and all move up again at the bottom
-            places.append(min(line.points[-1][1], places[-1] - step if places else high))
-        up = max(0.0, low - places[-1])
-        for place, line in zip(places, ranked if several else ()):
-            name = line.name if len(line.name) < 20 else f"{line.name[:18]}…"
-            axes.annotate(
-                _printable(name),
-                (1.03, place + up),
-                xycoords=("axes fraction", "data"),
-                color=f"{_SERIES}{line.color % COLORS}",
-                va="center",
-                weight="bold",
-                annotation_clip=False,
-                gid="name",
-            )
-
-    right = (WIDTH - NAMES) / WIDTH if several else 0.97
-    return Chart(title, _drawn(draw, height, (0.12, 0.15, right - 0.12, 0.81)), lines if several else ())
+        if several:
+            _name(axes, lines, low, high)
+        return Chart(title, _svg(canvas), lines if several else ())
 
 
-def _drawn(draw: Callable[[Axes], None], height: float, place: tuple[float, float, float, float]) -> Markup:
+def _name(axes: Axes, lines: Sequence[Line], low: float, high: float) -> None:
+    """Write the names at the ends; those that are too close move down, and all move up again at the bottom."""
+    step, ranked = 0.055 * (high - low), sorted(lines, key=lambda line: -line.points[-1][1])
+    places: list[float] = []
+    for line in ranked:
+        places.append(min(line.points[-1][1], places[-1] - step if places else high))
+    up = max(0.0, low - places[-1])
+    style: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "weight": "bold", "gid": "name"}
+    for place, line in zip(places, ranked):
+        name = _printable(line.name if len(line.name) < 20 else f"{line.name[:18]}…")
+        color = f"{_SERIES}{line.color % COLORS}"
+        axes.annotate(name, (1.03, place + up), color=color, annotation_clip=False, **style)
+
+
+def _svg(canvas: Canvas) -> Markup:
     """SVG without fonts and colors, so that those of the page apply, in both themes."""
     text = io.StringIO()
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "font.size": 13,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
-    }
-    with matplotlib.rc_context(settings):
-        canvas = Canvas((WIDTH / 72, height / 72), dpi=72)
-        draw(canvas.add_axes(place, facecolor="none"))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # the browser has the glyphs
-            unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            canvas.savefig(text, format="svg", transparent=True, metadata=unsaid)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the browser has the glyphs
+        unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        canvas.savefig(text, format="svg", transparent=True, metadata=unsaid)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     for pattern, wanted in (
@@ -205,13 +201,12 @@ def machine() -> dict[str, str]:
     import numpy
     import torch
 
-    cores = core_count()
-    listed, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
-    if listed.exists():
-        found = re.search(r"^model name\s*: (.*)$", listed.read_text(errors="replace"), re.M | re.I)
-        processor = found[1] if found else processor
+    listed = Path("/proc/cpuinfo")
+    text = listed.read_text(errors="replace") if listed.exists() else ""
+    found = re.search(r"^model name\s*: (.*)$", text, re.M | re.I)
+    processor = found[1] if found else platform.processor() or platform.machine()
     return {
-        "Processor": f"{processor}, {cores} cores used",
+        "Processor": f"{processor}, {core_count()} cores used",
         "System": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "Versions": f"torch {torch.__version__}, numpy {numpy.__version__}, OpenCV {cv2.__version__}",
         "clickgrain": __version__,
