@@ -13,8 +13,6 @@ from clickgrain.evaluation.published import KINDS, PublishedResult, is_developme
 from clickgrain.evaluation.result import COMPARED, DROPS, Result, differences
 from clickgrain.types import Predictor
 
-Loaders = Mapping[str, Callable[[], Predictor]]  # `Result.model` -> function that loads its predictor
-
 CLICKS, PATIENCE = 5, 30.0  # shown on every example; most seconds to make the masks of one result again
 BOUNDS = {"small": "below 3 % of the image", "medium": "3 to 15 %", "large": "above 15 %"}
 WANTED = 0.9  # IoU that a target must reach; otherwise it counts as a failure
@@ -26,7 +24,7 @@ class Column:
 
     name: str  # in `Result.summary`, and the heading of the column
     form: str  # format of a value
-    sign: int  # whether more (1) or less (-1) is better
+    pick: Callable[..., Mapping[str, float]]  # `max` or `min`: the best of figures
     scale: float = 1.0  # factor to the shown unit
     twin: str = ""  # name of a second count, shown after a slash if it differs
     ends: str = "{:.1f}"  # format of the ends of an interval
@@ -42,26 +40,33 @@ class Column:
         second = self.form.format(figures.get(self.twin, figures[self.name]) * self.scale)
         return first if first == second else f"{first} / {second}"
 
-    def interval(self, ends: tuple[float, float] | None) -> str:
-        """The ends of an interval as they are shown; "" for none."""
-        return "" if ends is None else "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
+    def interval(self, figures: Mapping[str, float]) -> str:
+        """The ends of its interval as they are shown; "" for none."""
+        ends = [figures[key] for key in (f"{self.name}_low", f"{self.name}_high") if key in figures]
+        return "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
+
+    def best(self, summaries: Sequence[Mapping[str, float]]) -> str:
+        """The best value as it is compared; "" if all are the same."""
+        if len({self.value(figures) for figures in summaries}) == 1:
+            return ""
+        return self.value(self.pick(summaries, key=lambda figures: figures[self.name]))
 
 
 TABLES = (  # columns of the three: clicks; masks; drops and seconds
     (
-        *(Column(f"NoC{t}", "{:.2f}", -1) for t in (80, 85, 90, 95)),
-        *(Column(f"NoF{t}", "{:.0f}", -1, twin=f"NoF{t}_at_max") for t in (85, 90)),
+        *(Column(f"NoC{t}", "{:.2f}", min) for t in (80, 85, 90, 95)),
+        *(Column(f"NoF{t}", "{:.0f}", min, twin=f"NoF{t}_at_max") for t in (85, 90)),
     ),
     (
-        *(Column(f"mIoU@{k}", "{:.3f}", 1, ends="{:.2f}") for k in (1, 3, 5, 10, 20)),
-        *(Column(f"bIoU@{k}", "{:.3f}", 1) for k in (1, 3, 5)),
+        *(Column(f"mIoU@{k}", "{:.3f}", max, ends="{:.2f}") for k in (1, 3, 5, 10, 20)),
+        *(Column(f"bIoU@{k}", "{:.3f}", max) for k in (1, 3, 5)),
     ),
     (
-        *(Column(name, "{:.1f}", -1) for name in DROPS),
-        Column("disobeyed", "{:.1f} %", -1, scale=100),
-        Column("s/click", "{:.3f}", -1),
-        Column("s/click_median", "{:.3f}", -1, twin="s/click_p95", head="median / 95 %"),
-        Column("s/image", "{:.3f}", -1),
+        *(Column(name, "{:.1f}", min) for name in DROPS),
+        Column("disobeyed", "{:.1f} %", min, scale=100),
+        Column("s/click", "{:.3f}", min),
+        Column("s/click_median", "{:.3f}", min, twin="s/click_p95", head="median / 95 %"),
+        Column("s/image", "{:.3f}", min),
     ),
 )
 NOTHING = Cell("–")  # noqa: RUF001
@@ -76,13 +81,13 @@ def write_report(
     commands: Sequence[str] = (),
     notes: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
-    loaders: Loaders | None = None,
+    loaders: Mapping[str, Callable[[], Predictor]] | None = None,
 ) -> Path:
     """Write one self-contained HTML page about an evaluation, a section per benchmark; returns its absolute path.
 
     Results of one benchmark share a section, in this order; one that `benchmarks` lacks has no images. `commands`
-    repeat the figures; `notes` are what a reader must know besides those of the results; `labels` are shown instead
-    of `Result.model`. `loaders` make masks again on a few targets: for models without one, or that would take over
+    repeat the figures; `notes` are shown besides those of the results, `labels` instead of `Result.model`.
+    `loaders` (by `Result.model`) make masks again on a few targets; for models without one, or that would take over
     half a minute, clicks are drawn without masks. Every target mask is read once, to find those that touch the
     image's border. Raises DataError: without results, or when the page cannot be written.
     """
@@ -147,20 +152,25 @@ def _heading(name: str) -> str:
 
 def _overview(sets: Mapping[str, Sequence[Entry]], names: Mapping[str, int]) -> Table:
     """Mean clicks of every model (name -> color) on every set."""
+    groups = {}
+    for name, own in sets.items():
+        groups[_heading(name), f"{len(own[0].result.rows)} targets"] = {one.label: one.result for one in own}
+    return _bars(names, groups)
+
+
+def _bars(names: Mapping[str, int], groups: Mapping[tuple[str, str], Mapping[str, Result]]) -> Table:
+    """Mean clicks of every model (name -> color) as bars, full at max_clicks, in groups of results by name."""
     rows = []
     for name, color in names.items():
         cells = []
-        for own in sets.values():
-            result = next((one.result for one in own if one.label == name), None)
-            cells += _clicks(result.summary(), result.settings.max_clicks) if result else [NOTHING] * 2
+        for own in groups.values():
+            if result := own.get(name):
+                most = result.settings.max_clicks
+                cells += [Cell(f"{noc:.2f}", share=noc / most) for noc in map(result.noc, (0.85, 0.90))]
+            else:
+                cells += [NOTHING] * 2
         rows.append(Row(name, cells, color))
-    groups = [(_heading(name), f"{len(own[0].result.rows)} targets") for name, own in sets.items()]
-    return Table(["model", *("NoC85", "NoC90") * len(sets)], rows, groups)
-
-
-def _clicks(figures: Mapping[str, float], most: int) -> list[Cell]:
-    """NoC85 and NoC90 as bars, full at `most` clicks."""
-    return [Cell(f"{figures[name]:.2f}", share=figures[name] / most) for name in ("NoC85", "NoC90")]
+    return Table(["model", *("NoC85", "NoC90") * len(groups)], rows, [*groups])
 
 
 def section(
@@ -251,24 +261,19 @@ def _comparison(
     exact = all(one.result.settings.full_curves for one in entries)
     common = set.intersection(*map(set, summaries))
     shown = [one for one in columns if one.name in common and (exact or one.name not in INEXACT)]
-    best = {}
-    for column in shown:
-        texts = [column.value(summary) for summary in summaries]
-        value = max(summary[column.name] * column.sign for summary in summaries) * column.sign
-        best[column.name] = column.form.format(value * column.scale) if len(set(texts)) > 1 else ""
+    best = [column.best(summaries) for column in shown]
     rows = []
-    for one, summary in zip(entries, summaries):
-        cells = []
-        for column in shown:
-            ends, is_best = one.result.intervals.get(column.name), column.value(summary) == best[column.name]
-            cells.append(Cell(column.text(summary), column.interval(ends), best=is_best))
+    for one, figures in zip(entries, summaries):
+        cells = [
+            Cell(column.text(figures), column.interval(figures), column.value(figures) == top)
+            for column, top in zip(shown, best)
+        ]
         rows.append(Row(one.label, cells, one.color))
     parts = []
     for kind, title in KINDS.items():
-        own = [row for row in others if row.kind == kind and {column.name for column in shown} & set(row.figures)]
-        before = kind == "before"
+        badge, where = ("before", entries[0].result.benchmark) if kind == "before" else ("published", set_name)
+        own = [row for row in others if row.kind == kind and any(column.name in row.figures for column in shown)]
         if own:
-            badge, where = ("before", entries[0].result.benchmark) if before else ("published", set_name)
             made = [Row(row.method, [_other(row, column) for column in shown], badge=badge) for row in own]
             parts.append((f"{title}, on {where}", made))
     return Table(["model", *(column.head or column.name for column in shown)], rows, parts=parts)
@@ -279,9 +284,7 @@ def _other(row: PublishedResult, column: Column) -> Cell:
     if column.name not in row.figures:
         return Cell("")
     text = column.text(row.figures)
-    low, high = (row.figures.get(f"{column.name}_{end}") for end in ("low", "high"))
-    small = column.interval((low, high)) if low is not None and high is not None else ""
-    return Cell(text if row.compares else f"({text})", small)
+    return Cell(text if row.compares else f"({text})", column.interval(row.figures))
 
 
 def _differences(entries: Sequence[Entry]) -> Table | None:
@@ -300,19 +303,12 @@ def _differences(entries: Sequence[Entry]) -> Table | None:
 
 def _sizes(entries: Sequence[Entry]) -> Table:
     """Mean clicks of every model on small, medium and large targets, without empty classes."""
-    found = [one.result.by_size() for one in entries]
-    sizes = [size for size in SIZE_CLASSES if any(size in figures for figures in found)]
-    groups = [
-        (f"{size}, {BOUNDS[size]}", f"{max(own[size]['targets'] for own in found if size in own):.0f} targets")
-        for size in sizes
-    ]
-    rows = []
-    for one, own in zip(entries, found):
-        cells = []
-        for size in sizes:
-            cells += _clicks(own[size], one.result.settings.max_clicks) if size in own else [NOTHING] * 2
-        rows.append(Row(one.label, cells, one.color))
-    return Table(["model", *("NoC85", "NoC90") * len(sizes)], rows, groups)
+    groups = {}
+    for size in SIZE_CLASSES:
+        if found := {one.label: part for one in entries if (part := one.result.of_size(size))}:
+            most = max(len(part.rows) for part in found.values())
+            groups[f"{size}, {BOUNDS[size]}", f"{most} targets"] = found
+    return _bars({one.label: one.color for one in entries}, groups)
 
 
 def _failures(entries: Sequence[Entry], groups: Mapping[str, frozenset[str]]) -> Table:
@@ -321,12 +317,11 @@ def _failures(entries: Sequence[Entry], groups: Mapping[str, frozenset[str]]) ->
     for title, ids in groups.items():
         cells = []
         for one in entries:
-            most = one.result.settings.max_clicks
-            best = [row.curve(most).max() for row in one.result.rows if row.id in ids]
-            failed = sum(top < WANTED for top in best)
-            share = failed / len(best) if best else 0.0
-            cell = Cell(f"{100 * share:.0f} %", f"{failed} of {len(best)}", share=share, color=one.color)
-            cells.append(cell if best else NOTHING)
+            cell = NOTHING
+            if own := one.result.part(row for row in one.result.rows if row.id in ids):
+                failed, of = own.nof(WANTED).never, len(own.rows)
+                cell = Cell(f"{100 * failed / of:.0f} %", f"{failed} of {of}", share=failed / of, color=one.color)
+            cells.append(cell)
         rows.append(Row(f"{title} ({len(ids)})", cells))
     return Table(["targets", *(one.label for one in entries)], rows)
 
@@ -335,11 +330,10 @@ def _targets(entries: Sequence[Entry]) -> Table:
     """Every target with the clicks that each model needs, or "never"."""
     needed = []
     for one in entries:
-        best = one.result.curves.max(axis=1)
-        counts = zip(one.result.rows, one.result.clicks_to(WANTED), best)
+        counts = zip(one.result.rows, one.result.clicks_to(WANTED), one.result.curves.max(1))
         needed.append({row.id: f"{count}" if top >= WANTED else "never" for row, count, top in counts})
     rows = []
     for row in entries[0].result.rows:
-        cells = [Cell(row.size), Cell(f"{100 * row.area:.1f} %"), *(Cell(own.get(row.id, "-")) for own in needed)]
-        rows.append(Row(row.id, cells))
+        texts = [row.size, f"{100 * row.area:.1f} %", *(own.get(row.id, "-") for own in needed)]
+        rows.append(Row(row.id, [Cell(text) for text in texts]))
     return Table(["target", "size", "area", *(one.label for one in entries)], rows)

@@ -88,7 +88,7 @@ class TargetResult:
         values = self.boundary_ious if boundary else self.ious
         if self.error is not None or not values:
             return np.zeros(max_clicks)
-        return np.pad(np.array(values), (0, max_clicks - len(values)), mode="edge")
+        return np.array((values + values[-1:] * (max_clicks - len(values)))[:max_clicks])
 
 
 class NoF(NamedTuple):
@@ -130,13 +130,22 @@ class Result:
         reached = self.curves >= iou
         return np.where(reached.any(1), reached.argmax(1) + 1, self.settings.max_clicks)
 
+    def part(self, rows: Iterable[TargetResult]) -> "Result | None":
+        """This result on some of its rows; None without any."""
+        some = tuple(rows)
+        return replace(self, rows=some) if some else None
+
+    def of_size(self, size: SizeClass) -> "Result | None":
+        """This result on the targets of one size class; None if there are none."""
+        return self.part(row for row in self.rows if row.size == size)
+
     def noc(self, iou: float) -> float:
         """Mean number of clicks to an IoU of at least `iou` (0..1)."""
         return float(self.clicks_to(iou).mean())
 
     def nof(self, iou: float) -> NoF:
         """Number of failures at `iou` (0..1), in both ways of counting."""
-        never = int((~(self.curves >= iou).any(1)).sum())
+        never = int((self.curves.max(1) < iou).sum())
         return NoF(never, int((self.clicks_to(iou) == self.settings.max_clicks).sum()))
 
     def iou_at(self, clicks: int, *, boundary: bool = False) -> float:
@@ -195,14 +204,12 @@ class Result:
 
     def by_size(self) -> dict[str, dict[str, float]]:
         """Size class -> targets, mean clicks to an IoU of 85 and 90 %, share never at 90 %; no empty class."""
-        classes = np.array([row.size for row in self.rows])
-        reached = self.curves.max(1) >= 0.9
         found: dict[str, dict[str, float]] = {}
-        for name in SIZE_CLASSES:
-            these = np.asarray(classes == name)
-            if these.any():
-                figures = {f"NoC{t}": float(self.clicks_to(t / 100)[these].mean()) for t in (85, 90)}
-                found[name] = {"targets": int(these.sum()), **figures, "never90": 1 - float(reached[these].mean())}
+        for size in SIZE_CLASSES:
+            if own := self.of_size(size):
+                never90 = 1 - float((own.curves.max(1) >= 0.9).mean())
+                nocs = {"NoC85": own.noc(0.85), "NoC90": own.noc(0.9)}
+                found[size] = {"targets": len(own.rows), **nocs, "never90": never90}
         return found
 
     def _made(self, wanted: tuple[int, ...]) -> list[int]:
