@@ -38,12 +38,11 @@ LOW = 256
 
 
 def load_object(path: str) -> Predictor:
-    """The predictor that `python:package.module:name` names.
+    """The predictor that `python:package.module:name` names, or that it makes when called without arguments.
 
-    `name` is an object with `set_image` and `predict`, or something that makes one when called without arguments (a
-    class, a function). A `predict` that takes `point_coords` is called as SAM's, see `SAMStyle`; any other is taken
-    as a `Predictor`. Importing runs that module's code: name modules that you trust. Raises ConfigError: when there
-    is no such module or name, it fails, or it makes something else.
+    A `predict` that takes `point_coords` is called as SAM's, see `SAMStyle`; any other is taken as a `Predictor`.
+    Importing runs that module's code: name modules that you trust. Raises ConfigError: when there is no such module
+    or name, it fails, or it makes something without `set_image` and `predict`.
     """
     made = find_object(path)[1]
     if callable(made) and (isinstance(made, type) or not hasattr(made, "predict")):
@@ -88,9 +87,9 @@ class SAMStyle(Prompted):
 
     Its `predict(point_coords, point_labels, ...)` returns (masks C x H x W, scores C, low-resolution logits
     C x h x w). `box`, `mask_input` and `multimask_output` are passed if it takes them: several masks are asked for
-    after a single click only, and the one with the best score is the answer (Kirillov et al., ICCV 2023, appendix
-    D); its logits are the mask's `state`, and the next click's `mask_input`. A scribble is passed as points; where
-    `box` is not taken, boxes are refused. `level` is ignored.
+    after a single click only, and the best by score is the answer (Kirillov et al., ICCV 2023, appendix D); its
+    logits are the mask's `state`, and the next click's `mask_input`. Scribbles are passed as points, a box that is
+    not taken is refused, `level` is ignored.
     """
 
     def __init__(self, model: Any, name: str) -> None:
@@ -102,7 +101,6 @@ class SAMStyle(Prompted):
         self._model.set_image(image)
 
     def _answer(self, prompt: Prompt, size: Size, previous: "Mask | Float | None") -> Mask:
-        """The best mask, the others as alternatives."""
         if prompt.box is not None and "box" not in self._known:
             raise PromptError(f"{self.name}: its predict takes no box; give clicks or scribbles")
         background, object_ = prompt.by_label(SPACING)
@@ -116,16 +114,14 @@ class SAMStyle(Prompted):
         }
         given: dict[str, Any] = {key: value for key, value in optional.items() if key in self._known}
         given |= {"point_coords": coords if len(coords) else None, "point_labels": labels if len(coords) else None}
-        masks, scores, logits = self._model.predict(**given)
-        ranked = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-        found = [self._mask(np.asarray(masks)[i], float(scores[i]), np.asarray(logits)[i]) for i in ranked]
+        masks, scores, logits = map(np.asarray, self._model.predict(**given))
+        if masks.shape[1:] != size:
+            raise PromptError(f"{self.name}: a mask of shape {masks.shape[1:]}; return C x H x W of {size}")
+        pixels, states = (masks > 0).astype(np.float32), logits.astype(np.float32)
+        ranked = np.argsort(-scores.astype(np.float64), kind="stable")
+        found = [Mask(pixels[i], score=scores[i], state=states[i]) for i in ranked]
         found[0].offer(lambda: found[1:])
         return found[0]
-
-    def _mask(self, mask: npt.NDArray[Any], score: float, logits: npt.NDArray[Any]) -> Mask:
-        if mask.shape != self.size:
-            raise PromptError(f"{self.name}: a mask of shape {mask.shape}; return C x H x W of {self.size}")
-        return Mask((mask > 0).astype(np.float32), score=score, state=logits.astype(np.float32))
 
 
 class OnnxModel(Prompted):
@@ -135,14 +131,13 @@ class OnnxModel(Prompted):
 
     - `image`: 1 x 3 x H x W, RGB in 0..1 (the network normalizes), or 1 x 4 x H x W with the previous probability
       as fourth channel. Where H and W are fixed the image is resized to them, aspect not kept.
-    - `points` or `coords`: 1 x 2K x 3, rows (y, x, number): the positive clicks in the first K rows, the negative
-      ones in the last K, numbered from 0 in the order of all clicks, pixels of the network's image; unused rows
-      are (-1, -1, -1). Where K is fixed, more clicks of one kind are refused.
+    - `points` or `coords`: 1 x 2K x 3, rows (y, x, number): positive clicks in the first K rows, negative ones in
+      the last K, numbered from 0 over all, in pixels of the network's image; unused rows are (-1, -1, -1).
     - `prev_mask` (or `previous_mask`, `previous`), optional: 1 x 1 x H x W, the previous probability, 0 at first.
 
     The first output, 1 x 1 x h x w, is taken as logits, or as it is where its name is `probability`, `prob` (or
-    their plurals), and resized to the image bilinearly. Raises ConfigError: without onnxruntime, for a file that it
-    cannot load, or another contract.
+    their plurals), and resized bilinearly. Raises ConfigError: without onnxruntime, for a file that it cannot load,
+    or another contract. PromptError: more than K clicks of one kind, where K is fixed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -175,11 +170,10 @@ class OnnxModel(Prompted):
         fed = np.concatenate([image, channel], axis=1) if self._image_shape[1] == 4 else image
         feed = {"image": np.ascontiguousarray(fed), self._points: self._rows(prompt, size, small)}
         feed |= {self._previous: channel} if self._previous else {}
-        (answer,) = self._session.run([self._output], feed)[:1]
+        answer = self._session.run([self._output], feed)[0]
         if answer.ndim != 4 or answer.shape[:2] != (1, 1):
             raise PromptError(f"{self.name}: an answer of shape {answer.shape}; export one of 1 x 1 x h x w")
-        shown = answer[0, 0]
-        probability = shown if self._output in PROBABILITIES else expit(shown)
+        probability = answer[0, 0] if self._output in PROBABILITIES else expit(answer[0, 0])
         return Mask(_resized(np.asarray(probability, np.float32), size).clip(0, 1))
 
     def _rows(self, prompt: Prompt, image_size: Size, size: Size) -> Float:
@@ -187,8 +181,7 @@ class OnnxModel(Prompted):
         scaled = prompt.scaled(size[1] / image_size[1], size[0] / image_size[0])
         rows = np.column_stack([scaled.points[:, ::-1], np.arange(len(scaled.points))]).astype(np.float32)
         sides = rows[scaled.labels == 1], rows[scaled.labels == 0]
-        most = max(len(side) for side in sides)
-        fixed = self._points_shape[1]
+        most, fixed = max(map(len, sides)), self._points_shape[1]
         half = fixed // 2 if isinstance(fixed, int) else max(most, 1)
         if most > half:
             raise PromptError(f"{self.name}: {most} clicks of one kind, it takes {half}; lower --max-clicks")
@@ -238,12 +231,12 @@ class OnnxSam(Prompted):
     """A SAM encoder and decoder as ONNX files; takes clicks, boxes, and scribbles as points. `level` is ignored.
 
     - Encoder: one input, 1 x 3 x S x S float32 (RGB, normalized as SAM does, the image's long side scaled to S,
-      zeros below and to the right; S is 1024 where it is not fixed), or H x W x 3 (RGB in 0..255 at that size, no
-      zeros). Its first output goes to the decoder.
+      zeros below and to the right; S is 1024 where it is not fixed), or H x W x 3 (RGB in 0..255 at that size).
+      Its first output goes to the decoder.
     - Decoder, as segment-anything's `export_onnx_model.py` writes it: `image_embeddings`, `point_coords` 1 x N x 2
       (x, y), `point_labels` 1 x N (1, 0, box corners 2 and 3, padding -1), and where it takes them `mask_input`,
-      `has_mask_input` and `orig_im_size`. First output 1 x C x h x w logits, at the image's size or of the padded
-      square; second their scores; third the logits for the next click.
+      `has_mask_input`, `orig_im_size`. Outputs: 1 x C x h x w logits, at the image's size or of the padded square;
+      their scores; the logits for the next click.
 
     Of several masks those after the first are the readings of a single click; the best one is the answer. Raises
     ConfigError: without onnxruntime, for files that it cannot load, or another contract.
@@ -265,19 +258,16 @@ class OnnxSam(Prompted):
             needed = f"needed are one image, and {', '.join(sorted(NEEDED))}"
             raise ConfigError(f"{name}: no pair of SAM: {found}; {needed}")
         self._image, self._plain = inputs[0], len(shape) == 3
-        fixed = None if self._plain else shape[2]
-        self._side = fixed if isinstance(fixed, int) else SIDE
+        self._side = shape[2] if not self._plain and isinstance(shape[2], int) else SIDE
 
     def _prepare(self, image: UInt8) -> None:
         self._scaled = small = fit_size(image.shape[:2], self._side)
         way = cv2.INTER_AREA if max(image.shape[:2]) > self._side else cv2.INTER_LINEAR
-        pixels = cv2.resize(image, small[::-1], interpolation=way)
-        if self._plain:
-            fed: npt.NDArray[Any] = pixels
-        else:
-            fed = np.zeros((self._side, self._side, 3), np.float32)
-            fed[: small[0], : small[1]] = (pixels - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)
-            fed = fed.transpose(2, 0, 1)[None]
+        fed: npt.NDArray[Any] = cv2.resize(image, small[::-1], interpolation=way)
+        if not self._plain:
+            square = np.zeros((self._side, self._side, 3), np.float32)
+            square[: small[0], : small[1]] = (fed - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)
+            fed = square.transpose(2, 0, 1)[None]
         kind = np.uint8 if self._image.type == "tensor(uint8)" else np.float32
         self._embedding = self._encoder.run(None, {self._image.name: np.ascontiguousarray(fed, kind)})[0]
 
@@ -310,13 +300,13 @@ class OnnxSam(Prompted):
         coords = np.concatenate([object_, background, box])[None].astype(np.float32)
         labels = np.array([[1] * len(object_) + [0] * len(background) + corners], np.float32)
         state = previous.state if isinstance(previous, Mask) else None
-        before = state if isinstance(state, np.ndarray) else None
+        known = isinstance(state, np.ndarray)
         feed = {
             EMBEDDINGS: self._embedding,
             COORDS: coords,
             LABELS: labels,
-            MASK: np.zeros((1, 1, LOW, LOW), np.float32) if before is None else before,
-            HAS_MASK: np.array([before is not None], np.float32),
+            MASK: state if known else np.zeros((1, 1, LOW, LOW), np.float32),
+            HAS_MASK: np.array([known], np.float32),
             SIZE: np.array(size, np.float32),
         }
         return {name: value for name, value in feed.items() if name in self._inputs}
