@@ -6,6 +6,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import correlate1d
 from skimage.graph import MCP_Geometric
 from skimage.segmentation import random_walker
 
@@ -13,7 +14,7 @@ from clickgrain.cut import obey
 from clickgrain.cut.flow import COLUMN, ROW, min_cut
 from clickgrain.evaluation.baselines.base import Prompted
 from clickgrain.images import resize_long_side, to_lab
-from clickgrain.types import Float, Mask, Prompt, Size, UInt8
+from clickgrain.types import Box, Float, Mask, Prompt, Size, UInt8
 
 UNKNOWN, OBJECT, BACKGROUND = 0, 1, 2
 RADIUS = 5  # of the certain disk around a click and to either side of a scribble, in image pixels
@@ -29,10 +30,10 @@ Spread = Callable[[UInt8], Float]
 class Seeded(Prompted):
     """A method that spreads certain pixels over the image; starts from scratch at every click.
 
-    Clicks are disks and scribbles strokes of certain pixels. Outside a box everything is certain background;
-    if there is a box and no positive click or scribble, the middle of the box (half its width and height) is
-    certain object. Without any background seed the outermost pixels of the image are background. Without any
-    object seed the answer is empty. `previous` and `level` are ignored. Every click ends on its side of the mask.
+    Clicks are disks and scribbles strokes of certain pixels. Outside a box all is certain background; the middle of
+    a box (half its width and height) without a positive click or scribble is certain object. Without a background
+    seed the outermost pixels of the image are background, without an object seed the answer is empty. `previous`
+    and `level` are ignored. Every click ends on its side of the mask.
 
     Works on the image shrunk to `long_side`, to keep a click short; the probability is scaled up bilinearly.
     """
@@ -64,11 +65,10 @@ def seeds_of(prompt: Prompt, image_size: Size, size: Size) -> UInt8:
     if small.box is not None:
         x1, y1, x2, y2 = small.box
         seeds[:] = BACKGROUND
-        seeds[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = UNKNOWN
+        seeds[inside(small.box)] = UNKNOWN
         if not any(label for _, label in strokes):
-            rows = slice(int(0.75 * y1 + 0.25 * y2), int(np.ceil(0.25 * y1 + 0.75 * y2)))
-            columns = slice(int(0.75 * x1 + 0.25 * x2), int(np.ceil(0.25 * x1 + 0.75 * x2)))
-            seeds[rows, columns] = OBJECT
+            middle = 0.75 * x1 + 0.25 * x2, 0.75 * y1 + 0.25 * y2, 0.25 * x1 + 0.75 * x2, 0.25 * y1 + 0.75 * y2
+            seeds[inside(middle)] = OBJECT
     for radius in (max(1, round(RADIUS * scale)), 0):  # the disk of a neighbor must not swallow a click
         for points, label in strokes:
             draw(seeds, points, radius, OBJECT if label else BACKGROUND)
@@ -77,6 +77,11 @@ def seeds_of(prompt: Prompt, image_size: Size, size: Size) -> UInt8:
         seeds[seeds == UNKNOWN] = BACKGROUND
         seeds[1:-1, 1:-1] = inner
     return seeds
+
+
+def inside(box: Box) -> tuple[slice, slice]:
+    """Rows and columns of the pixels that an XYXY box touches."""
+    return slice(int(box[1]), int(np.ceil(box[3]))), slice(int(box[0]), int(np.ceil(box[2])))
 
 
 def strokes_of(prompt: Prompt) -> list[tuple[Float, int]]:
@@ -97,14 +102,14 @@ def draw(seeds: UInt8, points: Float, radius: int, value: int) -> None:
 class OpenCVGrabCut(Prompted):
     """`cv2.grabCut` (Rother et al. 2004) driven by clicks, from scratch at every click, at full size.
 
-    Everything is probable background; a wide disk around each positive click is probable object; a small
-    disk around each click is certain. A box makes all outside certain background and all inside probable
-    object; a scribble counts as a click along its whole length. `previous` and `level` are ignored.
+    All is probable background, a wide disk around each positive click probable object, a small disk around each
+    click certain. A box makes all outside certain background and all inside probable object; a scribble counts as
+    a click along its whole length. `previous` and `level` are ignored.
 
-    grabCut starts its color models from OpenCV's global random generator, which moves the figures: on 21 of
-    the 50 GrabCut images NoC85 / NoC90 are 4.32 / 6.78 on average over seeds 0..4 (standard deviation 0.12 /
-    0.15). An unseeded run that leaves each target at IoU 0.90 gives 4.29 / 6.67. So `seed` is that of every
-    prediction, and the same prompt gets the same answer; None leaves the generator alone.
+    grabCut starts its color models from OpenCV's global random generator, which moves the figures: on 21 of the 50
+    GrabCut images NoC85 / NoC90 are 4.32 / 6.78 on average over seeds 0..4 (standard deviation 0.12 / 0.15), and
+    4.29 / 6.67 in an unseeded run that leaves each target at IoU 0.90. So `seed` is that of every prediction: the
+    same prompt gets the same answer. None leaves the generator alone.
     """
 
     name = "opencv-grabcut"
@@ -123,20 +128,19 @@ class OpenCVGrabCut(Prompted):
             for points in (points for points, label in strokes if label):
                 draw(seeds, points, int(max(20, min(size) / 8)), cv2.GC_PR_FGD)
         else:
-            x1, y1, x2, y2 = prompt.box
             seeds = np.full(size, cv2.GC_BGD, np.uint8)
-            seeds[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = cv2.GC_PR_FGD
+            seeds[inside(prompt.box)] = cv2.GC_PR_FGD
         for points, label in strokes:
             draw(seeds, points, RADIUS, cv2.GC_FGD if label else cv2.GC_BGD)
-        inside = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
-        if inside.any() and not inside.all():  # each of the two color models needs pixels
+        found = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if found.any() and not found.all():  # each of the two color models needs pixels
             if self._seed is not None:
                 cv2.setRNGSeed(self._seed)
             models = np.zeros((2, 1, 65))
             unused = (0, 0, 1, 1)  # a rectangle, which GC_INIT_WITH_MASK does not read
             cv2.grabCut(self._image, seeds, unused, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
-            inside = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
-        return Mask(inside.astype(np.float32))
+            found = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        return Mask(found.astype(np.float32))
 
 
 def random_walker_on(image: UInt8) -> Spread:
@@ -165,20 +169,18 @@ def random_walker_on(image: UInt8) -> Spread:
 def geodesic_on(image: UInt8) -> Spread:
     """Nearest seed by geodesic distance: a pixel belongs to the seed that is nearest along the image.
 
-    The length of a path is the integral of sqrt(1 + gamma^2 |grad I|^2) (Criminisi, Sharp and Blake, GeoS, ECCV
-    2008, eq. 2, with the gradient's norm for its projection on the path, so that a path along an edge pays as
-    well), I in CIE Lab. Bai and Sapiro (ICCV 2007) label by the nearest seed in the same way. The probability
-    is d_background / (d_object + d_background).
+    The length of a path is the integral of sqrt(1 + gamma^2 |grad I|^2), I in CIE Lab (Criminisi, Sharp and Blake,
+    GeoS, ECCV 2008, eq. 2, with the gradient's norm for its projection on the path, so that a path along an edge
+    pays as well; labels as by Bai and Sapiro, ICCV 2007). The probability is d_background / (d_object +
+    d_background).
     """
-    padded = np.pad(to_lab(image).astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
-    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
-    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    lab = to_lab(image).astype(np.float64)
+    down, across = (correlate1d(lab, [-0.5, 0, 0.5], axis, mode="nearest") for axis in (0, 1))
     cost = np.sqrt(1 + GAMMA**2 * (across**2 + down**2).sum(axis=2))
 
     def spread(seeds: UInt8) -> Float:
-        object_, background = (
-            MCP_Geometric(cost).find_costs(np.argwhere(seeds == value))[0] for value in (OBJECT, BACKGROUND)
-        )
+        sides = (np.argwhere(seeds == value) for value in (OBJECT, BACKGROUND))
+        object_, background = (MCP_Geometric(cost).find_costs(side)[0] for side in sides)
         return np.asarray(background / (object_ + background), np.float32)
 
     return spread
