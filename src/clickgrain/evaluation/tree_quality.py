@@ -101,11 +101,9 @@ def evaluate_trees(
 
     `build` is an extractor, whose features are merged by `build_tree`, or image -> tree. A leaf covers its cell of
     the image; ignored pixels do not count. A tree of fewer leaves than a cut has regions is cut into its leaves.
-    `targets` are only the first N, or only those with these ids; `progress` is called after every image with
-    (targets done, targets in all).
-
-    Raises ConfigError: a cut into fewer than 1 region. DataError: no target can be used; single bad images, masks
-    and failed trees are listed in the result.
+    `targets`: only the first N, or those with these ids; `progress` is called after every image with (targets done,
+    targets in all). Raises ConfigError: a cut into fewer than 1 region. DataError: no target can be used; single
+    bad images, masks and failed trees are listed in the result.
     """
     ks = tuple(cuts)
     if any(k < 1 for k in ks):
@@ -115,19 +113,17 @@ def evaluate_trees(
     chosen = benchmark.select(targets)
     for group in chosen.by_image():
         image, masks = load_group(group, skipped)
-        start = perf_counter()
-        try:
-            tree = None
-            if image is not None and masks:
+        if image is not None and masks:
+            start = perf_counter()
+            try:
                 made = build(image)
                 tree = made if isinstance(made, MergeTree) else build_tree(made, image.shape[:2])
-        except Exception as error:  # an extractor may raise anything
-            skipped += [f"target {target.id}: no tree, {one_line(error)}" for target, _ in masks]
-            tree = None
-        seconds = perf_counter() - start
-        if tree is not None:
-            partitions = [tree.cut(min(k, tree.n_leaves)) for k in ks]
-            rows += [_row(target, mask, tree, partitions, seconds) for target, mask in masks]
+                seconds = perf_counter() - start
+            except Exception as error:  # an extractor may raise anything
+                skipped += [f"target {target.id}: no tree, {one_line(error)}" for target, _ in masks]
+            else:
+                partitions = [tree.cut(min(k, tree.n_leaves)) for k in ks]
+                rows += [_row(target, mask, tree, partitions, seconds) for target, mask in masks]
         if progress is not None:
             progress(len(rows) + len(skipped), len(chosen))
     name = name or str(getattr(build, "name", getattr(build, "__name__", type(build).__name__)))
@@ -150,12 +146,12 @@ def leaf_counts(target: UInt8, grid: Size) -> tuple[Counts, Counts]:
     (h, w), (height, width) = grid, target.shape
     rows = (2 * np.arange(height) + 1) * h // (2 * height)
     columns = (2 * np.arange(width) + 1) * w // (2 * width)
-    leaf = (rows[:, None] * w + columns).ravel()
-    return _summed(leaf, object_.ravel(), h * w), _summed(leaf, valid.ravel(), h * w)
+    leaf = rows[:, None] * w + columns
+    return _summed(leaf, object_, h * w), _summed(leaf, valid, h * w)
 
 
 def _summed(group: npt.NDArray[np.integer], weights: npt.NDArray[np.generic], size: int) -> Counts:
-    return np.rint(np.bincount(group, weights, minlength=size)).astype(np.int64)
+    return np.rint(np.bincount(group.ravel(), weights.ravel(), minlength=size)).astype(np.int64)
 
 
 def node_ious(tree: MergeTree, object_: Counts, valid: Counts) -> Values:
@@ -165,8 +161,7 @@ def node_ious(tree: MergeTree, object_: Counts, valid: Counts) -> Values:
 
 def region_ious(labels: Int32, object_: Counts, valid: Counts) -> Values:
     """IoU of every region of a partition (h x w labels from 0) with a target, given its `leaf_counts`."""
-    size = int(labels.max()) + 1
-    inside, total = (_summed(labels.ravel(), counts, size) for counts in (object_, valid))
+    inside, total = (_summed(labels, counts, int(labels.max()) + 1) for counts in (object_, valid))
     return _iou(inside, total, int(object_.sum()))
 
 
