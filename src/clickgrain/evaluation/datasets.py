@@ -73,7 +73,7 @@ class Benchmark:
         """The image (H x W x 3 RGB) and mask (H x W: 0, 128, 255) of a target; DataError or ImageError."""
         (target,) = self.select([id_])
         image = target.image()
-        return image, target.mask((image.shape[0], image.shape[1]))
+        return image, target.mask(image.shape[:2])
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[UInt8, npt.NDArray[np.generic]]], name: str = "memory") -> "Benchmark":
@@ -100,7 +100,7 @@ def load_group(group: list[Target], skipped: list[str]) -> tuple[UInt8 | None, l
     masks = []
     for target in group:
         try:
-            masks.append((target, target.mask((image.shape[0], image.shape[1]))))
+            masks.append((target, target.mask(image.shape[:2])))
         except (ImageError, DataError) as error:
             skipped.append(f"target {target.id}: {error}")
     return image, masks
@@ -111,8 +111,8 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
 
     Generic layout: `images/<id>.*` and `masks/<id>#<k>.png`, one PNG per target: 0 background, 128 ignore,
     255 object. Images and masks are loaded when they are reached; only names are read here, and for sets with
-    several objects in a mask file (sbd, pascalvoc, sstem, oai-zib) the mask files, to count the objects.
-    `notes` of the benchmark lists what was left out, and how the counts differ from the published ones.
+    several objects in a mask file (sbd, pascalvoc, sstem, oai-zib) the mask files, to count the objects. `notes` of
+    the benchmark lists what was left out, and how the counts differ from the published ones.
 
     Raises:
         DataError: for another layout (the message shows the expected tree), or without targets.
@@ -129,8 +129,12 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
     if not found:
         left_out = "".join(f"\n- {note}" for note in notes[:5])
         raise DataError(f"{root}: no target found for benchmark {name!r}; expected:\n{expected}{left_out}")
-    remarks = [layout.remark] if layout.remark else []
-    return Benchmark(name, found, layout.counted(name, found) + remarks + notes)
+    counts = (
+        ("targets", len(found), layout.targets),
+        ("images", len({one.image_id for one in found}), layout.images),
+    )
+    differing = [f"{name}: {have} of {all_} {what}" for what, have, all_ in counts if all_ not in (None, have)]
+    return Benchmark(name, found, [*differing, *filter(None, [layout.remark]), *notes])
 
 
 def data_hash(benchmark: Benchmark) -> str:

@@ -48,11 +48,11 @@ def replay(predictor: Predictor, image: UInt8, given: Sequence[Given]) -> Mask:
 
 def places(result: Result) -> list[tuple[str, str]]:
     """(place, id) of the best, median and worst target by mean IoU over five clicks; each target once."""
-    means = [float(row.curve(result.settings.max_clicks)[:5].mean()) for row in result.rows]
-    ranked = sorted(range(len(means)), key=lambda i: -means[i])
+    means = result.curves[:, :5].mean(1)
+    ranked = [result.rows[i].id for i in np.argsort(-means, kind="stable")]
     chosen: dict[str, str] = {}
     for place, rank in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
-        chosen.setdefault(result.rows[ranked[rank]].id, place)
+        chosen.setdefault(ranked[rank], place)
     return [(place, id_) for id_, place in chosen.items()]
 
 
@@ -101,9 +101,8 @@ def border_contact(benchmark: Benchmark) -> dict[str, bool]:
     touching = {}
     for group in benchmark.by_image():
         for target, mask in load_group(group, [])[1]:
-            object_ = mask > 128
-            frame = (object_[0], object_[-1], object_[:, 0], object_[:, -1])
-            touching[target.id] = any(bool(side.any()) for side in frame)
+            object_ = split_target(mask)[0]
+            touching[target.id] = bool(object_[[0, -1]].any() or object_[:, [0, -1]].any())
     return touching
 
 

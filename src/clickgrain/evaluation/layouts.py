@@ -56,12 +56,6 @@ class Layout:
         """The needed folders and files that do not exist."""
         return [name for name in self.needs if not (root / name).exists()]
 
-    def counted(self, name: str, found: list[Target]) -> list[str]:
-        """A note for every count that differs from the published one."""
-        images = len({one.image_id for one in found})
-        counts = (("targets", len(found), self.targets), ("images", images, self.images))
-        return [f"{name}: {have} of {all_} {what}" for what, have, all_ in counts if all_ not in (None, have)]
-
 
 def _target(id_: str, image: Path, read: Callable[..., UInt8], mask: Path, *how: object) -> Target:
     """The target in two files; `read(mask, *how, size)` loads its mask."""

@@ -51,7 +51,9 @@ def evaluate(
         benchmark: images and target masks.
         model: name in the result and in `jsonl`; must differ between checkpoints. Default: the predictor's `name`,
             else its class.
-        max_clicks, threshold, full_curves: see `EvaluationSettings`.
+        max_clicks: see `EvaluationSettings`, as for the next two.
+        threshold: of the probability.
+        full_curves: whether to click on after an IoU of 0.95.
         user: who clicks; the deterministic robot by default.
         targets: only the first N, or only those with these ids.
         processes: distribute the images over N processes; 0 and 1 stay in this one. The rows are the same.

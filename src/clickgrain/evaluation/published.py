@@ -49,10 +49,9 @@ def published(name: str, targets: int) -> Published:
     known = table["parts"].get(given, given)
     rows = []
     for row in table["rows"]:
-        other = row.get("other_task", {}).get(known, "")
-        remark = "; ".join(filter(None, (row["remark"], other)))
-        if known in row["figures"]:
-            figures = row["figures"][known]
+        if figures := row["figures"].get(known):
+            other = row.get("other_task", {}).get(known, "")
+            remark = "; ".join(filter(None, (row["remark"], other)))
             rows.append(PublishedResult(row["method"], row["kind"], figures, row["source"], remark, not other))
     if not rows:
         return Published(name)
