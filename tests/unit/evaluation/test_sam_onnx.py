@@ -5,7 +5,7 @@ import pytest
 
 from clickgrain.errors import ConfigError
 from clickgrain.evaluation import Benchmark, evaluate
-from clickgrain.evaluation.baselines import OnnxSam, is_pair, load_baseline
+from clickgrain.evaluation.baselines import OnnxSam, load_baseline
 from clickgrain.evaluation.baselines.external import onnx_files
 from clickgrain.evaluation.methods import Method
 from tests.sam_pair import write_pair
@@ -70,7 +70,7 @@ def test_a_box_is_two_points_with_labels_of_their_own(tmp_path, image):
 def test_evaluate_takes_a_pair(tmp_path, image):
     write_pair(tmp_path)
     name = f"onnx:{tmp_path / 'encoder.onnx'},{tmp_path / 'decoder.onnx'}"
-    assert is_pair(name)
+    assert isinstance(load_baseline(name), OnnxSam)
     result = evaluate(Method(name)(), Benchmark.of([(image, box(8, 8, 28, 24))]), max_clicks=3)
     assert result.iou_at(1) > 0.8
     before = Method(name).stamp

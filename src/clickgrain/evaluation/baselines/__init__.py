@@ -8,8 +8,7 @@ from clickgrain.evaluation.baselines.external import ONNX as ONNX
 from clickgrain.evaluation.baselines.external import PREFIX as PREFIX
 from clickgrain.evaluation.baselines.external import OnnxModel as OnnxModel
 from clickgrain.evaluation.baselines.external import OnnxSam as OnnxSam
-from clickgrain.evaluation.baselines.external import is_pair as is_pair
-from clickgrain.evaluation.baselines.external import load_object
+from clickgrain.evaluation.baselines.external import load_object, onnx_files
 from clickgrain.evaluation.baselines.hierarchies import felzenszwalb_tree, slic_tree
 from clickgrain.evaluation.baselines.seeded import OpenCVGrabCut as OpenCVGrabCut
 from clickgrain.evaluation.baselines.seeded import Seeded, geodesic_on, graph_cut_on, random_walker_on
@@ -36,10 +35,8 @@ def load_baseline(name: str) -> Predictor:
     `onnx:ENCODER,DECODER`, or a folder with the two, is SAM. Raises ConfigError: for an unknown name (the message
     lists the known ones), or an import path or file that gives no predictor.
     """
-    if is_pair(name):
-        return OnnxSam(name)
     if name.startswith(ONNX):
-        return OnnxModel(name.removeprefix(ONNX))
+        return OnnxSam(name) if len(onnx_files(name)) > 1 else OnnxModel(name.removeprefix(ONNX))
     if name.startswith(PREFIX):
         return load_object(name)
     if name not in BASELINES:

@@ -209,12 +209,6 @@ def _resized(array: Float, size: Size) -> Float:
     return np.asarray(cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def is_pair(name: str) -> bool:
-    """Whether `onnx:...` names an encoder and a decoder, by two files or a folder."""
-    where = name.removeprefix(ONNX)
-    return name.startswith(ONNX) and ("," in where or Path(where).is_dir())
-
-
 def onnx_files(name: str) -> list[Path]:
     """The files of `onnx:FILE`, `onnx:ENCODER,DECODER`, or of a folder with one of each; else ConfigError."""
     where = name.removeprefix(ONNX)
