@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import active_children, get_context, resource_tracker
 from multiprocessing.process import BaseProcess
 
@@ -18,8 +19,6 @@ from clickgrain.evaluation.datasets import Target
 from clickgrain.evaluation.protocol import Found, click_image
 from clickgrain.files import core_count
 from clickgrain.types import Predictor
-
-Job = tuple[Callable[[], Predictor], EvaluationSettings, User]
 
 THREADS = [f"{name}_THREADS" for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
 
@@ -39,7 +38,7 @@ def click_images(
     """
     before = set(active_children())
     context = get_context("spawn")  # fork would copy the threads' locks
-    pool = ProcessPoolExecutor(min(processes, len(groups)), context, _start, ((make, settings, user),))
+    pool = ProcessPoolExecutor(min(processes, len(groups)), context, _start, (make, settings, user))
     waiting: dict[Future[list[Found]], str] = {}
     children: set[BaseProcess] = set()
     try:
@@ -75,26 +74,22 @@ def click_images(
         pool.shutdown(cancel_futures=True)
 
 
-_job: Job | None = None
-_predictor: Predictor | None = None
+_make: Callable[[], Predictor]  # of this process, as the next two
+_settings: EvaluationSettings
+_user: User
 
 
-def _start(job: Job) -> None:
-    """Initialize a process."""
-    global _job
+def _start(make: Callable[[], Predictor], settings: EvaluationSettings, user: User) -> None:
+    global _make, _settings, _user
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it could not be blocked from the start
     cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
-    _job = job
+    _make, _settings, _user = cache(make), settings, user
 
 
 def _click(group: list[Target]) -> list[Found]:
     """In another process: all targets of an image; the predictor is made for the first image."""
-    global _predictor
-    assert _job is not None
-    make, settings, user = _job
     try:
-        _predictor = _predictor or make()
-        return list(click_image(_predictor, group, settings, user))
+        return list(click_image(_make(), group, _settings, _user))
     except ClickgrainError as error:
         raise DataError(str(error)) from None
     except Exception as error:
