@@ -315,11 +315,9 @@ def bootstrap_ratios(
 ) -> Values | None:
     """samples x K ratios of column sums (0 / 0 is 0) of N x K arrays, in bootstrap samples of whole images.
 
-    None for fewer than two images.
-
-    Targets of one image share its difficulties; resampling targets would make the intervals too narrow (Davison
-    and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The same images and seed give the same
-    samples, so that columns of two models can be subtracted: a paired comparison.
+    None for fewer than two images. Targets of one image share its difficulties; resampling targets would make the
+    intervals too narrow (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The same
+    images and seed give the same samples, so that two models can be subtracted: a paired comparison.
     """
     _, group = np.unique(np.asarray(images), return_inverse=True)
     count = int(group.max(initial=-1)) + 1
