@@ -34,16 +34,13 @@ class Column:
         """The value as it is compared."""
         return self.form.format(figures[self.name] * self.scale)
 
-    def text(self, figures: Mapping[str, float]) -> str:
-        """The value as it is shown."""
+    def cell(self, figures: Mapping[str, float], best: str = "") -> Cell:
+        """The value with its twin, if that differs, and its interval, if known; shaded if it is `best`."""
         first = self.value(figures)
         second = self.form.format(figures.get(self.twin, figures[self.name]) * self.scale)
-        return first if first == second else f"{first} / {second}"
-
-    def interval(self, figures: Mapping[str, float]) -> str:
-        """The ends of its interval as they are shown; "" for none."""
         ends = [figures[key] for key in (f"{self.name}_low", f"{self.name}_high") if key in figures]
-        return "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
+        small = "–".join(self.ends.format(end * self.scale) for end in ends)  # noqa: RUF001
+        return Cell(first if first == second else f"{first} / {second}", small, first == best)
 
     def best(self, summaries: Sequence[Mapping[str, float]]) -> str:
         """The best value as it is compared; "" if all are the same."""
@@ -262,13 +259,10 @@ def _comparison(
     common = set.intersection(*map(set, summaries))
     shown = [one for one in columns if one.name in common and (exact or one.name not in INEXACT)]
     best = [column.best(summaries) for column in shown]
-    rows = []
-    for one, figures in zip(entries, summaries):
-        cells = [
-            Cell(column.text(figures), column.interval(figures), column.value(figures) == top)
-            for column, top in zip(shown, best)
-        ]
-        rows.append(Row(one.label, cells, one.color))
+    rows = [
+        Row(one.label, [column.cell(figures, top) for column, top in zip(shown, best)], one.color)
+        for one, figures in zip(entries, summaries)
+    ]
     parts = []
     for kind, title in KINDS.items():
         badge, where = ("before", entries[0].result.benchmark) if kind == "before" else ("published", set_name)
@@ -283,8 +277,8 @@ def _other(row: PublishedResult, column: Column) -> Cell:
     """A figure that was not measured here; in brackets when it is of another task."""
     if column.name not in row.figures:
         return Cell("")
-    text = column.text(row.figures)
-    return Cell(text if row.compares else f"({text})", column.interval(row.figures))
+    cell = column.cell(row.figures)
+    return cell if row.compares else replace(cell, text=f"({cell.text})")
 
 
 def _differences(entries: Sequence[Entry]) -> Table | None:

@@ -31,11 +31,9 @@ def size_table(results: Iterable[Result]) -> Table:
     columns = [column for size in SIZE_CLASSES for column in ("n", size)]
     table = _table("Clicks to 90 % (NoC90) by size of the target, n targets", ("model", "data"), *columns)
     for result in results:
-        found = result.by_size()
         cells = []
-        for size in SIZE_CLASSES:
-            figures = found.get(size)
-            cells += [f"{figures['targets']}", f"{figures['NoC90']:.2f}"] if figures else ["0", "-"]
+        for own in map(result.of_size, SIZE_CLASSES):
+            cells += [f"{len(own.rows)}", f"{own.noc(0.90):.2f}"] if own else ["0", "-"]
         table.add_row(result.model, result.benchmark, *cells)
     return table
 
