@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline, load_baseline
+from clickgrain.evaluation.baselines.external import find_object, onnx_files
+from clickgrain.files import hash_bytes, hash_file
+from clickgrain.models.onnx_runtime import DECODER, is_onnx
+from clickgrain.segmenter import Segmenter
 from clickgrain.types import Predictor
+from clickgrain.weights import TENSORS, find_model
 
 
 @dataclass(frozen=True)
@@ -17,9 +23,6 @@ class Method:
 
     def __call__(self) -> Predictor:
         """Make the predictor; ConfigError or WeightsError when that fails."""
-        from clickgrain.evaluation.baselines import is_baseline, load_baseline
-        from clickgrain.segmenter import Segmenter
-
         if is_baseline(self.name):
             return load_baseline(self.name)
         return Segmenter.load(self.name, device=self.device, extractor=self.extractor, cut=self.cut)
@@ -27,12 +30,6 @@ class Method:
     @property
     def stamp(self) -> str:
         """ "@" and a hash of the weights, or of the module of an import path; raises as `__call__`."""
-        from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline
-        from clickgrain.evaluation.baselines.external import find_object, onnx_files
-        from clickgrain.files import hash_bytes, hash_file
-        from clickgrain.models.onnx_runtime import DECODER, is_onnx
-        from clickgrain.weights import TENSORS, find_model
-
         if self.name.startswith(ONNX):
             files = onnx_files(self.name)
         elif self.name.startswith(PREFIX):
@@ -50,8 +47,6 @@ class Method:
     @property
     def identity(self) -> str:
         """What results are called: `name`, `stamp` and, for our models, the other settings; raises as `stamp`."""
-        from clickgrain.evaluation.baselines import is_baseline
-
         asked = [*([self.extractor] if self.extractor else []), *([] if self.cut else ["no cut"])]
         more = f"[{', '.join(asked)}]" if asked and not is_baseline(self.name) else ""
         return f"{self.name}{self.stamp}{more}"
