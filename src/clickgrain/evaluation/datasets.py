@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.errors import DataError, ImageError
-from clickgrain.evaluation.layouts import GENERIC, layout_of
+from clickgrain.evaluation.layouts import GENERIC, LOADERS
 from clickgrain.evaluation.layouts import Target as Target
 from clickgrain.evaluation.masks import checked_mask
 from clickgrain.files import hash_bytes
@@ -117,7 +117,7 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
     Raises:
         DataError: for another layout (the message shows the expected tree), or without targets.
     """
-    root, layout = Path(root), layout_of(name)
+    root, layout = Path(root), LOADERS.get(name.lower().replace("_", "-"), GENERIC)
     expected = layout.tree + (f"\nto be had from: {layout.source}" if layout.source else "")
     if missing := layout.missing(root):
         kind = "file" if "." in missing[0] else "folder"

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from clickgrain.images import read_image
 from clickgrain.types import Size, UInt8
 
 VOID = 255  # VOC's label of object borders and of ambiguous pixels
+Naming = Callable[[str, Collection[str]], str]  # stem of a mask and stems of all images -> stem of its image
 LabelReader = Callable[[Path], coded.Labels]
 MaskReader = Callable[[Path, Size], UInt8]
 """(mask file, (height, width) of its image) -> H x W uint8 of 0, 128 and 255; raises ImageError or DataError."""
@@ -89,12 +90,12 @@ def _files(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be listed ({error}); give a folder that can be read") from error
 
 
-def _pair(
-    images: list[Path],
-    masks: list[Path],
-    read: MaskReader,
-    image_of: Callable[[str, Iterable[str]], str] = lambda mask, images: mask,
-) -> Found:
+def _before_number(mask: str, images: Collection[str]) -> str:
+    """A mask may be called as the image, or <id>#2, <id>-2 or <id>_2 for the second object of an image."""
+    return mask if mask in images else re.sub(r"[#_-]\d+$", "", mask)
+
+
+def _pair(images: list[Path], masks: list[Path], read: MaskReader, image_of: Naming) -> Found:
     """Match every mask by name to the one image called `image_of(its stem, all stems)`; others become notes."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for image in images:
@@ -124,14 +125,6 @@ def _generic(root: Path) -> Found:
     return found, notes + more
 
 
-def _berkeley(root: Path) -> Found:
-    def image_of(mask: str, images: Iterable[str]) -> str:
-        """The second object of an image has a mask called <id>#2, <id>-2 or <id>_2, or a copy of the image."""
-        return mask if mask in images else re.sub(r"[#_-]\d+$", "", mask)
-
-    return _pair(_files(root / "images"), _files(root / "masks"), coded.read_trimap, image_of)
-
-
 def _instances(pairs: Iterable[tuple[Path, Path]], read: LabelReader, ignore: int | None = None) -> Found:
     """A target for every label above 0 of each (image, label file), which is read; bad files become notes."""
     found, notes = [], []
@@ -159,16 +152,6 @@ def _mask(path: Path, read: LabelReader, ignore: int | None, label: int, size: S
     return checked_mask(mask, f"{path}, label {label}", size)
 
 
-def _listed(root: Path, list_: str, image: str, mask: str, read: LabelReader, ignore: int | None) -> Found:
-    """Images named in a list file, one per line; `image` and `mask` are paths with {} for the name."""
-    try:
-        lines = (root / list_).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{root / list_}: not a list of image names ({error}); give one name a line") from error
-    stems = dict.fromkeys(line.split()[0] for line in lines if line.strip())
-    return _instances(((root / image.format(stem), root / mask.format(stem)) for stem in stems), read, ignore)
-
-
 def _label_maps(root: Path, images: str, masks: str, read: LabelReader) -> Found:
     by_stem = {image.stem: image for image in _files(root / images)}
     labels = {mask.stem: mask for mask in _files(root / masks)}
@@ -182,27 +165,42 @@ def _tree(files: Mapping[str, str], width: int = 22) -> str:
 
 
 def _pairs(
-    images: str, masks: str, read: MaskReader, count: int, source: str, coding: str, what: str = "images"
-) -> Layout:
-    """A set of one mask per image, of the same name."""
-    tree = _tree({f"{images}/<id>.*": f"{count} {what}", f"{masks}/<id>.*": coding})
+    images: str, masks: str, read: MaskReader, count: int, source: str, coding: str, what: str = "",
+    image_of: Naming = lambda mask, images: mask, remark: str = "",
+) -> Layout:  # fmt: skip
+    """A set of one target per mask file."""
+    tree = _tree({f"{images}/<id>.*": what or f"{count} images", f"{masks}/<id>.*": coding})
 
     def find(root: Path) -> Found:
-        return _pair(_files(root / images), _files(root / masks), read)
+        return _pair(_files(root / images), _files(root / masks), read, image_of)
 
-    return Layout((images, masks), tree, find, source, targets=count)
+    return Layout((images, masks), tree, find, source, targets=count, remark=remark)
 
 
-def _sbd(list_: str, images: int, targets: int | None) -> Layout:
-    names = f"names of the {images} images to use, one a line"
-    return Layout(
-        ("img", "inst", list_),
-        _tree({"img/<id>.jpg": "photos", "inst/<id>.mat": "their instances, key GTinst", list_: names}),
-        partial(_listed, list_=list_, image="img/{}.jpg", mask="inst/{}.mat", read=coded.read_sbd, ignore=None),
-        "the Semantic Boundaries Dataset (Hariharan et al. 2011): the folder `dataset` of benchmark.tgz",
-        images=images,
-        targets=targets,
-    )
+def _listed(
+    list_: str, image: str, mask: str, read: LabelReader, count: int, source: str, what: str, coding: str, *,
+    targets: int | None = None, ignore: int | None = None, width: int = 22,
+) -> Layout:  # fmt: skip
+    """A set of images named in a list file, one per line; `image` and `mask` are paths with {} for the name."""
+    names = f"names of the {count} images to use, one a line"
+    tree = _tree({image.format("<id>"): what, mask.format("<id>"): coding, list_: names}, width)
+
+    def find(root: Path) -> Found:
+        try:
+            lines = (root / list_).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{root / list_}: not a list of image names ({error}); give one name a line") from error
+        stems = dict.fromkeys(line.split()[0] for line in lines if line.strip())
+        return _instances(((root / image.format(stem), root / mask.format(stem)) for stem in stems), read, ignore)
+
+    folders = (path.partition("/")[0] for path in (image, mask))
+    return Layout((*folders, list_), tree, find, source, images=count, targets=targets)
+
+
+def _sbd(list_: str, count: int, targets: int | None) -> Layout:
+    source = "the Semantic Boundaries Dataset (Hariharan et al. 2011): the folder `dataset` of benchmark.tgz"
+    what, coding = "photos", "their instances, key GTinst"
+    return _listed(list_, "img/{}.jpg", "inst/{}.mat", coded.read_sbd, count, source, what, coding, targets=targets)
 
 
 def _hqseg(images: str, masks: str, part: str, count: int) -> Layout:
@@ -225,35 +223,25 @@ LOADERS: Mapping[str, Layout] = {
         "the GrabCut page of Microsoft Research Cambridge, or the data sets listed by the RITM project",
         "their trimaps: 128 ignore, above 128 object, below background",
     ),
-    "berkeley": Layout(
-        ("images", "masks"),
-        _tree({"images/<id>.*": "96 images, or 100 with those of two objects twice",
-               "masks/<id>.*": "100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>,"
-                               " <id>-<k> or <id>_<k>"}),
-        _berkeley,
+    "berkeley": _pairs(
+        "images", "masks", coded.read_trimap, 100,
         "the data sets listed by the RITM project (objects of McGuinness and O'Connor 2010)",
-        targets=100,
-        remark="berkeley: its photos are BSDS photos; say so with the figure if any was trained on",
+        "100 trimaps: 128 ignore, above 128 object; a second object is called <id>#<k>, <id>-<k> or <id>_<k>",
+        "96 images, or 100 with those of two objects twice", _before_number,
+        "berkeley: its photos are BSDS photos; say so with the figure if any was trained on",
     ),
     "sbd": _sbd("val.txt", 2857, 6671),
     "sbd-train": _sbd("train.txt", 8498, None),
     "davis": _pairs(
         "img", "gt", coded.read_any, 345,
         "the data sets listed by the RITM project (345 frames of DAVIS 2016, davischallenge.org)",
-        _OBJECTS, "frames",
+        _OBJECTS, "345 frames",
     ),
-    "pascalvoc": Layout(
-        ("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
-        _tree({"JPEGImages/<id>.jpg": "images",
-               "SegmentationObject/<id>.png": "palette PNG: one index per object, 0 background, 255 ignore",
-               "ImageSets/Segmentation/val.txt": "names of the 1449 images to use, one a line"}, width=34),
-        partial(
-            _listed, list_="ImageSets/Segmentation/val.txt", image="JPEGImages/{}.jpg",
-            mask="SegmentationObject/{}.png", read=coded.read_labels, ignore=VOID,
-        ),
+    "pascalvoc": _listed(
+        "ImageSets/Segmentation/val.txt", "JPEGImages/{}.jpg", "SegmentationObject/{}.png", coded.read_labels, 1449,
         "the PASCAL VOC 2012 page (host.robots.ox.ac.uk/pascal/VOC/voc2012): the folder VOC2012",
-        images=1449,
-        targets=3417,
+        "images", "palette PNG: one index per object, 0 background, 255 ignore",
+        targets=3417, ignore=VOID, width=34,
     ),
     "coco-mval": _pairs(
         "img", "gt", coded.read_any, 800,
@@ -272,7 +260,7 @@ LOADERS: Mapping[str, Layout] = {
         "image", "annotation", coded.read_any, 369,
         "the SimpleClick project (slices of BraTS 2020, med.upenn.edu/cbica/brats2020)",
         "their label maps: object (the whole tumor) where any channel is above 0",
-        "slices, one of each volume, as images",
+        "369 slices, one of each volume, as images",
     ),
     "oai-zib": Layout(
         ("image", "annotation"),
@@ -288,8 +276,3 @@ LOADERS: Mapping[str, Layout] = {
     "hqseg-thin": _hqseg("images_test", "masks_test", "thin_object_detection/ThinObject5K", 500),
 }  # fmt: skip
 """Benchmark name -> layout; any other name has the generic layout. Case and _ for - do not matter."""
-
-
-def layout_of(name: str) -> Layout:
-    """The layout of a benchmark by its name, such as "grabcut" or "COCO_MVal"; the generic one by default."""
-    return LOADERS.get(name.lower().replace("_", "-"), GENERIC)
