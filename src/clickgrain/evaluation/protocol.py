@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from clickgrain import __version__
-from clickgrain.clicks.robot import Drawn, Given, RobotUser, User, split_target
+from clickgrain.clicks.robot import Click, Drawn, Given, RobotUser, User, split_target
 from clickgrain.errors import ConfigError, DataError
 from clickgrain.evaluation.config import ENOUGH_CLICKS, ENOUGH_IOU, EvaluationSettings, check_processes
 from clickgrain.evaluation.datasets import Benchmark, Target, data_hash, load_group, size_class
@@ -237,7 +237,7 @@ def _click(
         ious=ious,
         boundary_ious=boundary_ious,
         disobeyed=wrong,
-        clicks=tuple(one for one in given if not isinstance(one, Drawn)),
+        clicks=tuple(_by_kind(given)[0]),
         click_seconds=tuple(seconds),
         error=error,
         drawn=tuple((at, one) for at, one in enumerate(given) if isinstance(one, Drawn)),
@@ -246,25 +246,27 @@ def _click(
 
 def prompt_of(given: Sequence[Given]) -> dict[str, Any]:
     """Arguments of `Predictor.predict`; `box` (the last one) and `scribbles` only if they were given."""
-    clicks = [one for one in given if not isinstance(one, Drawn)]
+    clicks, boxes, strokes = _by_kind(given)
     values = np.array(clicks, np.float32).reshape(-1, 3)
     prompt: dict[str, Any] = {"points": values[:, :2], "labels": values[:, 2].astype(np.uint8)}
+    if boxes:
+        prompt["box"] = tuple(value for point in boxes[-1].points for value in point)
+    if strokes:
+        prompt["scribbles"] = [Scribble(np.array(one.points, np.float32), one.label) for one in strokes]
+    return prompt
+
+
+def _by_kind(given: Sequence[Given]) -> tuple[list[Click], list[Drawn], list[Drawn]]:
+    """Clicks, boxes and strokes."""
     drawn = [one for one in given if isinstance(one, Drawn)]
-    for box in (one for one in drawn if one.kind == "box"):
-        prompt["box"] = tuple(value for point in box.points for value in point)
-    strokes = [Scribble(np.array(one.points, np.float32), one.label) for one in drawn if one.kind == "scribble"]
-    return {**prompt, "scribbles": strokes} if strokes else prompt
+    boxes, strokes = ([one for one in drawn if one.kind == kind] for kind in ("box", "scribble"))
+    return [one for one in given if not isinstance(one, Drawn)], boxes, strokes
 
 
 def _pixels(given: Sequence[Given]) -> list[tuple[float, float]]:
     """(x, y) of clicks and strokes."""
-    pixels: list[tuple[float, float]] = []
-    for one in given:
-        if not isinstance(one, Drawn):
-            pixels.append(one[:2])
-        elif one.kind == "scribble":
-            pixels += one.points
-    return pixels
+    clicks, _, strokes = _by_kind(given)
+    return [*((x, y) for x, y, _ in clicks), *(point for one in strokes for point in one.points)]
 
 
 def one_line(error: Exception) -> str:
@@ -319,12 +321,9 @@ class Scorer:
 
 def disobeyed(prediction: Bool, given: Sequence[Given]) -> int:
     """How many clicks and strokes (most of their points) lie on the wrong side of an H x W bool prediction."""
-    count = 0
-    for one in given:
-        if not isinstance(one, Drawn):
-            x, y, label = one
-            count += bool(prediction[y, x]) != bool(label)
-        elif one.kind == "scribble":
-            wrong = sum(bool(prediction[int(y), int(x)]) != bool(one.label) for x, y in one.points)
-            count += 2 * wrong > len(one.points)
+    clicks, _, strokes = _by_kind(given)
+    count = sum(bool(prediction[y, x]) != bool(label) for x, y, label in clicks)
+    for one in strokes:
+        wrong = sum(bool(prediction[int(y), int(x)]) != bool(one.label) for x, y in one.points)
+        count += 2 * wrong > len(one.points)
     return count
