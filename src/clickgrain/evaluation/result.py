@@ -189,7 +189,7 @@ class Result:
         """
         names, above, below = self.ratios()
         samples = bootstrap_ratios(above, below, [row.image for row in self.rows])
-        return {} if samples is None else {name: (a, b) for name, (a, b) in zip(names, ends_of(samples).tolist())}
+        return {} if samples is None else dict(zip(names, ends_of(samples)))
 
     def ratios(self) -> tuple[list[str], Values, Values]:
         """Names of K figures and N x K numerators and denominators: a figure is a ratio of sums over targets."""
@@ -294,11 +294,8 @@ def differences(result: Result, other: Result) -> dict[str, Difference]:
         means.append(above.sum(axis=0) / np.maximum(below.sum(axis=0), 1e-9))
         samples.append(bootstrap_ratios(above, below, images))
     ours, theirs = samples
-    ends = [None] * len(COMPARED) if ours is None or theirs is None else ends_of(ours - theirs).tolist()
-    return {
-        name: Difference(float(a - b), None if end is None else (end[0], end[1]))
-        for name, a, b, end in zip(COMPARED, *means, ends)
-    }
+    ends = [None] * len(COMPARED) if ours is None or theirs is None else ends_of(ours - theirs)
+    return {name: Difference(float(a - b), end) for name, a, b, end in zip(COMPARED, *means, ends)}
 
 
 def differences_to_first(results: Iterable[Result]) -> Iterator[tuple[Result, Result, dict[str, Difference]]]:
@@ -330,9 +327,9 @@ def bootstrap_ratios(
     return (times @ above) / np.maximum(times @ below, 1e-9)
 
 
-def ends_of(samples: Values) -> Values:
-    """K x 2: lower and upper ends of the 95 % percentile intervals of S x K bootstrap samples."""
-    return np.quantile(samples, [0.025, 0.975], axis=0).T
+def ends_of(samples: Values) -> list[tuple[float, float]]:
+    """Lower and upper ends of the 95 % percentile intervals of S x K bootstrap samples."""
+    return list(zip(*np.quantile(samples, [0.025, 0.975], axis=0).tolist()))
 
 
 def bootstrap_means(
@@ -340,4 +337,4 @@ def bootstrap_means(
 ) -> Values | None:
     """K x 2 ends of the 95 % intervals of the column means of N x K `values`; None for fewer than two images."""
     means = bootstrap_ratios(values, np.ones_like(values), images, samples=samples, seed=seed)
-    return None if means is None else ends_of(means)
+    return None if means is None else np.array(ends_of(means))

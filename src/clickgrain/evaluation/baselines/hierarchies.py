@@ -58,8 +58,8 @@ def region_tree(labels: Labels, colors: Float, image_size: tuple[int, int]) -> M
         children.append((node[source], node[target]))
         node[target] = labels.size + len(children) - 1
         cost.append(price)
-    grid = (labels.shape[0], labels.shape[1])
-    return MergeTree(np.array(children, np.int32).reshape(-1, 2), np.array(cost, np.float32), grid, image_size)
+    joined = np.array(children, np.int32).reshape(-1, 2)
+    return MergeTree(joined, np.array(cost, np.float32), labels.shape[:2], image_size)
 
 
 def _merges(labels: Labels, colors: Float) -> list[tuple[int, int, float]]:
