@@ -1,7 +1,9 @@
 """`write_report`: the page at the end of an evaluation; `docs/report.md` says what it shows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,26 +93,22 @@ def write_report(
     if not results:
         raise DataError("no result to report; evaluate at least one model on one data set")
     sets = _by_benchmark(results, labels or {})
-    loaded: dict[str, Predictor | None] = {}
 
-    def predictor(result: Result, ids: set[str]) -> Predictor | None:
-        """The predictor of a result; None if it cannot be loaded or is slow on these targets."""
-        shown = [row for row in result.rows if row.id in ids]
-        if sum(row.encode_seconds + sum(row.click_seconds[:CLICKS]) for row in shown) > PATIENCE:
-            return None
-        if result.model not in loaded:
-            try:
-                loaded[result.model] = loaders[result.model]() if loaders and result.model in loaders else None
-            except ClickgrainError:  # the figures exist; the page goes without this model's masks
-                loaded[result.model] = None
-        return loaded[result.model]
+    @cache
+    def load(model: str) -> Predictor | None:
+        with suppress(ClickgrainError):  # the figures exist; the page goes without this model's masks
+            return loaders[model]() if loaders and model in loaders else None
+        return None
 
     sections = []
     for name, own in sets.items():
         leader = min(range(len(own)), key=lambda i: own[i].result.noc(WANTED))
         ids = {id_ for _, id_ in places(own[leader].result)}
-        answering = [replace(one, predictor=predictor(one.result, ids)) for one in own]
-        sections.append(section(answering, benchmarks.get(name), leader=leader))
+        for i, one in enumerate(own):
+            shown = [row for row in one.result.rows if row.id in ids]
+            if sum(row.encode_seconds + sum(row.click_seconds[:CLICKS]) for row in shown) <= PATIENCE:
+                own[i] = replace(one, predictor=load(one.result.model))
+        sections.append(section(own, benchmarks.get(name), leader=leader))
     names = {one.label: one.color for own in sets.values() for one in own}
     targets = sum(len(own[0].result.rows) for own in sets.values())
     methods = f"{len(names)} methods" if len(names) > 1 else next(iter(names))
