@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickgrain.evaluation.baselines import ONNX, PREFIX, is_baseline, load_baseline
-from clickgrain.evaluation.baselines.external import find_object, onnx_files
+from clickgrain.evaluation.baselines import is_baseline, load_baseline
+from clickgrain.evaluation.baselines.external import ONNX, PREFIX, find_object, onnx_files
 from clickgrain.files import hash_bytes, hash_file
 from clickgrain.models.onnx_runtime import DECODER, is_onnx
 from clickgrain.segmenter import Segmenter

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from clickgrain.errors import ConfigError
-from clickgrain.evaluation.baselines.external import ONNX as ONNX
-from clickgrain.evaluation.baselines.external import PREFIX as PREFIX
+from clickgrain.evaluation.baselines.external import ONNX, PREFIX, load_object, onnx_files
 from clickgrain.evaluation.baselines.external import OnnxModel as OnnxModel
 from clickgrain.evaluation.baselines.external import OnnxSam as OnnxSam
-from clickgrain.evaluation.baselines.external import load_object, onnx_files
 from clickgrain.evaluation.baselines.hierarchies import felzenszwalb_tree, slic_tree
 from clickgrain.evaluation.baselines.seeded import OpenCVGrabCut as OpenCVGrabCut
 from clickgrain.evaluation.baselines.seeded import Seeded, geodesic_on, graph_cut_on, random_walker_on
