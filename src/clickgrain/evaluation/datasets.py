@@ -129,10 +129,8 @@ def load_benchmark(name: str, root: str | Path) -> Benchmark:
     if not found:
         left_out = "".join(f"\n- {note}" for note in notes[:5])
         raise DataError(f"{root}: no target found for benchmark {name!r}; expected:\n{expected}{left_out}")
-    counts = (
-        ("targets", len(found), layout.targets),
-        ("images", len({one.image_id for one in found}), layout.images),
-    )
+    images = len({one.image_id for one in found})
+    counts = ("targets", len(found), layout.targets), ("images", images, layout.images)
     differing = [f"{name}: {have} of {all_} {what}" for what, have, all_ in counts if all_ not in (None, have)]
     return Benchmark(name, found, [*differing, *filter(None, [layout.remark]), *notes])
 
