@@ -42,6 +42,10 @@ def test_figures_of_two_targets():
     assert found.seconds_encode == 2
 
 
+def test_a_curve_shorter_than_the_clicks_is_cut():
+    assert row("a", [0.5, 0.86, 0.91]).curve(2).tolist() == [0.5, 0.86]
+
+
 def test_an_iou_equal_to_the_threshold_reaches_it():
     assert result(row("a", [0.85])).noc(0.85) == 1
 
