@@ -30,7 +30,7 @@ from clickgrain.annotate.documents import (
 )
 from clickgrain.annotate.files_below import NumberedFiles, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
-from clickgrain.annotate.masks import decode, describe
+from clickgrain.annotate.masks import decode, parts
 from clickgrain.annotate.team import Changes
 from clickgrain.errors import DataError
 from clickgrain.sqlite import Schema, transaction, use_wal
@@ -337,7 +337,8 @@ class Logs:
         if data is None:
             raise RequestError("not_found", f"there is no mask {hash_}")
         try:
-            return describe(data).data
+            parts(data)
+            return data
         except DataError as error:
             damage = f"{self.database.path}: mask {hash_} is damaged ({error})"
             raise RequestError("invalid", f"{damage}; restore a copy of the file, or draw it again") from error

@@ -295,14 +295,12 @@ class Coded:
 
 def encode(mask: Bool) -> Coded:
     """Code an H x W bool mask."""
-    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    flat = mask[y : y + height, x : x + width].ravel()
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))  # all 0 for an empty mask
+    box, flat = (x, y, x + width, y + height), mask[y : y + height, x : x + width].ravel()
     edges = np.flatnonzero(np.diff(flat)) + 1
-    starts = np.concatenate([[0], edges, [flat.size]])
-    runs = np.diff(starts).astype("<u4") if flat.size else np.zeros(0, "<u4")
-    if flat.size and flat[0]:
-        runs = np.concatenate([np.zeros(1, "<u4"), runs])
-    box = (x, y, x + width, y + height) if flat.size else (0, 0, 0, 0)
+    runs = np.diff(edges, prepend=0, append=flat.size) if flat.size else edges
+    if flat[:1].any():  # the first run is of background
+        runs = np.insert(runs, 0, 0)
     head = np.array([*mask.shape, *box, len(runs)], "<u4")
     data = MAGIC + head.tobytes() + runs.astype("<u4").tobytes()
     size = (mask.shape[0], mask.shape[1])
@@ -311,21 +309,15 @@ def encode(mask: Bool) -> Coded:
 
 def decode(data: bytes) -> Bool:
     """The H x W bool mask. Raises DataError: not what `encode` writes."""
-    (height, width), (x1, y1, x2, y2), runs = _parts(data)
+    (height, width), (x1, y1, x2, y2), runs = parts(data)
     mask = np.zeros((height, width), bool)
     values = (np.arange(len(runs)) % 2).astype(bool)
     mask[y1:y2, x1:x2] = np.repeat(values, runs).reshape(y2 - y1, x2 - x1)
     return mask
 
 
-def describe(data: bytes) -> Coded:
-    """A coded mask with size, box and area, without decoding it. Raises DataError: not what `encode` writes."""
-    size, box, runs = _parts(data)
-    return Coded(data, hash_bytes(data), size, box if box[2] > box[0] else None, int(runs[1::2].sum()))
-
-
-def _parts(data: bytes) -> tuple[Size, tuple[int, int, int, int], npt.NDArray[np.int64]]:
-    """((H, W), XYXY box, runs), checked against each other."""
+def parts(data: bytes) -> tuple[Size, tuple[int, int, int, int], npt.NDArray[np.int64]]:
+    """((H, W), XYXY box, runs), checked against each other. Raises DataError: not what `encode` writes."""
     if not isinstance(data, bytes) or len(data) < HEADER or data[:4] != MAGIC or len(data) % 4:
         raise DataError(f"{len(data)} bytes beginning with {data[:4]!r} are no whole coded mask")
     height, width, x1, y1, x2, y2, count = (int(v) for v in np.frombuffer(data, "<u4", 7, 4))

@@ -15,7 +15,7 @@ MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 def test_a_mask_comes_back_and_its_header_tells_the_truth(mask):
     coded = masks.encode(mask)
     assert (masks.decode(coded.data) == mask).all()
-    assert coded == masks.describe(coded.data)
+    assert masks.parts(coded.data)[:2] == (coded.size, coded.bbox or (0, 0, 0, 0))
     assert coded.area == mask.sum()
     if mask.any():
         x1, y1, x2, y2 = coded.bbox

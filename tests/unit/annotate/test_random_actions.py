@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from clickgrain.annotate import actions
 from clickgrain.annotate.http_errors import RequestError
-from clickgrain.annotate.masks import describe
+from clickgrain.annotate.masks import encode
 from clickgrain.annotate.project import Project
 from clickgrain.annotate.requests import IMAGE_REQUEST, Posted
 
@@ -153,8 +153,8 @@ class Editor(RuleBasedStateMachine):
     @invariant()
     def every_mask_is_there_and_as_described(self):
         for item in self.document.objects if hasattr(self, "project") else ():
-            coded = describe(self.project.logs.coded(item.mask))
-            assert (coded.area, coded.bbox, coded.size) == (item.area, item.bbox, SIZE)
+            coded = encode(self.project.logs.mask(item.mask))
+            assert (coded.hash, coded.area, coded.bbox, coded.size) == (item.mask, item.area, item.bbox, SIZE)
 
 
 Editor.TestCase.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
