@@ -71,16 +71,14 @@ def drop_temporary(folder: Path) -> None:
 
 
 def cache_dir() -> Path:
-    """The folder for what can be computed again, made if missing.
+    """The folder for what can be computed again, made if missing; OSError: it cannot be made.
 
-    `CLICKGRAIN_CACHE` if set, else `clickgrain` in `XDG_CACHE_HOME` or `~/.cache`. Raises OSError: it cannot be
-    made.
+    `CLICKGRAIN_CACHE` if set, else `clickgrain` in `XDG_CACHE_HOME` or `~/.cache`.
     """
     if own := os.environ.get("CLICKGRAIN_CACHE"):
         folder = Path(own).expanduser()
     else:
-        shared = os.environ.get("XDG_CACHE_HOME")
-        folder = (Path(shared) if shared else Path.home() / ".cache") / "clickgrain"
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clickgrain"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

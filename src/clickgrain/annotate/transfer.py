@@ -92,11 +92,9 @@ def export_zip(project: Project, format_: Format, *, polygons: bool, only: Only)
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see above
     try:
         with explained(project.database.path), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            labels = label_records(project)
-            locate = partial(locate_image, project)
             files = export_files(
-                format_, images, labels, left_out=left_out, polygons=polygons, locate=locate,
-                folder=project.gallery.folder.resolve().name,
+                format_, images, label_records(project), left_out=left_out, polygons=polygons,
+                locate=partial(locate_image, project), folder=project.gallery.folder.resolve().name,
             )  # fmt: skip
             for name, content in files:
                 archive.writestr(name, content)
