@@ -169,7 +169,6 @@ def act(
         seen = post.seq == history.seq if of is None else history.next_to(request.kind) == of
         if not blind and not seen:
             raise ConflictError(image, post.seq)
-        history.check(request.kind)
         active = post.active
         if active is None:  # since the last action or opening, without absences
             actions = project.database.actions(image, max(history.seq - 1, 0))

@@ -328,27 +328,23 @@ class History(Generic[State]):
             can = {f"can_{kind}": self.next_to(kind) is not None for kind in ("undo", "redo")}
             return self.document, {"seq": self.seq, **can, "last_id": self.last_id}
 
-    def check(self, kind: str) -> None:
-        """Refuse an undo or redo with an empty stack. Raises RequestError: nothing to undo or redo."""
-        if kind in ("undo", "redo") and self.next_to(kind) is None:
-            raise RequestError("invalid", f"there is nothing to {kind}")
-
     def next_to(self, kind: str) -> int | None:
         """Number of the action that an undo would take back, or a redo repeat."""
         stack = self._done if kind == "undo" else self._undone
         return stack[-1][0] if stack else None
 
     def preview(self, action: Action) -> State:
-        """The document that `add` would lead to."""
-        if action.kind == "undo":
-            return self._done[-2][1]
-        return self._undone[-1][1] if action.kind == "redo" else self._patched(self.document, action.patch)
+        """The document that `add` would lead to. Raises RequestError: nothing to undo or redo."""
+        if action.kind not in ("undo", "redo"):
+            return self._patched(self.document, action.patch)
+        if self.next_to(action.kind) is None:
+            raise RequestError("invalid", f"there is nothing to {action.kind}")
+        return self._done[-2][1] if action.kind == "undo" else self._undone[-1][1]
 
     def add(self, action: Action, document: State | None = None) -> None:
         """Take the next action of the log, which leads to `document` if given; RequestError: it does not follow."""
         if action.seq != self.seq + 1:
             raise RequestError("internal", f"action {action.seq} does not follow {self.seq} in the log")
-        self.check(action.kind)
         last_id = max([self.last_id, *(item["id"] for item in action.patch.get("put", ()))])
         new = self.preview(action) if document is None else document
         with self._lock:

@@ -22,7 +22,6 @@ def act_on_labels(logs: Logs, post: ask.Posted, request: ask.ProjectRequest, use
         history, patch, labels = logs.labels(), dict[str, Any](), None
         if post.seq != history.seq:
             raise ConflictError(PROJECT_LOG, post.seq)
-        history.check(request.kind)
         if request.kind not in ("undo", "redo"):
             labels = apply_to_labels(request, history.document, history.last_id)
             patch = patch_between(history.document, labels)
