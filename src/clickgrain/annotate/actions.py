@@ -7,20 +7,10 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Response
 
+from clickgrain.annotate import documents
 from clickgrain.annotate import requests as ask
 from clickgrain.annotate.database import ConflictError
-from clickgrain.annotate.documents import (
-    MAX_STEPS,
-    Action,
-    ChooseStep,
-    Click,
-    Document,
-    Item,
-    MaskStep,
-    Source,
-    Steps,
-    patch_between,
-)
+from clickgrain.annotate.documents import MAX_STEPS, Click, Document, Item, MaskStep, Steps
 from clickgrain.annotate.http_errors import RequestError
 from clickgrain.annotate.masks import Coded, encode, iou
 from clickgrain.annotate.project import Project
@@ -108,7 +98,7 @@ class Context:
         self.masks[coded.hash] = coded
         return {"mask": coded.hash, "bbox": coded.bbox, "area": coded.area}
 
-    def with_mask(self, item: Item, mask: Bool | Coded, source: Source, **changes: object) -> Item:
+    def with_mask(self, item: Item, mask: Bool | Coded, source: documents.Source, **changes: object) -> Item:
         """The object with a given H x W mask instead of its steps."""
         coded = mask if isinstance(mask, Coded) else encode(mask)
         about = {"steps": (MaskStep(mask=coded.hash),), "content": self.content, "source": source}
@@ -176,16 +166,14 @@ def act(
             active = min(max(time.time() - last, 0.0), IDLE) if last else 0.0
         content = gallery.content(image)
         context = Context(project, image, content, history.last_id + 1, active, history.seq + 1, user)
-        patch, document = dict[str, Any](), None
+        document = None
         if not isinstance(request, ask.UndoRedo):
             if None not in (post.content, content) and post.content != content:
                 name = gallery.name(image)
                 raise RequestError("replaced", f"the file of {name} was replaced; look at it, then try again")
             document = apply(request, history.document, context)
-            patch = patch_between(history.document, document)
-            used = {item.mask for item in document.objects}
-            used |= {step.get("mask") for item in patch.get("put", ()) for step in item["steps"]["add"]}
-            used |= set(document.refused)
+            used = {*document.refused, *(item.mask for item in document.objects)}
+            used |= {step.mask for item in document.objects for step in item.steps if isinstance(step, MaskStep)}
             context.masks = {hash_: coded for hash_, coded in context.masks.items() if hash_ in used}
         if isinstance(request, ImportObjects):
             asked: dict[str, Any] = {"format": request.format, "objects": len(request.masks)}
@@ -194,9 +182,8 @@ def act(
         else:
             asked = request.model_dump(mode="json", exclude_unset=True)
         about = (request.kind, time.time(), post.client, project.model.hash, post.active)
-        action = Action(context.seq, *about, asked, patch, user)
-        masks = {hash_: coded.data for hash_, coded in context.masks.items()}
-        logs.write(image, action, history.preview(action) if document is None else document, masks)
+        action = documents.Action(context.seq, *about, asked, user=user)
+        logs.write(image, action, document, {hash_: coded.data for hash_, coded in context.masks.items()})
     if isinstance(request, ask.AddSteps) and context.touched is not None:
         project.in_hand.take(image, context.touched, user)
     return context
@@ -374,7 +361,7 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
             fold = project.replayer.fold(project.scene(context.image), (click,))
             alike = [iou(mask, one) for one in (fold.binary, *(one.binary for one in fold.alternatives))]
             best = int(np.argmax(alike))
-            steps = (click, ChooseStep(alternative=best - 1)) if best else (click,)
+            steps = (click, documents.ChooseStep(alternative=best - 1)) if best else (click,)
             snaps = alike[best] >= ALIKE
             made = context.with_steps(new, steps) if snaps else context.with_mask(new, mask, "copy")
             document = document.put(made.model_copy(update={"source": "copy"}))

@@ -14,20 +14,12 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clickgrain.annotate.documents import (
-    STATUSES,
-    Action,
-    Document,
-    History,
-    Item,
-    Labels,
-    count_clicks,
-    patched,
-)
+from clickgrain.annotate import documents
+from clickgrain.annotate.documents import STATUSES, Action, Document, History, Item, Labels
 from clickgrain.annotate.files_below import NumberedFiles, is_strange_link
 from clickgrain.annotate.http_errors import RequestError, explained
 from clickgrain.annotate.masks import decode, parts
@@ -172,8 +164,7 @@ class Database:
     def append(self, image: int, action: Action, masks: Mapping[str, bytes], summary: Summary | None) -> bool:
         """Write an action and the masks it made, all or nothing; False if that number is taken.
 
-        Actions of several threads that come together are synced to disk together. Raises RequestError: a full or
-        locked disk; nothing was written.
+        Actions that come together are synced together. RequestError: a full or locked disk; nothing is written.
         """
         values = (
             json.dumps(value, separators=(",", ":"), allow_nan=False) if isinstance(value, dict) else value
@@ -196,9 +187,8 @@ class Database:
                     new.append(db.execute(insert, row).rowcount == 1)
                     if new[-1]:
                         db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
-                    if new[-1] and summary is not None:
-                        values = (row[0], *astuple(summary))
-                        db.execute("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
+                        values = () if summary is None else ((row[0], *astuple(summary)),)
+                        db.executemany("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
         except BaseException as error:
             for written, *_ in entries:
                 written.set_exception(error)
@@ -297,7 +287,7 @@ class Logs:
     def _history(self, log: int) -> History[Any]:
         with self._lock:
             if log not in self._histories:
-                history = History[Any](Labels() if log == PROJECT_LOG else Document(), patched)
+                history = History[Any](Labels() if log == PROJECT_LOG else Document(), documents.patched)
                 try:
                     for action in self.database.actions(log):
                         history.add(action)
@@ -367,13 +357,19 @@ class Logs:
         told = [action.to_json() for action in actions]
         return {"seq": shown["seq"], "actions": told, "document": shown, "masks": masks}
 
-    def write(self, log: int, action: Action, document: Document | Labels, masks: dict[str, bytes]) -> None:
-        """Store the next action of a log, whose lock is held, and its document; RequestError if that fails."""
+    def write(
+        self, log: int, action: Action, document: Document | Labels | None, masks: dict[str, bytes] | None = None
+    ) -> None:
+        """Store an action, which leads to `document` (undo, redo: None), in a log whose lock is held."""
         summary, history = None, self._history(log)
+        if document is None:
+            document = history.preview(action)
+        else:
+            action = replace(action, patch=documents.patch_between(history.document, document))
         if isinstance(document, Document):
-            clicks = sum(count_clicks(item.steps) for item in document.objects)
+            clicks = sum(documents.count_clicks(item.steps) for item in document.objects)
             summary = Summary(action.seq, document.status, len(document.objects), clicks)
-        if not self.database.append(log, action, masks, summary):
+        if not self.database.append(log, action, masks or {}, summary):
             self.forget(log)
             raise ConflictError(log, action.seq - 1)
         history.add(action, document)

@@ -6,7 +6,7 @@ An object's mask follows from its steps (`masks`). Points are (x, y) image pixel
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer
@@ -248,7 +248,7 @@ class Action:
     model: str  # hash of the model in use
     active: float | None  # seconds of the user's work since the action before, None if unknown
     asked: dict[str, Any]  # the request
-    patch: dict[str, Any]  # what it changed
+    patch: dict[str, Any] = field(default_factory=dict)  # what it changed
     user: str = ""  # name of the person; "" where the server knows none
 
     def to_json(self) -> dict[str, Any]:

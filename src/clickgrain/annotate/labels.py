@@ -1,11 +1,10 @@
 """Actions on the project's labels."""
 
 import time
-from typing import Any
 
 from clickgrain.annotate import requests as ask
 from clickgrain.annotate.database import PROJECT_LOG, ConflictError, Logs
-from clickgrain.annotate.documents import Action, Label, Labels, patch_between
+from clickgrain.annotate.documents import Action, Label, Labels
 from clickgrain.annotate.http_errors import RequestError
 
 COLORS = (  # noqa: SIM905
@@ -19,15 +18,14 @@ def act_on_labels(logs: Logs, post: ask.Posted, request: ask.ProjectRequest, use
     """Act on the labels for a person; RequestError if the sender missed actions ("conflict"), or it fails."""
     with logs.lock_of(PROJECT_LOG):
         logs.notice_others()
-        history, patch, labels = logs.labels(), dict[str, Any](), None
+        history, labels = logs.labels(), None
         if post.seq != history.seq:
             raise ConflictError(PROJECT_LOG, post.seq)
-        if request.kind not in ("undo", "redo"):
+        if not isinstance(request, ask.UndoRedo):
             labels = apply_to_labels(request, history.document, history.last_id)
-            patch = patch_between(history.document, labels)
         asked = request.model_dump(mode="json", exclude_unset=True)
-        action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, patch, user)
-        logs.write(PROJECT_LOG, action, labels or history.preview(action), {})
+        action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, user=user)
+        logs.write(PROJECT_LOG, action, labels)
 
 
 def apply_to_labels(request: ask.ProjectRequest, labels: Labels, last_id: int) -> Labels:
