@@ -126,16 +126,15 @@ def action_routes(project: Project) -> APIRouter:
     def carry_out(image: int, post: ImagePost, user: User) -> Response:
         start = time.perf_counter()
         done = act(project, image, post, post.action, user)
-        answer = {
-            "seq": done.seq,
-            "document": project.logs.document_json(image),
-            "object": done.touched,
-            "removed": done.removed,
-            "masks": {hash_: coded.text for hash_, coded in done.masks.items()},
-            "alternatives": done.ambiguous,
-            "milliseconds": round(1000 * (time.perf_counter() - start), 1),
-        }
-        return as_json(**answer)
+        return as_json(
+            seq=done.seq,
+            document=project.logs.document_json(image),
+            object=done.touched,
+            removed=done.removed,
+            masks={hash_: coded.text for hash_, coded in done.masks.items()},
+            alternatives=done.ambiguous,
+            milliseconds=round(1000 * (time.perf_counter() - start), 1),
+        )
 
     return router
 
@@ -145,10 +144,9 @@ def act(
 ) -> Context:
     """Carry out an action on an image; its log has it on disk when this returns.
 
-    `post` says what the sender has seen. A `blind` action (find the same, carry on, import) adds to the document as
-    it is; `post.seq` is ignored. Returns the action's number, new masks, and the object that it was about. Raises
-    RequestError: "conflict" if the sender has not seen every action, "replaced" if it shows an older file, "taken"
-    if another person is working on the image; or the action cannot be carried out or written.
+    `post` says what the sender has seen; a `blind` action (find the same, carry on, import) adds to the document as
+    it is, whatever `post.seq` says. Raises RequestError: "conflict" if the sender has not seen every action,
+    "replaced" if it shows an older file, "taken" if another person works on the image; or it cannot be carried out.
     """
     logs, gallery = project.logs, project.gallery
     with logs.lock_of(image):
@@ -161,7 +159,7 @@ def act(
             raise ConflictError(image, post.seq)
         active = post.active
         if active is None:  # since the last action or opening, without absences
-            actions = project.database.actions(image, max(history.seq - 1, 0))
+            actions = project.database.actions(image, history.seq - 1)
             last = max(project.opened.get(image, 0.0), actions[-1].time if actions else 0.0)
             active = min(max(time.time() - last, 0.0), IDLE) if last else 0.0
         content = gallery.content(image)
@@ -190,12 +188,8 @@ def act(
 
 
 def apply(request: Request, document: Document, context: Context) -> Document:
-    """The document after a request; not for undo and redo, which move the history.
-
-    Raises RequestError: no such object, a locked one, too many. PromptError: a point outside the image.
-    """
-    before = len(document.objects)
-    checked = _looked_at(document) if document.status == "checked" else None
+    """The document after a request other than undo and redo. Raises RequestError, PromptError: it cannot be met."""
+    before = document
     match request:
         case ask.AddSteps():
             _refuse_new_masks(request.steps, ())
@@ -240,10 +234,9 @@ def apply(request: Request, document: Document, context: Context) -> Document:
         case ask.PartitionImage():
             document = _partition(request, document, context)
         case ask.RefuseNodes():
-            found = [encode(context.node(node)) for node in request.nodes]
-            context.masks |= {coded.hash: coded for coded in found}
-            hashes = dict.fromkeys([*document.refused, *(coded.hash for coded in found)])
-            document = document.model_copy(update={"refused": tuple(hashes)})
+            hashes = [context.stored(encode(context.node(node)))["mask"] for node in request.nodes]
+            refused = tuple(dict.fromkeys((*document.refused, *hashes)))
+            document = document.model_copy(update={"refused": refused})
         case ask.CopyObjects():
             document = _copy(request, document, context)
         case ask.SetStatus():
@@ -257,9 +250,9 @@ def apply(request: Request, document: Document, context: Context) -> Document:
             document = document.put(context.with_mask(item, request.mask, "carried", **about))
         case ImportObjects():
             return _import(request, document, context)
-    if len(document.objects) > max(before, MAX_OBJECTS):
+    if len(document.objects) > max(len(before.objects), MAX_OBJECTS):
         raise RequestError("invalid", f"an image holds at most {MAX_OBJECTS} objects")
-    if document.status == "checked" and checked not in (None, _looked_at(document)):
+    if document.status == before.status == "checked" and _looked_at(document) != _looked_at(before):
         return document.model_copy(update={"status": "done", "by": context.user})
     return document
 
@@ -339,20 +332,19 @@ def _partition(request: ask.PartitionImage, document: Document, context: Context
 
 def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Document:
     """Copies on top, each made by a click on its middle where an answer to that is much like it."""
-    project, size = context.project, context.project.gallery.sizes(context.image)[0]
-    here = request.source == context.image
+    project, here = context.project, request.source == context.image
     source = document if here else project.logs.history(request.source).document
     for id_ in dict.fromkeys(request.objects):
         old = source.find(id_)
         if old is None or old.mask is None:
             raise RequestError("invalid", f"there is no object {id_} to copy; it may have been deleted")
-        mask = to_size(project.logs.mask(old.mask), size)
-        new = context.new(label=old.label, colour=old.colour, model=project.model.hash)
+        mask = context.mask(old)
+        new = context.new(label=old.label, colour=old.colour, model=project.model.hash, source="copy")
         if here:
-            aside = max(4, round(ASIDE * max(size)))
+            aside = max(4, round(ASIDE * max(mask.shape)))
             moved = np.zeros_like(mask)
             moved[aside:, aside:] = mask[:-aside, :-aside]
-            document = document.put(context.with_mask(new, moved if moved.any() else mask, "copy"))
+            made = context.with_mask(new, moved if moved.any() else mask, "copy")
         else:
             there = project.gallery.read(request.source), project.scene(context.image).image
             mask = found_near(mask, *there) if there[0].shape == there[1].shape else mask
@@ -364,8 +356,7 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
             steps = (click, documents.ChooseStep(alternative=best - 1)) if best else (click,)
             snaps = alike[best] >= ALIKE
             made = context.with_steps(new, steps) if snaps else context.with_mask(new, mask, "copy")
-            document = document.put(made.model_copy(update={"source": "copy"}))
-        context.touched = new.id
+        document, context.touched = document.put(made), new.id
     context.ambiguous = False
     return document
 
@@ -376,8 +367,7 @@ def _import(request: ImportObjects, document: Document, context: Context) -> Doc
     if (count := len(document.objects) + len(request.masks)) > MAX_OBJECTS:
         raise RequestError("invalid", f"{count} objects are too many: an image holds at most {MAX_OBJECTS}")
     for exact, shown, label in request.masks:
-        context.masks[exact.hash] = exact
-        steps = (MaskStep(mask=exact.hash),)
+        steps = (MaskStep(mask=context.stored(exact)["mask"]),)
         new = context.new(label=label, steps=steps, source="import", **context.stored(shown))
         document = document.put(new)
     return document.model_copy(update={"status": "done", "by": context.user}) if request.done else document
