@@ -62,8 +62,8 @@ class Context:
     content: str | None  # hash of the image's file, None if it cannot be read
     next_id: int  # number of the next new object
     active: float  # seconds of the user's work that the action took
-    seq: int = 0  # number of the action, once it is stored
-    user: str = ""  # name of the person, "" if unknown
+    seq: int  # number of the action, once it is stored
+    user: str  # name of the person, "" if unknown
     masks: dict[str, Coded] = field(default_factory=dict)  # new coded masks by hash
     touched: int | None = None  # the object that the action was about
     ambiguous: bool = False  # whether the page should ask for alternatives

@@ -129,9 +129,9 @@ class Project:
             scene.segmenter.predict(points, [1, 0], previous=first, encoded=scene.encoded)
         self._rehearsed = scene.segmenter
 
-    def scene(self, image: int, timeout: float = 60.0) -> Scene:
+    def scene(self, image: int) -> Scene:
         """The image encoded, as its file is now; waits for it."""
-        return self.encoder.get((image, self.gallery.stamp(image)), timeout)
+        return self.encoder.get((image, self.gallery.stamp(image)))
 
     def look_at(self, image: int) -> None:
         """The user opens this image: encode it and the next ones before all others."""

@@ -72,7 +72,7 @@ class InHand:
         """Learn no more."""
         self._learner.shutdown(cancel_futures=True)
 
-    def take(self, image: int, number: int, user: str = "") -> None:
+    def take(self, image: int, number: int, user: str) -> None:
         """A person has added to an object."""
         before = self._objects.get(user)
         self._objects[user] = (image, number)
