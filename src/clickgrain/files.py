@@ -1,4 +1,4 @@
-"""Files of our own: atomic writes, the user's cache folder, content hashes as cache keys; and the core count."""
+"""Our own files: atomic writes, the user's cache folder, content hashes as cache keys; and the core count."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""SQLite files of ours: schema and version, a connection per thread, transactions, and what errors mean."""
+"""Our SQLite files: schema and version, a connection per thread, transactions, and what errors mean."""
 
 import os
 import sqlite3

@@ -63,7 +63,7 @@ class Click(Strict):
 
     @model_serializer(mode="wrap")
     def _short(self, whole: Any) -> Any:
-        """Without `usual` and `view` where there are none, as logs have always had it."""
+        """Leave out `usual` and `view` if they are None, as older logs do."""
         return {key: value for key, value in whole(self).items() if value is not None}
 
 

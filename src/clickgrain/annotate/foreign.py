@@ -54,10 +54,9 @@ class ForeignEngine:
 
     def answer(self, encoded: _Shown, prompt: Prompt, previous: Mask | None) -> Mask:
         """The predictor's mask, as it is. Raises PromptError: it takes no such prompt, or fails."""
-        given: dict[str, Any] = {"box": prompt.box, "scribbles": prompt.scribbles or None, "level": prompt.level}
+        level = prompt.level if "level" in self._takes else None  # a wish that it may not know
+        given: dict[str, Any] = {"box": prompt.box, "scribbles": prompt.scribbles or None, "level": level}
         known = {name: value for name, value in given.items() if value is not None}
-        if "level" not in self._takes:
-            known.pop("level", None)  # a wish that it does not know
         try:
             with self._lock:
                 if self._shared and self._current is not encoded.image:
