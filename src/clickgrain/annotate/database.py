@@ -14,9 +14,9 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clickgrain.annotate import documents
 from clickgrain.annotate.documents import STATUSES, Action, Document, History, Item, Labels
@@ -53,8 +53,7 @@ CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What an image's log comes to, for lists."""
 
     seq: int = 0
@@ -63,8 +62,7 @@ class Summary:
     clicks: int = 0
 
 
-@dataclass(frozen=True)
-class ModelInfo:
+class ModelInfo(NamedTuple):
     """A model by its source."""
 
     id: str  # of the project's list: "tree" or the hash
@@ -187,7 +185,7 @@ class Database:
                     new.append(db.execute(insert, row).rowcount == 1)
                     if new[-1]:
                         db.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", masks.items())
-                        values = () if summary is None else ((row[0], *astuple(summary)),)
+                        values = () if summary is None else ((row[0], *summary),)
                         db.executemany("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", values)
         except BaseException as error:
             for written, *_ in entries:
@@ -222,7 +220,7 @@ class Database:
 
     def save_model(self, model: ModelInfo, report: Any = None) -> None:
         """Remember a model that the project has used, and how it compared."""
-        row = (*astuple(model), time.time(), None if report is None else json.dumps(report))
+        row = (*model, time.time(), None if report is None else json.dumps(report))
         changes = "hash = excluded.hash, report = coalesce(excluded.report, report)"
         with self.writing() as db:
             insert = "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?)"

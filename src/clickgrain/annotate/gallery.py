@@ -4,8 +4,8 @@ import os
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clickgrain.annotate.database import Database, Summary
 from clickgrain.annotate.files_below import NumberedFiles, OpenFile, checked, leads_astray
@@ -26,8 +26,7 @@ def read_at_work(path: Path, notes: list[str] | None = None, window: Window | No
     return (resize_long_side(image, WORK_SIDE) if max(native) > WORK_SIDE else image), native
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """An image that was read."""
 
     pixels: UInt8  # H x W x 3 uint8 RGB at working size

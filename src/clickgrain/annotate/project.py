@@ -116,7 +116,7 @@ class Project:
         loaded = self.gallery.load(image)
         if loaded.stamp != stamp:
             raise ImageError(f"{self.gallery.name(image)} was replaced while it was opened; try again in a moment")
-        return self.maker().make(loaded.pixels, loaded.stamp, loaded.content)
+        return self.maker().make(*loaded)
 
     def _rehearse(self, scene: Scene) -> None:
         """Click once unseen, so that the user does not wait for what a model's first clicks compile and load."""

@@ -66,8 +66,7 @@ def replay(project: Project, *, model: str | None = None) -> Iterator[Replayed]:
             try:
                 maker = maker_of(item.model)
                 if maker.model not in scenes:
-                    loaded = project.gallery.load(image)
-                    scenes[maker.model] = maker.make(loaded.pixels, loaded.stamp, loaded.content)
+                    scenes[maker.model] = maker.make(*project.gallery.load(image))
                 scene = scenes[maker.model]
                 replaced = item.content is not None and item.content != scene.content
                 mask = replayer.fold(scene, item.steps).binary

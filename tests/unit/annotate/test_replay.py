@@ -64,7 +64,7 @@ def test_a_changed_photo_gives_another_mask(worked, project, photos):
 def test_what_cannot_be_replayed_says_why(worked, project, photos):
     (photos / "a1.png").unlink()
     project.database.rows("DELETE FROM models")
-    object.__setattr__(project.model, "hash", "f" * 20)
+    project.model = project.model._replace(hash="f" * 20)
     first, second, *_ = replay(project)
     assert "not known" in first.problem
     assert second.iou is None
