@@ -108,12 +108,13 @@ class Context:
         """The object with other steps and their mask; RequestError for too many, PromptError for points outside."""
         if len(steps) > MAX_STEPS:
             raise RequestError("invalid", f"an object holds at most {MAX_STEPS} steps; merge or begin another")
-        fold = self.project.replayer.fold(self.project.scene(self.image), steps)
+        scene = self.project.scene(self.image)
+        fold = self.project.replayer.fold(scene, steps)
         answer, values = fold.answer, self.stored(encode(fold.binary))
         self.ambiguous, self.touched = fold.is_ambiguous, item.id
         score = None if answer is None else round(min(max(answer.score, 0.0), 1.0), 4)
         level = None if answer is None or answer.level is None else round(answer.level, 4)
-        values |= {"steps": steps, "score": score, "level": level, "model": fold.model, "content": fold.content}
+        values |= {"steps": steps, "score": score, "level": level, "model": scene.model, "content": scene.content}
         return item.model_copy(update={**values, "seconds": round(item.seconds + self.active, 2)})
 
 

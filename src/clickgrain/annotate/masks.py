@@ -47,8 +47,6 @@ class Fold:
     """What some steps lead to."""
 
     size: Size
-    model: str = ""  # hash of the model in use
-    content: str = ""  # hash of the image's file
     points: tuple[tuple[float, float, int], ...] = ()  # (x, y, label) of clicks so far
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
@@ -99,7 +97,7 @@ class MaskReplayer:
         """What steps lead to on a scene; PromptError for a point outside, RequestError if a step cannot follow."""
         begin = (scene.model, scene.stamp)
         names = list(itertools.accumulate(steps, lambda name, step: hash((name, step)), initial=hash(begin)))
-        state, done = Fold(scene.size, scene.model, scene.content), 0
+        state, done = Fold(scene.size), 0
         for count in range(len(steps), 0, -1):
             if (known := self._known(names[count], (begin, steps[:count]))) is not None:
                 state, done = known, count
