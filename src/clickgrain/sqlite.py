@@ -159,15 +159,14 @@ class Connections:
 
     def open(self, mode: str = "rw") -> sqlite3.Connection:
         """A new connection; `mode` is SQLite's: rw, or rwc to make a missing file."""
-        if mode == "rw" and not os.access(self.path.parent, os.W_OK):
-            # On read-only media a log cannot be made, and the file cannot change either. But `immutable` would
-            # silently skip rows in the log that an interrupted run has left.
-            log = self.path.with_name(self.path.name + "-wal")
-            if log.exists() and log.stat().st_size:
-                with self.explained(self.path):
-                    raise sqlite3.OperationalError(f"rows are left in {log.name}")
-            mode = "ro&immutable=1"
         with self.explained(self.path):
+            if mode == "rw" and not os.access(self.path.parent, os.W_OK):
+                # On read-only media a log cannot be made, and the file cannot change either. But `immutable` would
+                # silently skip rows in the log that an interrupted run has left.
+                log = self.path.with_name(self.path.name + "-wal")
+                if log.exists() and log.stat().st_size:
+                    raise sqlite3.OperationalError(f"rows are left in {log.name}")
+                mode = "ro&immutable=1"
             uri = f"{self.path.absolute().as_uri()}?mode={mode}"
             db = sqlite3.connect(uri, uri=True, timeout=self.timeout, check_same_thread=False, isolation_level=None)
             # In WAL mode NORMAL cannot damage the file; a power cut may cost the last transactions only.
