@@ -66,7 +66,7 @@ def objects_of(gallery: Gallery, logs: Logs) -> Objects:
         def mask(size: Size) -> UInt8:
             return to_size(logs.mask(hash_), size).astype(np.uint8) * np.uint8(255)
 
-        return Target(name, gallery.name(image), partial(gallery.read, image), mask, lambda: hash_)
+        return Target(name, gallery.name(image), lambda: gallery.load(image).pixels, mask, lambda: hash_)
 
     objects, refused = list[Target](), list[Target]()
     for image in gallery.logged():

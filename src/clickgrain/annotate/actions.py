@@ -347,7 +347,7 @@ def _copy(request: ask.CopyObjects, document: Document, context: Context) -> Doc
             moved[aside:, aside:] = mask[:-aside, :-aside]
             made = context.with_mask(new, moved if moved.any() else mask, "copy")
         else:
-            there = project.gallery.read(request.source), project.scene(context.image).image
+            there = project.gallery.load(request.source).pixels, project.scene(context.image).image
             mask = found_near(mask, *there) if there[0].shape == there[1].shape else mask
             y, x = divmod(int(depth_in(mask).argmax()), mask.shape[1])
             click = Click(x=x, y=y)

@@ -94,5 +94,5 @@ def _carry(project: Project, job: Job, wanted: CarryRequest, first: Item, images
 
 def _tracker(project: Project, image: int, item: Item) -> Tracker:
     project.logs.item(image, item.id, current=True)
-    pixels = project.gallery.read(image)
+    pixels = project.gallery.load(image).pixels
     return Tracker(pixels, to_size(project.logs.mask(item.mask or ""), (pixels.shape[0], pixels.shape[1])))

@@ -125,10 +125,6 @@ class Gallery(NumberedFiles):
             said.append(f"{self.database.path} names {some}; they are left out: who gave you this file?")
         return "\n".join(said) or None
 
-    def read(self, image: int) -> UInt8:
-        """As `load`, the pixels alone."""
-        return self.load(image).pixels
-
     def load(self, image: int) -> Loaded:
         """An image at working size, the last few cached; ImageError: unreadable, or of another size than before."""
         with self.open(image) as file:

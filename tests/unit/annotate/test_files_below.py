@@ -64,7 +64,7 @@ def test_a_photo_that_another_user_swaps_for_a_link_is_not_shown(photos, outside
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "image")
         assert "a1.png" in answer.json()["error"]["message"]
     with pytest.raises(ImageError, match="another user"):
-        project.gallery.read(1)
+        project.gallery.load(1)
 
 
 def test_links_inside_the_folder_are_anybody_s(photos, project, by_a_stranger):
@@ -90,7 +90,7 @@ def test_what_the_user_has_named_is_followed(outside, tmp_path, by_a_stranger):
         by_a_stranger(link)
         project = Project(link, tmp_path / f"{name}.db", model="tree")
         assert len(project.gallery.order) == 1
-        assert project.gallery.read(1).shape == (48, 64, 3)
+        assert project.gallery.load(1).pixels.shape == (48, 64, 3)
         project.close()
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_is_written_to_while_it_is_open_has_changed(photos):
 def test_messages_name_the_photo_and_not_the_descriptor(photos, project):
     (photos / "a1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
     with pytest.raises(ImageError, match=r"photos/a1\.png: damaged") as told:
-        project.gallery.read(1)
+        project.gallery.load(1)
     assert "/proc" not in str(told.value)
 
 

@@ -236,16 +236,16 @@ def test_new_and_missing_files(project, photos, act):
     assert project.gallery.order == [1, 4, 3, 2]
     assert project.logs.history(2).document.status == "done"
     with pytest.raises(ImageError, match="put the file back"):
-        project.gallery.read(2)
+        project.gallery.load(2)
 
 
 def test_a_file_of_another_size_is_not_mistaken_for_the_old_one(project, photos, add):
     add()
     (photos / "a1.png").write_bytes((photos / "a2.png").read_bytes())
-    project.gallery.read(1)
+    project.gallery.load(1)
     cv2.imwrite(str(photos / "a1.png"), np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(ImageError, match="was 64 x 48"):
-        project.gallery.read(1)
+        project.gallery.load(1)
 
 
 def test_large_images_are_worked_on_smaller(photos, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_model_that_is_not_there(photos):
 def test_a_photo_that_was_read_waits_for_no_other_that_is_being_read(project, monkeypatch):
     from clickgrain.annotate import gallery
 
-    first = project.gallery.read(1)
+    first = project.gallery.load(1).pixels
     real, inside, gate = gallery.read_at_work, threading.Event(), threading.Event()
 
     def slow(path, notes=None):
@@ -289,9 +289,9 @@ def test_a_photo_that_was_read_waits_for_no_other_that_is_being_read(project, mo
 
     monkeypatch.setattr(gallery, "read_at_work", slow)
     with ThreadPoolExecutor(2) as pool:
-        second = [pool.submit(project.gallery.read, 2) for _ in range(2)]
+        second = [pool.submit(project.gallery.load, 2) for _ in range(2)]
         assert inside.wait(20)
-        assert project.gallery.read(1) is first
+        assert project.gallery.load(1).pixels is first
         gate.set()
         assert second[0].result(20) is second[1].result(20)
 
