@@ -181,7 +181,7 @@ def act(
         else:
             asked = request.model_dump(mode="json", exclude_unset=True)
         about = (request.kind, time.time(), post.client, project.model.hash, post.active)
-        action = documents.Action(context.seq, *about, asked, user=user)
+        action = documents.Action(context.seq, *about, asked, {}, user)
         logs.write(image, action, document, {hash_: coded.data for hash_, coded in context.masks.items()})
     if isinstance(request, ask.AddSteps) and context.touched is not None:
         project.in_hand.take(image, context.touched, user)

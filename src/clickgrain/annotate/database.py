@@ -14,7 +14,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,7 +165,7 @@ class Database:
         """
         values = (
             json.dumps(value, separators=(",", ":"), allow_nan=False) if isinstance(value, dict) else value
-            for value in vars(action).values()
+            for value in action
         )
         written: Future[bool] = Future()
         self._entries.append((written, (image, *values), masks, summary))
@@ -363,7 +362,7 @@ class Logs:
         if document is None:
             document = history.preview(action)
         else:
-            action = replace(action, patch=documents.patch_between(history.document, document))
+            action = action._replace(patch=documents.patch_between(history.document, document))
         if isinstance(document, Document):
             clicks = sum(documents.count_clicks(item.steps) for item in document.objects)
             summary = Summary(action.seq, document.status, len(document.objects), clicks)

@@ -6,8 +6,7 @@ An object's mask follows from its steps (`masks`). Points are (x, y) image pixel
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer
 
@@ -237,8 +236,7 @@ class Labels(Strict):
         return next((label for label in self.labels if id_ == label.id or id_ in label.merged), None)
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """One entry of a log."""
 
     seq: int  # 1, 2, 3 ... within its log
@@ -248,7 +246,7 @@ class Action:
     model: str  # hash of the model in use
     active: float | None  # seconds of the user's work since the action before, None if unknown
     asked: dict[str, Any]  # the request
-    patch: dict[str, Any] = field(default_factory=dict)  # what it changed
+    patch: dict[str, Any]  # what it changed
     user: str = ""  # name of the person; "" where the server knows none
 
     def to_json(self) -> dict[str, Any]:

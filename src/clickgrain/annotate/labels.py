@@ -24,7 +24,7 @@ def act_on_labels(logs: Logs, post: ask.Posted, request: ask.ProjectRequest, use
         if not isinstance(request, ask.UndoRedo):
             labels = apply_to_labels(request, history.document, history.last_id)
         asked = request.model_dump(mode="json", exclude_unset=True)
-        action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, user=user)
+        action = Action(history.seq + 1, request.kind, time.time(), post.client, "", None, asked, {}, user)
         logs.write(PROJECT_LOG, action, labels)
 
 
