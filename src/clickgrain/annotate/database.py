@@ -232,7 +232,7 @@ class Database:
             if all(isinstance(value, str) for value in model):
                 report = None
                 with suppress(TypeError, ValueError, RecursionError):  # figures that were shown once
-                    report = None if text is None else _loaded(text)
+                    report = _loaded(text)
                 found.append((ModelInfo(*model), {"made": made, "report": report}))
         return found
 
