@@ -61,7 +61,7 @@ class ErrorDepth:
     outside the image; 0 outside the region and at pixels already clicked. (`left`, `top`) is its first pixel.
     """
 
-    def __init__(self, error: Bool, clicked: npt.ArrayLike) -> None:
+    def __init__(self, error: Bool, clicked: npt.ArrayLike = ()) -> None:
         region = error.view(np.uint8)
         self.left, self.top, width, height = cv2.boundingRect(region)
         self.depth: Float = np.zeros((height, width), np.float32)
@@ -82,19 +82,24 @@ class ErrorDepth:
         """The largest depth in pixels; 0 when nothing is left to click."""
         return float(self.depth.max(initial=0))
 
-    def point(self, flat: int) -> tuple[int, int]:
-        """The image pixel (x, y) of `depth.flat[flat]`."""
+    def deepest(self) -> tuple[int, int]:
+        """The deepest image pixel (x, y), the first in raster order among equals."""
+        return self._point(int(self.depth.argmax()))
+
+    def random_deep(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A uniform image pixel (x, y) deeper than half the maximum."""
+        return self._point(int(rng.choice(np.flatnonzero(self.depth > 0.5 * self.maximum))))
+
+    def _point(self, flat: int) -> tuple[int, int]:
         y, x = divmod(flat, self.depth.shape[1])
         return self.left + x, self.top + y
 
 
-def larger_error(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> tuple[ErrorDepth, float, int]:
-    """(depths, their maximum, label) of the error to correct; a tie goes to the spurious object."""
-    missed, spurious = (ErrorDepth(error, clicked) for error in error_masks(target, prediction))
-    missed_depth, spurious_depth = missed.maximum, spurious.maximum
-    if missed_depth > spurious_depth:
-        return missed, missed_depth, 1
-    return spurious, spurious_depth, 0
+def larger_error(missed: Bool, spurious: Bool, clicked: npt.ArrayLike = ()) -> tuple[ErrorDepth, int]:
+    """(depths, label of a correcting click) of the deeper H x W error; a tie goes to the spurious object."""
+    errors = ErrorDepth(spurious, clicked), ErrorDepth(missed, clicked)
+    label = int(errors[1].maximum > errors[0].maximum)
+    return errors[label], label
 
 
 def next_click(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
@@ -104,11 +109,8 @@ def next_click(target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -
     The target is H x W uint8 (0 background, 128 ignore, 255 object) or bool, the prediction H x W bool, `clicked`
     the N x 2 (x, y) pixels clicked so far. Raises DataError: for arrays of a wrong shape or dtype.
     """
-    error, depth, label = larger_error(target, prediction, clicked)
-    if depth == 0:
-        return None
-    x, y = error.point(int(error.depth.argmax()))
-    return x, y, label
+    error, label = larger_error(*error_masks(target, prediction), clicked)
+    return (*error.deepest(), label) if error.maximum else None
 
 
 class User(Protocol):

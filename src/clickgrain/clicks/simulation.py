@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from clickgrain.clicks.config import ClickSimulation
-from clickgrain.clicks.robot import Click, ErrorDepth
+from clickgrain.clicks.robot import Click, ErrorDepth, larger_error
 from clickgrain.errors import ConfigError, PromptError
 from clickgrain.types import Bool, Box, Float, Int, Scribble, UInt8
 
@@ -68,8 +68,8 @@ def first_click(
     With probability `share_centre` it is the pixel farthest from the object's outline (first maximum of the exact
     distance transform, the robot user's click), otherwise a uniform pixel farther from it than half that maximum.
     """
-    depth = ErrorDepth(object_and_background(mask, valid)[0], ())
-    return depth.point(int(depth.depth.argmax())) if rng.random() < share_centre else _random_deep(depth, rng)
+    depth = ErrorDepth(object_and_background(mask, valid)[0])
+    return depth.deepest() if rng.random() < share_centre else depth.random_deep(rng)
 
 
 def corrective_click(
@@ -91,14 +91,11 @@ def corrective_click(
     wrong = wanted ^ predicted
     if valid is not None:
         wrong &= as_bool_like(valid, wanted, "valid")
-    missed, added = ErrorDepth(wrong & wanted, ()), ErrorDepth(wrong & predicted, ())
-    positive = missed.maximum > added.maximum
-    error = missed if positive else added
+    error, label = larger_error(wrong & wanted, wrong & predicted)
     if error.maximum == 0.0:
         return None
     deepest = share_centre > 0.0 and rng.random() < share_centre
-    point = error.point(int(error.depth.argmax())) if deepest else _random_deep(error, rng)
-    return *point, int(positive)
+    return *(error.deepest() if deepest else error.random_deep(rng)), label
 
 
 def simulated_box(mask: SoftMask, rng: Generator, jitter: float = 0.1, *, valid: Bool | None = None) -> Box:
@@ -151,11 +148,6 @@ def _count(most: int, decay: float, rng: Generator) -> int:
     """A number in 0..most with P(k) ~ decay^k."""
     weights = decay ** np.arange(most + 1)
     return int(np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(), side="right"))
-
-
-def _random_deep(error: ErrorDepth, rng: Generator) -> tuple[int, int]:
-    """A uniform pixel deeper than half the maximal depth."""
-    return error.point(int(rng.choice(np.flatnonzero(error.depth > 0.5 * error.maximum))))
 
 
 def object_and_background(mask: SoftMask, valid: Bool | None) -> tuple[Bool, Bool]:

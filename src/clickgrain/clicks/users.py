@@ -6,6 +6,7 @@ Each depends on its seed and on the target alone, so that an evaluation can be r
 from collections.abc import Callable
 from zlib import crc32
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import label as components
@@ -53,11 +54,8 @@ class NoisyUser(_Seeded):
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Click | None:
         """A random (x, y, label); None when no error pixel is left unclicked."""
-        error, depth, label = robot.larger_error(target, prediction, clicked)
-        if depth == 0:
-            return None
-        x, y = error.point(int(self._rng.choice(np.flatnonzero(error.depth > depth / 2))))
-        return x, y, label
+        error, label = robot.larger_error(*robot.error_masks(target, prediction), clicked)
+        return (*error.random_deep(self._rng), label) if error.maximum else None
 
 
 class BoxFirstUser(_Seeded):
@@ -79,11 +77,10 @@ class BoxFirstUser(_Seeded):
         if not self._due:
             return robot.next_click(target, prediction, clicked)
         self._due, object_ = False, robot.split_target(target)[0]
-        rows, columns = np.flatnonzero(object_.any(1)), np.flatnonzero(object_.any(0))
-        if not rows.size:
+        x, y, w, h = cv2.boundingRect(object_.astype(np.uint8))
+        if w == 0:
             return None
-        sides = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
-        length = np.tile(sides[2:] - sides[:2], 2)
+        sides, length = np.array([x, y, x + w, y + h], float), np.array([w, h, w, h], float)
         shift = np.clip(self._rng.normal(0, JITTER * length), -MOST_JITTER, MOST_JITTER)
         moved = np.rint(sides + (shift if self._seed else 0))
         ends = np.tile(object_.shape[::-1], 2)
@@ -103,12 +100,11 @@ class ScribbleUser(_Seeded):
 
     def __call__(self, target: UInt8 | Bool, prediction: Bool, clicked: npt.ArrayLike) -> Given | None:
         """A stroke; None when no error pixel is left unmarked."""
-        error, depth, label = robot.larger_error(target, prediction, clicked)
-        if depth == 0:
+        missed, spurious = robot.error_masks(target, prediction)
+        error, label = robot.larger_error(missed, spurious, clicked)
+        if error.maximum == 0:
             return None
-        x, y = error.point(int(error.depth.argmax()))
-        wrong = robot.error_masks(target, prediction)[0 if label else 1]
-        line = middle_line(wrong, (x, y))
+        line = middle_line(missed if label else spurious, error.deepest())
         cut = np.rint(self._rng.uniform(0, SHORTENED, 2) * len(line)).astype(int)
         kept = line[cut[0] : len(line) - cut[1]]
         chosen = kept[np.unique(np.linspace(0, len(kept) - 1, STROKE_POINTS).astype(int))]
@@ -118,11 +114,9 @@ class ScribbleUser(_Seeded):
 def middle_line(region: Bool, point: tuple[int, int]) -> Pixels:
     """K x 2 (x, y) pixels in order: the longest shortest path in the skeleton of the region's part at `point`."""
     parts, _ = components(region, np.ones((3, 3)))
-    rows, columns = np.nonzero(parts == parts[point[1], point[0]])
-    top, left = rows.min(), columns.min()
-    part = np.zeros((rows.max() - top + 1, columns.max() - left + 1), bool)
-    part[rows - top, columns - left] = True
-    skeleton = skeletonize(part)
+    part = parts == parts[point[1], point[0]]
+    left, top, width, height = cv2.boundingRect(part.astype(np.uint8))
+    skeleton = skeletonize(part[top : top + height, left : left + width])
     y, x = np.nonzero(skeleton)
     if len(x) < 2:
         return np.stack([x + left, y + top], axis=1) if len(x) else np.array([point])
