@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from clickgrain.clicks.config import MAP_NAMES, MapSpec
+from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors
 from clickgrain.features import load_extractor
 from clickgrain.tree import MergeTree, build_tree
@@ -43,9 +44,9 @@ def best_ms(call: Callable[[], object]) -> float:
 
 def bench(image: UInt8, tree: MergeTree, stride: int) -> None:
     """Print the time of the context, of all maps with 3 and 20 clicks, and of each map."""
-    spec, leaf_lab = MapSpec(MAP_NAMES, stride), leaf_colors(image, tree)
+    spec, leaves = MapSpec(MAP_NAMES, stride), [Leaves(tree, leaf_colors(image, tree))]
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-    context = MapContext.of(pixels, spec, [tree], [leaf_lab])
+    context = MapContext.of(pixels, spec, leaves)
     previous = torch.rand(1, 1, HEIGHT // 2, WIDTH // 2, generator=torch.Generator().manual_seed(0))
     points = np.random.default_rng(1).uniform(0, HEIGHT - 1, (20, 2)).astype(np.float32)
 
@@ -54,7 +55,7 @@ def bench(image: UInt8, tree: MergeTree, stride: int) -> None:
         prompt, wanted = Prompt(points[:clicks], labels), MapSpec(names, stride)
         return best_ms(lambda: click_maps(wanted, context, [prompt], previous))
 
-    made = best_ms(lambda: MapContext.of(pixels, spec, [tree], [leaf_lab]))
+    made = best_ms(lambda: MapContext.of(pixels, spec, leaves))
     title = f"stride {stride}, {torch.get_num_threads()} threads"
     print(f"{title}: all {maps(MAP_NAMES, 3):.2f}, 20 clicks {maps(MAP_NAMES, 20):.2f}, context {made:.2f}")
     pairs = [(name,) for name in MAP_NAMES if not name.endswith("-")]

@@ -7,7 +7,7 @@ of them says for each pixel how likely it belongs to the object, from one click 
 holds for corrections: a click lies in the middle of what the last mask missed, or added.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from clickgrain.clicks.config import CENTRE_MAPS
-from clickgrain.clicks.leaf_maps import Affine, geodesic
+from clickgrain.clicks.leaf_maps import Affine, Leaves, geodesic, moved
 from clickgrain.jit import njit
 from clickgrain.tree import MergeTree
 from clickgrain.types import Bool, Float, Prompt, Size
 
 Ranks = npt.NDArray[np.int16]
 """h x w: for every cell the number of the smallest nested region that holds it, 0 the innermost."""
+
+Weighed = list[tuple[Ranks, npt.NDArray[np.float64]]]
+"""Nested regions around a click, and the weight of each rank's region by its shape alone."""
 
 MIN_AREA, MAX_AREA = 0.004, 0.8  # shares of the crop that a region may cover
 AREA_POWER = 0.25  # how much likelier larger regions are, beyond equal odds for every octave of area
@@ -76,7 +79,7 @@ def ball_ranks(length: Float) -> Ranks:
 def nested_regions(trees: Sequence[MergeTree], vectors: Float | None, leaf: int) -> list[Ranks]:
     """Ranks of the nested regions around a leaf: the nodes of each tree, and what is most like it and near to it.
 
-    The trees are on the same leaves, of which `vectors` are h x w x d `semantic_vectors`, if there are any.
+    The trees are on the same leaves; `vectors` are their h x w x d `semantic_vectors`, or None.
     """
     nested = [path_ranks(tree, leaf) for tree in trees]
     h, w = trees[0].grid
@@ -86,14 +89,6 @@ def nested_regions(trees: Sequence[MergeTree], vectors: Float | None, leaf: int)
         apart = np.hypot(y - row, x - column, dtype=np.float32) / np.float32(max(h, w) / FAR)
         nested.append(ball_ranks(apart - vectors @ vectors[row, column]))
     return nested
-
-
-@dataclass(frozen=True)
-class Nested:
-    """Regions around a click, and their weights by shape alone."""
-
-    ranks: Ranks  # h x w, see `Ranks`
-    weights: npt.NDArray[np.float64]  # of the region of each rank, float64
 
 
 def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
@@ -106,36 +101,37 @@ def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
     return votes(weighed(nested, evidence.click, evidence.free), evidence)
 
 
-def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> list[Nested]:
+def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> Weighed:
     """Weights of the regions around a click, without regard to other clicks; see `centre_map`."""
     counted = free.copy()
     counted[click] = True
     shape = (MIN_AREA, MAX_AREA, AREA_POWER, CENTRE_POWER, COMPACT_POWER)
-    return [Nested(ranks, _weights(ranks, counted, *click, *shape)) for ranks in nested]
+    counts = [np.cumsum(np.bincount(ranks[counted])) for ranks in nested]
+    return [(ranks, _weights(ranks, counted, count, click, shape)) for ranks, count in zip(nested, counts)]
 
 
-def votes(nested: Sequence[Nested], evidence: Evidence) -> Float:
+def votes(nested: Weighed, evidence: Evidence) -> Float:
     """The vote of `weighed` regions, given all clicks; see `centre_map`."""
     odds = []
-    for regions in nested:
+    for ranks, weights in nested:
         counts = []  # of the clicks that each region wrongly holds, and rightly
         for cells in (evidence.negatives, evidence.positives):
-            held = [int(regions.ranks[cell]) for cell in cells if evidence.free[cell] or cell == evidence.click]
-            counts.append(np.cumsum(np.bincount(held, minlength=len(regions.weights)))[: len(regions.weights)])
+            held = [int(ranks[cell]) for cell in cells if evidence.free[cell] or cell == evidence.click]
+            counts.append(np.cumsum(np.bincount(held, minlength=len(weights)))[: len(weights)])
         wrong, right = counts
         likely = NEGATIVE_WEIGHT**wrong * MISSED_WEIGHT ** (len(evidence.positives) - right)
-        odds.append(regions.weights * likely)
+        odds.append(weights * likely)
     total = sum(float(each.sum()) for each in odds)
     free = evidence.free.copy()
     free[evidence.click] = True
     if total == 0:
-        ranks = nested[0].ranks
+        ranks = nested[0][0]
         return (ranks <= ranks[evidence.click]).astype(np.float32) * free
     probability = np.zeros(free.shape)
-    for regions, each in zip(nested, odds):
+    for (ranks, _), each in zip(nested, odds):
         # A cell of rank r lies in the regions r, r + 1, ...
         around = np.append(np.cumsum(each[::-1])[::-1], 0.0)
-        probability += around[np.minimum(regions.ranks, len(each))]
+        probability += around[np.minimum(ranks, len(each))]
     return np.asarray(probability / total * free, np.float32)
 
 
@@ -145,25 +141,13 @@ def decided(votes: Float) -> Float:
 
 
 @njit(nogil=True)
-def _weights(
-    ranks: Any, free: Any, row: Any, column: Any, least: Any, most: Any, area: Any, centre: Any, compact: Any
-) -> Any:
-    """Weight of every rank's region; 0 where it adds no free cell to the last one or is too small or large."""
+def _weights(ranks: Any, free: Any, counts: Any, click: Any, shape: Any) -> Any:
+    """Weight of every rank's region of `counts` free cells; 0 if it adds none, is too small or large."""
+    (row, column), (least, most, area, centre, compact) = click, shape
     h, w = ranks.shape
-    last = 0
-    for y in range(h):
-        for x in range(w):
-            if free[y, x]:
-                last = max(last, ranks[y, x])
-    counts = np.zeros(last + 1, np.int64)
-    for y in range(h):
-        for x in range(w):
-            if free[y, x]:
-                counts[ranks[y, x]] += 1
-    counts = np.cumsum(counts)
-    weights = np.zeros(last + 1)
+    weights = np.zeros(len(counts))
     depth = np.empty((h + 2, w + 2), np.float32)
-    for rank in range(last):  # nothing follows the last one: it stretches over no area
+    for rank in range(len(counts) - 1):  # nothing follows the last one: it stretches over no area
         share = counts[rank] / (h * w)
         if counts[rank + 1] == counts[rank] or share <= least or share > most:
             continue
@@ -226,11 +210,9 @@ def centre_maps(
     crop: Crop,
     prompt: Prompt,  # in working pixels
     previous: Bool,  # h x w, the previous mask; all False for none
-    trees: Sequence[MergeTree],  # of the image, on the same leaves
-    leaf_of: Callable[[Float], int],  # leaf under an (x, y) point in working pixels
-    leaf_lab: Float,  # mean Lab on the leaves
-    vectors: Float | None = None,  # `semantic_vectors` of the leaves, if there are any
-    known: dict[str, list[Nested]] | None = None,  # caches the first click's weights, for the same prompt
+    leaves: Leaves,  # of the image
+    to_image: Affine,  # from working pixels to those of the trees' image
+    known: dict[str, Weighed] | None = None,  # caches the first click's weights, for the same prompt
 ) -> list[Float]:
     """The maps `names` (out of `CENTRE_MAPS`) of one prompt; h x w float32 each.
 
@@ -240,8 +222,11 @@ def centre_maps(
     """
     known = {} if known is None else known
 
+    def leaf_of(point: Float) -> int:
+        return int(leaves.tree.leaves_at(moved(point[None], to_image, leaves.tree))[0])
+
     def around(leaf: int) -> list[Ranks]:
-        return [crop.ranks(ranks) for ranks in nested_regions(trees, vectors, leaf)]
+        return [crop.ranks(ranks) for ranks in nested_regions(leaves.trees, leaves.vectors, leaf)]
 
     positives, negatives = ([crop.cell(p) for p in side] for side in (prompt.positives, prompt.negatives))
     lone = len(positives) == 1 and not any(stroke.label for stroke in prompt.scribbles)
@@ -254,7 +239,7 @@ def centre_maps(
         if "centre" in names and "centre" not in known:
             known["centre"] = weighed(around(leaf), cell, everywhere)
         if "ball" in names and "ball" not in known:
-            lengths = geodesic(leaf_lab, np.array([leaf]))
+            lengths = geodesic(leaves.lab, np.array([leaf]))
             known["ball"] = weighed([crop.ranks(ball_ranks(lengths))], cell, everywhere)
         for name in known:
             maps[name] = votes(known[name], Evidence(cell, everywhere, tuple(positives), tuple(negatives)))

@@ -80,12 +80,18 @@ def geodesic(leaf_lab: Float, leaves: npt.NDArray[np.int64]) -> Float:
 
 
 class Leaves(NamedTuple):
-    """What is known of an image's h x w leaves."""
+    """What is known of an image's h x w leaves; all trees are on the same ones."""
 
     tree: MergeTree
     lab: Float  # h x w x 3 mean Lab
-    edges: MergeTree | None = None  # on the same leaves
+    edges: MergeTree | None = None
     vectors: Float | None = None  # h x w x d of length 1, from `semantic_vectors`
+    semantic: MergeTree | None = None
+
+    @property
+    def trees(self) -> list[MergeTree]:
+        """Those that differ: the semantic tree of a small image is its merge tree."""
+        return [self.tree, *(other for other in (self.edges, self.semantic) if other not in (None, self.tree))]
 
 
 def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
@@ -110,10 +116,15 @@ def leaf_closeness(leaves: Leaves, points: Float, kind: LeafMap) -> Float:
 
 def map_to_leaf(grid: Size, image_size: Size, to_image: Affine, stride: int) -> Affine:
     """2 x 3 matrix from map pixels (x, y) to leaf coordinates, pixel centres at whole numbers."""
-    work = _affine(stride, stride, (stride - 1) / 2, (stride - 1) / 2)
-    sx, sy = grid[1] / image_size[1], grid[0] / image_size[0]
-    leaf = _affine(sx, sy, (sx - 1) / 2, (sy - 1) / 2)
-    return (leaf @ np.vstack([to_image, [0, 0, 1]]) @ work)[:2]
+    to_leaf = resizing(grid[1] / image_size[1], grid[0] / image_size[0])
+    return (to_leaf @ np.vstack([to_image, [0, 0, 1]]) @ resizing(stride, stride))[:2]
+
+
+def moved(points: Float, to_image: Affine, tree: MergeTree) -> Float:
+    """Points of the working image in the tree's image, clamped into it (rounding can step over the border)."""
+    there = points @ to_image[:, :2].T + to_image[:, 2]
+    height, width = tree.image_size
+    return np.clip(there, 0, [width - 1, height - 1]).astype(np.float32)
 
 
 def warp(values: Float, matrix: Affine, size: Size) -> Float:
@@ -122,5 +133,6 @@ def warp(values: Float, matrix: Affine, size: Size) -> Float:
     return cv2.warpAffine(values, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _affine(sx: float, sy: float, tx: float, ty: float) -> Affine:
-    return np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], np.float64)
+def resizing(x: float, y: float) -> Affine:
+    """3 x 3 matrix that takes pixels of an image to those of the image resized by two factors."""
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]], np.float64)

@@ -6,16 +6,25 @@ same device.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 
 import cv2
 import numpy as np
 
-from clickgrain.clicks.centre import CELL, Crop, Nested, centre_maps
+from clickgrain.clicks.centre import CELL, Crop, Weighed, centre_maps
 from clickgrain.clicks.color import Array, lab_bins, lab_of, library, plain, posterior, to_numpy
 from clickgrain.clicks.config import CENTRE_MAPS, FIRST, MapSpec
-from clickgrain.clicks.leaf_maps import LEAF_KINDS, Affine, Leaves, leaf_closeness, map_to_leaf, warp
+from clickgrain.clicks.leaf_maps import (
+    LEAF_KINDS,
+    Affine,
+    Leaves,
+    leaf_closeness,
+    map_to_leaf,
+    moved,
+    resizing,
+    warp,
+)
 from clickgrain.errors import ConfigError
 from clickgrain.images import to_lab
 from clickgrain.tree import MergeTree
@@ -31,13 +40,9 @@ class MapContext:
 
     lab: Array  # B x 3 x h x w Lab at map resolution
     bins: Array  # B x h x w int64, color bin of each map pixel
-    trees: list[MergeTree]  # B merge trees (empty where the spec uses none)
-    leaf_lab: list[Float]  # mean Lab on each tree's leaves, h x w x 3
+    leaves: list[Leaves]  # of B images (empty where the spec uses none)
     to_image: list[Affine]  # B matrices from pixels of the working image to pixels of each tree's image
     stride: int  # working pixels per map pixel
-    edges: list[MergeTree] = field(default_factory=list)  # B edge trees on the same leaves, or none
-    semantic: list[MergeTree] = field(default_factory=list)  # B semantic trees on the same leaves, or none
-    vectors: list[Float] = field(default_factory=list)  # B `semantic_vectors` of the leaves, or none
 
     @property
     def size(self) -> Size:
@@ -49,16 +54,12 @@ class MapContext:
         cls,
         images: Array,
         spec: MapSpec,
-        trees: Sequence[MergeTree] = (),
-        leaf_lab: Sequence[Float] = (),
+        leaves: Sequence[Leaves] = (),
         to_image: Sequence[Affine] | None = None,
-        edges: Sequence[MergeTree] = (),
-        semantic: Sequence[MergeTree] = (),
-        vectors: Sequence[Float] = (),
     ) -> "MapContext":
         """Of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
 
-        `leaf_lab` comes from `leaf_colors`; without `to_image` the working images are the trees' images, scaled.
+        Without `to_image` the working images are the trees' images, scaled.
         """
         images, stride = plain(images), spec.stride
         if stride > 1:
@@ -67,10 +68,9 @@ class MapContext:
         lab = lab_of(images)
         height, width = images.shape[2] * stride, images.shape[3] * stride
         if to_image is None:
-            scales = [(tree.image_size[1] / width, tree.image_size[0] / height) for tree in trees]
-            to_image = [np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]], np.float64) for x, y in scales]
-        known = list(trees), list(leaf_lab), list(to_image), stride, list(edges), list(semantic), list(vectors)
-        return cls(lab, lab_bins(lab), *known)
+            sizes = [tree.image_size for tree, *_ in leaves]
+            to_image = [resizing(size[1] / width, size[0] / height)[:2] for size in sizes]
+        return cls(lab, lab_bins(lab), list(leaves), list(to_image), stride)
 
 
 def leaf_colors(image: UInt8, tree: MergeTree) -> Float:
@@ -105,21 +105,22 @@ class ClickMaps:
             wanted += tuple(n for n in ("level+", "level-", "previous", "box") if n not in wanted)
         self.channels = {name: channel for channel, name in enumerate(wanted)}
         self.kinds = [kind for kind in LEAF_KINDS if f"{kind}+" in wanted or f"{kind}-" in wanted]
-        if "edge" in self.kinds and len(context.edges) < len(context.trees):
+        if "edge" in self.kinds and any(leaves.edges is None for leaves in context.leaves):
             raise ConfigError("click maps edge+ and edge- need the images' edge trees; give them to MapContext.of")
-        if {"semantic+", "semantic-", "alike"} & set(wanted) and len(context.vectors) < len(context.trees):
-            semantic = "click maps semantic+, semantic- and alike"
-            raise ConfigError(f"{semantic} need the images' semantic vectors; give them to MapContext.of")
+        semantic = {"semantic+", "semantic-", "alike"} & set(wanted)
+        if semantic and any(leaves.vectors is None for leaves in context.leaves):
+            what = "click maps semantic+, semantic- and alike"
+            raise ConfigError(f"{what} need the images' semantic vectors; give them to MapContext.of")
         self.size = context.size
         self.planes = self._zeros(len(self.index), len(wanted))
         self.clicks: list[int | None] = [None] * len(self.index)  # drawn so far
-        self.leaves: dict[tuple[int, int], Float] = {}  # prompt, label -> h x w x kinds
-        self.first: list[dict[str, list[Nested]]] = [{} for _ in self.index]
+        self.close: dict[tuple[int, str], Float] = {}  # prompt, sign -> h x w x kinds
+        self.first: list[dict[str, Weighed]] = [{} for _ in self.index]
 
     @property
     def own_bytes(self) -> int:
         """Memory of what is drawn; the context is the image's."""
-        return int(self.planes.nbytes) + sum(close.nbytes for close in list(self.leaves.values()))
+        return int(self.planes.nbytes) + sum(close.nbytes for close in list(self.close.values()))
 
     def draw(self, rows: list[int], prompts: Sequence[Prompt], previous: Array | None = None) -> None:
         """Draw prompts (K of the M) for the first time, or with further clicks; see `click_maps` for `previous`."""
@@ -170,6 +171,20 @@ class ClickMaps:
         if name in self.channels and rows:
             self.planes[rows, self.channels[name]] = values
 
+    def _put_all(self, names: Sequence[str], rows: list[int], planes: Float) -> None:
+        """Put K x h x w x C planes of numpy."""
+        there = library(self.planes).asarray(planes, device=self.planes.device)
+        for channel, name in enumerate(names):
+            self._put(name, rows, there[..., channel])
+
+    def _seen(self, row: int) -> tuple[Leaves, Affine]:
+        """The leaves of a prompt's image, and the matrix from the working image to the tree's image."""
+        return self.context.leaves[self.index[row]], self.context.to_image[self.index[row]]
+
+    def _to_leaf(self, row: int, stride: int) -> Affine:
+        (tree, *_), to_image = self._seen(row)
+        return map_to_leaf(tree.grid, tree.image_size, to_image, stride)
+
     def _raise(self, name: str, rows: list[int], values: Array) -> None:
         self._put(name, rows, library(values).maximum(self._plane(name, rows), values))
 
@@ -187,67 +202,47 @@ class ClickMaps:
             return
         stacked = np.empty((len(rows), *self.size, len(self.kinds)), np.float32)
         for i, (row, points_of) in enumerate(zip(rows, added)):
-            image = self.index[row]
-            tree, to_image = self.context.trees[image], self.context.to_image[image]
-            edges = self.context.edges[image] if self.context.edges else None
-            vectors = self.context.vectors[image] if self.context.vectors else None
-            leaves = Leaves(tree, self.context.leaf_lab[image], edges, vectors)
-            moved = _moved(points_of, to_image, tree)
-            close = np.stack([leaf_closeness(leaves, moved, kind) for kind in self.kinds], -1)
-            known = self.leaves.get((row, sign == "+"))
-            self.leaves[row, sign == "+"] = close if known is None else np.maximum(close, known)
-            matrix = map_to_leaf(tree.grid, tree.image_size, to_image, self.context.stride)
-            stacked[i] = warp(self.leaves[row, sign == "+"], matrix, self.size).reshape(stacked.shape[1:])
-        there = library(self.planes).asarray(stacked, device=self.planes.device)
-        for k, kind in enumerate(self.kinds):
-            self._put(f"{kind}{sign}", rows, there[..., k])
+            leaves, to_image = self._seen(row)
+            there = moved(points_of, to_image, leaves.tree)
+            close = np.stack([leaf_closeness(leaves, there, kind) for kind in self.kinds], -1)
+            known = self.close.get((row, sign))
+            self.close[row, sign] = close if known is None else np.maximum(close, known)
+            matrix = self._to_leaf(row, self.context.stride)
+            stacked[i] = warp(self.close[row, sign], matrix, self.size).reshape(stacked.shape[1:])
+        self._put_all([f"{kind}{sign}" for kind in self.kinds], rows, stacked)
 
     def _put_centres(self, rows: list[int], prompts: Sequence[Prompt], previous: Array) -> None:
         """Maps of nested regions around clicks, on cells of `CELL` pixels, enlarged to map resolution."""
-        names, context = [name for name in CENTRE_MAPS if name in self.channels], self.context
-        if not names or not rows:
+        names = [name for name in CENTRE_MAPS if name in self.channels]
+        if not names:
             return
-        stride = max(CELL, context.stride)
-        cells = (self.size[0] * context.stride // stride, self.size[1] * context.stride // stride)
-        before = to_numpy(previous[:, 0])
-        stacked = np.empty((len(rows), len(names), *self.size), np.float32)
-        for i, (row, prompt) in enumerate(zip(rows, prompts)):
-            image = self.index[row]
-            tree, to_image = context.trees[image], context.to_image[image]
-            crop = Crop(map_to_leaf(tree.grid, tree.image_size, to_image, stride), cells, stride)
-
-            def leaf_of(point: Float, tree: MergeTree = tree, to_image: Affine = to_image) -> int:
-                return int(tree.leaves_at(_moved(point[None], to_image, tree))[0])
-
-            others = [*context.edges[image : image + 1], *context.semantic[image : image + 1]]
-            trees = [tree, *(other for other in others if other is not tree)]
-            lab, known = context.leaf_lab[image], self.first[row]
-            shown = cv2.resize(before[i], cells[::-1], interpolation=cv2.INTER_AREA) > 0.5
-            vectors = context.vectors[image] if context.vectors else None
-            coarse = centre_maps(names, crop, prompt, shown, trees, leaf_of, lab, vectors, known)
-            stacked[i] = [cv2.resize(plane, self.size[::-1]) for plane in coarse]
-        there = library(self.planes).asarray(stacked, device=self.planes.device)
-        for k, name in enumerate(names):
-            self._put(name, rows, there[:, k])
+        stride = max(CELL, self.context.stride)
+        cells = self.size[0] * self.context.stride // stride, self.size[1] * self.context.stride // stride
+        stacked = np.empty((len(rows), *self.size, len(names)), np.float32)
+        for i, (row, prompt, before) in enumerate(zip(rows, prompts, to_numpy(previous[:, 0]))):
+            crop = Crop(self._to_leaf(row, stride), cells, stride)
+            shown = cv2.resize(before, cells[::-1], interpolation=cv2.INTER_AREA) > 0.5
+            coarse = centre_maps(names, crop, prompt, shown, *self._seen(row), self.first[row])
+            stacked[i] = np.stack([cv2.resize(plane, self.size[::-1]) for plane in coarse], -1)
+        self._put_all(names, rows, stacked)
 
     def _put_alike(self, rows: list[int], previous: Array) -> None:
         """Whether leaves are more like the previous mask's mean vector or the rest's; 0 without a mask."""
-        if "alike" not in self.channels or not rows:
+        if "alike" not in self.channels:
             return
-        context, before = self.context, to_numpy(previous[:, 0])
-        stacked = np.zeros((len(rows), *self.size), np.float32)
-        for i, row in enumerate(rows):
-            if before[i].max() <= 0.5:
+        stacked = np.zeros((len(rows), *self.size, 1), np.float32)
+        for i, (row, before) in enumerate(zip(rows, to_numpy(previous[:, 0]))):
+            if before.max() <= 0.5:
                 continue
-            image = self.index[row]
-            tree, vectors = context.trees[image], context.vectors[image]
-            matrix = map_to_leaf(tree.grid, tree.image_size, context.to_image[image], context.stride)
-            seen = cv2.warpAffine(np.stack([before[i], 1 - before[i]], -1), matrix, tree.grid[::-1])  # on leaves
+            leaves, matrix = self._seen(row)[0], self._to_leaf(row, self.context.stride)
+            vectors = leaves.vectors
+            assert vectors is not None
+            seen = cv2.warpAffine(np.stack([before, 1 - before], -1), matrix, leaves.tree.grid[::-1])  # on leaves
             sums = np.tensordot(seen, vectors, ((0, 1), (0, 1)))
             inside, outside = sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), np.float32(1e-6))
             alike = 1 / (1 + np.exp(vectors @ (outside - inside) * np.float32(STEEP)))
-            stacked[i] = warp(alike, matrix, self.size)
-        self._put("alike", rows, library(self.planes).asarray(stacked, device=self.planes.device))
+            stacked[i, ..., 0] = warp(alike, matrix, self.size)
+        self._put_all(["alike"], rows, stacked)
 
 
 def resized(planes: Array, size: Size) -> Array:
@@ -260,13 +255,6 @@ def resized(planes: Array, size: Size) -> Array:
     from torch.nn import functional
 
     return functional.interpolate(planes.float(), size, mode="bilinear", antialias=True)
-
-
-def _moved(points: Float, to_image: Affine, tree: MergeTree) -> Float:
-    """Points of the working image in the tree's image, clamped into it (rounding can step over the border)."""
-    moved = points @ to_image[:, :2].T + to_image[:, 2]
-    height, width = tree.image_size
-    return np.clip(moved, 0, [width - 1, height - 1]).astype(np.float32)
 
 
 def _padded(points: Sequence[Float], stride: int, like: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from clickgrain.clicks.centre import decided
+from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.clicks.maps import ClickMaps, MapContext, click_maps, leaf_colors, resized
 from clickgrain.cut import obey
 from clickgrain.features import FeatureExtractor
@@ -49,9 +50,9 @@ class GrainImage:
         return self.image.shape[0], self.image.shape[1]
 
     @property
-    def vectors(self) -> Float:
+    def vectors(self) -> Float | None:
         """h x w x d `semantic_vectors` of the leaves."""
-        return self.context.vectors[0]
+        return self.context.leaves[0].vectors
 
     @cached_property
     def guide(self) -> Guide:
@@ -98,9 +99,9 @@ class GrainEngine:
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
-        semantic = [semantic_tree(image, tree, cells)] if whole else []
-        others = [edge_tree(image, tree.grid)], semantic, [semantic_vectors(cells, tree)]
-        context = MapContext.of(pixels, config.map_spec, [tree], [leaf_colors(image, tree)], None, *others)
+        semantic = semantic_tree(image, tree, cells) if whole else None
+        others = edge_tree(image, tree.grid), semantic_vectors(cells, tree), semantic
+        context = MapContext.of(pixels, config.map_spec, [Leaves(tree, leaf_colors(image, tree), *others)])
         return GrainImage(image, work, tree, leaf_features, context, self.network.encode(pixels), cells)
 
     def answer(self, encoded: GrainImage, prompt: Prompt, previous: Mask | None) -> Mask:

@@ -15,6 +15,7 @@ from clickgrain.clicks.centre import (
     nested_regions,
     path_ranks,
 )
+from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.tree import build_tree
 from clickgrain.types import Prompt, Scribble
 
@@ -135,7 +136,7 @@ class TestCentreMaps:
         crop = Crop(IDENTITY, (16, 16), 1)
         before = np.zeros((16, 16), bool) if previous is None else previous
         lab = np.random.default_rng(1).random((16, 16, 3), dtype=np.float32) * 50
-        made = centre_maps(names, crop, prompt, before, [tree], lambda p: int(p[1]) * 16 + int(p[0]), lab)
+        made = centre_maps(names, crop, prompt, before, Leaves(tree, lab), IDENTITY)
         return dict(zip(names, made))
 
     def test_a_lone_click_has_no_correction(self):

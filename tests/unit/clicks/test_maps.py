@@ -39,11 +39,14 @@ def pixels(*images):
 
 
 def context_of(spec, *images, **settings):
-    trees = [tree_of(image) for image in images]
-    lab = [leaf_colors(image, tree) for image, tree in zip(images, trees)]
-    edges = [edge_tree(image, tree.grid) for image, tree in zip(images, trees)]
-    vectors = [vectors_of(colors) for colors in lab]
-    return MapContext.of(pixels(*images), spec, trees, lab, **{"edges": edges, "vectors": vectors, **settings})
+    leaves = [leaves_of(image)._replace(**settings) for image in images]
+    return MapContext.of(pixels(*images), spec, leaves)
+
+
+def leaves_of(image):
+    tree = tree_of(image)
+    lab = leaf_colors(image, tree)
+    return Leaves(tree, lab, edge_tree(image, tree.grid), vectors_of(lab))
 
 
 def vectors_of(lab):
@@ -118,13 +121,7 @@ class TestNumpy:
         """One image, as clicks are answered; `cv2.resize` may round the previous mask another way."""
         spec, index = MapSpec(MAP_NAMES, stride), [0] * len(PROMPTS)
         context = context_of(spec, photo(0))
-        trees = {
-            "trees": context.trees,
-            "leaf_lab": context.leaf_lab,
-            "edges": context.edges,
-            "vectors": context.vectors,
-        }
-        plain = MapContext.of(pixels(photo(0)).numpy(), spec, **trees)
+        plain = MapContext.of(pixels(photo(0)).numpy(), spec, context.leaves)
         generator = torch.Generator().manual_seed(0)
         same = torch.rand(len(PROMPTS), 1, HEIGHT // stride, WIDTH // stride, generator=generator)
         smooth = torch.nn.functional.interpolate(same[..., :3, :4], (24, 32), mode="bilinear")
@@ -196,32 +193,28 @@ class TestColor:
 class TestTreeMaps:
     @pytest.mark.parametrize("kind", ["level", "geodesic", "edge"])
     def test_show_every_leaf_at_its_centre(self, kind):
-        image = photo(5)
-        tree = tree_of(image)
         points = np.array([[9, 9], [50, 30]], np.float32)
-        lab = leaf_colors(image, tree)
-        leaves = Leaves(tree, lab, edge_tree(image, tree.grid), vectors_of(lab))
-        close = leaf_closeness(leaves, points, kind)
+        close = leaf_closeness(leaves_of(photo(5)), points, kind)
         assert one(f"{kind}+", prompt(points), stride=LEAF, seed=5) == pytest.approx(close, abs=1e-6)
 
     def test_of_the_edge_tree_need_it(self):
         spec = MapSpec(("edge+",))
         with pytest.raises(ConfigError, match="need the images' edge trees"):
-            click_maps(spec, context_of(spec, photo(0), edges=[]), [prompt([(6, 6)])])
+            click_maps(spec, context_of(spec, photo(0), edges=None), [prompt([(6, 6)])])
 
     @pytest.mark.parametrize("name", ["semantic+", "semantic-", "alike"])
     def test_of_semantic_vectors_need_them(self, name):
         spec = MapSpec((name,))
         with pytest.raises(ConfigError, match="need the images' semantic vectors"):
-            click_maps(spec, context_of(spec, photo(0), vectors=[]), [prompt([(6, 6)])])
+            click_maps(spec, context_of(spec, photo(0), vectors=None), [prompt([(6, 6)])])
 
     def test_alike_tells_the_previous_mask_from_the_rest(self):
         """Two fields of the left half resemble each other; the mask covers one of them."""
         spec, image = MapSpec(("alike",)), photo(0)
         context = context_of(spec, image)
-        vectors = np.zeros((*context.trees[0].grid, 2), np.float32)
+        vectors = np.zeros((*context.leaves[0].tree.grid, 2), np.float32)
         vectors[..., 0], vectors[:, :8] = 1, [0, 1]
-        context = replace(context, vectors=[vectors])
+        context = replace(context, leaves=[context.leaves[0]._replace(vectors=vectors)])
         before = torch.zeros(1, 1, HEIGHT, WIDTH)
         before[..., 24:, : WIDTH // 2] = 1
         (found,) = click_maps(spec, context, [prompt([(6, 6)])], before)[0].numpy()
@@ -382,8 +375,10 @@ class TestEdges:
             context_of(spec, image),
             build_tree(np.random.default_rng(3).normal(size=(12, 16, 3)), (48, 64)),
         )
-        semantic = build_tree(np.random.default_rng(3).normal(size=(*alone.trees[0].grid, 3)), tree.image_size)
-        more = context_of(spec, image, semantic=[semantic])
+        semantic = build_tree(
+            np.random.default_rng(3).normal(size=(*alone.leaves[0].tree.grid, 3)), tree.image_size
+        )
+        more = context_of(spec, image, semantic=semantic)
         before, after = (click_maps(spec, context, [prompt([(30, 20)])])[0] for context in (alone, more))
         assert not torch.equal(before[0], after[0])
         assert torch.equal(before[2], after[2])
@@ -392,16 +387,7 @@ class TestEdges:
         spec = MapSpec(MAP_NAMES, 2)
         previous = torch.full((1, 1, 24, 32), 0.7, requires_grad=True)
         images = pixels(photo(0)).requires_grad_()
-        tree = tree_of(photo(0))
-        edges = edge_tree(photo(0), tree.grid)
-        context = MapContext.of(
-            images,
-            spec,
-            [tree],
-            [leaf_colors(photo(0), tree)],
-            edges=[edges],
-            vectors=context_of(spec, photo(0)).vectors,
-        )
+        context = MapContext.of(images, spec, [leaves_of(photo(0))])
         assert not click_maps(spec, context, [PROMPTS[1]], previous).requires_grad
 
     def test_are_the_same_under_autocast(self):
@@ -421,13 +407,7 @@ class TestCrops:
         """Maps of the image, and of a working image that sees it through `to_image`."""
         image = photo(4)
         context = context_of(spec, image)
-        whole = {
-            "trees": context.trees,
-            "edges": context.edges,
-            "leaf_lab": context.leaf_lab,
-            "vectors": context.vectors,
-        }
-        seen = replace(context_of(spec, crop), **whole, to_image=[to_image[:2]])
+        seen = replace(context_of(spec, crop), leaves=context.leaves, to_image=[to_image[:2]])
         moved = [tuple((inverse @ [*p, 1])[:2]) for p in points]
         return click_maps(spec, context, [prompt(points)])[0], click_maps(spec, seen, [prompt(moved)])[0]
 
@@ -468,11 +448,8 @@ class TestCrops:
         fine, half = (MapSpec(("level+", "geodesic+"), stride) for stride in (1, 2))
         image = photo(6)
         double = np.repeat(np.repeat(image, 2, 0), 2, 1)
-        tree = tree_of(image)
-        small, large = (
-            MapContext.of(pixels(i), s, [tree], [leaf_colors(image, tree)])
-            for i, s in ((image, fine), (double, half))
-        )
+        leaves = [leaves_of(image)]
+        small, large = (MapContext.of(pixels(i), s, leaves) for i, s in ((image, fine), (double, half)))
         found, wanted = (
             click_maps(half, large, [prompt([(40.5, 40.5)])]),
             click_maps(fine, small, [prompt([(20, 20)])]),

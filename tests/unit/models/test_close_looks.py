@@ -157,7 +157,7 @@ class TestGoingOn:
     def test_only_a_whole_image_has_a_semantic_tree(self, engine, encoded):
         ask(engine, encoded, FIVE, Mask(blob()))
         (part,) = encoded.close.values()
-        assert [len(image.context.semantic) for image in (encoded, part)] == [1, 0]
+        assert [image.context.leaves[0].semantic is None for image in (encoded, part)] == [False, True]
 
     def test_a_part_looks_up_its_semantic_vectors_in_the_whole(self, engine, encoded):
         """Cells that hold their own places: those of the part are places in the part."""
