@@ -12,7 +12,7 @@ function's own file alone.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,48 +84,38 @@ def _cheapest(costs: Any, entries: Any, size: int, first: int) -> int:
 
 
 @compiled
-def _put(
-    costs: Any, entries: Any, i: int, cost: float, older: int, newer: int, older_slot: int, newer_slot: int
-) -> None:
+def _put(costs: Any, entries: Any, i: int, cost: float, entry: Any) -> None:
     costs[i] = cost
-    entry = entries[i]
-    entry.older, entry.newer = older, newer
-    entry.older_slot, entry.newer_slot = older_slot, newer_slot
+    place = entries[i]
+    place.older, place.newer, place.older_slot, place.newer_slot = entry
 
 
 @compiled
-def replace(
-    costs: Any,
-    entries: Any,
-    size: int,
-    i: int,
-    cost: float,
-    older: int,
-    newer: int,
-    older_slot: int,
-    newer_slot: int,
-) -> None:
-    """Put another, no smaller entry in the place of entry `i` and restore the order below it."""
+def _fields(entry: Any) -> Any:
+    return entry.older, entry.newer, entry.older_slot, entry.newer_slot
+
+
+@compiled
+def replace(costs: Any, entries: Any, size: int, i: int, cost: float, entry: Any) -> None:
+    """Put another, no smaller entry (a tuple) in the place of entry `i` and restore the order below it."""
     while 4 * i + 1 < size:
         first = 4 * i + 1
         prefetch(costs, 4 * first + 1)
         prefetch(costs, 4 * first + 9)
         down = _cheapest(costs, entries, size, first)
-        if not _before(costs, entries, down, cost, older, newer):
+        if not _before(costs, entries, down, cost, entry[0], entry[1]):
             break
-        move = entries[down]
-        _put(costs, entries, i, costs[down], move.older, move.newer, move.older_slot, move.newer_slot)
+        _put(costs, entries, i, costs[down], _fields(entries[down]))
         i = down
-    _put(costs, entries, i, cost, older, newer, older_slot, newer_slot)
+    _put(costs, entries, i, cost, entry)
 
 
 @compiled
 def pop(costs: Any, entries: Any, size: int) -> int:
     """Drop the top; returns the new size."""
     size -= 1
-    cost, last = costs[size], entries[size]
-    costs[size] = np.inf
-    replace(costs, entries, size, 0, cost, last.older, last.newer, last.older_slot, last.newer_slot)
+    cost, costs[size] = costs[size], np.inf
+    replace(costs, entries, size, 0, cost, _fields(entries[size]))
     return size
 
 
@@ -133,8 +123,7 @@ def pop(costs: Any, entries: Any, size: int) -> int:
 def order(costs: Any, entries: Any, size: int) -> None:
     """Make a heap of the first `size` entries, in any order."""
     for i in range((size - 2) // 4, -1, -1):
-        entry = entries[i]
-        replace(costs, entries, size, i, costs[i], entry.older, entry.newer, entry.older_slot, entry.newer_slot)
+        replace(costs, entries, size, i, costs[i], _fields(entries[i]))
 
 
 EDGE = np.dtype([("cost", "f8"), ("node", "i4"), ("slot", "i4")])
@@ -260,8 +249,8 @@ def _leaves(regions: Any, pool: Any, means: Any, costs: Any, entries: Any, w: in
         first = used
         used = _leaf(regions, pool, means, w, leaf, first, eight, ward)
         if regions[leaf].older:
-            costs[size], entry, edge = pool[first].cost, entries[size], pool[first]
-            entry.older, entry.newer, entry.older_slot, entry.newer_slot = edge.node, leaf, edge.slot, leaf
+            edge = pool[first]
+            _put(costs, entries, size, edge.cost, (edge.node, leaf, edge.slot, leaf))
             size += 1
     order(costs, entries, size)
     return used, size
@@ -277,7 +266,7 @@ def _refresh(regions: Any, pool: Any, costs: Any, entries: Any, size: int) -> in
             edge = pool[region.first + i]
             if regions[edge.slot].node == edge.node:
                 region.seen = i
-                replace(costs, entries, size, 0, edge.cost, edge.node, node, edge.slot, slot)
+                replace(costs, entries, size, 0, edge.cost, (edge.node, node, edge.slot, slot))
                 return size
         region.seen = region.older
     return int(pop(costs, entries, size))
@@ -379,7 +368,8 @@ def _merge(means: Any, w: int, eight: bool, ward: bool, regions: Any, pool: Any,
         one.first, one.seen, one.older, one.total = used, 0, end - used, end - used
         _reprice(regions, means, pool, a, end, ward)
         if end > used:
-            replace(costs, entries, size, 0, pool[used].cost, pool[used].node, node, pool[used].slot, a)
+            best = pool[used]
+            replace(costs, entries, size, 0, best.cost, (best.node, node, best.slot, a))
         used = end
         node += 1
     return children, cost
@@ -393,7 +383,4 @@ def merge(
     means = np.empty((h * w, d), np.float64 if d <= FEW else np.float32)
     np.multiply(features.reshape(h * w, d), features.dtype.type(scale), out=means, casting="same_kind")
     pool = np.empty((20 if connectivity == 8 else 14) * h * w, EDGE)
-    children, cost = cast(Callable[..., Any], _merge)(
-        means, w, connectivity == 8, ward, np.empty(h * w, REGION), pool, *new_heap(h * w)
-    )
-    return children, cost
+    return _merge(means, w, connectivity == 8, ward, np.empty(h * w, REGION), pool, *new_heap(h * w))

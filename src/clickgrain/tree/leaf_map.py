@@ -4,12 +4,13 @@ One step of SLIC (Achanta et al., "SLIC Superpixels", TPAMI 2012, equation 3) wi
 to the leaf among the 3 x 3 around it that is nearest in color and place.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from clickgrain.images import to_lab
 from clickgrain.jit import njit
 from clickgrain.tree.merge_tree import MergeTree
 from clickgrain.types import Bool, Size, UInt8
@@ -48,10 +49,10 @@ def leaf_map(tree: MergeTree, image: UInt8) -> Int32:
     scale = min(1.0, MAX_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(small)
     means = cv2.resize(lab, (tree.grid[1], tree.grid[0]), interpolation=cv2.INTER_AREA)
     out = np.empty(lab.shape[:2], np.int32)
-    cast(Any, _assign)(lab, means.reshape(*tree.grid, 3), COMPACTNESS, out)
+    _assign(lab, means.reshape(*tree.grid, 3), COMPACTNESS, out)
     return out
 
 

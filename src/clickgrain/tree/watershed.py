@@ -25,19 +25,10 @@ def edge_tree(image: UInt8, grid: Size, image_size: Size | None = None) -> Merge
     The minimum spanning tree of the leaves' 4-neighbor graph is merged by weight. An edge of it joins two basins;
     the smaller one's area becomes its new weight, and the tree is merged again: small basins go first, whatever
     their contrast (by Kruskal's algorithm: Najman, Cousty & Perret, ISMM 2013). A leaf alone is no basin and costs
-    0; equal areas merge in the order of the gradient.
+    0; equal areas merge in the order of the gradient. Costs, in leaves, do not decrease.
 
-    Args:
-        image: H x W x 3 uint8 RGB.
-        grid: (h, w) leaves that cover it.
-        image_size: (H, W) pixels of the tree's image, where `image` is that one at another size; its own when None.
-
-    Returns:
-        A tree whose costs, in leaves, do not decrease.
-
-    Raises:
-        ImageError: for an image of another kind.
-        TreeError: for an empty grid.
+    The image is H x W x 3 uint8 RGB, the grid (h, w) leaves that cover it; `image_size` is that of the tree's image
+    where `image` shows it at another size. Raises ImageError: for another image. TreeError: for an empty grid.
     """
     check_image(image)
     if min(grid) < 1:
@@ -70,8 +61,7 @@ def area_watershed(strength: npt.NDArray[np.floating]) -> tuple[Int32, Int32]:
 def edge_strength(image: UInt8, grid: Size) -> Float:
     """h x w float32: length of the smoothed Lab gradient of an H x W x 3 uint8 image, its mean over every leaf."""
     small = resize_long_side(image, LONG_SIDE) if max(image.shape[:2]) > LONG_SIDE else image
-    lab = to_lab(small)
-    lab = cv2.GaussianBlur(lab, (0, 0), SIGMA * max(small.shape[:2]) / LONG_SIDE)
+    lab = cv2.GaussianBlur(to_lab(small), (0, 0), SIGMA * max(small.shape[:2]) / LONG_SIDE)
     squares = cv2.Sobel(lab, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(lab, cv2.CV_32F, 0, 1) ** 2
     length = np.sqrt(cv2.transform(squares, np.ones((1, 3), np.float32)))
     return np.asarray(cv2.resize(length, (grid[1], grid[0]), interpolation=cv2.INTER_AREA), np.float32)

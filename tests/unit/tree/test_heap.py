@@ -41,7 +41,7 @@ def test_a_replaced_top_finds_its_place(entries, later):
     for cost, older, newer in later:
         assert top(costs, records) == expected[0]
         entry = max(expected[0], (cost, older, newer))
-        replace(costs, records, len(entries), 0, *entry, 100 + entry[1], 100 + entry[2])
+        replace(costs, records, len(entries), 0, entry[0], (*entry[1:], 100 + entry[1], 100 + entry[2]))
         expected = sorted([*expected[1:], entry])
     assert top(costs, records) == expected[0]
 
