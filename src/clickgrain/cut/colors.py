@@ -63,32 +63,24 @@ def fit_mixture(pixels: Any) -> Any:
                 if square < best:
                     best, group[i] = square, k
     count[:], total[:] = 0, 0
-    square6 = np.zeros((COMPONENTS, 6))
+    spread = np.zeros((COMPONENTS, 3, 3))
     for i in range(n):
         k = group[i]
         count[k] += 1
-        x, y, z = sample[i, 0] - center[k, 0], sample[i, 1] - center[k, 1], sample[i, 2] - center[k, 2]
-        total[k, 0] += x
-        total[k, 1] += y
-        total[k, 2] += z
-        square6[k, 0] += x * x
-        square6[k, 1] += x * y
-        square6[k, 2] += x * z
-        square6[k, 3] += y * y
-        square6[k, 4] += y * z
-        square6[k, 5] += z * z
+        for c in range(3):
+            offset = sample[i, c] - center[k, c]
+            total[k, c] += offset
+            for j in range(c, 3):
+                spread[k, c, j] += offset * (sample[i, j] - center[k, j])
     mixture = np.zeros((COMPONENTS, 10), np.float32)
     for k in range(COMPONENTS):
         if count[k] == 0:
             mixture[k, 0] = -1e9
             continue
         x, y, z = total[k] / count[k]
-        a = square6[k, 0] / count[k] - x * x + NOISE
-        b = square6[k, 1] / count[k] - x * y
-        c = square6[k, 2] / count[k] - x * z
-        d = square6[k, 3] / count[k] - y * y + NOISE
-        e = square6[k, 4] / count[k] - y * z
-        f = square6[k, 5] / count[k] - z * z + NOISE
+        (a, b, c), (_, d, e), (_, _, f) = spread[k] / count[k]
+        a, b, c = a - x * x + NOISE, b - x * y, c - x * z
+        d, e, f = d - y * y + NOISE, e - y * z, f - z * z + NOISE
         determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
         mixture[k, 0] = np.log(count[k] / n) - 0.5 * np.log(determinant)
         mixture[k, 1], mixture[k, 2], mixture[k, 3] = center[k, 0] + x, center[k, 1] + y, center[k, 2] + z
