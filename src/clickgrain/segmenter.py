@@ -1,7 +1,6 @@
 """`Segmenter`: the one core behind every front end."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -45,9 +44,7 @@ class Encoded:
     state: Any  # what the engine keeps of it
     size: Size  # (H, W) of the image that was encoded
     # answers to the first few of clicks that were given at once, the latest last; `lock` guards it
-    answered: "OrderedDict[tuple[bytes, bytes, float | None, Box | None], Mask]" = field(
-        default_factory=OrderedDict
-    )
+    answered: dict[tuple[bytes, bytes, float | None, Box | None], Mask] = field(default_factory=dict)
     seen: "list[tuple[Box, Encoded]]" = field(default_factory=list)  # the part that was seen enlarged last, if any
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,9 +57,9 @@ class Encoded:
     def tree(self) -> MergeTree | None:
         """The engine's merge tree in pixels of the image; None where it has none."""
         tree = getattr(self.state, "tree", None)
-        if not isinstance(tree, MergeTree) or tree.image_size == self.size:
-            return tree if isinstance(tree, MergeTree) else None
-        return MergeTree(tree.children, tree.cost, tree.grid, self.size)
+        if not isinstance(tree, MergeTree):
+            return None
+        return tree if tree.image_size == self.size else MergeTree(tree.children, tree.cost, tree.grid, self.size)
 
     @property
     def features(self) -> Float | None:
@@ -199,7 +196,7 @@ class Segmenter:
                 raise PromptError(f"the previous mask has shape {array.shape} or values outside 0..1; {wanted}")
             before = Mask(array.astype(np.float32))
         if current.scale != (1, 1):
-            before, prompt = _shrunk(before, current), prompt.scaled(*current.scale)
+            before, prompt = before and _shrunk(before, current), prompt.scaled(*current.scale)
         alone = prompt.box is None and not prompt.scribbles
         if getattr(self.engine, "one_by_one", False) and before is None and alone and len(prompt.points) > 1:
             before = self._answer_in_turn(current, prompt)
@@ -282,28 +279,26 @@ class Segmenter:
             return int(np.count_nonzero((p > 0.5) != previous.binary))
 
         found = refined(probability)
-        if around is None or len(prompt.points) < LATE:
-            return found
-        if changed(found) <= LARGE * np.count_nonzero(previous.binary):
+        if around is None or len(prompt.points) < LATE or changed(found) <= LARGE * previous.binary.sum():
             return found
         near: Mask | None = around(current.state, prompt, previous)
-        other = found if near is None else refined(near.probability)
-        return other if changed(other) < changed(found) else found
+        return found if near is None else min(found, refined(near.probability), key=changed)
 
     def _answer_in_turn(self, current: Encoded, prompt: Prompt) -> Mask | None:
         """The answer to all clicks of a prompt but the last, each from the mask before it."""
         count, mask = len(prompt.points) - 1, None
+        cached = count <= MOST_IN_TURN
         for end in range(max(1, count - MOST_IN_TURN + 1), count + 1):
             clicks = replace(prompt, points=prompt.points[:end], labels=prompt.labels[:end])
             key = (clicks.points.tobytes(), clicks.labels.tobytes(), clicks.level, clicks.view)
             with current.lock:
-                known = current.answered.pop(key, None) if count <= MOST_IN_TURN else None
+                known = current.answered.pop(key, None) if cached else None
             mask = known or self._answer(current, clicks, mask)
-            if count <= MOST_IN_TURN:
+            if cached:
                 with current.lock:
                     current.answered[key] = mask
                     while len(current.answered) > max(1, CACHED_PIXELS // mask.probability.size):
-                        current.answered.popitem(last=False)
+                        del current.answered[next(iter(current.answered))]
         return mask
 
 
@@ -314,10 +309,8 @@ def reduced(image: UInt8) -> UInt8:
     return image if scale >= 1 else resize(image, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
-def _shrunk(mask: Mask | None, encoded: Encoded) -> Mask | None:
+def _shrunk(mask: Mask, encoded: Encoded) -> Mask:
     """A mask of the image at the size that clicks are answered at."""
-    if mask is None:
-        return None
     if isinstance(mask.state, Mask) and mask.state.binary.shape == encoded.image.shape[:2]:
         return mask.state  # answered at this size, enlarged for the caller
     size = encoded.image.shape[1::-1]
@@ -340,13 +333,9 @@ def _enlarged(mask: Mask, encoded: Encoded) -> Mask:
 def _ends_inside(mask: Mask, part: tuple[int, int, int, int], size: Size) -> bool:
     """Whether the mask of an XYXY part of an (H, W) image takes something, and that ends before the part does."""
     found, (left, top, right, bottom) = mask.binary, part
-    edges = (
-        (found[0], top > 0),
-        (found[-1], bottom < size[0]),
-        (found[:, 0], left > 0),
-        (found[:, -1], right < size[1]),
-    )
-    return bool(found.any()) and not any(within and edge.any() for edge, within in edges)
+    edges = found[0], found[-1], found[:, 0], found[:, -1]
+    within = top > 0, bottom < size[0], left > 0, right < size[1]
+    return bool(found.any()) and not any(edge.any() for edge, inner in zip(edges, within) if inner)
 
 
 def _placed(mask: Mask, part: tuple[int, int, int, int], size: Size) -> Mask:

@@ -49,7 +49,7 @@ class Mask:
         alternatives: "Callable[[], list[Mask]] | None" = None,
         state: Any = None,
     ) -> None:
-        if not all(isfinite(value) for value in (score, 0.0 if level is None else level)):
+        if not isfinite(score) or not isfinite(level or 0.0):
             raise _no_numbers(f"a score of {score} and a level of {level}")
         self._source = probability
         self._alternatives = alternatives
@@ -75,21 +75,20 @@ class Mask:
     @cached_property
     def alternatives(self) -> "list[Mask]":
         """Other masks for the same prompt, ranked best first; may be empty. Computed on first use."""
-        return [] if self._alternatives is None else self._alternatives()
+        return self._alternatives() if self._alternatives else []
 
     def refined(self, refine: Callable[[Float], Float], *, alternatives: bool = True) -> "Mask":
         """This mask with `refine` (H x W float32) applied on first use, and to `alternatives` if wanted."""
         source, others = self._source, self._alternatives
-        return Mask(
-            lambda: refine(source() if callable(source) else source),
-            score=self.score,
-            level=self.level,
-            roi=self.roi,
-            alternatives=(lambda: [mask.refined(refine) for mask in others()])
-            if others and alternatives
-            else others,
-            state=None if isinstance(self.state, Mask) else self.state,  # a smaller copy is not refined with it
-        )
+        state = None if isinstance(self.state, Mask) else self.state  # a smaller copy is not refined with it
+
+        def render() -> Float:
+            return refine(source() if callable(source) else source)
+
+        mask = Mask(render, score=self.score, level=self.level, roi=self.roi, state=state)
+        if others:
+            mask.offer((lambda: [other.refined(refine) for other in others()]) if alternatives else others)
+        return mask
 
     def check_size(self, size: Size) -> None:
         """Refuse a previous mask whose (height, width) is not the image's, with a PromptError that names both."""
@@ -242,7 +241,7 @@ def _floats(values: npt.ArrayLike) -> Float:
 
 
 def _points(points: npt.ArrayLike | None, size: Size) -> Float:
-    array = np.zeros((0, 2), np.float32) if points is None else _floats(points)
+    array = _floats(() if points is None else points)
     if array.size == 0:
         return np.zeros((0, 2), np.float32)
     if array.ndim != 2 or array.shape[1] != 2:
@@ -256,7 +255,7 @@ def _points(points: npt.ArrayLike | None, size: Size) -> Float:
 
 
 def _labels(labels: npt.ArrayLike | None) -> UInt8:
-    array = np.zeros(0) if labels is None else np.asarray(labels)
+    array = np.asarray(() if labels is None else labels)
     if array.ndim != 1:
         raise PromptError(f"labels have shape {array.shape}; give a flat list of 1 (object) and 0 (background)")
     wrong = array[(array != 0) & (array != 1)]
