@@ -41,23 +41,16 @@ def min_cut(neighbor: Any, capacity: Any, terminal: Any) -> Any:
     time, current = 0, -1
     while True:
         if current >= 0:  # it was active when its tree met the other one: continue with it
-            i = current
-            following[i] = -1
-            if parent[i] == NONE:
-                current = -1
-        if current < 0:
-            while ends[0] >= 0:
-                i = ends[0]
-                ends[0] = -1 if following[i] == i else following[i]
-                if ends[0] < 0:
-                    ends[1] = -1
-                following[i] = -1
-                if parent[i] != NONE:
-                    current = i
-                    break
-            if current < 0:
-                break
-            i = current
+            following[current] = -1
+        while ends[0] >= 0 and (current < 0 or parent[current] == NONE):
+            current = ends[0]
+            ends[0] = -1 if following[current] == current else following[current]
+            if ends[0] < 0:
+                ends[1] = -1
+            following[current] = -1
+        if current < 0 or parent[current] == NONE:
+            break
+        i = current
         meeting, direction = -1, 0
         for d in range(8):
             j = neighbor[i, d]
