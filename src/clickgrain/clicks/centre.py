@@ -112,18 +112,16 @@ def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> Weig
 
 def votes(nested: Weighed, evidence: Evidence) -> Float:
     """The vote of `weighed` regions, given all clicks; see `centre_map`."""
-    odds = []
+    free, odds = evidence.free.copy(), []
+    free[evidence.click] = True
     for ranks, weights in nested:
-        counts = []  # of the clicks that each region wrongly holds, and rightly
-        for cells in (evidence.negatives, evidence.positives):
-            held = [int(ranks[cell]) for cell in cells if evidence.free[cell] or cell == evidence.click]
-            counts.append(np.cumsum(np.bincount(held, minlength=len(weights)))[: len(weights)])
-        wrong, right = counts
+        wrong, right = (  # how many clicks each region wrongly holds, and rightly
+            np.searchsorted(sorted(ranks[cell] for cell in cells if free[cell]), np.arange(len(weights)), "right")
+            for cells in (evidence.negatives, evidence.positives)
+        )
         likely = NEGATIVE_WEIGHT**wrong * MISSED_WEIGHT ** (len(evidence.positives) - right)
         odds.append(weights * likely)
     total = sum(float(each.sum()) for each in odds)
-    free = evidence.free.copy()
-    free[evidence.click] = True
     if total == 0:
         ranks = nested[0][0]
         return (ranks <= ranks[evidence.click]).astype(np.float32) * free

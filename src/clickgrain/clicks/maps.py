@@ -51,11 +51,7 @@ class MapContext:
 
     @classmethod
     def of(
-        cls,
-        images: Array,
-        spec: MapSpec,
-        leaves: Sequence[Leaves] = (),
-        to_image: Sequence[Affine] | None = None,
+        cls, images: Array, spec: MapSpec, leaves: Sequence[Leaves] = (), to_image: Sequence[Affine] | None = None
     ) -> "MapContext":
         """Of B x 3 x H x W working images, float32 in 0..255; H and W are multiples of the spec's stride.
 
