@@ -134,8 +134,7 @@ class Scribble:
 
     def resampled(self, spacing: float) -> Float:
         """M x 2 points at most `spacing` pixels apart along the stroke (wider on strokes of over 64 points)."""
-        steps = np.hypot(*np.diff(self.points, axis=0).T) if len(self.points) > 1 else np.zeros(0)
-        along = np.concatenate([[0.0], np.cumsum(steps)])
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.points, axis=0).T))])
         where = np.linspace(0, along[-1], min(int(np.ceil(along[-1] / spacing)) + 1, 64))
         return np.stack([np.interp(where, along, self.points[:, i]) for i in (0, 1)], axis=1).astype(np.float32)
 
@@ -211,10 +210,8 @@ class Prompt:
         """Whether this is the other prompt, or that with more clicks after its own; never with strokes."""
         if self.scribbles or other.scribbles or (self.box, self.level) != (other.box, other.level):
             return False
-        count = len(other.points)
-        return np.array_equal(self.points[:count], other.points) and np.array_equal(
-            self.labels[:count], other.labels
-        )
+        pairs = (self.points, other.points), (self.labels, other.labels)
+        return all(np.array_equal(own[: len(theirs)], theirs) for own, theirs in pairs)
 
     def scaled(self, scale_x: float, scale_y: float) -> "Prompt":
         """The same prompt for an image resized by these factors; pixel centres map to pixel centres."""
