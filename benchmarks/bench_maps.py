@@ -16,7 +16,7 @@ from clickgrain.clicks.config import MAP_NAMES, MapSpec
 from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.clicks.maps import MapContext, click_maps, leaf_colors
 from clickgrain.features import load_extractor
-from clickgrain.tree import MergeTree, build_tree
+from clickgrain.tree import build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors
 from clickgrain.types import Prompt, UInt8
 
 HEIGHT, WIDTH = 256, 384
@@ -42,9 +42,16 @@ def best_ms(call: Callable[[], object]) -> float:
     return 1e3 * min(means)
 
 
-def bench(image: UInt8, tree: MergeTree, stride: int) -> None:
+def leaves_of(image: UInt8) -> Leaves:
+    """All that click maps may need of an image."""
+    tree, cells = build_tree(load_extractor("color-texture")(image), image.shape[:2]), semantic_cells(image)
+    others = edge_tree(image, tree.grid), semantic_vectors(cells, tree), semantic_tree(image, tree, cells)
+    return Leaves(tree, leaf_colors(image, tree), *others)
+
+
+def bench(image: UInt8, of_image: Leaves, stride: int) -> None:
     """Print the time of the context, of all maps with 3 and 20 clicks, and of each map."""
-    spec, leaves = MapSpec(MAP_NAMES, stride), [Leaves(tree, leaf_colors(image, tree))]
+    spec, leaves = MapSpec(MAP_NAMES, stride), [of_image]
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     context = MapContext.of(pixels, spec, leaves)
     previous = torch.rand(1, 1, HEIGHT // 2, WIDTH // 2, generator=torch.Generator().manual_seed(0))
@@ -65,13 +72,13 @@ def bench(image: UInt8, tree: MergeTree, stride: int) -> None:
 def main() -> None:
     """Time the maps at both strides for every number of threads."""
     image = photo()
-    tree = build_tree(load_extractor("color-texture")(image), (HEIGHT, WIDTH))
+    leaves = leaves_of(image)
     with torch.inference_mode():
         for threads in [int(value) for value in sys.argv[1:]] or [1, 2]:
             torch.set_num_threads(threads)
             cv2.setNumThreads(threads)
             for stride in (1, 2):
-                bench(image, tree, stride)
+                bench(image, leaves, stride)
 
 
 if __name__ == "__main__":
