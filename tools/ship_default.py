@@ -33,7 +33,7 @@ def ship(run: Path, folder: Path, long_side: int | None = None) -> int:
     config, tensors = load_model(run)
     if long_side is not None:
         config = {**config, "long_side": long_side}
-    load_state(build_model(config), tensors)
+    load_state(lambda: build_model(config), tensors)
     size = sum(tensor.numel() * 2 for tensor in tensors.values())
     if size > LIMIT:
         raise ConfigError(f"{run}: {size / 2**20:.1f} MB of fp16 weights; at most {LIMIT / 2**20:.0f} MB ship")

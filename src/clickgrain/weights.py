@@ -7,24 +7,25 @@ clickgrain version that wrote it, and whatever the kind needs to build its netwo
 import errno
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safetensors import SafetensorError
 
 from clickgrain import __version__
 from clickgrain.errors import WeightsError, cause
-from clickgrain.files import hash_bytes as hash_bytes
-from clickgrain.files import write_beside
+from clickgrain.files import hash_bytes, write_beside
 
 if TYPE_CHECKING:  # loaded where tensors are handled: a model for ONNX Runtime has none
     import torch
 
 FORMAT = 1  # version of the layout; raised when older readers would misread newer files
 CONFIG, TENSORS, CARD = "config.json", "model.safetensors", "README.md"
+AGAIN = "copy or download the model again"
 
 Tensors = dict[str, "torch.Tensor"]
+Module = TypeVar("Module", bound="torch.nn.Module")
 
 
 def save_model(
@@ -35,10 +36,9 @@ def save_model(
     extra: Mapping[str, bytes] | None = None,  # further files by name (a model card, metrics), written first
     half: bool = False,  # store floating-point tensors as float16 (half the size; `load_model` gives back float32)
 ) -> None:
-    """Write a model so that a failure at any time leaves the previous files whole.
+    """Write a model so that a failure at any time leaves the previous files whole, and nothing half-written.
 
-    Raises WeightsError: the config has no `kind` or is not JSON, or the folder cannot be written (full disk,
-    read-only); nothing half-written is left.
+    Raises WeightsError: the config has no `kind` or is not JSON, or the folder cannot be written.
     """
     folder = Path(folder)
     if not isinstance(config.get("kind"), str):
@@ -60,12 +60,9 @@ def save_model(
 def load_model(source: str | Path, *, revision: str | None = None) -> tuple[dict[str, Any], Tensors]:
     """Read a model's config and tensors (on the CPU, half precision widened to float32).
 
-    Args:
-        source: a folder, `"default"` (the model in the box), or a Hugging Face id such as `"user/name"`.
-        revision: branch, tag or commit of a Hugging Face id.
-
-    Raises:
-        WeightsError: it cannot be found or fetched, is damaged, or has another format version.
+    `source` is a folder, `"default"` (the model in the box), or a Hugging Face id such as `"user/name"`, of which
+    `revision` names a branch, tag or commit. Raises WeightsError: it cannot be found or fetched, is damaged, or has
+    another format version.
     """
     folder = find_model(source, revision=revision)
     return read_config(folder), _read_tensors(folder / TENSORS)
@@ -91,17 +88,19 @@ def find_model(source: str | Path, *, revision: str | None = None) -> Path:
     return _fetched(str(source), revision)
 
 
-def load_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
-    """Fill `module` with `tensors`; keys and shapes must match exactly. WeightsError as `check_state`."""
-    check_state(module, tensors)
-    module.load_state_dict(dict(tensors))
+def load_state(build: Callable[[], Module], tensors: "Mapping[str, torch.Tensor]") -> Module:
+    """What `build` makes, filled with `tensors`; WeightsError names keys and shapes that do not match."""
+    import torch
+
+    with torch.device("meta"):
+        _check_state(build(), tensors)  # before memory is taken for what does not fit
+    module = build()
+    module.load_state_dict(tensors)
+    return module
 
 
-def check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
-    """Refuse `tensors` that are not exactly those of `module`, which may be on the meta device.
-
-    Raises WeightsError: unknown or missing keys, other shapes or whole numbers (the first few of each are named).
-    """
+def _check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]") -> None:
+    """Refuse unknown or missing keys, other shapes or whole numbers; the first few of each are named."""
     wanted = module.state_dict()
     problems = {
         "missing": sorted(wanted.keys() - tensors.keys()),
@@ -167,16 +166,7 @@ def _replace_all(files: Mapping[Path, bytes]) -> None:
 def read_config(folder: Path) -> dict[str, Any]:
     """What stands in the config.json of a model folder; WeightsError if it is missing or damaged."""
     path = folder / CONFIG
-    try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise WeightsError(
-            f"{path}: no such file; name a folder that clickgrain wrote, or write it again"
-        ) from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({cause(error)}); {_fix(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: not valid JSON ({error}); copy or download the model again") from error
+    config = _read(path, json.loads, "not valid JSON", "name a folder that clickgrain wrote, or write it again")
     version = config.get("format") if isinstance(config, dict) else None
     if version == FORMAT and isinstance(config.get("kind"), str):
         return dict(config)
@@ -194,18 +184,22 @@ def _read_tensors(path: Path) -> Tensors:
     import safetensors.torch
     import torch
 
+    exported = path.with_name("encoder.onnx").is_file()  # what export-model wrote
+    advice = "this model has ONNX files alone: use --runtime onnx" if exported else AGAIN
+    tensors = _read(path, safetensors.torch.load, "damaged or truncated", advice)
+    return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
+
+
+def _read(path: Path, parse: Callable[[bytes], Any], damaged: str, absent: str) -> Any:
+    """A parsed file; `damaged` says what is wrong if it cannot be parsed, `absent` what to do if it is missing."""
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        return parse(path.read_bytes())
     except FileNotFoundError:
-        advice = "copy or download the model again"
-        if path.with_name("encoder.onnx").is_file():  # what export-model wrote
-            advice = "this model has ONNX files alone: use --runtime onnx"
-        raise WeightsError(f"{path}: no such file; {advice}") from None
+        raise WeightsError(f"{path}: no such file; {absent}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({cause(error)}); {_fix(error)}") from error
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path}: damaged or truncated ({error}); copy or download the model again") from error
-    return {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise WeightsError(f"{path}: {damaged} ({error}); {AGAIN}") from error
 
 
 def _fetched(source: str, revision: str | None) -> Path:

@@ -226,8 +226,7 @@ def test_what_is_neither_folder_nor_id_never_asks_the_network(monkeypatch, sourc
 
 
 def test_load_state_fills_the_module():
-    module = network(1)
-    load_state(module, network(0).state_dict())
+    module = load_state(lambda: network(1), network(0).state_dict())
     for key, value in network(0).state_dict().items():
         assert torch.equal(module.state_dict()[key], value)
 
@@ -239,7 +238,7 @@ def test_load_state_names_the_first_of_what_does_not_fit():
     tensors |= {f"extra.{index}": torch.zeros(1) for index in range(6)}
     tensors["2.weight"] = torch.zeros(2, 5)
     with pytest.raises(WeightsError) as caught:
-        load_state(module, tensors)
+        load_state(lambda: module, tensors)
     message = str(caught.value)
     assert "1 missing: 0.bias" in message
     assert "6 unknown: extra.0, extra.1, extra.2, extra.3, ..." in message

@@ -1,8 +1,9 @@
 """The grain encoder: a small convolutional network whose features serve the click model and trees alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features.config import EncoderConfig, differences
 from clickgrain.images import check_image, fit_size, resize
 from clickgrain.types import Float, UInt8
-from clickgrain.weights import check_state, hash_tensors, load_model, load_state
+from clickgrain.weights import hash_tensors, load_model, load_state
 
 
 class ChannelNorm(nn.Module):
@@ -74,14 +75,6 @@ class GrainEncoder(nn.Module):
         return maps
 
 
-@dataclass(frozen=True)
-class _Config:
-    """What an extractor needs of a model's config.json."""
-
-    encoder: EncoderConfig
-    long_side: int
-
-
 class GrainExtractor:
     """The encoder of a trained `grain` model as a feature extractor, at stride 8."""
 
@@ -97,15 +90,15 @@ class GrainExtractor:
         """Encoder of the grain checkpoint in a folder, on the hub, or "default"; WeightsError without one."""
         config, tensors = load_model(source)
         own = {key[8:]: value for key, value in tensors.items() if key.startswith("encoder.")}
+        long_side: Any = config.get("long_side")
+        problems = differences(EncoderConfig, config.get("encoder"), "encoder.")
+        if not isinstance(long_side, int) or not 64 <= long_side <= 8192:
+            problems.append(f"long_side is {shortened(long_side)}, not 64 to 8192")
         try:
-            problems = differences(_Config, {key: config.get(key) for key in ("encoder", "long_side")})
-            if problems or not 64 <= config["long_side"] <= 8192:
-                raise WeightsError(", ".join(problems) or f"long_side is {config['long_side']}, not 64 to 8192")
-            sizes, long_side = EncoderConfig(**config["encoder"]), config["long_side"]
-            with torch.device("meta"):
-                check_state(GrainEncoder(sizes), own)  # before memory is taken for what does not fit
-            encoder = GrainEncoder(sizes)
-            load_state(encoder, own)
+            if problems:
+                raise WeightsError(", ".join(problems))
+            sizes = EncoderConfig(**config["encoder"])
+            encoder = load_state(lambda: GrainEncoder(sizes), own)
         except (ConfigError, WeightsError) as error:
             raise WeightsError(
                 f"{source} (kind {config['kind']!r}) holds no grain encoder that fits this version: {error};"

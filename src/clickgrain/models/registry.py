@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.features import load_extractor
 from clickgrain.models.base import ClickModel
@@ -15,7 +13,7 @@ from clickgrain.models.grain_engine import GrainEngine
 from clickgrain.models.paper import PaperModel, TorchPaper
 from clickgrain.models.paper_engine import PaperEngine
 from clickgrain.types import Engine
-from clickgrain.weights import check_state, load_model, load_state
+from clickgrain.weights import load_model, load_state
 
 
 def build_model(config: Mapping[str, Any] | GrainConfig | PaperConfig) -> ClickModel:
@@ -32,26 +30,20 @@ def load_click_model(source: str | Path, *, revision: str | None = None, strict:
     """The trained model in a folder, on Hugging Face, or "default"; see `ClickModel.from_pretrained`."""
     config, tensors = load_model(source, revision=revision)
     try:
-        if not strict:
-            model = build_model(config)
-            known = model.state_dict()
-            fitting = {k: v for k, v in tensors.items() if k in known and known[k].shape == v.shape}
-            load_state(model, {**known, **fitting})
-            return model
-        with torch.device("meta"):
-            check_state(build_model(config), tensors)  # before memory is taken for what does not fit
+        if strict:
+            return load_state(lambda: build_model(config), tensors)
         model = build_model(config)
-        load_state(model, tensors)
+        known = model.state_dict()
+        fitting = {k: v for k, v in tensors.items() if k in known and known[k].shape == v.shape}
+        return load_state(lambda: model, {**known, **fitting})
     except (ConfigError, WeightsError) as error:  # neither knows where it was read from
         raise WeightsError(f"{source}: {error}") from error
-    return model
 
 
 def engine_for(model: ClickModel, *, device: str = "cpu", extractor: str | None = None) -> Engine:
     """What answers clicks with a model; `extractor` overrides whose features make its merge trees."""
     if isinstance(model, GrainModel):
-        features = load_extractor(extractor or model.config.tree, device=device)
-        return GrainEngine(TorchGrain(model, device), features)
+        return GrainEngine(TorchGrain(model, device), load_extractor(extractor or model.config.tree, device=device))
     if isinstance(model, PaperModel):
         return PaperEngine(TorchPaper(model, device))
     raise WeightsError(f"no engine answers clicks with a {type(model).__name__}; train a grain or a paper model")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from clickgrain.devices import process_number, resolve_precision
 from clickgrain.errors import ConfigError, TrainingError, WeightsError
+from clickgrain.files import hash_bytes
 from clickgrain.models.base import ClickModel
 from clickgrain.progress import Progress, Quiet
 from clickgrain.training.config import TrainArgs
@@ -35,7 +36,7 @@ from clickgrain.training.run_dir import (
 )
 from clickgrain.training.samples import Batch, Pools, make_batch, sample_rng
 from clickgrain.training.step import ClickStep
-from clickgrain.weights import hash_bytes, load_model, save_model
+from clickgrain.weights import load_model, save_model
 
 AHEAD = 3  # batches prepared ahead of the network
 MOST_SKIPPED = 10  # steps in a row without a finite gradient after which a run stops
