@@ -4,7 +4,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
@@ -30,23 +29,14 @@ WEIGHT_FILES = (
 UNUSED_WEIGHTS = ("pooler.", "decoder.", "classifier.", "embeddings.mask_token")
 
 
-@dataclass(frozen=True)
-class Family:
-    """How one `model_type` is loaded: names of transformers classes, and whether positions need asking for."""
-
-    config: str
-    model: str
-    interpolate: bool = False
-
-
-FAMILIES = {
-    "vit": Family("ViTConfig", "ViTModel", interpolate=True),
+FAMILIES = {  # `model_type` -> what the names of its classes in transformers (...Config, ...Model) begin with
+    "vit": "ViT",
     # Weights and graph are ViT's; `ViTMAEModel` itself would shuffle the patches, even at mask ratio 0.
-    "vit_mae": Family("ViTConfig", "ViTModel", interpolate=True),
-    "vit_msn": Family("ViTMSNConfig", "ViTMSNModel", interpolate=True),
-    "dinov2": Family("Dinov2Config", "Dinov2Model"),
-    "dinov2_with_registers": Family("Dinov2WithRegistersConfig", "Dinov2WithRegistersModel"),
-    "dinov3_vit": Family("DINOv3ViTConfig", "DINOv3ViTModel"),
+    "vit_mae": "ViT",
+    "vit_msn": "ViTMSN",
+    "dinov2": "Dinov2",
+    "dinov2_with_registers": "Dinov2WithRegisters",
+    "dinov3_vit": "DINOv3ViT",
 }
 
 
@@ -54,10 +44,8 @@ def read_config(source: str | Path) -> dict[str, Any]:
     """The `config.json` of a folder or a Hugging Face id; of an id, this file alone is downloaded."""
     path = _file(source, "config.json")
     if path is None:
-        raise WeightsError(
-            f"{source} holds no config.json, so it is no model; pass a folder with config.json and"
-            " model.safetensors, or the id of a model"
-        )
+        fix = "pass a folder with config.json and model.safetensors, or the id of a model"
+        raise WeightsError(f"{source} holds no config.json, so it is no model; {fix}")
     return _read_json(path)
 
 
@@ -69,34 +57,34 @@ def read_normalization(source: str | Path) -> tuple[tuple[float, ...], tuple[flo
     std = found.get("image_std") or IMAGENET_STD
     plain = all(isinstance(v, list | tuple) and len(v) == 3 and all(map(_is_number, v)) for v in (mean, std))
     if not plain or min(std) <= 0:
-        raise WeightsError(
-            f"{path}: image_mean {shortened(mean)} and image_std {shortened(std)} are not three numbers each, the"
-            " latter above 0; correct them"
-        )
+        given = f"image_mean {shortened(mean)} and image_std {shortened(std)}"
+        raise WeightsError(f"{path}: {given} are not three numbers each, the latter above 0; correct them")
     return tuple(map(float, mean)), tuple(map(float, std))
 
 
-def family_of(source: str | Path, config: dict[str, Any]) -> Family:
-    """How to load a model with this config; FeatureError for other types than `FAMILIES`."""
+def _family(source: str | Path, config: dict[str, Any]) -> str:
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
+        known = ", ".join(FAMILIES)
         raise FeatureError(
-            f"{source}: model_type {shortened(kind)} gives no patch features here; supported are"
-            f" {', '.join(FAMILIES)}"
+            f"{source}: model_type {shortened(kind)} gives no patch features here; supported are {known}"
         )
-    patch = config.get("patch_size", 16)
-    if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1 or config.get("num_channels", 3) != 3:
+    patch, channels = config.get("patch_size", 16), config.get("num_channels", 3)
+    if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1 or channels != 3:
         raise FeatureError(
-            f"{source}: patch_size {shortened(patch)} with {shortened(config.get('num_channels', 3))} channels;"
+            f"{source}: patch_size {shortened(patch)} with {shortened(channels)} channels;"
             " square patches of RGB images are needed: choose another model"
         )
     return FAMILIES[kind]
 
 
-def load_backbone(source: str | Path) -> tuple[Any, Family]:
-    """The encoder of a checkpoint in float32, in evaluation mode on the CPU, and its family."""
+def load_backbone(source: str | Path) -> tuple[Any, str]:
+    """The encoder of a checkpoint in float32, in evaluation mode on the CPU, and its family (see `FAMILIES`).
+
+    Raises FeatureError: another type of model, or transformers is not installed; WeightsError: it cannot be read.
+    """
     config = read_config(source)
-    family = family_of(source, config)
+    family = _family(source, config)
     try:
         import transformers  # noqa: F401
     except ImportError as error:
@@ -118,21 +106,22 @@ def weights_digest(model: Any) -> str:
     return hash_bytes("".join(sorted(hash_bytes(array.tobytes()) for array in arrays)).encode())[:12]
 
 
-def _from_pretrained(folder: Path, config: dict[str, Any], family: Family) -> tuple[Any, dict[str, Any]]:
+def _from_pretrained(folder: Path, config: dict[str, Any], family: str) -> tuple[Any, dict[str, Any]]:
     import torch
     import transformers
 
-    model_class = getattr(transformers, family.model, None)
+    name = f"{family}Model"
+    model_class = getattr(transformers, name, None)
     if model_class is None:
         raise FeatureError(
-            f"transformers {transformers.__version__} has no {family.model}; run `pip install -U transformers`"
+            f"transformers {transformers.__version__} has no {name}; run `pip install -U transformers`"
         )
-    options = {"add_pooling_layer": False} if family.model == "ViTModel" else {}
+    options = {"add_pooling_layer": False} if family == "ViT" else {}
     settings = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
     try:
         loaded: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
             folder,
-            config=getattr(transformers, family.config).from_dict(settings),
+            config=getattr(transformers, f"{family}Config").from_dict(settings),
             dtype=torch.float32,
             local_files_only=True,
             weights_only=True,  # a pytorch_model.bin may hold tensors, and nothing else
@@ -140,7 +129,7 @@ def _from_pretrained(folder: Path, config: dict[str, Any], family: Family) -> tu
             **options,
         )
     except Exception as error:  # whatever safetensors, torch, json and transformers raise on a bad file
-        raise WeightsError(f"{folder} cannot be loaded as {family.model}: {error}; download it again") from error
+        raise WeightsError(f"{folder} cannot be loaded as {name}: {error}; download it again") from error
     return loaded
 
 
@@ -149,8 +138,8 @@ def _check_sizes(source: str | Path, config: dict[str, Any], stored: int) -> Non
     for key, value in config.items():
         if isinstance(value, int | float) and not _is_number(value):
             raise WeightsError(f"{source}: {key} of config.json is {shortened(value)}; download the model again")
-    sizes = {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 0, "mlp_ratio": 0, "image_size": 224}
-    sizes = {key: config.get(key, usual) for key, usual in sizes.items()}
+    usual = {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 0, "mlp_ratio": 0, "image_size": 224}
+    sizes = {key: config.get(key, value) for key, value in usual.items()}
     if all(map(_is_number, sizes.values())):
         width, depth, inner, ratio, side = sizes.values()
         patches = (side / config.get("patch_size", 16)) ** 2
@@ -184,17 +173,16 @@ def _refuse_mismatch(source: str | Path, info: dict[str, Any]) -> None:
 
 
 def _weights_folder(source: str | Path) -> Path:
-    for name in WEIGHT_FILES:
-        path = _file(source, name)
-        if path is not None:
-            if name.endswith(".index.json"):
-                shards = _read_json(path).get("weight_map")
-                if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
-                    raise WeightsError(f"{path}: weight_map is {shortened(shards)}; download the model again")
-                for shard in sorted(set(shards.values())):
-                    _file(source, shard)
-            return path.parent
-    raise WeightsError(f"{source} holds none of {', '.join(WEIGHT_FILES)}. {ADVICE}")
+    path = next((path for name in WEIGHT_FILES if (path := _file(source, name))), None)
+    if path is None:
+        raise WeightsError(f"{source} holds none of {', '.join(WEIGHT_FILES)}. {ADVICE}")
+    if path.suffix == ".json":
+        shards = _read_json(path).get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+            raise WeightsError(f"{path}: weight_map is {shortened(shards)}; download the model again")
+        for shard in sorted(set(shards.values())):
+            _file(source, shard)
+    return path.parent
 
 
 def _file(source: str | Path, name: str) -> Path | None:
@@ -225,21 +213,17 @@ def _download(model_id: str, name: str) -> Path | None:
     except errors.LocalEntryNotFoundError as error:
         if name not in ("config.json", WEIGHT_FILES[-1]):
             return None  # offline, what the cache lacks may never have existed
-        raise WeightsError(
-            f"{model_id}: {name} is not in the cache and the hub is out of reach. {ADVICE}"
-        ) from error
+        where = "is not in the cache and the hub is out of reach"
+        raise WeightsError(f"{model_id}: {name} {where}. {ADVICE}") from error
     except errors.EntryNotFoundError:
         return None
     except errors.GatedRepoError as error:
-        raise WeightsError(
-            f"{model_id} asks for its licence to be accepted: do so on the model's page, then run `hf auth login`."
-            f" {ADVICE}"
-        ) from error
+        fix = "do so on the model's page, then run `hf auth login`"
+        raise WeightsError(f"{model_id} asks for its licence to be accepted: {fix}. {ADVICE}") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise WeightsError(
-            f"{model_id!r} is neither a folder here nor a model id (such as facebook/dino-vits8); check the"
-            " spelling, or run `hf auth login` if it is private"
-        ) from error
+        known = "neither a folder here nor a model id (such as facebook/dino-vits8)"
+        fix = "check the spelling, or run `hf auth login` if it is private"
+        raise WeightsError(f"{model_id!r} is {known}; {fix}") from error
     except Exception as error:  # the client's own network errors differ between its versions
         raise WeightsError(f"{model_id}: {name} cannot be downloaded: {error}. {ADVICE}") from error
 
@@ -260,8 +244,7 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         logging.set_verbosity_error()
         if bars:
             logging.disable_progress_bar()

@@ -9,6 +9,7 @@ from clickgrain.images import check_image, fit_size, resize, to_lab
 from clickgrain.types import Float, UInt8
 
 ORIENTATIONS = 4
+LAB_UNIT = 20.0  # a step of this many Lab units counts as 1
 
 
 class ColorTexture:
@@ -16,30 +17,21 @@ class ColorTexture:
 
     Color tells regions apart, texture keeps a striped or leafy region together. Texture is measured over a
     window of patches, color on the patch alone, so that edges between colors stay where they are.
-
-    Args:
-        patch_size: side of a patch in pixels of the resized image.
-        long_side: larger images are scaled down to this long side; smaller ones keep their size.
-        gradient_weight: of the gradient channels against color.
-        deviation_weight: of the standard deviations against color.
-        power: vectors are shortened to their length to this power, so that contrast counts relative to brightness
-            and colorfulness; 1 leaves them alone. Best nodes and clicks on bsds favour 0.35 to 0.5.
     """
 
     def __init__(
         self,
         *,
-        patch_size: int = 4,
-        long_side: int = 384,
-        gradient_weight: float = 0.5,
-        deviation_weight: float = 1.0,
+        patch_size: int = 4,  # side of a patch in pixels of the resized image
+        long_side: int = 384,  # larger images are scaled down to this long side; smaller ones keep their size
+        gradient_weight: float = 0.5,  # of the gradient channels against color
+        deviation_weight: float = 1.0,  # of the standard deviations against color
+        # vectors are shortened to their length to this power, so that contrast counts relative to brightness and
+        # colorfulness; 1 leaves them alone. Best nodes and clicks on bsds favour 0.35 to 0.5.
         power: float = 0.4,
     ) -> None:
-        self.patch_size = patch_size
-        self.long_side = long_side
-        self.gradient_weight = gradient_weight
-        self.deviation_weight = deviation_weight
-        self.power = power
+        self.patch_size, self.long_side, self.power = patch_size, long_side, power
+        self.gradient_weight, self.deviation_weight = gradient_weight, deviation_weight
         self.dim = 3 + 2 * ORIENTATIONS + 3
         self.name = f"color-texture-p{patch_size}-s{long_side}-g{gradient_weight:g}-d{deviation_weight:g}"
         if power != 1:
@@ -48,16 +40,15 @@ class ColorTexture:
     def __call__(self, image: UInt8) -> Float:
         """Features of one H x W x 3 uint8 RGB image: h x w x 14 float32."""
         check_image(image)
-        height, width = image.shape[:2]
-        side = min(self.long_side, max(height, width))
-        height, width = fit_size((height, width), side, self.patch_size)
+        height, width = fit_size(image.shape[:2], min(self.long_side, max(image.shape[:2])), self.patch_size)
         grid = (width // self.patch_size, height // self.patch_size)
         lab = to_lab(resize(image, (height, width)))
         lab /= np.float32(LAB_UNIT)
         gradients = [self.gradient_weight * _gradients(lab[..., 0], scale, grid) for scale in (1, 2)]
-        mean, square = _window(_pool(lab, grid)), _window(_pool(lab * lab, grid))
+        color = _pool(lab, grid)
+        mean, square = _window(color), _window(_pool(lab * lab, grid))
         deviation = self.deviation_weight * np.sqrt(np.maximum(square - mean * mean, 0))
-        features = np.concatenate([_pool(lab, grid), *gradients, deviation], axis=-1)
+        features = np.concatenate([color, *gradients, deviation], axis=-1)
         if self.power != 1:
             length = np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.float32(1e-6))
             features = np.asarray(features * length ** np.float32(self.power - 1), np.float32)
@@ -66,9 +57,6 @@ class ColorTexture:
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
         """Features of several images; one after the other."""
         return [self(image) for image in images]
-
-
-LAB_UNIT = 20.0  # a step of this many Lab units counts as 1
 
 
 def _pool(values: Float, grid: tuple[int, int]) -> Float:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -23,66 +23,51 @@ PIXELS_PER_PATCH = 8  # pixels of the given image per patch at scale 1, whatever
 
 
 class HuggingFaceExtractor:
-    """Last-block patch tokens of a vision transformer, by Hugging Face id or local folder.
+    """Last-block patch tokens of a vision transformer.
 
     The rule of MIS (arXiv 2303.13399): the image is scaled by patch/8 and each side rounded up to a multiple of
     the patch, so 500 x 375 pixels give 63 x 47 patches for every model. The vectors come after the final
     LayerNorm, without class and register tokens, and are not normalized to length 1. Position embeddings are
-    interpolated (bicubic). Pixels are normalized by the mean and std of the model's preprocessor_config.json,
-    or ImageNet's.
+    interpolated (bicubic). Pixels are normalized as the model's preprocessor_config.json says, or as ImageNet's.
 
-    Args:
-        source: folder with config.json and weights, or an id such as "facebook/dino-vits8".
-        device: where torch runs, such as "cpu" or "cuda".
-        dtype: precision of the matrix products; None is float32 on a CPU (trees must not depend on which), and on a
-            GPU bfloat16, or float16 where the GPU only emulates bfloat16. Sums and norms stay in float32; so do the
-            results.
-        layers: blocks to average, counted as in a list (-1 is the last); each passes the final LayerNorm first.
-        remove_position: number of leading directions of positional bias to project out (see
-            `features.position`); measured on noise images when first asked for, then cached on disk.
-        scale: of the image before patches are cut; 2 gives one patch per 4 pixels.
-        max_patches: an image that would give more is scaled down, both sides alike, until it does not.
-        batch_size: most images in one forward pass.
-
-    Raises:
-        FeatureError: an unsupported model, or settings out of range.
-        ConfigError: a device that is not there.
-        WeightsError: a folder, id or weights that cannot be found, read or matched.
+    Raises FeatureError: an unsupported model, or settings out of range; ConfigError: a device that is not there;
+    WeightsError: a folder, id or weights that cannot be found, read or matched.
     """
 
     def __init__(
         self,
-        source: str | Path,
+        source: str | Path,  # folder with config.json and weights, or an id such as "facebook/dino-vits8"
         *,
         device: str = "cpu",
+        # precision of the matrix products, not of sums, norms and results, which stay in float32. None is float32
+        # on a CPU (trees must not depend on which), and on a GPU bfloat16, or float16 where it is only emulated.
         dtype: Precision | None = None,
+        # blocks to average, counted as in a list (-1 is the last); each passes the final LayerNorm first
         layers: Sequence[int] = (-1,),
+        # leading directions of positional bias to project out (`features.position`), measured once, then cached
         remove_position: int = 0,
-        scale: float = 1.0,
-        max_patches: int = 8192,
-        batch_size: int = 8,
+        scale: float = 1.0,  # of the image before patches are cut; 2 gives one patch per 4 pixels
+        max_patches: int = 8192,  # a larger image is scaled down, both sides alike, until it has no more
+        batch_size: int = 8,  # most images in one forward pass
     ) -> None:
         if not (math.isfinite(scale) and scale > 0):
             raise FeatureError(f"scale {scale!r} is not a positive number; 1 gives one patch per 8 pixels")
-        counts = {
-            "max_patches": (max_patches, 1),
-            "batch_size": (batch_size, 1),
-            "remove_position": (remove_position, 0),
-        }
-        for name, (value, least) in counts.items():
+        counts = {"max_patches": max_patches, "batch_size": batch_size, "remove_position": remove_position}
+        for name, value in counts.items():
+            least = 0 if name == "remove_position" else 1
             if value < least:
                 raise FeatureError(f"{name} {value!r} is below {least}; give {least} or more")
         self._source, self._device = source, torch.device(choose_device(device))
         self._dtype = _dtype(dtype, self._device)
         model, family = load_backbone(source)
         mean, std = read_normalization(source)
-        config = model.config
-        self.patch_size = int(config.patch_size)
-        self.dim = int(config.hidden_size)
-        self._layers = _layers(layers, int(config.num_hidden_layers))
-        self._last_only = self._layers == (int(config.num_hidden_layers) - 1,)
+        self.patch_size, self.dim = int(model.config.patch_size), int(model.config.hidden_size)
+        depth = int(model.config.num_hidden_layers)
+        self._layers = _layers(layers, depth)
+        self._last_only = self._layers == (depth - 1,)
         self._scale, self._max_patches, self._batch_size = float(scale), int(max_patches), int(batch_size)
-        self._options = {"interpolate_pos_encoding": True} if family.interpolate else {}
+        # positions of other sizes: ViT and ViTMSN interpolate them only when asked
+        self._options = {"interpolate_pos_encoding": True} if family.startswith("ViT") else {}
         digest = weights_digest(model)
         self._model = model.to(self._device)
         self._mean, self._std = (torch.tensor(v, device=self._device).view(3, 1, 1) for v in (mean, std))
@@ -98,11 +83,10 @@ class HuggingFaceExtractor:
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
         """Features of images of any sizes, in order; equal patch grids share passes of at most `batch_size`."""
-        groups: dict[Size, list[int]] = {}
-        for index, image in enumerate(images):
-            groups.setdefault(self.grid(check_image(image).shape[:2]), []).append(index)
+        grids = [self.grid(check_image(image).shape[:2]) for image in images]
         features: dict[int, Float] = {}
-        for grid, members in groups.items():
+        for grid in sorted(set(grids)):
+            members = [i for i, own in enumerate(grids) if own == grid]
             for start in range(0, len(members), self._batch_size):
                 chunk = members[start : start + self._batch_size]
                 features.update(zip(chunk, self._forward([images[i] for i in chunk], grid)))
@@ -161,14 +145,10 @@ class HuggingFaceExtractor:
         return torch.stack(chosen).mean(0)
 
     def _name(self, label: str, digest: str, normalization: tuple[tuple[float, ...], ...]) -> str:
-        settings = [
-            f"layers={'+'.join(map(str, self._layers))}",
-            f"scale={self._scale:g}",
-            f"max={self._max_patches}",
-            str(self._dtype).removeprefix("torch."),
-        ]
+        layers, dtype = "+".join(map(str, self._layers)), str(self._dtype).removeprefix("torch.")
         mean, std = ("/".join(f"{value:g}" for value in values) for values in normalization)
-        return f"{label}@{digest}:{','.join([*settings, f'mean={mean}', f'std={std}'])}"
+        settings = f"layers={layers},scale={self._scale:g},max={self._max_patches},{dtype},mean={mean},std={std}"
+        return f"{label}@{digest}:{settings}"
 
 
 def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:
@@ -176,9 +156,10 @@ def _dtype(name: Precision | None, device: torch.device) -> torch.dtype:
         if device.type == "cpu":
             return torch.float32
         return torch.bfloat16 if computes_bf16(str(device)) else torch.float16
-    if name not in ("float32", "bfloat16", "float16"):
-        raise FeatureError(f"dtype {name!r} is none of float32, bfloat16, float16; choose one of them")
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    if name not in get_args(Precision):
+        raise FeatureError(f"dtype {name!r} is none of {', '.join(get_args(Precision))}; choose one of them")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def _layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:

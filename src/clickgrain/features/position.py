@@ -13,18 +13,18 @@ import numpy as np
 from clickgrain.errors import FeatureError
 from clickgrain.features.registry import FeatureExtractor
 from clickgrain.files import atomic_write, cache_dir, hash_bytes
-from clickgrain.types import Float, Size
+from clickgrain.types import Float
 
 NOISE_IMAGES = 16
-NOISE_SIZE: Size = (256, 256)
+NOISE_SIZE = (256, 256)
 MAX_DIRECTIONS = 64  # kept in the cache; projecting out more would take away content
 
 
 def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path | None = None) -> Float:
     """The `count` leading directions of positional bias of an extractor: count x d float32, orthonormal rows.
 
-    Measured once per `extractor.name` and cached in `folder` (default: the user's cache folder); if that cannot be
-    written, it is measured again next time.
+    Measured once per `extractor.name` and cached in `folder` (default: the user's cache folder) if that can be
+    written. Raises FeatureError: it has fewer directions.
     """
     key = f"{extractor.name}|{NOISE_IMAGES}|{NOISE_SIZE}"
     path = (folder or cache_dir() / "position") / f"{hash_bytes(key.encode())}.npy"
@@ -37,22 +37,18 @@ def position_directions(extractor: FeatureExtractor, count: int, *, folder: Path
             atomic_write(path, buffer.getvalue())
     available = min(len(directions), extractor.dim - 1)
     if not 0 <= count <= available:
-        raise FeatureError(
-            f"remove_position {count} of an extractor whose positional bias has {available} directions;"
-            f" give 0 to {available} (a few are enough)"
-        )
+        wanted = f"remove_position {count} of an extractor whose positional bias has {available} directions"
+        raise FeatureError(f"{wanted}; give 0 to {available} (a few are enough)")
     return directions[:count]
 
 
-def measure_directions(
-    extractor: FeatureExtractor, *, images: int = NOISE_IMAGES, size: Size = NOISE_SIZE, seed: int = 0
-) -> Float:
+def measure_directions(extractor: FeatureExtractor) -> Float:
     """Up to 64 directions of positional bias, strongest first: m x d float32, orthonormal rows."""
-    rng = np.random.default_rng(seed)
-    mean = np.zeros(0)
-    for _ in range(images):  # one at a time: 16 grids of a large model need not be in memory together
-        features = extractor(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
-        mean = features.reshape(-1, features.shape[-1]).astype(np.float64) / images + (mean if mean.size else 0)
+    rng = np.random.default_rng(0)
+    mean = np.zeros((1, extractor.dim))
+    for _ in range(NOISE_IMAGES):  # one at a time: 16 grids of a large model need not be in memory together
+        features = extractor(rng.integers(0, 256, (*NOISE_SIZE, 3), dtype=np.uint8))
+        mean = features.reshape(-1, extractor.dim).astype(np.float64) / NOISE_IMAGES + mean
     _, strength, directions = np.linalg.svd(mean - mean.mean(0), full_matrices=False)
     significant = int((strength > strength[0] * 1e-6).sum()) if strength[0] > 0 else 0
     return np.ascontiguousarray(directions[: min(significant, MAX_DIRECTIONS)], dtype=np.float32)

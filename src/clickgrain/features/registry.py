@@ -13,36 +13,27 @@ from clickgrain.weights import load_model
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Turns an image into one vector per patch.
+    """Turns an image into one vector per patch."""
 
-    Attributes:
-        name: identifies extractor and settings; part of every cache key.
-        patch_size: side of a patch in pixels *of the resized image* that the extractor looks at.
-        dim: length d of a vector.
-    """
-
-    name: str
-    patch_size: int
-    dim: int
+    name: str  # identifies extractor and settings; part of every cache key
+    patch_size: int  # side of a patch in pixels *of the resized image* that the extractor looks at
+    dim: int  # length d of a vector
 
     def __call__(self, image: UInt8) -> Float:
         """Features of one H x W x 3 uint8 RGB image: h x w x d float32."""
-        ...
 
     def batch(self, images: Sequence[UInt8]) -> list[Float]:
         """Features of several images, of any sizes, in their order."""
-        ...
 
 
 def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> FeatureExtractor:
-    """A feature extractor by name.
+    """A feature extractor by name, with `settings` of its class: see `ColorTexture` and `HuggingFaceExtractor`.
 
     Args:
         name: "color-texture" (no weights), "default" (what the model in the package grows its trees on; its own
-            encoder where its config says so), a folder or id of a trained grain model, or a folder or id of a
-            Hugging Face vision transformer such as "facebook/dino-vits8".
+            encoder where its config says so), or the folder or Hugging Face id of a trained grain model or of a
+            vision transformer such as "facebook/dino-vits8".
         device: where torch runs, such as "cpu" or "cuda"; "color-texture" always runs on the CPU.
-        settings: further arguments of the extractor's class: see `ColorTexture` and `HuggingFaceExtractor`.
 
     Raises:
         WeightsError: weights that cannot be found, read or matched; the message names extractors that need none.
@@ -71,12 +62,12 @@ def default_extractor() -> str:
     return str(load_model("default")[0].get("tree", "default"))
 
 
-def _build(make: Callable[..., Any], settings: dict[str, Any], *arguments: Any, **fixed: Any) -> FeatureExtractor:
+def _build(
+    make: Callable[..., FeatureExtractor], settings: dict[str, Any], *arguments: Any, **fixed: Any
+) -> FeatureExtractor:
     allowed = [key for key in inspect.signature(make).parameters if key not in ("source", "device")]
     unknown = [key for key in settings if key not in allowed]
     if unknown:
-        raise FeatureError(
-            f"{make.__qualname__} has no setting {unknown[0]!r}; it takes {', '.join(allowed) or 'none'}"
-        )
-    extractor: FeatureExtractor = make(*arguments, **fixed, **settings)
-    return extractor
+        takes = ", ".join(allowed) or "none"
+        raise FeatureError(f"{make.__qualname__} has no setting {unknown[0]!r}; it takes {takes}")
+    return make(*arguments, **fixed, **settings)

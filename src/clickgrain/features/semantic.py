@@ -31,9 +31,8 @@ class SemanticNetwork:
             try:
                 self.networks.own = cv2.dnn.readNetFromONNX(self.weights)
             except cv2.error as error:
-                raise WeightsError(
-                    f"{NETWORK} cannot be read by OpenCV {cv2.__version__}; install clickgrain again"
-                ) from error
+                reader = f"OpenCV {cv2.__version__}"
+                raise WeightsError(f"{NETWORK} cannot be read by {reader}; install clickgrain again") from error
         size = fit_size((image.shape[0], image.shape[1]), LONG_SIDE, 32)
         pixels = np.asarray(resize(image, size), np.float32).transpose(2, 0, 1)[None]
         self.networks.own.setInput(np.ascontiguousarray(pixels), "image")
