@@ -13,8 +13,9 @@ from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, se
 from clickgrain.types import Bool, Box, Float, Int, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
-Others = Callable[[], list[Mask]] | None
 OTHER_LEVELS = (0.45, 0.75, 0.88)  # levels offered as alternatives to a single click
+Others = Callable[[], list[Mask]] | None
+Cell = tuple[int, int]  # (row, column) of a leaf
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class TreeImage:
 class TreeEngine:
     """Clicks take nodes of the tree, one after the other; a click lies in the middle of the node that it means.
 
-    The first click takes the weighted median of the regions around it, as `clicks.centre` weighs them: nodes of
-    three trees (of features, of edges, and the semantic one), and what is most like the click. A later one adds
-    such a region to the answer or takes it away, never over a click of the other kind. A box begins with the node
-    that fits it best; the points of a scribble correct what is still wrong at them.
+    The first click takes the weighted median of the regions around it (`clicks.centre`): nodes of three trees (of
+    features, of edges, and the semantic one), and what is most like the click. A later one adds such a region to
+    the answer or takes it away, never over a click of the other kind. A box begins with the node that fits it best;
+    the points of a scribble correct what is still wrong at them.
 
     With a wanted level, or without a positive click, one mark takes the node at that level, more marks the smallest
-    node with all positives and no negative, grown up to the level while it stays free of negatives; where no such
-    node exists, the union of each positive's largest negative-free node.
+    node with all positives and no negative, grown up to the level while it stays free of negatives, else the union
+    of each positive's largest negative-free node.
     """
 
     one_by_one = False
@@ -52,8 +53,8 @@ class TreeEngine:
         features = self.extractor(image)
         tree = build_tree(features, image.shape[:2])
         edges, cells = edge_tree(image, tree.grid), semantic_cells(image)
-        semantic, vectors = semantic_tree(image, tree, cells), semantic_vectors(cells, tree)
-        return TreeImage(image, tree, edges, semantic, features, vectors)
+        semantic = semantic_tree(image, tree, cells)
+        return TreeImage(image, tree, edges, semantic, features, semantic_vectors(cells, tree))
 
     def answer(self, encoded: TreeImage, prompt: Prompt, previous: Mask | None) -> Mask:
         """Mask of a prompt; the previous mask is not used."""
@@ -63,21 +64,19 @@ class TreeEngine:
         inside, outside = np.unique(tree.leaves_at(positives)), np.unique(tree.leaves_at(negatives))
         if prompt.level is None and len(prompt.positives):
             return self._one_by_one(encoded, prompt, marks)
-        nodes = _choose(tree, inside, outside, prompt)
-        single = len(inside) == 1 and len(outside) == 0 and prompt.box is None
-        if not single:
-            return _mask(encoded, nodes, prompt)
-        levels = [level for level in OTHER_LEVELS if prompt.level is None or abs(level - prompt.level) > 0.05]
-        others = {_climb(tree, int(inside[0]), level) for level in levels} - set(nodes)
-        return _mask(encoded, nodes, prompt, _alternatives(encoded, others, prompt))
+        nodes, others = _choose(tree, inside, outside, prompt), None
+        if len(inside) == 1 and len(outside) == 0 and prompt.box is None:
+            levels = [level for level in OTHER_LEVELS if prompt.level is None or abs(level - prompt.level) > 0.05]
+            coarser = {_climb(tree, inside[0], level) for level in levels}
+            others = _alternatives(encoded, coarser - set(nodes), prompt)
+        return _mask(encoded, nodes, prompt, others)
 
     def _one_by_one(self, encoded: TreeImage, prompt: Prompt, by_label: tuple[Float, Float]) -> Mask:
         """The answer to clicks, one after the other, and then to scribbles."""
         tree, likely = encoded.tree, np.zeros(encoded.tree.grid, np.float32)
         trees = [tree, *(other for other in (encoded.edges, encoded.semantic) if other not in (None, tree))]
         if prompt.box is not None:
-            none = np.zeros(0, np.int64)
-            likely = tree.mask(_choose(tree, none, none, prompt)[0]).astype(np.float32)
+            likely = tree.mask(int(np.argmax(_box_iou(tree, prompt.box)))).astype(np.float32)
         clicks = [(point, int(label)) for point, label in zip(prompt.points, prompt.labels)]
         clicked = len(prompt.negatives), len(prompt.positives)
         strokes = [(point, label) for label in (1, 0) for point in by_label[label][clicked[label] :]]
@@ -92,15 +91,11 @@ class TreeEngine:
             taken.append((cell, label))
         others, leaves = None, likely > 0.5
         if len(taken) == 1 and prompt.box is None:
-            leaf = int(tree.leaves_at(prompt.points)[0])
             nodes = {_climb(tree, leaf, level) for level in OTHER_LEVELS}
             others = _alternatives(encoded, {n for n in nodes if tree.area[n] != int(leaves.sum())}, prompt)
         held = np.flatnonzero(leaves)
         smallest = int(np.flatnonzero(_holds(tree, held) == len(held))[0]) if len(held) else tree.root
         return _rendered(encoded, likely, prompt, smallest, others)
-
-
-Cell = tuple[int, int]  # (row, column) of a leaf
 
 
 def _alternatives(encoded: TreeImage, nodes: set[int], prompt: Prompt) -> Others:
@@ -138,8 +133,7 @@ def _rendered(encoded: TreeImage, likely: Float, prompt: Prompt, node: int | Non
         radius = max(tree.image_size[1] / tree.grid[1], 2.0)
         return obey(snap(likely, encoded.image), prompt, radius)
 
-    score = 0.0 if node is None else _persistence(tree, node)
-    level = 0.0 if node is None else float(tree.level[node])
+    score, level = (0.0, 0.0) if node is None else (_persistence(tree, node), float(tree.level[node]))
     return Mask(render, score=score, level=level, alternatives=others)
 
 
@@ -151,11 +145,11 @@ def _choose(tree: MergeTree, inside: Int, outside: Int, prompt: Prompt) -> list[
     if prompt.box is not None and whole.any():
         return [int(np.argmax(np.where(whole, _box_iou(tree, prompt.box), -1)))]
     if len(inside) == 1:
-        return [_climb(tree, int(inside[0]), DEFAULT_LEVEL if prompt.level is None else prompt.level, free)]
+        return [_climb(tree, inside[0], DEFAULT_LEVEL if prompt.level is None else prompt.level, free)]
     if whole.any():
         smallest = int(np.flatnonzero(whole)[0])  # a parent's number is larger than its child's
         return [_climb(tree, smallest, prompt.level, free) if prompt.level is not None else smallest]
-    return sorted({_climb(tree, int(leaf), 1.0, free) for leaf in inside})
+    return sorted({_climb(tree, leaf, 1.0, free) for leaf in inside})
 
 
 def _climb(tree: MergeTree, node: int, level: float, free: Bool | None = None) -> int:
