@@ -1,7 +1,7 @@
 """Settings of the click models and their losses; no torch, so that the command line can show them at once."""
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from clickgrain.clicks.config import FIRST, MAP_NAMES, MapSpec
 from clickgrain.errors import ConfigError, check_range
@@ -47,11 +47,10 @@ class GrainConfig(_Saved):
     first_maps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.encoder, dict):  # from config.json
+        if isinstance(self.encoder, dict):  # config.json gives this, and lists
             object.__setattr__(self, "encoder", EncoderConfig(**self.encoder))
-        object.__setattr__(self, "maps", tuple(self.maps))
-        object.__setattr__(self, "first_maps", tuple(self.first_maps))
-        object.__setattr__(self, "decoder_widths", tuple(self.decoder_widths))
+        for name in ("maps", "first_maps", "decoder_widths"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.decoder_widths) != 4 or not all(1 <= width <= WIDEST for width in self.decoder_widths):
             raise ConfigError(f"--decoder-widths {self.decoder_widths} must be four numbers from 1 to {WIDEST}")
         if not self.tree.strip():
@@ -97,7 +96,6 @@ class VitShape(NamedTuple):
 
 
 SIZES = {"b": VitShape(768, 12, 12), "s": VitShape(384, 12, 6), "ti": VitShape(192, 12, 3)}
-"""ViT-B, ViT-S and ViT-Ti."""
 WIDEST_VIT, DEEPEST_VIT = 8192, 200  # more than any of them needs; what has more is no config but damage
 
 
@@ -127,13 +125,11 @@ class PaperConfig(_Saved):
             raise ConfigError(f"--size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
         dim, depth, heads = self.vit
         if min(dim, depth, heads) < 1 or dim > WIDEST_VIT or depth > DEEPEST_VIT:
-            most = f"dim up to {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
-            given = f"--dim {dim}, --depth {depth} and --heads {heads}"
-            raise ConfigError(f"{given} must be positive, or 0 for the size's; {most}")
+            wanted = f"positive, or 0 for the size's; dim up to {WIDEST_VIT}, depth up to {DEEPEST_VIT}"
+            raise ConfigError(f"--dim {dim}, --depth {depth} and --heads {heads} must be {wanted}")
         if dim % 12 or dim % heads:
             raise ConfigError(f"--dim {dim} is not a multiple of 12 and of --heads {heads}")
-        outside = [block for block in self.window_blocks or () if not 1 <= block <= depth]
-        if outside:
+        if outside := [block for block in self.window_blocks or () if not 1 <= block <= depth]:
             raise ConfigError(f"--window-blocks names block {outside[0]}; blocks are numbered 1 to {depth}")
         if self.patch_size < 4 or self.patch_size % 4:
             raise ConfigError(f"--patch-size {self.patch_size} is not a positive multiple of 4; use 8 or 16")
@@ -154,11 +150,9 @@ class PaperConfig(_Saved):
     @property
     def windowed(self) -> tuple[bool, ...]:
         """For every block, whether it attends within windows."""
-        depth = self.vit.depth
-        every = max(1, depth // 2)
-        if self.window_blocks is None:
-            return tuple(block % every != 0 for block in range(1, depth + 1))
-        return tuple(block in self.window_blocks for block in range(1, depth + 1))
+        depth, windows = self.vit.depth, self.window_blocks
+        blocks = range(1, depth + 1)
+        return tuple(b % max(1, depth // 2) != 0 if windows is None else b in windows for b in blocks)
 
     @property
     def grid(self) -> int:
@@ -182,7 +176,7 @@ class PaperConfig(_Saved):
         return MapSpec(("previous", "disk+", "disk-"), stride=1, radius=self.radius)
 
 
-VARIANTS = ("bilateral", "published")
+Variant = Literal["bilateral", "published"]
 
 
 @dataclass(frozen=True)
@@ -192,9 +186,8 @@ class LossWeights:
     bce: float = 1.0
     dice: float = 0.0
     smoothness: float = 10.0
-    # "bilateral" (on probabilities, as the formula reads) or "published" (as in the paper's implementation, on
-    # logits; for faithful reproduction)
-    smoothness_variant: Literal["bilateral", "published"] = "bilateral"
+    # on probabilities, as the formula reads, or on logits, as in the paper's implementation (to reproduce it)
+    smoothness_variant: Variant = "bilateral"
     iou: float = 0.0  # squared error of the score against the true IoU
     # cross-entropy of pixels that were right in the answer before a click and are wrong after it. At 1 such a pixel
     # costs twice what another wrong one costs: itself, and the click that brings it back.
@@ -204,9 +197,9 @@ class LossWeights:
         check_range(self, " ".join(self.terms()), 0)
         if not any(self.terms().values()):
             raise ConfigError("all loss weights are 0, so nothing would be learned; set --bce or another above 0")
-        if self.smoothness_variant not in VARIANTS:
-            given, known = self.smoothness_variant, ", ".join(VARIANTS)
-            raise ConfigError(f"--smoothness-variant {given!r} is unknown; choose one of {known}")
+        if self.smoothness_variant not in (known := get_args(Variant)):
+            unknown = f"--smoothness-variant {self.smoothness_variant!r} is unknown"
+            raise ConfigError(f"{unknown}; choose one of {', '.join(known)}")
 
     def terms(self) -> dict[str, float]:
         """Weight of every term by name."""

@@ -71,7 +71,7 @@ def smoothness_published(logits: Tensor, images: Tensor) -> Tensor:
     pixels; and sees zeros, in logits and in colors, outside the image.
     """
     size = logits.shape[-2:]
-    logits, yuv = _float(logits), _combine(images, tuple(zip(*RGB_TO_YUV)))
+    logits, yuv = _float(logits), rgb_to_yuv(images, tuple(zip(*RGB_TO_YUV)))
     outer_logits, outer_yuv = (functional.pad(x, (DILATION,) * 4) for x in (logits, yuv))
     loss = torch.zeros_like(logits)
     for offset in (*HALF_WINDOW, *((-dy, -dx) for dy, dx in HALF_WINDOW)):
@@ -134,9 +134,11 @@ def total_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-def rgb_to_yuv(images: Tensor) -> Tensor:
+def rgb_to_yuv(images: Tensor, matrix: tuple[tuple[float, ...], ...] = RGB_TO_YUV) -> Tensor:
     """B x 3 x h x w RGB -> YUV (BT.601) on the same scale; U and V are around 0."""
-    return _combine(images, RGB_TO_YUV)
+    # not a matmul, which autocast would run in 16 bits
+    r, g, b = _float(images).unbind(1)
+    return torch.stack([x * r + y * g + z * b for x, y, z in matrix], 1)
 
 
 def _smoothness(logits: Tensor, images: Tensor, valid: Tensor | None, variant: str) -> Tensor:
@@ -151,12 +153,6 @@ def _smoothness(logits: Tensor, images: Tensor, valid: Tensor | None, variant: s
 def _resized(planes: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
     planes = _float(planes)
     return planes if planes.shape[-2:] == size else functional.interpolate(planes, size=size, mode=mode)
-
-
-def _combine(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
-    # not a matmul, which autocast would run in 16 bits
-    r, g, b = _float(planes).unbind(1)
-    return torch.stack([x * r + y * g + z * b for x, y, z in matrix], 1)
 
 
 def _affinity(yuv: Tensor, other: Tensor, offset: tuple[int, int], *, var_y: float, var_uv: float) -> Tensor:

@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clickgrain.errors import ConfigError, PromptError, WeightsError
-from clickgrain.features.checkpoint import load_backbone, read_config
+from clickgrain.features.checkpoint import IMAGENET_MEAN, IMAGENET_STD, load_backbone, read_config
 from clickgrain.models.base import ClickModel, Decoded
 from clickgrain.models.config import PaperConfig
 from clickgrain.types import Float, UInt8
 
 WINDOWS, NORM_EPS = 4, 1e-6
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, on images in 0..255
 
 # transformers renamed the inner modules of its ViTs between releases; these lead to the newer names
 RENAMED = (
@@ -44,8 +42,7 @@ PARTS = {  # ours of a block -> theirs, stacked
 class PaperModel(ClickModel):
     """Early-fusion ViT: [previous mask, positive disks, negative disks] enter with the pixels.
 
-    The paper has no quality estimate: `score` is the mean probability over the predicted region, a heuristic
-    that carries no gradient (0 for an empty region).
+    The paper has no quality estimate: `score` is the mean probability over the predicted region, without gradient.
     """
 
     config: PaperConfig
@@ -59,17 +56,17 @@ class PaperModel(ClickModel):
         self.backbone = EarlyFusionViT(self.config)
         self.neck = SimplePyramid(self.config)
         self.head = MLPHead(self.config)
-        # constants, so they stay out of the checkpoint
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1), persistent=False)
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):  # of images in 0..255
+            constant = torch.tensor([255 * value for value in values]).reshape(1, 3, 1, 1)
+            self.register_buffer(name, constant, persistent=False)  # so it stays out of the checkpoint
 
     @classmethod
     def from_backbone(cls, config: PaperConfig, model: str | Path) -> "PaperModel":
         """A model whose ViT starts from self-supervised weights; click embedding, pyramid and head start fresh.
 
-        They are those of a ViT (DINO) or ViT-MAE, by Hugging Face id or local folder, as `facebook/vit-mae-base`
-        (mind the licence on its card). Raises WeightsError: when it cannot be loaded, is another kind of network,
-        or differs from `config` in width, depth, heads or patch size.
+        `model` is a ViT (DINO) or ViT-MAE, by Hugging Face id or local folder, as `facebook/vit-mae-base` (mind the
+        licence on its card). Raises WeightsError: it cannot be loaded, is another kind of network, or differs from
+        `config` in width, depth, heads or patch size.
         """
         paper = cls(config)
         kept = {key: value for key, value in paper.backbone.state_dict().items() if key.startswith("embed_clicks.")}
@@ -83,9 +80,8 @@ class PaperModel(ClickModel):
             raise ConfigError(f"images have shape {tuple(images.shape)}; give B x 3 x H x W in 0..255")
         height, width = images.shape[-2:]
         if height < step or width < step or height % step or width % step:
-            patches = f"two patches of {self.config.patch_size} pixels"
-            sides = f"image sides {height} x {width} are not multiples of {step} ({patches})"
-            raise ConfigError(f"{sides}; resize or pad the image")
+            wanted = f"multiples of {step} (two patches of {self.config.patch_size} pixels)"
+            raise ConfigError(f"image sides {height} x {width} are not {wanted}; resize or pad the image")
         return ((images - self.mean) / self.std,)
 
     def decode(self, encoded: tuple[Tensor, ...], maps: Tensor) -> Decoded:
@@ -272,8 +268,7 @@ def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
         "hidden_act": "gelu",
     }
     for name, value in wanted.items():
-        found = getattr(encoder.config, name)
-        if found != value:
+        if (found := getattr(encoder.config, name)) != value:
             fix = "choose --size (b, s, ti) and --patch-size to match the checkpoint"
             raise WeightsError(f"{model} has {name} {found}, this model needs {value}; {fix}")
     theirs = {}
@@ -281,10 +276,9 @@ def _pretrained(config: PaperConfig, model: str) -> dict[str, Tensor]:
         for pattern, name in RENAMED:
             key = re.sub(pattern, name, key)
         theirs[key] = value
-    sources: dict[str, tuple[str, ...]] = {"embed_image": ("embeddings.patch_embeddings.projection",)}
+    sources = {"embed_image": ["embeddings.patch_embeddings.projection"]}
     for i in range(config.vit.depth):
-        for own, parts in PARTS.items():
-            sources[f"blocks.{i}.{own}"] = tuple(f"layers.{i}.{part}" for part in parts)
+        sources |= {f"blocks.{i}.{own}": [f"layers.{i}.{part}" for part in parts] for own, parts in PARTS.items()}
     try:
         ours = {
             f"{key}.{end}": torch.cat([theirs[f"{part}.{end}"] for part in parts])
