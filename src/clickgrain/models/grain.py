@@ -55,8 +55,8 @@ class GrainDecoder(nn.Module):
             x = blocks(down(x) + feature)
             skips.append(x)
         deepest = x
-        for i in range(len(self.merges) - 1, -1, -1):
-            x = self.merges[i](skips[i] + functional.interpolate(self.ups[i](x), scale_factor=2.0))
+        for up, merge, skip in reversed(list(zip(self.ups, self.merges, skips))):
+            x = merge(skip + functional.interpolate(up(x), scale_factor=2.0))
         logits = self.head(x) + self.shortcut(maps)
         # the IoU that the mask is expected to reach, from features inside it and overall
         inside = functional.avg_pool2d(logits.detach().sigmoid(), 8)  # from stride 2 to 16
@@ -82,9 +82,8 @@ class GrainModel(ClickModel):
         widths = zip(self.config.encoder.widths, self.config.decoder_widths)
         self.projections = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in widths)
         self.decoder = GrainDecoder(self.config.maps, self.config.decoder_widths)
-        self.first: GrainDecoder | None = None
-        if self.config.first_maps:
-            self.first = GrainDecoder(self.config.first_maps, self.config.decoder_widths)
+        first = self.config.first_maps
+        self.first = GrainDecoder(first, self.config.decoder_widths) if first else None
 
     def with_first(self, names: Sequence[str]) -> "GrainModel":
         """A copy with a second decoder on the click maps `names`: its answers are the same until it has learned."""
@@ -95,8 +94,7 @@ class GrainModel(ClickModel):
 
     def with_maps(self, names: Sequence[str]) -> "GrainModel":
         """A copy that sees other click maps, too: its answers stay the same until it has learned to use them."""
-        missing = [name for name in self.config.maps if name not in names]
-        if missing:
+        if missing := [name for name in self.config.maps if name not in names]:
             raise ConfigError(f"a model cannot unlearn its click maps; add {', '.join(missing)}")
         wider = GrainModel(replace(self.config, maps=tuple(names)))
         state, columns = self.state_dict(), [list(names).index(name) for name in self.config.maps]
@@ -149,7 +147,7 @@ class TorchGrain:
         with self._share_of_cores(), torch.inference_mode():
             repeated = tuple(feature.expand(len(maps), -1, -1, -1) for feature in features)
             first, columns = self.config.decoder_for(maps)
-            decoder = self.model.first if first and self.model.first is not None else self.model.decoder
+            decoder = (first and self.model.first) or self.model.decoder
             # channels last, as the decoder works; numpy turns the maps six times as fast as torch
             turned = torch.from_numpy(np.ascontiguousarray(maps[:, columns].transpose(0, 2, 3, 1)))
             decoded: Decoded = decoder(repeated, turned.to(self.device).permute(0, 3, 1, 2))

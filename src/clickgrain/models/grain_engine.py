@@ -35,7 +35,7 @@ class GrainImage:
     """All that a click needs of an image: features, tree and context."""
 
     image: UInt8
-    work: tuple[int, int]  # (H, W) that it was encoded at
+    work: Size  # that it was encoded at
     tree: MergeTree
     leaf_features: Float  # h x w x d that the tree was built on
     context: MapContext
@@ -63,18 +63,13 @@ class GrainImage:
 class GrainNetwork(Protocol):
     """The network of a `grain` model on one image: torch's (`TorchGrain`) or ONNX Runtime's (`OnnxGrain`)."""
 
-    @property
-    def config(self) -> GrainConfig:
-        """Its sizes and click maps."""
-        ...
+    config: GrainConfig
 
     def encode(self, pixels: Float) -> tuple[Any, ...]:
         """What `decode` wants of 1 x 3 x H x W RGB in 0..255, H and W multiples of 32."""
-        ...
 
     def decode(self, features: tuple[Any, ...], maps: Float) -> tuple[Float, Float]:
         """M x H/2 x W/2 logits and M expected IoUs for M x C x H/2 x W/2 click maps."""
-        ...
 
 
 class GrainEngine:
@@ -95,7 +90,7 @@ class GrainEngine:
     def _encoded(self, image: UInt8, cells: Float | None, *, whole: bool) -> GrainImage:
         """`encode`; a part of an image has no semantic tree."""
         config = self.network.config
-        work = fit_size((image.shape[0], image.shape[1]), config.long_side, 32)
+        work = fit_size(image.shape[:2], config.long_side, 32)
         leaf_features = self.extractor(image)
         tree = build_tree(leaf_features, image.shape[:2])
         pixels = np.asarray(resize(image, work), np.float32).transpose(2, 0, 1)[None]
@@ -116,8 +111,7 @@ class GrainEngine:
         if window is None or before is None:
             mask = self._decoded(encoded, [prompt], whole)[0]
         else:
-            part = encoded.close.get(window)
-            if part is None:
+            if (part := encoded.close.get(window)) is None:
                 part = self._encode_window(encoded, window)
                 encoded.close.clear()
                 encoded.close[window] = part
@@ -166,7 +160,7 @@ class GrainEngine:
         return self._decoded(part, [clicks], resized(before[None, None, *window.slices], part.context.size))[0]
 
     def _decoded(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> list[Mask]:
-        scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.image.shape[:2]))
+        scale_y, scale_x = (w / s for w, s in zip(encoded.work, encoded.size))
         scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
         maps = self._maps(encoded, scaled, before)
         logits, scores = self.network.decode(encoded.features, maps)

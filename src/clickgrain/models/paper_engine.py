@@ -1,7 +1,4 @@
-"""Answers clicks with the published `paper` model, zooming in as its authors do; torch or ONNX Runtime computes it.
-
-Source: the inference of RITM (Sofiiuk et al., arXiv 2102.06583), as SimpleClick and MIS (arXiv 2303.13399) use it.
-"""
+"""Answers clicks with the published `paper` model, zooming in as its authors do (source: `models.zoom`)."""
 
 from typing import Any, Protocol
 
@@ -13,8 +10,6 @@ from clickgrain.clicks.maps import MapContext, click_maps
 from clickgrain.models.zoom import Window, Zoom
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
-THRESHOLD = 0.5  # of the previous probability, for its bounding box
-
 
 class PaperNetwork(Protocol):
     """The network of a `paper` model: torch's (`TorchPaper`) or ONNX Runtime's (`OnnxPaper`)."""
@@ -24,20 +19,17 @@ class PaperNetwork(Protocol):
 
     def put(self, values: Float | UInt8) -> Array:
         """An array where the network computes."""
-        ...
 
     def decode(self, pixels: Array, maps: Array) -> tuple[Array, Float]:
         """B x 1 x S x S logits in main memory and B scores for B x 3 x S x S RGB in 0..255 and click maps."""
-        ...
 
 
 class PaperEngine:
     """Zooms in on the object, runs the whole network at every click, and pastes the answer back.
 
     Click 1 sees the whole image. Scribbles count as rows of clicks. Without positive clicks the center of a box
-    stands for one, and a box is zoomed in on from the start. The level is ignored. Clicks are not enforced: the
-    mask is what the network says. The `roi` of `previous` is where the last answer zoomed in; without one (a plain
-    probability) it is computed again.
+    stands for one, and a box is zoomed in on from the start. The level is ignored, and clicks are not enforced. The
+    `roi` of `previous` is where the last answer zoomed in; without one (a plain probability) it is computed again.
     """
 
     one_by_one = False
@@ -46,10 +38,8 @@ class PaperEngine:
         self,
         network: PaperNetwork,
         *,
-        # average the logits with those of the mirrored image: twice the time, published figures use it
-        flip: bool = False,
-        # side in pixels that the window is resized to, aspect not kept; the model's own when None (published: 448,
-        # and 672 on DAVIS)
+        flip: bool = False,  # average the logits with the mirrored image's: twice the time, as published figures
+        # side in pixels that the window is resized to, aspect not kept; None is the model's (448, 672 on DAVIS)
         image_size: int | None = None,
         zoom: Zoom | None = None,  # where to look
     ) -> None:
@@ -63,12 +53,13 @@ class PaperEngine:
     def answer(self, encoded: Array, prompt: Prompt, previous: Mask | None) -> Mask:
         """The mask of a prompt; `roi` says what the network looked at."""
         size: Size = (encoded.shape[2], encoded.shape[3])
-        before = None if previous is None else previous.of_size(size)
+        before = binary = last = None
+        if previous is not None:
+            before, binary = previous.of_size(size), previous.binary
+            last = previous.roi and Window.of_box(previous.roi)
         # close enough for the disks to touch even where a window of the smallest side is enlarged
         spacing = self.network.map_spec.radius * min(1.0, self.zoom.min_side / self.image_size)
         clicks = _clicks(prompt, spacing)
-        last = Window.of_box(previous.roi) if previous is not None and previous.roi is not None else None
-        binary = None if before is None else before > THRESHOLD
         window = self.zoom.window(binary, clicks.positives, prompt.box, last, size)
         logits, score = self._decoded(encoded, clicks, before, window)
 
