@@ -1,7 +1,6 @@
 """Which device a network runs on, in which precision, and how much memory there is.
 
-Torch is imported only where it is asked: tree mode and color-texture features run without it, and `import torch`
-takes a second.
+Torch is imported only where it is asked: tree mode and color-texture run without it, and its import takes a second.
 """
 
 import os
@@ -21,8 +20,7 @@ def process_number() -> tuple[int, int]:
 def choose_device(name: str) -> str:
     """A torch device by name; "auto" is the GPU if there is one, else the CPU.
 
-    Of several GPUs, each process of a run that torchrun started gets its own. Raises ConfigError: if there is no
-    such device.
+    Of several GPUs, each process of a run of torchrun gets its own. Raises ConfigError: there is no such device.
     """
     if name == "cpu":
         return name
@@ -36,11 +34,8 @@ def choose_device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"--device {name!r} is no device; use auto, cpu, cuda, cuda:1 or mps") from error
-    there = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": int(torch.backends.mps.is_available()),
-    }
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cpu": 1, "cuda": gpus, "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= there.get(device.type, 0):
         seen = ", ".join(kind if i == 0 else f"{kind}:{i}" for kind, count in there.items() for i in range(count))
         raise ConfigError(f"--device {name} is not there; torch sees {seen}, use one of them or auto")
@@ -50,11 +45,10 @@ def choose_device(name: str) -> str:
 def resolve_precision(asked: str, device: str, parameters: int) -> Literal["float32", "bf16"]:
     """The precision that a network runs in on a device: what is asked for, or for "auto" what is faster.
 
-    Torch takes bfloat16 on every CPU and emulates it: a step of `grain-small` (0.5 M parameters) takes 1.6 times as
-    long as in float32 with AVX512_BF16, 2.8 times with plain AVX-512 and 5.2 times with AVX2. With AMX it still
-    takes 1.0 to 1.2 times as long, since its channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76
-    times and one of `paper` (97 M) 0.53 times (`python -m benchmarks train`; docs/benchmarks.md has the figures).
-    Raises ConfigError: for another name.
+    Torch emulates bfloat16 on most CPUs: a step of `grain-small` (0.5 M parameters) takes 1.6 times as long as in
+    float32 with AVX512_BF16, 5.2 times with AVX2. With AMX it still takes 1.0 to 1.2 times as long, since its
+    channels do not fill the tiles; one of `grain` (2.6 M) takes 0.76 times (`python -m benchmarks train`;
+    docs/benchmarks.md has the figures). Raises ConfigError: for another name.
     """
     if asked == "auto":
         import torch

@@ -16,14 +16,10 @@ class Predictor(Segmenter):
     mask.binary  # H x W bool
     ```
 
-    Args:
-        source: the folder. Weights for torch ("default", a model folder or a Hugging Face id) are exported into the
-            cache when they are used first, which needs torch that once.
-        cut: whether discriminant, guard and cut follow the network (`clickgrain.cut`).
-
-    Raises:
-        ConfigError: onnxruntime is not installed, or the model cannot be exported.
-        WeightsError: there is no such model, or a file is damaged.
+    `source` is the folder; weights for torch ("default", a model folder or a Hugging Face id) are exported into the
+    cache when they are used first, which needs torch that once. `cut` says whether discriminant, guard and cut
+    follow the network (`clickgrain.cut`). Raises ConfigError: onnxruntime is not installed, or the model cannot be
+    exported; WeightsError: there is no such model, or a file is damaged.
     """
 
     def __init__(self, source: str | Path = "default", *, cut: bool = True) -> None:

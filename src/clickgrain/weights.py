@@ -73,10 +73,9 @@ def find_model(source: str | Path, *, revision: str | None = None) -> Path:
     if str(source) == "default":
         folder = Path(__file__).parent / "data" / "default"
         if not (folder / CONFIG).is_file():
-            raise WeightsError(
-                'no "default" weights ship with this version of clickgrain; "tree" (segmenter) and'
-                ' "color-texture" (extractor) work without any, and `clickgrain learn PHOTOS` makes a model'
-            )
+            fix = '"tree" (segmenter) and "color-texture" (extractor) work without any'
+            learn = "`clickgrain learn PHOTOS` makes a model"
+            raise WeightsError(f'no "default" weights ship with this version of clickgrain; {fix}, and {learn}')
         return folder
     try:
         if (folder := Path(source).expanduser()).is_dir():
@@ -116,11 +115,12 @@ def _check_state(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]
             if key in tensors and tensors[key].is_floating_point() != value.is_floating_point()
         ),
     }
-    if any(problems.values()):
-        named = (
-            (what, len(keys), ", ".join(keys[:4]) + ", ..." * (len(keys) > 4)) for what, keys in problems.items()
-        )
-        found = "; ".join(f"{count} {what}: {keys}" for what, count, keys in named if count)
+    found = "; ".join(
+        f"{len(keys)} {what}: {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}"
+        for what, keys in problems.items()
+        if keys
+    )
+    if found:
         fix = "build the network with the config saved with them"
         raise WeightsError(f"these weights do not fit {type(module).__name__} ({found}); {fix}")
 
@@ -171,9 +171,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if version == FORMAT and isinstance(config.get("kind"), str):
         return dict(config)
     if isinstance(version, int) and version > FORMAT:
-        raise WeightsError(
-            f"{path}: format {version}, but this clickgrain ({__version__}) reads {FORMAT}; update clickgrain"
-        )
+        own = f"this clickgrain ({__version__}) reads {FORMAT}"
+        raise WeightsError(f"{path}: format {version}, but {own}; update clickgrain")
     raise WeightsError(
         f'{path}: "format" is {version!r}, not {FORMAT}, or there is no "kind"; clickgrain did not write it or'
         " another version did: save the model again with this one"
@@ -204,9 +203,8 @@ def _read(path: Path, parse: Callable[[bytes], Any], damaged: str, absent: str) 
 
 def _fetched(source: str, revision: str | None) -> Path:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source):
-        raise WeightsError(
-            f'{source}: no such folder, and not a Hugging Face id ("user/name"); check the path, or use "tree"'
-        )
+        fix = 'check the path, or use "tree"'
+        raise WeightsError(f'{source}: no such folder, and not a Hugging Face id ("user/name"); {fix}')
     from huggingface_hub import snapshot_download  # only here: its import takes a while
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
@@ -217,7 +215,7 @@ def _fetched(source: str, revision: str | None) -> Path:
         raise WeightsError(f"{source}: no such folder, and no such model on Hugging Face; {advice}") from error
     except RevisionNotFoundError as error:
         raise WeightsError(f"{source}: has no revision {revision!r} on Hugging Face; leave it out") from error
-    except Exception as error:  # connection trouble comes in the types of whichever HTTP library is in use
+    except Exception as error:  # connection trouble comes in the types of the HTTP library in use
         raise WeightsError(
             f"{source}: no such folder, and Hugging Face gave nothing ({cause(error)}); connect and try again,"
             ' or download the model elsewhere and name its folder; "tree" needs no weights'

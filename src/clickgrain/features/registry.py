@@ -29,15 +29,12 @@ class FeatureExtractor(Protocol):
 def load_extractor(name: str | Path = "default", *, device: str = "cpu", **settings: Any) -> FeatureExtractor:
     """A feature extractor by name, with `settings` of its class: see `ColorTexture` and `HuggingFaceExtractor`.
 
-    Args:
-        name: "color-texture" (no weights), "default" (what the model in the package grows its trees on; its own
-            encoder where its config says so), or the folder or Hugging Face id of a trained grain model or of a
-            vision transformer such as "facebook/dino-vits8".
-        device: where torch runs, such as "cpu" or "cuda"; "color-texture" always runs on the CPU.
+    `name` is "color-texture" (no weights, always on the CPU), "default" (what the model in the package grows its
+    trees on; its own encoder where its config says so), or the folder or Hugging Face id of a trained grain model
+    or of a vision transformer such as "facebook/dino-vits8". `device` is where torch runs, such as "cpu" or "cuda".
 
-    Raises:
-        WeightsError: weights that cannot be found, read or matched; the message names extractors that need none.
-        FeatureError: an unsupported model, or settings that the extractor does not take.
+    Raises WeightsError: weights that cannot be found, read or matched; the message names extractors that need none.
+    FeatureError: an unsupported model, or settings that the extractor does not take.
     """
     if str(name) == "color-texture":
         from clickgrain.features.color_texture import ColorTexture

@@ -65,7 +65,7 @@ class ClickModel(nn.Module, ABC):
                 api.create_repo(repo_id, private=private, exist_ok=True)
                 message = f"clickgrain {self.config.kind} model"
                 return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
-            except Exception as error:  # connection trouble comes in the types of whichever HTTP library is in use
+            except Exception as error:  # connection trouble comes in the types of the HTTP library in use
                 reason = str(error).strip() or type(error).__name__
                 fix = "log in with `hf auth login`, or check the name and the connection"
                 raise WeightsError(f"{repo_id}: Hugging Face refused the model ({reason}); {fix}") from error
@@ -81,8 +81,8 @@ class ClickModel(nn.Module, ABC):
 
         model = load_click_model(source, revision=revision, strict=strict)
         if not isinstance(model, cls):
-            found = type(model).__name__
-            raise WeightsError(f"{source}: a {found}, not a {cls.__name__}; call its from_pretrained")
+            kinds = f"a {type(model).__name__}, not a {cls.__name__}"
+            raise WeightsError(f"{source}: {kinds}; call its from_pretrained")
         card = find_model(source, revision=revision) / CARD
         model.card = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
         return model.eval()
