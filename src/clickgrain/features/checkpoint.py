@@ -173,7 +173,7 @@ def _refuse_mismatch(source: str | Path, info: dict[str, Any]) -> None:
 
 
 def _weights_folder(source: str | Path) -> Path:
-    path = next((path for name in WEIGHT_FILES if (path := _file(source, name))), None)
+    path = next(filter(None, (_file(source, name) for name in WEIGHT_FILES)), None)
     if path is None:
         raise WeightsError(f"{source} holds none of {', '.join(WEIGHT_FILES)}. {ADVICE}")
     if path.suffix == ".json":
