@@ -9,9 +9,10 @@ import json
 import logging
 import tempfile
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,17 @@ from clickgrain.errors import ConfigError
 from clickgrain.features import load_extractor
 from clickgrain.files import atomic_write
 from clickgrain.images import ReadReport, find_images, read_images, resize_long_side
+from clickgrain.models import onnx_runtime as runtime
 from clickgrain.models.base import ClickModel
 from clickgrain.models.grain import GrainDecoder, GrainModel, TorchGrain
 from clickgrain.models.grain_engine import GrainEngine
-from clickgrain.models.onnx_runtime import (
-    DECODER,
-    EMBEDDED,
-    ENCODER,
-    FEATURES,
-    FIRST_DECODER,
-    LOGITS,
-    MAPS,
-    SCORE,
-    Precision,
-    need,
-)
 from clickgrain.models.paper import PaperModel
 from clickgrain.types import Float, Prompt, UInt8
 from clickgrain.weights import CONFIG, FORMAT
 
+# photos of scikit-image that int8 is calibrated on unless others are given
 BUNDLED = ("astronaut.png", "chelsea.png", "coffee.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
-"""Photos of scikit-image that int8 is calibrated on unless others are given."""
-MOST_PHOTOS, CLICKS = 32, 6
+MOST_PHOTOS, LABELS = 32, [1, 1, 0, 1, 0, 1]  # photos, and labels of the clicks in each, to calibrate on
 Feeds = dict[str, Float]
 
 
@@ -75,7 +65,7 @@ def export_onnx(
     *,
     # "fp16" and "int8" (of convolutions alone) are for size and for devices that compute them; inputs and outputs
     # stay float32
-    precision: Precision = "fp32",
+    precision: runtime.Precision = "fp32",
     photos: str | Path | None = None,  # for int8, a folder of photos (at most 32 are used); None: bundled ones
     notes: list[str] | None = None,  # takes a line about photos that could not be read
 ) -> None:
@@ -88,7 +78,7 @@ def export_onnx(
         reason = f"the trees of {model.config.tree!r} need torch at every image, so ONNX files alone would not do"
         raise ConfigError(f"{reason}; export a model that was trained with --extractor color-texture")
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        need(package, "`clickgrain export-model`")
+        runtime.need(package, "`clickgrain export-model`")
     model = model.cpu().eval()
     graphs = _graphs(model)
     if precision == "fp16":
@@ -111,46 +101,44 @@ def _graphs(model: GrainModel | PaperModel) -> dict[str, Any]:
     features: tuple[str, ...]
     image: dict[int, Any]  # its free sides, by axis; then those of features and maps
     if isinstance(model, GrainModel):  # any number of prompts on one image
-        features, pixels = FEATURES, torch.zeros(1, 3, 128, 192)
+        features, pixels = runtime.FEATURES, torch.zeros(1, 3, 128, 192)
         image, *free = [{2: stride * height, 3: stride * width} for stride in (32, 16, 8, 4, 2, 16)]
         free[-1][0] = prompts
-        decoders = {DECODER: (_Decoder(model.decoder), torch.zeros(3, len(model.config.maps), 64, 96))}
+        decoders = {runtime.DECODER: (_Decoder(model.decoder), torch.zeros(3, len(model.config.maps), 64, 96))}
         if model.first is not None:
-            decoders[FIRST_DECODER] = (_Decoder(model.first), torch.zeros(3, len(model.config.first_maps), 64, 96))
+            maps = torch.zeros(3, len(model.config.first_maps), 64, 96)
+            decoders[runtime.FIRST_DECODER] = (_Decoder(model.first), maps)
     else:  # an image for every prompt: clicks enter with the pixels
-        step, features = model.config.step, (EMBEDDED,)
+        step, features = model.config.step, (runtime.EMBEDDED,)
         pixels = torch.zeros(3, 3, 3 * step, 4 * step)
-        decoders = {DECODER: (_Decoder(model), pixels)}
+        decoders = {runtime.DECODER: (_Decoder(model), pixels)}
         image = {0: prompts, 2: step * height, 3: step * width}
         free = [image, image]
     with torch.no_grad():
         encoded = model.encode(pixels)
-    parts: dict[str, tuple[Any, ...]] = {ENCODER: (_Encoder(model), (pixels,), (image,), ["image"], features)}
+    graphs = {runtime.ENCODER: _graph(_Encoder(model), (pixels,), ["image"], (image,), features)}
+    names, outputs = [*features, runtime.MAPS], (runtime.LOGITS, runtime.SCORE)
     for name, (decoder, maps) in decoders.items():
-        parts[name] = decoder, (*encoded, maps), (tuple(free),), [*features, MAPS], (LOGITS, SCORE)
-    graphs = {}
-    with _quiet():
-        for name, (module, inputs, shapes, names, outputs) in parts.items():
-            program = torch.onnx.export(
-                module.eval(),
-                inputs,
-                dynamo=True,
-                input_names=names,
-                output_names=list(outputs),
-                dynamic_shapes=shapes,
-                opset_version=18,
-                verbose=False,
-            )
-            assert program is not None
-            graphs[name] = graph = program.model_proto
-            for part in (*graph.graph.node, *graph.graph.value_info, graph.graph):
-                del part.metadata_props[:]  # where in which file of this machine each node came from
+        graphs[name] = _graph(decoder, (*encoded, maps), names, (tuple(free),), outputs)
     return graphs
+
+
+def _graph(
+    module: nn.Module, given: tuple[Tensor, ...], names: list[str], free: tuple[Any, ...], outputs: Sequence[str]
+) -> Any:
+    options: dict[str, Any] = {"dynamic_shapes": free, "input_names": names, "output_names": list(outputs)}
+    with _quiet():
+        program = torch.onnx.export(module.eval(), given, dynamo=True, opset_version=18, verbose=False, **options)
+    assert program is not None
+    model = program.model_proto  # another one at every access
+    for part in (*model.graph.node, *model.graph.value_info, model.graph):
+        del part.metadata_props[:]  # where in which file of this machine each node came from
+    return model
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporter warns of its own internals and of packages that it does not need."""
+    """torch's exporter warns of its internals and of packages that it does not need."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -163,13 +151,8 @@ def _quiet() -> Iterator[None]:
 def _photos(folder: str | Path | None, notes: list[str]) -> list[UInt8]:
     """Photos to calibrate on, up to 32, evenly spread over the folder."""
     if folder is None:
-        paths = [files("skimage.data") / name for name in BUNDLED]
-        found = []
-        for path in paths:
-            if path.is_file():
-                with as_file(path) as file:
-                    found += [image for _, image in read_images([file])]
-        return found
+        paths = [Path(str(files("skimage.data") / name)) for name in BUNDLED]
+        return [image for _, image in read_images([path for path in paths if path.is_file()])]
     report, every = ReadReport(), find_images(folder)
     chosen = every[:: max(1, len(every) // MOST_PHOTOS)][:MOST_PHOTOS]
     found = [resize_long_side(image, 640) for _, image in read_images(chosen, report=report)]
@@ -184,16 +167,17 @@ class _Recorder(TorchGrain):
 
     def __init__(self, model: GrainModel) -> None:
         super().__init__(model)
-        self.seen: dict[str, list[Feeds]] = {ENCODER: [], DECODER: [], FIRST_DECODER: []}
+        self.seen: defaultdict[str, list[Feeds]] = defaultdict(list)
 
     def encode(self, pixels: Float) -> tuple[Tensor, ...]:
-        self.seen[ENCODER].append({"image": np.ascontiguousarray(pixels)})
+        self.seen[runtime.ENCODER].append({"image": np.ascontiguousarray(pixels)})
         return super().encode(pixels)
 
     def decode(self, features: tuple[Tensor, ...], maps: Float) -> tuple[Float, Float]:
         first, columns = self.config.decoder_for(maps)
-        seen = {**{n: f.numpy() for n, f in zip(FEATURES, features)}, MAPS: maps[:, columns]}
-        self.seen[FIRST_DECODER if first else DECODER].append(seen)
+        seen = {name: feature.numpy() for name, feature in zip(runtime.FEATURES, features)}
+        name = runtime.FIRST_DECODER if first else runtime.DECODER
+        self.seen[name].append({**seen, runtime.MAPS: maps[:, columns]})
         return super().decode(features, maps)
 
 
@@ -218,9 +202,9 @@ def _quantized(graphs: dict[str, Any], model: GrainModel, photos: Sequence[UInt8
     for photo in photos:
         encoded, mask = engine.encode(photo), None
         size = photo.shape[0], photo.shape[1]
-        points = rng.uniform((0, 0), (size[1] - 1, size[0] - 1), (CLICKS, 2))
-        for k in range(1, CLICKS + 1):
-            mask = engine.answer(encoded, Prompt.of(points[:k], [1, 1, 0, 1, 0, 1][:k], size=size), mask)
+        points = rng.uniform((0, 0), (size[1] - 1, size[0] - 1), (len(LABELS), 2))
+        for k in range(1, len(LABELS) + 1):
+            mask = engine.answer(encoded, Prompt.of(points[:k], LABELS[:k], size=size), mask)
     quantized = {}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         for name, graph in graphs.items():

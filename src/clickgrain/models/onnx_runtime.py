@@ -21,8 +21,8 @@ from clickgrain.weights import CONFIG, TENSORS, find_model, read_config
 Precision = Literal["fp32", "fp16", "int8"]
 ENCODER, DECODER, FIRST_DECODER = "encoder.onnx", "decoder.onnx", "first_decoder.onnx"
 EMBEDDED = "image_embeddings"
+# outputs of a grain model's encoder at strides 2, 4, 8 and 16; a paper model's has the last alone
 FEATURES = ("high_res_feats_0", "high_res_feats_1", "high_res_feats_2", EMBEDDED)
-"""Outputs of a grain model's encoder at strides 2, 4, 8 and 16; a paper model's has the last alone."""
 MAPS, LOGITS, SCORE = "click_maps", "low_res_masks", "iou_predictions"
 
 
@@ -31,8 +31,8 @@ def need(package: str, what: str) -> None:
     try:
         __import__(package)
     except ImportError as error:
-        reason = f"{package} is not installed, and {what} needs it"
-        raise ConfigError(f"{reason}: pip install 'clickgrain[onnx]'") from error
+        fix = "pip install 'clickgrain[onnx]'"
+        raise ConfigError(f"{package} is not installed, and {what} needs it: {fix}") from error
 
 
 def is_onnx(folder: Path) -> bool:
@@ -84,26 +84,25 @@ class _OnnxNetwork:
 
     def __init__(self, folder: str | Path) -> None:
         need("onnxruntime", "--runtime onnx")
-        folder = Path(folder)
-        config = read_config(folder)
+        self.folder = Path(folder)
+        config = read_config(self.folder)
         config.pop("precision", None)
         try:
             self.config: Any = self.settings.from_json(config)
         except ConfigError as error:
             raise WeightsError(f"{folder}: {error}") from error
         self.map_spec: MapSpec = self.config.map_spec
-        self.encoder = session(folder / ENCODER)
-        self.decoder = self.opened(folder / DECODER, getattr(self.config, "maps", self.map_spec.names))
+        self.encoder = session(self.folder / ENCODER)
+        self.decoder = self.opened(DECODER, getattr(self.config, "maps", self.map_spec.names))
 
-    def opened(self, file: Path, maps: Sequence[str]) -> Any:
+    def opened(self, name: str, maps: Sequence[str]) -> Any:
         """The session of a decoder that must take these click maps."""
-        decoder = session(file)
+        decoder = session(self.folder / name)
         channels = {value.name: value.shape[1] for value in decoder.get_inputs()}.get(MAPS)
         if channels != len(maps):
-            raise WeightsError(
-                f"{file}: takes {channels} click maps, {CONFIG} names {len(maps)};"
-                " they are of two models: export one again with `clickgrain export-model`"
-            )
+            takes = f"takes {channels} click maps, {CONFIG} names {len(maps)}"
+            fix = "they are of two models: export one again with `clickgrain export-model`"
+            raise WeightsError(f"{self.folder / name}: {takes}; {fix}")
         return decoder
 
 
@@ -115,7 +114,7 @@ class OnnxGrain(_OnnxNetwork):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
         if self.config.first_maps:
-            self.first = self.opened(Path(folder) / FIRST_DECODER, self.config.first_maps)
+            self.first = self.opened(FIRST_DECODER, self.config.first_maps)
 
     def encode(self, pixels: Float) -> tuple[Float, ...]:
         """Features of 1 x 3 x H x W RGB in 0..255."""
