@@ -6,9 +6,8 @@ from typing import Any
 
 from clickgrain import __version__
 from clickgrain.devices import process_number
-from clickgrain.errors import TrainingError
 from clickgrain.files import atomic_write
-from clickgrain.training.run_dir import METRICS, RUN
+from clickgrain.training.run_dir import METRICS, RUN, writing
 from clickgrain.weights import CARD, TENSORS, read_config
 
 SAID = ("recipe", "extractor", "seed", "batch", "crop", "lr", "any_orientation", "cutouts", "start", "from_scratch")
@@ -20,15 +19,10 @@ def write_card(folder: Path) -> None:
     if process_number()[0] > 0:
         return
     path, mark = folder / CARD, "<!-- written by clickgrain; remove this line to keep your changes -->\n"
-    try:
+    with writing("model card", path, "the model is there"):
         if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace"):
             return
         atomic_write(path, model_card(folder).replace("\n\n", f"\n\n{mark}\n", 1).encode())
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: the model card cannot be written ({error.strerror or error}); free some space or choose"
-            " another --out (the model is there)"
-        ) from error
 
 
 def model_card(folder: Path) -> str:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from types import FrameType
@@ -58,6 +58,18 @@ def locked(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def writing(what: str, path: Path, kept: str) -> Iterator[None]:
+    """A full disk or a read-only folder inside becomes a TrainingError, which says what is kept."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"the {what} cannot be written to {path}: {error.strerror or error}; free some space or choose another"
+            f" --out ({kept})"
+        ) from error
 
 
 @contextmanager
@@ -164,7 +176,7 @@ def save_state(out: Path, state: RunState) -> None:
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **vars(state)}, buffer)
     path, before = out / STATE, out / BEFORE
-    try:
+    with writing("training state", path, "the state before this one is still there"):
         if path.exists():
             before.unlink(missing_ok=True)
             try:
@@ -172,11 +184,6 @@ def save_state(out: Path, state: RunState) -> None:
             except OSError:  # no hard links here
                 shutil.copyfile(path, before)
         atomic_write(path, buffer.getvalue())
-    except OSError as error:
-        raise TrainingError(
-            f"the training state cannot be written to {path}: {error.strerror or error}; free some space or choose"
-            " another --out (the state before this one is still there)"
-        ) from error
 
 
 def load_state_of(out: Path, fingerprint: str, bar: Progress) -> RunState | None:
@@ -243,16 +250,14 @@ class MetricsLog:
         """Drop what was written of later steps, and lines that a crash left unfinished."""
         if not self.writes or not self.path.exists():
             return
-        try:
-            kept: list[dict[str, Any]] = []
+        kept: list[dict[str, Any]] = []
+        with self._writing():
             for text in self.path.read_bytes().splitlines():
                 with suppress(ValueError, RecursionError):
                     values = json.loads(text)
                     if _is_line(values) and values["step"] <= step:
                         kept.append(values)
             atomic_write(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
-        except OSError as error:
-            raise self._unwritable(error) from error
         for line in kept:
             self._note(line)
 
@@ -271,12 +276,10 @@ class MetricsLog:
         waiting, self._waiting = self._waiting, []
         if not self.writes or not waiting:
             return
-        try:
+        with self._writing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with postponed_interrupts(), self.path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in waiting)
-        except OSError as error:
-            raise self._unwritable(error) from error
 
     def _note(self, line: dict[str, Any]) -> None:
         if "skipped" in line:
@@ -285,8 +288,5 @@ class MetricsLog:
             self.validated = {n: math.nan if v is None else v for n, v in line.items() if n != "step"}
             self.validated_step = line["step"]
 
-    def _unwritable(self, error: OSError) -> TrainingError:
-        return TrainingError(
-            f"the metrics cannot be written to {self.path}: {error.strerror or error}; free some space or choose"
-            " another --out (the last training state is still there)"
-        )
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing("metrics", self.path, "the last training state is still there")
