@@ -22,18 +22,10 @@ from clickgrain.errors import ConfigError, TrainingError, WeightsError
 from clickgrain.files import hash_bytes
 from clickgrain.models.base import ClickModel
 from clickgrain.progress import Progress, Quiet
+from clickgrain.training import run_dir
 from clickgrain.training.config import TrainArgs
 from clickgrain.training.image_set import READERS, ImageSet
 from clickgrain.training.plan import Plan
-from clickgrain.training.run_dir import (
-    METRICS,
-    STATE,
-    MetricsLog,
-    RunState,
-    load_state_of,
-    postponed_interrupts,
-    save_state,
-)
 from clickgrain.training.samples import Batch, Pools, make_batch, sample_rng
 from clickgrain.training.step import ClickStep
 from clickgrain.weights import load_model, save_model
@@ -91,18 +83,19 @@ def fit(
         )
     parameters = sum(p.numel() for p in model.parameters())
     args = replace(args, precision=resolve_precision(args.precision, str(fabric.device), parameters))
-    run = _Run(model, image_set, images, args, out, fabric, Plan(args.steps, seconds))
-    started, losses = time.monotonic(), list[float]()
-    with progress or Quiet() as bar:
-        run.resume(bar)
+    bar = progress or Quiet()
+    run = _Run(model, image_set, images, args, out, fabric, Plan(args.steps, seconds), validate, bar)
+    started = time.monotonic()
+    with bar:
+        run.resume()
         bar.start("training", run.plan.steps, run.step)
         with run.batches() as batches:
             try:
                 with run.failures_kept():
-                    run.validate_if_due(validate, bar)  # the stop may have come before this step's validation
-                    run.train_on(batches, losses, validate, bar)
+                    run.validate_if_due()  # the stop may have come before this step's validation
+                    run.train_on(batches)
             except KeyboardInterrupt:
-                with postponed_interrupts():  # the second Ctrl-C of an impatient user
+                with run_dir.postponed_interrupts():  # the second Ctrl-C of an impatient user
                     run.save()
                 raise
     run.metrics.flush()
@@ -111,9 +104,8 @@ def fit(
     run.export()
     fabric.barrier()  # no process continues before the model is written
     waited = run.waited / max(run.waited + run.worked, 1e-9)
-    return FitResult(
-        run.step, time.monotonic() - started, run.metrics.validated, losses, run.metrics.skipped, waited
-    )
+    took, metrics = time.monotonic() - started, run.metrics
+    return FitResult(run.step, took, metrics.validated, run.losses, metrics.skipped, waited)
 
 
 def finished_run(out: Path, steps: int) -> FitResult | None:
@@ -125,9 +117,9 @@ def finished_run(out: Path, steps: int) -> FitResult | None:
         load_model(out)
     except WeightsError:
         return None
-    if not (out / STATE).is_file():
+    if not (out / run_dir.STATE).is_file():
         return None
-    metrics = MetricsLog(out / METRICS)
+    metrics = run_dir.MetricsLog(out / run_dir.METRICS)
     metrics.rewind(steps)
     return FitResult(steps, 0.0, metrics.validated, [], metrics.skipped)
 
@@ -184,11 +176,7 @@ class MovingAverage:
         for name in self.weights.keys() - set(averaged):  # counters
             self.weights[name].copy_(now[name])
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights."""
-        return self.weights
-
-    def load_state_dict(self, weights: dict[str, Tensor]) -> None:
+    def load(self, weights: dict[str, Tensor]) -> None:
         """Take over saved weights."""
         for name, value in self.weights.items():
             value.copy_(weights[name])
@@ -206,10 +194,15 @@ class _Run:
         out: Path,
         fabric: Fabric,
         plan: Plan,
+        validate: Validator | None,
+        bar: Progress,
     ) -> None:
         self.args, self.out, self.fabric, self.plan = args, out, fabric, plan
+        self.validate, self.bar = validate, bar
         self.image_set, self.pools = image_set.to(fabric.device), Pools.of(image_set, images, args.data)
-        self.step, self.changed, self.in_a_row = 0, False, 0
+        share, rank = args.batch // fabric.world_size, fabric.global_rank
+        self.numbers = range(rank * share, (rank + 1) * share)  # this process's samples of a step
+        self.step, self.changed, self.in_a_row, self.losses = 0, False, 0, list[float]()
         self.waited = self.worked = 0.0  # seconds without and with a batch at hand, the first one aside
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.model.to(fabric.device), args.ema)
@@ -233,15 +226,15 @@ class _Run:
         decisive = [args.fingerprint(), model.config.to_json(), [image_set.names[i] for i in images]]
         text = json.dumps(decisive, sort_keys=True)
         self.fingerprint = hash_bytes(text.encode("utf-8", "surrogateescape"))
-        self.metrics = MetricsLog(out / METRICS, writes=fabric.is_global_zero)
+        self.metrics = run_dir.MetricsLog(out / run_dir.METRICS, writes=fabric.is_global_zero)
 
-    def resume(self, bar: Progress) -> None:
+    def resume(self) -> None:
         """Take over the state in the run's folder, if there is one."""
-        state = load_state_of(self.out, self.fingerprint, bar)
+        state = run_dir.load_state_of(self.out, self.fingerprint, self.bar)
         if state is not None:
             self.step = state.step
             self.model.load_state_dict(state.model)
-            self.average.load_state_dict(state.average)
+            self.average.load(state.average)
             self.optimizer.load_state_dict(state.optimizer)
             self.plan.resume(state.planned, state.spent)
         self.metrics.rewind(self.step)
@@ -270,30 +263,18 @@ class _Run:
             for threads in (reading, pool):
                 threads.shutdown(wait=True, cancel_futures=True)
 
-    @property
-    def share(self) -> int:
-        """Samples of a step that fall to this process."""
-        return self.args.batch // self.fabric.world_size
-
     def first_choices(self, step: int) -> list[int]:
         """The images that the samples of a step show, unless one of them has no target of a useful size."""
-        numbers = range(self.fabric.global_rank * self.share, (self.fabric.global_rank + 1) * self.share)
-        return [self.pools.choose(self.args.data, sample_rng(self.args.seed, step, i))[0] for i in numbers]
+        return [self.pools.choose(self.args.data, sample_rng(self.args.seed, step, i))[0] for i in self.numbers]
 
     def prepare(self, step: int) -> list[Batch]:
         """This process's share of the batch of a step, in parts."""
-        parts = self.args.accumulate
-        count = self.share // parts
+        count = len(self.numbers) // self.args.accumulate
         given = (self.image_set, self.pools, self.args.data, self.args.clicks)
-        numbers = range(self.fabric.global_rank * parts, (self.fabric.global_rank + 1) * parts)
-        return [
-            make_batch(*given, seed=self.args.seed, step=step, first=number * count, count=count)
-            for number in numbers
-        ]
+        firsts = self.numbers[::count]
+        return [make_batch(*given, seed=self.args.seed, step=step, first=first, count=count) for first in firsts]
 
-    def train_on(
-        self, batches: Iterator[list[Batch]], losses: list[float], validate: Validator | None, bar: Progress
-    ) -> None:
+    def train_on(self, batches: Iterator[list[Batch]]) -> None:
         """All steps that are left, with what is due between them."""
         saved = ended = time.monotonic()
         paces, told = deque[float](maxlen=20), 0
@@ -303,17 +284,17 @@ class _Run:
             now = time.monotonic()
             if count > 0:
                 self.waited, self.worked = self.waited + begun - ended, self.worked + now - begun
-            losses += [] if loss is None else [loss]
-            self.plan.update(self.step, bar)
+            self.losses += [] if loss is None else [loss]
+            self.plan.update(self.step, self.bar)
             if count == 1:
                 paces.clear()  # the first step also waits for compilation and the first batch
             paces.append(now - ended)
             said = "skipped: not finite" if loss is None else f"loss {loss:.3f}"
-            bar.advance(f"{said}, {statistics.fmean(paces):.2f} s a step")
+            self.bar.advance(f"{said}, {statistics.fmean(paces):.2f} s a step")
             for why in list(self.image_set.lost.values())[told:]:
-                bar.note(f"left out for now: {why}")
+                self.bar.note(f"left out for now: {why}")
                 told += 1
-            self.validate_if_due(validate, bar)
+            self.validate_if_due()
             if time.monotonic() - saved > self.args.checkpoint_every:
                 self.save()
                 saved = time.monotonic()
@@ -346,7 +327,7 @@ class _Run:
             numbers |= {"norm": length, **dict(zip(named[0], shared))}
         else:
             numbers["skipped"] = f"loss {value}, gradient {length}"
-        with postponed_interrupts():  # half an update must not be saved
+        with run_dir.postponed_interrupts():  # half an update must not be saved
             if finite:
                 self.optimizer.step()
                 self.average.update(self.model, self.step)
@@ -393,42 +374,43 @@ class _Run:
                 f" {self.step} ({str(error).splitlines()[0]}); the same command continues from there"
             ) from error
 
-    def validate_if_due(self, validate: Validator | None, bar: Progress) -> None:
+    def validate_if_due(self) -> None:
         """Validate every `validate_every` steps and at the end, once; then leave the model as it is now."""
         last, every = self.step >= self.plan.steps, self.args.validate_every
         due = last or (every > 0 and self.step > 0 and self.step % every == 0)
         done = not self.fabric.is_global_zero or self.metrics.validated_step == self.step
-        if validate is None or not due or done:
+        if self.validate is None or not due or done:
             return
-        bar.note(f"validating after step {self.step}")
+        self.bar.note(f"validating after step {self.step}")
         self.own = {name: value.clone() for name, value in self.model.state_dict().items()}
         try:
-            self.model.load_state_dict(self.average.state_dict())
+            self.model.load_state_dict(self.average.weights)
             self.model.eval()
-            metrics = validate(self.model, self.step)
+            metrics = self.validate(self.model, self.step)
         finally:
             self.model.load_state_dict(self.own)
             self.own = None
         self.metrics.add(self.step, dict(metrics))
-        bar.note(", ".join(f"{name} {value:.2f}" for name, value in metrics.items()) or "nothing to validate on")
+        told = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
+        self.bar.note(told or "nothing to validate on")
         self.export()
 
     def save(self) -> None:
         """Write the full state. Processes need not meet here: clocks differ, and only the first one writes."""
         self.metrics.flush()
         if self.fabric.is_global_zero:
-            state = RunState(
+            state = run_dir.RunState(
                 self.step,
                 self.model.state_dict() if self.own is None else self.own,  # a stop while it was validated
-                self.average.state_dict(),
+                self.average.weights,
                 self.optimizer.state_dict(),
                 self.fingerprint,
                 self.plan.steps,
                 self.plan.spent,
             )
-            save_state(self.out, state)
+            run_dir.save_state(self.out, state)
 
     def export(self) -> None:
         """Write the averaged weights as a model that `Segmenter.load` reads."""
         if self.fabric.is_global_zero:
-            save_model(self.out, config=self.model.config.to_json(), tensors=self.average.state_dict(), half=True)
+            save_model(self.out, config=self.model.config.to_json(), tensors=self.average.weights, half=True)

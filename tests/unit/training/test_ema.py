@@ -21,7 +21,7 @@ def test_against_numpy(decay):
         average.update(model, step)
         keep = min(decay, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * model.weight.detach().numpy()
-    np.testing.assert_allclose(average.state_dict()["weight"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(average.weights["weight"], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_without_memory_it_is_the_weights():
@@ -29,17 +29,17 @@ def test_without_memory_it_is_the_weights():
     average = MovingAverage(model, 0.0)
     nn.init.normal_(model.weight)
     average.update(model, 5)
-    assert torch.equal(average.state_dict()["weight"], model.weight)
+    assert torch.equal(average.weights["weight"], model.weight)
 
 
 def test_it_is_a_copy_that_carries_no_gradient():
     model = nn.Linear(3, 2)
     average = MovingAverage(model, 0.9)
-    before = average.state_dict()["weight"].clone()
+    before = average.weights["weight"].clone()
     with torch.no_grad():
         model.weight.add_(1)
-    assert torch.equal(average.state_dict()["weight"], before)
-    assert not average.state_dict()["weight"].requires_grad
+    assert torch.equal(average.weights["weight"], before)
+    assert not average.weights["weight"].requires_grad
 
 
 def test_whole_numbers_are_copied():
@@ -48,14 +48,14 @@ def test_whole_numbers_are_copied():
     average = MovingAverage(model, 0.9)
     model(torch.rand(4, 3))
     average.update(model, 0)
-    assert average.state_dict()["num_batches_tracked"].item() == 1
+    assert average.weights["num_batches_tracked"].item() == 1
 
 
 def test_it_goes_on_from_saved_weights():
     model = nn.Linear(3, 2)
     one, two = MovingAverage(model, 0.9), MovingAverage(nn.Linear(3, 2), 0.9)
     one.update(nn.Linear(3, 2), 50)
-    two.load_state_dict(one.state_dict())
+    two.load(one.weights)
     for average in (one, two):
         average.update(model, 51)
-    assert all(map(torch.equal, one.state_dict().values(), two.state_dict().values()))
+    assert all(map(torch.equal, one.weights.values(), two.weights.values()))

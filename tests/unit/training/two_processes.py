@@ -22,7 +22,7 @@ from clickgrain.features.config import EncoderConfig
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.progress import Quiet
-from clickgrain.training import loop
+from clickgrain.training import loop, run_dir
 from clickgrain.training.config import DataArgs, TrainArgs
 
 ARGS = TrainArgs(
@@ -61,7 +61,7 @@ def train_half(fabric, args, out):
 
 def die_once(fabric, out):
     """The second process is killed; the first one, which saves, is told to end while it does."""
-    step, save = loop.ClickStep.forward, loop.save_state
+    step, save = loop.ClickStep.forward, run_dir.save_state
 
     def forward(self, crops, batch):
         if fabric.global_rank == 1 and batch.step == 2 and not (out / "died").exists():
@@ -75,7 +75,7 @@ def die_once(fabric, out):
             signal.raise_signal(signal.SIGTERM)
         save(*args)
 
-    loop.ClickStep.forward, loop.save_state = forward, interrupted
+    loop.ClickStep.forward, run_dir.save_state = forward, interrupted
 
 
 def train_together(folder):
