@@ -47,7 +47,7 @@ class FlatRegions(Regions):
         for _ in range(n if usable else 0):
             i = usable[int(rng.integers(len(usable)))]
             label = allowed[i][int(rng.integers(len(allowed[i])))]
-            drawn.append(Target.of((self.partitions[i] == label).astype(np.float32)))
+            drawn.append(Target((self.partitions[i] == label).astype(np.float32)))
         return drawn
 
 
@@ -59,7 +59,7 @@ class BoxRegions(Regions):
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """n boxes."""
-        return [Target.of(self._box(rng, sampler)) for _ in range(n)]
+        return [Target(self._box(rng, sampler)) for _ in range(n)]
 
     def _box(self, rng: np.random.Generator, sampler: Sampler) -> Float:
         height, width = self.grid

@@ -186,7 +186,7 @@ class LabelRegions(Regions):
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """Up to n different masks, in random order."""
-        return [Target.of(self.masks[i]) for i in rng.permutation(len(self.masks))[:n]]
+        return [Target(self.masks[i]) for i in rng.permutation(len(self.masks))[:n]]
 
 
 @dataclass(frozen=True)

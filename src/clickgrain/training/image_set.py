@@ -171,7 +171,7 @@ class ImageSet:
         """H x W float32 exact mask of composite i, or of the object of photo i."""
         png = self.objects[i] if i < self.photos else self._entry(i).mask
         assert png is not None, "a composite"
-        return decode_mask(png).astype(np.float32) / np.float32(255)
+        return scaled_mask(png)
 
     def level(self, i: int) -> float | None:
         """Level of the whole object in composite i, if known."""
@@ -329,6 +329,11 @@ def encode_mask(mask: UInt8) -> UInt8:
 def decode_mask(png: UInt8) -> UInt8:
     """The H x W mask of a PNG."""
     return np.asarray(cv2.imdecode(png, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def scaled_mask(png: UInt8) -> Float:
+    """The mask of a PNG as H x W float32 in 0..1."""
+    return decode_mask(png).astype(np.float32) / np.float32(255)
 
 
 def mask_of_size(mask: Bool, size: Size) -> UInt8:

@@ -32,17 +32,17 @@ AROUND = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Target:
-    """A target on the grid of its `Regions`."""
+    """A target, on the grid of its `Regions` or in a crop."""
 
     mask: Float  # h x w float32 in 0..1
-    cells: npt.NDArray[np.integer]  # indices of the target's cells (raster numbering, any order); at least one
     sibling: Float | None = None  # h x w float32, a neighbor that is easily confused with it, or None
     level: float | None = None  # granularity 0..1, or None
+    leaves: npt.NDArray[np.integer] | None = None  # indices of its cells (raster numbering, any order), if known
 
-    @classmethod
-    def of(cls, mask: Float) -> "Target":
-        """A target that is only a mask."""
-        return cls(mask, np.flatnonzero(mask > 0.5))
+    @property
+    def cells(self) -> npt.NDArray[np.integer]:
+        """Indices of the target's cells; at least one."""
+        return np.flatnonzero(self.mask > 0.5) if self.leaves is None else self.leaves
 
 
 @dataclass(eq=False)
@@ -98,7 +98,7 @@ class TreeRegions(Regions):
         sibling = tree.mask(tree.siblings(node)).astype(np.float32) if node != tree.root else None
         share = float(tree.area[node]) / tree.n_leaves
         level = float(tree.level[node]) if self.scale is None else level_of(share, self.scale)
-        return Target(tree.mask(node).astype(np.float32), tree.leaves(node), sibling, level)
+        return Target(tree.mask(node).astype(np.float32), sibling, level, tree.leaves(node))
 
 
 class HiddenRegions(TreeRegions):

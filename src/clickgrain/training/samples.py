@@ -3,8 +3,9 @@
 Sample i of step s is a function of (seed, s, i) alone, so a resumed run sees what an uninterrupted one would.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from clickgrain.cut import cut_region
 from clickgrain.errors import DataError, ImageError, StoreError, TrainingError
 from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
-from clickgrain.training.image_set import ImageSet, RegionKind, decode_mask
+from clickgrain.training.image_set import ImageSet, RegionKind, decode_mask, scaled_mask
 from clickgrain.training.regions import Regions, Target
 from clickgrain.tree import MergeTree, semantic_vectors
 from clickgrain.types import Bool, Float, Prompt, Size, UInt8
@@ -35,15 +36,6 @@ WOBBLE = 0.25  # of the threshold along the outline, in parts of the probability
 STEEPNESS = 8.0  # logits per unit of coverage
 ACCEPTED = 0.5  # share of the samples that show an object that a person accepted, where there are any
 REFUSED = 0.5  # IoU with a refused region from which on a region is not drawn
-
-
-@dataclass(frozen=True)
-class CropTarget:
-    """One pseudo mask in a crop: S x S float32 mask, its sibling (or None) and its level (or None)."""
-
-    mask: Float
-    sibling: Float | None
-    level: float | None
 
 
 @dataclass(frozen=True)
@@ -75,11 +67,11 @@ class Sample:
     to_image: Affine  # from crop to image pixels
     to_tree: Affine  # from crop pixels to pixels of the tree's image
     valid: Bool  # S x S bool, False outside the image
-    targets: tuple[CropTarget, ...]
-    prompts: tuple[Prompt, ...] = ()
-    rounds: tuple[int, ...] = ()  # corrective clicks after each first prompt
-    before: tuple[Float | None, ...] = ()  # S x S float32 previous mask of each first prompt, or None
-    shown: Shown | None = None
+    targets: list[Target]  # with S x S masks
+    prompts: tuple[Prompt, ...]
+    rounds: tuple[int, ...]  # corrective clicks after each first prompt
+    before: tuple[Float | None, ...]  # S x S float32 previous mask of each first prompt, or None
+    shown: Shown
 
 
 @dataclass(frozen=True)
@@ -198,25 +190,23 @@ def _sample_of(
     if not (exact or drawn):
         return None
     anchor = _anchor(image_set, image, source.grid, None if exact else drawn[0], rng)
-    to_image = _window(image_set.size(image), anchor, data, rng)
-    to_shown = scaled_affine(to_image, source.image_size, image_set.size(image))
-    to_grid = map_to_leaf(source.grid, source.image_size, to_shown, 1)
-    sample = _framed(image_set, image, source, drawn, exact, to_image, to_grid, data)
-    if sample is None:
+    size = image_set.size(image)
+    crop = _Crop.of(image_set, image, source, _window(size, anchor, data, rng), data.crop)
+    targets = list(islice(crop.targets(drawn, exact), data.masks_per_image))
+    if not targets:
         return None
-    begun = [_begun(image_set, sample, target, drawn, to_grid, clicks, data, rng) for target in sample.targets]
-    prompts, rounds, before = zip(*begun)
-    return replace(sample, prompts=prompts, rounds=rounds, before=before, shown=Shown.of(image_set, image))
+    targets = [targets[i % len(targets)] for i in range(data.masks_per_image)]  # the first ones repeated
+    prompts, rounds, before = zip(*(_begun(crop, target, drawn, clicks, data, rng) for target in targets))
+    to_tree = scaled_affine(crop.to_image, image_set.tree(image).image_size, size)
+    shown = Shown.of(image_set, image)
+    return Sample(image, crop.to_image, to_tree, crop.valid, targets, prompts, rounds, before, shown)
 
 
 def _is_refused(masks: Sequence[UInt8], region: Float) -> bool:
     """Whether an h x w region is one of those that a person refused, given as PNGs."""
-    for png in masks:
-        there = cv2.resize(decode_mask(png), region.shape[::-1], interpolation=cv2.INTER_AREA) > 127
-        both, either = np.count_nonzero(there & (region > 0.5)), np.count_nonzero(there | (region > 0.5))
-        if both > REFUSED * either:
-            return True
-    return False
+    size, inside = region.shape[::-1], region > 0.5
+    shown = (cv2.resize(decode_mask(png), size, interpolation=cv2.INTER_AREA) > 127 for png in masks)
+    return any(np.count_nonzero(one & inside) > REFUSED * np.count_nonzero(one | inside) for one in shown)
 
 
 def _anchor(
@@ -253,87 +243,83 @@ def _window(size: tuple[int, int], anchor: tuple[float, float], data: DataArgs, 
     return np.column_stack([linear, center - 0.5 - linear @ [middle, middle]])
 
 
-def _framed(
-    image_set: ImageSet,
-    image: int,
-    source: Regions,
-    drawn: list[Target],
-    exact: bool,
-    to_image: Affine,
-    to_grid: Affine,
-    data: DataArgs,
-) -> Sample | None:
-    """The crop with as many useful targets as wanted (the first ones repeated), or None without any."""
-    size = image_set.size(image)
-    to_tree = scaled_affine(to_image, image_set.tree(image).image_size, size)
-    y, x = np.mgrid[: data.crop, : data.crop]
-    column, row = (line[0] * x + line[1] * y + line[2] for line in to_image)
-    valid = (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)  # on the image
-    if source.ignored is not None:
-        valid &= warp(source.ignored.astype(np.float32), to_grid, (len(valid), len(valid))) < 0.5
+@dataclass(frozen=True)
+class _Crop:
+    """A crop of an image, and where its targets come from."""
 
-    def cropped(mask: Float) -> Float:
+    image_set: ImageSet
+    image: int  # index into the image set
+    source: Regions
+    to_image: Affine  # from crop to image pixels
+    to_grid: Affine  # from crop pixels to the grid of the source
+    valid: Bool  # S x S bool, False outside the image
+
+    @classmethod
+    def of(cls, image_set: ImageSet, image: int, source: Regions, to_image: Affine, side: int) -> "_Crop":
+        """The crop of `side` pixels that `to_image` shows."""
+        size = image_set.size(image)
+        to_shown = scaled_affine(to_image, source.image_size, size)
+        to_grid = map_to_leaf(source.grid, source.image_size, to_shown, 1)
+        y, x = np.mgrid[:side, :side]
+        column, row = (line[0] * x + line[1] * y + line[2] for line in to_image)
+        valid = (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)
+        if source.ignored is not None:
+            valid &= warp(source.ignored.astype(np.float32), to_grid, (side, side)) < 0.5
+        return cls(image_set, image, source, to_image, to_grid, valid)
+
+    def targets(self, drawn: list[Target], exact: bool) -> Iterator[Target]:
+        """Those of a useful size, the exact mask first if it is wanted; none if that is of no useful size."""
+        if exact:
+            refused = [self.of_image(scaled_mask(png)) for png in self.image_set.refused.get(self.image, [])]
+            sibling = np.maximum.reduce(refused) if refused else None  # negative clicks fall on them
+            mask = self.of_image(self.image_set.mask(self.image))
+            if not self.is_useful(mask):
+                return
+            yield Target(mask, sibling, self.image_set.level(self.image))
+        for region in drawn:
+            if self.source.exact:
+                mask = self.of_grid(region.mask)
+            else:
+                outlined = cut_region(region.mask, self.image_set.image(self.image))
+                mask = self.of_image(outlined.astype(np.float32))
+            if self.is_useful(mask):
+                sibling = None if region.sibling is None else self.of_grid(region.sibling)
+                yield Target(mask, sibling, region.level)
+
+    def of_image(self, mask: Float) -> Float:
         """S x S: the crop of an H x W mask of the image."""
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(mask, to_image, valid.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE) * valid
+        flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+        shape = self.valid.shape
+        return cv2.warpAffine(mask, self.to_image, shape, flags=flags, borderMode=border) * self.valid
 
-    targets: list[CropTarget] = []
-    if exact:
-        mask, sibling = cropped(image_set.mask(image)), None
-        for png in image_set.refused.get(image, []):  # negative clicks fall on them
-            refused = cropped(decode_mask(png).astype(np.float32) / np.float32(255))
-            sibling = refused if sibling is None else np.maximum(sibling, refused)
-        if not _useful(mask, valid):
-            return None
-        targets.append(CropTarget(mask, sibling, image_set.level(image)))
-    for region in drawn:
-        if len(targets) == data.masks_per_image:
-            break
-        target = _target(region, to_grid, valid)
-        if not source.exact:
-            outlined = cut_region(region.mask, image_set.image(image))
-            target = replace(target, mask=cropped(outlined.astype(np.float32)))
-        targets += [target] if _useful(target.mask, valid) else []
-    if not targets:
-        return None
-    repeated = tuple(targets[i % len(targets)] for i in range(data.masks_per_image))
-    return Sample(image, to_image, to_tree, valid, repeated)
+    def of_grid(self, mask: Float) -> Float:
+        """S x S: the crop of a mask on the grid of the source."""
+        return warp(mask, self.to_grid, self.valid.shape) * self.valid
 
-
-def _target(region: Target, matrix: Affine, valid: Bool) -> CropTarget:
-    """The region in the crop; `matrix` goes from crop pixels to the region's grid."""
-    mask = warp(region.mask, matrix, (len(valid), len(valid))) * valid
-    sibling = None if region.sibling is None else warp(region.sibling, matrix, (len(valid), len(valid))) * valid
-    return CropTarget(mask, sibling, region.level)
-
-
-def _useful(mask: Float, valid: Bool) -> bool:
-    area = int((mask > 0.5).sum())
-    return MIN_PIXELS <= area <= MAX_SHARE * int(valid.sum())
+    def is_useful(self, mask: Float) -> bool:
+        """Whether an S x S mask is neither a speck nor about all that is seen."""
+        return MIN_PIXELS <= int((mask > 0.5).sum()) <= MAX_SHARE * int(self.valid.sum())
 
 
 def _begun(
-    image_set: ImageSet,
-    sample: Sample,
-    target: CropTarget,
+    crop: _Crop,
+    target: Target,
     drawn: list[Target],
-    to_grid: Affine,
     clicks: ClickSimulation,
     data: DataArgs,
     rng: np.random.Generator,
 ) -> tuple[Prompt, int, Float | None]:
     """The first prompt of a target, how many clicks follow, and a previous mask in a share of the zoom crops."""
-    plan, size = clicks.plan(rng), image_set.size(sample.image)
-    part = float(np.hypot(sample.to_image[0, 0], sample.to_image[1, 0])) * data.crop / max(size)
+    plan, valid = clicks.plan(rng), crop.valid
+    part = float(np.hypot(*crop.to_image[:, 0])) * data.crop / max(crop.image_set.size(crop.image))
     if not (data.whole_looks > 0 and part < CLOSE and rng.random() < data.whole_looks):
-        return _prompt(target, sample.valid, clicks, plan, rng), plan.rounds, None
-    other = _target(drawn[-1], to_grid, sample.valid).mask if drawn else None
-    before = whole_look(target.mask, part, other, rng) * sample.valid
+        return _prompt(target, valid, clicks, plan, rng), plan.rounds, None
+    other = crop.of_grid(drawn[-1].mask) if drawn else None
+    before = whole_look(target.mask, part, other, rng) * valid
     # a zoom crop answers clicks alone, and the last of them corrects the answer to the whole image
     plan = replace(plan, bare=False, box=False, scribble=False, level=False)
-    prompt = _prompt(target, sample.valid, clicks, plan, rng)
-    center = clicks.share_centre_corrective
-    click = corrective_click(target.mask, before, rng, share_centre=center, valid=sample.valid)
+    prompt = _prompt(target, valid, clicks, plan, rng)
+    click = corrective_click(target.mask, before, rng, share_centre=clicks.share_centre_corrective, valid=valid)
     return (prompt if click is None else with_click(prompt, click)), plan.rounds, before
 
 
@@ -345,7 +331,7 @@ def with_click(prompt: Prompt, click: Click, scale: float = 1.0) -> Prompt:
 
 
 def _prompt(
-    target: CropTarget, valid: Bool, clicks: ClickSimulation, plan: ClickPlan, rng: np.random.Generator
+    target: Target, valid: Bool, clicks: ClickSimulation, plan: ClickPlan, rng: np.random.Generator
 ) -> Prompt:
     """The first clicks, strokes, box and level of a target."""
     points, labels = np.zeros((0, 2), np.float32), np.zeros(0, np.uint8)
@@ -363,28 +349,28 @@ def _prompt(
 
 
 def _collate(samples: Sequence[Sample], step: int, first: int) -> Batch:
-    masks = np.stack([t.mask for s in samples for t in s.targets])[:, None]
-    valid = np.stack([s.valid for s in samples])[:, None].astype(np.float32)
-    planes = [plane for s in samples for plane in s.before]
-    before = None
-    if any(plane is not None for plane in planes):
-        none = np.zeros_like(masks[0, 0])
-        stacked = np.stack([none if plane is None else plane for plane in planes])[:, None]
-        before = torch.from_numpy(stacked.astype(np.float32))
+    masks = [t.mask for s in samples for t in s.targets]
+    before = [plane for s in samples for plane in s.before]
+    none = np.zeros_like(masks[0])
     return Batch(
         step=step,
         first=first,
         images=[s.image for s in samples],
-        shown=[s.shown for s in samples if s.shown is not None],
+        shown=[s.shown for s in samples],
         matrices=torch.from_numpy(np.stack([s.to_image for s in samples])),
         to_tree=[s.to_tree for s in samples],
-        masks=torch.from_numpy(masks.astype(np.float32)),
-        valid=torch.from_numpy(valid),
+        masks=_planes(masks),
+        valid=_planes([s.valid for s in samples]),
         index=[i for i, s in enumerate(samples) for _ in s.targets],
         prompts=[p for s in samples for p in s.prompts],
         rounds=[r for s in samples for r in s.rounds],
-        before=before,
+        before=None if all(b is None for b in before) else _planes([none if b is None else b for b in before]),
     )
+
+
+def _planes(planes: Sequence[Float | Bool]) -> Tensor:
+    """N x 1 x S x S float32."""
+    return torch.from_numpy(np.stack(planes).astype(np.float32)[:, None])
 
 
 def scaled_affine(matrix: Affine, to: Size, of: Size) -> Affine:
@@ -395,10 +381,10 @@ def scaled_affine(matrix: Affine, to: Size, of: Size) -> Affine:
 
 
 def whole_look(target: Float, part: float, other: Float | None, rng: np.random.Generator) -> Float:
-    """S x S float32 probability of a previous mask of an S x S target; the crop shows `part` of the long side.
+    """Probability of a previous mask of a target in a crop of `part` of the long side; all S x S float32.
 
-    In half of the cases what `other`, an S x S region, shares with the target is missing, or else what it does not
-    share is added, where that is less than half of the target.
+    In half of the cases what `other` shares with the target is missing, or else what it does not share is added,
+    where that is less than half of the target.
     """
     inside, spoiled = target > 0.5, target
     if other is not None and rng.random() < 0.5:
