@@ -168,6 +168,12 @@ class RunArgs:
     memory: Annotated[float | None, tyro.conf.arg(metavar="GB")] = None
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What takes the place of the recipe's settings, for `Recipe.with_settings`; None leaves one as it is."""
+        given = {name: getattr(self, name) for name in ("batch", "crop", "seed", "accumulate")}
+        return given | {"precision": None if self.precision == "auto" else self.precision}
+
+    @property
     def memory_bytes(self) -> float | None:
         """`memory` in bytes."""
         return None if self.memory is None else self.memory * 1e9

@@ -1,6 +1,6 @@
 """`finetune`: supervised training of a click model on photos with masks, all of them or a share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from clickgrain.devices import choose_device, process_number
-from clickgrain.errors import DataError, TrainingError, WeightsError
+from clickgrain.errors import DataError, WeightsError
 from clickgrain.evaluation import Benchmark, load_benchmark
 from clickgrain.evaluation import Target as LabelledTarget
 from clickgrain.evaluation.datasets import load_group
@@ -22,14 +22,14 @@ from clickgrain.proposals.config import Sampler
 from clickgrain.proposals.pipeline import shrunk
 from clickgrain.training.card import write_card
 from clickgrain.training.config import FinetuneArgs, Recipe, load_recipe, named_set
-from clickgrain.training.image_set import Entry, ImageSet, decode_mask, encode_mask, mask_of_size
+from clickgrain.training.image_set import Entry, ImageSet, decode_mask, encode_mask, mask_of_size, scaled_mask
 from clickgrain.training.learn import CONTINUED, FALLBACK, LearnResult, usable_extractor
 from clickgrain.training.loop import fabric_for, finished_run, fit
 from clickgrain.training.regions import Regions, Target
 from clickgrain.training.run_dir import begun_precision, hash_keys, locked, read_run, write_run
 from clickgrain.training.validation import ClickValidator, Validation
-from clickgrain.tree import MergeTree, build_tree
-from clickgrain.types import Bool, Float, Size, UInt8
+from clickgrain.tree import build_tree
+from clickgrain.types import UInt8
 from clickgrain.weights import hash_tensors
 
 STEPS = 0.25  # part of the recipe's steps
@@ -42,11 +42,8 @@ Group = list[LabelledTarget]  # the targets of one image
 def finetune(args: FinetuneArgs, progress: Progress | None = None) -> LearnResult:
     """Fine-tune on a labelled set; interrupted at any point, the same call continues.
 
-    Clicks are simulated and losses computed as in `learn`; masks are exact instead of regions of trees.
-
-    Args:
-        args: see `FinetuneArgs`.
-        progress: shows all stages; bars on stderr when None.
+    Clicks are simulated and losses computed as in `learn`; masks are exact instead of regions of trees. `progress`
+    shows all stages, bars on stderr when None.
 
     Raises:
         DataError: the folder holds no labelled set, or none of its images can be used.
@@ -90,16 +87,8 @@ def finetune_on(
             raise WeightsError(f"{error}; name a trained model with --from, or give --from-scratch") from error
     if recipe is None:  # without composites, shorter, and gentler on trained weights
         own = load_recipe("paper", device) if args.recipe == "auto" and model.config.kind == "paper" else named
-        recipe = own.with_settings(
-            batch=args.batch,
-            crop=args.crop,
-            seed=args.seed,
-            accumulate=args.accumulate,
-            lr=args.lr or own.args.lr * (1.0 if args.from_scratch else CONTINUED),
-            precision=None if args.precision == "auto" else args.precision,
-            composites=0.0,
-            composites_per_photo=0.0,
-        )
+        lr = args.lr or own.args.lr * (1.0 if args.from_scratch else CONTINUED)
+        recipe = own.with_settings(**args.asked, lr=lr, composites=0.0, composites_per_photo=0.0)
         steps = args.steps or max(round(own.args.steps * STEPS), 1)
         recipe = Recipe(recipe.model, recipe.args.with_steps(steps))
     targets = [target.id for group in (*subset.train, *subset.held_out) for target in group]
@@ -108,19 +97,13 @@ def finetune_on(
         made_of["objects"] = [target.id for group in subset.train for target in group]
     model.config = replace(model.config, labelled=True)
     with locked(args.out), bar:
-        saved = read_run(args)
-        if saved is not None:
-            for key, words in (("start", "from another model"), ("labels", "on other labels")):
-                if saved.get(key) != made_of[key]:
-                    raise TrainingError(
-                        f"{args.out} holds a run {words}; use the same to continue, or choose another --out"
-                    )
-            over = finished_run(args.out, saved["steps"]) if saved.get("finished") else None
+        saved = read_run(args, made_of, start="from another model", labels="on other labels")
+        if saved is not None and saved.get("finished"):
+            over = finished_run(args.out, saved["steps"])
             if over is not None:
                 return LearnResult(args.out, over, int(saved["pictures"]), list(saved["failed"]))
-        precision = begun_precision(recipe.args.precision, saved, model, device, bar)
-        settings = recipe.with_settings(precision=precision).args
-        made_of["precision"] = precision
+        made_of["precision"] = begun_precision(recipe.args.precision, saved, model, device, bar)
+        settings = replace(recipe.args, precision=made_of["precision"])
         write_run(args, settings.steps, **made_of)
         tree = model.config.tree if isinstance(model.config, GrainConfig) else FALLBACK
         extractor, threads = load_extractor(tree, device=device), settings.threads or torch.get_num_threads()
@@ -163,43 +146,30 @@ def choose_labelled(
     for a set of a single image.
     """
     groups = list(benchmark.by_image())
-    if apart is not None:
-        order = np.random.default_rng([seed, 7]).permutation(len(groups))
-        return Subset([groups[i] for i in order[: max(round(share * len(groups)), 1)]], list(apart.by_image()))
-    if len(groups) < 2:
+    if apart is None and len(groups) < 2:
         raise DataError(
             f"the set {benchmark.name!r} has masks of {len(groups)} image; fine-tuning needs 2 at least, for one is"
             " kept for validation"
         )
     order = np.random.default_rng([seed, 7]).permutation(len(groups))
-    held = min(max(round(held_out * len(groups)), 1), HELD_OUT_MOST)
+    held = min(max(round(held_out * len(groups)), 1), HELD_OUT_MOST) if apart is None else 0
     count = max(round(share * (len(groups) - held)), 1)
-    return Subset([groups[i] for i in order[held : held + count]], [groups[i] for i in order[:held]])
+    kept = [groups[i] for i in order[:held]] if apart is None else list(apart.by_image())
+    return Subset([groups[i] for i in order[held : held + count]], kept)
 
 
 class LabelRegions(Regions):
     """The masks of one image, drawn without regard to their area."""
 
-    def __init__(self, masks: tuple[Float, ...], size: Size, ignored: Bool | None = None) -> None:
-        super().__init__(size, size, True, ignored)
-        self.masks = masks  # h x w float32 in 0..1, of the image at its training size
+    def __init__(self, masks: list[UInt8], ignored: UInt8) -> None:
+        """Both are PNGs of the image's size at training, 255 inside."""
+        there = decode_mask(ignored) > 127
+        super().__init__(there.shape, there.shape, True, there if there.any() else None)
+        self.masks = [scaled_mask(mask) for mask in masks]
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """Up to n different masks, in random order."""
         return [Target(self.masks[i]) for i in rng.permutation(len(self.masks))[:n]]
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """The masks of one image of (height, width) as PNG."""
-
-    masks: list[UInt8]
-    ignored: UInt8 | None
-    size: Size
-
-    def regions(self) -> LabelRegions:
-        masks = tuple(decode_mask(mask).astype(np.float32) / np.float32(255) for mask in self.masks)
-        return LabelRegions(masks, self.size, None if self.ignored is None else decode_mask(self.ignored) > 127)
 
 
 def load_labelled(
@@ -214,25 +184,24 @@ def load_labelled(
     """An image set of labelled images, and why others are left out; DataError if no image with a mask is left."""
     failed: list[str] = []
     bar.start("labelled images", len(groups))
-    image_set, labels = ImageSet(side, memory=memory), list[_Labelled]()
+    image_set, labels = ImageSet(side, memory=memory), list[Callable[[], LabelRegions]]()
 
     def again(group: Group) -> Entry:
         problems: list[str] = []
         found = _load(group, side, extractor, problems)
         if found is None:
             raise DataError("; ".join(problems))
-        return Entry(found[0], found[1])
+        return found[0]
 
     with ThreadPoolExecutor(threads) as pool:
         for group, found in zip(groups, pool.map(lambda group: _load(group, side, extractor, failed), groups)):
             bar.advance()
             if found is not None:
-                image, tree, labelled = found
-                image_set.add(Entry(image, tree), group[0].image_id, partial(again, group))
-                labels.append(labelled)
+                image_set.add(found[0], group[0].image_id, partial(again, group))
+                labels.append(found[1])
     if not labels:
         raise DataError("none of the labelled images can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
-    image_set.regions = lru_cache(IN_MEMORY)(lambda i: labels[i].regions())
+    image_set.regions = lru_cache(IN_MEMORY)(lambda i: labels[i]())
     return image_set, failed
 
 
@@ -247,14 +216,13 @@ def usable(benchmark: Benchmark, groups: Sequence[Group], most: int) -> Benchmar
 
 def _load(
     group: Group, side: int, extractor: FeatureExtractor, failed: list[str]
-) -> tuple[UInt8, MergeTree, _Labelled] | None:
+) -> tuple[Entry, Callable[[], LabelRegions]] | None:
     image, masks = load_group(group, failed)
     if image is None:
         return None
     small = shrunk(image, side)
-    size = (small.shape[0], small.shape[1])
-    encoded: list[UInt8] = []
-    ignored = np.zeros(size, np.uint8)
+    size = small.shape[:2]
+    encoded, ignored = list[UInt8](), np.zeros(size, np.uint8)
     for target, mask in masks:
         object_ = mask_of_size(mask == 255, size)
         if (object_ > 127).any():
@@ -264,5 +232,5 @@ def _load(
             failed.append(f"target {target.id}: nothing is left of it at a long side of {side} pixels")
     if not encoded:
         return None
-    labelled = _Labelled(encoded, encode_mask(ignored) if (ignored > 127).any() else None, size)
-    return small, build_tree(extractor(small), size), labelled
+    tree = build_tree(extractor(small), size)
+    return Entry(small, tree), partial(LabelRegions, encoded, encode_mask(ignored))

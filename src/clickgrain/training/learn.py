@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from clickgrain.devices import choose_device, process_number
-from clickgrain.errors import ConfigError, TrainingError, WeightsError
+from clickgrain.errors import ConfigError, WeightsError
 from clickgrain.evaluation.datasets import data_hash
 from clickgrain.features import FeatureExtractor, load_extractor
 from clickgrain.features.registry import default_extractor
@@ -58,10 +58,8 @@ class Setup:
 def learn(args: LearnArgs, progress: Progress | None = None, *, accepted: Accepted | None = None) -> LearnResult:
     """Propose and train on a folder of photos; interrupted at any point, the same call continues.
 
-    Args:
-        args: see `LearnArgs`.
-        progress: shows all stages; bars on stderr when None.
-        accepted: objects in these photos, which half of the samples show; the model is marked as not label-free.
+    Half of the samples show the `accepted` objects in these photos; the model is then marked as not label-free.
+    `progress` shows all stages, bars on stderr when None.
 
     Raises:
         DataError: a folder without photos.
@@ -109,17 +107,8 @@ def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setu
     """Resolve device, extractor and recipe, and reject what cannot be trained before hours of trees are built."""
     device = choose_device(args.device)
     args = replace(args, extractor=usable_extractor(args.extractor, bar))
-    recipe = recipe or load_recipe(args.recipe, device).with_settings(
-        steps=args.steps,
-        batch=args.batch,
-        crop=args.crop,
-        lr=args.lr,
-        seed=args.seed,
-        accumulate=args.accumulate,
-        tree=args.extractor,
-        precision=None if args.precision == "auto" else args.precision,
-        any_orientation=args.any_orientation or None,
-    )
+    own = {"steps": args.steps, "lr": args.lr, "any_orientation": args.any_orientation or None}
+    recipe = recipe or load_recipe(args.recipe, device).with_settings(**args.asked, **own, tree=args.extractor)
     if args.cutouts is not None:
         if recipe.args.data.composites == 0:
             raise ConfigError(
@@ -141,12 +130,9 @@ def _train(
     args, recipe, extractor = setup.args, setup.recipe, setup.extractor
     assert args.store is not None, "settled"
     store = ProposalStore.open(args.store)
-    saved = read_run(args)  # again: another process may have trained before the lock
     taught = {} if accepted is None else {"labels": data_hash(accepted.objects), "objects": accepted.objects.ids}
-    if saved is not None and saved.get("labels") != taught.get("labels"):
-        raise TrainingError(
-            f"{args.out} holds a run on other accepted objects; use the same to continue, or choose another --out"
-        )
+    # again: another process may have trained before the lock
+    saved = read_run(args, taught, labels="on other accepted objects")
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
     photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
     if saved is not None and saved.get("finished") == hash_keys(photos.keys):
@@ -155,7 +141,7 @@ def _train(
             return LearnResult(args.out, over, int(saved["pictures"]), photos.failed)
     model, recipe = first_model(args, recipe, bar)
     precision = begun_precision(recipe.args.precision, saved, model, setup.device, bar)
-    settings = recipe.with_settings(precision=precision).args
+    settings = replace(recipe.args, precision=precision)
     settings = settings.with_steps(settings.steps if saved is None else saved["steps"])
     data = prepare(
         photos, store, settings, extractor, bar, seed=args.seed, cache=args.out / OBJECTS, cutouts=args.cutouts,

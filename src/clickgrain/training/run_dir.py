@@ -95,8 +95,12 @@ def postponed_interrupts() -> Iterator[None]:
             usual[number](number, frame)
 
 
-def read_run(args: Asked) -> dict[str, Any] | None:
-    """What was written about the run in `args.out`, None for a new run; TrainingError if it had other settings."""
+def read_run(args: Asked, made_of: dict[str, Any] | None = None, **others: str) -> dict[str, Any] | None:
+    """What was written about the run in `args.out`; None for a new run.
+
+    Raises TrainingError: it had other settings, or not the values of `made_of` under the names in `others`, whose
+    words say so.
+    """
     path = args.out / RUN
     try:
         saved = json.loads(path.read_bytes())
@@ -117,6 +121,10 @@ def read_run(args: Asked) -> dict[str, Any] | None:
             f"{args.out} holds a run with other settings ({', '.join(changed)}); repeat its settings to continue,"
             " or choose another --out"
         )
+    for name, words in others.items():
+        if saved.get(name) != (made_of or {}).get(name):
+            advice = "use the same to continue, or choose another --out"
+            raise TrainingError(f"{args.out} holds a run {words}; {advice}")
     return {**saved, "steps": steps}
 
 
