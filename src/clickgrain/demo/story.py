@@ -33,8 +33,9 @@ from clickgrain.progress import Bar, Progress
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
 from clickgrain.segmenter import Segmenter
+from clickgrain.training.composites import add_composites
 from clickgrain.training.config import DataArgs, TrainArgs
-from clickgrain.training.image_set import ImageSet, add_composites
+from clickgrain.training.image_set import ImageSet
 from clickgrain.training.loop import fit
 from clickgrain.training.prepare import load_image_set
 from clickgrain.training.run_dir import METRICS, STATE, locked

@@ -2,13 +2,11 @@
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import repeat
-from pathlib import Path
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Literal, TypeVar
 
@@ -20,21 +18,9 @@ from torch.nn import functional
 
 from clickgrain.devices import available_memory
 from clickgrain.errors import ClickgrainError, ImageError
-from clickgrain.features import FeatureExtractor
-from clickgrain.proposals.composites import composite
-from clickgrain.proposals.cutouts import (
-    WHOLE_OBJECTS,
-    Cutout,
-    object_cutout,
-    plain_background_object,
-    read_cutout,
-    region_cutout,
-    retextured,
-    solid_cutout,
-)
 from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
 from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree
+from clickgrain.tree import MergeTree, edge_tree, semantic_cells, semantic_tree
 from clickgrain.types import Bool, Float, Size, UInt8
 
 T = TypeVar("T")
@@ -46,9 +32,6 @@ FEWEST_TREES, MOST_TREES = 64, 20_000
 AT_ONCE = 64  # images that are worked on, or composites that are made, before the next ones
 READERS = 16  # threads that read ahead
 STRIPES = 64  # locks, so that two threads do not read the same image
-WHOLE = (0.85, 0.95)  # levels of whole objects
-MOST_CUTOUTS = 256  # kept decoded
-SECOND = 0.4  # part of the composites of cutouts that show a second one, in front of the target or behind it
 
 
 @dataclass(frozen=True)
@@ -104,10 +87,10 @@ class ImageSet:
         # its semantic tree, what the semantic network sees in it, and regions that the click maps cannot show
         self.semantic_tree = self._cached(lambda i: semantic_tree(self.image(i), self.tree(i), self.cells(i)))
         self.cells = self._cached(lambda i: semantic_cells(self.image(i)))
-        self._faint: dict[int, bool] = {}
         self.hidden = self._cached(
             lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)), FINENESS**2
         )
+        self.is_faint = cache(lambda i: self.hidden(i).faint)  # whether no large region of it stands out
         self._again: list[Callable[[], Entry] | None] = []
         self._seen: list[tuple[Size, int] | None] = []  # size and checksum of each image that was read
         self._stored = bytearray()  # whether the tree of each image is in the store
@@ -214,12 +197,6 @@ class ImageSet:
             return TreeRegions(self.tree(i))
         tree = self.edge_tree(i) if kind == "edges" else self.semantic_tree(i)
         return TreeRegions(tree, scale=self.tree(i))
-
-    def is_faint(self, i: int) -> bool:
-        """Whether no large region of image i stands out, see `HiddenRegions.faint`; found once."""
-        if i not in self._faint:
-            self._faint[i] = self.hidden(i).faint
-        return self._faint[i]
 
     def to(self, device: torch.device) -> "ImageSet":
         """The same image set; `crops` are made on a GPU if the pixels fit into half of its free memory."""
@@ -345,111 +322,3 @@ def squared(image: UInt8, side: int) -> UInt8:
     """An h x w x 3 image in the top left corner of a side x side one, its last row and column repeated."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, side - height), (0, side - width), (0, 0)), mode="edge")
-
-
-def add_composites(
-    image_set: ImageSet,
-    count: int,  # how many
-    extractor: FeatureExtractor,  # gives the features of their trees
-    *,
-    photos: Sequence[int] | None = None,  # indices of the photos to make them of; all of them when None
-    seed: int,  # of everything random
-    cutouts: Sequence[Path] = (),  # files that `read_cutout` reads
-    share: float = 0.2,  # of the composites that show one of these
-    threads: int = 1,  # that work on them
-    advance: Callable[[], None] = lambda: None,  # called once per composite
-) -> range:
-    """Add composites: whole objects, regions of trees and cutouts with exact alpha, pasted into other photos.
-
-    Whole objects are those on plain backgrounds, and the image set's salient ones. Composite i depends on the
-    photos, `seed` and i alone. Their trees are built here. Those that memory has no room for are made when they
-    are asked for.
-    """
-    first = len(image_set)
-    if count == 0:
-        return range(first, first)
-    sources = list(range(image_set.photos)) if photos is None else list(photos)
-
-    def can_be_cut(i: int) -> bool:
-        with suppress(ClickgrainError):  # it cannot be read again
-            return i in image_set.objects or plain_background_object(image_set.image(i)) is not None
-        return False
-
-    objects = [i for i, found in zip(sources, image_set.each(sources, can_be_cut, threads)) if found]
-    files = zlib.crc32("\0".join(path.name for path in cutouts).encode("utf-8", "surrogateescape"))
-    read = lru_cache(MOST_CUTOUTS)(lambda path: read_cutout(path, image_set.side))
-
-    def begun(i: int) -> tuple[bool, np.random.Generator]:
-        """Whether composite i shows a cutout, and the source of its randomness."""
-        rng = np.random.default_rng([seed, 8, i])  # the others stay the same, whatever the share
-        shows = bool(cutouts) and rng.random() < share
-        return shows, rng if shows else np.random.default_rng([seed, 1, i])
-
-    def make(i: int) -> Entry:
-        (shows, rng), level = begun(i), None
-        if shows:
-            image, alpha = _cutout_composite(image_set, sources, lambda: read(_one_of(cutouts, rng)), rng)
-            level = float(rng.uniform(*WHOLE))
-        else:
-            image, alpha = _composite(image_set, sources, objects, rng)
-        png = encode_mask(np.round(alpha * 255).astype(np.uint8))
-        return Entry(image, build_tree(extractor(image), image.shape[:2]), png, level)
-
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, count, AT_ONCE):
-            numbers = range(start, min(start + AT_ONCE, count))
-            entries: Iterable[Entry | None] = repeat(None) if image_set.full else pool.map(make, numbers)
-            for i, entry in zip(numbers, entries):
-                name = f"cutouts-{files:08x}/{i:06d}" if begun(i)[0] else f"composite/{i:06d}"
-                image_set.add(entry, name, partial(make, i))
-                advance()
-    return range(first, len(image_set))
-
-
-def _composite(
-    image_set: ImageSet, sources: Sequence[int], objects: Sequence[int], rng: np.random.Generator
-) -> tuple[UInt8, Float]:
-    """A composite of photos drawn from `sources`; half of the pieces are whole objects, if any exist."""
-    background = image_set.image(_one_of(sources, rng))
-    for _ in range(20):
-        whole = len(objects) > 0 and rng.random() < 0.5
-        donor = _one_of(objects if whole else sources, rng)
-        image = image_set.image(donor)
-        if whole:
-            piece = (
-                solid_cutout(image, image_set.mask(donor)) if donor in image_set.objects else object_cutout(image)
-            )
-        else:
-            tree = image_set.tree(donor)
-            shown = MergeTree(tree.children, tree.cost, tree.grid, (image.shape[0], image.shape[1]))
-            piece = region_cutout(image, shown, rng)
-        if piece is not None:
-            return composite(background, *piece, rng)
-    # Nothing can be cut out of these photos: an ellipse of one in another still teaches edges and occlusion.
-    image = image_set.image(_one_of(sources, rng))
-    alpha = np.zeros(image.shape[:2], np.uint8)
-    center = (image.shape[1] // 2, image.shape[0] // 2)
-    cv2.ellipse(alpha, center, (max(center[0] // 2, 2), max(center[1] // 2, 2)), 0, 0, 360, 255, -1)
-    return composite(background, image, alpha.astype(np.float32) / np.float32(255), rng)
-
-
-def _cutout_composite(
-    image_set: ImageSet, sources: Sequence[int], cutout: Callable[[], Cutout], rng: np.random.Generator
-) -> tuple[UInt8, Float]:
-    """A cutout in a photo, at times with a second one that hides part of it, or that it hides part of."""
-
-    def photo() -> UInt8:
-        return image_set.image(_one_of(sources, rng))
-
-    background, piece, occluder = photo(), retextured(cutout(), photo, rng), None
-    if rng.random() < SECOND:
-        other = retextured(cutout(), photo, rng)
-        if rng.random() < 0.5:
-            occluder = other
-        else:
-            background = composite(background, *other, rng, WHOLE_OBJECTS).image
-    return composite(background, *piece, rng, WHOLE_OBJECTS, occluder=occluder)
-
-
-def _one_of(items: Sequence[T], rng: np.random.Generator) -> T:
-    return items[int(rng.integers(len(items)))]

@@ -31,8 +31,9 @@ from clickgrain.proposals.cutouts import read_cutout
 from clickgrain.proposals.objects import salient_object
 from clickgrain.proposals.pipeline import shrunk
 from clickgrain.proposals.store import ProposalStore
+from clickgrain.training.composites import add_composites
 from clickgrain.training.config import TrainArgs
-from clickgrain.training.image_set import Entry, ImageSet, add_composites, encode_mask
+from clickgrain.training.image_set import Entry, ImageSet, encode_mask
 from clickgrain.training.validation import Validation, make_validation, split
 from clickgrain.tree import build_tree
 from clickgrain.types import Size, UInt8

@@ -15,8 +15,9 @@ from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel
 from clickgrain.proposals.config import Sampler
 from clickgrain.training import validation
+from clickgrain.training.composites import add_composites
 from clickgrain.training.config import DataArgs, TrainArgs
-from clickgrain.training.image_set import Entry, ImageSet, add_composites
+from clickgrain.training.image_set import Entry, ImageSet
 from clickgrain.tree import build_tree
 
 SIDE = 96

@@ -15,6 +15,7 @@ from clickgrain.images import ReadReport, resize_long_side
 from clickgrain.progress import Quiet
 from clickgrain.proposals.pipeline import propose
 from clickgrain.proposals.store import ProposalStore
+from clickgrain.training import composites
 from clickgrain.training import image_set as module
 from clickgrain.training.prepare import choose_photos, load_image_set, prepare
 from clickgrain.tree import build_tree
@@ -117,7 +118,7 @@ def test_the_bank_only_grows(composed, extractor):
     """What was there stays as it was, and a second lot of composites follows the first."""
     image_set = composed(2)
     images = [image_set.image(i) for i in range(6)]
-    assert module.add_composites(image_set, 3, extractor, photos=[0, 1], seed=5) == range(6, 9)
+    assert composites.add_composites(image_set, 3, extractor, photos=[0, 1], seed=5) == range(6, 9)
     assert all(image_set.image(i) is image for i, image in enumerate(images))
     assert (image_set.photos, len(image_set), len(image_set.names)) == (4, 9, 9)
     with pytest.raises(ValueError, match="late: a photo must be added before all composites"):
@@ -143,8 +144,8 @@ def test_exact_masks_lie_on_the_pixels_that_were_pasted(make_image_set, composed
 
 
 def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_image_set, composed, monkeypatch):
-    monkeypatch.setattr(module, "object_cutout", lambda image: None)
-    monkeypatch.setattr(module, "region_cutout", lambda *_: None)
+    monkeypatch.setattr(composites.pieces, "object_cutout", lambda image: None)
+    monkeypatch.setattr(composites.pieces, "region_cutout", lambda *_: None)
     noise = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), dtype=np.uint8) for i in range(2)]
     full = composed(4, make_image_set(noise, 64))
     for i in range(2, 6):
@@ -155,7 +156,7 @@ def test_photos_that_nothing_can_be_cut_out_of_give_ellipses(make_image_set, com
 
 
 def test_no_composites_leave_the_bank_as_it_is(image_set, extractor):
-    assert module.add_composites(image_set, 0, extractor, seed=0) == range(4, 4)
+    assert composites.add_composites(image_set, 0, extractor, seed=0) == range(4, 4)
     assert len(image_set) == 4
 
 

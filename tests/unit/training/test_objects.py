@@ -8,8 +8,8 @@ import pytest
 
 from clickgrain.errors import ConfigError
 from clickgrain.training import prepare as module
+from clickgrain.training.composites import add_composites
 from clickgrain.training.config import DataArgs
-from clickgrain.training.image_set import add_composites
 from clickgrain.training.prepare import find_objects
 from clickgrain.training.samples import Pools, draw_sample, make_batch
 from clickgrain.training.validation import make_validation
