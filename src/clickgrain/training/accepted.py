@@ -1,9 +1,8 @@
 """Objects that people accepted: exact targets of a run, beside the regions of its unlabelled photos."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -25,6 +24,8 @@ SMALL = 32
 VIEW = 4.0
 """Side of that crop, over the object's long side."""
 
+_View = tuple[Entry, list[UInt8]]  # an object in its photo or in a part of it, and PNGs of refused regions there
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -33,15 +34,6 @@ class Accepted:
     objects: Benchmark  # to train on
     held_out: Benchmark  # never trained on: they measure what is gained
     refused: Benchmark  # regions that are not what was searched for; `image_id` is the photo's key
-
-
-@dataclass(frozen=True)
-class _View:
-    """An object in its photo or in a part of it; masks of the object and of refused regions are PNGs."""
-
-    name: str
-    entry: Entry
-    refused: list[UInt8]
 
 
 def add_accepted(
@@ -61,23 +53,23 @@ def add_accepted(
     groups = list(accepted.objects.by_image())
     bar.start("accepted objects", len(groups))
 
-    def views(group: list[LabelledTarget], failed: list[str]) -> list[_View]:
-        return list(_views(group, refused.get(group[0].image_id, []), image_set.side, extractor, failed))
+    def views(group: list[LabelledTarget], failed: list[str]) -> dict[str, _View]:
+        return _views(group, refused.get(group[0].image_id, []), image_set.side, extractor, failed)
 
     def again(group: list[LabelledTarget], name: str) -> Entry:
         problems: list[str] = []
-        for view in views(group, problems):
-            if view.name == name:
-                return view.entry
-        raise DataError("; ".join(problems) or f"object {name}: it is not there any more")
+        found = views(group, problems)
+        if name not in found:
+            raise DataError("; ".join(problems) or f"object {name}: it is not there any more")
+        return found[name][0]
 
     with ThreadPoolExecutor(threads) as pool:
         for group, made in zip(groups, pool.map(partial(views, failed=failed), groups)):
             bar.advance()
-            for view in made:
-                i = image_set.add(view.entry, view.name, partial(again, group, view.name))
+            for name, (entry, not_objects) in made.items():
+                i = image_set.add(entry, name, partial(again, group, name))
                 image_set.accepted.append(i)
-                image_set.refused[i] = view.refused
+                image_set.refused[i] = not_objects
     if not image_set.accepted:
         raise DataError("none of the accepted objects can be used:" + "".join(f"\n- {line}" for line in failed[:5]))
     return image_set.accepted, failed
@@ -89,31 +81,32 @@ def _views(
     side: int,
     extractor: FeatureExtractor,
     failed: list[str],
-) -> Iterator[_View]:
-    """Every object of one photo in the whole photo, those too small to be seen there in a part of it."""
+) -> dict[str, _View]:
+    """Every object of one photo in the whole photo, those too small to be seen there in a part of it, by name."""
     photo, masks = load_group(group, failed)
     if photo is None:
-        return
+        return {}
     others = [mask == 255 for _, mask in load_group(refused, failed)[1]] if refused else []
-    trees: dict[tuple[int, int, int, int], tuple[UInt8, MergeTree]] = {}
+
+    @cache
+    def seen(part: tuple[int, int, int, int]) -> tuple[UInt8, MergeTree]:
+        image = shrunk(np.ascontiguousarray(photo[part[1] : part[3], part[0] : part[2]]), side)
+        return image, build_tree(extractor(image), image.shape[:2])
+
+    views: dict[str, _View] = {}
     for target, mask in masks:
         part = _part(mask == 255, side)
         rows, columns = slice(part[1], part[3]), slice(part[0], part[2])
-        if part not in trees:
-            seen = np.ascontiguousarray(photo[rows, columns])
-            image = shrunk(seen, side)
-            trees[part] = image, build_tree(extractor(image), (image.shape[0], image.shape[1]))
-        image, tree = trees[part]
-        size = (image.shape[0], image.shape[1])
+        image, tree = seen(part)
+        size = image.shape[:2]
         shown = mask_of_size((mask == 255)[rows, columns], size)
         if not (shown > 127).any():
             failed.append(f"object {target.id}: nothing is left of it at a long side of {side} pixels")
             continue
-        there = [
-            encode_mask(mask_of_size(other[rows, columns], size)) for other in others if other[rows, columns].any()
-        ]
-        level = level_of(float((shown > 127).mean()), tree)
-        yield _View(target.id, Entry(image, tree, encode_mask(shown), level), there)
+        there = [other[rows, columns] for other in others if other[rows, columns].any()]
+        entry = Entry(image, tree, encode_mask(shown), level_of(float((shown > 127).mean()), tree))
+        views[target.id] = entry, [encode_mask(mask_of_size(other, size)) for other in there]
+    return views
 
 
 def _part(mask: Bool, side: int) -> tuple[int, int, int, int]:
