@@ -25,7 +25,7 @@ from clickgrain.progress import Progress, Quiet
 from clickgrain.training import run_dir
 from clickgrain.training.config import TrainArgs
 from clickgrain.training.image_set import READERS, ImageSet
-from clickgrain.training.plan import Plan
+from clickgrain.training.plan import Plan, learning_rate
 from clickgrain.training.samples import Batch, Pools, make_batch, sample_rng
 from clickgrain.training.step import ClickStep
 from clickgrain.weights import load_model, save_model
@@ -57,21 +57,17 @@ def fit(
     out: Path,  # folder for `model.safetensors` + `config.json`, `state.pt` and `metrics.jsonl`
     *,
     validate: Validator | None = None,  # called every `args.validate_every` steps and at the end
-    # device, precision and processes; one process on the CPU or the only GPU when None
-    fabric: Fabric | None = None,
+    fabric: Fabric | None = None,  # device and processes; one process on the CPU or the only GPU when None
     progress: Progress | None = None,
-    # to fill with training, over all sessions, from the first optimizer step on; `args.steps` is only a first guess
-    # then
-    seconds: float | None = None,
+    seconds: float | None = None,  # to fill with training over all sessions; `args.steps` is a first guess then
 ) -> FitResult:
     """Train a click model, or continue to, and leave the averaged weights in `out`.
 
     A run that is stopped at any moment loses at most `args.checkpoint_every` seconds of work; run again with the
-    same settings it ends bit-identical to one that was not stopped (same machine and number of threads; not when
-    `seconds` are given: the clock decides then). A step whose loss or gradient is not finite changes nothing.
-    Raises TrainingError: if the state in `out` is of other settings, the disk is full, many losses or gradients in
-    a row are not finite, or several processes, whose clocks differ, are given `seconds`, cannot share a batch
-    evenly, or lose one of them.
+    same settings it ends bit-identical to one that was not stopped (same machine and number of threads, without
+    `seconds`). A step whose loss or gradient is not finite changes nothing.
+    Raises TrainingError: the state in `out` is of other settings, the disk is full, many losses or gradients in a
+    row are not finite, or several processes are given `seconds`, cannot share a batch evenly, or lose one of them.
     """
     fabric = fabric or Fabric(accelerator="auto", devices=1)
     if seconds is not None and fabric.world_size > 1:
@@ -147,16 +143,6 @@ def fabric_for(device: str) -> Fabric:
         fabric.launch()
         return fabric
     return Fabric(accelerator=kind, devices=[int(index)] if index and kind == "cuda" else 1)
-
-
-def learning_rate(args: TrainArgs, step: int) -> float:
-    """Learning rate of a step (0-based)."""
-    if step < args.warmup:
-        return args.lr * (step + 1) / args.warmup
-    share = (step - args.warmup) / max(args.steps - args.warmup, 1)
-    if args.schedule == "cosine":
-        return args.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-    return args.lr * (0.1 if step >= args.steps * 50 / 55 else 1.0)
 
 
 class MovingAverage:
@@ -247,15 +233,13 @@ class _Run:
 
         def hand_out() -> Iterator[list[Batch]]:
             ahead: deque[Future[list[Batch]]] = deque()
-            first = self.step
-            while first < self.plan.steps:  # which may change on the way
-                while len(ahead) < min(max(AHEAD, workers), self.plan.steps - first):
-                    step = first + len(ahead)
+            while self.step < self.plan.steps:  # both change on the way
+                while len(ahead) < min(max(AHEAD, workers), self.plan.steps - self.step):
+                    step = self.step + len(ahead)
                     for i in self.first_choices(step) if self.image_set.streams else ():
                         reading.submit(self.image_set.read_ahead, i)
                     ahead.append(pool.submit(self.prepare, step))
                 yield ahead.popleft().result()
-                first += 1
 
         try:
             yield hand_out()

@@ -1,8 +1,10 @@
-"""How many steps a run has: a number that is given, or as many as fill a time."""
+"""How many steps a run has, a number that is given or as many as fill a time, and their learning rates."""
 
+import math
 import time
 
 from clickgrain.progress import Progress
+from clickgrain.training.config import TrainArgs
 
 LEAST = 20  # steps of even the shortest run by the clock
 FEW = 0.1
@@ -64,3 +66,13 @@ class Plan:
                     f" {self._few * pace / 60:.0f} minutes here; give more --minutes, or shorten the steps by a"
                     " smaller --crop or --batch"
                 )
+
+
+def learning_rate(args: TrainArgs, step: int) -> float:
+    """Learning rate of a step (0-based)."""
+    if step < args.warmup:
+        return args.lr * (step + 1) / args.warmup
+    share = (step - args.warmup) / max(args.steps - args.warmup, 1)
+    if args.schedule == "cosine":
+        return args.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return args.lr * (0.1 if step >= args.steps * 50 / 55 else 1.0)

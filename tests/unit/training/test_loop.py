@@ -20,7 +20,8 @@ from clickgrain.models.grain import GrainModel
 from clickgrain.progress import Quiet
 from clickgrain.segmenter import Segmenter
 from clickgrain.training import loop, plan, run_dir
-from clickgrain.training.loop import fit, learning_rate
+from clickgrain.training.loop import fit
+from clickgrain.training.plan import learning_rate
 from clickgrain.training.run_dir import BEFORE, METRICS, STATE
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "train_losses.json"
