@@ -170,8 +170,8 @@ class RunArgs:
     @property
     def asked(self) -> dict[str, Any]:
         """What takes the place of the recipe's settings, for `Recipe.with_settings`; None leaves one as it is."""
-        given = {name: getattr(self, name) for name in ("batch", "crop", "seed", "accumulate")}
-        return given | {"precision": None if self.precision == "auto" else self.precision}
+        given = {name: getattr(self, name) for name in ("batch", "crop", "seed", "accumulate", "precision")}
+        return {name: None if value == "auto" else value for name, value in given.items()}
 
     @property
     def memory_bytes(self) -> float | None:
@@ -267,9 +267,9 @@ class Recipe:
     backbone: str | None = None  # Hugging Face id or folder whose weights start the network, or None
 
     def with_settings(self, **changes: Any) -> "Recipe":
-        """The recipe with other values; None leaves a value as it is.
+        """The recipe with other fields of `TrainArgs` or `DataArgs`; None leaves one as it is.
 
-        Keys are fields of `TrainArgs`, or of `DataArgs`, or "tree" (the extractor behind a grain model's maps).
+        "tree" is the extractor behind a grain model's maps.
         """
         given = {key: value for key, value in changes.items() if value is not None}
         tree = given.pop("tree", None)
@@ -303,8 +303,7 @@ def first_clicks() -> Recipe:
     of the one forgets of the other.
 
     command:  clickgrain train PHOTOS --store DIR/trees.db --recipe first-clicks --from default --out DIR
-    hardware: 2 CPU cores, 3 GiB of memory for some hundred photos
-    time:     docs/experiments.md
+    hardware: as `grain-small`; docs/experiments.md has times
     """
     small, config = grain_small(), GrainConfig.small()
     clicks = ClickSimulation(share_single=1.0, corrective=(0, 0), share_centre=0.75)
@@ -317,8 +316,7 @@ def corrections() -> Recipe:
     """The decoder for corrections of a model with two, on the masks that the one for first clicks gives.
 
     command:  clickgrain train PHOTOS --store DIR/trees.db --recipe corrections --from default --out DIR
-    hardware: 2 CPU cores, 3 GiB of memory for some hundred photos
-    time:     docs/experiments.md
+    hardware: as `grain-small`; docs/experiments.md has times
     """
     small = grain_small()
     args = replace(small.args, learns="corrections", losses=replace(small.args.losses, kept=1.0))
@@ -372,10 +370,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def load_recipe(name: str, device: str) -> Recipe:
-    """A recipe by name; "auto" is grain on a GPU and grain-small elsewhere.
-
-    Raises ConfigError: for an unknown name.
-    """
+    """A recipe by name; "auto" is grain on a GPU and grain-small elsewhere. ConfigError: an unknown name."""
     if name == "auto":
         name = "grain-small" if device == "cpu" else "grain"
     if name not in RECIPES:

@@ -53,7 +53,7 @@ class Photos:
     """Photos that have trees."""
 
     files: list[ImageFile]  # sorted by key
-    failed: list[str]  # reasons why others are left out
+    failed: list[str]  # why others are left out
 
     @property
     def keys(self) -> list[str]:
@@ -103,8 +103,8 @@ def prepare(
     Raises TrainingError: if no photo is left, or no cutout.
     """
     data, threads, report = args.data, args.threads or torch.get_num_threads(), ReadReport()
-    bar.start("photos", len(photos.keys))
-    crops = ZoomCrops(data.photo_side, data.tiles, len(photos.keys), seed)
+    bar.start("photos", len(photos.files))
+    crops = ZoomCrops(data.photo_side, data.tiles, len(photos.files), seed)
     image_set = load_image_set(
         photos.files, store, side=data.photo_side, advance=bar.advance, report=report, look=crops.look,
         memory=memory,
@@ -228,10 +228,9 @@ def add_zoom_crops(
     threads: int = 1,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[int, int]:
-    """Add zoom crops as photos with trees of their own, after the others, and mark their photos as large.
+    """Add zoom crops as photos with trees, after the others, and mark their photos as large.
 
-    Returns:
-        Index of a crop -> index of its photo.
+    Returns the index of the photo of each crop by the crop's index.
     """
 
     def plant(crop: UInt8) -> Entry:
@@ -258,8 +257,8 @@ def find_objects(
     """Enter the salient objects of an image set's photos into it; `cache` is the file of an earlier call."""
     found = {} if cache is None else load_objects(cache)
     keys = [object_key(image_set, i) for i in range(image_set.photos)]
-    todo = [i for i in range(image_set.photos) if not _fits(found.get(keys[i]), image_set.size(i))]
-    for _ in range(image_set.photos - len(todo)):
+    todo = [i for i, key in enumerate(keys) if not _fits(found.get(key), image_set.size(i))]
+    for _ in range(len(keys) - len(todo)):
         advance()
 
     def search(i: int) -> UInt8 | None:
@@ -267,9 +266,7 @@ def find_objects(
             mask = salient_object(image_set.image(i), image_set.tree(i))
         except (ImageError, StoreError):  # it cannot be read again
             return None
-        if mask is None:
-            return np.zeros(0, np.uint8)
-        return encode_mask((mask * 255).astype(np.uint8))
+        return np.zeros(0, np.uint8) if mask is None else encode_mask((mask * 255).astype(np.uint8))
 
     for done, (i, mask) in enumerate(zip(todo, image_set.each(todo, search, threads)), 1):
         if mask is not None:
@@ -306,7 +303,6 @@ def load_objects(path: Path) -> Found:
 
 def save_objects(path: Path, found: Found) -> None:
     """Write the cache whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, save(found, {"version": VERSION}))
 
 

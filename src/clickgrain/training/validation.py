@@ -1,8 +1,9 @@
 """Validation by clicks on held-out photos: NoC by kind of target, and a preview image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -70,22 +71,24 @@ def make_validation(
 ) -> Validation:
     """Targets for validation."""
     found: dict[RegionKind, list[Pair]] = {"features": [], "hidden": []}
-    for i in range(count):
+    kinds: Sequence[RegionKind] = ("features", "hidden") if data.hidden > 0 else ("features",)
+    for i, photo in zip(range(count), cycle(held_out)):
         with suppress(ImageError, StoreError):  # it cannot be read again
-            image = image_set.image(held_out[i % len(held_out)])
-            for kind in [kind for kind in found if kind == "features" or data.hidden > 0]:
-                source = image_set.source(held_out[i % len(held_out)], kind)
+            image = image_set.image(photo)
+            for kind in kinds:
+                source = image_set.source(photo, kind)
                 for target in source.draw(np.random.default_rng([seed, 6, i]), 1, data.sampler):
                     mask = target.mask > 0.5 if source.exact else cut_region(target.mask, image)
                     found[kind] += [(image, mask)] if mask.any() else []
-    exact: list[list[Pair]] = [[], []]
-    salient = [i for i in held_out if i in image_set.objects]
-    for pairs, images in zip(exact, (composites[:count], salient[:count])):
-        for i in images:
+
+    def exact(images: Sequence[int]) -> Iterator[Pair]:
+        for i in images[:count]:
             with suppress(ImageError, StoreError):
-                pairs.append((image_set.image(i), image_set.mask(i) > 0.5))
-    made = [pair for pair in exact[0] if pair[1].any()]
-    return Validation(found["features"], made, exact[1], found["hidden"])
+                yield image_set.image(i), image_set.mask(i) > 0.5
+
+    made = [(image, mask) for image, mask in exact(composites) if mask.any()]
+    salient = list(exact([i for i in held_out if i in image_set.objects]))
+    return Validation(found["features"], made, salient, found["hidden"])
 
 
 class ClickValidator:
