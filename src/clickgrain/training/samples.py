@@ -197,7 +197,7 @@ def _sample_of(
         return None
     targets = [targets[i % len(targets)] for i in range(data.masks_per_image)]  # the first ones repeated
     prompts, rounds, before = zip(*(_begun(crop, target, drawn, clicks, data, rng) for target in targets))
-    to_tree = scaled_affine(crop.to_image, image_set.tree(image).image_size, size)
+    to_tree = map_to_leaf(image_set.tree(image).image_size, size, crop.to_image, 1)
     shown = Shown.of(image_set, image)
     return Sample(image, crop.to_image, to_tree, crop.valid, targets, prompts, rounds, before, shown)
 
@@ -258,7 +258,7 @@ class _Crop:
     def of(cls, image_set: ImageSet, image: int, source: Regions, to_image: Affine, side: int) -> "_Crop":
         """The crop of `side` pixels that `to_image` shows."""
         size = image_set.size(image)
-        to_shown = scaled_affine(to_image, source.image_size, size)
+        to_shown = map_to_leaf(source.image_size, size, to_image, 1)
         to_grid = map_to_leaf(source.grid, source.image_size, to_shown, 1)
         y, x = np.mgrid[:side, :side]
         column, row = (line[0] * x + line[1] * y + line[2] for line in to_image)
@@ -371,13 +371,6 @@ def _collate(samples: Sequence[Sample], step: int, first: int) -> Batch:
 def _planes(planes: Sequence[Float | Bool]) -> Tensor:
     """N x 1 x S x S float32."""
     return torch.from_numpy(np.stack(planes).astype(np.float32)[:, None])
-
-
-def scaled_affine(matrix: Affine, to: Size, of: Size) -> Affine:
-    """The matrix followed by a resize of (H, W) `of` to `to`, pixel centers kept."""
-    sx, sy = to[1] / of[1], to[0] / of[0]
-    resize = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
-    return resize @ np.vstack([matrix, [0, 0, 1]])
 
 
 def whole_look(target: Float, part: float, other: Float | None, rng: np.random.Generator) -> Float:
