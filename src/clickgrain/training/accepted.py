@@ -1,4 +1,4 @@
-"""Objects that people accepted: exact targets of a run, beside the regions of its unlabelled photos."""
+"""Objects that people accepted: exact targets of a run, next to the regions of its unlabelled photos."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -77,15 +77,9 @@ def level_of(share: float, tree: MergeTree) -> float:
 class TreeRegions(Regions):
     """Nodes of a merge tree (MIS, section 3.2)."""
 
-    def __init__(
-        self,
-        tree: MergeTree,  # whose nodes they are
-        *,
-        exact: bool = False,
-        # the tree of the features, whose levels say how large a node is, where `tree` is another
-        scale: MergeTree | None = None,
-    ) -> None:
-        super().__init__(tree.grid, tree.image_size, exact)
+    def __init__(self, tree: MergeTree, *, scale: MergeTree | None = None) -> None:
+        """`scale` is the tree of the features, whose levels say how large a node is, where `tree` is another."""
+        super().__init__(tree.grid, tree.image_size)
         self.tree, self.scale = tree, scale
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:

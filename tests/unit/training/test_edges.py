@@ -123,7 +123,10 @@ class TestSamples:
         monkeypatch.setattr(samples, "cut_region", lambda *given: cut.append(given) or cut_region(*given))
         source = copy(image_set)
         for exact in (True, False):
-            source.regions = lambda i, exact=exact: TreeRegions(image_set.tree(i), exact=exact)
+            regions = [TreeRegions(image_set.tree(i)) for i in PHOTOS]
+            for one in regions:
+                one.exact = exact
+            source.regions = regions.__getitem__
             batch_of(source, 1.0)
             assert bool(cut) != exact
 

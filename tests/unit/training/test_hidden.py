@@ -198,7 +198,7 @@ class TestImageSet:
         np.testing.assert_array_equal(one.tree.children, two.tree.children)
 
     def test_other_sources_stay_as_they_are(self, fresh):
-        other = TreeRegions(fresh.tree(0), exact=True)
+        other = TreeRegions(fresh.tree(0))
         fresh.regions = lambda i: other
         assert fresh.source(0, "hidden") is other
 
