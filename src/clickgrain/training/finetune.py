@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -207,11 +208,8 @@ def load_labelled(
 
 def usable(benchmark: Benchmark, groups: Sequence[Group], most: int) -> Benchmark | None:
     """Up to `most` targets of the groups whose image and mask can be read, or None."""
-    ids: list[str] = []
-    for group in groups:
-        if len(ids) < most:
-            ids += [target.id for target, _ in load_group(group, [])[1]]
-    return benchmark.select(ids[:most]) if ids else None
+    ids = list(islice((target.id for group in groups for target, _ in load_group(group, [])[1]), most))
+    return benchmark.select(ids) if ids else None
 
 
 def _load(

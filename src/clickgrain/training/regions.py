@@ -9,7 +9,7 @@ objects do (docs/experiments.md).
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -101,13 +101,13 @@ class HiddenRegions(TreeRegions):
     def __init__(self, tree: MergeTree, *, scale: MergeTree, strength: Float) -> None:
         super().__init__(tree, scale=scale)
         self.strength = strength  # h x w float32, the image's edges on the tree's leaves
-        self.known: dict[int, float] = {}  # node -> how well it is outlined, as far as computed
+        self.outlined = cache(lambda node: outlined(tree.mask(node), strength))  # how well a node is outlined
 
     @cached_property
     def faint(self) -> bool:
         """Whether no large region stands out, as in images of many small things."""
         best = self._best(np.random.default_rng(0), 4 * CANDIDATES, AREA)
-        return not best or self._outlined(best[0]) < FAINT
+        return not best or self.outlined(best[0]) < FAINT
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """The n best outlined of several times as many nodes, best first, without repetition.
@@ -115,18 +115,13 @@ class HiddenRegions(TreeRegions):
         If none of these stands out, of very many nodes of all sizes.
         """
         best = self._best(rng, CANDIDATES * n, sampler)
-        if not best or self._outlined(best[0]) < FAINT:
+        if not best or self.outlined(best[0]) < FAINT:
             best = self._best(rng, MANY, sampler if sampler.name == "area" else AREA)
         return [self.target(node) for node in best[:n]]
 
     def _best(self, rng: np.random.Generator, count: int, sampler: Sampler) -> list[int]:
         drawn = np.unique(sample_proposals(self.tree, rng, count, sampler))
-        return sorted((int(node) for node in drawn), key=lambda node: -self._outlined(node))
-
-    def _outlined(self, node: int) -> float:
-        if node not in self.known:
-            self.known[node] = outlined(self.tree.mask(node), self.strength)
-        return self.known[node]
+        return sorted((int(node) for node in drawn), key=lambda node: -self.outlined(node))
 
 
 def hidden_regions(image: UInt8, tree: MergeTree, rng: np.random.Generator) -> HiddenRegions:
