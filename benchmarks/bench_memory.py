@@ -59,8 +59,7 @@ def measure(given: argparse.Namespace) -> None:
     photos, store, count, objects, threads = given.photos, given.store, given.count, given.objects, given.threads
     extractor, trees = load_extractor(EXTRACTOR), ProposalStore(store)
     extractor(np.zeros((64, 64, 3), np.uint8))
-    chosen = choose_photos(photos, trees, (), extractor.name)
-    chosen = replace(chosen, files=chosen.files[:count])
+    chosen = choose_photos(photos, trees, (), extractor.name)[0][:count]
     args = replace(grain_small().args, threads=threads)
     start = psutil.Process().memory_info().rss
     memory = None if given.memory is None else given.memory * 1e9
@@ -73,7 +72,7 @@ def measure(given: argparse.Namespace) -> None:
             fitted = fit(model, data.image_set, data.images, settings, Path(out))
         print(f"{given.steps} steps: {fitted.waited:.1%} of the time without a batch", file=sys.stderr)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
-    print(json.dumps([len(chosen.keys), len(data.images), start, peak]))
+    print(json.dumps([len(chosen), len(data.images), start, peak]))
 
 
 def peak_of(*flags: object) -> list[int]:

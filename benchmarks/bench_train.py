@@ -130,7 +130,7 @@ def _data(folder: Path, recipe: Recipe) -> TrainingData:
     extractor = load_extractor("color-texture")
     propose(folder / "photos", folder / "trees.db", extractor=extractor, progress=False)
     store = ProposalStore(folder / "trees.db")
-    photos = choose_photos(folder / "photos", store, (), None)
+    photos, _ = choose_photos(folder / "photos", store, (), None)
     return prepare(photos, store, recipe.args, extractor, Quiet(), seed=0)
 
 

@@ -134,11 +134,12 @@ def _train(
     # again: another process may have trained before the lock
     saved = read_run(args, taught, labels="on other accepted objects")
     own_trees = isinstance(recipe.model, GrainConfig) or recipe.args.data.composites > 0
-    photos = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
-    if saved is not None and saved.get("finished") == hash_keys(photos.keys):
+    photos, left_out = choose_photos(args.photos, store, args.ignore, extractor.name if own_trees else None)
+    keys = hash_keys([photo.key for photo in photos])
+    if saved is not None and saved.get("finished") == keys:
         over = finished_run(args.out, int(saved.get("done", saved["steps"])))
         if over is not None:
-            return LearnResult(args.out, over, int(saved["pictures"]), photos.failed)
+            return LearnResult(args.out, over, int(saved["pictures"]), left_out)
     model, recipe = first_model(args, recipe, bar)
     precision = begun_precision(recipe.args.precision, saved, model, setup.device, bar)
     settings = replace(recipe.args, precision=precision)
@@ -151,9 +152,9 @@ def _train(
         data.image_set.regions = regions(data.image_set)
     if accepted is not None:
         threads = settings.threads or torch.get_num_threads()
-        new, failed = add_accepted(data.image_set, accepted, extractor, bar, threads=threads)
+        new, unusable = add_accepted(data.image_set, accepted, extractor, bar, threads=threads)
         data.images.extend(new)
-        data.failed.extend(failed)
+        data.failed.extend(unusable)
         model.config = replace(model.config, labelled=True)
     bar.note(data.image_set.described())
     if saved is None:
@@ -169,10 +170,11 @@ def _train(
         progress=bar,
         seconds=None if args.minutes is None else args.minutes * 60,
     )
-    done = {"done": fitted.steps, "finished": hash_keys(photos.keys), "pictures": len(data.images)}
+    done = {"done": fitted.steps, "finished": keys, "pictures": len(data.images)}
     write_run(args, settings.steps, precision=precision, **done, **taught)
     write_card(args.out)
-    return LearnResult(args.out, fitted, len(data.images), [*data.failed, *data.image_set.lost.values()])
+    failed = [*left_out, *data.failed, *data.image_set.lost.values()]
+    return LearnResult(args.out, fitted, len(data.images), failed)
 
 
 def usable_extractor(name: str, bar: Progress) -> str:

@@ -49,19 +49,6 @@ Found = dict[str, UInt8]  # photo -> its mask as the bytes of a PNG file; empty 
 
 
 @dataclass(frozen=True)
-class Photos:
-    """Photos that have trees."""
-
-    files: list[ImageFile]  # sorted by key
-    failed: list[str]  # why others are left out
-
-    @property
-    def keys(self) -> list[str]:
-        """Their names in the store."""
-        return [file.key for file in self.files]
-
-
-@dataclass(frozen=True)
 class TrainingData:
     """What a run trains and validates on."""
 
@@ -71,8 +58,10 @@ class TrainingData:
     failed: list[str]  # reasons why photos are left out
 
 
-def choose_photos(photos: str | Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None) -> Photos:
-    """Photos that are both in the source and in the store; their trees come from `extractor`, if it is named."""
+def choose_photos(
+    photos: str | Path, store: ProposalStore, ignore: Sequence[str], extractor: str | None
+) -> tuple[list[ImageFile], list[str]]:
+    """Photos whose trees are in the store, from `extractor` if it is named; and why others are left out."""
     there = {file.key: file for file in list_images(photos, ignore=ignore)}
     files, failed = list[ImageFile](), list[str]()
     for meta in store.metas():
@@ -83,11 +72,11 @@ def choose_photos(photos: str | Path, store: ProposalStore, ignore: Sequence[str
                 f"{there[meta.key]}: its tree comes from the extractor {meta.extractor!r}, not from"
                 f" {extractor!r}; run `clickgrain propose` again, or name that one with --extractor"
             )
-    return Photos(files, failed)
+    return files, failed
 
 
 def prepare(
-    photos: Photos,
+    photos: Sequence[ImageFile],
     store: ProposalStore,
     args: TrainArgs,
     extractor: FeatureExtractor,  # gives the features of the trees of zoom crops and composites
@@ -103,12 +92,11 @@ def prepare(
     Raises TrainingError: if no photo is left, or no cutout.
     """
     data, threads, report = args.data, args.threads or torch.get_num_threads(), ReadReport()
-    bar.start("photos", len(photos.files))
-    crops = ZoomCrops(data.photo_side, data.tiles, len(photos.files), seed)
+    bar.start("photos", len(photos))
+    crops = ZoomCrops(data.photo_side, data.tiles, len(photos), seed)
     image_set = load_image_set(
-        photos.files, store, side=data.photo_side, advance=bar.advance, report=report, look=crops.look,
-        memory=memory,
-    )  # fmt: skip
+        photos, store, side=data.photo_side, advance=bar.advance, report=report, look=crops.look, memory=memory
+    )
     train, held_out = split(image_set, data, seed)
     if crops.cut:
         bar.start("zoom crops", len(crops.cut))
@@ -132,7 +120,7 @@ def prepare(
     validation = make_validation(
         image_set, held_out, for_validation, data, count=args.validation_targets, seed=seed
     )
-    failed = [*photos.failed, *(reason for _, reason in report.bad), *bad]
+    failed = [*(reason for _, reason in report.bad), *bad]
     return TrainingData(image_set, [*train, *for_training], validation, failed)
 
 

@@ -6,6 +6,7 @@ Sample i of step s is a function of (seed, s, i) alone, so a resumed run sees wh
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -38,8 +39,7 @@ ACCEPTED = 0.5  # share of the samples that show an object that a person accepte
 REFUSED = 0.5  # IoU with a refused region from which on a region is not drawn
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """What a step needs of an image; taken at once, since the image set may evict it."""
 
     pixels: UInt8

@@ -202,7 +202,7 @@ class TestMemory:
         made, real = [], module.ImageSet._hold
         monkeypatch.setattr(module.ImageSet, "_hold", lambda self, i, entry: made.append(i) or real(self, i, entry))
         store, args = ProposalStore(tmp_path / "trees.db"), settings({"objects": 0.5})
-        data = prepare(choose_photos(photos, store, (), None), store, args, extractor, Quiet(), seed=0)
+        data = prepare(choose_photos(photos, store, (), None)[0], store, args, extractor, Quiet(), seed=0)
         assert sorted(made) == list(range(len(data.image_set)))
         for image, _ in [*data.validation.proposals, *data.validation.composites, *data.validation.objects]:
             assert any(image is data.image_set.image(i) for i in range(len(data.image_set)))
@@ -269,8 +269,8 @@ class TestLoading:
             tar.add(photos, ".")
         with ProposalStore.create(tmp_path / "tar.db") as trees:
             propose(tmp_path / "s.tar", trees, extractor=extractor, progress=False)
-            chosen = choose_photos(tmp_path / "s.tar", trees, (), extractor.name)
-            loaded, expected = load_image_set(chosen.files, trees, side=64), load_image_set(photos, store, side=64)
+            chosen, _ = choose_photos(tmp_path / "s.tar", trees, (), extractor.name)
+            loaded, expected = load_image_set(chosen, trees, side=64), load_image_set(photos, store, side=64)
             assert [name.removeprefix("s.tar/") for name in loaded.names] == expected.names
             for i in range(6):
                 np.testing.assert_array_equal(loaded.image(i), expected.image(i))

@@ -74,7 +74,7 @@ def prepared(source, args, extractor):
 
     def make(memory, photos=None, store=None):
         store = store or ProposalStore(source / "trees.db")
-        chosen = choose_photos(photos or source / "photos", store, (), extractor.name)
+        chosen, _ = choose_photos(photos or source / "photos", store, (), extractor.name)
         return prepare(
             chosen, store, args, extractor, Quiet(), seed=0, cutouts=source / "cutouts", memory=memory
         )  # fmt: skip

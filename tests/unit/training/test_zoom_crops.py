@@ -100,7 +100,7 @@ def data(tmp_path_factory, drawn, settings):
     propose(folder, folder / "trees.db", extractor=extractor, progress=False, workers=1)
     store = ProposalStore(folder / "trees.db")
     args: TrainArgs = settings({"tiles": 2, "photo_side": 96, "held_out": 0.4, "objects": 0.5})
-    photos = choose_photos(folder, store, (), extractor.name)
+    photos, _ = choose_photos(folder, store, (), extractor.name)
     return SimpleNamespace(
         args=args,
         found=prepare(photos, store, args, extractor, Quiet(), seed=0),
