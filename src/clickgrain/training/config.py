@@ -168,7 +168,7 @@ class RunArgs:
     memory: Annotated[float | None, tyro.conf.arg(metavar="GB")] = None
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, Any]:
         """What takes the place of the recipe's settings, for `Recipe.with_settings`; None leaves one as it is."""
         given = {name: getattr(self, name) for name in ("batch", "crop", "seed", "accumulate", "precision")}
         return {name: None if value == "auto" else value for name, value in given.items()}

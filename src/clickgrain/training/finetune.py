@@ -89,7 +89,7 @@ def finetune_on(
     if recipe is None:  # without composites, shorter, and gentler on trained weights
         own = load_recipe("paper", device) if args.recipe == "auto" and model.config.kind == "paper" else named
         lr = args.lr or own.args.lr * (1.0 if args.from_scratch else CONTINUED)
-        recipe = own.with_settings(**args.asked, lr=lr, composites=0.0, composites_per_photo=0.0)
+        recipe = own.with_settings(**args.overrides, lr=lr, composites=0.0, composites_per_photo=0.0)
         steps = args.steps or max(round(own.args.steps * STEPS), 1)
         recipe = Recipe(recipe.model, recipe.args.with_steps(steps))
     targets = [target.id for group in (*subset.train, *subset.held_out) for target in group]

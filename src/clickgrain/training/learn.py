@@ -108,7 +108,7 @@ def settle(args: LearnArgs, bar: Progress, recipe: Recipe | None = None) -> Setu
     device = choose_device(args.device)
     args = replace(args, extractor=usable_extractor(args.extractor, bar))
     own = {"steps": args.steps, "lr": args.lr, "any_orientation": args.any_orientation or None}
-    recipe = recipe or load_recipe(args.recipe, device).with_settings(**args.asked, **own, tree=args.extractor)
+    recipe = recipe or load_recipe(args.recipe, device).with_settings(**args.overrides, **own, tree=args.extractor)
     if args.cutouts is not None:
         if recipe.args.data.composites == 0:
             raise ConfigError(
