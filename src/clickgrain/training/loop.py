@@ -296,11 +296,10 @@ class _Run:
         rate = learning_rate(self.args.with_steps(self.plan.steps) if by_clock else self.args, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        answers = [self.backward(batch, batch is batches[-1]) for batch in batches]
+        named = [self.backward(batch, batch is batches[-1]) for batch in batches]
         norm = self.fabric.clip_gradients(
             self.network, self.optimizer, max_norm=self.args.clip, error_if_nonfinite=False
         )
-        named = [{"loss": loss.detach(), **parts} for loss, parts in answers]
         sums = torch.stack([torch.stack(list(one.values())).float() for one in named]).mean(0)
         # shared by all processes, so that all skip a step or none
         shared = self.fabric.all_reduce(torch.cat([sums, norm.reshape(1).to(sums)]), reduce_op="mean").tolist()
@@ -328,7 +327,7 @@ class _Run:
             )
         return value if finite else None
 
-    def backward(self, batch: Batch, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def backward(self, batch: Batch, last: bool) -> dict[str, Tensor]:
         """Loss of a part of a step and what it is made of; gradients are added, and shared after the last part."""
         pixels = [one.pixels for one in batch.shown]
         crops = self.image_set.crops(batch.images, batch.matrices, self.args.data.crop, pixels)
@@ -338,7 +337,7 @@ class _Run:
             with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
                 loss, parts = self.network(crops, batch)
             self.fabric.backward(loss / self.args.accumulate)
-        return loss, parts
+        return {"loss": loss.detach(), **parts}
 
     @contextmanager
     def failures_kept(self) -> Iterator[None]:
