@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clickgrain.clicks.config import ClickPlan, ClickSimulation
-from clickgrain.clicks.leaf_maps import Affine, map_to_leaf, warp
+from clickgrain.clicks.leaf_maps import Affine, Leaves, map_to_leaf, warp
 from clickgrain.clicks.maps import leaf_colors
 from clickgrain.clicks.robot import Click
 from clickgrain.clicks.simulation import corrective_click, initial_clicks, simulated_box, simulated_scribble
@@ -24,7 +24,7 @@ from clickgrain.proposals.config import Sampler
 from clickgrain.training.config import DataArgs
 from clickgrain.training.image_set import ImageSet, RegionKind, decode_mask, scaled_mask
 from clickgrain.training.regions import Regions, Target
-from clickgrain.tree import MergeTree, semantic_vectors
+from clickgrain.tree import semantic_vectors
 from clickgrain.types import Bool, Float, Prompt, Size, UInt8
 
 MIN_PIXELS, MAX_SHARE = 24, 0.95
@@ -43,20 +43,14 @@ class Shown(NamedTuple):
     """What a step needs of an image; taken at once, since the image set may evict it."""
 
     pixels: UInt8
-    tree: MergeTree
-    edge_tree: MergeTree
-    semantic_tree: MergeTree
-    vectors: Float  # of the leaves, see `semantic_vectors`
-    leaf_lab: Float
+    leaves: Leaves
 
     @classmethod
     def of(cls, image_set: ImageSet, i: int) -> "Shown":
         """That of image i."""
         pixels, tree = image_set.image(i), image_set.tree(i)
-        vectors = semantic_vectors(image_set.cells(i), tree)
-        return cls(
-            pixels, tree, image_set.edge_tree(i), image_set.semantic_tree(i), vectors, leaf_colors(pixels, tree)
-        )
+        others = image_set.edge_tree(i), semantic_vectors(image_set.cells(i), tree), image_set.semantic_tree(i)
+        return cls(pixels, Leaves(tree, leaf_colors(pixels, tree), *others))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 
-from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.clicks.maps import ClickMaps, MapContext
 from clickgrain.clicks.simulation import corrective_click
 from clickgrain.cut import obey
@@ -75,8 +74,7 @@ class ClickStep(nn.Module):
         """What a step works on, at the maps' resolution: area means preserve the targets' soft edges."""
         targets, valid = batch.masks.to(crops.device), batch.valid.to(crops.device)[batch.index]
         spec = self.model.map_spec
-        leaves = [Leaves(s.tree, s.leaf_lab, s.edge_tree, s.vectors, s.semantic_tree) for s in batch.shown]
-        context = MapContext.of(crops, spec, leaves, batch.to_tree)
+        context = MapContext.of(crops, spec, [one.leaves for one in batch.shown], batch.to_tree)
         before = torch.zeros_like(targets) if batch.before is None else batch.before.to(crops.device)
         size = context.lab.shape[2:]
         images, targets, valid, shown = (

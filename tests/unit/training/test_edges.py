@@ -107,7 +107,7 @@ class TestSamples:
     def test_click_maps_see_all_trees(self, image_set, batch_of):
         batch = batch_of(image_set, 0.0, count=4)
         for i, seen in zip(batch.images, batch.shown, strict=True):
-            trees = [seen.tree, seen.edge_tree, seen.semantic_tree]
+            trees = [seen.leaves.tree, seen.leaves.edges, seen.leaves.semantic]
             for tree, wanted in zip(
                 trees, (image_set.tree, image_set.edge_tree, image_set.semantic_tree), strict=True
             ):

@@ -104,7 +104,7 @@ class TestTargets:
             assert batch.index == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
             assert batch.masks.dtype == batch.valid.dtype == torch.float32
             assert len(batch.prompts) == 12
-            assert [seen.tree.grid for seen in batch.shown] == [seen.leaf_lab.shape[:2] for seen in batch.shown]
+            assert all(seen.leaves.tree.grid == seen.leaves.lab.shape[:2] for seen in batch.shown)
 
     def test_they_are_of_a_useful_size_and_on_the_picture(self, batches):
         for batch in batches:
@@ -304,7 +304,7 @@ class TestPrompts:
             for crop, prompt, _ in samples_of(batch):
                 if prompt.level is not None:
                     told += 1
-                    assert np.isclose(batch.shown[crop].tree.level, prompt.level).any()
+                    assert np.isclose(batch.shown[crop].leaves.tree.level, prompt.level).any()
         assert told > 5
 
     def test_levels_are_on_one_scale(self, make_image_set, drawn):
@@ -345,7 +345,7 @@ class TestTreeAndPixelsAgree:
         checked = 0
         for batch in batches:
             for crop, prompt, _ in samples_of(batch):
-                tree, matrix = batch.shown[crop].tree, batch.to_tree[crop]
+                tree, matrix = batch.shown[crop].leaves.tree, batch.to_tree[crop]
                 to_leaf = map_to_leaf(tree.grid, tree.image_size, matrix, 1)
                 for point in prompt.points:
                     there = (matrix[:, :2] @ point + matrix[:, 2]).clip(0, np.array(tree.image_size)[::-1] - 1)
@@ -364,7 +364,7 @@ class TestTreeAndPixelsAgree:
         for batch in batches[:2]:
             crops = mixed.crops(batch.images, batch.matrices, 64).numpy()
             for crop in range(6):
-                tree, picture = batch.shown[crop].tree, mixed.image(batch.images[crop])
+                tree, picture = batch.shown[crop].leaves.tree, mixed.image(batch.images[crop])
                 matrix = map_to_leaf(tree.grid, tree.image_size, batch.to_tree[crop], 1)
                 h, w = tree.grid
                 means = picture[: h * 4, : w * 4].reshape(h, 4, w, 4, 3).mean((1, 3)).astype(np.float32)

@@ -101,10 +101,12 @@ def assert_same_batches(one, other, args, steps=4):
             assert torch.equal(getattr(a, name), getattr(b, name)), name
         assert all(map(np.array_equal, a.to_tree, b.to_tree))
         for seen, again in zip(a.shown, b.shown, strict=True):
-            for name in ("pixels", "vectors", "leaf_lab"):
-                assert np.array_equal(getattr(seen, name), getattr(again, name)), name
-            for name in ("tree", "edge_tree", "semantic_tree"):
-                assert np.array_equal(getattr(seen, name).children, getattr(again, name).children), name
+            assert np.array_equal(seen.pixels, again.pixels)
+            for name in ("vectors", "lab"):
+                assert np.array_equal(getattr(seen.leaves, name), getattr(again.leaves, name)), name
+            for name in ("tree", "edges", "semantic"):
+                trees = getattr(seen.leaves, name), getattr(again.leaves, name)
+                assert np.array_equal(trees[0].children, trees[1].children), name
         for prompt, same in zip(a.prompts, b.prompts, strict=True):
             assert np.array_equal(prompt.points, same.points)
 
