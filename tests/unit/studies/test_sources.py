@@ -92,7 +92,7 @@ def test_batches_are_made_of_them(mixed, settings, name):
     pictures = range(7) if name == "composites" else range(4)
     batch = make_batch(image_set, list(pictures), args.data, args.clicks, seed=0, step=0, count=6)
     assert batch.masks.shape == (12, 1, 64, 64)
-    assert [seen.tree.grid for seen in batch.shown] == [mixed.tree(i).grid for i in batch.images]
+    assert [seen.leaves.tree.grid for seen in batch.shown] == [mixed.tree(i).grid for i in batch.images]
     assert all(mask.max() > 0.9 for mask in batch.masks)
 
 
