@@ -54,7 +54,7 @@ class Watch:
             await self.app(scope, receive, send_noting)
         except asyncio.CancelledError:
             if not status:
-                message = "the server was stopped before this was done; start it again and look what is there"
+                message = "the server was stopped before this was done; start it again and check what is there"
                 await refusal(503, "busy", message)(scope, receive, send_noting)
         finally:
             # the pattern, not the path: few values, however many images there are

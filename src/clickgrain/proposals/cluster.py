@@ -8,6 +8,7 @@ import logging
 import shutil
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -229,14 +230,14 @@ def _decoded(files: list[ImageFile], settings: TreeSettings, out: Path) -> Itera
         yield _packed([item])
 
 
-class _Stage:
+class _Stage(ABC):
     """An actor that does `work` on images."""
 
     out: Path
 
+    @abstractmethod
     def work(self, items: list[Any]) -> list[Any]:
         """What becomes of images."""
-        raise NotImplementedError
 
     def __call__(self, group: Batch) -> Batch:
         try:
