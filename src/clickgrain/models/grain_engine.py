@@ -15,7 +15,16 @@ from clickgrain.features import FeatureExtractor
 from clickgrain.images import Guide, fit_size, resize
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.zoom import Window, Zoom, bounds
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors
+from clickgrain.tree import (
+    MergeTree,
+    build_tree,
+    contrast,
+    edge_strength,
+    edge_tree,
+    semantic_cells,
+    semantic_tree,
+    semantic_vectors,
+)
 from clickgrain.types import Float, Mask, Prompt, Size, UInt8
 
 OTHER_LEVELS = (0.45, 0.65, 0.85)  # levels of the alternatives when none is asked for
@@ -28,6 +37,8 @@ AROUND, AROUND_LEAST = 0.5, 96  # side of a crop around the last click: part of 
 RIM = 0.1  # part of that side over which its answer fades into the previous mask
 UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 1.5, 0.5
 """Expected IoU under which the regions around a first click vote, growth of their share below it, largest share."""
+FLAT, CLEAR = 1.8, 2.0
+"""Contrast up to which regions alone answer a first click, and from which on that expected IoU alone decides."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,11 @@ class GrainImage:
     def guide(self) -> Guide:
         """For masks at the resolution of click maps."""
         return Guide.of(self.image, self.context.size, radius=2, eps=1e-4)
+
+    @cached_property
+    def contrast(self) -> float:
+        """Of the image's large regions (`clickgrain.tree.contrast`)."""
+        return contrast(self.tree, edge_strength(self.image, self.tree.grid))
 
 
 class GrainNetwork(Protocol):
@@ -166,7 +182,8 @@ class GrainEngine:
         logits, scores = self.network.decode(encoded.features, maps)
         config = self.network.config
         if "centre" in config.first_maps and config.decoder_for(maps)[0]:
-            logits = _voted(logits, scores, maps[:, config.map_spec.names.index("centre")])
+            votes = maps[:, config.map_spec.names.index("centre")]
+            logits = _voted(logits, scores, votes, encoded.contrast)
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
     def _maps(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> Float:
@@ -185,12 +202,14 @@ class GrainEngine:
         return maps.of([0])
 
 
-def _voted(logits: Float, scores: Float, votes: Float) -> Float:
-    """M x h x w logits of first answers, where the network is unsure blended with the vote of nested regions.
+def _voted(logits: Float, scores: Float, votes: Float, contrast: float) -> Float:
+    """M x h x w logits of first answers, blended with the vote of nested regions.
 
-    What the network learned of whole things helps on photos like those that it saw; else the image knows better.
+    The vote counts where the network is unsure, and alone where no large region stands out: what the network
+    learned of whole things helps on photos like those that it saw; else the image knows better.
     """
-    share = np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST)[:, None, None]
+    least = np.clip((CLEAR - contrast) / (CLEAR - FLAT), 0, 1)
+    share = np.maximum(least, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST))[:, None, None]
     network = 0.5 + 0.5 * np.tanh(0.5 * logits)
     mean = np.clip(network + share * (decided(votes) - network), 1e-4, 1 - 1e-4)
     return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)

@@ -97,11 +97,18 @@ def test_an_answer_has_the_images_size_and_is_the_same_every_time(engine):
     assert first.roi is None
 
 
+def thing():
+    """A square on even ground, which stands out."""
+    image = np.full((*SIZE, 3), 90, np.uint8)
+    image[14:40, 8:36] = (200, 120, 60)
+    return image
+
+
 class TestVotes:
-    """First answers of a network that is unsure, blended with the vote of the regions around the click."""
+    """First answers blended with the vote of the regions around the click: in part where the network is unsure."""
 
     @staticmethod
-    def mask(expected, **prompt):
+    def mask(expected, image=None, **prompt):
         """The answer of a network that says "object" everywhere and expects this IoU."""
         config = replace(TINY, first_maps=TINY.maps)
         model = echo_model("disk+", config)
@@ -112,19 +119,26 @@ class TestVotes:
             model.first.score[2].weight.zero_()
             model.first.score[2].bias.fill_(np.log(expected / (1 - expected)))
         engine = GrainEngine(TorchGrain(model), ColorTexture())
-        return ask(engine, engine.encode(photo()), [[20, 30]], **prompt).probability
+        return ask(engine, engine.encode(thing() if image is None else image), [[20, 30]], **prompt).probability
+
+    def test_alone_where_no_large_region_stands_out(self):
+        patches = photo()  # many small ones
+        sure = self.mask(0.95, patches)
+        np.testing.assert_array_equal(sure, self.mask(0.05, patches))
+        assert sure[30, 20] > 0.9
+        assert sure[-2, -2] < 0.1
 
     def test_none_where_it_is_sure(self):
         np.testing.assert_allclose(self.mask(0.61), 0.75, atol=1e-3)
 
     def test_the_less_sure_the_more_they_weigh(self):
         sure, half, least = self.mask(0.61), self.mask(0.5), self.mask(0.2)
-        shift = [float(np.abs(sure - other).max()) for other in (half, least)]
-        assert 0.05 < shift[0] < shift[1] < 0.45  # a share of .15 and .5 of a vote from 0 to 1
+        shift = [float((sure - other)[-2, -2]) for other in (half, least)]
+        assert shift == pytest.approx([0.15 * 0.75, 0.5 * 0.75], abs=0.03)  # away from the click the vote is 0
         assert half[30, 20] > half[-2, -2] + 0.05  # for what lies around the click
 
     def test_a_wanted_level_is_the_other_decoders(self):
-        probability = self.mask(0.2, level=0.5)  # which shows the click's disk
+        probability = self.mask(0.2, photo(), level=0.5)  # which shows the click's disk
         assert probability[30, 20] > 0.9
         assert probability[-2, -2] < 0.1
 
