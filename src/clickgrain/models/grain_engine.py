@@ -16,11 +16,12 @@ from clickgrain.images import Guide, fit_size, resize
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.zoom import Window, Zoom, bounds
 from clickgrain.tree import (
+    FLAT,
     MergeTree,
     build_tree,
-    contrast,
     edge_strength,
     edge_tree,
+    region_contrast,
     semantic_cells,
     semantic_tree,
     semantic_vectors,
@@ -37,8 +38,8 @@ AROUND, AROUND_LEAST = 0.5, 96  # side of a crop around the last click: part of 
 RIM = 0.1  # part of that side over which its answer fades into the previous mask
 UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 1.5, 0.5
 """Expected IoU under which the regions around a first click vote, growth of their share below it, largest share."""
-FLAT, CLEAR = 1.8, 2.0
-"""Contrast up to which regions alone answer a first click, and from which on that expected IoU alone decides."""
+CLEAR = 2.0
+"""Up to a region contrast of `FLAT` regions alone answer a first click, from this on that expected IoU decides."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class GrainImage:
         return Guide.of(self.image, self.context.size, radius=2, eps=1e-4)
 
     @cached_property
-    def contrast(self) -> float:
-        """Of the image's large regions (`clickgrain.tree.contrast`)."""
-        return contrast(self.tree, edge_strength(self.image, self.tree.grid))
+    def region_contrast(self) -> float:
+        """How clearly a large region stands out."""
+        return region_contrast(self.tree, edge_strength(self.image, self.tree.grid))
 
 
 class GrainNetwork(Protocol):
@@ -183,7 +184,7 @@ class GrainEngine:
         config = self.network.config
         if "centre" in config.first_maps and config.decoder_for(maps)[0]:
             votes = maps[:, config.map_spec.names.index("centre")]
-            logits = _voted(logits, scores, votes, encoded.contrast)
+            logits = _voted(logits, scores, votes, encoded.region_contrast)
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
     def _maps(self, encoded: GrainImage, prompts: list[Prompt], before: Float | None) -> Float:

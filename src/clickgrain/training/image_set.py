@@ -20,7 +20,15 @@ from clickgrain.devices import available_memory
 from clickgrain.errors import ClickgrainError, ImageError
 from clickgrain.proposals.store import ProposalStore, pack_tree, unpack_tree
 from clickgrain.training.regions import FINENESS, Regions, RegionsOf, TreeRegions, hidden_regions
-from clickgrain.tree import MergeTree, edge_tree, semantic_cells, semantic_tree
+from clickgrain.tree import (
+    FLAT,
+    MergeTree,
+    edge_strength,
+    edge_tree,
+    region_contrast,
+    semantic_cells,
+    semantic_tree,
+)
 from clickgrain.types import Bool, Float, Size, UInt8
 
 T = TypeVar("T")
@@ -90,7 +98,7 @@ class ImageSet:
         self.hidden = self._cached(
             lambda i: hidden_regions(self.image(i), self.tree(i), np.random.default_rng(i)), FINENESS**2
         )
-        self.is_faint = cache(lambda i: self.hidden(i).faint)  # whether no large region of it stands out
+        self.is_flat = cache(self._is_flat)  # whether no large region of it stands out
         self._again: list[Callable[[], Entry] | None] = []
         self._seen: list[tuple[Size, int] | None] = []  # size and checksum of each image that was read
         self._stored = bytearray()  # whether the tree of each image is in the store
@@ -276,6 +284,10 @@ class ImageSet:
         packed = self._entry(i).tree
         assert packed is not None, "built here"
         return unpack_tree(*packed)
+
+    def _is_flat(self, i: int) -> bool:
+        tree = self.tree(i)
+        return region_contrast(tree, edge_strength(self.image(i), tree.grid)) < FLAT
 
     def _cached(self, make: Callable[[int], T], leaves: int = 1) -> Callable[[int], T]:
         """`make` for as many images as memory has room for, judged by the leaves of the first one; others again.

@@ -9,7 +9,7 @@ objects do (docs/experiments.md).
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import cv2
 import numpy as np
@@ -102,12 +102,6 @@ class HiddenRegions(TreeRegions):
         super().__init__(tree, scale=scale)
         self.strength = strength  # h x w float32, the image's edges on the tree's leaves
         self.outlined = cache(lambda node: outlined(tree.mask(node), strength))  # how well a node is outlined
-
-    @cached_property
-    def faint(self) -> bool:
-        """Whether no large region stands out, as in images of many small things."""
-        best = self._best(np.random.default_rng(0), 4 * CANDIDATES, AREA)
-        return not best or self.outlined(best[0]) < FAINT
 
     def draw(self, rng: np.random.Generator, n: int, sampler: Sampler) -> list[Target]:
         """The n best outlined of several times as many nodes, best first, without repetition.

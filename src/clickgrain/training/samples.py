@@ -169,7 +169,7 @@ def _sample_of(
 ) -> Sample | None:
     """A crop of an image, or None if what was drawn has no target of a useful size."""
     kind: RegionKind = "features"
-    if data.hidden > 0 and (rng.random() < data.hidden or (not exact and image_set.is_faint(image))):
+    if data.hidden > 0 and (rng.random() < data.hidden or (not exact and image_set.is_flat(image))):
         kind = "hidden"
     elif not exact and data.semantic > 0 and rng.random() < data.semantic:
         kind = "semantic"

@@ -1,7 +1,8 @@
 """Merge trees: regions of an image at every granularity."""
 
 from clickgrain.tree.build import build_tree as build_tree
-from clickgrain.tree.contrast import contrast as contrast
+from clickgrain.tree.contrast import FLAT as FLAT
+from clickgrain.tree.contrast import region_contrast as region_contrast
 from clickgrain.tree.merge_tree import MergeTree as MergeTree
 from clickgrain.tree.merge_tree import snap as snap
 from clickgrain.tree.semantic import semantic_cells as semantic_cells

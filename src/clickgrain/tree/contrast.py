@@ -1,4 +1,4 @@
-"""`contrast`: whether large regions stand out in an image, from its merge tree and its edges.
+"""`region_contrast`: whether large regions stand out in an image, from its merge tree and its edges.
 
 Things in photos have outlines that are clear edges. Among many small things on textured ground, as in micrographs,
 large regions end where nothing is seen; what is said of whole things in photos does not hold there.
@@ -13,9 +13,10 @@ from clickgrain.tree.merge_tree import MergeTree
 from clickgrain.types import Float
 
 AREA_RANGE = (0.05, 0.8)  # shares of the image that large regions cover
+FLAT = 1.8  # region contrast below which no large region stands out (docs/experiments.md, 2026-12-01)
 
 
-def contrast(tree: MergeTree, strength: Float) -> float:
+def region_contrast(tree: MergeTree, strength: Float) -> float:
     """How much stronger an image's edges are along the outline of its best outlined large region than on average.
 
     An outline is as strong as the mean of `strength` (h x w on the tree's leaves, from `edge_strength`) over all

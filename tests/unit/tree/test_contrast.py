@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from clickgrain.features import ColorTexture
-from clickgrain.tree import MergeTree, build_tree, contrast, edge_strength
+from clickgrain.tree import MergeTree, build_tree, edge_strength, region_contrast
 from clickgrain.tree.contrast import AREA_RANGE
 
 
 def on(image):
     tree = build_tree(ColorTexture()(image), image.shape[:2])
-    return contrast(tree, edge_strength(image, tree.grid))
+    return region_contrast(tree, edge_strength(image, tree.grid))
 
 
 def texture(seed, size=(192, 192)):
@@ -41,7 +41,7 @@ def test_by_masks_of_all_nodes(random_children, seed):
                 if v < h and u < w and mask[y, x] != mask[v, u]
             ]
             outlined.append(np.mean(parted))
-    assert contrast(tree, strength) == pytest.approx(max(outlined) / strength.mean(), rel=1e-5)
+    assert region_contrast(tree, strength) == pytest.approx(max(outlined) / strength.mean(), rel=1e-5)
 
 
 def test_a_thing_on_even_ground_stands_out_and_ever_less_among_texture():
@@ -74,4 +74,4 @@ def test_nothing_stands_out_of_an_even_image(size):
 
 
 def test_of_an_image_of_one_leaf():
-    assert contrast(MergeTree(np.zeros((0, 2)), [], (1, 1)), np.ones((1, 1), np.float32)) == 0
+    assert region_contrast(MergeTree(np.zeros((0, 2)), [], (1, 1)), np.ones((1, 1), np.float32)) == 0
