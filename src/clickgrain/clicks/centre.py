@@ -9,7 +9,7 @@ holds for corrections: a click lies in the middle of what the last mask missed, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,12 +28,22 @@ Weighed = list[tuple[Ranks, npt.NDArray[np.float64]]]
 """Nested regions around a click, and the weight of each rank's region by its shape alone."""
 
 MIN_AREA, MAX_AREA = 0.004, 0.8  # shares of the crop that a region may cover
-AREA_POWER = 0.25  # how much likelier larger regions are, beyond equal odds for every octave of area
-CENTRE_POWER = 4.0  # of depth at the click over the region's largest depth
-COMPACT_POWER = 0.5  # of squared largest depth over area: stringy regions are seldom meant
+NO_EDGE = 0.05  # least strength of an outline, over the image's mean
 NEGATIVE_WEIGHT, MISSED_WEIGHT = 0.05, 0.2  # for each negative click inside a region, each positive one outside
 BALLS = 24
 FAR = 0.5  # difference of cosines that weighs as much as a distance of the image's long side
+
+
+class Powers(NamedTuple):
+    """How strongly the shape of a region counts."""
+
+    area: float  # how much likelier larger regions are, beyond equal odds for every octave of area
+    centre: float  # of depth at the click over the region's largest depth
+    compact: float  # of squared largest depth over area: stringy regions are seldom meant
+
+
+PLAIN, OUTLINED = Powers(0.25, 4.0, 0.5), Powers(0.35, 5.0, 1.0)
+"""Without the strength of outlines, as the maps that networks were trained on, and with it."""
 
 
 @dataclass(frozen=True)
@@ -91,23 +101,30 @@ def nested_regions(trees: Sequence[MergeTree], vectors: Float | None, leaf: int)
     return nested
 
 
-def centre_map(nested: Sequence[Ranks], evidence: Evidence) -> Float:
+def centre_map(nested: Sequence[Ranks], evidence: Evidence, strength: Float | None = None) -> Float:
     """Probability that a cell belongs to what a click means; 0 where `evidence.free` is False.
 
     All regions vote together, whichever hierarchy they come from. A region weighs its stretch of log-area, times
-    area^0.25, times (depth of the click / largest depth)^4, times the square root of its compactness; depth is the
-    distance to the nearest cell outside the region or the crop.
+    powers (`PLAIN`) of its area, of (depth of the click / largest depth) and of its compactness; depth is the
+    distance to the nearest cell outside the region or the crop. With the h x w `edge_strength` of the cells it also
+    weighs the mean strength along its outline, where the image's border is no edge (and `OUTLINED` are the powers).
     """
-    return votes(weighed(nested, evidence.click, evidence.free), evidence)
+    return votes(weighed(nested, evidence.click, evidence.free, strength), evidence)
 
 
-def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool) -> Weighed:
+def weighed(nested: Sequence[Ranks], click: tuple[int, int], free: Bool, strength: Float | None = None) -> Weighed:
     """Weights of the regions around a click, without regard to other clicks; see `centre_map`."""
     counted = free.copy()
     counted[click] = True
-    shape = (MIN_AREA, MAX_AREA, AREA_POWER, CENTRE_POWER, COMPACT_POWER)
-    counts = [np.cumsum(np.bincount(ranks[counted])) for ranks in nested]
-    return [(ranks, _weights(ranks, counted, count, click, shape)) for ranks, count in zip(nested, counts)]
+    shape = (MIN_AREA, MAX_AREA, *(PLAIN if strength is None else OUTLINED))
+    found = []
+    for ranks in nested:
+        weights = _weights(ranks, counted, np.cumsum(np.bincount(ranks[counted])), click, shape)
+        if strength is not None:
+            outlines = _outlines(ranks, strength)[: len(weights)] / max(float(strength.mean()), 1e-6)
+            weights *= np.maximum(outlines, NO_EDGE)
+        found.append((ranks, weights))
+    return found
 
 
 def votes(nested: Weighed, evidence: Evidence) -> Float:
@@ -154,6 +171,28 @@ def _weights(ranks: Any, free: Any, counts: Any, click: Any, shape: Any) -> Any:
         filled = min(1.0, largest**2 / counts[rank]) ** compact
         weights[rank] = np.log(counts[rank + 1] / counts[rank]) * share**area * centred * filled
     return weights
+
+
+@njit(nogil=True)
+def _outlines(ranks: Any, strength: Any) -> Any:
+    """Mean strength along the outline of every rank's region, over pairs of neighboring cells that it parts and cells
+    at the image's border, where it is 0.
+    """
+    h, w = ranks.shape
+    total, length = np.zeros(ranks.max() + 1), np.zeros(ranks.max() + 1)
+    for y in range(h):
+        for x in range(w):
+            if y == 0 or x == 0 or y == h - 1 or x == w - 1:
+                length[ranks[y, x]] += 1
+            for right, below in ((1, 0), (0, 1)):
+                if x + right < w and y + below < h:  # the pair is parted from the smaller rank on, below the larger
+                    ends = ranks[y, x], ranks[y + below, x + right]
+                    pair = (strength[y, x] + strength[y + below, x + right]) / 2
+                    total[min(ends)] += pair
+                    total[max(ends)] -= pair
+                    length[min(ends)] += 1
+                    length[max(ends)] -= 1
+    return np.cumsum(total) / np.maximum(np.cumsum(length), 1)
 
 
 @njit(nogil=True)

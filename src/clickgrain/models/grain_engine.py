@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
-from clickgrain.clicks.centre import decided
+from clickgrain.clicks.centre import Evidence, centre_map, decided, nested_regions
 from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.clicks.maps import ClickMaps, MapContext, click_maps, leaf_colors, resized
 from clickgrain.cut import obey
@@ -36,7 +37,7 @@ ZOOM_LEAST, ZOOM_MOST = 0.25, 0.8  # its least part of the image's long side, an
 SMALLEST_PART = 32  # its least size in pixels
 AROUND, AROUND_LEAST = 0.5, 96  # side of a crop around the last click: part of the long side, and pixels
 RIM = 0.1  # part of that side over which its answer fades into the previous mask
-UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 1.5, 0.5
+UNSURE, VOTE_SLOPE, VOTE_MOST = 0.6, 2.0, 0.7
 """Expected IoU under which the regions around a first click vote, growth of their share below it, largest share."""
 CLEAR = 2.0
 """Up to a region contrast of `FLAT` regions alone answer a first click, from this on that expected IoU decides."""
@@ -72,9 +73,20 @@ class GrainImage:
         return Guide.of(self.image, self.context.size, radius=2, eps=1e-4)
 
     @cached_property
+    def strength(self) -> Float:
+        """h x w edge strength of the leaves."""
+        return edge_strength(self.image, self.tree.grid)
+
+    @cached_property
     def region_contrast(self) -> float:
         """How clearly a large region stands out."""
-        return region_contrast(self.tree, edge_strength(self.image, self.tree.grid))
+        return region_contrast(self.tree, self.strength)
+
+    def vote(self, point: Float) -> Float:
+        """h x w probability that a leaf belongs to what one click at (x, y) means, by the regions around it."""
+        leaves, leaf = self.context.leaves[0], self.tree.leaf_at(*point)
+        evidence = Evidence(divmod(leaf, self.tree.grid[1]), np.ones(self.tree.grid, np.bool_))
+        return decided(centre_map(nested_regions(leaves.trees, leaves.vectors, leaf), evidence, self.strength))
 
 
 class GrainNetwork(Protocol):
@@ -181,9 +193,8 @@ class GrainEngine:
         scaled = [prompt.scaled(scale_x, scale_y) for prompt in prompts]
         maps = self._maps(encoded, scaled, before)
         logits, scores = self.network.decode(encoded.features, maps)
-        config = self.network.config
-        if "centre" in config.first_maps and config.decoder_for(maps)[0]:
-            votes = maps[:, config.map_spec.names.index("centre")]
+        if self.network.config.decoder_for(maps)[0]:
+            votes = np.stack([encoded.vote(prompt.points[0]) for prompt in prompts])
             logits = _voted(logits, scores, votes, encoded.region_contrast)
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
@@ -204,7 +215,7 @@ class GrainEngine:
 
 
 def _voted(logits: Float, scores: Float, votes: Float, contrast: float) -> Float:
-    """M x h x w logits of first answers, blended with the vote of nested regions.
+    """M x h x w logits of first answers, blended with the vote of nested regions (M maps of any size).
 
     The vote counts where the network is unsure, and alone where no large region stands out: what the network
     learned of whole things helps on photos like those that it saw; else the image knows better.
@@ -212,7 +223,8 @@ def _voted(logits: Float, scores: Float, votes: Float, contrast: float) -> Float
     least = np.clip((CLEAR - contrast) / (CLEAR - FLAT), 0, 1)
     share = np.maximum(least, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST))[:, None, None]
     network = 0.5 + 0.5 * np.tanh(0.5 * logits)
-    mean = np.clip(network + share * (decided(votes) - network), 1e-4, 1 - 1e-4)
+    votes = np.stack([cv2.resize(vote, logits.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for vote in votes])
+    mean = np.clip(network + share * (votes - network), 1e-4, 1 - 1e-4)
     return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)
 
 

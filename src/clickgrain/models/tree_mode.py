@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,16 @@ import numpy.typing as npt
 from clickgrain.clicks.centre import Evidence, Ranks, centre_map, decided, nested_regions
 from clickgrain.cut import obey
 from clickgrain.features import FeatureExtractor
-from clickgrain.tree import MergeTree, build_tree, edge_tree, semantic_cells, semantic_tree, semantic_vectors, snap
+from clickgrain.tree import (
+    MergeTree,
+    build_tree,
+    edge_strength,
+    edge_tree,
+    semantic_cells,
+    semantic_tree,
+    semantic_vectors,
+    snap,
+)
 from clickgrain.types import Bool, Box, Float, Int, Mask, Prompt, UInt8
 
 DEFAULT_LEVEL = 0.6  # of a stroke within one leaf
@@ -28,6 +38,11 @@ class TreeImage:
     semantic: MergeTree | None = None
     leaf_features: Float | None = None  # h x w x d that the tree was built on
     vectors: Float | None = None  # its `semantic_vectors`
+
+    @cached_property
+    def strength(self) -> Float:
+        """h x w edge strength of the leaves."""
+        return edge_strength(self.image, self.tree.grid)
 
 
 class TreeEngine:
@@ -87,7 +102,8 @@ class TreeEngine:
             if i < len(clicks) or bool(likely[cell] > 0.5) != bool(label):
                 nested = nested_regions(trees, encoded.vectors, leaf)
                 # only the last click leaves doubt: on what was doubtful before, the next click has agreed
-                likely = _corrected(nested, likely > 0.5, cell, label, [c for c, other in taken if other != label])
+                against = [c for c, other in taken if other != label]
+                likely = _corrected(nested, encoded.strength, likely > 0.5, cell, label, against)
             taken.append((cell, label))
         others, leaves = None, likely > 0.5
         if len(taken) == 1 and prompt.box is None:
@@ -104,10 +120,12 @@ def _alternatives(encoded: TreeImage, nodes: set[int], prompt: Prompt) -> Others
     return lambda: [_mask(encoded, [node], prompt) for node in ranked]
 
 
-def _corrected(nested: Sequence[Ranks], leaves: Bool, cell: Cell, label: int, others: Sequence[Cell]) -> Float:
+def _corrected(
+    nested: Sequence[Ranks], strength: Float, leaves: Bool, cell: Cell, label: int, others: Sequence[Cell]
+) -> Float:
     """h x w probability of leaves with the nested region that a click means added or taken off, but no `others`."""
     free = (~leaves if label else leaves) if leaves.any() else np.ones_like(leaves)
-    region = decided(centre_map(nested, Evidence(cell, free, (), tuple(others))))
+    region = decided(centre_map(nested, Evidence(cell, free, (), tuple(others)), strength))
     for other in others:
         if other != cell and region[other] > 0.5:
             region *= nested[0] < nested[0][other]

@@ -9,11 +9,13 @@ from clickgrain.clicks.centre import (
     MIN_AREA,
     Crop,
     Evidence,
+    _outlines,
     ball_ranks,
     centre_map,
     centre_maps,
     nested_regions,
     path_ranks,
+    weighed,
 )
 from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.tree import build_tree
@@ -101,6 +103,43 @@ class TestCentreMap:
         less = centre_map([ranks], everywhere(ranks, (20, 20), negatives=((20, 30),)))
         more = centre_map([ranks], everywhere(ranks, (20, 20), positives=((20, 20), (20, 30))))
         assert less[20, 32] < plain[20, 32] < more[20, 32]
+
+    def test_an_outlined_region_wins_over_its_neighbors(self):
+        ranks, strength = rings(41, 41, 20, 20), np.full((41, 41), 0.2, np.float32)
+        strength[(ranks == 9) | (ranks == 10)] = 5  # on both sides of the outline of rank 9
+        found = centre_map([ranks], everywhere(ranks, (20, 20)), strength)
+        by_rank = np.array([found[ranks == rank][0] for rank in range(21)])
+        assert np.argmin(np.diff(by_rank)) == 9
+        assert by_rank[9] > 2 * by_rank[11]
+
+    def test_where_no_edge_is_outlines_tell_nothing(self):
+        ranks = rings(41, 41, 20, 20)
+        weights = [
+            weighed([ranks], (20, 20), np.ones((41, 41), bool), np.full((41, 41), strength, np.float32))[0][1]
+            for strength in (0.0, 1e-9)
+        ]
+        np.testing.assert_allclose(*weights)
+        assert weights[0].sum() > 0
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_outlines_by_masks(self, seed):
+        """The same from the mask of every region, pair by pair; the image's border counts as no edge."""
+        rng = np.random.default_rng(seed)
+        h, w = 6, 8
+        ranks, strength = rng.integers(0, 7, (h, w)).astype(np.int16), rng.random((h, w)).astype(np.float32)
+        border = np.ones((h, w), bool)
+        border[1:-1, 1:-1] = False
+        for rank, found in enumerate(_outlines(ranks, strength)):
+            mask = ranks <= rank
+            pairs = [
+                (strength[y, x] + strength[v, u]) / 2
+                for y in range(h)
+                for x in range(w)
+                for v, u in ((y, x + 1), (y + 1, x))
+                if v < h and u < w and mask[y, x] != mask[v, u]
+            ]
+            wanted = sum(pairs) / max(len(pairs) + np.count_nonzero(border & mask), 1)
+            assert found == pytest.approx(wanted, abs=1e-6)
 
     def test_a_correction_stays_where_something_can_be_corrected(self):
         ranks, free = rings(41, 41, 20, 30), np.zeros((41, 41), bool)

@@ -134,7 +134,7 @@ class TestVotes:
     def test_the_less_sure_the_more_they_weigh(self):
         sure, half, least = self.mask(0.61), self.mask(0.5), self.mask(0.2)
         shift = [float((sure - other)[-2, -2]) for other in (half, least)]
-        assert shift == pytest.approx([0.15 * 0.75, 0.5 * 0.75], abs=0.03)  # away from the click the vote is 0
+        assert shift == pytest.approx([0.2 * 0.75, 0.7 * 0.75], abs=0.03)  # away from the click the vote is 0
         assert half[30, 20] > half[-2, -2] + 0.05  # for what lies around the click
 
     def test_a_wanted_level_is_the_other_decoders(self):

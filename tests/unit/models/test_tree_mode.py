@@ -212,7 +212,7 @@ class TestClicksWithoutALevel:
         engine, encoded = engine_and_image((9, 11), seed=3)
         tree, leaf = encoded.tree, 49
         nested = nested_regions([tree, encoded.edges, encoded.semantic], encoded.vectors, leaf)
-        votes = centre_map(nested, Evidence(divmod(leaf, 11), np.ones((9, 11), bool)))
+        votes = centre_map(nested, Evidence(divmod(leaf, 11), np.ones((9, 11), bool)), encoded.strength)
         found = leaves_of(ask(engine, encoded, [leaf]), encoded)
         assert found == set(np.flatnonzero(votes > 0.5).tolist())
 
