@@ -175,9 +175,7 @@ def _weights(ranks: Any, free: Any, counts: Any, click: Any, shape: Any) -> Any:
 
 @njit(nogil=True)
 def _outlines(ranks: Any, strength: Any) -> Any:
-    """Mean strength along the outline of every rank's region, over pairs of neighboring cells that it parts and cells
-    at the image's border, where it is 0.
-    """
+    """Mean strength along the outline of every rank's region; 0 where that is the image's border."""
     h, w = ranks.shape
     total, length = np.zeros(ranks.max() + 1), np.zeros(ranks.max() + 1)
     for y in range(h):
@@ -185,7 +183,7 @@ def _outlines(ranks: Any, strength: Any) -> Any:
             if y == 0 or x == 0 or y == h - 1 or x == w - 1:
                 length[ranks[y, x]] += 1
             for right, below in ((1, 0), (0, 1)):
-                if x + right < w and y + below < h:  # the pair is parted from the smaller rank on, below the larger
+                if x + right < w and y + below < h:  # parted by regions from the smaller rank to below the larger
                     ends = ranks[y, x], ranks[y + below, x + right]
                     pair = (strength[y, x] + strength[y + below, x + right]) / 2
                     total[min(ends)] += pair
