@@ -95,7 +95,7 @@ def test_a_long_name_is_cut_in_the_middle_and_whole_on_hover(server, tab):
     title = page.page.locator("#bar .title")
     assert title.get_attribute("title").startswith(LONG)
     head, tail = (title.locator("span").nth(i) for i in (0, 1))
-    assert head.evaluate("(each) => each.scrollWidth > each.clientWidth")
+    page.page.wait_for_function("(each) => each.scrollWidth > each.clientWidth", arg=head.element_handle())
     assert tail.inner_text() == "el3.png"
     assert tail.evaluate("(each) => each.scrollWidth <= each.clientWidth")
 
