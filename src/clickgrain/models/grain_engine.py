@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from clickgrain.clicks.centre import Evidence, centre_map, decided, nested_regions
+from clickgrain.clicks.centre import MIN_AREA, Evidence, centre_map, decided, nested_regions
 from clickgrain.clicks.leaf_maps import Leaves
 from clickgrain.clicks.maps import ClickMaps, MapContext, click_maps, leaf_colors, resized
 from clickgrain.cut import obey
@@ -218,11 +218,13 @@ def _voted(logits: Float, scores: Float, votes: Float, contrast: float) -> Float
     """M x h x w logits of first answers, blended with the vote of nested regions (M maps of any size).
 
     The vote counts where the network is unsure, and alone where no large region stands out: what the network
-    learned of whole things helps on photos like those that it saw; else the image knows better.
+    learned of whole things helps on photos like those that it saw; else the image knows better. What is smaller
+    than all regions that vote, such as a bird in the sky, is the network's.
     """
-    least = np.clip((CLEAR - contrast) / (CLEAR - FLAT), 0, 1)
-    share = np.maximum(least, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST))[:, None, None]
     network = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    least = np.clip((CLEAR - contrast) / (CLEAR - FLAT), 0, 1)
+    share = np.maximum(least, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST))
+    share = np.where((network > 0.5).mean((1, 2)) < MIN_AREA, 0, share)[:, None, None]
     votes = np.stack([cv2.resize(vote, logits.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for vote in votes])
     mean = np.clip(network + share * (votes - network), 1e-4, 1 - 1e-4)
     return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)

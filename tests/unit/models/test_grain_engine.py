@@ -14,7 +14,7 @@ from clickgrain.features.config import EncoderConfig
 from clickgrain.images import fit_size
 from clickgrain.models.config import GrainConfig
 from clickgrain.models.grain import GrainModel, TorchGrain
-from clickgrain.models.grain_engine import OTHER_LEVELS, GrainEngine
+from clickgrain.models.grain_engine import OTHER_LEVELS, GrainEngine, _voted
 from clickgrain.types import Mask, Prompt, Scribble
 
 TINY = GrainConfig(EncoderConfig((4, 6, 8, 10, 12), (1, 1, 1, 1, 1)), (4, 6, 8, 10), long_side=64)
@@ -127,6 +127,14 @@ class TestVotes:
         np.testing.assert_array_equal(sure, self.mask(0.05, patches))
         assert sure[30, 20] > 0.9
         assert sure[-2, -2] < 0.1
+
+    def test_what_is_smaller_than_all_regions_that_vote_is_the_networks(self):
+        logits = np.full((2, 40, 40), -3, np.float32)
+        logits[0, 20, 20:24], logits[1, 20, 20:30] = 3, 3  # 0.25 and 0.63 % of the image
+        votes, unsure = np.full((2, 9, 11), 0.9, np.float32), np.full(2, 0.2, np.float32)
+        tiny, small = _voted(logits, unsure, votes, contrast=0.0)
+        np.testing.assert_array_equal(tiny, logits[0])
+        np.testing.assert_allclose(small, np.log(9), rtol=1e-5)
 
     def test_none_where_it_is_sure(self):
         np.testing.assert_allclose(self.mask(0.61), 0.75, atol=1e-3)
