@@ -1,5 +1,6 @@
 """Answers clicks with a trained `grain` model; torch or ONNX Runtime computes its network."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -194,7 +195,7 @@ class GrainEngine:
         maps = self._maps(encoded, scaled, before)
         logits, scores = self.network.decode(encoded.features, maps)
         if self.network.config.decoder_for(maps)[0]:
-            votes = np.stack([encoded.vote(prompt.points[0]) for prompt in prompts])
+            votes = (encoded.vote(prompt.points[0]) for prompt in prompts)
             logits = _voted(logits, scores, votes, encoded.region_contrast)
         return [_mask(encoded, prompt, logits[i], float(scores[i])) for i, prompt in enumerate(prompts)]
 
@@ -214,7 +215,7 @@ class GrainEngine:
         return maps.of([0])
 
 
-def _voted(logits: Float, scores: Float, votes: Float, contrast: float) -> Float:
+def _voted(logits: Float, scores: Float, votes: Iterable[Float], contrast: float) -> Float:
     """M x h x w logits of first answers, blended with the vote of nested regions (M maps of any size).
 
     The vote counts where the network is unsure, and alone where no large region stands out: what the network
@@ -225,8 +226,10 @@ def _voted(logits: Float, scores: Float, votes: Float, contrast: float) -> Float
     least = np.clip((CLEAR - contrast) / (CLEAR - FLAT), 0, 1)
     share = np.maximum(least, np.clip(VOTE_SLOPE * (UNSURE - scores), 0, VOTE_MOST))
     share = np.where((network > 0.5).mean((1, 2)) < MIN_AREA, 0, share)[:, None, None]
-    votes = np.stack([cv2.resize(vote, logits.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for vote in votes])
-    mean = np.clip(network + share * (votes - network), 1e-4, 1 - 1e-4)
+    if not share.any():
+        return logits
+    wide = np.stack([cv2.resize(vote, logits.shape[:0:-1], interpolation=cv2.INTER_LINEAR) for vote in votes])
+    mean = np.clip(network + share * (wide - network), 1e-4, 1 - 1e-4)
     return np.where(share > 0, np.log(mean / (1 - mean)), logits).astype(np.float32)
 
 
